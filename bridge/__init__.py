@@ -1,0 +1,1 @@
+"""bridge: domain events to live browser updates, through Celery and Redis."""

@@ -1,0 +1,1 @@
+"""A whole bridge on one machine: embedded server, worker and gateway in one command."""

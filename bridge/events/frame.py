@@ -1,0 +1,37 @@
+"""SSE frames as the HTML standard defines them; the only place that writes the wire text.
+
+Nothing can inject a field: ids are UUIDs, types come from the registry, and JSON escapes every line
+break and control character, so ``data`` is always one line.
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import json
+from uuid import UUID
+
+RESET_EVENT = "stream.reset"
+"""The control event that says: events may be missing before this point."""
+
+
+def event_frame(event_id: UUID | str, event_type: str, payload_json: str) -> str:
+    """One event: id line, event line, one data line, empty line."""
+    return f"id: {event_id}\nevent: {event_type}\ndata: {payload_json}\n\n"
+
+
+def reset_frame(reason: str) -> str:
+    """Tell the client that it may have missed events. Carries no id, so its position stays.
+
+    Args:
+        reason: ``unknown_id`` (the id was never seen, or is forgotten), ``trimmed`` (events after it
+            are no longer retained) or ``not_retained`` (this bridge keeps no history).
+    """
+    return f"event: {RESET_EVENT}\ndata: {json.dumps({'reason': reason})}\n\n"
+
+
+def comment_frame(text: str) -> str:
+    """A comment, which clients ignore; used as heartbeat. ``text`` must hold no line break."""
+    return f": {text}\n\n"
+
+
+def retry_frame(delay_ms: int) -> str:
+    """Tell the client how long to wait before it reconnects."""
+    return f"retry: {delay_ms}\n\n"

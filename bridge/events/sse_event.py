@@ -1,0 +1,134 @@
+"""``SSEEvent``: what is published, stored and shown to one user's browsers."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self, cast
+from uuid import UUID
+
+from uuid6 import uuid7
+
+from bridge.events.domain import utc_now
+from bridge.events.frame import event_frame
+from bridge.events.json_payload import encode_payload
+from bridge.events.types import EventType, SSEEventCategory, SSEEventType
+
+_FIELDS = ("event_id", "event_type", "user_id", "data", "occurred_at")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SSEEvent:
+    """One Server-Sent Event.
+
+    Attributes:
+        event_type: a member of ``SSEEventType``, or of your catalog's own StrEnum.
+        user_id: whom it is for; routes it to that user's channel and stream.
+        data: the payload; becomes one line of JSON.
+        event_id: UUIDv7, by default new; the bridge hands on the domain event's own id.
+        occurred_at: aware, UTC.
+
+    Raises:
+        ValueError: ``user_id`` or ``event_id`` is no UUID, ``event_type`` no StrEnum member, ``data`` no
+            dict, or ``occurred_at`` not aware.
+    """
+
+    event_type: StrEnum
+    user_id: UUID
+    data: dict[str, Any]
+    event_id: UUID = field(default_factory=uuid7)
+    occurred_at: datetime = field(default_factory=utc_now)
+
+    def __post_init__(self) -> None:
+        # A user id of None or an id that is any string would end up in a Redis key.
+        if not isinstance(self.user_id, UUID):
+            raise ValueError(f"user_id must be a UUID, not {type(self.user_id).__name__}.")
+        if not isinstance(self.event_id, UUID):
+            raise ValueError(f"event_id must be a UUID, not {type(self.event_id).__name__}.")
+        if not isinstance(self.event_type, StrEnum):
+            raise ValueError(f"event_type must be a StrEnum member, not {type(self.event_type).__name__}.")
+        if not isinstance(self.data, dict):
+            raise ValueError(f"data must be a dict, not {type(self.data).__name__}.")
+        if not isinstance(self.occurred_at, datetime) or self.occurred_at.tzinfo is None:
+            raise ValueError("occurred_at must be a datetime with a timezone.")
+
+    @property
+    def category(self) -> StrEnum:
+        """The category that the event type was declared with.
+
+        Raises:
+            KeyError: the type is a plain StrEnum of another catalog; ask ``Registry.category_of``.
+        """
+        return get_category_for_event_type(cast("SSEEventType", self.event_type))
+
+    def to_sse_format(self) -> str:
+        """The frame that a browser receives: id, event, one line of data, empty line.
+
+        Raises:
+            PayloadError: ``data`` holds what JSON cannot express.
+        """
+        plain = json.loads(encode_payload(self.data))
+        return event_frame(self.event_id, self.event_type.value, json.dumps(plain))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict of JSON-ready values; ``from_dict`` reads it back."""
+        return {
+            "event_id": str(self.event_id),
+            "event_type": self.event_type.value,
+            "user_id": str(self.user_id),
+            "data": self.data,
+            "occurred_at": self.occurred_at.isoformat(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], *, parse_type: Callable[[str], StrEnum] = SSEEventType) -> Self:
+        """Read what ``to_dict`` wrote.
+
+        Args:
+            data: any value; unknown keys are ignored.
+            parse_type: wire name → member; by default of the built-in catalog. Raises ValueError.
+
+        Raises:
+            KeyError: a field is missing.
+            ValueError: a field has a bad value, or ``data`` is no mapping.
+        """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"An SSE event is read from a dict, not from {type(data).__name__}.")
+        event_id, event_type, user_id, payload, occurred_at = (data[name] for name in _FIELDS)
+        if not isinstance(payload, dict):
+            raise ValueError(f"data must be a dict, not {type(payload).__name__}.")
+        return cls(
+            event_id=UUID(_text("event_id", event_id)),
+            event_type=parse_type(_text("event_type", event_type)),
+            user_id=UUID(_text("user_id", user_id)),
+            data=payload,
+            occurred_at=_parse_time(_text("occurred_at", occurred_at)),
+        )
+
+
+def get_category_for_event_type(event_type: SSEEventType) -> SSEEventCategory:
+    """The category an event type was declared with.
+
+    Raises:
+        KeyError: ``event_type`` carries no category (it is not of the built-in catalog).
+    """
+    if not isinstance(event_type, EventType):
+        raise KeyError(event_type)
+    return cast("SSEEventCategory", event_type.category)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, not {type(value).__name__}.")
+    return value
+
+
+def _parse_time(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("occurred_at must carry a UTC offset.")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("occurred_at is out of range.") from error

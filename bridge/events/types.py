@@ -1,0 +1,78 @@
+"""The built-in vocabulary: 25 event types, each declared once together with its category."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class EventType(StrEnum):
+    """A StrEnum whose members carry their category: ``NAME = "wire.name", Category.X``.
+
+    Convenient for a catalog of your own; a plain ``StrEnum`` works too, then only the metadata
+    knows the category.
+    """
+
+    category: StrEnum
+
+    def __new__(cls, wire_name: str, category: StrEnum | None = None) -> Self:
+        """Make a member whose value is ``wire_name``.
+
+        Raises:
+            TypeError: the member is declared without a category.
+        """
+        if category is None:
+            raise TypeError(f'Declare it with its category: NAME = "{wire_name}", Category.MEMBER')
+        member = str.__new__(cls, wire_name)
+        member._value_ = wire_name
+        member.category = category
+        return member
+
+
+class SSEEventCategory(StrEnum):
+    """Categories by which a client filters: ``GET /api/v1/events?categories=data_sync,provider``."""
+
+    DATA_SYNC = "data_sync"
+    """Account, transaction and holdings sync."""
+    PROVIDER = "provider"
+    """Provider connection health and tokens."""
+    AI = "ai"
+    """AI assistant streaming."""
+    IMPORT = "import"
+    """File import progress."""
+    PORTFOLIO = "portfolio"
+    """Balance and holdings updates."""
+    SECURITY = "security"
+    """Session and security notifications."""
+
+
+class SSEEventType(EventType):
+    """Every event type that the built-in catalog sends to clients, by wire name.
+
+    Wire names are two or three lowercase segments joined by dots. The category is metadata and is
+    not derived from the name (``sync.*`` belongs to ``data_sync``).
+    """
+
+    SYNC_ACCOUNTS_STARTED = "sync.accounts.started", SSEEventCategory.DATA_SYNC
+    SYNC_ACCOUNTS_COMPLETED = "sync.accounts.completed", SSEEventCategory.DATA_SYNC
+    SYNC_ACCOUNTS_FAILED = "sync.accounts.failed", SSEEventCategory.DATA_SYNC
+    SYNC_TRANSACTIONS_STARTED = "sync.transactions.started", SSEEventCategory.DATA_SYNC
+    SYNC_TRANSACTIONS_COMPLETED = "sync.transactions.completed", SSEEventCategory.DATA_SYNC
+    SYNC_TRANSACTIONS_FAILED = "sync.transactions.failed", SSEEventCategory.DATA_SYNC
+    SYNC_HOLDINGS_STARTED = "sync.holdings.started", SSEEventCategory.DATA_SYNC
+    SYNC_HOLDINGS_COMPLETED = "sync.holdings.completed", SSEEventCategory.DATA_SYNC
+    SYNC_HOLDINGS_FAILED = "sync.holdings.failed", SSEEventCategory.DATA_SYNC
+    PROVIDER_TOKEN_EXPIRING = "provider.token.expiring", SSEEventCategory.PROVIDER
+    PROVIDER_TOKEN_REFRESHED = "provider.token.refreshed", SSEEventCategory.PROVIDER
+    PROVIDER_TOKEN_FAILED = "provider.token.failed", SSEEventCategory.PROVIDER
+    PROVIDER_DISCONNECTED = "provider.disconnected", SSEEventCategory.PROVIDER
+    AI_RESPONSE_CHUNK = "ai.response.chunk", SSEEventCategory.AI
+    AI_TOOL_EXECUTING = "ai.tool.executing", SSEEventCategory.AI
+    AI_RESPONSE_COMPLETE = "ai.response.complete", SSEEventCategory.AI
+    IMPORT_STARTED = "import.started", SSEEventCategory.IMPORT
+    IMPORT_PROGRESS = "import.progress", SSEEventCategory.IMPORT
+    IMPORT_COMPLETED = "import.completed", SSEEventCategory.IMPORT
+    IMPORT_FAILED = "import.failed", SSEEventCategory.IMPORT
+    PORTFOLIO_BALANCE_UPDATED = "portfolio.balance.updated", SSEEventCategory.PORTFOLIO
+    PORTFOLIO_HOLDINGS_UPDATED = "portfolio.holdings.updated", SSEEventCategory.PORTFOLIO
+    SECURITY_SESSION_NEW = "security.session.new", SSEEventCategory.SECURITY
+    SECURITY_SESSION_SUSPICIOUS = "security.session.suspicious", SSEEventCategory.SECURITY
+    SECURITY_SESSION_EXPIRING = "security.session.expiring", SSEEventCategory.SECURITY

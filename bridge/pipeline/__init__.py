@@ -1,0 +1,22 @@
+"""The heart: from an envelope to an Outcome. Pure: no Celery, no Redis, no clock or dice of its own."""
+
+from bridge.pipeline.envelope import Envelope, EventCodec
+from bridge.pipeline.failure import Failure, Stage, describe
+from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
+from bridge.pipeline.pipeline import Pipeline
+from bridge.pipeline.transform import transform
+
+__all__ = [
+    "Dead",
+    "Envelope",
+    "EventCodec",
+    "Failure",
+    "Outcome",
+    "Pipeline",
+    "Published",
+    "Retry",
+    "Skipped",
+    "Stage",
+    "describe",
+    "transform",
+]

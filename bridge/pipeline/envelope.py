@@ -1,0 +1,134 @@
+"""The CloudEvents 1.0 envelope, and the codec that moves one domain event class in and out of it.
+
+Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from math import isfinite
+from operator import attrgetter
+from typing import Annotated, Any, Literal, cast
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, inspect
+
+from bridge.errors import DecodeError, PayloadError
+
+_encoder = msgspec.json.Encoder(decimal_format="string")
+
+_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
+"""Field values of these types are always written as JSON says; others get a closer look."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a producer puts on the queue for one domain event.
+
+    Attributes:
+        specversion: always ``1.0``.
+        id: the domain event's UUIDv7.
+        source: which service emitted it.
+        type: the domain event's class name.
+        time: when it happened; RFC 3339 with an offset.
+        data: the domain event's fields. ``event_id`` and ``occurred_at`` may be left out; ``id`` and
+            ``time`` win.
+        traceparent: W3C trace context, if the producer is traced.
+    """
+
+    specversion: Literal["1.0"]
+    id: UUID
+    source: str
+    type: str
+    time: Annotated[datetime, Meta(tz=True)]
+    data: dict[str, Any]
+    traceparent: str | None = None
+
+
+def read_envelope(raw: object) -> Envelope:
+    """Check that ``raw`` (decoded JSON of any shape) is an envelope.
+
+    Raises:
+        DecodeError: it is not; the message names the field.
+    """
+    try:
+        return msgspec.convert(raw, Envelope)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"This is no CloudEvents 1.0 envelope: {error}.") from error
+
+
+def encode_raw(raw: object) -> bytes:
+    """JSON of an envelope, or of whatever came in its place."""
+    return _encoder.encode(raw)
+
+
+class EventCodec:
+    """Writes and reads the envelopes of one domain event class; built once for each mapping.
+
+    Args:
+        event_class: a dataclass, attrs class or msgspec Struct.
+    """
+
+    __slots__ = ("_event_class", "_fields_of", "_id_name", "_time_name", "_type")
+
+    def __init__(self, event_class: type[Any]) -> None:
+        info = cast("inspect.StructType", inspect.type_info(event_class))
+        wire_names = {field.name: field.encode_name for field in info.fields}
+        self._event_class = event_class
+        self._type = event_class.__name__
+        self._id_name = wire_names["event_id"]
+        self._time_name = wire_names["occurred_at"]
+        self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*wire_names)
+
+    def encode(self, event: Any, *, source: str) -> bytes:
+        """The envelope of ``event`` as JSON.
+
+        Raises:
+            PayloadError: the event holds what JSON cannot express, or its id or time is missing.
+        """
+        if not isinstance(event.event_id, UUID):
+            raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event.event_id).__name__}.")
+        if not isinstance(event.occurred_at, datetime) or event.occurred_at.tzinfo is None:
+            raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")
+        try:
+            if not _PLAIN_TYPES.issuperset(map(type, self._fields_of(event))):
+                _refuse_not_finite(msgspec.to_builtins(event), self._type)
+            return _encoder.encode(
+                {
+                    "specversion": "1.0",
+                    "id": event.event_id,
+                    "source": source,
+                    "type": self._type,
+                    "time": event.occurred_at,
+                    "data": event,
+                }
+            )
+        except UnicodeEncodeError as error:
+            raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise PayloadError(f"{self._type} cannot be written as JSON: {error}.") from error
+
+    def decode(self, envelope: Envelope) -> Any:
+        """The domain event in ``envelope``.
+
+        Raises:
+            DecodeError: its type is another class's, or its data does not fit the class.
+        """
+        if envelope.type != self._type:
+            raise DecodeError(f"The envelope's type is {envelope.type!r}, but this task handles {self._type}.")
+        fields = {**envelope.data, self._id_name: envelope.id, self._time_name: envelope.time}
+        try:
+            return msgspec.convert(fields, self._event_class)
+        except msgspec.ValidationError as error:
+            raise DecodeError(f"The data does not fit {self._type}: {error}.") from error
+
+
+def _refuse_not_finite(value: Any, path: str) -> None:
+    """Msgspec would write NaN as null, which changes the event without a word."""
+    if isinstance(value, float) and not isfinite(value):
+        raise PayloadError(f"{path} is not a finite number; JSON has no NaN or Infinity. Send None instead.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_not_finite(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _refuse_not_finite(item, f"{path}[{index}]")

@@ -1,0 +1,73 @@
+"""How the handling of one event can end: a closed union that the worker obeys."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+from bridge.events import SSEEvent
+from bridge.pipeline.failure import Failure
+from bridge.registry import Audience
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """Publish ``event``.
+
+    Attributes:
+        event: what clients get.
+        payload: ``event.data`` as one line of JSON.
+        audience: the event's user, or everybody.
+        envelope: what it came from, so that a refused write can still be retried or dead-lettered.
+    """
+
+    event: SSEEvent
+    payload: bytes
+    audience: Audience
+    envelope: object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """There is nobody to tell."""
+
+    event_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """Try again later.
+
+    Attributes:
+        event_id: of the event.
+        envelope: JSON, byte for byte what is tried again.
+        attempt: the attempt that failed, 1 for the first.
+        after_s: seconds to wait.
+        failure: why.
+    """
+
+    event_id: UUID
+    envelope: bytes
+    attempt: int
+    after_s: float
+    failure: Failure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dead:
+    """Keep it for a person: it will not succeed by itself.
+
+    Attributes:
+        letter_id: the event's id; for what has no readable id, derived from its bytes, so that a
+            redelivery makes the same letter.
+        envelope: JSON of what came in.
+        attempt: the attempt that failed, 1 for the first.
+        failure: why.
+    """
+
+    letter_id: str
+    envelope: bytes
+    attempt: int
+    failure: Failure
+
+
+Outcome: TypeAlias = Published | Skipped | Retry | Dead

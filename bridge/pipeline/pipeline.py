@@ -1,0 +1,105 @@
+"""``Pipeline``: decode, look up, extract, encode; every failure becomes an Outcome, none escapes."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from bridge.errors import DecodeError, PayloadError, PermanentError
+from bridge.events import encode_payload
+from bridge.pipeline.envelope import EventCodec, encode_raw, read_envelope
+from bridge.pipeline.failure import Failure, Stage, describe
+from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
+from bridge.pipeline.transform import transform
+from bridge.registry import DomainToSSEMapping, Registry, RetryPolicy
+
+
+class Pipeline:
+    """Decides what becomes of each event; does nothing about it.
+
+    Args:
+        registry: the law.
+        retry: policy of mappings that have none of their own.
+        event_max_bytes: largest envelope and largest payload.
+        random: returns a float in [0, 1); jitters the waits.
+    """
+
+    def __init__(
+        self, registry: Registry, *, retry: RetryPolicy, event_max_bytes: int, random: Callable[[], float]
+    ) -> None:
+        self._retry = retry
+        self._event_max_bytes = event_max_bytes
+        self._random = random
+        self._codecs = {row.domain_event_class: EventCodec(row.domain_event_class) for row in registry.mappings}
+
+    def run(self, mapping: DomainToSSEMapping, raw: object, *, attempt: int = 1) -> Outcome:
+        """Handle one envelope.
+
+        Args:
+            mapping: the one whose task received the envelope.
+            raw: decoded JSON of any shape.
+            attempt: 1 for the first delivery of this event.
+        """
+        stage = Stage.DECODE
+        try:
+            event = self._decode(mapping, raw)
+            stage = Stage.EXTRACT
+            sse_event = transform(event, mapping)
+            if sse_event is None:
+                return Skipped(event_id=event.event_id)
+            stage = Stage.ENCODE
+            payload = self._bounded(encode_payload(sse_event.data), "payload")
+            return Published(event=sse_event, payload=payload, audience=mapping.audience, envelope=raw)
+        except Exception as error:  # extractors are foreign code and may raise anything
+            failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
+            permanent = isinstance(error, PermanentError | DecodeError | PayloadError)
+            return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent)
+
+    def failed(
+        self,
+        mapping: DomainToSSEMapping,
+        raw: object,
+        failure: Failure,
+        *,
+        attempt: int,
+        permanent: bool = False,
+    ) -> Retry | Dead:
+        """Retry or bury an event whose ``attempt`` failed; the one place where that is decided."""
+        policy = mapping.retry or self._retry
+        envelope = encode_raw(raw)
+        event_id = _id_of(raw)
+        if permanent or event_id is None or attempt >= policy.attempts:
+            letter_id = str(event_id) if event_id else _id_from_bytes(envelope)
+            return Dead(letter_id=letter_id, envelope=envelope, attempt=attempt, failure=failure)
+        return Retry(
+            event_id=event_id,
+            envelope=envelope,
+            attempt=attempt,
+            after_s=policy.delay_s(attempt, self._random),
+            failure=failure,
+        )
+
+    def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
+        self._bounded(encode_raw(raw), "envelope")
+        return self._codecs[mapping.domain_event_class].decode(read_envelope(raw))
+
+    def _bounded(self, encoded: bytes, what: str) -> bytes:
+        if len(encoded) > self._event_max_bytes:
+            raise PayloadError(
+                f"The {what} has {len(encoded)} bytes; at most {self._event_max_bytes} are allowed "
+                "(BRIDGE_EVENT_MAX_BYTES). Send a reference instead of the content."
+            )
+        return encoded
+
+
+def _id_of(raw: object) -> UUID | None:
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return UUID(raw["id"])
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _id_from_bytes(envelope: bytes) -> str:
+    return str(UUID(bytes=hashlib.sha256(envelope).digest()[:16]))

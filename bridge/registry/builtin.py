@@ -1,0 +1,42 @@
+"""The built-in catalog as a Registry, and the seeds' helper functions, which describe it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.events.domain import DomainEvent
+from bridge.events.types import SSEEventCategory, SSEEventType
+from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.registry.registry import Registry
+from bridge.registry.tables import DOMAIN_TO_SSE_MAPPING, SSE_EVENT_REGISTRY
+
+REGISTRY = Registry(
+    event_types=SSEEventType,
+    categories=SSEEventCategory,
+    events=SSE_EVENT_REGISTRY,
+    mappings=DOMAIN_TO_SSE_MAPPING,
+)
+
+
+def get_sse_event_metadata(event_type: SSEEventType) -> SSEEventMetadata | None:
+    """Metadata of an event type, or None if it is not registered."""
+    return REGISTRY.metadata(event_type)
+
+
+def get_events_by_category(category: SSEEventCategory) -> list[SSEEventMetadata]:
+    """Metadata of every event type of a category, in the order of the table."""
+    return REGISTRY.in_category(category)
+
+
+def get_all_sse_event_types() -> list[SSEEventType]:
+    """Every registered event type, in the order of the table."""
+    return [SSEEventType(meta.event_type) for meta in REGISTRY.events]
+
+
+def get_registry_statistics() -> dict[str, Any]:
+    """``total_event_types``, ``total_mappings`` and ``by_category`` (category → number of types)."""
+    return REGISTRY.statistics()
+
+
+def get_domain_event_to_sse_mapping() -> Mapping[type[DomainEvent], DomainToSSEMapping]:
+    """Read-only view: domain event class → its mapping."""
+    return REGISTRY.by_class

@@ -1,0 +1,143 @@
+"""Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from msgspec import inspect
+
+from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
+from bridge.registry.sampling import CannotSampleError, sample_event
+
+_REQUIRED_FIELDS = ("event_id", "occurred_at")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tables:
+    """The raw tables of a registry, before anybody vouches for them."""
+
+    event_types: type[StrEnum]
+    categories: type[StrEnum]
+    events: tuple[SSEEventMetadata, ...]
+    mappings: tuple[DomainToSSEMapping, ...]
+
+
+def find_faults(tables: Tables) -> tuple[str, ...]:
+    """All faults of the tables, in reading order; empty when the registry is valid.
+
+    Runs every extractor once on a sample event. An extractor that raises there is not a fault (it may
+    need data that a sample does not have); keys that differ from ``payload_fields`` are.
+    """
+    return (*_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
+
+
+def unchecked_mappings(mappings: Iterable[DomainToSSEMapping]) -> tuple[str, ...]:
+    """Mappings whose payload contract could not be checked, one sentence each: a warning, no fault."""
+    reports = ((mapping, _extract_sample(mapping)) for mapping in mappings)
+    return tuple(
+        f"{_class_name(mapping)}: its payload could not be checked on a sample event ({keys}); "
+        "give the mapping an example=."
+        for mapping, keys in reports
+        if isinstance(keys, str)
+    )
+
+
+def _type_faults(tables: Tables) -> Iterator[str]:
+    registered = {meta.event_type for meta in tables.events}
+    for event_type in tables.event_types:
+        if event_type not in registered:
+            yield f"type without metadata: {event_type.name} has no row in the event table; add one."
+    for category in tables.categories:
+        if not is_category_name(category.value):
+            yield f"illegal category name: {category.value!r}; use one lowercase segment such as 'orders'."
+
+
+def _metadata_faults(tables: Tables) -> Iterator[str]:
+    counts = Counter(_wire_name(meta.event_type) for meta in tables.events)
+    for name, count in counts.items():
+        if count > 1:
+            yield f"duplicate type: {name} has {count} rows of metadata; keep one."
+    for meta in tables.events:
+        name = _wire_name(meta.event_type)
+        if not isinstance(meta.event_type, tables.event_types):
+            yield f"metadata without type: {name} is not a member of {tables.event_types.__name__}; add it there."
+        if not is_wire_name(name):
+            yield f"illegal wire name: {name!r}; use 2 or 3 lowercase segments joined by dots, such as 'order.paid'."
+        elif name.startswith(RESERVED_PREFIX):
+            yield f"reserved wire name: {name}; 'stream.' belongs to the bridge's own control events."
+        if not isinstance(meta.category, tables.categories):
+            yield f"unknown category: {meta.category!r} of {name} is not a member of {tables.categories.__name__}."
+        for field_name, count in Counter(meta.payload_fields).items():
+            if count > 1:
+                yield f"duplicate payload field: {name} names {field_name!r} {count} times."
+
+
+def _mapping_faults(tables: Tables) -> Iterator[str]:
+    fields_of = {meta.event_type: meta.payload_fields for meta in tables.events}
+    by_class = Counter(mapping.domain_event_class for mapping in tables.mappings)
+    for event_class, count in by_class.items():
+        if count > 1:
+            yield f"two mappings for one class: {event_class.__name__} has {count}; keep one."
+    for name, count in Counter(event_class.__name__ for event_class in by_class).items():
+        if count > 1:
+            yield f"one name for two classes: {count} domain event classes are called {name}; rename one."
+    for mapping in tables.mappings:
+        yield from _one_mapping_faults(mapping, fields_of)
+
+
+def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, tuple[str, ...]]) -> Iterator[str]:
+    name = _class_name(mapping)
+    shape = _shape_fault(mapping.domain_event_class)
+    if shape:
+        yield f"illegal domain event: {name} {shape}"
+        return
+    if mapping.sse_event_type not in fields_of:
+        yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
+        return
+    keys = _extract_sample(mapping)
+    expected = fields_of[mapping.sse_event_type]
+    if isinstance(keys, tuple) and set(keys) != set(expected):
+        yield (
+            f"payload differs from the contract: {name} extracts {_listed(keys)}, "
+            f"but {mapping.sse_event_type.value} promises {_listed(expected)}."
+        )
+
+
+def _shape_fault(event_class: type[Any]) -> str | None:
+    try:
+        info = inspect.type_info(event_class)
+    except (TypeError, NotImplementedError, NameError) as error:
+        return f"cannot be decoded: {error}"
+    if not isinstance(info, inspect.DataclassType | inspect.StructType):
+        return "is no dataclass, attrs class or msgspec Struct."
+    if isinstance(info, inspect.StructType) and info.array_like:
+        return "is an array_like Struct; the envelope's data is a JSON object."
+    names = {field.name for field in info.fields}
+    missing = [name for name in _REQUIRED_FIELDS if name not in names]
+    return f"has no field {' and no field '.join(missing)}; every domain event carries both." if missing else None
+
+
+def _extract_sample(mapping: DomainToSSEMapping) -> tuple[str, ...] | str:
+    """The keys that the extractor gives for a sample, or why that could not be found out."""
+    try:
+        event = mapping.example() if mapping.example else sample_event(mapping.domain_event_class)
+        return tuple(mapping.payload_extractor(event))
+    except CannotSampleError as error:
+        return str(error)
+    except Exception as error:  # an extractor is foreign code and may raise anything
+        return f"{type(error).__name__} on the sample event"
+
+
+def _wire_name(event_type: object) -> str:
+    return str(getattr(event_type, "value", event_type))
+
+
+def _class_name(mapping: DomainToSSEMapping) -> str:
+    return mapping.domain_event_class.__name__
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"({', '.join(names)})"

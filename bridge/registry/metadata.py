@@ -1,0 +1,93 @@
+"""The two kinds of rows in a registry: what an event type is, and how a domain event becomes one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class Audience(StrEnum):
+    """Who receives a published event."""
+
+    USER = "user"
+    """The one user that ``user_id_extractor`` names."""
+    BROADCAST = "broadcast"
+    """Every connected client."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a failing extractor is tried again.
+
+    Attributes:
+        attempts: tries in all, the first included; 1..100.
+        base_s: upper bound of the wait after the first failure, in seconds; doubles with each attempt.
+        cap_s: upper bound of any wait, in seconds.
+    """
+
+    attempts: int = 5
+    base_s: float = 1.0
+    cap_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.attempts <= 100:
+            raise ValueError(f"RetryPolicy.attempts must be 1..100, not {self.attempts}.")
+        if not 0 <= self.base_s <= self.cap_s:
+            raise ValueError(f"RetryPolicy needs 0 <= base_s <= cap_s, not base_s={self.base_s}, cap_s={self.cap_s}.")
+
+    def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
+        """Seconds to wait after the failure of ``attempt`` (1-based): exponential, full jitter.
+
+        Args:
+            attempt: the attempt that just failed, 1 or more.
+            random: returns a float in [0, 1).
+        """
+        # 2**60 s exceeds every cap; the clamp keeps the power from overflowing a float.
+        ceiling_s = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 60))
+        return ceiling_s * random()
+
+
+@dataclass(frozen=True, slots=True)
+class SSEEventMetadata:
+    """What the registry knows of one event type.
+
+    Attributes:
+        event_type: the StrEnum member; its value is the wire name.
+        category: by which clients filter and workers queue.
+        description: one sentence for people.
+        payload_fields: the keys of the payload, in order; a contract that every extractor is held to.
+    """
+
+    event_type: StrEnum
+    category: StrEnum
+    description: str
+    payload_fields: tuple[str, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload_fields", tuple(self.payload_fields))
+
+
+@dataclass(frozen=True, slots=True)
+class DomainToSSEMapping:
+    """How a domain event becomes an SSE event.
+
+    Attributes:
+        domain_event_class: a dataclass, attrs class or msgspec Struct with ``event_id`` and ``occurred_at``.
+        sse_event_type: the type that is published.
+        payload_extractor: domain event → payload; its keys must equal the type's ``payload_fields``.
+            May be run again after a failure or a crash, so it must not change anything.
+        user_id_extractor: domain event → UUID of the user to tell, or None for nobody.
+        retry: policy of this mapping; None means the settings' policy.
+        audience: the user (default) or everybody.
+        example: makes a sample event for the contract check; needed only where one cannot be built
+            from the class's type hints.
+    """
+
+    domain_event_class: type[Any]
+    sse_event_type: StrEnum
+    payload_extractor: Callable[[Any], dict[str, Any]]
+    user_id_extractor: Callable[[Any], UUID | None]
+    retry: RetryPolicy | None = None
+    audience: Audience = Audience.USER
+    example: Callable[[], Any] | None = None

@@ -1,0 +1,60 @@
+"""Connections to Redis, and the scripts that run there; the only place that opens either."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from bridge.errors import StoreUnavailableError
+from bridge.settings import Settings
+
+CONNECT_TIMEOUT_S = 3.0
+REPLY_TIMEOUT_S = 5.0
+HEALTH_CHECK_INTERVAL_S = 10
+
+_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    "socket_timeout": REPLY_TIMEOUT_S,
+    "socket_keepalive": True,
+    "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+    "protocol": 2,
+}
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client for threads and processes. Opens no connection before its first command."""
+    return redis.Redis.from_url(settings.store_url, **_OPTIONS)
+
+
+def connect_async(settings: Settings) -> redis.asyncio.Redis:
+    """A client for asyncio. Opens no connection before its first command."""
+    return redis.asyncio.Redis.from_url(settings.store_url, **_OPTIONS)
+
+
+@cache
+def script_text(name: str) -> str:
+    """The source of ``scripts/<name>.lua``."""
+    return files("bridge.store").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn whatever redis-py raises into StoreUnavailableError.
+
+    Raises:
+        StoreUnavailableError: Redis is away, full, loading, read-only or otherwise refuses.
+    """
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StoreUnavailableError(f"Redis did not take the command: {type(error).__name__}: {error}") from error
+
+
+def text(value: bytes | str) -> str:
+    """A Redis reply as text."""
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,43 @@
+"""Every Redis key and channel of the bridge. A user's keys share a hash tag, so a cluster keeps them in one slot."""
+
+from typing import Final
+from uuid import UUID
+
+BROADCAST_CHANNEL: Final = "sse:broadcast"
+BROADCAST_STREAM: Final = "sse:stream:broadcast"
+
+POSITION: Final = "sse:position"
+"""The newest position handed out: a clock that never runs backwards, shared by all streams."""
+BROADCAST_TIP: Final = "sse:position:broadcast"
+"""Position of the newest broadcast; outlives the stream, so that a reader knows whether it missed one."""
+
+COUNTS: Final = "bridge:counts"
+"""Hash: what happened → how often, since the beginning."""
+RETRY_DUE: Final = "bridge:retry:due"
+"""Sorted set: event id → when it is due, in ms of Redis time."""
+RETRY_RECORDS: Final = "bridge:retry:records"
+"""Hash: event id → ``<attempt>:<RetryRecord as JSON>``."""
+DEAD_INDEX: Final = "bridge:dead:index"
+"""Sorted set: letter id → when it was buried, in ms of Redis time."""
+DEAD_LETTERS: Final = "bridge:dead:letters"
+"""Hash: letter id → DeadLetter as JSON."""
+
+
+def user_channel(user_id: UUID) -> str:
+    """Pub/sub channel of one user."""
+    return f"sse:user:{{{user_id}}}"
+
+
+def user_stream(user_id: UUID) -> str:
+    """Stream that keeps one user's history."""
+    return f"sse:stream:user:{{{user_id}}}"
+
+
+def user_seen(user_id: UUID, event_id: UUID | str) -> str:
+    """Mark that an event was published to a user; its value is the position."""
+    return f"sse:seen:{{{user_id}}}:{event_id}"
+
+
+def broadcast_seen(event_id: UUID | str) -> str:
+    """Mark that an event was broadcast. The tag puts it into the slot of the broadcast stream."""
+    return f"sse:seen:{{{BROADCAST_STREAM}}}:{event_id}"

@@ -1,0 +1,85 @@
+"""``RedisSSEPublisher``: publishing from asyncio code, by the same script and keys as the worker."""
+
+import logging
+from typing import Protocol
+from uuid import UUID
+
+import redis.asyncio
+
+from bridge.errors import BridgeError
+from bridge.events import SSEEvent, encode_payload
+from bridge.settings import Settings
+from bridge.store.client import script_text, store_errors
+from bridge.store.settle import Parcel, Receipt, ReceiptStatus, SettleCall
+
+logger = logging.getLogger(__name__)
+
+
+class SSEPublisherProtocol(Protocol):
+    """What publishes SSE events. Every method is fail-open: it never raises, and says what happened."""
+
+    async def publish(self, event: SSEEvent) -> Receipt:
+        """Publish to the event's own user."""
+        ...
+
+    async def publish_to_user(self, user_id: UUID, event: SSEEvent) -> Receipt:
+        """Publish to another user than the event's own."""
+        ...
+
+    async def broadcast(self, event: SSEEvent) -> Receipt:
+        """Publish to every connected client."""
+        ...
+
+
+class RedisSSEPublisher:
+    """Publishes through Redis streams and pub/sub. Implements ``SSEPublisherProtocol``.
+
+    Args:
+        client: an asyncio client, e.g. from ``bridge.store.connect_async``; stays yours to close.
+        settings: retention and limits.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._call = SettleCall(settings)
+        self._script = client.register_script(script_text("settle"))
+        self._event_max_bytes = settings.event_max_bytes
+
+    async def publish(self, event: SSEEvent) -> Receipt:
+        """Publish to the event's own user; see ``publish_to_user``."""
+        return await self._send(event, event.user_id)
+
+    async def publish_to_user(self, user_id: UUID, event: SSEEvent) -> Receipt:
+        """Publish to ``user_id``, whoever the event names.
+
+        Idempotent: the same event id to the same user is published once, for as long as its seen mark
+        lives. Events of one publisher arrive in the order of their calls. Never raises: see
+        ``Receipt.status``.
+        """
+        if not isinstance(user_id, UUID):
+            # A string here would become part of a Redis key.
+            return self._failure(event, f"user_id must be a UUID, not {type(user_id).__name__}")
+        return await self._send(event, user_id)
+
+    async def broadcast(self, event: SSEEvent) -> Receipt:
+        """Publish to everybody, whoever the event names; otherwise as ``publish_to_user``."""
+        return await self._send(event, None)
+
+    async def _send(self, event: SSEEvent, user_id: UUID | None) -> Receipt:
+        try:
+            payload = encode_payload(event.data)
+            if len(payload) > self._event_max_bytes:
+                return self._failure(
+                    event,
+                    f"its payload has {len(payload)} bytes; at most {self._event_max_bytes} are allowed",
+                )
+            key_list, arg_list = self._call.arguments([Parcel(event=event, payload=payload, user_id=user_id)])
+            with store_errors():
+                answers = await self._script(keys=key_list, args=arg_list)
+            return self._call.receipts(answers)[0]
+        except BridgeError as error:
+            return self._failure(event, str(error))
+
+    def _failure(self, event: SSEEvent, reason: str) -> Receipt:
+        logger.error("bridge.event.not_published event_id=%s reason=%s", event.event_id, reason)
+        return Receipt(status=ReceiptStatus.FAILED, error=reason)

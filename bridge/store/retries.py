@@ -1,0 +1,160 @@
+"""The retry set: events that wait in Redis for their next attempt, visible and leased, never in a worker's memory."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import redis
+
+from bridge.pipeline import Failure
+from bridge.settings import Settings
+from bridge.store import keys
+from bridge.store.client import script_text, store_errors, text
+
+LEASE_S = 30
+"""How long a mover may take to put claimed retries back on their queue."""
+CLAIM_MAX = 500
+"""Retries that one claim takes at the most."""
+HISTORY_MAX = 10
+"""Past attempts kept with an event; the first is kept, then the newest."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One failed try: its number (1-based), when (RFC 3339, UTC), and why."""
+
+    number: int
+    at: str
+    failure: Failure
+
+
+class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that waits.
+
+    Attributes:
+        event_id: of the event.
+        task: the Celery task that tries again.
+        queue: where that task's messages go.
+        envelope: JSON of the envelope.
+        attempts: the failed tries so far, oldest first.
+    """
+
+    event_id: str
+    task: str
+    queue: str
+    envelope: str
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def attempt(self) -> int:
+        """The number of the newest failed attempt."""
+        return self.attempts[-1].number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Retries taken for ``LEASE_S``.
+
+    Attributes:
+        records: what is due.
+        lease: hand it to ``confirm``.
+        next_due_s: seconds until the next one is due; None when nothing waits.
+    """
+
+    records: tuple[RetryRecord, ...]
+    lease: str
+    next_due_s: float | None
+
+
+def extend_history(history: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
+    """Add an attempt, within ``HISTORY_MAX``; the first attempt is always kept."""
+    attempts = (*(past for past in history if past.number < attempt.number), attempt)
+    return attempts if len(attempts) <= HISTORY_MAX else (attempts[0], *attempts[-(HISTORY_MAX - 1) :])
+
+
+class RetrySet:
+    """Add, claim and confirm waiting retries."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._max = settings.retry_max
+        self._add = client.register_script(script_text("retry_add"))
+        self._claim = client.register_script(script_text("retry_claim"))
+        self._confirm = client.register_script(script_text("retry_confirm"))
+
+    def add(self, waiting: Sequence[tuple[RetryRecord, float]]) -> frozenset[str]:
+        """Let events wait for the given seconds. Idempotent by event id and attempt.
+
+        Returns:
+            The ids that found no room (``retry_max``); they do not wait.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        args: list[str | int | bytes] = [self._max]
+        for record, after_s in waiting:
+            args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
+        with store_errors():
+            refused = self._add(keys=[keys.RETRY_DUE, keys.RETRY_RECORDS, keys.COUNTS], args=args)
+        return frozenset(text(event_id) for event_id in refused)
+
+    def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The failed attempts so far of those events that have any.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hmget(keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
+        records = (_read(value) for value in values if value is not None)
+        return {record.event_id: record.attempts for record in records}
+
+    def claim(self, limit: int = CLAIM_MAX) -> Claim:
+        """Take what is due, oldest first; nobody else gets it before the lease ends.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            wait_ms, lease, *pairs = self._claim(
+                keys=[keys.RETRY_DUE, keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
+            )
+        records = tuple(_read(value) for value in pairs[1::2])
+        return Claim(records=records, lease=text(lease), next_due_s=None if wait_ms < 0 else wait_ms / 1000)
+
+    def confirm(self, claim: Claim) -> None:
+        """Say that the claimed retries are back on their queue. Their history stays until ``clear``.
+
+        Raises:
+            StoreUnavailableError: Redis is away; they will be moved a second time, which is harmless.
+        """
+        if claim.records:
+            ids = [record.event_id for record in claim.records]
+            with store_errors():
+                self._confirm(keys=[keys.RETRY_DUE], args=[claim.lease, *ids])
+
+    def clear(self, event_ids: Collection[str]) -> None:
+        """Forget events that were published or skipped after all. Idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        if not event_ids:
+            return
+        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.zrem(keys.RETRY_DUE, *event_ids)
+            pipeline.hdel(keys.RETRY_RECORDS, *event_ids)
+            pipeline.execute()
+
+    def count(self) -> int:
+        """Events that wait or are being tried again.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            return int(self._client.hlen(keys.RETRY_RECORDS))
+
+
+def _read(value: bytes | str) -> RetryRecord:
+    _, _, record = text(value).partition(":")
+    return msgspec.json.decode(record, type=RetryRecord)

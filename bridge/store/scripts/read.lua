@@ -1,0 +1,65 @@
+-- Read what a client has not had yet from its own stream and the broadcast stream, in one moment.
+--
+-- KEYS[1]  the user's stream
+-- KEYS[2]  the broadcast stream
+-- KEYS[3]  position: the newest position handed out
+-- KEYS[4]  position of the newest broadcast
+-- ARGV[1]  position after which to read; '0-0' reads all that is retained
+-- ARGV[2]  entries to return from each stream at the most
+-- ARGV[3]  life of a stream in s
+--
+-- Returns: newest position ('0-0' if none), 1 if nothing after ARGV[1] can be missing else 0,
+-- the user's entries, the broadcast entries.
+
+local after, limit, ttl_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local newest = redis.call('GET', KEYS[3]) or '0-0'
+
+local function split(position)
+  local ms, seq = string.match(position, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+
+local function is_after(a, b)
+  local a_ms, a_seq = split(a)
+  local b_ms, b_seq = split(b)
+  return a_ms > b_ms or (a_ms == b_ms and a_seq > b_seq)
+end
+
+local function read(stream)
+  return redis.call('XRANGE', stream, '(' .. after, '+', 'COUNT', limit)
+end
+
+-- Trimming takes the oldest first: a stream is whole after a position if it still reaches back to it,
+-- or if nothing was ever taken from it.
+local function reaches_back(stream)
+  local info = redis.call('XINFO', 'STREAM', stream)
+  local field = {}
+  for i = 1, #info, 2 do field[info[i]] = info[i + 1] end
+  if field['entries-added'] == field['length'] then return true end
+  local first = field['first-entry']
+  return first and not is_after(first[1], after)
+end
+
+local function user_stream_is_whole()
+  if redis.call('EXISTS', KEYS[1]) == 1 then return reaches_back(KEYS[1]) end
+  -- It would still be there if it had been written after a moment younger than its life.
+  local now = redis.call('TIME')
+  local after_ms = split(after)
+  return after_ms > tonumber(now[1]) * 1000 - ttl_s * 1000
+end
+
+local function broadcast_stream_is_whole()
+  local tip = redis.call('GET', KEYS[4])
+  if not tip or not is_after(tip, after) then return true end
+  return redis.call('EXISTS', KEYS[2]) == 1 and reaches_back(KEYS[2])
+end
+
+local complete = 1
+if after ~= '0-0' then
+  -- A position that was never handed out means that Redis has lost its memory.
+  if is_after(after, newest) or not user_stream_is_whole() or not broadcast_stream_is_whole() then
+    complete = 0
+  end
+end
+
+return {newest, complete, read(KEYS[1]), read(KEYS[2])}
