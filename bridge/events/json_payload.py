@@ -5,7 +5,7 @@ express (NaN, infinities, bytes, sets, other objects) is refused instead of bein
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
@@ -17,19 +17,11 @@ import msgspec
 from bridge.errors import PayloadError
 
 
-def _plain(value: Any) -> Any:
-    """Turn what is a str or Mapping only by inheritance into the real thing."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be expressed")
+_encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 
-
-_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="string", uuid_format="canonical")
-
-#: Values of these very types need no closer look: msgspec writes them as JSON says.
 _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
+"""Values of these very types need no closer look: msgspec writes them as JSON says."""
+_KEY_TYPES = frozenset({str})
 
 MAX_DEPTH = 64
 """Nesting levels that a payload may have."""
@@ -42,44 +34,81 @@ def encode_payload(payload: Mapping[str, Any]) -> bytes:
         PayloadError: the payload is no mapping, or holds what JSON cannot express; the message
             names the path to it, never the value.
     """
-    if not _PLAIN_TYPES.issuperset(map(type, payload.values() if isinstance(payload, dict) else (payload,))):
-        if not isinstance(payload, Mapping):
-            raise PayloadError(f"A payload must be a dict; the extractor returned {type(payload).__name__}.")
-        _check(payload, path="payload", depth=0)
+    if not isinstance(payload, Mapping):
+        raise PayloadError(f"A payload must be a dict; the extractor returned {type(payload).__name__}.")
     try:
-        return _encoder.encode(payload)
+        return _encoder.encode(payload if _is_flat(payload) else _normal(payload, path="payload", depth=0))
+    except UnicodeEncodeError:
+        _normal(payload, path="payload", depth=0)  # names the path
+        raise
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise PayloadError(f"The payload cannot be written as JSON: {_reason(error)}.") from error
+        raise PayloadError(f"The payload cannot be written as JSON: {str(error).rstrip('.')}.") from error
 
 
-def _reason(error: Exception) -> str:
-    """Why an encoder refused, without quoting what it refused."""
-    if isinstance(error, UnicodeEncodeError):
-        return "a string holds a lone surrogate, which UTF-8 has no bytes for"
-    return str(error).rstrip(".")
+def _is_flat(payload: Mapping[str, Any]) -> bool:
+    """Whether nothing in it needs a closer look; so it is with nearly every payload."""
+    return (
+        isinstance(payload, dict)
+        and _PLAIN_TYPES.issuperset(map(type, payload.values()))
+        and _KEY_TYPES.issuperset(map(type, payload))
+    )
 
 
-def _check(value: Any, *, path: str, depth: int) -> None:
+def _normal(value: Any, *, path: str, depth: int) -> Any:
+    """The value in the form in which it travels.
+
+    Raises:
+        PayloadError: it has none.
+    """
     if depth > MAX_DEPTH:
         raise PayloadError(f"The payload is nested deeper than {MAX_DEPTH} levels.")
     if isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise PayloadError(f"{path} has a key of type {type(key).__name__}; JSON keys are strings.")
-            _check(item, path=f"{path}.{key}", depth=depth + 1)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check(item, path=f"{path}[{index}]", depth=depth + 1)
-    else:
-        _check_scalar(value, path)
+        return {
+            _normal_key(key, path): _normal(item, path=f"{path}.{key}", depth=depth + 1) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_normal(item, path=f"{path}[{index}]", depth=depth + 1) for index, item in enumerate(value)]
+    return _normal_scalar(value.value if isinstance(value, Enum) else value, path)
 
 
-def _check_scalar(value: Any, path: str) -> None:
-    if isinstance(value, float | Decimal) and not isfinite(value):
+def _normal_key(key: Any, path: str) -> str:
+    if not isinstance(key, str):
+        raise PayloadError(f"{path} has a key of type {type(key).__name__}; JSON keys are strings.")
+    if not _is_utf8(key):
+        raise PayloadError(f"{path} has a key with a lone surrogate, which UTF-8 has no bytes for.")
+    return str(key)
+
+
+def _normal_scalar(value: Any, path: str) -> Any:
+    if isinstance(value, str):
+        if not _is_utf8(value):
+            raise PayloadError(f"{path} holds a lone surrogate, which UTF-8 has no bytes for.")
+        return str(value)
+    if (isinstance(value, float) and not isfinite(value)) or (isinstance(value, Decimal) and not value.is_finite()):
         raise PayloadError(f"{path} is not a finite number; JSON has no NaN or Infinity. Send null instead.")
-    if isinstance(value, datetime) and value.tzinfo is None:
-        raise PayloadError(f"{path} is a datetime without a timezone. Make it aware, in UTC.")
-    if not isinstance(value, str | int | float | Decimal | UUID | date | Enum | None):
+    if isinstance(value, datetime):
+        return _in_utc(value, path)
+    if isinstance(value, float):
+        return float(value)  # a subclass, such as numpy's
+    if not isinstance(value, int | Decimal | UUID | date | None):
         raise PayloadError(
             f"{path} is of type {type(value).__name__}, which JSON cannot express. Convert it in the extractor."
         )
+    return value
+
+
+def _in_utc(moment: datetime, path: str) -> datetime:
+    if moment.utcoffset() is None:
+        raise PayloadError(f"{path} is a datetime without a timezone. Make it aware, in UTC.")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise PayloadError(f"{path} is a datetime that is out of range in UTC.") from error
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

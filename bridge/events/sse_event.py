@@ -1,6 +1,7 @@
 """``SSEEvent``: what is published, stored and shown to one user's browsers."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from bridge.events.frame import event_frame
 from bridge.events.json_payload import encode_payload
 from bridge.events.types import EventType, SSEEventCategory, SSEEventType
 
+_WIRE_SAFE = re.compile(r"[\w.-]+", re.ASCII)
 _FIELDS = ("event_id", "event_type", "user_id", "data", "occurred_at")
 
 
@@ -30,8 +32,8 @@ class SSEEvent:
         occurred_at: aware, UTC.
 
     Raises:
-        ValueError: ``user_id`` or ``event_id`` is no UUID, ``event_type`` no StrEnum member, ``data`` no
-            dict, or ``occurred_at`` not aware.
+        ValueError: ``user_id`` or ``event_id`` is no UUID, ``event_type`` no StrEnum member or one that
+            would break a frame, ``data`` no dict, or ``occurred_at`` not aware.
     """
 
     event_type: StrEnum
@@ -48,9 +50,12 @@ class SSEEvent:
             raise ValueError(f"event_id must be a UUID, not {type(self.event_id).__name__}.")
         if not isinstance(self.event_type, StrEnum):
             raise ValueError(f"event_type must be a StrEnum member, not {type(self.event_type).__name__}.")
+        if not _WIRE_SAFE.fullmatch(self.event_type):
+            # Registries refuse such names; an event made by hand has not met one yet.
+            raise ValueError(f"event_type must consist of letters, digits, '_', '-' and dots, not {self.event_type!r}.")
         if not isinstance(self.data, dict):
             raise ValueError(f"data must be a dict, not {type(self.data).__name__}.")
-        if not isinstance(self.occurred_at, datetime) or self.occurred_at.tzinfo is None:
+        if not isinstance(self.occurred_at, datetime) or self.occurred_at.utcoffset() is None:
             raise ValueError("occurred_at must be a datetime with a timezone.")
 
     @property
