@@ -1,1 +1,97 @@
-"""bridge: domain events to live browser updates, through Celery and Redis."""
+"""bridge: domain events to live browser updates, through Celery and Redis.
+
+The front door: public names, grouped by topic. Importing it connects to nothing and reads no environment.
+"""
+
+# ruff: noqa: I001  (grouped by topic)
+
+# Emitting
+from bridge.producer import Emitter, configure, emit, emit_many, flush
+
+# The language
+from bridge.events import (
+    DomainEvent,
+    EventType,
+    SSEEvent,
+    SSEEventCategory,
+    SSEEventType,
+    get_category_for_event_type,
+)
+
+# The law
+from bridge.registry import (
+    DOMAIN_TO_SSE_MAPPING,
+    SSE_EVENT_REGISTRY,
+    Audience,
+    DomainToSSEMapping,
+    Registry,
+    RetryPolicy,
+    SSEEventMetadata,
+    get_all_sse_event_types,
+    get_domain_event_to_sse_mapping,
+    get_events_by_category,
+    get_registry_statistics,
+    get_sse_event_metadata,
+    load_registry,
+)
+
+# Publishing without a worker
+from bridge.producer import SSEEventHandler
+from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol
+
+# Settings
+from bridge.settings import Settings, load_settings
+
+# What goes wrong
+from bridge.errors import (
+    BridgeError,
+    BrokerUnavailableError,
+    DeliveryError,
+    EventRefusedError,
+    PermanentError,
+    RegistryError,
+    SettingsError,
+    StoreUnavailableError,
+)
+
+__all__ = [
+    "DOMAIN_TO_SSE_MAPPING",
+    "SSE_EVENT_REGISTRY",
+    "Audience",
+    "BridgeError",
+    "BrokerUnavailableError",
+    "DeliveryError",
+    "DomainEvent",
+    "DomainToSSEMapping",
+    "Emitter",
+    "EventRefusedError",
+    "EventType",
+    "PermanentError",
+    "Receipt",
+    "ReceiptStatus",
+    "RedisSSEPublisher",
+    "Registry",
+    "RegistryError",
+    "RetryPolicy",
+    "SSEEvent",
+    "SSEEventCategory",
+    "SSEEventHandler",
+    "SSEEventMetadata",
+    "SSEEventType",
+    "SSEPublisherProtocol",
+    "Settings",
+    "SettingsError",
+    "StoreUnavailableError",
+    "configure",
+    "emit",
+    "emit_many",
+    "flush",
+    "get_all_sse_event_types",
+    "get_category_for_event_type",
+    "get_domain_event_to_sse_mapping",
+    "get_events_by_category",
+    "get_registry_statistics",
+    "get_sse_event_metadata",
+    "load_registry",
+    "load_settings",
+]

@@ -38,6 +38,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Where streams, pub/sub and the bridge's books live. Empty: the broker, when that is Redis."),
     ] = ""
+    broker_keyprefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9:_.-]{0,50}$",
+            description="Put before every broker key (Redis), where several Celery apps share a database.",
+        ),
+    ] = ""
+    broker_sentinel_master: Annotated[
+        str, Meta(description="Name of the master that the sentinels watch; only with sentinel://.")
+    ] = "mymaster"
     registry: Annotated[str, Meta(description="The catalog, as package.module:attribute. Empty: the built-in one.")] = (
         ""
     )

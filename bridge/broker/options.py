@@ -1,0 +1,81 @@
+"""How Celery and kombu are set up so that they fit the bridge's promises; each line has its reason."""
+
+from typing import Any
+
+from bridge.settings import Settings
+
+SOCKET_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 3
+HEALTH_CHECK_INTERVAL_S = 10
+RESTORE_INTERVAL_S = 5
+
+
+def is_redis(settings: Settings) -> bool:
+    """Whether the broker is a Redis, alone or behind sentinels."""
+    return settings.broker_url.startswith(("redis", "sentinel"))
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """Options of kombu's transport for this broker."""
+    if not is_redis(settings):
+        # A publish returns only when RabbitMQ has the message on a majority of disks.
+        return {"confirm_publish": True, "read_timeout": SOCKET_TIMEOUT_S, "write_timeout": SOCKET_TIMEOUT_S}
+    options: dict[str, Any] = {
+        # A message of a dead worker comes back after this time; the default is an hour …
+        "visibility_timeout": settings.visibility_timeout_s,
+        # … plus interval times throttle: by default 100 s more.
+        "unacked_restore_interval": RESTORE_INTERVAL_S,
+        "unacked_restore_throttle": 1,
+        # Without these a frozen Redis hangs producers and workers for ever.
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+        # One list a queue instead of four, and no queue that starves another.
+        "priority_steps": [0],
+        "queue_order_strategy": "round_robin",
+    }
+    if settings.broker_keyprefix:
+        options["global_keyprefix"] = settings.broker_keyprefix
+    if settings.broker_url.startswith("sentinel"):
+        options["master_name"] = settings.broker_sentinel_master
+    return options
+
+
+def celery_config(settings: Settings) -> dict[str, Any]:
+    """Configuration of the bridge's own Celery app, but for its queues and routes."""
+    return {
+        "broker_url": settings.broker_url,
+        "broker_transport_options": transport_options(settings),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # Nobody reads results: what became of an event is in the bridge's own books.
+        "result_backend": None,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        # A message is acknowledged when its events are settled, never before.
+        "task_acks_late": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_reject_on_worker_lost": False,
+        # A name that is not in the registry goes nowhere.
+        "task_create_missing_queues": False,
+        "task_default_exchange_type": "direct",
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "task_time_limit": settings.task_time_limit_s,
+        "task_soft_time_limit": soft_time_limit_s(settings),
+        "worker_concurrency": settings.worker_concurrency,
+        "worker_consumer": "bridge.worker.consumer:BridgeConsumer",
+        "worker_soft_shutdown_timeout": 10.0,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": False,
+        "timezone": "UTC",
+        "enable_utc": True,
+    }
+
+
+def soft_time_limit_s(settings: Settings) -> int:
+    """When a running extractor is interrupted: early enough to record what else is in the batch."""
+    return max(1, settings.task_time_limit_s * 3 // 4)

@@ -1,0 +1,22 @@
+"""Queues and routes on the broker: derived from the registry, and from nothing else."""
+
+from kombu import Exchange, Queue
+
+from bridge.registry import Registry
+from bridge.settings import Settings
+
+
+def queues(settings: Settings, registry: Registry) -> list[Queue]:
+    """One queue a category, reached directly by its name.
+
+    On RabbitMQ they are quorum queues, which survive the loss of a node.
+    """
+    arguments = {"x-queue-type": "quorum"} if settings.broker_url.startswith("amqp") else {}
+    return [
+        Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments) for name in registry.queues
+    ]
+
+
+def routes(registry: Registry) -> dict[str, dict[str, str]]:
+    """Celery routes: each mapping's task goes to the queue of its type's category."""
+    return {registry.task_of(mapping): {"queue": registry.queue_of(mapping)} for mapping in registry.mappings}

@@ -1,0 +1,19 @@
+"""How long to wait before the broker is tried again."""
+
+import random
+
+BASE_S = 0.1
+CAP_S = 5.0
+
+
+class Backoff:
+    """Exponential, with jitter between half and whole, so that a fleet does not return at one moment."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def next_s(self) -> float:
+        """Seconds to wait after one more failure."""
+        ceiling_s = min(CAP_S, BASE_S * 2.0 ** min(self.failures, 30))
+        self.failures += 1
+        return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)

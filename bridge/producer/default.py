@@ -1,0 +1,68 @@
+"""``emit``, ``emit_many`` and ``flush``: one emitter for the process, made at first use from the environment."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.errors import BridgeError
+from bridge.producer.emitter import Emitter
+from bridge.registry import Registry
+from bridge.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+_emitter: Emitter | None = None
+_broken = False
+
+
+def configure(settings: Settings | None = None, registry: Registry | None = None, *, strict: bool = False) -> Emitter:
+    """Make the process's emitter now, so that wrong settings are seen at start-up and not at the first event.
+
+    Closes the emitter that was there before.
+
+    Raises:
+        SettingsError: the environment's settings are wrong.
+        RegistryError: the registry cannot be loaded.
+    """
+    global _emitter, _broken
+    emitter = Emitter(settings, registry, strict=strict)
+    with _lock:
+        previous, _emitter, _broken = _emitter, emitter, False
+    if previous is not None:
+        previous.close()
+    return emitter
+
+
+def emit(event: Any) -> bool:
+    """Accept one domain event; see ``Emitter.emit``. With wrong settings: logged once, and False."""
+    emitter = _get()
+    return emitter.emit(event) if emitter else False
+
+
+def emit_many(events: Iterable[Any]) -> int:
+    """Accept several domain events; see ``Emitter.emit_many``."""
+    emitter = _get()
+    return emitter.emit_many(events) if emitter else 0
+
+
+def flush(timeout_s: float = 5.0) -> bool:
+    """Wait until the broker has every event accepted so far; see ``Emitter.flush``."""
+    emitter = _get()
+    return emitter.flush(timeout_s) if emitter else False
+
+
+def _get() -> Emitter | None:
+    """The emitter; None if the settings are wrong: a producer's business must not suffer from that."""
+    global _emitter, _broken
+    if _emitter is not None or _broken:
+        return _emitter
+    with _lock:
+        if _emitter is None and not _broken:
+            try:
+                _emitter = Emitter()
+            except BridgeError as error:
+                _broken = True
+                logger.critical("bridge.emitter.misconfigured: no event of this process is published. %s", error)
+    return _emitter
