@@ -1,0 +1,94 @@
+"""The Celery app: tasks, queues and routes from the registry, and from nothing else."""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from bridge.broker import celery_config, queues, routes, soft_time_limit_s
+from bridge.registry import DomainToSSEMapping, Registry
+from bridge.settings import Settings
+from bridge.worker.handler import Handler
+from bridge.worker.mover_step import RetryMoverStep
+from bridge.worker.task import BridgeTask
+
+
+def create_app(settings: Settings, registry: Registry) -> Celery:
+    """A Celery app that does nothing but the bridge's work."""
+    app = Celery("bridge", set_as_current=False)
+    app.conf.update(celery_config(settings))
+    app.conf.task_queues = queues(settings, registry)
+    app.conf.task_default_queue = registry.queues[0]
+    _add(app, registry, settings)
+    return app
+
+
+def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
+    """Add the bridge's tasks, queues and routes to a Celery app that a team already runs.
+
+    The tasks keep their own rules (late acknowledgement, no results) whatever the app's are. The app's
+    queues and routes stay. Retries are moved by every worker of the app.
+
+    Args:
+        app: not yet running.
+        registry: the law.
+        settings: of the bridge; its broker must be the app's, since retries go back to their queue there.
+    """
+    _keep_queues(app, settings, registry)
+    app.conf.task_routes = [routes(registry), *_as_list(app.conf.task_routes)]
+    _add(app, registry, settings)
+
+
+def _add(app: Celery, registry: Registry, settings: Settings) -> None:
+    if app.conf.task_routes is None:
+        app.conf.task_routes = [routes(registry)]
+    handler = Handler(settings, registry)
+    for mapping in registry.mappings:
+        _register(app, registry.task_of(mapping), mapping, handler, settings)
+    app.steps["worker"].add(_mover_step(settings, registry))
+
+
+def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Handler, settings: Settings) -> None:
+    """Register one task. A function of its own: tasks made in a loop would all close over the last mapping."""
+
+    def run(self: BridgeTask, *args: Any, **kwargs: Any) -> None:
+        self.handle(args, kwargs)
+
+    run.__doc__ = f"Publish {mapping.domain_event_class.__name__} as {mapping.sse_event_type.value}."
+    app.task(
+        name=name,
+        base=BridgeTask,
+        bind=True,
+        typing=False,
+        mapping=mapping,
+        handler=handler,
+        time_limit=settings.task_time_limit_s,
+        soft_time_limit=soft_time_limit_s(settings),
+    )(run)
+
+
+def _mover_step(settings: Settings, registry: Registry) -> type[RetryMoverStep]:
+    """Celery takes step classes, not instances: bind the settings in a subclass."""
+    return type("BoundRetryMoverStep", (RetryMoverStep,), {"settings": settings, "registry": registry})
+
+
+def _keep_queues(app: Celery, settings: Settings, registry: Registry) -> None:
+    """Add our queues to those of the app; its default queue exists only implicitly until we name others."""
+    existing = _as_list(app.conf.task_queues)
+    if not existing:
+        name = app.conf.task_default_queue
+        exchange = app.conf.task_default_exchange or name
+        existing = [
+            Queue(
+                name,
+                Exchange(exchange, type=app.conf.task_default_exchange_type),
+                routing_key=app.conf.task_default_routing_key or name,
+            )
+        ]
+    app.conf.task_queues = [*existing, *queues(settings, registry)]
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,213 @@
+"""``Handler``: runs the pipeline over a message's envelopes and obeys the outcomes, then the message may go."""
+
+import logging
+import os
+import random
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import assert_never
+
+from bridge.pipeline import Dead, Failure, Outcome, Pipeline, Published, Retry, Skipped, Stage, describe
+from bridge.registry import DomainToSSEMapping, Registry, RetryPolicy
+from bridge.settings import Settings
+from bridge.store import (
+    Attempt,
+    Counts,
+    DeadLetter,
+    DeadLetters,
+    Parcel,
+    ReceiptStatus,
+    RetryRecord,
+    RetrySet,
+    Settler,
+    connect,
+    extend_history,
+)
+
+logger = logging.getLogger(__name__)
+
+RELEASE = version("sse-bridge")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One message's work.
+
+    Attributes:
+        mapping: of the task that received it.
+        envelopes: decoded JSON, of any shape.
+        attempt: 1 for the first.
+    """
+
+    mapping: DomainToSSEMapping
+    envelopes: Sequence[object]
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Todo:
+    """A job's outcomes, by what is to be done about them."""
+
+    published: list[Published] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
+    dead: list[Dead] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        match outcome:
+            case Published():
+                self.published.append(outcome)
+            case Skipped():
+                self.skipped.append(outcome)
+            case Retry():
+                self.retries.append(outcome)
+            case Dead():
+                self.dead.append(outcome)
+            case _:
+                assert_never(outcome)
+
+    def finished_ids(self) -> list[str]:
+        """Events that need no further attempt; what Redis refused is a retry or dead as well."""
+        failed = {str(retry.event_id) for retry in self.retries} | {letter.letter_id for letter in self.dead}
+        ids = [str(done.event.event_id) for done in self.published] + [str(done.event_id) for done in self.skipped]
+        return [event_id for event_id in ids if event_id not in failed]
+
+
+class Handler:
+    """Handles jobs. Connects lazily, so that each process of a prefork pool gets connections of its own.
+
+    Every method is idempotent by event id, so that a redelivered message changes nothing, and raises
+    StoreUnavailableError when Redis is away: then the message must not be acknowledged.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        client = connect(settings)
+        self._registry = registry
+        self._settler = Settler(client, settings)
+        self._retries = RetrySet(client, settings)
+        self._dead_letters = DeadLetters(client, settings)
+        self._counts = Counts(client)
+        self._pipeline = Pipeline(
+            registry,
+            retry=RetryPolicy(
+                attempts=settings.retry_attempts, base_s=settings.retry_base_s, cap_s=settings.retry_cap_s
+            ),
+            event_max_bytes=settings.event_max_bytes,
+            random=random.random,
+        )
+
+    def run(self, job: Job) -> None:
+        """Handle every envelope of a job."""
+        self._obey(job, [self._pipeline.run(job.mapping, raw, attempt=job.attempt) for raw in job.envelopes])
+
+    def lose(self, job: Job, error: BaseException) -> None:
+        """Record that a worker process died or ran out of time over a job: an attempt of each event.
+
+        Which event was to blame is unknown, so each is tried again alone.
+        """
+        failure = describe(error, Stage.WORKER)
+        self._obey(job, [self._failed(job, raw, failure) for raw in job.envelopes])
+
+    def _failed(self, job: Job, raw: object, failure: Failure) -> Retry | Dead:
+        return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt)
+
+    def _obey(self, job: Job, outcomes: Iterable[Outcome]) -> None:
+        todo = _Todo()
+        for outcome in outcomes:
+            todo.add(outcome)
+        for refused in self._publish(job, todo.published):
+            todo.add(refused)
+        self._counts.add_skipped(len(todo.skipped))
+        if todo.retries or todo.dead:
+            self._record_failures(job, todo.retries, todo.dead)
+        if job.attempt > 1:
+            self._retries.clear(todo.finished_ids())
+
+    def _publish(self, job: Job, published: Sequence[Published]) -> list[Retry | Dead]:
+        """Publish; what Redis refused for good comes back as failed."""
+        parcels = [Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in published]
+        receipts = self._settler.settle(parcels)
+        return [
+            self._failed(
+                job,
+                outcome.envelope,
+                Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=receipt.error or ""),
+            )
+            for outcome, receipt in zip(published, receipts, strict=True)
+            if receipt.status is ReceiptStatus.REFUSED
+        ]
+
+    def _record_failures(self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead]) -> None:
+        task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
+        now = datetime.now(UTC).isoformat()
+        ids = [str(retry.event_id) for retry in retries] + [letter.letter_id for letter in dead]
+        history = self._retries.history(ids) if job.attempt > 1 else {}
+
+        def attempts(event_id: str, failure: Failure) -> tuple[Attempt, ...]:
+            return extend_history(history.get(event_id, ()), Attempt(number=job.attempt, at=now, failure=failure))
+
+        records = {
+            str(retry.event_id): RetryRecord(
+                event_id=str(retry.event_id),
+                task=task,
+                queue=queue,
+                envelope=retry.envelope.decode(),
+                attempts=attempts(str(retry.event_id), retry.failure),
+            )
+            for retry in retries
+        }
+        no_room = self._retries.add([(records[str(retry.event_id)], retry.after_s) for retry in retries])
+        letters = [
+            DeadLetter(
+                letter_id=letter_id,
+                task=task,
+                queue=queue,
+                envelope=envelope.decode(),
+                failure=failure,
+                attempts=attempts(letter_id, failure),
+                buried_at=now,
+                worker=f"{socket.gethostname()}:{os.getpid()}",
+                release=RELEASE,
+            )
+            for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
+        ]
+        evicted = self._dead_letters.bury(letters) if letters else 0
+        _log(retries, letters, no_room, evicted)
+
+
+def _to_bury(
+    retries: Sequence[Retry], dead: Sequence[Dead], no_room: frozenset[str]
+) -> list[tuple[str, bytes, Failure]]:
+    """Dead events, and retries for which the retry set has no room: better dead-lettered than lost."""
+    crowded_out = [
+        (str(retry.event_id), retry.envelope, retry.failure) for retry in retries if str(retry.event_id) in no_room
+    ]
+    return [(letter.letter_id, letter.envelope, letter.failure) for letter in dead] + crowded_out
+
+
+def _log(retries: Sequence[Retry], letters: Sequence[DeadLetter], no_room: frozenset[str], evicted: int) -> None:
+    for retry in retries:
+        if str(retry.event_id) not in no_room:
+            logger.warning(
+                "bridge.event.retried event_id=%s attempt=%d after_s=%.1f stage=%s error=%s",
+                retry.event_id,
+                retry.attempt,
+                retry.after_s,
+                retry.failure.stage,
+                retry.failure.error_class,
+            )
+    for letter in letters:
+        logger.error(
+            "bridge.event.buried letter_id=%s task=%s stage=%s error=%s",
+            letter.letter_id,
+            letter.task,
+            letter.failure.stage,
+            letter.failure.error_class,
+        )
+    if no_room:
+        logger.error("bridge.retries.full buried=%d: raise BRIDGE_RETRY_MAX or mend what fails.", len(no_room))
+    if evicted:
+        logger.error("bridge.dead_letters.evicted letters=%d: raise BRIDGE_DEAD_MAX or empty them.", evicted)

@@ -1,0 +1,87 @@
+"""``RetryMover``: puts due retries back on their queue; any number of workers may run one."""
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from bridge.broker import TaskMessage, TaskSender
+from bridge.errors import BrokerUnavailableError, StoreUnavailableError
+from bridge.pipeline import Stage
+from bridge.store import RetryRecord, RetrySet
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""Longest pause between two looks: an idle bridge costs Redis one small script a second and worker."""
+POLL_MIN_S = 0.02
+TROUBLE_WAIT_S = 2.0
+STOP_TIMEOUT_S = 10.0
+MESSAGE_MAX = 100
+"""Retries in one message at the most."""
+
+
+class RetryMover:
+    """Claims due retries under a lease, sends them, and confirms.
+
+    If it dies after sending and before confirming, the lease ends and they are sent once more, which is
+    harmless: an event that was published is recognised.
+    """
+
+    def __init__(self, retries: RetrySet, sender: TaskSender) -> None:
+        self._retries = retries
+        self._sender = sender
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start moving on a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="bridge-retry-mover", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, after what is under way. Idempotent."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(STOP_TIMEOUT_S)
+
+    def move(self) -> float:
+        """Move what is due; returns the seconds to wait before the next look.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+            BrokerUnavailableError: the broker is away; the claimed retries are due again after their lease.
+        """
+        claim = self._retries.claim()
+        if claim.records:
+            self._sender.send(list(_messages(claim.records)))
+            self._retries.confirm(claim)
+        return POLL_S if claim.next_due_s is None else min(POLL_S, max(POLL_MIN_S, claim.next_due_s))
+
+    def _run(self) -> None:
+        in_trouble = False
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            try:
+                wait_s = self.move()
+                in_trouble = False
+            except (StoreUnavailableError, BrokerUnavailableError) as error:
+                if not in_trouble:
+                    logger.warning("bridge.retries.stalled: %s", error)
+                in_trouble, wait_s = True, TROUBLE_WAIT_S
+        self._sender.close()
+
+
+def _messages(records: Iterable[RetryRecord]) -> Iterable[TaskMessage]:
+    """Group retries of one task and attempt; an event that may have killed its worker travels alone."""
+    groups: dict[tuple[str, str, int], list[bytes]] = {}
+    for record in records:
+        envelope = record.envelope.encode()
+        attempt = record.attempt + 1
+        if record.attempts[-1].failure.stage is Stage.WORKER:
+            yield TaskMessage(task=record.task, queue=record.queue, envelopes=[envelope], attempt=attempt)
+        else:
+            groups.setdefault((record.task, record.queue, attempt), []).append(envelope)
+    for (task, queue, attempt), envelopes in groups.items():
+        for start in range(0, len(envelopes), MESSAGE_MAX):
+            part = envelopes[start : start + MESSAGE_MAX]
+            yield TaskMessage(task=task, queue=queue, envelopes=part, attempt=attempt)
