@@ -16,7 +16,6 @@ import msgspec
 
 from bridge.errors import PayloadError
 
-
 _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 
 _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
@@ -34,7 +33,7 @@ def encode_payload(payload: Mapping[str, Any]) -> bytes:
         PayloadError: the payload is no mapping, or holds what JSON cannot express; the message
             names the path to it, never the value.
     """
-    if not isinstance(payload, Mapping):
+    if not isinstance(payload, dict | Mapping):
         raise PayloadError(f"A payload must be a dict; the extractor returned {type(payload).__name__}.")
     try:
         return _encoder.encode(payload if _is_flat(payload) else _normal(payload, path="payload", depth=0))

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from msgspec import inspect
 
@@ -80,8 +79,8 @@ def _mapping_faults(tables: Tables) -> Iterator[str]:
     by_class = Counter(mapping.domain_event_class for mapping in tables.mappings)
     for event_class, count in by_class.items():
         if count > 1:
-            yield f"two mappings for one class: {event_class.__name__} has {count}; keep one."
-    for name, count in Counter(event_class.__name__ for event_class in by_class).items():
+            yield f"two mappings for one class: {_name_of(event_class)} has {count}; keep one."
+    for name, count in Counter(map(_name_of, by_class)).items():
         if count > 1:
             yield f"one name for two classes: {count} domain event classes are called {name}; rename one."
     for mapping in tables.mappings:
@@ -106,7 +105,9 @@ def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, tu
         )
 
 
-def _shape_fault(event_class: type[Any]) -> str | None:
+def _shape_fault(event_class: object) -> str | None:
+    if not isinstance(event_class, type):
+        return "is not a class."
     try:
         info = inspect.type_info(event_class)
     except (TypeError, NotImplementedError, NameError) as error:
@@ -136,7 +137,11 @@ def _wire_name(event_type: object) -> str:
 
 
 def _class_name(mapping: DomainToSSEMapping) -> str:
-    return mapping.domain_event_class.__name__
+    return _name_of(mapping.domain_event_class)
+
+
+def _name_of(event_class: object) -> str:
+    return event_class.__name__ if isinstance(event_class, type) else repr(event_class)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,6 +6,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+MAX_DELAY_S = 31_536_000
+"""A year: the longest wait that a policy may ask for."""
+
 
 class Audience(StrEnum):
     """Who receives a published event."""
@@ -23,7 +26,10 @@ class RetryPolicy:
     Attributes:
         attempts: tries in all, the first included; 1..100.
         base_s: upper bound of the wait after the first failure, in seconds; doubles with each attempt.
-        cap_s: upper bound of any wait, in seconds.
+        cap_s: upper bound of any wait, in seconds; at most a year.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     attempts: int = 5
@@ -33,8 +39,11 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 100:
             raise ValueError(f"RetryPolicy.attempts must be 1..100, not {self.attempts}.")
-        if not 0 <= self.base_s <= self.cap_s:
-            raise ValueError(f"RetryPolicy needs 0 <= base_s <= cap_s, not base_s={self.base_s}, cap_s={self.cap_s}.")
+        if not 0 <= self.base_s <= self.cap_s <= MAX_DELAY_S:
+            raise ValueError(
+                f"RetryPolicy needs 0 <= base_s <= cap_s <= {MAX_DELAY_S}, "
+                f"not base_s={self.base_s}, cap_s={self.cap_s}."
+            )
 
     def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
         """Seconds to wait after the failure of ``attempt`` (1-based): exponential, full jitter.

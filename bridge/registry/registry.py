@@ -72,6 +72,9 @@ class Registry:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Registry is immutable; build a new one instead of setting {name!r}.")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A Registry is immutable; build a new one instead of deleting {name!r}.")
+
     def __repr__(self) -> str:
         return f"<Registry of {len(self.events)} event types and {len(self.mappings)} mappings>"
 

@@ -121,7 +121,7 @@ def test_any_mapping_with_text_keys_is_a_payload(payload: Any) -> None:
         Secretive,
         timedelta(days=1),
         complex(1),
-        datetime(2026, 1, 2),  # noqa: DTZ001  (naive on purpose)
+        datetime(2026, 1, 2),
         datetime(2026, 1, 2, tzinfo=Nowhere()),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=2))),
         f"{SECRET}\ud800",

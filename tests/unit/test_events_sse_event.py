@@ -125,7 +125,7 @@ class Plain(StrEnum):
         {"data": None},
         {"data": []},
         {"data": "text"},
-        {"occurred_at": datetime(2026, 1, 1)},  # noqa: DTZ001  (naive on purpose)
+        {"occurred_at": datetime(2026, 1, 1)},
         {"occurred_at": datetime(2026, 1, 1, tzinfo=Nowhere())},
         {"occurred_at": "2026-01-01T00:00:00Z"},
     ],
@@ -181,8 +181,8 @@ def test_the_control_frames_are_as_the_standard_says() -> None:
     st.sampled_from(SSEEventType),
     st.uuids(),
     st.datetimes(
-        min_value=datetime(1, 1, 3),  # noqa: DTZ001
-        max_value=datetime(9999, 12, 29),  # noqa: DTZ001
+        min_value=datetime(1, 1, 3),
+        max_value=datetime(9999, 12, 29),
         timezones=st.timezones() | st.just(timezone(timedelta(hours=-23, minutes=59))),
     ),
 )

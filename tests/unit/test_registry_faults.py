@@ -1,0 +1,296 @@
+"""Every fault of a registry is refused by name, and all faults are reported at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, make_dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import attrs
+import msgspec
+import pytest
+
+from bridge.errors import RegistryError
+from bridge.events import EventType
+from bridge.registry import DomainToSSEMapping, Registry, SSEEventMetadata, unchecked_mappings
+
+
+class Category(StrEnum):
+    ORDERS = "orders"
+
+
+class BadCategory(StrEnum):
+    ORDERS = "Orders & Co"
+
+
+class OtherCategory(StrEnum):
+    ORDERS = "orders"
+
+
+class Type(StrEnum):
+    PAID = "order.paid"
+    SENT = "order.sent"
+
+
+class OtherType(StrEnum):
+    LOST = "order.lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderPaid:
+    event_id: UUID
+    occurred_at: datetime
+    user_id: UUID
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSent:
+    event_id: UUID
+    occurred_at: datetime
+    user_id: UUID
+
+
+@attrs.frozen
+class WithoutId:
+    occurred_at: datetime
+
+
+class WithoutIdAndTime(msgspec.Struct):
+    name: str
+
+
+class Arrayed(msgspec.Struct, array_like=True):
+    event_id: UUID
+    occurred_at: datetime
+
+
+class Shapeless:
+    event_id: UUID
+    occurred_at: datetime
+
+
+def user_of(event: Any) -> UUID:
+    user_id: UUID = event.user_id
+    return user_id
+
+
+PAID = SSEEventMetadata(Type.PAID, Category.ORDERS, "An order was paid", ("total",))
+SENT = SSEEventMetadata(Type.SENT, Category.ORDERS, "An order was sent", ())
+MAP_PAID = DomainToSSEMapping(OrderPaid, Type.PAID, lambda event: {"total": event.total}, user_of)
+MAP_SENT = DomainToSSEMapping(OrderSent, Type.SENT, lambda event: {}, user_of)
+
+
+def build(**changes: Any) -> Registry:
+    tables: dict[str, Any] = {
+        "event_types": Type,
+        "categories": Category,
+        "events": [PAID, SENT],
+        "mappings": [MAP_PAID, MAP_SENT],
+    }
+    return Registry(**tables | changes)
+
+
+def faults_of(**changes: Any) -> tuple[str, ...]:
+    with pytest.raises(RegistryError) as caught:
+        build(**changes)
+    assert all(f"  - {fault}" in str(caught.value) for fault in caught.value.faults)
+    return caught.value.faults
+
+
+def named(wire_name: str) -> dict[str, Any]:
+    """Tables with one type of that wire name."""
+    types = StrEnum("types", {"ODD": wire_name})  # type: ignore[misc]
+    return {
+        "event_types": types,
+        "events": [SSEEventMetadata(types.ODD, Category.ORDERS, "odd", ())],  # type: ignore[attr-defined]
+        "mappings": [],
+    }
+
+
+def mapped(event_class: Any, extract: Callable[[Any], Any] = lambda event: {}) -> dict[str, Any]:
+    """Tables whose first mapping is of that class."""
+    return {"mappings": [DomainToSSEMapping(event_class, Type.SENT, extract, user_of)]}
+
+
+NAMESAKE = make_dataclass("OrderPaid", [("event_id", UUID), ("occurred_at", datetime), ("total", int)])
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "duplicate type": (
+        {"events": [PAID, SENT, PAID]},
+        "duplicate type: order.paid has 2 rows of metadata; keep one.",
+    ),
+    "type without metadata": (
+        {"events": [PAID], "mappings": [MAP_PAID]},
+        "type without metadata: SENT has no row in the event table; add one.",
+    ),
+    "metadata without type": (
+        {"events": [PAID, SENT, SSEEventMetadata(OtherType.LOST, Category.ORDERS, "lost", ())]},
+        "metadata without type: order.lost is not a member of Type; add it there.",
+    ),
+    "type that is plain text": (
+        {"events": [PAID, SENT, SSEEventMetadata("order.gone", Category.ORDERS, "gone", ())]},  # type: ignore[arg-type]
+        "metadata without type: order.gone is not a member of Type; add it there.",
+    ),
+    "two mappings for one class": (
+        {"mappings": [MAP_PAID, MAP_PAID, MAP_SENT]},
+        "two mappings for one class: OrderPaid has 2; keep one.",
+    ),
+    "two classes of one name": (
+        {"mappings": [MAP_PAID, DomainToSSEMapping(NAMESAKE, Type.PAID, MAP_PAID.payload_extractor, user_of)]},
+        "one name for two classes: 2 domain event classes are called OrderPaid; rename one.",
+    ),
+    "mapping to an unknown type": (
+        {"mappings": [DomainToSSEMapping(OrderSent, OtherType.LOST, lambda event: {}, user_of)]},
+        "mapping to an unknown type: OrderSent publishes <OtherType.LOST: 'order.lost'>, which has no metadata.",
+    ),
+    "unknown category": (
+        {"events": [PAID, SSEEventMetadata(Type.SENT, OtherCategory.ORDERS, "sent", ())]},
+        "unknown category: <OtherCategory.ORDERS: 'orders'> of order.sent is not a member of Category.",
+    ),
+    "category that is plain text": (
+        {"events": [PAID, SSEEventMetadata(Type.SENT, "orders", "sent", ())]},  # type: ignore[arg-type]
+        "unknown category: 'orders' of order.sent is not a member of Category.",
+    ),
+    "bad category name": (
+        {"categories": BadCategory, "event_types": OtherType, "mappings": [], "events": [
+            SSEEventMetadata(OtherType.LOST, BadCategory.ORDERS, "lost", ()),
+        ]},
+        "illegal category name: 'Orders & Co'; use one lowercase segment such as 'orders'.",
+    ),
+    "missing payload key": (
+        {"mappings": [DomainToSSEMapping(OrderPaid, Type.PAID, lambda event: {}, user_of)]},
+        "payload differs from the contract: OrderPaid extracts (), but order.paid promises (total).",
+    ),
+    "other payload key": (
+        {"mappings": [DomainToSSEMapping(OrderPaid, Type.PAID, lambda event: {"sum": 1, "total": 1}, user_of)]},
+        "payload differs from the contract: OrderPaid extracts (sum, total), but order.paid promises (total).",
+    ),
+    "duplicate payload field": (
+        {"events": [PAID, SSEEventMetadata(Type.SENT, Category.ORDERS, "sent", ("a", "a"))], "mappings": []},
+        "duplicate payload field: order.sent names 'a' 2 times.",
+    ),
+    "class without event_id": (
+        mapped(WithoutId),
+        "illegal domain event: WithoutId has no field event_id; every domain event carries both.",
+    ),
+    "class without either": (
+        mapped(WithoutIdAndTime),
+        "illegal domain event: WithoutIdAndTime has no field event_id and no field occurred_at; "
+        "every domain event carries both.",
+    ),
+    "array_like Struct": (
+        mapped(Arrayed),
+        "illegal domain event: Arrayed is an array_like Struct; the envelope's data is a JSON object.",
+    ),
+    "class that cannot be decoded": (
+        mapped(int),
+        "illegal domain event: int is no dataclass, attrs class or msgspec Struct.",
+    ),
+    "plain class": (
+        mapped(Shapeless),
+        "illegal domain event: Shapeless is no dataclass, attrs class or msgspec Struct.",
+    ),
+    "no class at all": (
+        mapped("OrderPaid"),
+        "illegal domain event: 'OrderPaid' is not a class.",
+    ),
+}  # fmt: skip
+
+
+def test_the_sound_registry_that_the_faults_start_from_is_accepted() -> None:
+    assert len(build().events) == 2
+    assert build().gaps() == []
+    assert unchecked_mappings(build().mappings) == ()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_registry_is_refused_by_name(fault: str) -> None:
+    changes, sentence = FAULTS[fault]
+    assert faults_of(**changes) == (sentence,)
+
+
+@pytest.mark.parametrize(
+    "wire_name",
+    ["", "order", "Order.paid", "order..paid", "order.paid.", ".order.paid", "a.b.c.d", "order.paid\n", "order paid.x",
+     "1rder.paid", "order.1st", "ordér.paid", "order-x.paid", "order.paid\ndata: x", "a." + "b" * 99],
+    ids=repr,
+)  # fmt: skip
+def test_an_illegal_wire_name_is_refused(wire_name: str) -> None:
+    (fault,) = faults_of(**named(wire_name))
+    assert fault == (
+        f"illegal wire name: {wire_name!r}; use 2 or 3 lowercase segments joined by dots, such as 'order.paid'."
+    )
+
+
+@pytest.mark.parametrize("wire_name", ["order.paid", "a.b", "order_2.paid.late", "a." + "b" * 98])
+def test_a_legal_wire_name_is_accepted(wire_name: str) -> None:
+    assert build(**named(wire_name)).metadata_of_wire_name(wire_name) is not None
+
+
+def test_a_reserved_name_is_refused() -> None:
+    (fault,) = faults_of(**named("stream.reset"))
+    assert fault == "reserved wire name: stream.reset; 'stream.' belongs to the bridge's own control events."
+
+
+def test_all_faults_are_listed_together_and_counted() -> None:
+    changes = {
+        "events": [PAID, PAID, SSEEventMetadata(OtherType.LOST, OtherCategory.ORDERS, "lost", ())],
+        "mappings": [
+            DomainToSSEMapping(OrderPaid, Type.PAID, lambda event: {}, user_of),
+            DomainToSSEMapping(OrderSent, Type.SENT, lambda event: {}, user_of),
+            DomainToSSEMapping(WithoutId, Type.SENT, lambda event: {}, user_of),
+        ],
+    }
+    faults = faults_of(**changes)
+    assert [fault.partition(":")[0] for fault in faults] == [
+        "type without metadata",
+        "duplicate type",
+        "metadata without type",
+        "unknown category",
+        "payload differs from the contract",
+        "mapping to an unknown type",
+        "illegal domain event",
+    ]
+    with pytest.raises(RegistryError, match=r"^The registry has 7 faults:\n  - type without metadata: SENT"):
+        build(**changes)
+
+
+def test_one_fault_is_counted_as_one() -> None:
+    with pytest.raises(RegistryError, match=r"^The registry has 1 fault:\n  - duplicate type"):
+        build(events=[PAID, PAID, SENT])
+
+
+def raises(event: Any) -> dict[str, Any]:
+    raise LookupError("needs the database")
+
+
+def test_an_extractor_that_cannot_take_the_sample_is_a_warning_and_no_fault() -> None:
+    registry = build(mappings=[DomainToSSEMapping(OrderSent, Type.SENT, raises, user_of)])
+    (warning,) = unchecked_mappings(registry.mappings)
+    assert warning.startswith("OrderSent: its payload could not be checked on a sample event (LookupError")
+    assert warning.endswith("give the mapping an example=.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsamplable:
+    event_id: UUID
+    occurred_at: datetime
+    amount: complex
+
+
+def test_an_example_lets_the_contract_of_any_class_be_checked() -> None:
+    example = Unsamplable(event_id=UUID(int=1), occurred_at=datetime.min, amount=1j)  # the shape is what counts here
+    keep = DomainToSSEMapping(OrderSent, Type.SENT, lambda event: {}, user_of, example=lambda: example)
+    assert unchecked_mappings(build(mappings=[keep]).mappings) == ()
+    breach = DomainToSSEMapping(OrderSent, Type.SENT, lambda e: {"x": e.amount}, user_of, example=lambda: example)
+    (fault,) = faults_of(mappings=[breach])
+    assert fault.startswith("payload differs from the contract: OrderSent extracts (x)")
+
+
+def test_a_type_declared_without_its_category_is_refused_where_it_stands() -> None:
+    with pytest.raises(TypeError, match=r'Declare it with its category: NAME = "order.paid", Category.MEMBER'):
+
+        class Bare(EventType):
+            PAID = "order.paid"
