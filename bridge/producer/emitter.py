@@ -94,21 +94,24 @@ class Emitter:
             DeliveryError: strict only; the broker did not confirm in ``STRICT_TIMEOUT_S``. The event
                 stays in the buffer and may still be delivered.
         """
-        accepted = self._accept(event)
-        if accepted and self._strict:
-            self._confirm_or_raise()
-        return accepted
+        return self.emit_many((event,)) == 1
 
     def emit_many(self, events: Iterable[Any]) -> int:
-        """Accept events in order; as ``emit`` for each, with one wait for all in strict mode.
+        """Accept events in order; as ``emit`` for each, but they leave together.
 
         Returns:
             How many were accepted.
+
+        Raises:
+            EventRefusedError: strict only; one cannot be encoded (then none is accepted), or some found
+                no room.
+            DeliveryError: strict only; as for ``emit``.
         """
-        accepted = sum(self._accept(event) for event in events)
-        if accepted and self._strict:
+        prepared = [accepted for event in events if (accepted := self._prepare(event)) is not None]
+        count = self._enqueue(prepared) if prepared else 0
+        if count and self._strict:
             self._confirm_or_raise()
-        return accepted
+        return count
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until the broker has every event that was accepted before this call.
@@ -155,49 +158,51 @@ class Emitter:
 
     # Accepting, on the caller's thread
 
-    def _accept(self, event: Any) -> bool:
+    def _prepare(self, event: Any) -> Accepted | None:
+        """Encode an event, so that nothing can change under it; None if it is unmapped or refused."""
         route = self._routes.get(type(event))
         if route is None:
             self._count("unmapped")
-            return False
+            return None
         codec, task, queue = route
         try:
             envelope = codec.encode(event, source=self._settings.source)
-        except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
-            return self._refuse(event, error if isinstance(error, PayloadError) else _unreadable(event, error))
-        if len(envelope) > self._settings.event_max_bytes:
-            return self._refuse(
-                event,
-                PayloadError(
-                    f"its envelope has {len(envelope)} bytes; at most {self._settings.event_max_bytes} are "
+            if len(envelope) > self._settings.event_max_bytes:
+                raise PayloadError(
+                    f"Its envelope has {len(envelope)} bytes; at most {self._settings.event_max_bytes} are "
                     "allowed (BRIDGE_EVENT_MAX_BYTES). Send a reference instead of the content."
-                ),
-            )
-        return self._enqueue(event, Accepted(task, queue, envelope))
+                )
+        except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
+            self._refuse(event, error)
+            return None
+        return Accepted(task, queue, envelope)
 
-    def _enqueue(self, event: Any, accepted: Accepted) -> bool:
+    def _enqueue(self, prepared: list[Accepted]) -> int:
+        """Put events into the buffer as far as there is room; returns how many."""
         with self._changed:
-            full = len(self._buffer) >= self._settings.emit_buffer_max or self._closing
-            if not full:
-                self._buffer.append(accepted)
-                self._counts["accepted"] += 1
-                self._changed.notify_all()
-        if full:
-            return self._overflow(event)
-        if self._thread is None:
+            room = 0 if self._closing else max(0, self._settings.emit_buffer_max - len(self._buffer))
+            fitting = prepared[:room]
+            self._buffer.extend(fitting)
+            self._counts["accepted"] += len(fitting)
+            self._changed.notify_all()
+        if len(fitting) < len(prepared):
+            self._overflow(len(prepared) - len(fitting))
+        if self._thread is None and fitting:
             self._start()
-        return True
+        return len(fitting)
 
-    def _refuse(self, event: Any, error: PayloadError) -> bool:
+    def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
-        text = f"{type(event).__name__} {getattr(event, 'event_id', 'without id')} was not accepted: {error}"
+        reason = str(error) if isinstance(error, PayloadError) else f"it could not be read ({type(error).__name__})."
+        text = f"{type(event).__name__} {getattr(event, 'event_id', 'without id')} was not accepted: {reason}"
         if self._strict:
             raise EventRefusedError(text) from error
         logger.error("bridge.event.refused %s", text)
-        return False
 
-    def _overflow(self, event: Any) -> bool:
-        self._count("overflowed")
+    def _overflow(self, number: int) -> None:
+        with self._changed:
+            self._counts["overflowed"] += number
+            total = self._counts["overflowed"]
         text = (
             "the emitter is closed"
             if self._closing
@@ -205,17 +210,16 @@ class Emitter:
             "that the broker has not taken. Check the broker."
         )
         if self._strict:
-            raise EventRefusedError(f"{type(event).__name__} {event.event_id} was not accepted: {text}")
+            raise EventRefusedError(f"{number} events were not accepted: {text}")
         now = time.monotonic()
         if now - self._last_warning >= WARN_INTERVAL_S:
             self._last_warning = now
-            logger.error("bridge.event.overflowed total=%d: %s", self._counts["overflowed"], text)
-        return False
+            logger.error("bridge.event.overflowed total=%d: %s", total, text)
 
     def _confirm_or_raise(self) -> None:
-        errors_before = self._counts["broker_errors"]
         with self._changed:
             target = self._counts["accepted"]
+            errors_before = self._counts["broker_errors"]
             self._changed.wait_for(
                 lambda: self._done >= target or self._counts["broker_errors"] > errors_before, STRICT_TIMEOUT_S
             )
@@ -281,10 +285,6 @@ class Emitter:
             self._changed.notify_all()
         if first:
             logger.warning("bridge.broker.away waiting=%d: %s", waiting, error)
-
-
-def _unreadable(event: Any, error: Exception) -> PayloadError:
-    return PayloadError(f"{type(event).__name__} could not be read: {type(error).__name__}.")
 
 
 _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()

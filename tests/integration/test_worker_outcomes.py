@@ -1,0 +1,248 @@
+"""What becomes of each event in a real worker: published, skipped, retried, dead-lettered; and nothing lost."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from kombu import Connection, Producer
+
+from bridge import Emitter, Settings
+from bridge.broker import TaskMessage, TaskSender
+from bridge.embedded.server import EmbeddedServer
+from bridge.store import COUNT_NAMES, Counts, DeadLetter, DeadLetters, RetrySet, connect
+from bridge.store.keys import user_stream
+from tests.support.moody_catalog import Announced, Moody, attempts_of, registry
+from tests.support.waiting import wait_until
+from tests.support.worker import WorkerProcess, running_worker
+
+TASK, QUEUE = "bridge.Moody", "bridge.moods"
+
+
+@pytest.fixture(scope="module")
+def moody_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("moody")
+    os.environ["MOODY_DIR"] = str(folder)
+    yield folder
+    del os.environ["MOODY_DIR"]
+
+
+@pytest.fixture(scope="module")
+def worker(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedServer, moody_dir: Path
+) -> Iterator[WorkerProcess]:
+    """One worker for all tests here; each starts with an empty database."""
+    environment = {
+        "BRIDGE_BROKER_URL": redis_server.url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "BRIDGE_TASK_TIME_LIMIT_S": "4",
+        "MOODY_DIR": str(moody_dir),
+    }
+    with running_worker(tmp_path_factory.mktemp("worker"), environment) as process:
+        yield process
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    emitter = Emitter(settings, registry)
+    yield emitter
+    emitter.close()
+
+
+@pytest.fixture
+def books(settings: Settings) -> Iterator["Books"]:
+    client = connect(settings)
+    yield Books(client, settings)
+    client.close()
+
+
+class Books:
+    """What the bridge wrote down."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self.client = client
+        self.retries = RetrySet(client, settings)
+        self.dead = DeadLetters(client, settings)
+
+    def wait_for(self, *, timeout_s: float = 15.0, **expected: int) -> None:
+        """Until the counts are as expected, nothing waits, and no message is under way."""
+        wanted = {**dict.fromkeys(COUNT_NAMES, 0), **expected}
+        counts = Counts(self.client)
+        try:
+            wait_until(lambda: counts.read() == wanted and self.at_rest(), timeout_s=timeout_s, what=str(wanted))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; they are {counts.read()}, at rest: {self.at_rest()}") from None
+
+    def at_rest(self) -> bool:
+        return not (self.retries.count() or self.client.exists(QUEUE, "unacked"))
+
+    def letter(self) -> DeadLetter:
+        (letter,) = self.dead.newest_first()
+        return letter
+
+    def published(self, user_id: UUID) -> list[dict[str, str]]:
+        entries = self.client.xrange(user_stream(user_id))
+        return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+
+def test_an_event_is_published_to_its_user_with_its_own_id(worker, emitter, books) -> None:
+    user_id = uuid4()
+    event = Moody(user_id=user_id, number=7)
+    assert emitter.emit(event)
+    books.wait_for(published=1)
+    (entry,) = books.published(user_id)
+    assert entry == {
+        "event_id": str(event.event_id),
+        "event_type": "mood.shown",
+        "user_id": str(user_id),
+        "data": '{"number":7,"mode":"ok"}',
+        "occurred_at": event.occurred_at.isoformat(),
+    }
+
+
+def test_a_broadcast_needs_no_user(worker, emitter, books) -> None:
+    emitter.emit(Announced(user_id=None, text="hello"))
+    books.wait_for(published=1)
+    assert books.client.xlen("sse:stream:broadcast") == 1
+
+
+def test_an_event_for_nobody_is_skipped_and_counted(worker, emitter, books) -> None:
+    emitter.emit(Moody(user_id=None))
+    books.wait_for(skipped=1)
+    assert not [key for key in books.client.scan_iter() if b"None" in key]
+
+
+def test_an_extractor_that_fails_twice_publishes_once(worker, emitter, books, moody_dir) -> None:
+    user_id = uuid4()
+    event = Moody(user_id=user_id, mode="fail", times=2)
+    emitter.emit(event)
+    books.wait_for(published=1, retried=2)
+    assert attempts_of(moody_dir, event.event_id) == 3
+    assert len(books.published(user_id)) == 1
+
+
+def test_an_extractor_that_always_fails_is_dead_lettered_and_harms_no_other(worker, emitter, books) -> None:
+    user_id = uuid4()
+    events = [Moody(user_id=user_id, number=n, mode="fail" if n == 3 else "ok", times=99) for n in range(10)]
+    emitter.emit_many(events)
+    books.wait_for(published=9, retried=2, dead=1)
+    assert [json.loads(entry["data"])["number"] for entry in books.published(user_id)] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    letter = books.letter()
+    assert letter.letter_id == str(events[3].event_id)
+    assert (letter.task, letter.queue, letter.failure.stage) == (TASK, QUEUE, "extract")
+    assert [attempt.number for attempt in letter.attempts] == [1, 2, 3]
+    assert json.loads(letter.envelope)["data"]["number"] == 3
+    assert "hunter2" not in letter.failure.message + letter.failure.traceback + worker.text()
+    assert "moody_catalog.py" in letter.failure.traceback
+
+
+def test_a_permanent_error_is_not_retried(worker, emitter, books, moody_dir) -> None:
+    event = Moody(user_id=uuid4(), mode="permanent")
+    emitter.emit(event)
+    books.wait_for(dead=1)
+    assert attempts_of(moody_dir, event.event_id) == 1
+
+
+def test_an_error_whose_text_cannot_be_read_is_dead_lettered_all_the_same(worker, emitter, books) -> None:
+    emitter.emit(Moody(user_id=uuid4(), mode="hostile"))
+    books.wait_for(retried=2, dead=1)
+    assert books.letter().failure.message == "(its text could not be read: RuntimeError)"
+
+
+def test_a_payload_that_json_cannot_express_is_dead_lettered_at_once(worker, emitter, books) -> None:
+    emitter.emit(Moody(user_id=uuid4(), mode="nan"))
+    books.wait_for(dead=1)
+    assert books.letter().failure.stage == "encode"
+    assert "payload.number is not a finite number" in books.letter().failure.message
+
+
+@pytest.mark.parametrize("mode", ["kill", "exit"])
+def test_an_event_that_kills_its_process_is_dead_lettered_and_harms_no_other(worker, emitter, books, mode) -> None:
+    user_id = uuid4()
+    emitter.emit_many([Moody(user_id=user_id, number=n, mode=mode if n == 1 else "ok", times=99) for n in range(4)])
+    # The batch dies as a whole once; then each event is tried again alone.
+    books.wait_for(published=3, retried=5, dead=1, timeout_s=30)
+    assert sorted(json.loads(entry["data"])["number"] for entry in books.published(user_id)) == [0, 2, 3]
+    assert books.letter().failure.stage == "worker"
+
+
+def test_an_extractor_that_hangs_is_interrupted_and_retried(worker, emitter, books) -> None:
+    user_id = uuid4()
+    emitter.emit_many([Moody(user_id=user_id, number=0, mode="hang", times=1), Moody(user_id=user_id, number=1)])
+    books.wait_for(published=2, retried=1, timeout_s=30)
+
+
+def _envelope(**changes: object) -> dict[str, object]:
+    event_id = str(uuid4())
+    envelope: dict[str, object] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": "test",
+        "type": "Moody",
+        "time": "2026-01-01T00:00:00Z",
+        "data": {"user_id": str(uuid4()), "mode": "ok", "number": 1},
+    }
+    return {name: value for name, value in {**envelope, **changes}.items() if value is not ...}
+
+
+BAD_ENVELOPES = {
+    "no id": _envelope(id=...),
+    "id is no UUID": _envelope(id="1 or 1=1"),
+    "unknown type": _envelope(type="Unheard"),
+    "naive time": _envelope(time="2026-01-01T00:00:00"),
+    "wrong version": _envelope(specversion="2.0"),
+    "no data": _envelope(data=...),
+    "data is a list": _envelope(data=[1]),
+    "wrong field type": _envelope(data={"user_id": str(uuid4()), "number": "many"}),
+    "user id is no UUID": _envelope(data={"user_id": "x}:evil", "number": 1}),
+    "missing field": _envelope(data={"number": 1}),
+    "too large": _envelope(data={"user_id": str(uuid4()), "mode": "x" * 70_000}),
+    "a string": "hello",
+    "a list": [1, 2],
+    "null": None,
+    "a number": 7,
+}
+
+
+def test_bad_envelopes_are_dead_lettered_and_the_next_event_is_published(worker, settings, books) -> None:
+    user_id = uuid4()
+    good = _envelope(data={"user_id": str(user_id), "number": 5})
+    sender = TaskSender(settings, registry)
+    envelopes = [json.dumps(bad).encode() for bad in BAD_ENVELOPES.values()]
+    sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[*envelopes, json.dumps(good).encode()])])
+    sender.close()
+    books.wait_for(published=1, dead=len(BAD_ENVELOPES))
+    assert len(books.published(user_id)) == 1
+    kept = [json.loads(letter.envelope) for letter in books.dead.newest_first()]
+    assert all(bad in kept for bad in BAD_ENVELOPES.values())
+    assert {letter.failure.stage for letter in books.dead.newest_first()} == {"decode"}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [([], {}), ([{"id": 1}], {}), ([[], []], {}), ([], {"envelopes": []}), (["text"], {})]
+)
+def test_arguments_that_are_no_list_of_envelopes_are_kept(worker, settings, books, args, kwargs) -> None:
+    _send_stock_message(settings, args, kwargs)
+    books.wait_for(dead=1)
+    assert json.loads(books.letter().envelope) == {"args": args, "kwargs": kwargs}
+
+
+def _send_stock_message(settings: Settings, args: list[object], kwargs: dict[str, object]) -> None:
+    """As another language's Celery client would send it."""
+    headers = {"lang": "go", "task": TASK, "id": str(uuid4()), "root_id": str(uuid4()), "parent_id": None}
+    with Connection(settings.broker_url) as connection:
+        Producer(connection).publish([args, kwargs, {}], serializer="json", routing_key=QUEUE, headers=headers)
+
+
+def test_a_redelivered_message_publishes_nothing_twice(worker, settings, books) -> None:
+    user_id = uuid4()
+    envelope = json.dumps(_envelope(data={"user_id": str(user_id), "number": 5})).encode()
+    sender = TaskSender(settings, registry)
+    for _ in range(3):
+        sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[envelope])])
+    sender.close()
+    books.wait_for(published=1, duplicate=2)
+    assert len(books.published(user_id)) == 1

@@ -1,0 +1,114 @@
+"""A catalog whose extractors misbehave as their event says; for tests of the failure path.
+
+Attempts are counted in the folder MOODY_DIR, one byte an attempt, so that they survive the process.
+"""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from bridge import Audience, DomainEvent, DomainToSSEMapping, PermanentError, Registry, RetryPolicy, SSEEventMetadata
+
+
+class Category(StrEnum):
+    MOODS = "moods"
+    NEWS = "news"
+
+
+class EventType(StrEnum):
+    MOOD_SHOWN = "mood.shown"
+    NEWS_ANNOUNCED = "news.announced"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moody(DomainEvent):
+    """``mode`` says how its extractor behaves; ``times`` how often, where that matters."""
+
+    mode: str = "ok"
+    times: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Announced(DomainEvent):
+    text: str
+
+
+class HostileError(Exception):
+    """Its own text cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text for you")
+
+
+def attempts_of(folder: Path, event_id: UUID) -> int:
+    """How often an event's extractor ran."""
+    path = folder / str(event_id)
+    return path.stat().st_size if path.exists() else 0
+
+
+def _count(event: Moody) -> int:
+    folder = Path(os.environ["MOODY_DIR"])
+    with (folder / str(event.event_id)).open("ab") as file:
+        file.write(b".")
+    return attempts_of(folder, event.event_id)
+
+
+def _extract(event: Moody) -> dict[str, Any]:
+    if event.mode != "sample":
+        _misbehave(event, _count(event))
+    return {"number": event.number, "mode": event.mode}
+
+
+def _misbehave(event: Moody, attempt: int) -> None:
+    match event.mode:
+        case "fail" if attempt <= event.times:
+            raise ValueError(f"attempt {attempt} of event {event.number} fails; password=hunter2")
+        case "hostile":
+            raise HostileError
+        case "permanent":
+            raise PermanentError("It makes no sense to try this again.")
+        case "exit" if attempt <= event.times:
+            sys.exit(3)
+        case "kill" if attempt <= event.times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang" if attempt <= event.times:
+            time.sleep(3600)
+
+
+def _payload_nan(event: Moody) -> dict[str, Any]:
+    payload = _extract(event)
+    return {**payload, "number": float("nan")} if event.mode == "nan" else payload
+
+
+registry = Registry(
+    event_types=EventType,
+    categories=Category,
+    events=[
+        SSEEventMetadata(EventType.MOOD_SHOWN, Category.MOODS, "Somebody is in a mood", ("number", "mode")),
+        SSEEventMetadata(EventType.NEWS_ANNOUNCED, Category.NEWS, "News for everybody", ("text",)),
+    ],
+    mappings=[
+        DomainToSSEMapping(
+            Moody,
+            EventType.MOOD_SHOWN,
+            _payload_nan,
+            lambda event: event.user_id,
+            retry=RetryPolicy(attempts=3, base_s=0.05, cap_s=0.2),
+            example=lambda: Moody(user_id=None, mode="sample"),
+        ),
+        DomainToSSEMapping(
+            Announced,
+            EventType.NEWS_ANNOUNCED,
+            lambda event: {"text": event.text},
+            lambda event: event.user_id,
+            audience=Audience.BROADCAST,
+        ),
+    ],
+)
