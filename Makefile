@@ -1,0 +1,56 @@
+# The same short commands on a laptop and in CI. Needs Python 3.11 or later, and nothing running.
+
+.POSIX:
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-unit smoke lint format docs clean
+
+BIN := .venv/bin
+DEV := .venv/.installed-dev
+DEMO := .venv/.installed-demo
+SOURCES := bridge tests examples
+# Suites that need no Docker engine; tests/smoke has its own target.
+SUITES := --ignore=tests/smoke
+
+help:  ## Show this list.
+	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+demo: $(DEMO)  ## Start everything and watch a bank statement being imported, live in a browser.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sse-bridge demo
+
+test: $(DEV)  ## Run every suite but smoke: unit, integration, acceptance, docs.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(SUITES) $(PYTEST_ARGS)
+
+test-unit: $(DEV)  ## Run the unit tests only; seconds.
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+smoke: $(DEV)  ## Run the Docker cluster suite: Redis and RabbitMQ as brokers, the worker from our image.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/smoke $(PYTEST_ARGS)
+
+lint: $(DEV)  ## Check style, types and the direction of imports.
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV)  ## Format the code and fix what can be fixed.
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+docs: $(DEV)  ## Write docs/events.md and docs/settings.md anew from the registry and the settings.
+	$(BIN)/sse-bridge registry --format markdown > docs/events.md.new
+	mv docs/events.md.new docs/events.md
+	$(BIN)/sse-bridge settings --format markdown > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
+
+clean:  ## Remove the environment and everything that can be made again.
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find bridge tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEV): pyproject.toml constraints.txt
+	@.ci/install dev
+	@touch $(DEV) $(DEMO)
+
+$(DEMO): pyproject.toml constraints.txt
+	@.ci/install gateway,embedded
+	@touch $(DEMO)
