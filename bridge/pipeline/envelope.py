@@ -3,7 +3,8 @@
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from math import isfinite
 from operator import attrgetter
@@ -57,8 +58,11 @@ def read_envelope(raw: object) -> Envelope:
 
 
 def encode_raw(raw: object) -> bytes:
-    """JSON of an envelope, or of whatever came in its place."""
-    return _encoder.encode(raw)
+    """JSON of an envelope, or of whatever came in its place: of any depth, with any text. Never raises."""
+    try:
+        return _encoder.encode(raw)
+    except Exception:  # a lone surrogate, too many levels, a value that is no JSON
+        return _encode_leniently(raw)
 
 
 class EventCodec:
@@ -132,3 +136,41 @@ def _refuse_not_finite(value: Any, path: str) -> None:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _refuse_not_finite(item, f"{path}[{index}]")
+
+
+class _Verbatim(str):
+    """JSON that is already written."""
+
+    __slots__ = ()
+
+
+def _encode_leniently(raw: object) -> bytes:
+    """Write level by level, without recursion; a letter must keep even what no encoder takes."""
+    written: list[str] = []
+    todo: list[Any] = [raw]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, _Verbatim):
+            written.append(item)
+        elif isinstance(item, dict):
+            parts = [part for key, value in item.items() for part in (_Verbatim(f"{_scalar(str(key))}:"), value)]
+            todo += reversed([_Verbatim("{"), *_with_commas(parts, every=2), _Verbatim("}")])
+        elif isinstance(item, list | tuple):
+            todo += reversed([_Verbatim("["), *_with_commas(item, every=1), _Verbatim("]")])
+        else:
+            written.append(_scalar(item))
+    return "".join(written).encode()
+
+
+def _with_commas(parts: Sequence[Any], *, every: int) -> Iterator[Any]:
+    for index, part in enumerate(parts):
+        if index and index % every == 0:
+            yield _Verbatim(",")
+        yield part
+
+
+def _scalar(value: object) -> str:
+    try:
+        return _encoder.encode(value).decode()
+    except Exception:  # foreign values may raise anything
+        return json.dumps(value if isinstance(value, str) else f"<{type(value).__name__}>")

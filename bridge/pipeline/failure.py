@@ -10,7 +10,8 @@ MAX_MESSAGE_CHARS = 500
 MAX_TRACEBACK_CHARS = 8_000
 
 _SECRETS = (
-    (re.compile(r"(\w+://[^\s:/@]*):[^\s@/]+@"), r"\1:***@"),
+    (re.compile(r"(\w+://[^\s:/@]*):[^\s/]+@"), r"\1:***@"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
     (
         re.compile(r"(?i)([\w-]*(?:password|passwd|secret|token|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&)]+"),
@@ -82,4 +83,5 @@ def _text_of(error: BaseException) -> str:
 def _traceback_of(error: BaseException) -> str:
     lines = traceback.format_tb(error.__traceback__)
     lines.append(f"{_class_name(type(error))}: {_text_of(error)}\n")
-    return scrub("".join(lines)[-MAX_TRACEBACK_CHARS:])
+    # Scrubbed before it is capped: half a secret is no longer recognised as one.
+    return scrub("".join(lines))[-MAX_TRACEBACK_CHARS:]
