@@ -1,0 +1,266 @@
+"""The emitter against real, refused, frozen and returning brokers: never in the way, and nothing lost."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+import redis
+
+from bridge import DeliveryError, Emitter, EventRefusedError, Settings
+from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.events import AccountBalanceUpdated, DomainEvent, FileImportFailed, FileImportSucceeded
+from bridge.producer import default
+from bridge.registry import REGISTRY
+from tests.support.waiting import wait_until
+from tests.support.worker import ROOT, clean_environment
+
+QUEUE = "bridge.import"
+
+
+def event(number: int = 0) -> FileImportSucceeded:
+    return FileImportSucceeded(user_id=uuid4(), file_name="statement.csv", transaction_count=number)
+
+
+def queued(client: redis.Redis, queue: str = QUEUE) -> list[dict[str, object]]:
+    """The envelopes on a queue, oldest first."""
+    envelopes: list[dict[str, object]] = []
+    for item in reversed(client.lrange(queue, 0, -1)):
+        message = msgspec.json.decode(item)
+        args, _, _ = msgspec.json.decode(msgspec.json.decode(f'"{message["body"]}"', type=bytes))
+        envelopes += args[0]
+    return envelopes
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    emitter = Emitter(settings, REGISTRY)
+    yield emitter
+    emitter.close(0)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server that the test may stop, freeze and start again on the same port."""
+    server = EmbeddedServer(port=free_port(), folder=tmp_path / "redis").start()
+    yield server
+    server.stop()
+
+
+def test_events_arrive_in_order_as_cloudevents(emitter: Emitter, redis_client: redis.Redis) -> None:
+    events = [event(number) for number in range(1200)]
+    assert emitter.emit_many(events) == 1200
+    assert emitter.flush()
+    envelopes = queued(redis_client)
+    assert [envelope["data"]["transaction_count"] for envelope in envelopes] == list(range(1200))
+    first = envelopes[0]
+    assert (first["specversion"], first["type"], first["source"]) == ("1.0", "FileImportSucceeded", "bridge")
+    assert first["id"] == str(events[0].event_id)
+    assert redis_client.llen(QUEUE) == 3  # 500 events a message
+    assert emitter.counts["delivered"] == emitter.counts["accepted"] == 1200
+
+
+def test_a_message_never_exceeds_its_bound_in_bytes(redis_url: str, redis_client: redis.Redis) -> None:
+    emitter = Emitter(Settings(broker_url=redis_url, event_max_bytes=4096, message_max_bytes=8192), REGISTRY)
+    emitter.emit_many([FileImportFailed(user_id=uuid4(), file_name="x", reason="r" * 3000) for _ in range(5)])
+    assert emitter.flush()
+    assert redis_client.llen(QUEUE) == 3
+    emitter.close()
+
+
+def test_an_unmapped_event_goes_nowhere(emitter: Emitter, redis_client: redis.Redis, caplog) -> None:
+    assert emitter.emit(DomainEvent(user_id=uuid4())) is False
+    assert emitter.emit("no event at all") is False
+    assert emitter.flush(0.1)
+    assert not redis_client.keys()
+    assert not caplog.records
+    assert emitter.counts["unmapped"] == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (FileImportFailed(user_id=uuid4(), file_name="x", reason="y" * 70_000), "BRIDGE_EVENT_MAX_BYTES"),
+        (FileImportFailed(user_id=uuid4(), file_name="x", reason="\ud800"), "lone surrogate"),
+        (FileImportFailed(user_id=uuid4(), file_name="x", reason=float("nan")), "not a finite number"),  # type: ignore[arg-type]
+        (FileImportFailed(user_id=uuid4(), file_name="x", reason=object()), "cannot be written"),  # type: ignore[arg-type]
+        (FileImportFailed(event_id="one", user_id=uuid4(), file_name="x", reason="y"), "must be a UUID"),  # type: ignore[arg-type]
+        (FileImportFailed(occurred_at=None, user_id=uuid4(), file_name="x", reason="y"), "timezone"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_event_that_cannot_travel_is_refused_with_a_reason(emitter, settings, caplog, bad, reason) -> None:
+    assert emitter.emit(bad) is False
+    assert reason in caplog.text
+    assert emitter.counts["refused"] == 1
+    strict = Emitter(settings, REGISTRY, strict=True)
+    with pytest.raises(EventRefusedError, match=reason):
+        strict.emit(bad)
+
+
+def test_an_event_cannot_change_after_it_was_emitted(emitter: Emitter, redis_client: redis.Redis) -> None:
+    balance = AccountBalanceUpdated(
+        user_id=uuid4(),
+        account_id=uuid4(),
+        previous_balance=Decimal("1.10"),
+        new_balance=Decimal("2.20"),
+        currency="EUR",
+    )
+    emitter.emit(balance)
+    object.__setattr__(balance, "currency", "XXX")
+    assert emitter.flush()
+    assert queued(redis_client, "bridge.portfolio")[0]["data"]["currency"] == "EUR"
+
+
+def test_threads_and_asyncio_share_an_emitter(emitter: Emitter, redis_client: redis.Redis) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda _: emitter.emit_many([event() for _ in range(100)]), range(40))) == 4000
+
+    async def emit_from_loop() -> None:
+        await asyncio.gather(*(asyncio.to_thread(emitter.emit, event()) for _ in range(10)))
+        emitter.emit(event())
+
+    asyncio.run(emit_from_loop())
+    assert emitter.flush()
+    assert len({envelope["id"] for envelope in queued(redis_client)}) == 4011
+
+
+@pytest.mark.parametrize("trouble", ["refused", "frozen"])
+def test_a_broker_in_trouble_costs_the_caller_nothing_and_loses_nothing(own_server, caplog, trouble) -> None:
+    emitter = Emitter(Settings(broker_url=own_server.url), REGISTRY)
+    emitter.emit(event())
+    assert emitter.flush()
+    frozen_pid = own_server.pid
+    if trouble == "refused":
+        own_server.stop()
+    else:
+        os.kill(frozen_pid, signal.SIGSTOP)
+    slowest_s = 0.0
+    for number in range(2000):
+        begin = time.perf_counter()
+        assert emitter.emit(event(number))
+        slowest_s = max(slowest_s, time.perf_counter() - begin)
+    assert slowest_s < 0.1
+    assert emitter.flush(0.2) is False
+    if trouble == "refused":
+        wait_until(lambda: emitter.counts["broker_errors"], what="the trouble is counted")
+        assert caplog.text.count("bridge.broker.away") == 1
+        own_server.start()
+    else:
+        os.kill(frozen_pid, signal.SIGCONT)
+    assert emitter.flush(15)
+    with redis.Redis.from_url(own_server.url) as client:
+        numbers = [envelope["data"]["transaction_count"] for envelope in queued(client)]
+    assert numbers[-2000:] == list(range(2000))
+    emitter.close()
+
+
+def test_strict_mode_raises_when_the_broker_is_away(caplog) -> None:
+    emitter = Emitter(Settings(broker_url=f"redis://127.0.0.1:{free_port()}/0"), REGISTRY, strict=True)
+    with pytest.raises(DeliveryError, match="did not confirm"):
+        emitter.emit(event())
+    assert emitter.close(0) is False
+    assert emitter.counts["abandoned"] == 1
+    assert "bridge.emitter.abandoned events=1" in caplog.text
+
+
+def test_strict_mode_returns_when_the_broker_has_the_event(settings, redis_client) -> None:
+    emitter = Emitter(settings, REGISTRY, strict=True)
+    assert emitter.emit(event())
+    assert redis_client.llen(QUEUE) == 1
+    emitter.close()
+
+
+def test_a_full_buffer_refuses_counts_and_says_so_once(caplog) -> None:
+    settings = Settings(broker_url=f"redis://127.0.0.1:{free_port()}/0", emit_buffer_max=10)
+    emitter = Emitter(settings, REGISTRY)
+    assert emitter.emit_many([event() for _ in range(15)]) == 10
+    assert [emitter.emit(event()) for _ in range(5)] == [False] * 5
+    assert emitter.counts["overflowed"] == 10
+    assert caplog.text.count("bridge.event.overflowed") == 1
+    assert "BRIDGE_EMIT_BUFFER_MAX" in caplog.text
+    emitter.close(0)
+
+
+def test_a_full_redis_is_waited_out(own_server) -> None:
+    with redis.Redis.from_url(own_server.url) as client:
+        emitter = Emitter(Settings(broker_url=own_server.url), REGISTRY)
+        client.config_set("maxmemory", 1)
+        assert emitter.emit(event())
+        wait_until(lambda: emitter.counts["broker_errors"], what="Redis refuses")
+        client.config_set("maxmemory", 0)
+        assert emitter.flush(10)
+        assert client.llen(QUEUE) >= 1
+        emitter.close()
+
+
+def test_a_forked_child_sends_its_own_events_and_not_its_parents(settings, redis_client) -> None:
+    emitter = Emitter(settings, REGISTRY)
+    emitter.emit(event(1))
+    assert emitter.flush()
+    pid = os.fork()
+    if pid == 0:
+        emitter.emit(event(2))
+        os._exit(0 if emitter.flush(5) else 1)
+    _, status = os.waitpid(pid, 0)
+    assert status == 0
+    emitter.emit(event(3))
+    assert emitter.flush()
+    assert [envelope["data"]["transaction_count"] for envelope in queued(redis_client)] == [1, 2, 3]
+    emitter.close()
+
+
+SCRIPT = """
+from uuid import uuid4
+from bridge import emit
+from bridge.events import FileImportSucceeded
+for number in range(3000):
+    emit(FileImportSucceeded(user_id=uuid4(), file_name="x", transaction_count=number))
+"""
+
+
+def _run_script(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=ROOT,
+        env={**clean_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_process_that_ends_delivers_what_it_accepted(redis_url, redis_client) -> None:
+    result = _run_script({"BRIDGE_BROKER_URL": redis_url})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(queued(redis_client)) == 3000
+
+
+def test_a_process_whose_broker_is_away_ends_in_time_and_says_what_is_missing() -> None:
+    begin = time.monotonic()
+    result = _run_script({"BRIDGE_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "BRIDGE_EMIT_EXIT_FLUSH_S": "0.5"})
+    assert time.monotonic() - begin < 8
+    assert result.returncode == 0
+    assert "bridge.emitter.abandoned events=3000" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_settings_do_not_disturb_the_producer(monkeypatch, caplog) -> None:
+    monkeypatch.setenv("BRIDGE_BROKER_URL", "http://wrong")
+    monkeypatch.setattr(default, "_emitter", None)
+    monkeypatch.setattr(default, "_broken", False)
+    assert default.emit(event()) is False
+    assert default.emit_many([event()]) == 0
+    assert default.flush(0.1) is False
+    assert caplog.text.count("bridge.emitter.misconfigured") == 1
+    assert caplog.records[0].levelno == logging.CRITICAL

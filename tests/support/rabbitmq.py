@@ -1,0 +1,82 @@
+"""A RabbitMQ of one's own for a test session, on free ports and in a folder that goes away with it."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from bridge.embedded.server import free_port
+from tests.support.waiting import wait_until
+
+SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+
+
+def find_rabbitmq() -> Path:
+    """The server program; without it, CI fails and a laptop skips."""
+    found = SERVER if SERVER.exists() else shutil.which("rabbitmq-server")
+    if found is None:
+        message = "RabbitMQ is not installed: apt-get install rabbitmq-server"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return Path(found)
+
+
+@contextmanager
+def running_rabbitmq(folder: Path) -> Iterator[str]:
+    """The amqp:// address of a broker that is ready."""
+    port = free_port()
+    url = f"amqp://guest:guest@127.0.0.1:{port}//"
+    log = folder / "rabbitmq.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(find_rabbitmq())], env=_environment(folder, port), stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        wait_until(
+            lambda: _answers(url) or process.poll() is not None, timeout_s=START_TIMEOUT_S, what="RabbitMQ is ready"
+        )
+        assert process.poll() is None, log.read_text()[-2000:]
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with Connection(url, connect_timeout=2) as connection:
+            connection.connect()
+    except OSError:
+        return False
+    return True
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(free_port()),
+        "RABBITMQ_NODENAME": f"bridge-test-{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+    }
