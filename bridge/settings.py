@@ -181,6 +181,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         # URLs may hold passwords, and a repr ends up in logs.
         return f"<Settings of {len(self.__struct_fields__)} values>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Struct's own would show every value to rich.
+        return []
+
     @property
     def store_url(self) -> str:
         """The Redis that holds streams, pub/sub and books: ``redis_url``, or else the broker."""
@@ -217,9 +221,9 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         if field not in Settings.__struct_fields__:
             faults.append(_unknown(name))
         elif field not in overrides:
-            fault = _read(field, text, values)
-            faults += [fault] if fault else []
-    values.update(overrides)
+            faults += _read(field, text.strip(), values)
+    for field, value in overrides.items():
+        faults += _read(field, value, values) if field in _HINTS else [_unknown(environment_name(field))]
     try:
         settings = Settings(**values)
     except ValueError as error:
@@ -247,13 +251,13 @@ def is_loopback(host: str) -> bool:
 _HINTS = get_type_hints(Settings, include_extras=True)
 
 
-def _read(field: str, text: str, values: dict[str, Any]) -> str | None:
-    """Convert one variable into ``values``; the fault as a sentence, if any. The text may be a secret."""
+def _read(field: str, value: object, values: dict[str, Any]) -> list[str]:
+    """Convert one value into ``values``; the fault as a sentence, if any. The value may be a secret."""
     try:
-        values[field] = msgspec.convert(text.strip(), _HINTS[field], strict=False)
+        values[field] = msgspec.convert(value, _HINTS[field], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
-        return f"{environment_name(field)}: {error}. {_description(field)}"
-    return None
+        return [f"{environment_name(field)}: {error}. {_description(field)}"]
+    return []
 
 
 def _description(field: str) -> str:
