@@ -19,6 +19,7 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     app.conf.update(celery_config(settings))
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
+    app.conf.task_routes = [routes(registry)]
     _add(app, registry, settings)
     return app
 
@@ -40,8 +41,6 @@ def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
 
 
 def _add(app: Celery, registry: Registry, settings: Settings) -> None:
-    if app.conf.task_routes is None:
-        app.conf.task_routes = [routes(registry)]
     handler = Handler(settings, registry)
     for mapping in registry.mappings:
         _register(app, registry.task_of(mapping), mapping, handler, settings)
@@ -59,6 +58,8 @@ def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Hand
         name=name,
         base=BridgeTask,
         bind=True,
+        # Celery would add a shared task to every other app of the process, where another registry may rule.
+        shared=False,
         typing=False,
         mapping=mapping,
         handler=handler,
