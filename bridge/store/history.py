@@ -103,12 +103,16 @@ class Page:
         horizon: everything up to here is in this page or was before it; read on from here.
         complete: False when events after the asked position may be missing for good.
         last: whether this page reaches the newest event.
+        read_at_ms: Redis time of this reading.
+        malformed: entries that are no events of ours; they are left out.
     """
 
     events: tuple[StreamedEvent, ...]
     horizon: Position
     complete: bool
     last: bool
+    read_at_ms: int = 0
+    malformed: int = 0
 
 
 class History:
@@ -144,37 +148,56 @@ class History:
             newest = await self._client.get(keys.POSITION)
         return Position(text(newest)) if newest else START
 
-    async def read(self, user_id: UUID, after: Position) -> Page:
+    async def read(self, user_id: UUID, after: Position, *, read_at_ms: int = 0) -> Page:
         """The next page after a position, of one moment: nothing before its horizon is missing from it.
+
+        Args:
+            user_id: whose stream.
+            after: what the client has had.
+            read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event, if there was one.
+                Without it a client that heard nothing for as long as a stream lives counts as behind.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            newest, complete, own, broadcast = await self._read(
+            newest, complete, now_ms, own, broadcast = await self._read(
                 keys=[keys.user_stream(user_id), keys.BROADCAST_STREAM, keys.POSITION, keys.BROADCAST_TIP],
-                args=[str(after), PAGE, self._stream_ttl_s],
+                args=[str(after), PAGE, self._stream_ttl_s, read_at_ms],
             )
-        return _page(Position(text(newest)), bool(complete), own, broadcast)
+        return _page(Position(text(newest)), bool(complete), int(text(now_ms)), own, broadcast)
 
 
-def _page(newest: Position, complete: bool, own: Sequence[object], broadcast: Sequence[object]) -> Page:
+def _page(
+    newest: Position, complete: bool, read_at_ms: int, own: Sequence[object], broadcast: Sequence[object]
+) -> Page:
     """Merge two streams; a stream that was cut at ``PAGE`` entries limits how far the page can vouch."""
     streams = [[_entry(entry) for entry in stream] for stream in (own, broadcast)]
-    cuts = [events[-1].position for events in streams if len(events) >= PAGE]
-    horizon = min(cuts, default=newest)
-    events = sorted((event for events in streams for event in events), key=lambda event: event.position)
-    if cuts:
-        events = [event for event in events if event.position <= horizon]
-    elif events:
-        horizon = max(horizon, events[-1].position)
-    return Page(events=tuple(events), horizon=horizon, complete=complete, last=not cuts)
+    cuts = [entries[-1][0] for entries in streams if len(entries) >= PAGE]
+    tops = [entries[-1][0] for entries in streams if entries]
+    horizon = min(cuts) if cuts else max([newest, *tops])
+    within = [event for entries in streams for position, event in entries if position <= horizon]
+    events = sorted((event for event in within if event), key=lambda event: event.position)
+    return Page(
+        events=tuple(events),
+        horizon=horizon,
+        complete=complete,
+        last=not cuts,
+        read_at_ms=read_at_ms,
+        malformed=within.count(None),
+    )
 
 
-def _entry(entry: object) -> StreamedEvent:
+def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
+    """Its position and, unless it was written by a stranger, its event."""
     position, pairs = cast("tuple[bytes | str, list[bytes | str]]", entry)
-    fields = {text(name): text(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
-    return _streamed(fields["event_id"], fields["event_type"], fields["data"], text(position))
+    try:
+        fields = {text(name): text(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        event_id = str(UUID(fields["event_id"]))
+        event = _streamed(event_id, fields["event_type"], fields["data"], text(position))
+    except (KeyError, ValueError, msgspec.MsgspecError):
+        return Position(text(position)), None
+    return event.position, event
 
 
 def _streamed(event_id: str, event_type: str, payload: str, position: str) -> StreamedEvent:

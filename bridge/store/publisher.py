@@ -79,6 +79,8 @@ class RedisSSEPublisher:
             return self._call.receipts(answers)[0]
         except BridgeError as error:
             return self._failure(event, str(error))
+        except Exception as error:  # fail-open: a closed event loop must not reach the business either
+            return self._failure(event, f"{type(error).__name__}: {error}")
 
     def _failure(self, event: SSEEvent, reason: str) -> Receipt:
         logger.error("bridge.event.not_published event_id=%s reason=%s", event.event_id, reason)

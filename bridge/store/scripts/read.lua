@@ -7,12 +7,15 @@
 -- ARGV[1]  position after which to read; '0-0' reads all that is retained
 -- ARGV[2]  entries to return from each stream at the most
 -- ARGV[3]  life of a stream in s
+-- ARGV[4]  Redis time in ms of the reader's last complete reading; 0 if there was none
 --
--- Returns: newest position ('0-0' if none), 1 if nothing after ARGV[1] can be missing else 0,
--- the user's entries, the broadcast entries.
+-- Returns: newest position ('0-0' if none), 1 if nothing after ARGV[1] can be missing else 0, Redis time in ms
+-- (as text), the user's entries, the broadcast entries.
 
 local after, limit, ttl_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local newest = redis.call('GET', KEYS[3]) or '0-0'
+local time = redis.call('TIME')
+local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local function split(position)
   local ms, seq = string.match(position, '^(%d+)-(%d+)$')
@@ -43,9 +46,8 @@ end
 local function user_stream_is_whole()
   if redis.call('EXISTS', KEYS[1]) == 1 then return reaches_back(KEYS[1]) end
   -- It would still be there if it had been written after a moment younger than its life.
-  local now = redis.call('TIME')
   local after_ms = split(after)
-  return after_ms > tonumber(now[1]) * 1000 - ttl_s * 1000
+  return math.max(after_ms, tonumber(ARGV[4])) > now_ms - ttl_s * 1000
 end
 
 local function broadcast_stream_is_whole()
@@ -55,11 +57,11 @@ local function broadcast_stream_is_whole()
 end
 
 local complete = 1
-if after ~= '0-0' then
+if after ~= '0-0' and after ~= newest then
   -- A position that was never handed out means that Redis has lost its memory.
   if is_after(after, newest) or not user_stream_is_whole() or not broadcast_stream_is_whole() then
     complete = 0
   end
 end
 
-return {newest, complete, read(KEYS[1]), read(KEYS[2])}
+return {newest, complete, string.format('%.0f', now_ms), read(KEYS[1]), read(KEYS[2])}

@@ -42,6 +42,14 @@ local function append(stream, event_id, event_type, user_id, payload, occurred_a
     'event_id', event_id, 'event_type', event_type, 'user_id', user_id, 'data', payload, 'occurred_at', occurred_at)
 end
 
+-- The newest id that a stream ever had, even if its entry is gone.
+local function top_of(stream)
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return info[i + 1] end
+  end
+end
+
 local answers, published, duplicates, newest = {}, 0, 0, false
 local written = {}
 
@@ -51,8 +59,10 @@ for i = 1, (#KEYS - 3) / 2 do
   local channel, event_id, event_type = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
   local user_id, payload, occurred_at = ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
 
-  local before = redis.call('GET', seen)
-  if before then
+  local before = redis.pcall('GET', seen)
+  if type(before) == 'table' then
+    answers[i] = '!' .. before.err
+  elseif before then
     duplicates = duplicates + 1
     answers[i] = '=' .. before
   else
@@ -61,7 +71,7 @@ for i = 1, (#KEYS - 3) / 2 do
       local reply = append(stream, event_id, event_type, user_id, payload, occurred_at)
       if type(reply) == 'table' and reply.err and string.find(reply.err, 'equal or smaller', 1, true) then
         -- The position key was lost or the stream was written by others: move past the stream's top.
-        move_past(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1][1])
+        move_past(top_of(stream))
         reply = append(stream, event_id, event_type, user_id, payload, occurred_at)
       end
       if type(reply) == 'table' and reply.err then

@@ -1,0 +1,336 @@
+"""Settling on a real server: each event once, in order, in one step, for as long as it was promised."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+import redis
+
+from bridge.embedded.server import EmbeddedServer
+from bridge.errors import StoreUnavailableError
+from bridge.events import SSEEvent, SSEEventType, encode_payload
+from bridge.settings import Settings
+from bridge.store import (
+    Counts,
+    Parcel,
+    Position,
+    ReceiptStatus,
+    RedisSSEPublisher,
+    Settler,
+    connect,
+    connect_async,
+    keys,
+)
+
+USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
+FAR_AHEAD_MS = 9_000_000_000_000
+"""Some 200 years after the server's clock."""
+
+
+def an_event(user_id: UUID = USER, **data: Any) -> SSEEvent:
+    return SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id, data=data)
+
+
+def parcel(event: SSEEvent, user_id: UUID | None = USER) -> Parcel:
+    return Parcel(event=event, payload=encode_payload(event.data), user_id=user_id)
+
+
+def parcels(number: int, user_id: UUID | None = USER) -> list[Parcel]:
+    return [parcel(an_event(number=index), user_id) for index in range(number)]
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def settler(client: redis.Redis, settings: Settings) -> Settler:
+    return Settler(client, settings)
+
+
+def entries(client: redis.Redis, user_id: UUID | None = USER) -> list[tuple[str, dict[str, str]]]:
+    stream = keys.BROADCAST_STREAM if user_id is None else keys.user_stream(user_id)
+    return cast("list[tuple[str, dict[str, str]]]", client.xrange(stream))
+
+
+def read_all(subscriber: Any, number: int, *, within_s: float = 5.0) -> list[str]:
+    """The data of the next messages."""
+    messages: list[str] = []
+    deadline = time.monotonic() + within_s
+    while len(messages) < number:
+        assert time.monotonic() < deadline, f"only {len(messages)} of {number} messages came"
+        message = subscriber.get_message(timeout=0.1)
+        if message and message["type"].endswith("message"):
+            messages.append(message["data"])
+    return messages
+
+
+# What is written
+
+
+def test_a_stream_entry_has_exactly_the_five_fields(settler: Settler, redis_client: redis.Redis) -> None:
+    event = an_event(connection_id="abc", text="naïve \n \u2028")
+    (receipt,) = settler.settle([parcel(event)])
+    ((position, fields),) = entries(redis_client)
+    assert receipt.status is ReceiptStatus.PUBLISHED
+    assert position == receipt.position
+    assert fields | {"data": json.loads(fields["data"])} == event.to_dict()
+    assert list(fields) == ["event_id", "event_type", "user_id", "data", "occurred_at"]
+
+
+def test_a_channel_message_is_the_events_dict_and_its_position(settler: Settler, redis_client: redis.Redis) -> None:
+    event, shout = an_event(text='"quoted" \\ \n ☃', nothing=None, deep={"a": [1.5, True]}), an_event()
+    with redis_client.pubsub() as subscriber:
+        subscriber.psubscribe("*")
+        assert subscriber.get_message(timeout=1.0)
+        receipts = settler.settle([parcel(event), parcel(shout, None)])
+        messages = [json.loads(message) for message in read_all(subscriber, 2)]
+    assert messages == [
+        event.to_dict() | {"position": receipts[0].position},
+        shout.to_dict() | {"position": receipts[1].position},
+    ]
+
+
+def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redis.Redis) -> None:
+    with redis_client.pubsub() as subscriber:
+        channels = [f"sse:user:{{{USER}}}", f"sse:user:{{{OTHER}}}", "sse:broadcast"]
+        subscriber.subscribe(*channels)
+        events = [an_event(to=index) for index in range(3)]
+        settler.settle([parcel(events[0], USER), parcel(events[1], OTHER), parcel(events[2], None)])
+        came = []
+        while len(came) < 3:
+            message = subscriber.get_message(timeout=1.0)
+            assert message is not None
+            if message["type"] == "message":
+                came.append((message["channel"], json.loads(message["data"])["data"]["to"]))
+    assert came == [(channel, index) for index, channel in enumerate(channels)]
+    names = set(redis_client.keys())
+    assert names == {
+        f"sse:stream:user:{{{USER}}}",
+        f"sse:stream:user:{{{OTHER}}}",
+        "sse:stream:broadcast",
+        f"sse:seen:{{{USER}}}:{events[0].event_id}",
+        f"sse:seen:{{{OTHER}}}:{events[1].event_id}",
+        f"sse:seen:{{sse:stream:broadcast}}:{events[2].event_id}",
+        "sse:position",
+        "sse:position:broadcast",
+        "bridge:counts",
+    }
+    assert not any("None" in name for name in names)
+
+
+# Once
+
+
+def test_the_same_batch_again_changes_nothing_and_answers_the_old_positions(
+    settler: Settler, redis_client: redis.Redis, client: redis.Redis
+) -> None:
+    batch = [*parcels(300), parcel(an_event(), None)]
+    first = settler.settle(batch)
+    with redis_client.pubsub() as subscriber:
+        subscriber.psubscribe("*")
+        assert subscriber.get_message(timeout=1.0)
+        again = settler.settle(batch)
+        assert subscriber.get_message(timeout=0.05) is None
+    assert {receipt.status for receipt in first} == {ReceiptStatus.PUBLISHED}
+    assert {receipt.status for receipt in again} == {ReceiptStatus.DUPLICATE}
+    assert [receipt.position for receipt in again] == [receipt.position for receipt in first]
+    assert all(receipt.ok for receipt in first + again)
+    assert len(entries(redis_client)) == 300
+    counts = Counts(client).read()
+    assert (counts["published"], counts["duplicate"]) == (301, 301)
+
+
+def test_the_same_event_twice_in_one_batch_is_published_once(settler: Settler, redis_client: redis.Redis) -> None:
+    event = an_event()
+    first, second, other = settler.settle([parcel(event), parcel(event), parcel(an_event())])
+    assert (first.status, second.status) == (ReceiptStatus.PUBLISHED, ReceiptStatus.DUPLICATE)
+    assert first.position == second.position != other.position
+    assert len(entries(redis_client)) == 2
+
+
+def test_one_event_may_go_to_several_addresses_once_each(settler: Settler, redis_client: redis.Redis) -> None:
+    event = an_event()
+    batch = [parcel(event, USER), parcel(event, OTHER), parcel(event, None)]
+    assert {receipt.status for receipt in settler.settle(batch)} == {ReceiptStatus.PUBLISHED}
+    assert {receipt.status for receipt in settler.settle(batch)} == {ReceiptStatus.DUPLICATE}
+    assert [len(entries(redis_client, user)) for user in (USER, OTHER, None)] == [1, 1, 1]
+
+
+async def test_publisher_and_settler_recognise_each_others_events(settings: Settings, settler: Settler) -> None:
+    one, two, shout = an_event(), an_event(), an_event()
+    async with connect_async(settings) as asyncio_client:
+        publisher = RedisSSEPublisher(asyncio_client, settings)
+        published = [await publisher.publish(one), await publisher.broadcast(shout)]
+        again = await asyncio.to_thread(settler.settle, [parcel(one), parcel(two), parcel(shout, None)])
+        assert (await publisher.publish(two)).status is ReceiptStatus.DUPLICATE
+    assert [receipt.status for receipt in again] == [
+        ReceiptStatus.DUPLICATE,
+        ReceiptStatus.PUBLISHED,
+        ReceiptStatus.DUPLICATE,
+    ]
+    assert [again[0].position, again[2].position] == [receipt.position for receipt in published]
+
+
+def test_settling_nothing_does_nothing(settler: Settler, redis_client: redis.Redis) -> None:
+    assert settler.settle([]) == []
+    assert redis_client.keys() == []
+
+
+# In order
+
+
+def assert_strictly_increasing(positions: list[str | None]) -> None:
+    places = [Position(position) for position in positions if position]
+    assert len(places) == len(positions)
+    assert all(one < next_one for one, next_one in itertools.pairwise(places))
+
+
+def test_positions_increase_over_users_broadcasts_and_batches(settler: Settler, redis_client: redis.Redis) -> None:
+    batches = [[parcel(an_event(), (USER, OTHER, None)[index % 3]) for index in range(40)] for _ in range(5)]
+    assert_strictly_increasing([receipt.position for batch in batches for receipt in settler.settle(batch)])
+    assert redis_client.get(keys.BROADCAST_TIP) == entries(redis_client, None)[-1][0]
+
+
+@pytest.mark.parametrize("spoil", ["deleted", "ahead", "stream ahead", "stream ahead and emptied"])
+def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead(
+    settler: Settler, redis_client: redis.Redis, spoil: str
+) -> None:
+    positions = [receipt.position for receipt in settler.settle([*parcels(3), *parcels(3, None)])]
+    if spoil == "deleted":
+        redis_client.delete(keys.POSITION)
+    elif spoil == "ahead":
+        redis_client.set(keys.POSITION, f"{FAR_AHEAD_MS}-7")
+    else:
+        redis_client.xadd(keys.user_stream(USER), {"x": "y"}, id=f"{FAR_AHEAD_MS}-41")
+        if spoil == "stream ahead and emptied":
+            redis_client.xtrim(keys.user_stream(USER), maxlen=0, approximate=False)
+    for user in (OTHER, USER, None, OTHER, USER):
+        receipts = settler.settle(parcels(3, user))
+        assert {receipt.status for receipt in receipts} == {ReceiptStatus.PUBLISHED}
+        positions += [receipt.position for receipt in receipts]
+    assert_strictly_increasing(positions)
+
+
+def test_the_order_of_a_batch_is_the_order_of_the_stream(settler: Settler, redis_client: redis.Redis) -> None:
+    batch = parcels(700)
+    settler.settle(batch)
+    assert [fields["event_id"] for _, fields in entries(redis_client)] == [str(one.event.event_id) for one in batch]
+
+
+# For as long as promised
+
+
+def test_a_stream_is_trimmed_to_about_its_length(redis_url: str, redis_client: redis.Redis) -> None:
+    settings = Settings(broker_url=redis_url, stream_maxlen=150)
+    with connect(settings) as client:
+        Settler(client, settings).settle(parcels(1000))
+    kept = entries(redis_client)
+    assert 150 <= len(kept) <= 250
+    assert json.loads(kept[-1][1]["data"]) == {"number": 999}
+
+
+def test_every_write_renews_the_life_of_the_stream(
+    settler: Settler, redis_client: redis.Redis, settings: Settings
+) -> None:
+    for user in (USER, None):
+        stream = keys.BROADCAST_STREAM if user is None else keys.user_stream(user)
+        settler.settle(parcels(1, user))
+        redis_client.expire(stream, 5)
+        settler.settle(parcels(1, user))
+        assert settings.stream_ttl_s - 5 <= cast("int", redis_client.ttl(stream)) <= settings.stream_ttl_s
+
+
+def test_a_seen_mark_lives_as_long_as_the_settings_say(
+    settler: Settler, redis_client: redis.Redis, settings: Settings
+) -> None:
+    event = an_event()
+    settler.settle([parcel(event)])
+    life_s = cast("int", redis_client.ttl(keys.user_seen(USER, event.event_id)))
+    assert settings.seen_life_s - 5 <= life_s <= settings.seen_life_s
+    assert life_s > settings.stream_ttl_s
+
+
+def test_without_retention_events_are_published_once_and_no_stream_is_kept(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    settings = Settings(broker_url=redis_url, stream_ttl_s=0)
+    batch = [*parcels(3), *parcels(2, None)]
+    with connect(settings) as client, redis_client.pubsub() as subscriber:
+        subscriber.psubscribe("*")
+        receipts = Settler(client, settings).settle(batch)
+        again = Settler(client, settings).settle(batch)
+        messages = read_all(subscriber, 5)
+        assert subscriber.get_message(timeout=0.05) is None
+    assert_strictly_increasing([receipt.position for receipt in receipts])
+    assert [json.loads(message)["position"] for message in messages] == [receipt.position for receipt in receipts]
+    assert {receipt.status for receipt in again} == {ReceiptStatus.DUPLICATE}
+    assert redis_client.keys("sse:stream:*") == []
+
+
+# Faults
+
+
+@pytest.mark.parametrize("spoiled", ["stream", "mark"])
+def test_keys_that_hold_something_else_refuse_only_their_own_events(
+    settler: Settler, redis_client: redis.Redis, spoiled: str
+) -> None:
+    bad = an_event(OTHER)
+    redis_client.rpush(keys.user_stream(OTHER) if spoiled == "stream" else keys.user_seen(OTHER, bad.event_id), "x")
+    receipts = settler.settle([*parcels(2), parcel(bad, OTHER), *parcels(2), *parcels(1, None)])
+    assert [receipt.status for receipt in receipts] == [ReceiptStatus.PUBLISHED] * 2 + [ReceiptStatus.REFUSED] + [
+        ReceiptStatus.PUBLISHED
+    ] * 3
+    assert "WRONGTYPE" in (receipts[2].error or "")
+    assert not receipts[2].ok
+    assert_strictly_increasing([receipt.position for receipt in receipts if receipt.ok])
+    if spoiled == "stream":
+        assert not redis_client.exists(keys.user_seen(OTHER, bad.event_id))
+        redis_client.delete(keys.user_stream(OTHER))
+        assert settler.settle([parcel(bad, OTHER)])[0].status is ReceiptStatus.PUBLISHED
+
+
+def test_a_script_that_the_server_forgot_is_loaded_again(settler: Settler, redis_client: redis.Redis) -> None:
+    settler.settle(parcels(1))
+    redis_client.script_flush()
+    assert settler.settle(parcels(1))[0].status is ReceiptStatus.PUBLISHED
+
+
+@pytest.mark.parametrize("stream_ttl_s", [3600, 0], ids=["retention", "no retention"])
+def test_a_full_server_refuses_the_batch_whole_and_takes_it_later(stream_ttl_s: int) -> None:
+    with EmbeddedServer() as server:
+        settings = Settings(broker_url=server.url, stream_ttl_s=stream_ttl_s)
+        with connect(settings) as client:
+            settler, batch = Settler(client, settings), [*parcels(50), *parcels(5, None)]
+            settler.settle(parcels(1))
+            before = sorted(client.keys())
+            client.config_set("maxmemory", "1mb")
+            with pytest.raises(StoreUnavailableError, match="maxmemory"):
+                settler.settle(batch)
+            assert sorted(client.keys()) == before
+            client.config_set("maxmemory", "0")
+            receipts = settler.settle(batch)
+            assert {receipt.status for receipt in receipts} == {ReceiptStatus.PUBLISHED}
+            assert Counts(client).read()["published"] == 56
+
+
+def test_a_server_that_is_away_is_an_error_and_comes_back() -> None:
+    with EmbeddedServer() as server:
+        settings = Settings(broker_url=server.url)
+        with connect(settings) as client:
+            settler, batch = Settler(client, settings), parcels(3)
+            first = settler.settle(batch)
+            server.kill()
+            with pytest.raises(StoreUnavailableError, match="Redis did not take the command"):
+                settler.settle(batch)
+            server.start()
+            again = settler.settle([*batch, *parcels(1)])
+    assert [receipt.position for receipt in again[:3]] == [receipt.position for receipt in first]
+    assert again[3].status is ReceiptStatus.PUBLISHED
