@@ -12,6 +12,7 @@ from typing import Self
 
 import redis
 
+from bridge.embedded.process import tethered
 from bridge.errors import BridgeError, MissingExtraError
 
 SERVER_NAMES = ("valkey-server", "redis-server")
@@ -48,6 +49,12 @@ class EmbeddedServer:
         """Address of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    name = "server"
+
+    def exit_code(self) -> int | None:
+        """How it ended by itself; None while it runs, and when it was stopped."""
+        return self._process.poll() if self._process else None
+
     @property
     def pid(self) -> int | None:
         """Its process id, while it runs."""
@@ -55,14 +62,16 @@ class EmbeddedServer:
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
-        if _is_taken(self.port):
-            raise ServerError(f"Port {self.port} is in use. Stop what listens there, or choose another with --port.")
+        if is_taken(self.port):
+            raise ServerError(
+                f"Port {self.port} is in use. Stop what listens there, or choose another for the embedded server."
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         log = (self.folder / "server.log").open("ab")
         with log:
             # A session of its own: Ctrl-C in the terminal must reach us first, so that we stop in order.
             self._process = subprocess.Popen(  # noqa: S603  (a path that we looked up, and options of ours)
-                [str(find_server()), *_options(self.port, self.folder)],
+                tethered([str(find_server()), *_options(self.port, self.folder)]),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -142,11 +151,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
+def is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a TCP port cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return True
     return False

@@ -1,0 +1,5 @@
+"""Lobby: the command ``sse-bridge``. Commands hold no logic; they ask the rooms and print the answer."""
+
+from bridge.cli.app import cli, main
+
+__all__ = ["cli", "main"]

@@ -1,0 +1,118 @@
+"""The command group: which commands there are, and how every mistake becomes one sentence and an exit code."""
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, NoReturn
+
+import click
+
+from bridge.errors import BridgeError, EventRefusedError, RegistryError, SettingsError
+
+EXIT_FAILED = 1
+"""The operation was tried and failed."""
+EXIT_WRONG = 2
+"""The call, the settings or the registry are wrong; nothing was tried."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C."""
+
+_WRONG = (SettingsError, RegistryError, EventRefusedError)
+
+COMMANDS = {
+    "up": "Run a whole bridge on this machine: server, worker and gateway.",
+    "demo": "See it work: `up`, a producer that imports a bank statement, and a live page.",
+    "registry": "Show which events exist, and which domain event becomes which.",
+    "settings": "Show every setting with its range, reason and present value.",
+    "check": "Check settings and registry; with --connect also the broker and Redis.",
+    "emit": "Send one domain event, written as JSON.",
+    "tail": "Follow a user's events in the terminal, as a browser would get them.",
+    "gateway": "Run the gateway that browsers connect to.",
+}
+"""Every command with its line in the overview; each lives in the module of its name."""
+
+
+class FailedError(click.ClickException):
+    """What was tried failed, in a way that an operator can mend: one sentence on stderr, no traceback."""
+
+    exit_code = EXIT_FAILED
+
+
+class WrongError(click.ClickException):
+    """The settings, the registry or the event are wrong: one sentence on stderr, no traceback."""
+
+    exit_code = EXIT_WRONG
+
+
+class CommandGroup(click.Group):
+    """Loads a command's module when it is asked for, and keeps tracebacks from operators."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The commands in the order of the table: what a newcomer needs comes first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The overview, without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name for a mistyped one."""
+        from difflib import get_close_matches
+
+        name = args[0] if args else ""
+        if name and name not in COMMANDS and not name.startswith("-"):
+            near = get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "see sse-bridge --help."
+            raise click.UsageError(f"There is no command '{name}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            click.ClickException: the bridge refused, in a sentence.
+        """
+        try:
+            return super().invoke(ctx)
+        except BridgeError as error:
+            kind = WrongError if isinstance(error, _WRONG) else FailedError
+            raise kind(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings are read from BRIDGE_* variables: see `sse-bridge settings`. "
+    "Exit codes: 0 done, 1 failed, 2 wrong use or settings, 130 Ctrl-C.",
+)
+@click.version_option(version("sse-bridge"), prog_name="sse-bridge")
+def cli() -> None:
+    r"""From domain events to live browser updates, through Celery and Redis.
+
+    \b
+    Start here:
+      sse-bridge demo      see it work in a browser
+      sse-bridge up        a bridge of your own on this machine
+    """
+
+
+def main() -> NoReturn:
+    """Run ``sse-bridge``; the folder it is called in is importable, so BRIDGE_REGISTRY finds a catalog there."""
+    here = str(os.path.realpath("."))
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    cli.main(prog_name="sse-bridge")
+    raise SystemExit(0)

@@ -1,0 +1,35 @@
+"""How commands print: tables and text on stdout, remarks on stderr, colour only where a person looks."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDTH_WITHOUT_TERMINAL = 160
+
+
+def console() -> "Console":
+    """A console on stdout; into a pipe or file it writes wide, plain lines."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+
+
+def table(*columns: str, title: str | None = None) -> "Table":
+    """An empty table in the house style."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def say(text: str, *, colour: str | None = None, bold: bool = False) -> None:
+    """A remark for the person at the terminal, on stderr."""
+    click.secho(text, err=True, fg=colour, bold=bold)

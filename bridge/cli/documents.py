@@ -1,0 +1,257 @@
+"""The generated pages docs/events.md and docs/settings.md, and the plain values behind them. Pure text, no I/O."""
+
+from dataclasses import MISSING
+from typing import Any, get_type_hints
+
+import msgspec
+from msgspec import Meta, inspect
+
+from bridge.registry import Audience, DomainToSSEMapping, Registry, SSEEventMetadata
+from bridge.registry.sampling import CannotSampleError, sample_event
+from bridge.settings import Settings, environment_name
+
+SECRETS = frozenset({"jwt_secret"})
+"""Settings that are never shown."""
+URLS = frozenset({"broker_url", "redis_url", "jwt_jwks_url"})
+"""Settings whose password is never shown."""
+MASK = "***"
+
+
+# The registry
+
+
+def describe_registry(registry: Registry) -> dict[str, Any]:
+    """Everything about a registry as JSON values: ``events``, ``gaps`` and ``statistics``."""
+    return {
+        "events": [_describe_event(registry, meta) for meta in registry.events],
+        "gaps": [meta.event_type.value for meta in registry.gaps()],
+        "statistics": registry.statistics(),
+    }
+
+
+def _describe_event(registry: Registry, meta: SSEEventMetadata) -> dict[str, Any]:
+    return {
+        "type": meta.event_type.value,
+        "category": meta.category.value,
+        "description": meta.description,
+        "payload_fields": list(meta.payload_fields),
+        "mappings": [
+            {
+                "domain_event": row.domain_event_class.__name__,
+                "task": registry.task_of(row),
+                "queue": registry.queue_of(row),
+                "audience": row.audience.value,
+                "renames": find_renames(row),
+            }
+            for row in registry.mappings
+            if row.sse_event_type == meta.event_type
+        ],
+    }
+
+
+def event_fields(event_class: type[Any]) -> dict[str, bool]:
+    """The JSON fields of a domain event class, in order: name → whether it must be given."""
+    info = inspect.type_info(event_class)
+    if not isinstance(info, inspect.DataclassType | inspect.StructType):
+        return {}
+    return {field.encode_name: field.required for field in info.fields}
+
+
+def find_renames(mapping: DomainToSSEMapping) -> dict[str, str]:
+    """Payload key → field of the domain event, where they differ.
+
+    Found by extracting from a sample in which every value is its own, so a value names its field. A payload
+    key that is computed from several fields is left out.
+    """
+    try:
+        sample = msgspec.to_builtins(sample_event(mapping.domain_event_class))
+    except CannotSampleError:
+        return {}
+    own = set(sample) - {"event_id", "occurred_at", "user_id"}
+    renames: dict[str, str] = {}
+    for name in sorted(own):
+        changed = _keys_that_follow(mapping, sample, name)
+        if len(changed) == 1 and changed[0] != name:
+            renames[changed[0]] = name
+    return renames
+
+
+def _keys_that_follow(mapping: DomainToSSEMapping, sample: dict[str, Any], name: str) -> list[str]:
+    """Payload keys whose value changes when one field of the event does."""
+    other = _another_value(sample[name])
+    try:
+        before, after = (
+            mapping.payload_extractor(msgspec.convert(fields, mapping.domain_event_class))
+            for fields in (sample, {**sample, name: other})
+        )
+    except Exception:  # an extractor is foreign code; a page without this detail is still a page
+        return []
+    return [key for key in before if before[key] != after.get(key)]
+
+
+def _another_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str) and len(value) == 36 and value.count("-") == 4:
+        return "01890a5d-ac96-774b-bcce-b302099a8058"
+    if isinstance(value, str):
+        return "56.78" if value.replace(".", "", 1).isdigit() else value[:-1] + "_"
+    return value
+
+
+def events_page(registry: Registry) -> str:
+    """The text of docs/events.md."""
+    counts = registry.statistics()
+    lines = [
+        "# Events",
+        "",
+        "<!-- Generated: sse-bridge registry --format markdown > docs/events.md -->",
+        "",
+        f"{counts['total_event_types']} event types in {len(counts['by_category'])} categories, "
+        f"{counts['total_mappings']} mappings. A client filters by category "
+        "(`GET /api/v1/events?categories=a,b`); each category has a queue of its own on the broker.",
+        "",
+        "In `renames`, `payload key ← field` says where a payload key has another name than the domain event's field.",
+        "",
+    ]
+    for category in registry.categories:
+        lines += _category_section(registry, category.value, registry.in_category(category))
+    lines += ["## Types without a mapping", ""]
+    gaps = registry.gaps()
+    lines += [f"- `{meta.event_type.value}`" for meta in gaps] or ["None: every type has a mapping."]
+    return "\n".join(lines) + "\n"
+
+
+def _category_section(registry: Registry, category: str, events: list[SSEEventMetadata]) -> list[str]:
+    lines = [
+        f"## {category}",
+        "",
+        f"Queue `bridge.{category}`.",
+        "",
+        "| Type | When | Payload | Domain event | Renames |",
+        "|---|---|---|---|---|",
+    ]
+    for meta in events:
+        sources = _describe_event(registry, meta)["mappings"]
+        lines.append(
+            "| "
+            + " | ".join(
+                [
+                    f"`{meta.event_type.value}`",
+                    _cell(meta.description),
+                    ", ".join(f"`{field}`" for field in meta.payload_fields) or "-",
+                    "<br>".join(_source(source) for source in sources) or "-",
+                    "<br>".join(
+                        f"`{key}` ← `{field}`" for source in sources for key, field in source["renames"].items()
+                    )
+                    or "-",
+                ]
+            )
+            + " |"
+        )
+    return [*lines, ""]
+
+
+def _source(source: dict[str, Any]) -> str:
+    everybody = " (to everybody)" if source["audience"] == Audience.BROADCAST else ""
+    return f"`{source['domain_event']}`{everybody}"
+
+
+# The settings
+
+
+def describe_settings(settings: Settings) -> list[dict[str, Any]]:
+    """Every setting as JSON values; secrets and passwords masked."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return [
+        {
+            "name": environment_name(field.name),
+            "value": shown_value(field.name, getattr(settings, field.name)),
+            "default": field.default,
+            "unit": _unit(field.name),
+            "range": _range(inspect.type_info(hints[field.name])),
+            "reason": _reason(hints[field.name]),
+        }
+        for field in msgspec.structs.fields(Settings)
+    ]
+
+
+def shown_value(field: str, value: Any) -> Any:
+    """A setting's value as it may appear on a screen or in a log."""
+    if field in SECRETS:
+        return MASK if value else ""
+    if field in URLS:
+        return ";".join(mask_password(part) for part in value.split(";"))
+    return value
+
+
+def mask_password(url: str) -> str:
+    """A URL without its password."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if not at:
+        return url
+    user = credentials.partition(":")[0]
+    return f"{scheme}{separator}{user}{':' + MASK if ':' in credentials else ''}{at}{place}"
+
+
+def settings_page() -> str:
+    """The text of docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "<!-- Generated: sse-bridge settings --format markdown > docs/settings.md -->",
+        "",
+        "All settings are environment variables and all are optional. They are read and checked together when a "
+        "process starts: every fault is reported at once, and a `BRIDGE_*` name that is not in this table is refused "
+        "with the nearest known one. `sse-bridge settings` shows the values in force, `sse-bridge check` checks them.",
+        "",
+        "| Variable | Default | Unit | Range | What it is for |",
+        "|---|---|---|---|---|",
+    ]
+    for row in describe_settings(Settings()):
+        cells = (row["unit"], _cell(row["range"]))
+        default = f"`{shown_default(row['default'])}`" if row["default"] != "" else "empty"
+        lines.append(
+            f"| `{row['name']}` | {default} | {' | '.join(cell or '-' for cell in cells)} | {_cell(row['reason'])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def shown_default(value: Any) -> str:
+    """A default as one would write it in the environment."""
+    if value is MISSING or value is msgspec.NODEFAULT:
+        return ""
+    return (
+        str(int(value)) if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()) else str(value)
+    )
+
+
+_UNITS = {"_s": "seconds", "_bytes": "bytes", "_url": "URL", "_attempts": "tries", "_port": "TCP port"}
+
+
+def _unit(field: str) -> str:
+    return next((unit for suffix, unit in _UNITS.items() if field.endswith(suffix)), "")
+
+
+def _reason(hint: Any) -> str:
+    found = [meta.description for meta in hint.__metadata__ if isinstance(meta, Meta) and meta.description]
+    return found[-1] if found else ""
+
+
+def _range(info: inspect.Type) -> str:
+    if isinstance(info, inspect.Metadata):
+        return _range(info.type)
+    if isinstance(info, inspect.BoolType):
+        return "0 or 1"
+    if isinstance(info, inspect.IntType | inspect.FloatType):
+        return f"{info.ge:,} to {info.le:,}" if info.ge is not None and info.le is not None else ""
+    if isinstance(info, inspect.StrType):
+        return info.pattern or (f"at most {info.max_length} characters" if info.max_length else "")
+    return ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

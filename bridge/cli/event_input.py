@@ -1,0 +1,93 @@
+"""Reading a domain event that a person wrote: which class is meant, and whether the fields fit it."""
+
+import json
+from difflib import get_close_matches
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from uuid6 import uuid7
+
+from bridge.cli.documents import event_fields
+from bridge.errors import EventRefusedError
+from bridge.events.domain import utc_now
+from bridge.registry import DomainToSSEMapping, Registry
+from bridge.registry.sampling import CannotSampleError, sample_event
+
+
+def event_mapping(registry: Registry, name: str) -> DomainToSSEMapping:
+    """The mapping of a domain event class or of a wire name.
+
+    Raises:
+        EventRefusedError: there is none, or a wire name has several; the message names what comes close.
+    """
+    mapping = registry.mapping_named(name)
+    if mapping:
+        return mapping
+    by_wire_name = [row for row in registry.mappings if row.sse_event_type.value == name]
+    if len(by_wire_name) == 1:
+        return by_wire_name[0]
+    if by_wire_name:
+        classes = ", ".join(row.domain_event_class.__name__ for row in by_wire_name)
+        raise EventRefusedError(f"Several domain events become {name}; name one: {classes}.")
+    if registry.metadata_of_wire_name(name):
+        raise EventRefusedError(f"No domain event is mapped to {name}, so it cannot be emitted.")
+    known = [row.domain_event_class.__name__ for row in registry.mappings]
+    near = _near(name, [*known, *(row.sse_event_type.value for row in registry.mappings)])
+    hint = f"did you mean {near}?" if near else "see: sse-bridge registry."
+    raise EventRefusedError(f"There is no domain event {name!r} in this registry; {hint}")
+
+
+def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = None) -> Any:
+    """The domain event in ``text``; what is left out of ``event_id`` and ``occurred_at`` is made now.
+
+    Raises:
+        EventRefusedError: it is no JSON object, or does not fit the class; the message names the field.
+    """
+    event_class = mapping.domain_event_class
+    fields = _object(text, event_class.__name__)
+    names = event_fields(event_class)
+    for unknown in [name for name in fields if name not in names]:
+        near = _near(unknown, list(names))
+        hint = f"did you mean {near}?" if near else f"its fields are {', '.join(names)}."
+        raise EventRefusedError(f"{event_class.__name__} has no field {unknown!r}; {hint}")
+    if user_id is not None and "user_id" in names:
+        fields["user_id"] = str(user_id)
+    fields = {"event_id": str(uuid7()), "occurred_at": utc_now().isoformat(), **fields}
+    try:
+        return msgspec.convert(fields, event_class, strict=True)
+    except msgspec.ValidationError as error:
+        raise EventRefusedError(
+            f"This is no {event_class.__name__}: {error}. See: sse-bridge emit {event_class.__name__} --example"
+        ) from None
+
+
+def example_json(mapping: DomainToSSEMapping, user_id: UUID | None = None) -> str:
+    """A sample of the class as JSON, without the fields that are made when they are left out.
+
+    Raises:
+        EventRefusedError: no sample can be made of the class.
+    """
+    try:
+        event = mapping.example() if mapping.example else sample_event(mapping.domain_event_class)
+    except CannotSampleError as error:
+        raise EventRefusedError(f"No sample of {mapping.domain_event_class.__name__} can be made: {error}.") from None
+    fields = json.loads(msgspec.json.encode(event))
+    if user_id is not None and "user_id" in fields:
+        fields["user_id"] = str(user_id)
+    return json.dumps({key: fields[key] for key in fields if key not in ("event_id", "occurred_at")}, indent=2)
+
+
+def _object(text: str, class_name: str) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise EventRefusedError(f"This is no JSON: {error}.") from None
+    if not isinstance(fields, dict):
+        raise EventRefusedError(f"The JSON must be an object with the fields of {class_name}.")
+    return fields
+
+
+def _near(name: str, known: list[str]) -> str:
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    return " or ".join(by_folded[near] for near in get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6))

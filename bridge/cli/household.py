@@ -1,0 +1,111 @@
+"""What ``up`` and ``demo`` share: settings for one machine, the order in which parts start, and how they end."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge.cli.console import say
+from bridge.cli.documents import mask_password
+from bridge.cli.rooms import import_extra
+from bridge.embedded.house import House, is_live, require_free_port
+from bridge.errors import SettingsError
+from bridge.settings import DEFAULT_REDIS_URL, Settings, is_loopback, load_settings
+
+SERVER_FOLDER = "server"
+
+
+def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that ``up`` and ``demo`` share."""
+    for option in (
+        click.option("--verbose", is_flag=True, help="Also print what the worker says of each batch."),
+        click.option(
+            "--redis-port",
+            type=click.IntRange(1, 65535),
+            help="Port of the embedded server.  [default: a free one]",
+        ),
+        click.option(
+            "--data-dir",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Keep data in this folder.  [default: a temporary one, removed at the end]",
+        ),
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            help="Port of the gateway.  [default: BRIDGE_GATEWAY_PORT]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def machine_settings(*, port: int | None, dev: bool | None = None, **overrides: Any) -> Settings:
+    """The environment's settings; without a way to check tokens, in development mode.
+
+    Raises:
+        SettingsError: they are wrong, or there are no tokens and the gateway should listen beyond this machine.
+    """
+    if port is not None:
+        overrides["gateway_port"] = port
+    settings = load_settings(None, **overrides)
+    if dev is None:
+        dev = not (settings.jwt_secret or settings.jwt_jwks_url)
+    if not dev:
+        return settings
+    if not is_loopback(settings.gateway_host):
+        raise SettingsError(
+            f"BRIDGE_GATEWAY_HOST is {settings.gateway_host}, but nobody's token can be checked. Set BRIDGE_JWT_SECRET "
+            "(openssl rand -hex 32), or leave the host at 127.0.0.1."
+        )
+    return load_settings(None, **{**overrides, "gateway_dev": True})
+
+
+def start_bridge(house: House, settings: Settings, *, redis_port: int | None, data_dir: Path | None) -> Settings:
+    """Start server (unless one is set) and worker; the settings that all parts share.
+
+    Raises:
+        BridgeError: a part does not start; the message says why.
+    """
+    import_extra("uvicorn", extra="gateway", needed_for="The gateway")
+    import_extra("starlette", extra="gateway", needed_for="The gateway")
+    require_free_port(settings.gateway_host, settings.gateway_port)
+    if settings.redis_url or settings.broker_url != DEFAULT_REDIS_URL:
+        say(f"Using Redis at {mask_password(settings.store_url)}.")
+        settings = with_broker_on_redis(settings)
+    else:
+        server = house.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
+        settings = load_settings({}, **{**_fields(settings), "broker_url": server.url})
+    worker = house.add_worker(settings)
+    house.wait_for(worker.is_ready.is_set, "The worker")
+    return settings
+
+
+def with_broker_on_redis(settings: Settings) -> Settings:
+    """If only BRIDGE_REDIS_URL is set, it is the broker too."""
+    if settings.broker_url == DEFAULT_REDIS_URL:
+        return load_settings({}, **{**_fields(settings), "broker_url": settings.redis_url})
+    return settings
+
+
+def wait_for_gateway(house: House, settings: Settings) -> bool:
+    """Wait until the gateway answers; False if we are asked to stop before that."""
+    return house.wait_for(lambda: is_live(settings.gateway_host, settings.gateway_port), "The gateway")
+
+
+def watch(house: House, ctx: click.Context) -> None:
+    """Watch until somebody asks us to stop, then stop everything. Ctrl-C ends with 130, SIGTERM with 0.
+
+    Raises:
+        HouseError: a part ended by itself.
+    """
+    asked = house.watch()
+    say("Stopping.")
+    house.stop()
+    if asked is signal.SIGINT:
+        ctx.exit(130)
+
+
+def _fields(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.__struct_fields__}

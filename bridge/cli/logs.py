@@ -1,0 +1,32 @@
+"""Logs of several processes on one terminal: each line after the name of its process, in that process's colour."""
+
+import re
+import threading
+from collections.abc import Callable
+
+import click
+
+COLOURS = {"server": "magenta", "worker": "cyan", "gateway": "green", "producer": "yellow"}
+NAME_WIDTH = 8
+
+ROUTINE = re.compile(r"Task bridge\.\w+\[[\w-]+\] (received|succeeded)")
+"""What a healthy worker says of each batch."""
+
+_lock = threading.Lock()
+
+
+def logger(*, verbose: bool) -> Callable[[str, str], None]:
+    """A printer of lines; without ``verbose`` it leaves out what is said of each batch that went well."""
+
+    def log(name: str, line: str) -> None:
+        if verbose or not ROUTINE.search(line):
+            print_log(name, line)
+
+    return log
+
+
+def print_log(name: str, line: str) -> None:
+    """Print one line of a process; safe to call from several threads."""
+    prefix = click.style(f"{name:<{NAME_WIDTH}} |", fg=COLOURS.get(name, "white"))
+    with _lock:
+        click.echo(f"{prefix} {line}")

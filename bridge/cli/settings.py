@@ -1,0 +1,54 @@
+"""``sse-bridge settings``: every setting with its range, reason and present value."""
+
+import json
+
+import click
+
+from bridge.cli.console import console, table
+from bridge.cli.documents import describe_settings, settings_page, shown_default
+from bridge.settings import load_settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "markdown"]),
+    default="table",
+    show_default=True,
+    help="markdown writes the page docs/settings.md, which holds defaults only.",
+)
+def settings(as_json: bool, form: str) -> None:
+    r"""Show every setting with its range, reason and present value.
+
+    Secrets and the passwords in URLs are masked. A value that differs from its default is marked.
+
+    \b
+    Examples:
+      sse-bridge settings
+      BRIDGE_STREAM_TTL_S=60 sse-bridge settings --json
+      sse-bridge settings --format markdown > docs/settings.md
+
+    Exit codes: 0 shown, 2 a setting is wrong (all faults are listed).
+    """
+    if form == "markdown":
+        click.echo(settings_page(), nl=False)
+        return
+    rows = describe_settings(load_settings())
+    if as_json or form == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return
+    shown = table("setting", "value", "range", "what it is for")
+    for row in rows:
+        changed = row["value"] != row["default"]
+        value = shown_default(row["value"]) or "-"
+        shown.add_row(
+            row["name"],
+            f"[bold green]{value} *[/]" if changed else value,
+            " ".join((row["range"], row["unit"])),
+            row["reason"],
+        )
+    out = console()
+    out.print(shown)
+    out.print("* differs from the default.")

@@ -1,0 +1,61 @@
+"""``sse-bridge up``: server, worker and gateway on this machine, until Ctrl-C."""
+
+from pathlib import Path
+
+import click
+
+from bridge.cli.console import say
+from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
+from bridge.cli.logs import logger
+from bridge.cli.rooms import settings_and_registry
+from bridge.embedded.house import House
+from bridge.settings import Settings
+
+
+@click.command()
+@house_options
+@click.pass_context
+def up(ctx: click.Context, port: int | None, data_dir: Path | None, redis_port: int | None, verbose: bool) -> None:
+    r"""Run a whole bridge on this machine: server, worker and gateway.
+
+    Starts an embedded Redis-compatible server, unless BRIDGE_REDIS_URL or BRIDGE_BROKER_URL names one. Without
+    BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL the gateway runs in development mode: anybody on this machine may read
+    anybody's events. If a part ends, all end. Ctrl-C stops gateway, worker and server, in this order.
+
+    \b
+    Examples:
+      sse-bridge up
+      sse-bridge up --port 9000 --data-dir .bridge
+      BRIDGE_REGISTRY=shop.catalog:registry sse-bridge up
+
+    \b
+    Then, in other terminals:
+      export BRIDGE_BROKER_URL=...         as printed at the start
+      sse-bridge tail 0190f0a1-0000-7000-8000-000000000001
+      sse-bridge emit import.failed --user 0190f0a1-0000-7000-8000-000000000001 ...
+
+    Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 a part did not start or ended by itself, 2 wrong settings.
+    """
+    settings_and_registry()
+    settings = machine_settings(port=port)
+    with House(logger(verbose=verbose)) as house:
+        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir)
+        house.add_gateway(settings)
+        if wait_for_gateway(house, settings):
+            _announce(settings, house)
+        watch(house, ctx)
+
+
+def _announce(settings: Settings, house: House) -> None:
+    address = f"http://{settings.gateway_host}:{settings.gateway_port}/api/v1/events"
+    say("The bridge is up. Ctrl-C stops it.", bold=True)
+    if settings.gateway_dev:
+        say(f"  gateway   {address}?user_id=<uuid>")
+        say(
+            "            development mode, because no BRIDGE_JWT_* is set: no tokens, this machine only",
+            colour="yellow",
+        )
+    else:
+        say(f"  gateway   {address} (bearer token)")
+    say(f"  producers export BRIDGE_BROKER_URL={settings.broker_url}")
+    say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))

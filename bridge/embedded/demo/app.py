@@ -1,0 +1,247 @@
+"""The demo's web side: the real gateway, plus one page, its snapshot, and a button that asks for an import."""
+
+import re
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from bridge.embedded.demo.ledger import Ledger
+from bridge.embedded.demo.plan import DemoPlan
+from bridge.embedded.demo.statement import SIZE_MAX_BYTES
+from bridge.embedded.serving import serve
+from bridge.errors import BridgeError
+from bridge.registry import REGISTRY, Registry
+from bridge.settings import Settings, is_loopback, load_settings
+from bridge.store import Counts, connect, keys
+
+PAGE = Path(__file__).parent.parent / "page"
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class DemoApp:
+    """Sends ``/`` and ``/demo/`` to the demo, and everything else, lifespan included, to the gateway."""
+
+    def __init__(self, gateway: ASGIApp, demo: ASGIApp) -> None:
+        self._gateway = gateway
+        self._demo = demo
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path = scope.get("path", "")
+        ours = scope["type"] == "http" and (path == "/" or path.startswith("/demo/"))
+        await (self._demo if ours else self._gateway)(scope, receive, send)
+
+
+def create_demo(settings: Settings, plan: DemoPlan, count_clients: Callable[[], int]) -> Starlette:
+    """The page and what it asks for; nothing of the gateway but how many clients it has."""
+    desk = _Desk(settings, plan, REGISTRY, count_clients)
+    return Starlette(
+        routes=[
+            Route("/", desk.page),
+            Route("/demo/state", desk.state),
+            Route("/demo/journey", desk.journey),
+            Route("/demo/import", desk.ask, methods=["POST"]),
+            Route("/demo/session", desk.open_session, methods=["POST"]),
+            Mount("/demo/page", StaticFiles(directory=PAGE)),
+        ],
+        middleware=[Middleware(_Guard)],
+    )
+
+
+class _Guard:
+    """Only this machine, only by its own names (no DNS rebinding), and writes only from the page itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        fault = _fault(request)
+        app: ASGIApp = JSONResponse({"error": fault}, status_code=403) if fault else self._app
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
+                ]
+            await send(message)
+
+        await app(scope, receive, send_with_headers)
+
+
+def _fault(request: Request) -> str | None:
+    host = request.headers.get("host", "")
+    if request.client is None or not is_loopback(request.client.host):
+        return "The demo answers this machine only."
+    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        return "Open the demo by 127.0.0.1 or localhost."
+    if request.method not in ("GET", "HEAD") and request.headers.get("origin") != f"http://{host}":
+        return "Only the demo's own page may ask for that."
+    return None
+
+
+class _Desk:
+    """Answers the page's requests. Functions that touch the disk or Redis run in a thread."""
+
+    def __init__(
+        self, settings: Settings, plan: DemoPlan, registry: Registry, count_clients: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._registry = registry
+        self._count_clients = count_clients
+        self._store = connect(settings)
+        self._file_name = Path(plan.statement).name
+
+    async def page(self, _request: Request) -> Response:
+        return Response((PAGE / "index.html").read_bytes(), media_type="text/html")
+
+    def state(self, _request: Request) -> Response:
+        """What the page needs before it can follow events: a snapshot, as in a real product."""
+        ledger = Ledger(self._plan.ledger)
+        try:
+            return JSONResponse(
+                {
+                    "user_id": str(self._plan.user_id),
+                    "file_name": self._file_name,
+                    "categories": [category.value for category in self._registry.categories],
+                    "types": {meta.event_type.value: meta.category.value for meta in self._registry.events},
+                    "accounts": ledger.accounts(),
+                    "importing": ledger.importing(),
+                }
+            )
+        finally:
+            ledger.close()
+
+    def journey(self, _request: Request) -> Response:
+        """How many events each station has seen; null where it cannot be told."""
+        ledger = Ledger(self._plan.ledger)
+        try:
+            emitted = ledger.counts()
+        finally:
+            ledger.close()
+        answer: dict[str, Any] = {
+            "emitted": emitted.get("accepted", 0),
+            "queued": None,
+            "counts": None,
+            "kept": None,
+            "clients": self._count_clients(),
+        }
+        try:
+            answer["counts"] = Counts(self._store).read()
+            answer["kept"] = self._store.xlen(keys.user_stream(self._plan.user_id))
+            answer["queued"] = self._queued()
+        except (BridgeError, RedisError):
+            pass  # the page shows that Redis is away
+        return JSONResponse(answer)
+
+    def _queued(self) -> int | None:
+        """Messages on the queues, those in a worker's hands included; None if the broker is no Redis."""
+        settings = self._settings
+        if not settings.broker_url.startswith("redis"):
+            return None
+        with redis.Redis.from_url(settings.broker_url, socket_timeout=1) as client:
+            pipeline = client.pipeline(transaction=False)
+            for queue in self._registry.queues:
+                pipeline.llen(settings.broker_keyprefix + queue)
+            pipeline.hlen(settings.broker_keyprefix + "unacked")
+            return sum(int(length) for length in pipeline.execute())
+
+    async def ask(self, request: Request) -> Response:
+        """Ask the producer to import: the sample, or the file that the request carries."""
+        content = await _body(request)
+        if content is None:
+            return JSONResponse({"error": f"At most {SIZE_MAX_BYTES // 1024 // 1024} MB."}, status_code=413)
+        query = request.query_params
+        name = re.sub(r"[^\w .()+-]", "_", query.get("name", ""))[:80].strip() or self._file_name
+        return await run_in_threadpool(self._ask, name, content, query)
+
+    def _ask(self, name: str, content: bytes, query: Any) -> Response:
+        ledger = Ledger(self._plan.ledger)
+        try:
+            if "first" in query:
+                job = ledger.ask_for_first_import(self._file_name)
+                return JSONResponse({"job": job})
+            job = ledger.ask("import", name, content=content or None, fresh="fresh" in query)
+        finally:
+            ledger.close()
+        if job is None:
+            return JSONResponse({"error": "Too many imports wait already."}, status_code=429)
+        return JSONResponse({"job": job}, status_code=202)
+
+    def open_session(self, request: Request) -> Response:
+        """The page was opened, which is a session like any other."""
+        ledger = Ledger(self._plan.ledger)
+        try:
+            job = ledger.ask("session", describe_device(request.headers.get("user-agent", "")))
+        finally:
+            ledger.close()
+        return JSONResponse({"job": job}, status_code=202)
+
+
+async def _body(request: Request) -> bytes | None:
+    """The request's body; None if it is too large."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > SIZE_MAX_BYTES:
+            return None
+    return bytes(content)
+
+
+def describe_device(user_agent: str) -> str:
+    """A browser and its system, in the words of a sign-in notice."""
+    browsers = {"Edg/": "Edge", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+    systems = {"Android": "Android", "iPhone": "iPhone", "Windows": "Windows", "Mac OS": "macOS", "Linux": "Linux"}
+    browser = next((name for mark, name in browsers.items() if mark in user_agent), "A browser")
+    system = next((name for mark, name in systems.items() if mark in user_agent), "an unknown system")
+    return f"{browser} on {system}"
+
+
+def main(argument: str) -> int:
+    """Serve gateway and demo; the exit code."""
+    from bridge.gateway import create_app
+
+    try:
+        settings = load_settings()
+        gateway = create_app(settings, REGISTRY)
+        plan = DemoPlan.from_argument(argument)
+        demo = create_demo(settings, plan, lambda: len(gateway.state.gateway.sessions))
+        serve(DemoApp(gateway, demo), host=settings.gateway_host, port=settings.gateway_port)
+    except BridgeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))

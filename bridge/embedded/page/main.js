@@ -1,0 +1,81 @@
+// Puts the page together: a snapshot first, then the stream; each view handles its own events.
+import { Accounts } from "./accounts.js";
+import { Feed } from "./feed.js";
+import { Filters } from "./filters.js";
+import { ImportCard } from "./import.js";
+import { Journey } from "./journey.js";
+import { Stream } from "./stream.js";
+import { byId, notify } from "./dom.js";
+
+const stateText = { connecting: "connecting", live: "live", off: "disconnected", failed: "not reachable" };
+
+async function start() {
+  const snapshot = await fetchState();
+  const accounts = new Accounts(snapshot.accounts);
+  const importCard = new ImportCard();
+  const journey = new Journey();
+  const feed = new Feed();
+  const stream = new Stream(snapshot.user_id, Object.keys(snapshot.types));
+  const filters = new Filters(snapshot.categories, (chosen) => stream.choose(chosen));
+  let away = null;
+
+  stream.onState = (state) => {
+    document.body.dataset.state = state;
+    byId("state-text").textContent = stateText[state];
+    byId("toggle").textContent = state === "off" || state === "failed" ? "Reconnect" : "Disconnect";
+  };
+  stream.onEvent = (event) => {
+    event.category = snapshot.types[event.type];
+    if (event.replayed && away) away.count += 1;
+    journey.arrived(event);
+    filters.count(event);
+    feed.add(event);
+    importCard.handle(event);
+    accounts.handle(event);
+  };
+  stream.onReset = async (reason, id) => {
+    feed.addReset(reason);
+    notify(`stream.reset (${reason}): events may be missing, so the page took a new snapshot. Kept events follow.`, "warn");
+    accounts.show((await fetchState()).accounts);
+  };
+  stream.onCaughtUp = () => {
+    if (!away) return;
+    const { count } = away;
+    away = null;
+    document.body.dataset.replayed = count;
+    notify(count === 0 ? "Reconnected. Nothing happened while you were away." :
+      `Reconnected. ${count} ${count === 1 ? "event" : "events"} that you missed ${count === 1 ? "was" : "were"} replayed, in order, each once.`);
+  };
+
+  byId("toggle").addEventListener("click", () => {
+    if (stream.isOpen) {
+      stream.disconnect();
+      delete document.body.dataset.replayed;
+      notify("Disconnected. Events go on without you; reconnect to get those that you miss.");
+    } else {
+      away = { count: 0 };
+      stream.connect();
+    }
+  });
+  byId("lost").addEventListener("click", () => stream.connectFrom("00000000-0000-7000-8000-000000000000"));
+  importCard.onFresh = () => accounts.show([]);
+
+  stream.onFirstOpen = () => {
+    post("/demo/session");
+    post("/demo/import?first");
+  };
+  stream.connect();
+  journey.poll();
+}
+
+export async function post(path, body) {
+  const answer = await fetch(path, { method: "POST", body });
+  if (!answer.ok) notify((await answer.json()).error ?? "The demo did not take it.", "bad");
+  return answer.ok;
+}
+
+async function fetchState() {
+  return (await fetch("/demo/state")).json();
+}
+
+start();
