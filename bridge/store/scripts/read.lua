@@ -32,22 +32,26 @@ local function read(stream)
   return redis.call('XRANGE', stream, '(' .. after, '+', 'COUNT', limit)
 end
 
--- Trimming takes the oldest first: a stream is whole after a position if it still reaches back to it,
--- or if nothing was ever taken from it.
+-- Until then the reader has everything, whatever streams have expired since.
+local had_until_ms = math.max(split(after), tonumber(ARGV[4]))
+
+-- Trimming takes the oldest first: a stream is whole after a position if it still reaches back to it, or if
+-- nothing was ever taken from it. An older stream of that name may have expired before this one began; then
+-- it was last written at least a stream's life earlier.
 local function reaches_back(stream)
   local info = redis.call('XINFO', 'STREAM', stream)
   local field = {}
   for i = 1, #info, 2 do field[info[i]] = info[i + 1] end
-  if field['entries-added'] == field['length'] then return true end
   local first = field['first-entry']
-  return first and not is_after(first[1], after)
+  if first and not is_after(first[1], after) then return true end
+  if field['entries-added'] ~= field['length'] then return false end
+  return not first or split(first[1]) - ttl_s * 1000 < had_until_ms
 end
 
 local function user_stream_is_whole()
   if redis.call('EXISTS', KEYS[1]) == 1 then return reaches_back(KEYS[1]) end
   -- It would still be there if it had been written after a moment younger than its life.
-  local after_ms = split(after)
-  return math.max(after_ms, tonumber(ARGV[4])) > now_ms - ttl_s * 1000
+  return had_until_ms > now_ms - ttl_s * 1000
 end
 
 local function broadcast_stream_is_whole()
