@@ -8,6 +8,7 @@ from bridge.store.keys import BROADCAST_CHANNEL, user_channel
 from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
 from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
 from bridge.store.settle import Parcel, Receipt, ReceiptStatus, Settler
+from bridge.store.suitability import server_faults, server_warnings
 
 __all__ = [
     "BROADCAST_CHANNEL",
@@ -34,5 +35,7 @@ __all__ = [
     "connect_async",
     "extend_history",
     "read_message",
+    "server_faults",
+    "server_warnings",
     "user_channel",
 ]

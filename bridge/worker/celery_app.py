@@ -9,7 +9,7 @@ from bridge.broker import celery_config, queues, routes, soft_time_limit_s
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
 from bridge.worker.handler import Handler
-from bridge.worker.mover_step import RetryMoverStep
+from bridge.worker.steps import RetryMoverStep
 from bridge.worker.task import BridgeTask
 
 

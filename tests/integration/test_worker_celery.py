@@ -175,3 +175,11 @@ def test_an_operators_mistake_is_one_sentence_without_a_traceback(environment: d
     assert result.returncode != 0
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_redis_that_may_evict_queues_is_pointed_out_at_start_up(tmp_path: Path) -> None:
+    with EmbeddedServer() as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        with running_worker(tmp_path, {"BRIDGE_BROKER_URL": server.url}) as worker:
+            assert "maxmemory-policy is allkeys-lru, which may evict queues" in worker.text()

@@ -1,14 +1,18 @@
-"""The Celery boot step that runs a retry mover in each worker's main process."""
+"""Celery boot steps of every worker: look at Redis once, and run a retry mover."""
 
+import logging
 from typing import Any, ClassVar
 
+import redis
 from celery import bootsteps
 
 from bridge.broker import TaskSender
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import RetrySet, connect
+from bridge.store import RetrySet, connect, server_faults, server_warnings
 from bridge.worker.mover import RetryMover
+
+logger = logging.getLogger(__name__)
 
 
 class RetryMoverStep(bootsteps.StartStopStep):
@@ -24,9 +28,9 @@ class RetryMoverStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:  # noqa: ARG002  (Celery's signature)
         """Start the mover with connections of its own."""
-        self._mover = RetryMover(
-            RetrySet(connect(self.settings), self.settings), TaskSender(self.settings, self.registry)
-        )
+        client = connect(self.settings)
+        _warn_about(client)
+        self._mover = RetryMover(RetrySet(client, self.settings), TaskSender(self.settings, self.registry))
         self._mover.start()
 
     def stop(self, worker: Any) -> None:  # noqa: ARG002
@@ -35,3 +39,14 @@ class RetryMoverStep(bootsteps.StartStopStep):
             self._mover.stop()
 
     terminate = stop
+
+
+def _warn_about(client: redis.Redis) -> None:
+    """Say at start-up what is wrong with Redis; a Redis that is away is waited for later."""
+    try:
+        info = client.info()
+    except redis.RedisError as error:
+        logger.warning("bridge.store.away: %s: %s", type(error).__name__, error)
+        return
+    for sentence in (*server_faults(info), *server_warnings(info)):
+        logger.warning("bridge.store.unfit Redis is not fit for the bridge: %s", sentence)

@@ -1,0 +1,101 @@
+"""A real gateway process, tokens for it, and an EventSource that remembers what it got."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import jwt
+from httpx_sse import ServerSentEvent, connect_sse
+
+from bridge.embedded.server import free_port
+from tests.support.waiting import wait_until
+from tests.support.worker import ROOT, clean_environment
+
+SECRET = "a secret of at least thirty-two bytes"
+EVENTS_PATH = "/api/v1/events"
+
+
+@contextmanager
+def running_gateway(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The address of ``uvicorn bridge.gateway:app``; stopped by SIGTERM at the end."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    log = folder / f"gateway-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", str(port)],
+            cwd=ROOT,
+            env={**clean_environment(), "BRIDGE_JWT_SECRET": SECRET, **environment},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: _is_ready(url) or process.poll() is not None, timeout_s=20, what="the gateway is ready")
+        assert process.poll() is None, log.read_text()
+        yield url
+        process.terminate()
+        process.wait(10)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def token_for(user_id: UUID) -> str:
+    """A valid bearer token."""
+    return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 600}, SECRET, algorithm="HS256")
+
+
+class Listener:
+    """One user's EventSource on a thread of its own: reads until closed, keeps every event."""
+
+    def __init__(self, url: str, user_id: UUID, *, last_event_id: str | None = None, categories: str = "") -> None:
+        self.events: list[ServerSentEvent] = []
+        self._client = httpx.Client(timeout=httpx.Timeout(5, read=60))
+        self._opened = threading.Event()
+        self._headers = {"Authorization": f"Bearer {token_for(user_id)}"}
+        if last_event_id:
+            self._headers["Last-Event-ID"] = last_event_id
+        self._url = url + EVENTS_PATH + (f"?categories={categories}" if categories else "")
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        assert self._opened.wait(10), "the stream did not open"
+
+    def _read(self) -> None:
+        try:
+            with connect_sse(self._client, "GET", self._url, headers=self._headers) as source:
+                self._response = source.response
+                for event in source.iter_sse():
+                    # The first frame (the retry hint) tells that the subscription stands.
+                    self._opened.set()
+                    if event.data:
+                        self.events.append(event)
+        except httpx.HTTPError:
+            return
+
+    def wait_for(self, number: int, *, timeout_s: float = 15.0) -> list[ServerSentEvent]:
+        """Until at least ``number`` events arrived; all that did."""
+        try:
+            wait_until(lambda: len(self.events) >= number, timeout_s=timeout_s)
+        except AssertionError:
+            raise AssertionError(f"{len(self.events)} of {number} events arrived in {timeout_s:g} s") from None
+        return list(self.events)
+
+    def close(self) -> None:
+        """Hang up, as a browser does."""
+        self._response.close()
+        self._client.close()
+        self._thread.join(5)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url + "/health/ready", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
