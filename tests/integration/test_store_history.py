@@ -144,7 +144,8 @@ def test_text_that_is_no_position_is_refused(text: str) -> None:
 
 def test_positions_order_by_number_and_not_by_text() -> None:
     places = [Position(text) for text in ("9-9", "10-0", "10-2", "10-10", "100-0")]
-    assert sorted(places[::-1]) == places
+    reversed_places = list(reversed(places))
+    assert sorted(reversed_places) == places
     assert len({Position("1-1"), Position("1-1")}) == 1
     assert str(Position("10-2")) == "10-2"
 
