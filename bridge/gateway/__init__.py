@@ -1,0 +1,45 @@
+"""The door for browsers: ``GET /api/v1/events``, served by ``uvicorn bridge.gateway:app``."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from bridge.errors import BridgeError, MissingExtraError
+from bridge.registry import BUILT_IN, Registry, load_registry
+from bridge.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    app: Starlette
+
+__all__ = ["app", "create_app"]
+
+_NEEDS = ("starlette", "jwt")
+
+
+def create_app(settings: Settings, registry: Registry) -> "Starlette":
+    """The gateway as an ASGI application. Connects to Redis when its lifespan starts.
+
+    Raises:
+        MissingExtraError: Starlette or PyJWT is not installed.
+        SettingsError: nobody could connect, or a ``gateway_*`` or ``jwt_*`` setting is wrong.
+    """
+    if not all(find_spec(name) for name in _NEEDS):
+        raise MissingExtraError("gateway", "The gateway")
+    from bridge.gateway.app import build_app
+
+    return build_app(settings, registry)
+
+
+def __getattr__(name: str) -> "Starlette":
+    # Made when a server asks for it, so that importing reads no environment (PEP 562).
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        settings = load_settings()
+        made = create_app(settings, load_registry(settings.registry or BUILT_IN))
+    except BridgeError as error:
+        # An operator's mistake is told in sentences, without a traceback.
+        raise SystemExit(str(error)) from None
+    globals()["app"] = made
+    return made

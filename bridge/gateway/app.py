@@ -1,0 +1,164 @@
+"""The ASGI application: routes, CORS, and the wiring of a request to a stream. Decides nothing itself."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from bridge.errors import SettingsError, UnauthorizedError
+from bridge.gateway.auth import Authenticator, Principal, authenticator
+from bridge.gateway.gateway import Gateway
+from bridge.gateway.refusal import RequestRefusedError, problem
+from bridge.gateway.request import StreamRequest, parse_request
+from bridge.gateway.shutdown import heard_signals
+from bridge.gateway.wire import note_abort, stream_headers
+from bridge.registry import Registry
+from bridge.settings import Settings
+
+EVENTS_PATH = "/api/v1/events"
+LIVE_PATH = "/health/live"
+READY_PATH = "/health/ready"
+
+CHALLENGE = 'Bearer realm="bridge"'
+CHALLENGE_INVALID = 'Bearer realm="bridge", error="invalid_token"'
+
+
+def build_app(settings: Settings, registry: Registry) -> Starlette:
+    """See ``bridge.gateway.create_app``. ``app.state.gateway`` is the Gateway, for looking at."""
+    gateway = Gateway(settings, registry)
+    doors = Doors(gateway, authenticator(settings), registry)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with gateway.running():
+            with heard_signals(gateway.drain):
+                yield
+
+    app = _Application(
+        routes=[
+            Route(EVENTS_PATH, doors.events, methods=["GET"]),
+            Route(LIVE_PATH, doors.live, methods=["GET"]),
+            Route(READY_PATH, doors.ready, methods=["GET"]),
+        ],
+        middleware=_cors(settings),
+        exception_handlers={
+            RequestRefusedError: doors.refuse,
+            UnauthorizedError: doors.challenge,
+            HTTPException: doors.refuse_http,
+        },
+        lifespan=lifespan,
+    )
+    app.state.gateway = gateway
+    return app
+
+
+class _Application(Starlette):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # Here ``send`` is still the server's own; middleware wraps it.
+            note_abort(scope, send)
+        await super().__call__(scope, receive, send)
+
+
+class Doors:
+    """The endpoints, and what they answer when they refuse."""
+
+    def __init__(self, gateway: Gateway, authenticator: Authenticator, registry: Registry) -> None:
+        self._gateway = gateway
+        self._authenticator = authenticator
+        self._registry = registry
+
+    async def events(self, request: Request) -> Response:
+        """The stream. Whatever can be refused is refused here, before its first byte."""
+        principal = await self._authenticator.identify(request)
+        wanted = parse_request(request.query_params, request.headers, self._registry)
+        if refusal := self._gateway.refusal():
+            raise refusal
+        if request.method == "HEAD":
+            return Response(headers=stream_headers(request.scope))
+        return cast("Response", _Stream(self._gateway, principal, wanted))
+
+    async def live(self, _request: Request) -> Response:
+        """The process runs."""
+        return JSONResponse({"status": "live"})
+
+    async def ready(self, _request: Request) -> Response:
+        """Clients are served: Redis answers and the hub hears it."""
+        gateway = self._gateway
+        redis_answers = await gateway.redis_answers()
+        ready = redis_answers and gateway.subscribed and not gateway.draining
+        document = {
+            "status": "ready" if ready else "not_ready",
+            "redis": redis_answers,
+            "subscribed": gateway.subscribed,
+            "draining": gateway.draining,
+            "clients": len(gateway.sessions),
+        }
+        return JSONResponse(document, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def refuse(self, _request: Request, error: Exception) -> Response:
+        """Answer a refusal."""
+        self._gateway.counters.requests_refused += 1
+        return problem(cast("RequestRefusedError", error))
+
+    async def challenge(self, request: Request, error: Exception) -> Response:
+        """Answer a missing or bad token."""
+        # RFC 6750: a request without any token gets no error code.
+        sent = "Authorization" in request.headers or bool(request.cookies)
+        headers = {"WWW-Authenticate": CHALLENGE_INVALID if sent else CHALLENGE}
+        return await self.refuse(request, RequestRefusedError(HTTPStatus.UNAUTHORIZED, str(error), headers=headers))
+
+    async def refuse_http(self, request: Request, error: Exception) -> Response:
+        """Answer what the router refuses: no such path, no such method."""
+        http = cast("HTTPException", error)
+        status = HTTPStatus(http.status_code)
+        detail = f"There is only GET {EVENTS_PATH}, {LIVE_PATH} and {READY_PATH}."
+        return await self.refuse(request, RequestRefusedError(status, detail, headers=http.headers))
+
+
+class _Stream:
+    """A response that lasts."""
+
+    def __init__(self, gateway: Gateway, principal: Principal, request: StreamRequest) -> None:
+        self._gateway = gateway
+        self._principal = principal
+        self._request = request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._gateway.serve(self._principal, self._request, scope, receive, send)
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    origins = [origin.strip() for origin in settings.gateway_cors_origins.split(",") if origin.strip()]
+    faults = [origin for origin in origins if not _is_origin(origin)]
+    if faults:
+        raise SettingsError(
+            f"BRIDGE_GATEWAY_CORS_ORIGINS names {', '.join(map(repr, faults))}; an origin is written "
+            "https://host or https://host:port, without a path, and '*' is refused because cookies are sent."
+        )
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_credentials=True,
+            allow_methods=["GET"],
+            allow_headers=["Authorization", "Cache-Control", "Last-Event-ID"],
+        )
+    ]
+
+
+def _is_origin(origin: str) -> bool:
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and origin == f"{parts.scheme}://{parts.netloc}"

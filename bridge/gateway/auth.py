@@ -1,0 +1,193 @@
+"""Who is asking: by a bearer token, or in development by saying so."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+from uuid import UUID
+
+import jwt
+from starlette.requests import HTTPConnection
+
+from bridge.errors import SettingsError, UnauthorizedError
+from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
+from bridge.gateway.refusal import RequestRefusedError, unavailable
+from bridge.gateway.request import parse_uuid
+from bridge.settings import Settings, is_loopback
+
+TOKEN_LENGTH_MAX = 8192
+KEYS_RETRY_AFTER_S = 10.0
+
+FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
+"""Token header → the key to verify with, and the only algorithm that it may be used with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """Who is asking.
+
+    Attributes:
+        user_id: whose events.
+        expires_at: Unix time at which the right to hear them ends; None if it does not.
+    """
+
+    user_id: UUID
+    expires_at: float | None = None
+
+
+class Authenticator(Protocol):
+    """Finds out who is asking."""
+
+    async def identify(self, request: HTTPConnection) -> Principal:
+        """Who is asking.
+
+        Raises:
+            UnauthorizedError: nobody we know.
+            RequestRefusedError: it cannot be found out, or must not be answered.
+        """
+        ...
+
+
+def authenticator(settings: Settings) -> Authenticator:
+    """The way of finding out that the settings ask for.
+
+    Raises:
+        SettingsError: they ask for none, or the secret cannot be one.
+    """
+    if settings.gateway_dev:
+        return DevelopmentAuthenticator()
+    if settings.jwt_jwks_url:
+        return TokenAuthenticator(settings, IssuerKeys.at(settings.jwt_jwks_url).find)
+    if settings.jwt_secret:
+        return TokenAuthenticator(settings, _shared_secret(settings.jwt_secret))
+    raise SettingsError(
+        "The gateway cannot know who is asking: set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL, "
+        "or BRIDGE_GATEWAY_DEV=true to try it on your own machine without tokens."
+    )
+
+
+class TokenAuthenticator:
+    """Reads JSON Web Tokens from the Authorization header or the cookie, never from the address.
+
+    Args:
+        settings: cookie, audience and issuer.
+        find_key: knows the keys.
+    """
+
+    def __init__(self, settings: Settings, find_key: FindKey) -> None:
+        self._settings = settings
+        self._find_key = find_key
+
+    async def identify(self, request: HTTPConnection) -> Principal:
+        """See ``Authenticator``."""
+        token = self._token(request)
+        try:
+            key, algorithm = await self._find_key(_header(token))
+        except KeysUnavailableError as error:
+            raise unavailable(f"{error} Try again later.", KEYS_RETRY_AFTER_S) from error
+        claims = self._verify(token, key, algorithm)
+        user_id = parse_uuid(claims["sub"])
+        if user_id is None:
+            raise UnauthorizedError("The token's subject is no UUID, so it names no user.")
+        return Principal(user_id=user_id, expires_at=float(claims["exp"]))
+
+    def _token(self, request: HTTPConnection) -> str:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = request.cookies.get(self._settings.jwt_cookie, "")
+        token = token.strip()
+        if not token:
+            raise UnauthorizedError(
+                "A token is needed: send 'Authorization: Bearer <token>', "
+                f"or the cookie {self._settings.jwt_cookie!r} from a browser."
+            )
+        if len(token) > TOKEN_LENGTH_MAX:
+            raise UnauthorizedError(f"The token is longer than {TOKEN_LENGTH_MAX} characters.")
+        return token
+
+    def _verify(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
+        audience = self._settings.jwt_audience or None
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience=audience,
+                issuer=self._settings.jwt_issuer or None,
+                options={"require": ["exp", "sub"], "verify_aud": audience is not None},
+            )
+        except jwt.ExpiredSignatureError:
+            raise UnauthorizedError("The token has expired; get a new one.") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise UnauthorizedError(f"The token lacks the claim {error.claim!r}.") from None
+        except jwt.InvalidAudienceError:
+            raise UnauthorizedError("The token is for another audience.") from None
+        except jwt.InvalidIssuerError:
+            raise UnauthorizedError("The token is from another issuer.") from None
+        except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
+            raise UnauthorizedError("The token is not valid.") from None
+
+
+class DevelopmentAuthenticator:
+    """Believes ``?user_id=``, and therefore answers this machine only."""
+
+    async def identify(self, request: HTTPConnection) -> Principal:
+        """See ``Authenticator``."""
+        if not _is_local(request):
+            raise RequestRefusedError(
+                HTTPStatus.FORBIDDEN,
+                "The gateway runs in development mode, which answers loopback only: use http://127.0.0.1, "
+                "or unset BRIDGE_GATEWAY_DEV and use tokens.",
+            )
+        values = request.query_params.getlist("user_id")
+        user_id = parse_uuid(values[0]) if len(values) == 1 else None
+        if user_id is None:
+            raise RequestRefusedError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "Say who you are with one ?user_id=<uuid>; the gateway runs in development mode.",
+            )
+        return Principal(user_id=user_id)
+
+
+def _is_local(request: HTTPConnection) -> bool:
+    """Whether client, server and the name that the client used are loopback.
+
+    The name counts because a page from elsewhere can have its own name point here (DNS rebinding).
+    """
+    server = request.scope.get("server")
+    named = request.headers.getlist("Host")
+    return (
+        request.client is not None
+        and is_loopback(request.client.host)
+        and server is not None
+        and is_loopback(str(server[0]))
+        and len(named) == 1
+        and is_loopback(_host_name(named[0]))
+    )
+
+
+def _host_name(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def _header(token: str) -> dict[str, Any]:
+    try:
+        return dict(jwt.get_unverified_header(token))
+    except (jwt.PyJWTError, ValueError):
+        raise UnauthorizedError("The token is not valid.") from None
+
+
+def _shared_secret(secret: str) -> FindKey:
+    try:
+        jwt.encode({}, secret, "HS256")
+    except (jwt.PyJWTError, TypeError, ValueError) as error:
+        raise SettingsError(f"BRIDGE_JWT_SECRET cannot be a shared secret: {error}") from None
+    key: Key = (secret, "HS256")
+
+    async def find(_header: dict[str, Any]) -> Key:
+        return key
+
+    return find

@@ -1,0 +1,55 @@
+"""An event made ready to be sent: its frame, written once for all clients, and its category. Pure."""
+
+from dataclasses import dataclass
+
+from bridge.events import event_frame
+from bridge.gateway.counters import Counters
+from bridge.registry import Registry
+from bridge.registry.naming import is_wire_name
+from bridge.store import Position, StreamedEvent, read_message
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to clients.
+
+    Attributes:
+        position: its place in the order.
+        category: by which clients filter; None for a type that this registry does not know.
+        frame: the wire text.
+    """
+
+    position: Position
+    category: str | None
+    frame: bytes
+
+
+class Dispatch:
+    """Turns published events into deliveries.
+
+    Args:
+        registry: says which category a type has.
+        counters: learns what was malformed or unknown.
+    """
+
+    def __init__(self, registry: Registry, counters: Counters) -> None:
+        self._categories = {meta.event_type.value: meta.category.value for meta in registry.events}
+        self._counters = counters
+
+    def prepare(self, event: StreamedEvent) -> Delivery | None:
+        """The delivery of an event; None if its type could not be a type of any registry."""
+        category = self._categories.get(event.event_type)
+        if category is None and not is_wire_name(event.event_type):
+            self._counters.events_unknown += 1
+            return None
+        frame = event_frame(event.event_id, event.event_type, event.payload)
+        return Delivery(event.position, category, frame.encode())
+
+    def read(self, message: bytes) -> Delivery | None:
+        """The delivery of a pub/sub message; None if it is none of ours, or as in ``prepare``."""
+        try:
+            event = read_message(message)
+        except ValueError:
+            self._counters.messages_malformed += 1
+            return None
+        return self.prepare(event)

@@ -1,0 +1,135 @@
+"""What one gateway process holds: its hub, its archive and its sessions, from start to end."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import Receive, Scope, Send
+
+from bridge.errors import StoreUnavailableError
+from bridge.gateway.archive import Archive
+from bridge.gateway.auth import Principal
+from bridge.gateway.counters import Counters
+from bridge.gateway.delivery import Dispatch
+from bridge.gateway.ending import Ending
+from bridge.gateway.hub import Hub
+from bridge.gateway.refusal import RequestRefusedError, unavailable
+from bridge.gateway.request import StreamRequest
+from bridge.gateway.rooms import Rooms
+from bridge.gateway.session import Session
+from bridge.gateway.wire import Wire
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import History, connect_async
+
+logger = logging.getLogger(__name__)
+
+READY_TIMEOUT_S = 1.0
+"""How long Redis may take to answer before this process counts as not ready."""
+RETRY_AFTER_S = (2.0, 10.0)
+"""When a client that found no room is told to come again."""
+
+
+class Gateway:
+    """One process's streams. Use ``running`` around everything else.
+
+    Attributes:
+        counters: what happened.
+        rooms: who listens to what.
+        sessions: the open streams.
+        draining: whether the process is ending.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.counters = Counters()
+        self.rooms = Rooms()
+        self.sessions: set[Session] = set()
+        self.draining = False
+        self._settings = settings
+        self._dispatch = Dispatch(registry, self.counters)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen to Redis; whether it is there or not."""
+        self._client = connect_async(self._settings)
+        self._archive = Archive(History(self._client, self._settings), self._dispatch, self.counters)
+        hub = asyncio.create_task(Hub(self._client, self.rooms, self._dispatch.read, self.counters).run())
+        try:
+            yield
+        finally:
+            self.drain()
+            hub.cancel()
+            await asyncio.gather(hub, return_exceptions=True)
+            await self._client.aclose()
+
+    def refusal(self) -> RequestRefusedError | None:
+        """Why another stream cannot be opened now, if so."""
+        retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
+        if self.draining:
+            return unavailable("This gateway is shutting down; connect again.", retry_after_s)
+        if len(self.sessions) >= self._settings.gateway_clients_max:
+            return unavailable("This gateway has no room for another stream; try again later.", retry_after_s)
+        return None
+
+    async def serve(
+        self, principal: Principal, request: StreamRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve one client until its stream ends."""
+        settings = self._settings
+        wire = Wire(
+            scope, send, send_timeout_s=settings.gateway_send_timeout_s, heartbeat_s=settings.gateway_heartbeat_s
+        )
+        session = Session(
+            principal=principal,
+            request=request,
+            wire=wire,
+            rooms=self.rooms,
+            archive=self._archive,
+            settings=settings,
+            counters=self.counters,
+        )
+        self.sessions.add(session)
+        self.counters.streams_opened += 1
+        try:
+            self._note(principal, await session.run(receive))
+        finally:
+            self.sessions.discard(session)
+
+    def drain(self) -> None:
+        """End every stream, and open no more."""
+        if not self.draining:
+            self.draining = True
+            logger.info("bridge.gateway.drained clients=%d", len(self.sessions))
+        for session in tuple(self.sessions):
+            session.end(Ending.SHUTDOWN)
+
+    async def redis_answers(self) -> bool:
+        """Whether Redis takes commands."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._archive.now()
+        except (StoreUnavailableError, TimeoutError):
+            return False
+        return True
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the hub hears Redis."""
+        return self.rooms.broadcast.confirmed.is_set()
+
+    def _note(self, principal: Principal, ending: Ending) -> None:
+        match ending:
+            case Ending.TOO_SLOW:
+                self.counters.cut_too_slow += 1
+            case Ending.STALLED:
+                self.counters.cut_stalled += 1
+            case Ending.TOKEN_EXPIRED:
+                self.counters.tokens_expired += 1
+            case Ending.FAILED:
+                self.counters.streams_failed += 1
+        if ending in (Ending.TOO_SLOW, Ending.STALLED):
+            logger.warning("bridge.gateway.client_cut reason=%s user_id=%s", ending, principal.user_id)
+        else:
+            logger.debug("bridge.gateway.stream_ended reason=%s user_id=%s", ending, principal.user_id)

@@ -1,0 +1,165 @@
+"""The one pub/sub connection of a process: keeps it, and hands what it hears to the rooms' members.
+
+redis-py's own PubSub reconnects and resubscribes without a word, and what was published in between is
+gone. So the hub reads the connection itself: when it breaks, every member is told before a new one is made.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from bridge.gateway.counters import Counters
+from bridge.gateway.delivery import Delivery
+from bridge.gateway.rooms import Rooms
+from bridge.registry import RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+CONNECTION_NAME = "bridge-gateway-hub"
+"""As CLIENT LIST shows it."""
+PROBE_AFTER_S = 5.0
+"""Silence after which Redis is asked whether it is there; after as long again the connection is given up."""
+BREATHE_EVERY = 32
+"""Messages handed out in a row, before the members get time to send them."""
+BACKOFF = RetryPolicy(base_s=0.1, cap_s=3.0)
+"""Waits between attempts to connect."""
+
+
+class Hub:
+    """Listens for all clients of a process.
+
+    Args:
+        client: whose connection settings are used; stays yours to close.
+        rooms: who listens to what.
+        read: pub/sub message → delivery; None for what is to be ignored.
+        counters: learns of outages.
+    """
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        rooms: Rooms,
+        read: Callable[[bytes], Delivery | None],
+        counters: Counters,
+    ) -> None:
+        self._pool = client.connection_pool
+        self._rooms = rooms
+        self._read = read
+        self._counters = counters
+        self._probed = False
+        self._lost_at: float | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled, over any number of outages."""
+        failures = 0
+        while True:
+            connection = self._new_connection()
+            try:
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await self._listen(connection)
+            except* Exception as group:
+                # Also a fault of ours: whatever happens, all clients depend on this loop going on.
+                self._note_loss(group.exceptions[0])
+            finally:
+                failures = 0 if self._rooms.broadcast.confirmed.is_set() else failures + 1
+                self._rooms.unlink()
+                with suppress(RedisError, OSError, TimeoutError):
+                    await connection.disconnect(nowait=True)
+            _raise_if_cancelled()
+            await asyncio.sleep(BACKOFF.delay_s(failures + 1, random.random))
+
+    def _new_connection(self) -> AbstractConnection:
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        connection.client_name = CONNECTION_NAME
+        # Every reconnect must be ours, or a gap would go unnoticed.
+        connection.retry = Retry(NoBackoff(), 0)
+        return connection
+
+    async def _listen(self, connection: AbstractConnection) -> None:
+        self._rooms.link()
+        self._probed = False
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write(connection))
+            group.create_task(self._hear(connection))
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        while True:
+            await self._rooms.has_commands.wait()
+            while command := self._rooms.next_command():
+                await connection.send_command(*command, check_health=False)
+
+    async def _hear(self, connection: AbstractConnection) -> None:
+        handed_out = 0
+        while True:
+            reply = await connection.read_response(timeout=PROBE_AFTER_S, disconnect_on_error=False)
+            if reply is None:
+                await self._probe(connection)
+                continue
+            self._probed = False
+            crowded = self._take(reply)
+            handed_out += 1
+            if crowded or handed_out % BREATHE_EVERY == 0:
+                # Buffered messages are read without a pause; the members would never get to run.
+                await asyncio.sleep(0)
+
+    async def _probe(self, connection: AbstractConnection) -> None:
+        if self._probed:
+            raise TimeoutError(f"Redis has not answered for {PROBE_AFTER_S:g} s")
+        self._probed = True
+        await connection.send_command("PING", check_health=False)
+
+    def _take(self, reply: object) -> bool:
+        """Act on what Redis sent; returns whether a member would like to be given time to work."""
+        match reply:
+            case [b"message", bytes(channel), bytes(message)]:
+                return self._hand_out(channel.decode(errors="replace"), message)
+            case [b"subscribe", bytes(channel), _]:
+                self._rooms.confirm(channel.decode(errors="replace"))
+                self._note_return()
+        return False
+
+    def _hand_out(self, channel: str, message: bytes) -> bool:
+        delivery = self._read(message)
+        if delivery is None:
+            logger.warning("bridge.gateway.message_ignored channel=%s bytes=%d", channel, len(message))
+            return False
+        crowded = False
+        for member in self._rooms.members_of(channel):
+            crowded |= member.offer(delivery)
+        return crowded
+
+    def _note_loss(self, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if self._lost_at is None:
+            # Once an outage, however many attempts it takes.
+            self._lost_at = time.monotonic()
+            self._counters.redis_losses += 1
+            expected = isinstance(error, (RedisError, OSError, TimeoutError))
+            logger.warning(
+                "bridge.gateway.redis_lost error=%s message=%r",
+                type(error).__name__,
+                str(error),
+                exc_info=None if expected else error,
+            )
+
+    def _note_return(self) -> None:
+        if self._lost_at is not None and self._rooms.broadcast.confirmed.is_set():
+            logger.warning("bridge.gateway.redis_returned after_s=%.1f", time.monotonic() - self._lost_at)
+            self._lost_at = None
+
+
+def _raise_if_cancelled() -> None:
+    """A TaskGroup of Python 3.11 forgets a cancellation that comes together with an error."""
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,0 +1,333 @@
+"""One client's life: subscribe, hold, replay, release, go live; until one of several causes ends it.
+
+One cursor says what the client has had, because positions are ordered across all streams: everything up to
+it was sent, or not asked for. What the hub offers is queued. While there is a *gap* (at the beginning, after
+the hub lost touch, when the queue overflowed in a replay, now and then), the queue is held, the history is
+read from the cursor, and then the queue is released without what the history has brought already.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from bridge.errors import StoreUnavailableError
+from bridge.events import comment_frame, reset_frame, retry_frame
+from bridge.gateway.archive import Archive, Chapter
+from bridge.gateway.auth import Principal
+from bridge.gateway.counters import Counters
+from bridge.gateway.delivery import Delivery
+from bridge.gateway.ending import Ending, ResetReason
+from bridge.gateway.request import StreamRequest
+from bridge.gateway.rooms import Rooms
+from bridge.gateway.wire import StalledError, Wire
+from bridge.registry import RetryPolicy
+from bridge.settings import Settings
+from bridge.store import START, Position
+
+logger = logging.getLogger(__name__)
+
+CHECK_EVERY_S = 60.0
+"""The history is read now and then, jittered by half, because a gap in pub/sub makes no sound."""
+CHUNK_BYTES = 65_536
+"""Frames are sent together up to this size, so that a stalled client is noticed within one chunk."""
+RETRY_SPREAD = (0.5, 1.5)
+"""Reconnect delays are multiplied by a random number from here."""
+SHUTDOWN_SPREAD = (0.5, 4.0)
+"""The same when all clients are sent away at once."""
+BACKOFF = RetryPolicy(base_s=0.2, cap_s=3.0)
+"""Waits before reading the history again while Redis is away."""
+EXPIRY_MAX_S = 30 * 86_400.0
+"""No stream is older than this, however long its token is good."""
+
+T = TypeVar("T")
+
+
+class Session:
+    """One client's life.
+
+    Args:
+        principal: who it is.
+        request: what it wants.
+        wire: where to send it.
+        rooms: where it is published.
+        archive: where it is retained.
+        settings: bounds and times.
+        counters: learns what happened.
+    """
+
+    def __init__(
+        self,
+        *,
+        principal: Principal,
+        request: StreamRequest,
+        wire: Wire,
+        rooms: Rooms,
+        archive: Archive,
+        settings: Settings,
+        counters: Counters,
+    ) -> None:
+        self._principal = principal
+        self._user_id = principal.user_id
+        self._request = request
+        self._wire = wire
+        self._rooms = rooms
+        self._archive = archive
+        self._settings = settings
+        self._counters = counters
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._queue: deque[Delivery] = deque()
+        self._wake = asyncio.Event()
+        self._holding = True
+        self._gap = False
+        self._cursor = START
+        self._heard = START
+        self._read_at_ms = 0
+        self._check_at = _next_check()
+        self._room = rooms.join(principal.user_id, self)
+
+    # What others tell the session; all of it returns at once
+
+    def offer(self, delivery: Delivery) -> bool:
+        """See ``Member``. Full: held events are in the history and are read again; a live client is cut."""
+        self._heard = delivery.position
+        if self._ending.done() or not self._request.wants(delivery.category):
+            return False
+        if len(self._queue) >= self._settings.gateway_queue_max:
+            if not (self._holding and self._settings.retention):
+                self.end(Ending.TOO_SLOW)
+                return False
+            self._queue.clear()
+            self._gap = True
+        self._queue.append(delivery)
+        self._wake.set()
+        return 2 * len(self._queue) >= self._settings.gateway_queue_max
+
+    def lose_touch(self) -> None:
+        """See ``Member``."""
+        self._gap = True
+        self._wake.set()
+
+    def end(self, ending: Ending) -> None:
+        """End the stream; the first cause counts."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    # Its life
+
+    async def run(self, receive: Receive) -> Ending:
+        """Serve the client until something ends it; frees everything, also when cancelled."""
+        tasks = []
+        expiry = self._expire_in_time()
+        try:
+            await self._wire.open()
+            listener = asyncio.create_task(self._listen(receive))
+            pump = asyncio.create_task(self._pump())
+            tasks = [listener, pump]
+            ending = await self._ending
+            self._rooms.leave(self._room, self)
+            pump.cancel()
+            await asyncio.wait({pump})
+            await self._part(ending, listener)
+            return ending
+        finally:
+            self._rooms.leave(self._room, self)
+            self._queue.clear()
+            if expiry:
+                expiry.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _expire_in_time(self) -> asyncio.TimerHandle | None:
+        if self._principal.expires_at is None:
+            return None
+        left_s = min(self._principal.expires_at - time.time(), EXPIRY_MAX_S)
+        return asyncio.get_running_loop().call_later(max(0.0, left_s), self.end, Ending.TOKEN_EXPIRED)
+
+    async def _listen(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.end(Ending.CLIENT_LEFT)
+
+    async def _part(self, ending: Ending, listener: "asyncio.Task[None]") -> None:
+        match ending:
+            case Ending.CLIENT_LEFT:
+                pass
+            case Ending.TOO_SLOW | Ending.STALLED:
+                await self._wire.hang_up(listener)
+            case Ending.SHUTDOWN:
+                await self._wire.finish(self._retry_hint(SHUTDOWN_SPREAD))
+            case _:
+                await self._wire.finish(b"")
+
+    async def _pump(self) -> None:
+        try:
+            reason = await self._find_start()
+            # The first frame: what is published from here on reaches this client.
+            await self._wire.send(self._retry_hint(RETRY_SPREAD))
+            if reason:
+                await self._reset(reason)
+            await self._catch_up()
+            # Whatever it had missed was sent.
+            await self._wire.send(comment_frame("live").encode())
+            while True:
+                if self._gap:
+                    await self._catch_up()
+                if body := self._take():
+                    await self._wire.send(body)
+                else:
+                    await self._rest()
+        except StalledError:
+            self.end(Ending.STALLED)
+        except OSError:
+            self.end(Ending.CLIENT_LEFT)
+        except Exception:
+            logger.exception("bridge.gateway.stream_failed user_id=%s", self._user_id)
+            self.end(Ending.FAILED)
+
+    # Where it starts
+
+    async def _find_start(self) -> ResetReason | None:
+        """Set the cursor; returns why events before it may be missing.
+
+        Only once everything new reaches the queue, or what is published in between would be lost.
+        """
+        await self._until_heard()
+        self._counters.replays += self._request.resumes
+        if not (self._request.resumes and self._settings.retention):
+            self._cursor = await self._insist(self._archive.now)
+            return ResetReason.NOT_RETAINED if self._request.resumes else None
+        position = await self._insist(self._locate)
+        self._cursor = position or START
+        self._gap = True
+        return None if position else ResetReason.UNKNOWN_ID
+
+    async def _locate(self) -> Position | None:
+        event_id = self._request.last_event_id
+        return await self._archive.locate(self._user_id, event_id) if event_id else None
+
+    # Catching up with the history
+
+    async def _catch_up(self) -> None:
+        """Close the gap, and any that opens meanwhile; then the queue follows on the cursor."""
+        self._holding = True
+        while self._gap:
+            await self._until_heard()
+            # No await since it was heard: a loss from here on sets it again.
+            self._gap = False
+            if self._settings.retention:
+                await self._read_on()
+            else:
+                await self._reset(ResetReason.NOT_RETAINED)
+        self._holding = False
+
+    async def _read_on(self) -> None:
+        last = False
+        while not (last or self._gap):
+            chapter = await self._insist(self._read)
+            if not chapter.complete:
+                # After a loss of Redis' memory the order may begin anew, before what was heard.
+                self._heard = chapter.horizon
+                await self._reset(ResetReason.TRIMMED)
+            await self._send_all(chapter.deliveries)
+            self._cursor = chapter.horizon
+            last = chapter.last
+        if last:
+            self._read_at_ms = chapter.read_at_ms
+            self._counters.backfills += 1
+
+    async def _read(self) -> Chapter:
+        return await self._archive.read(self._user_id, self._cursor, self._read_at_ms)
+
+    async def _send_all(self, deliveries: tuple[Delivery, ...]) -> None:
+        waiting = deque(delivery for delivery in deliveries if self._request.wants(delivery.category))
+        while waiting:
+            await self._wire.send(self._chunk(waiting))
+
+    # Live
+
+    def _take(self) -> bytes:
+        """The next frames of the queue; moves the cursor past them."""
+        while self._queue and self._queue[0].position <= self._cursor:
+            self._queue.popleft()
+        if not self._queue:
+            # Whatever else was heard was for others' ears; so a later check begins here.
+            self._cursor = max(self._cursor, self._heard)
+            return b""
+        return self._chunk(self._queue)
+
+    def _chunk(self, deliveries: deque[Delivery]) -> bytes:
+        """Take frames off the left, up to ``CHUNK_BYTES`` and at least one."""
+        frames: list[bytes] = []
+        size_bytes = 0
+        while deliveries and (not frames or size_bytes + len(deliveries[0].frame) <= CHUNK_BYTES):
+            delivery = deliveries.popleft()
+            self._cursor = delivery.position
+            frames.append(delivery.frame)
+            size_bytes += len(delivery.frame)
+        self._counters.events_sent += len(frames)
+        return b"".join(frames)
+
+    async def _rest(self) -> None:
+        """Wait for something to do. Called when there is nothing, so no wake-up is lost by clearing."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(min(self._wire.silence_left_s, self._check_at - time.monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            await self._beat()
+        if time.monotonic() >= self._check_at:
+            self._check_at = _next_check()
+            self._gap = self._gap or self._settings.retention
+
+    # Patience
+
+    async def _until_heard(self) -> None:
+        while not self._rooms.hears(self._room):
+            await self._beating(self._rooms.wait_until_heard(self._room))
+
+    async def _insist(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Read from Redis, again and again while it is away."""
+        for attempt in range(1, 1_000_000):
+            try:
+                return await self._beating(read())
+            except StoreUnavailableError:
+                self._counters.backfill_retries += 1
+                await self._beating(asyncio.sleep(BACKOFF.delay_s(attempt, random.random)))
+        raise StoreUnavailableError
+
+    async def _beating(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that may take long, sending heartbeats meanwhile."""
+        task = asyncio.create_task(waiting)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=max(0.0, self._wire.silence_left_s))
+                await self._beat()
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _beat(self) -> None:
+        if self._wire.silence_left_s <= 0:
+            await self._wire.send(comment_frame("heartbeat").encode())
+            self._counters.heartbeats_sent += 1
+
+    # Control frames
+
+    async def _reset(self, reason: ResetReason) -> None:
+        await self._wire.send(reset_frame(reason).encode())
+        self._counters.resets += 1
+
+    def _retry_hint(self, spread: tuple[float, float]) -> bytes:
+        delay_s = self._settings.gateway_retry_s * random.uniform(*spread)  # noqa: S311  (no secret)
+        return retry_frame(round(delay_s * 1000)).encode()
+
+
+def _next_check() -> float:
+    return time.monotonic() + CHECK_EVERY_S * random.uniform(*RETRY_SPREAD)  # noqa: S311  (no secret)

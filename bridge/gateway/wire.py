@@ -1,0 +1,105 @@
+"""The line to one client: sends bytes with a bound on patience, knows how long it was silent, hangs up."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Scope, Send
+
+FINISH_S = 1.0
+"""Patience with the last bytes of a stream."""
+LINGER_S = 1.0
+"""What a client has not read this long after the end is thrown away, so that it cannot hold up a shutdown."""
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    # no-transform: a proxy that compresses holds events back.
+    "Cache-Control": "no-cache, no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+ABORT = "bridge.abort"
+"""In the scope: closes the transport at once. ASGI has no message for it."""
+
+
+class StalledError(Exception):
+    """The client took nothing for too long."""
+
+
+def note_abort(scope: Scope, send: Send) -> None:
+    """Remember how to close the connection behind ``send``, where the server lets us (uvicorn)."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    abort = getattr(transport, "abort", None)
+    if abort is not None:
+        scope[ABORT] = abort
+
+
+def stream_headers(scope: Scope) -> Mapping[str, str]:
+    """The headers of a stream."""
+    # One connection, one stream: its end must free the connection. HTTP/2 knows no such header.
+    closes = str(scope.get("http_version", "1.1")).startswith("1")
+    return {**HEADERS, "Connection": "close"} if closes else HEADERS
+
+
+class Wire:
+    """The line to one client.
+
+    Args:
+        scope: of the request.
+        send: of the request.
+        send_timeout_s: a client that takes nothing for this long has stalled.
+        heartbeat_s: silence after which a comment is due.
+    """
+
+    def __init__(self, scope: Scope, send: Send, *, send_timeout_s: float, heartbeat_s: float) -> None:
+        self._headers = stream_headers(scope)
+        self._abort: Callable[[], None] | None = scope.get(ABORT)
+        self._send = send
+        self._send_timeout_s = send_timeout_s
+        self._heartbeat_s = heartbeat_s
+        self._sent_at = time.monotonic()
+
+    @property
+    def silence_left_s(self) -> float:
+        """Seconds until a heartbeat is due; 0 or less when it is."""
+        return self._sent_at + self._heartbeat_s - time.monotonic()
+
+    async def open(self) -> None:
+        """Send the head of the response."""
+        headers = MutableHeaders(headers=self._headers)
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers.raw})
+
+    async def send(self, body: bytes) -> None:
+        """Send a part of the stream.
+
+        Raises:
+            StalledError: the client took nothing for too long.
+            OSError: the client is gone.
+        """
+        try:
+            async with asyncio.timeout(self._send_timeout_s):
+                await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        except TimeoutError:
+            raise StalledError from None
+        self._sent_at = time.monotonic()
+
+    async def finish(self, farewell: bytes) -> None:
+        """End the stream in order; a client that does not read gets no more time than ``LINGER_S``."""
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                await self._send({"type": "http.response.body", "body": farewell, "more_body": False})
+        if self._abort:
+            asyncio.get_running_loop().call_later(LINGER_S, self._abort)
+
+    async def hang_up(self, gone: asyncio.Future[None]) -> None:
+        """End the connection at once, unread bytes included.
+
+        Args:
+            gone: done when the server has noticed.
+        """
+        if self._abort is None:
+            await self.finish(b"")
+            return
+        self._abort()
+        await asyncio.wait({gone}, timeout=FINISH_S)
