@@ -11,7 +11,10 @@ from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
 from bridge.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
 from bridge.registry.sampling import CannotSampleError, sample_event
 
-_REQUIRED_FIELDS = ("event_id", "occurred_at")
+_REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
+    "event_id": inspect.UUIDType,
+    "occurred_at": inspect.DateTimeType,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,9 +119,22 @@ def _shape_fault(event_class: object) -> str | None:
         return "is no dataclass, attrs class or msgspec Struct."
     if isinstance(info, inspect.StructType) and info.array_like:
         return "is an array_like Struct; the envelope's data is a JSON object."
-    names = {field.name for field in info.fields}
-    missing = [name for name in _REQUIRED_FIELDS if name not in names]
-    return f"has no field {' and no field '.join(missing)}; every domain event carries both." if missing else None
+    types = {field.name: field.type for field in info.fields}
+    missing = [name for name in _REQUIRED_FIELDS if name not in types]
+    if missing:
+        return f"has no field {' and no field '.join(missing)}; every domain event carries both."
+    if not all(_may_be(kind, types[name]) for name, kind in _REQUIRED_FIELDS.items()):
+        return "needs event_id: UUID and occurred_at: datetime."
+    return None
+
+
+def _may_be(kind: type[inspect.Type], hint: inspect.Type) -> bool:
+    """Whether a field with that type hint can hold a value of that kind."""
+    if isinstance(hint, inspect.Metadata):
+        return _may_be(kind, hint.type)
+    if isinstance(hint, inspect.UnionType):
+        return any(_may_be(kind, choice) for choice in hint.types)
+    return isinstance(hint, kind | inspect.AnyType)
 
 
 def _extract_sample(mapping: DomainToSSEMapping) -> tuple[str, ...] | str:

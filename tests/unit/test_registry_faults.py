@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import attrs
@@ -64,6 +64,18 @@ class WithoutIdAndTime(msgspec.Struct):
 class Arrayed(msgspec.Struct, array_like=True):
     event_id: UUID
     occurred_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithTextId:
+    event_id: str
+    occurred_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithLooseTypes:
+    event_id: UUID | None
+    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Shapeless:
@@ -180,6 +192,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         "illegal domain event: WithoutIdAndTime has no field event_id and no field occurred_at; "
         "every domain event carries both.",
     ),
+    "id and time of other types": (
+        mapped(WithTextId),
+        "illegal domain event: WithTextId needs event_id: UUID and occurred_at: datetime.",
+    ),
     "array_like Struct": (
         mapped(Arrayed),
         "illegal domain event: Arrayed is an array_like Struct; the envelope's data is a JSON object.",
@@ -203,6 +219,10 @@ def test_the_sound_registry_that_the_faults_start_from_is_accepted() -> None:
     assert len(build().events) == 2
     assert build().gaps() == []
     assert unchecked_mappings(build().mappings) == ()
+
+
+def test_id_and_time_may_be_annotated_or_optional() -> None:
+    assert build(**mapped(WithLooseTypes)).mapping_named("WithLooseTypes") is not None
 
 
 @pytest.mark.parametrize("fault", FAULTS)
