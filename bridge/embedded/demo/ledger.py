@@ -13,6 +13,8 @@ from bridge.embedded.demo.statement import Account, Transaction
 
 JOBS_WAITING_MAX = 20
 """Jobs that may wait; more are refused, so that nobody fills the disk by clicking."""
+HISTORY_MAX = 120
+"""Balances of one account that the page draws."""
 BUSY_TIMEOUT_S = 5.0
 
 _SCHEMA = """
@@ -22,8 +24,8 @@ CREATE TABLE IF NOT EXISTS accounts (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS transactions (
     account_id TEXT NOT NULL REFERENCES accounts(id), reference TEXT NOT NULL, posted_on TEXT NOT NULL,
-    amount TEXT NOT NULL, description TEXT NOT NULL, PRIMARY KEY (account_id, reference)
-) STRICT, WITHOUT ROWID;
+    amount TEXT NOT NULL, description TEXT NOT NULL, balance TEXT NOT NULL, PRIMARY KEY (account_id, reference)
+) STRICT;
 CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, content BLOB,
     fresh INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting', note TEXT NOT NULL DEFAULT ''
@@ -89,15 +91,18 @@ class Ledger:
             The balance before and after; None if this transaction was entered before.
         """
         with self._step():
-            entered = self._db.execute(
-                "INSERT INTO transactions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (str(account_id), row.reference, row.posted_on.isoformat(), str(row.amount), row.description),
-            )
-            if not entered.rowcount:
-                return None
             (text,) = self._db.execute("SELECT balance FROM accounts WHERE id = ?", (str(account_id),)).fetchone()
             before = Decimal(text)
             after = before + row.amount
+            entered = self._db.execute(
+                "INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    str(account_id), row.reference, row.posted_on.isoformat(), str(row.amount), row.description,
+                    str(after),
+                ),
+            )  # fmt: skip
+            if not entered.rowcount:
+                return None
             self._db.execute("UPDATE accounts SET balance = ? WHERE id = ?", (str(after), str(account_id)))
         return before, after
 
@@ -109,12 +114,17 @@ class Ledger:
         return bool(changed.rowcount)
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Every account with its balance and its number of transactions, for the page."""
+        """Every account with its balance and how it came there, for the page."""
+        rows = self._db.execute("SELECT id, name, currency, opening, balance, holdings FROM accounts ORDER BY rowid")
+        return [{**dict(row), "history": self._history(row["id"])} for row in rows]
+
+    def _history(self, account_id: str) -> list[str]:
+        """The latest balances of an account, in the order in which they were entered."""
         rows = self._db.execute(
-            "SELECT a.id, a.name, a.currency, a.balance, a.holdings, count(t.reference) AS transactions "
-            "FROM accounts a LEFT JOIN transactions t ON t.account_id = a.id GROUP BY a.id ORDER BY a.rowid"
+            "SELECT balance FROM transactions WHERE account_id = ? ORDER BY rowid DESC LIMIT ?",
+            (account_id, HISTORY_MAX),
         )
-        return [dict(row) for row in rows]
+        return [row["balance"] for row in rows][::-1]
 
     def empty(self) -> None:
         """Forget all accounts and transactions."""
@@ -144,11 +154,13 @@ class Ledger:
         )
         return added.lastrowid if added.rowcount else None
 
-    def take(self) -> Job | None:
-        """The next job, which becomes ours."""
+    def take(self, kind: str = "%") -> Job | None:
+        """The next job, of one kind or of any, which becomes ours."""
         row = self._db.execute(
-            "UPDATE jobs SET state = 'running' WHERE id = (SELECT min(id) FROM jobs WHERE state = 'waiting') "
-            "RETURNING id, kind, name, content, fresh"
+            "UPDATE jobs SET state = 'running' "
+            "WHERE id = (SELECT min(id) FROM jobs WHERE state = 'waiting' AND kind LIKE ?) "
+            "RETURNING id, kind, name, content, fresh",
+            (kind,),
         ).fetchone()
         if row is None:
             return None

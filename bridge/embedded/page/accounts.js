@@ -18,6 +18,7 @@ export class Accounts {
     this.#cards.clear();
     for (const account of accounts) {
       const card = this.#card(account.id, account.currency, Number(account.balance));
+      card.setHistory([account.opening, ...account.history].map(Number));
       card.setHoldings(account.holdings);
     }
   }
@@ -81,18 +82,28 @@ class AccountCard {
     this.title.textContent = name;
   }
 
+  setHistory(balances) {
+    if (balances.length < 2) return;
+    this.points = balances.slice(-POINTS_MAX);
+    this.#draw();
+    this.#showChange(balances.at(-1) - balances.at(-2));
+  }
+
   setHoldings(count) {
     this.holdings.textContent = count ? `${count} holdings` : "";
   }
 
   moveTo(balance, before) {
-    const change = balance - before;
-    this.change.textContent = money(change, this.currency, true);
-    this.change.dataset.sign = change < 0 ? "down" : "up";
+    this.#showChange(balance - before);
     this.points.push(balance);
     if (this.points.length > POINTS_MAX) this.points.shift();
     this.#draw();
     this.#countTo(balance);
+  }
+
+  #showChange(change) {
+    this.change.textContent = money(change, this.currency, true);
+    this.change.dataset.sign = change < 0 ? "down" : "up";
   }
 
   #countTo(target) {

@@ -10,8 +10,12 @@ export function make(tag, { className, text, ...attributes } = {}, ...children) 
   return element;
 }
 
+const NOTICE_MS = 9000;
+let hiding = 0;
 export function notify(text, kind = "info") {
   const notice = byId("notice");
+  clearTimeout(hiding);
+  hiding = setTimeout(() => { notice.hidden = true; }, NOTICE_MS);
   notice.textContent = text;
   notice.dataset.kind = kind;
   notice.hidden = false;
@@ -26,5 +30,5 @@ export function money(amount, currency, sign = false) {
     const options = { style: "currency", currency, signDisplay: sign ? "exceptZero" : "auto" };
     formats.set(key, new Intl.NumberFormat("en-US", options));
   }
-  return formats.get(key).format(amount);
+  return formats.get(key).format(amount).replace("-", "\u2212");
 }

@@ -16,7 +16,7 @@ export class Feed {
         make("span", { className: "brief", text: brief(event) }),
         make("span", { className: "ms", text: event.replayed ? "replayed" : `${event.latencyMs} ms` })));
     details.addEventListener("toggle", () => details.open && fill(details, event), { once: true });
-    this.#push(make("li", { className: "new", "data-category": event.category, "data-id": event.id, "data-type": event.type }, details));
+    this.#push(make("li", { className: event.replayed ? "" : "new", "data-category": event.category, "data-id": event.id, "data-type": event.type }, details));
     byId("position").textContent = `at …${event.id.slice(-12)}`;
     if (!event.replayed) this.#measure(event.latencyMs);
   }

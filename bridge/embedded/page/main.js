@@ -18,6 +18,7 @@ async function start() {
   const stream = new Stream(snapshot.user_id, Object.keys(snapshot.types));
   const filters = new Filters(snapshot.categories, (chosen) => stream.choose(chosen));
   let away = null;
+  let reset = null;
 
   stream.onState = (state) => {
     document.body.dataset.state = state;
@@ -33,12 +34,18 @@ async function start() {
     importCard.handle(event);
     accounts.handle(event);
   };
-  stream.onReset = async (reason, id) => {
+  stream.onReset = async (reason) => {
     feed.addReset(reason);
-    notify(`stream.reset (${reason}): events may be missing, so the page took a new snapshot. Kept events follow.`, "warn");
+    reset = reason;
     accounts.show((await fetchState()).accounts);
   };
   stream.onCaughtUp = () => {
+    if (reset) {
+      const known = stream.takeKnown();
+      notify(`stream.reset (${reset}): events may be missing, so the page took a new snapshot. ` +
+        `${known} kept ${known === 1 ? "event" : "events"} came again and were recognised by their ids.`, "warn");
+      reset = null;
+    }
     if (!away) return;
     const { count } = away;
     away = null;
@@ -60,9 +67,9 @@ async function start() {
   byId("lost").addEventListener("click", () => stream.connectFrom("00000000-0000-7000-8000-000000000000"));
   importCard.onFresh = () => accounts.show([]);
 
-  stream.onFirstOpen = () => {
-    post("/demo/session");
-    post("/demo/import?first");
+  stream.onFirstOpen = async () => {
+    await post("/demo/session");
+    await post("/demo/import?first");
   };
   stream.connect();
   journey.poll();

@@ -1,5 +1,6 @@
 // One EventSource: its filter, its place in the stream, and what counts as replayed.
 const QUIET_MS = 400; // no replayed event for this long means that we have caught up
+const KNOWN_MAX = 10_000; // ids remembered, to recognise what is sent again after a reset
 
 export class Stream {
   onState = () => {};
@@ -13,6 +14,8 @@ export class Stream {
   #connectedAt = 0;
   #caughtUp = 0;
   #opened = false;
+  #seen = new Set();
+  #known = 0;
 
   constructor(userId, types) {
     this.userId = userId;
@@ -55,6 +58,13 @@ export class Stream {
     if (this.#source) this.connect();
   }
 
+  // How many events came that we had already, since this was last asked.
+  takeKnown() {
+    const known = this.#known;
+    this.#known = 0;
+    return known;
+  }
+
   #whenOpen() {
     this.onState("live");
     this.#expectQuiet();
@@ -77,6 +87,12 @@ export class Stream {
     const replayed = this.#opened && happenedAt < this.#connectedAt;
     this.#lastId = message.lastEventId;
     if (replayed) this.#expectQuiet();
+    if (this.#seen.has(message.lastEventId)) {
+      this.#known += 1;
+      return;
+    }
+    this.#seen.add(message.lastEventId);
+    if (this.#seen.size > KNOWN_MAX) this.#seen.delete(this.#seen.values().next().value);
     this.onEvent({
       id: message.lastEventId,
       type: message.type,

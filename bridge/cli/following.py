@@ -1,0 +1,90 @@
+"""``Follower``: one gateway session whose client is this terminal; the gateway's promises hold here too."""
+
+import asyncio
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Any
+from uuid import UUID
+
+from bridge.cli.console import say
+from bridge.cli.documents import mask_password
+from bridge.errors import StoreUnavailableError
+from bridge.events.frame import RESET_EVENT
+from bridge.gateway.auth import Principal
+from bridge.gateway.gateway import Gateway
+from bridge.gateway.request import StreamRequest
+from bridge.registry import Registry
+from bridge.settings import Settings
+
+WATCH_INTERVAL_S = 0.2
+
+PrintEvent = Callable[[str, str, str], None]
+"""Takes id (empty for a control event), type and the payload as one line of JSON."""
+
+
+class Follower:
+    """Follows one user until cancelled.
+
+    Args:
+        settings: where Redis is.
+        registry: which categories types have.
+        print_event: shows an event.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, *, print_event: PrintEvent) -> None:
+        self._place = mask_password(settings.store_url)
+        self._gateway = Gateway(settings, registry)
+        self._print_event = print_event
+        self._hide_unknown_id = False
+
+    async def run(
+        self, user_id: UUID, *, categories: frozenset[str] | None, from_start: bool, last_event_id: UUID | None
+    ) -> None:
+        """Follow.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer at the start. Later outages are waited out.
+        """
+        # Outages are said below, in sentences.
+        logging.getLogger("bridge.gateway").addHandler(logging.NullHandler())
+        self._hide_unknown_id = from_start
+        request = StreamRequest(
+            categories=categories, resumes=from_start or last_event_id is not None, last_event_id=last_event_id
+        )
+        async with self._gateway.running():
+            if not await self._gateway.redis_answers():
+                raise StoreUnavailableError(
+                    f"Redis at {self._place} does not answer. Check that it runs and that BRIDGE_REDIS_URL "
+                    "(or BRIDGE_BROKER_URL) is right."
+                )
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch())
+                tasks.create_task(
+                    self._gateway.serve(Principal(user_id=user_id), request, {"type": "http"}, _receive, self._send)
+                )
+
+    async def _watch(self) -> None:
+        """Say when Redis goes and when it is back."""
+        subscribed, seen = None, False
+        while True:
+            now = self._gateway.subscribed
+            if seen and now != subscribed:
+                say("Redis is back." if now else f"Redis at {self._place} is away; waiting.", colour="yellow")
+            subscribed, seen = now, seen or now
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        """Print the frames in a part of the stream; each part holds whole frames."""
+        for frame in message.get("body", b"").decode().split("\n\n"):
+            fields = dict(line.partition(": ")[::2] for line in frame.split("\n"))
+            if "data" not in fields:
+                continue
+            if fields["event"] == RESET_EVENT and self._hide_unknown_id and "unknown_id" in fields["data"]:
+                continue  # from the start is from no id at all
+            self._print_event(fields.get("id", ""), fields["event"], fields["data"])
+
+
+async def _receive() -> MutableMapping[str, Any]:
+    """A client that never hangs up."""
+    await asyncio.Event().wait()
+    raise AssertionError

@@ -1,0 +1,70 @@
+"""``sse-bridge tail``: a user's events in the terminal, through the gateway's own session, without HTTP."""
+
+import asyncio
+import json
+from uuid import UUID
+
+import click
+
+from bridge.cli.rooms import import_extra, settings_and_registry
+from bridge.errors import SettingsError
+from bridge.registry import Registry
+
+
+@click.command()
+@click.argument("user_id", type=click.UUID)
+@click.option("--categories", "-c", multiple=True, help="Only these (comma-separated or repeated).  [default: all]")
+@click.option("--from-start", is_flag=True, help="First show everything that is kept for replay.")
+@click.option("--last-event-id", type=click.UUID, help="First show what came after this event.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: id, type, data.")
+def tail(
+    user_id: UUID, categories: tuple[str, ...], from_start: bool, last_event_id: UUID | None, as_json: bool
+) -> None:
+    r"""Follow a user's events in the terminal, as a browser would get them.
+
+    Shows the user's own events and the broadcasts, each once, also across a restart of Redis. Reads Redis directly
+    (BRIDGE_REDIS_URL or BRIDGE_BROKER_URL), so it needs no running gateway and no token. Ctrl-C ends it.
+
+    \b
+    Examples:
+      sse-bridge tail 0190f0a1-0000-7000-8000-000000000001
+      sse-bridge tail 0190f0a1-0000-7000-8000-000000000001 -c import,portfolio --from-start
+      sse-bridge tail 0190f0a1-0000-7000-8000-000000000001 --json | jq .data
+
+    Exit codes: 130 ended by Ctrl-C, 1 Redis does not answer at the start, 2 wrong use or settings.
+    """
+    if from_start and last_event_id:
+        raise click.UsageError("Give --from-start or --last-event-id, not both.")
+    settings, registry = settings_and_registry()
+    chosen = _categories(categories, registry)
+    import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
+    import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")
+    from bridge.cli.following import Follower
+
+    follower = Follower(settings, registry, print_event=_print_json if as_json else _print_pretty)
+    asyncio.run(follower.run(user_id, categories=chosen, from_start=from_start, last_event_id=last_event_id))
+
+
+def _categories(given: tuple[str, ...], registry: Registry) -> frozenset[str] | None:
+    asked = {name.strip() for value in given for name in value.split(",")} - {""}
+    known = [category.value for category in registry.categories]
+    unknown = sorted(asked.difference(known))
+    if unknown:
+        raise SettingsError(f"No such category: {', '.join(unknown)}. The categories are {', '.join(known)}.")
+    return frozenset(asked) or None
+
+
+def _print_json(event_id: str, event_type: str, data: str) -> None:
+    click.echo(f'{{"id":{json.dumps(event_id or None)},"type":{json.dumps(event_type)},"data":{data}}}')
+
+
+def _print_pretty(event_id: str, event_type: str, data: str) -> None:
+    fields = json.loads(data)
+    shown = "  ".join(f"{click.style(key, dim=True)} {_value(value)}" for key, value in fields.items())
+    colour = "yellow" if event_type == "stream.reset" else "cyan"
+    click.echo(f"{click.style(event_type, fg=colour, bold=True)}  {shown}  {click.style(event_id, dim=True)}")
+
+
+def _value(value: object) -> str:
+    """A payload value on one line, without control characters that could steer the terminal."""
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
