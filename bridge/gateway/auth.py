@@ -1,5 +1,6 @@
 """Who is asking: by a bearer token, or in development by saying so."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +18,8 @@ from bridge.settings import Settings, is_loopback
 
 TOKEN_LENGTH_MAX = 8192
 KEYS_RETRY_AFTER_S = 10.0
+
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?", re.ASCII)
 
 FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
 """Token header → the key to verify with, and the only algorithm that it may be used with."""
@@ -167,10 +170,9 @@ def _is_local(request: HTTPConnection) -> bool:
 
 
 def _host_name(host: str) -> str:
-    """A Host header without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """A Host header without its port; empty when it is malformed."""
+    parts = _HOST.fullmatch(host)
+    return (parts["v6"] or parts["name"]).lower() if parts else ""
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -66,15 +66,14 @@ class Hub:
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await self._listen(connection)
-            except* Exception as group:
+            except Exception as error:
                 # Also a fault of ours: whatever happens, all clients depend on this loop going on.
-                self._note_loss(group.exceptions[0])
+                self._note_loss(error)
             finally:
                 failures = 0 if self._rooms.broadcast.confirmed.is_set() else failures + 1
                 self._rooms.unlink()
                 with suppress(RedisError, OSError, TimeoutError):
                     await connection.disconnect(nowait=True)
-            _raise_if_cancelled()
             await asyncio.sleep(BACKOFF.delay_s(failures + 1, random.random))
 
     def _new_connection(self) -> AbstractConnection:
@@ -87,9 +86,15 @@ class Hub:
     async def _listen(self, connection: AbstractConnection) -> None:
         self._rooms.link()
         self._probed = False
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._write(connection))
-            group.create_task(self._hear(connection))
+        tasks = [asyncio.create_task(self._write(connection)), asyncio.create_task(self._hear(connection))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _write(self, connection: AbstractConnection) -> None:
         while True:
@@ -137,9 +142,7 @@ class Hub:
             crowded |= member.offer(delivery)
         return crowded
 
-    def _note_loss(self, error: BaseException) -> None:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+    def _note_loss(self, error: Exception) -> None:
         if self._lost_at is None:
             # Once an outage, however many attempts it takes.
             self._lost_at = time.monotonic()
@@ -156,10 +159,3 @@ class Hub:
         if self._lost_at is not None and self._rooms.broadcast.confirmed.is_set():
             logger.warning("bridge.gateway.redis_returned after_s=%.1f", time.monotonic() - self._lost_at)
             self._lost_at = None
-
-
-def _raise_if_cancelled() -> None:
-    """A TaskGroup of Python 3.11 forgets a cancellation that comes together with an error."""
-    task = asyncio.current_task()
-    if task and task.cancelling():
-        raise asyncio.CancelledError

@@ -162,9 +162,9 @@ class Session:
             case Ending.TOO_SLOW | Ending.STALLED:
                 await self._wire.hang_up(listener)
             case Ending.SHUTDOWN:
-                await self._wire.finish(self._retry_hint(SHUTDOWN_SPREAD))
+                await self._wire.finish(self._retry_hint(SHUTDOWN_SPREAD), listener)
             case _:
-                await self._wire.finish(b"")
+                await self._wire.finish(b"", listener)
 
     async def _pump(self) -> None:
         try:

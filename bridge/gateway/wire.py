@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope, Send
@@ -84,22 +83,30 @@ class Wire:
             raise StalledError from None
         self._sent_at = time.monotonic()
 
-    async def finish(self, farewell: bytes) -> None:
-        """End the stream in order; a client that does not read gets no more time than ``LINGER_S``."""
-        with suppress(OSError, TimeoutError):
+    async def finish(self, farewell: bytes, gone: asyncio.Future[None]) -> None:
+        """End the stream in order; a client that does not read gets no more time than ``LINGER_S``.
+
+        Args:
+            farewell: the last bytes.
+            gone: done when the server has noticed that the client is gone.
+        """
+        try:
             async with asyncio.timeout(FINISH_S):
                 await self._send({"type": "http.response.body", "body": farewell, "more_body": False})
+        except TimeoutError:
+            await self.hang_up(gone)
+        except OSError:
+            return
         if self._abort:
             asyncio.get_running_loop().call_later(LINGER_S, self._abort)
 
     async def hang_up(self, gone: asyncio.Future[None]) -> None:
-        """End the connection at once, unread bytes included.
+        """End the connection at once, unread bytes included; where the server does not let us, it must see to it.
 
         Args:
-            gone: done when the server has noticed.
+            gone: as in ``finish``.
         """
-        if self._abort is None:
-            await self.finish(b"")
-            return
-        self._abort()
-        await asyncio.wait({gone}, timeout=FINISH_S)
+        if self._abort:
+            self._abort()
+            # The server must have noticed, or it takes the unfinished response for a fault of ours.
+            await asyncio.wait({gone}, timeout=FINISH_S)

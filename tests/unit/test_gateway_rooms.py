@@ -1,0 +1,182 @@
+"""Who listens to what, and what Redis is told: also when they come and go faster than Redis answers."""
+
+import asyncio
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.gateway.delivery import Delivery
+from bridge.gateway.rooms import Room, Rooms
+from bridge.store import BROADCAST_CHANNEL, user_channel
+
+ALICE, BOB = UUID(int=1), UUID(int=2)
+
+
+class Someone:
+    def __init__(self) -> None:
+        self.losses = 0
+
+    def offer(self, delivery: Delivery) -> bool:
+        return False
+
+    def lose_touch(self) -> None:
+        self.losses += 1
+
+
+def linked() -> Rooms:
+    rooms = Rooms()
+    rooms.link()
+    rooms.next_command()
+    rooms.confirm(BROADCAST_CHANNEL)
+    return rooms
+
+
+def test_one_subscription_serves_all_who_listen_to_a_user() -> None:
+    rooms = linked()
+    first, second = Someone(), Someone()
+    room = rooms.join(ALICE, first)
+    assert rooms.join(ALICE, second) is room
+    assert rooms.next_command() == ("SUBSCRIBE", user_channel(ALICE))
+    assert rooms.next_command() is None
+    rooms.leave(room, first)
+    assert rooms.next_command() is None
+    rooms.leave(room, second)
+    rooms.leave(room, second)
+    assert rooms.next_command() == ("UNSUBSCRIBE", user_channel(ALICE))
+    assert rooms.next_command() is None
+    assert rooms.members_of(BROADCAST_CHANNEL) == ()
+
+
+def test_a_room_is_heard_once_redis_confirmed_it() -> None:
+    rooms = linked()
+    room = rooms.join(ALICE, Someone())
+    assert not rooms.hears(room)
+    rooms.confirm(user_channel(ALICE))
+    assert rooms.hears(room)
+
+
+def test_the_confirmation_of_an_ended_subscription_confirms_nothing() -> None:
+    rooms = linked()
+    gone = Someone()
+    rooms.leave(rooms.join(ALICE, gone), gone)
+    room = rooms.join(ALICE, Someone())
+    sent = [rooms.next_command() for _ in range(3)]
+    assert [command[0] for command in sent if command] == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
+    rooms.confirm(user_channel(ALICE))
+    assert not rooms.hears(room)
+    rooms.confirm(user_channel(ALICE))
+    assert rooms.hears(room)
+
+
+def test_a_lost_connection_is_told_to_everybody_and_the_next_one_subscribes_anew() -> None:
+    rooms = linked()
+    alice, bob = Someone(), Someone()
+    room = rooms.join(ALICE, alice)
+    rooms.join(BOB, bob)
+    rooms.confirm(user_channel(ALICE))
+    rooms.unlink()
+    assert (alice.losses, bob.losses) == (1, 1)
+    assert not rooms.hears(room)
+    assert rooms.next_command() is None
+    late = rooms.join(UUID(int=3), Someone())
+    rooms.link()
+    command = rooms.next_command()
+    assert command is not None and command[0] == "SUBSCRIBE"
+    assert set(command[1:]) == {user_channel(UUID(int=n)) for n in (1, 2, 3)} | {BROADCAST_CHANNEL}
+    for channel in command[1:]:
+        rooms.confirm(channel)
+    assert rooms.hears(room) and rooms.hears(late)
+
+
+async def test_waiting_for_a_room_ends_when_both_channels_are_heard() -> None:
+    rooms = Rooms()
+    room = rooms.join(ALICE, Someone())
+    waiting = asyncio.create_task(rooms.wait_until_heard(room))
+    rooms.link()
+    rooms.confirm(user_channel(ALICE))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    rooms.confirm(BROADCAST_CHANNEL)
+    await asyncio.wait_for(waiting, 1)
+
+
+class FakeRedis:
+    """Carries out commands in order, and answers later."""
+
+    def __init__(self) -> None:
+        self.subscribed: set[str] = set()
+        self.answers: list[str] = []
+
+    def take(self, command: tuple[str, ...]) -> None:
+        verb, *channels = command
+        for channel in channels:
+            if verb == "SUBSCRIBE":
+                self.subscribed.add(channel)
+                self.answers.append(channel)
+            else:
+                self.subscribed.discard(channel)
+
+
+class World:
+    """Rooms, a Redis and members, moved by steps."""
+
+    def __init__(self) -> None:
+        self.rooms, self.redis = Rooms(), FakeRedis()
+        self.inside: list[tuple[Room, Someone]] = []
+        self.up = False
+        self.steps = {
+            "join a": lambda: self.join(ALICE),
+            "join b": lambda: self.join(BOB),
+            "leave": self.leave,
+            "send": self.send,
+            "answer": self.answer,
+            "cut": self.cut,
+            "link": self.link,
+        }
+
+    def join(self, user_id: UUID) -> None:
+        member = Someone()
+        self.inside.append((self.rooms.join(user_id, member), member))
+
+    def leave(self) -> None:
+        if self.inside:
+            self.rooms.leave(*self.inside.pop(0))
+
+    def send(self) -> bool:
+        command = self.rooms.next_command()
+        if command:
+            self.redis.take(command)
+        return command is not None
+
+    def answer(self) -> bool:
+        if self.redis.answers:
+            self.rooms.confirm(self.redis.answers.pop(0))
+        return bool(self.redis.answers)
+
+    def cut(self) -> None:
+        if self.up:
+            self.up, self.redis = False, FakeRedis()
+            self.rooms.unlink()
+
+    def link(self) -> None:
+        if not self.up:
+            self.up = True
+            self.rooms.link()
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from(sorted(World().steps)), max_size=60))
+def test_what_counts_as_heard_is_subscribed_whatever_the_order(steps: list[str]) -> None:
+    world = World()
+    for step in steps:
+        world.steps[step]()
+        for room, _ in world.inside:
+            # Redis carries out what was sent in order, so nothing unsent may end what counts as heard.
+            assert not world.rooms.hears(room) or {room.channel, BROADCAST_CHANNEL} <= world.redis.subscribed
+    world.link()
+    while world.send() or world.answer() or world.redis.answers:
+        pass
+    assert world.redis.subscribed == set(world.rooms.channels)
+    assert all(world.rooms.hears(room) for room, _ in world.inside)
