@@ -65,12 +65,12 @@ class Follower:
 
     async def _watch(self) -> None:
         """Say when Redis goes and when it is back."""
-        subscribed, seen = None, False
+        await self._gateway.rooms.broadcast.confirmed.wait()
+        there = True
         while True:
-            now = self._gateway.subscribed
-            if seen and now != subscribed:
-                say("Redis is back." if now else f"Redis at {self._place} is away; waiting.", colour="yellow")
-            subscribed, seen = now, seen or now
+            if self._gateway.subscribed != there:
+                there = not there
+                say("Redis is back." if there else f"Redis at {self._place} is away; waiting.", colour="yellow")
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def _send(self, message: MutableMapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What a bank statement says, whatever its file format; reading one is left to ``ofx`` and ``csv_file``."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,8 @@ TRANSACTIONS_MAX = 50_000
 AMOUNT_MAX = Decimal("1e15")
 TEXT_MAX = 200
 """Characters kept of a description or name."""
+_ORNAMENTS = re.compile(r"[\s'$€£¥]")
+"""What may stand in an amount without changing it; all kinds of spaces are among it."""
 
 
 class StatementError(BridgeError):
@@ -125,9 +128,9 @@ def parse_amount(text: str, where: str) -> Decimal:
     Raises:
         StatementError: it is no number, or none that an amount of money can be.
     """
-    plain = text.strip().strip("$€£¥").replace("\u00a0", "").replace("\u202f", "").replace(" ", "").replace("'", "")
+    plain = _ORNAMENTS.sub("", text).replace("\u2212", "-")
     negative = plain.startswith("(") and plain.endswith(")")
-    plain = plain.strip("()").strip("$€£¥").replace("\u2212", "-")
+    plain = plain.strip("()")
     try:
         amount = Decimal(_with_point(plain))
     except InvalidOperation:

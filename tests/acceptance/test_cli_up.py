@@ -1,0 +1,92 @@
+"""``sse-bridge up``: everything with one command, and nothing of it left afterwards."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from httpx_sse import connect_sse
+
+from bridge.embedded.server import free_port
+from tests.support.processes import (
+    CliProcess,
+    assert_sentence,
+    lines_of,
+    run_cli,
+    running_cli,
+    wait_until_gone,
+)
+
+USER = "0190f0a1-0000-7000-8000-000000000001"
+
+
+def wait_until_up(bridge: CliProcess) -> dict[str, int]:
+    bridge.wait_for("The bridge is up")
+    return bridge.pids()
+
+
+def test_an_event_emitted_by_command_arrives_at_a_client(tmp_path: Path) -> None:
+    port = free_port()
+    with running_cli(tmp_path, "up", "--port", str(port)) as bridge:
+        pids = wait_until_up(bridge)
+        assert "development mode" in bridge.output
+        broker = bridge.wait_for(r"BRIDGE_BROKER_URL=(\S+)").group(1)
+        url = f"http://127.0.0.1:{port}/api/v1/events"
+        with httpx.Client(timeout=15) as client, connect_sse(client, "GET", url, params={"user_id": USER}) as source:
+            sent = run_cli(
+                "emit", "import.failed", "--user", USER, '{"file_name": "may.csv", "reason": "no header"}',
+                environment={"BRIDGE_BROKER_URL": broker},
+            )  # fmt: skip
+            assert sent.returncode == 0, sent.stderr
+            arrived = next(event for event in source.iter_sse() if event.data)
+        assert arrived.id == sent.stdout.strip()
+        assert json.loads(arrived.data) == {"file_name": "may.csv", "error": "no header"}
+        assert bridge.end(signal.SIGINT) == 130
+    assert lines_of(["gateway", "worker", "server"], bridge.output) == ["gateway", "worker", "server"]
+    wait_until_gone(pids)
+    assert "Traceback" not in bridge.output
+
+
+@pytest.mark.parametrize("victim", ["worker", "gateway", "server"])
+def test_if_one_part_dies_all_are_stopped(tmp_path: Path, victim: str) -> None:
+    with running_cli(tmp_path, "up", "--port", str(free_port())) as bridge:
+        pids = wait_until_up(bridge)
+        os.kill(pids[victim], signal.SIGKILL)
+        assert bridge.process.wait(30) == 1
+    assert f"The {victim} ended by signal SIGKILL" in bridge.output
+    wait_until_gone(pids)
+
+
+def test_if_the_command_itself_is_killed_nothing_is_left(tmp_path: Path) -> None:
+    with running_cli(tmp_path, "up", "--port", str(free_port())) as bridge:
+        pids = wait_until_up(bridge)
+        bridge.process.kill()
+        bridge.process.wait()
+        wait_until_gone(pids)
+
+
+def test_sigterm_stops_in_order_and_data_is_kept_where_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    arguments = ("up", "--port", str(free_port()), "--redis-port", str(free_port()), "--data-dir", str(folder))
+    with running_cli(tmp_path, *arguments) as bridge:
+        pids = wait_until_up(bridge)
+        assert bridge.end(signal.SIGTERM) == 0
+    wait_until_gone(pids)
+    assert list((folder / "server").glob("appendonlydir/*.aof"))
+
+
+def test_a_port_in_use_is_said_before_anything_starts(redis_url: str) -> None:
+    taken = redis_url.rpartition(":")[2].partition("/")[0]
+    answer = run_cli("up", "--port", taken)
+    assert_sentence(answer, f"Port {taken} is in use", "--port", code=1)
+    assert "server" not in answer.stdout
+
+
+def test_a_redis_of_ones_own_is_used(redis_url: str, tmp_path: Path) -> None:
+    with running_cli(tmp_path, "up", "--port", str(free_port()), environment={"BRIDGE_REDIS_URL": redis_url}) as bridge:
+        pids = wait_until_up(bridge)
+        assert "server" not in pids
+        assert bridge.end() == 130
+    wait_until_gone(pids)

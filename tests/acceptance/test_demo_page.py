@@ -1,0 +1,184 @@
+"""The demo in a real Chromium: an import that arrives live, filters, and a replay of exactly what was missed."""
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.embedded.server import free_port
+from tests.support.processes import ROOT, CliProcess, running_cli, wait_until_gone
+
+ARTIFACTS = ROOT / "artifacts"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM_OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--disable-quic",
+]  # fmt: skip
+TIMEOUT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing; .ci/run installs it.")
+        pytest.skip("Chromium is not installed.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield opened
+        opened.close()
+
+
+class Page:
+    """The demo's page, in the words of the tests."""
+
+    def __init__(self, page: Any, port: int) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self._hear(message.type, message.text))
+        page.on("pageerror", lambda error: self._hear("error", str(error)))
+        page.goto(f"http://127.0.0.1:{port}/")
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
+    def wait(self, condition: Callable[[], Any], what: str) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, f"not in time: {what}"
+            self.page.wait_for_timeout(25)
+
+    @property
+    def percent(self) -> int:
+        return int(re.sub(r"\D", "", self.page.inner_text("#percent")) or 0)
+
+    def count(self, station: str) -> int:
+        text = self.page.inner_text(f"#n-{station}").replace(",", "")
+        return int(text) if text.isdigit() else -1
+
+    def click(self, selector: str) -> None:
+        self.page.click(selector)
+
+    def save(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        self.page.evaluate("scrollTo(0, 0)")
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+@pytest.fixture
+def demo(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The demo with its page open; stopped, and checked to leave nothing behind."""
+    port = free_port()
+    options = getattr(request, "param", ("--speed", "60"))
+    with running_cli(tmp_path, "demo", "--no-open", "--port", str(port), *options) as command:
+        command.wait_for("The demo is up")
+        pids = command.pids()
+        # Without motion a balance is at once what it will be, where a test compares it.
+        motion = "no-preference" if options[-1] == "60" else "reduce"
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion=motion)
+        opened = Page(page, port)
+        opened.command = command  # type: ignore[attr-defined]
+        yield opened
+        opened.page.close()
+        assert command.end(signal.SIGINT) == 130
+    wait_until_gone(pids)
+    assert "Traceback" not in command.output
+    assert opened.complaints == []
+
+
+def test_an_import_arrives_live_and_a_replay_brings_exactly_what_was_missed(demo: Page) -> None:
+    page = demo.page
+    demo.wait(lambda: demo.percent >= 45, "the import is under way")
+    demo.save("demo-light")
+    demo.click("#toggle")
+    before = demo.count("received")
+    assert page.inner_text("#state-text") == "disconnected"
+    demo.wait(lambda: all_are_published(demo), "the rest is published while nobody looks")
+    assert demo.count("received") == before
+    demo.save("demo-disconnected")
+
+    demo.click("#toggle")
+    demo.wait(lambda: page.evaluate("document.body.dataset.replayed"), "the replay is complete")
+    total = demo.count("emitted")
+    assert int(page.evaluate("document.body.dataset.replayed")) == total - before
+    assert demo.count("received") == total
+    assert demo.percent == 100
+    assert "199 new transactions" in page.inner_text("#records")
+    assert page.locator(".account").count() == 4
+    assert ids_in_feed(page) == sorted(set(ids_in_feed(page)), key=ids_in_feed(page).index)
+
+    page.emulate_media(color_scheme="dark")
+    demo.click("#lost")
+    demo.wait(lambda: "stream.reset" in page.inner_text("#notice"), "the reset is shown")
+    assert f"{total} kept events came again" in page.inner_text("#notice")
+    assert page.locator('li[data-type="stream.reset"]').count() == 1
+    assert demo.count("received") == total
+    demo.save("demo-dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    demo.save("demo-phone")
+
+
+@pytest.mark.parametrize("demo", [("--speed", "0")], indirect=True)
+def test_filters_choose_what_arrives_and_importing_again_enters_nothing_twice(demo: Page) -> None:
+    page = demo.page
+    demo.wait(lambda: "199 new transactions" in page.inner_text("#records"), "the first import is done")
+    demo.wait(lambda: demo.count("received") == demo.count("emitted"), "everything has arrived")
+    balances = page.locator(".balance").all_inner_texts()
+    for category in ("data_sync", "provider", "ai", "portfolio", "security"):
+        chip = f'#chips [data-category="{category}"]'
+        page.focus(chip)
+        page.keyboard.press("Space")
+        assert page.get_attribute(chip, "aria-pressed") == "false"
+    demo.wait(lambda: page.inner_text("#state-text") == "live", "the stream is open again")
+    demo.wait(lambda: demo.count("clients") == 1, "the filtered stream is the only one")
+    others = others_received(page)
+    demo.click("#again")
+    demo.wait(lambda: "nothing new" in page.inner_text("#records"), "the second import is done")
+    assert others_received(page) == others
+    assert page.locator(".balance").all_inner_texts() == balances
+    demo.click('#chips [data-category="import"]')
+    assert page.get_attribute('#chips [data-category="import"]', "aria-pressed") == "true", "one stays on"
+
+
+@pytest.mark.parametrize("demo", [("--speed", "0")], indirect=True)
+def test_a_file_of_ones_own_is_imported_or_refused_with_its_reason_and_never_run(demo: Page) -> None:
+    page = demo.page
+    demo.wait(lambda: "199 new transactions" in page.inner_text("#records"), "the first import is done")
+    hostile = "<img src=x onerror=document.title='broken'>"
+    page.set_input_files("#file", {"name": f"{hostile}.csv", "mimeType": "text/csv", "buffer": b"hello"})
+    demo.wait(lambda: "No header line" in page.inner_text("#records"), "the bad file is refused")
+    assert page.inner_text("#percent") == "Failed"
+    text = f'Date,Description,Amount,Account\n2026-03-01,Tea,-2.50,"{hostile}"\n'
+    page.set_input_files("#file", {"name": "may.csv", "mimeType": "text/csv", "buffer": text.encode()})
+    demo.wait(lambda: "1 new transactions" in page.inner_text("#records"), "the good file is imported")
+    demo.wait(lambda: hostile in page.locator(".account h3").all_inner_texts(), "its account is named")
+    assert page.title() == "bridge: live demo"
+    command: CliProcess = demo.command  # type: ignore[attr-defined]
+    assert "import failed: No header line" in command.output
+
+
+def all_are_published(demo: Page) -> bool:
+    """Whether the import is over and nothing is on its way."""
+    command: CliProcess = demo.command  # type: ignore[attr-defined]
+    return "transactions imported" in command.output and demo.count("emitted") == demo.count("kept")
+
+
+def ids_in_feed(page: Any) -> list[str]:
+    ids: list[str] = page.eval_on_selector_all("#feed li[data-id]", "rows => rows.map(row => row.dataset.id)")
+    return ids
+
+
+def others_received(page: Any) -> list[str]:
+    """How many events of each category but import have arrived."""
+    counts: list[str] = page.locator('#chips button:not([data-category="import"]) span').all_inner_texts()
+    return counts
