@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.gateway import hub as hub_module
 from bridge.gateway import session as session_module
 from bridge.settings import Settings
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
@@ -251,6 +252,29 @@ async def test_redis_killed_and_started_again_under_open_streams_leaves_no_gap(
     finally:
         source.close()
         server.stop()
+
+
+async def test_a_frozen_redis_is_noticed_and_what_was_missed_is_read_on(
+    client: httpx.AsyncClient, user: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "PROBE_AFTER_S", 0.2)
+    with EmbeddedServer() as server:
+        settings = Settings(broker_url=server.url, jwt_secret=SECRET, gateway_heartbeat_s=0.2)
+        source = Source(settings)
+        with Served(settings) as served:
+            stream = await Stream(served.url, user).open(client)
+            os.kill(server.pid or 0, signal.SIGSTOP)
+            try:
+                await until(lambda: not served.state.subscribed)
+                beats = len(stream.frames)
+                await stream.until(lambda: len(stream.frames) > beats + 2)
+            finally:
+                os.kill(server.pid or 0, signal.SIGCONT)
+            ids = await asyncio.to_thread(source.publish, user, 3)
+            await stream.receives(ids)
+            assert stream.resets == []
+            await stream.close()
+        source.close()
 
 
 async def test_redis_that_lost_its_memory_is_told_to_the_client(
