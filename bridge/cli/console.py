@@ -1,5 +1,6 @@
 """How commands print: tables and text on stdout, remarks on stderr, colour only where a person looks."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,4 +33,4 @@ def table(*columns: str, title: str | None = None) -> "Table":
 
 def say(text: str, *, colour: str | None = None, bold: bool = False) -> None:
     """A remark for the person at the terminal, on stderr."""
-    click.secho(text, err=True, fg=colour, bold=bold)
+    click.secho(text, err=True, fg=colour, bold=bold, color=False if os.environ.get("NO_COLOR") else None)

@@ -45,6 +45,7 @@ def demo(
     data_dir: Path | None,
     redis_port: int | None,
     verbose: bool,
+    broker_url: str | None,
     statement: Path,
     speed: float,
     loop: bool,
@@ -65,7 +66,7 @@ def demo(
     Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 a part did not start or ended by itself, 2 wrong use or settings.
     """
     # The demo speaks the built-in catalog, to one made-up user, without tokens.
-    settings = machine_settings(port=port, dev=True, registry="", jwt_secret="", jwt_jwks_url="")
+    settings = machine_settings(port=port, broker_url=broker_url, dev=True, registry="", jwt_secret="", jwt_jwks_url="")
     with ExitStack() as stack:
         if data_dir:
             data_dir.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def demo(
             loop=loop,
         )
         house = stack.enter_context(House(logger(verbose=verbose)))
-        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir)
+        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
         house.add("gateway", ["-m", "bridge.embedded.demo.app", plan.as_argument()], settings)
         house.add("producer", ["-m", "bridge.embedded.demo.producer", plan.as_argument()], settings)
         if wait_for_gateway(house, settings):

@@ -12,7 +12,7 @@ from bridge.cli.documents import mask_password
 from bridge.cli.rooms import import_extra
 from bridge.embedded.house import House, is_live, require_free_port
 from bridge.errors import SettingsError
-from bridge.settings import DEFAULT_REDIS_URL, Settings, is_loopback, load_settings
+from bridge.settings import Settings, is_loopback, load_settings
 
 SERVER_FOLDER = "server"
 
@@ -20,6 +20,11 @@ SERVER_FOLDER = "server"
 def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that ``up`` and ``demo`` share."""
     for option in (
+        click.option(
+            "--broker-url",
+            envvar="BRIDGE_BROKER_URL",
+            help="Use this broker instead of an embedded server.  [default: that of BRIDGE_BROKER_URL, if set]",
+        ),
         click.option("--verbose", is_flag=True, help="Also print what the worker says of each batch."),
         click.option(
             "--redis-port",
@@ -41,7 +46,9 @@ def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def machine_settings(*, port: int | None, dev: bool | None = None, **overrides: Any) -> Settings:
+def machine_settings(
+    *, port: int | None, broker_url: str | None, dev: bool | None = None, **overrides: Any
+) -> Settings:
     """The environment's settings; without a way to check tokens, in development mode.
 
     Raises:
@@ -49,6 +56,8 @@ def machine_settings(*, port: int | None, dev: bool | None = None, **overrides: 
     """
     if port is not None:
         overrides["gateway_port"] = port
+    if broker_url:
+        overrides["broker_url"] = broker_url
     settings = load_settings(None, **overrides)
     if dev is None:
         dev = not (settings.jwt_secret or settings.jwt_jwks_url)
@@ -62,8 +71,17 @@ def machine_settings(*, port: int | None, dev: bool | None = None, **overrides: 
     return load_settings(None, **{**overrides, "gateway_dev": True})
 
 
-def start_bridge(house: House, settings: Settings, *, redis_port: int | None, data_dir: Path | None) -> Settings:
-    """Start server (unless one is set) and worker; the settings that all parts share.
+def start_bridge(
+    house: House, settings: Settings, *, redis_port: int | None, data_dir: Path | None, own_server: bool
+) -> Settings:
+    """Start server and worker; the settings that all parts share.
+
+    Args:
+        house: where they live.
+        settings: of the environment.
+        redis_port: of the embedded server.
+        data_dir: where the embedded server keeps its data.
+        own_server: no broker was named; then a server is embedded, unless BRIDGE_REDIS_URL names one.
 
     Raises:
         BridgeError: a part does not start; the message says why.
@@ -71,21 +89,16 @@ def start_bridge(house: House, settings: Settings, *, redis_port: int | None, da
     import_extra("uvicorn", extra="gateway", needed_for="The gateway")
     import_extra("starlette", extra="gateway", needed_for="The gateway")
     require_free_port(settings.gateway_host, settings.gateway_port)
-    if settings.redis_url or settings.broker_url != DEFAULT_REDIS_URL:
+    if settings.redis_url and own_server:
+        # Only BRIDGE_REDIS_URL is set: it is the broker too.
+        settings = load_settings({}, **{**_fields(settings), "broker_url": settings.redis_url})
+    if settings.redis_url or not own_server:
         say(f"Using Redis at {mask_password(settings.store_url)}.")
-        settings = with_broker_on_redis(settings)
     else:
         server = house.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
         settings = load_settings({}, **{**_fields(settings), "broker_url": server.url})
     worker = house.add_worker(settings)
     house.wait_for(worker.is_ready.is_set, "The worker")
-    return settings
-
-
-def with_broker_on_redis(settings: Settings) -> Settings:
-    """If only BRIDGE_REDIS_URL is set, it is the broker too."""
-    if settings.broker_url == DEFAULT_REDIS_URL:
-        return load_settings({}, **{**_fields(settings), "broker_url": settings.redis_url})
     return settings
 
 

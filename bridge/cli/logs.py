@@ -1,5 +1,6 @@
 """Logs of several processes on one terminal: each line after the name of its process, in that process's colour."""
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -29,4 +30,4 @@ def print_log(name: str, line: str) -> None:
     """Print one line of a process; safe to call from several threads."""
     prefix = click.style(f"{name:<{NAME_WIDTH}} |", fg=COLOURS.get(name, "white"))
     with _lock:
-        click.echo(f"{prefix} {line}")
+        click.echo(f"{prefix} {line}", color=False if os.environ.get("NO_COLOR") else None)

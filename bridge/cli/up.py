@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from bridge.cli.console import say
+from bridge.cli.documents import mask_password
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
 from bridge.cli.rooms import settings_and_registry
@@ -15,7 +16,14 @@ from bridge.settings import Settings
 @click.command()
 @house_options
 @click.pass_context
-def up(ctx: click.Context, port: int | None, data_dir: Path | None, redis_port: int | None, verbose: bool) -> None:
+def up(
+    ctx: click.Context,
+    port: int | None,
+    data_dir: Path | None,
+    redis_port: int | None,
+    verbose: bool,
+    broker_url: str | None,
+) -> None:
     r"""Run a whole bridge on this machine: server, worker and gateway.
 
     Starts an embedded Redis-compatible server, unless BRIDGE_REDIS_URL or BRIDGE_BROKER_URL names one. Without
@@ -37,9 +45,9 @@ def up(ctx: click.Context, port: int | None, data_dir: Path | None, redis_port: 
     Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 a part did not start or ended by itself, 2 wrong settings.
     """
     settings_and_registry()
-    settings = machine_settings(port=port)
+    settings = machine_settings(port=port, broker_url=broker_url)
     with House(logger(verbose=verbose)) as house:
-        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir)
+        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
         house.add_gateway(settings)
         if wait_for_gateway(house, settings):
             _announce(settings, house)
@@ -57,5 +65,5 @@ def _announce(settings: Settings, house: House) -> None:
         )
     else:
         say(f"  gateway   {address} (bearer token)")
-    say(f"  producers export BRIDGE_BROKER_URL={settings.broker_url}")
+    say(f"  producers export BRIDGE_BROKER_URL={mask_password(settings.broker_url)}")
     say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))

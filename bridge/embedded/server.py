@@ -62,6 +62,14 @@ class EmbeddedServer:
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
         if is_taken(self.port):
             raise ServerError(
                 f"Port {self.port} is in use. Stop what listens there, or choose another for the embedded server."
@@ -77,7 +85,6 @@ class EmbeddedServer:
                 start_new_session=True,
             )
         self._wait_until_ready(self._process)
-        return self
 
     def stop(self) -> None:
         """Stop it, keeping its data unless the folder was temporary. Idempotent."""
@@ -120,7 +127,6 @@ class EmbeddedServer:
                 else:
                     return
         tail = (self.folder / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
-        self.stop()
         raise ServerError(f"The embedded server did not start: {' '.join(tail) or 'it said nothing'}")
 
 

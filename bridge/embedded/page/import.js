@@ -8,7 +8,11 @@ export class ImportCard {
   onFresh = () => {};
   #percent = 0;
 
-  constructor() {
+  constructor(last) {
+    if (last) {
+      byId("import-file").textContent = last.name;
+      this.#show(last.error ? 0 : 100, last.error || "done before this page was opened", last.error ? "failed" : "done");
+    }
     byId("again").addEventListener("click", () => post("/demo/import"));
     byId("fresh").addEventListener("click", async () => {
       if (await post("/demo/import?fresh")) this.onFresh();
@@ -29,10 +33,10 @@ export class ImportCard {
       this.#show(0, "reading the file", "");
     } else if (type === "import.progress") {
       byId("import-file").textContent = payload.file_name;
-      this.#show(payload.progress_percent, `${payload.records_processed} transactions`, "");
+      this.#show(payload.progress_percent, `${payload.records_processed} records`, "");
     } else if (type === "import.completed") {
       const number = payload.records_imported;
-      this.#show(100, number === 0 ? "nothing new: every transaction was known" : `done: ${number} new transactions`, "done");
+      this.#show(100, number === 0 ? "nothing new: every transaction was known" : `done: ${number} new ${number === 1 ? "transaction" : "transactions"}`, "done");
     } else if (type === "import.failed") {
       byId("import-file").textContent = payload.file_name;
       this.#show(this.#percent, payload.error, "failed");

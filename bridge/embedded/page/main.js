@@ -12,7 +12,7 @@ const stateText = { connecting: "connecting", live: "live", off: "disconnected",
 async function start() {
   const snapshot = await fetchState();
   const accounts = new Accounts(snapshot.accounts);
-  const importCard = new ImportCard();
+  const importCard = new ImportCard(snapshot.last_import);
   const journey = new Journey();
   const feed = new Feed();
   const stream = new Stream(snapshot.user_id, Object.keys(snapshot.types));
