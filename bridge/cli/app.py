@@ -44,6 +44,11 @@ class WrongError(click.ClickException):
     exit_code = EXIT_WRONG
 
 
+def keep_lines(text: str) -> str:
+    r"""Help in which the paragraphs marked ``\b`` keep their lines; click wants a backspace for that mark."""
+    return text.replace("\\b\n", "\b\n")
+
+
 class CommandGroup(click.Group):
     """Loads a command's module when it is asked for, and keeps tracebacks from operators."""
 
@@ -56,6 +61,7 @@ class CommandGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
+        command.help = keep_lines(command.help or "")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -107,6 +113,9 @@ def cli() -> None:
       sse-bridge demo      see it work in a browser
       sse-bridge up        a bridge of your own on this machine
     """
+
+
+cli.help = keep_lines(cli.help or "")
 
 
 def main() -> NoReturn:

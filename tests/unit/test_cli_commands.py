@@ -21,7 +21,8 @@ def test_every_command_teaches_its_use_by_example_and_its_exit_codes(name: str) 
     answer = run(name, "--help")
     assert answer.exit_code == 0
     assert "Examples:" in answer.output
-    assert f"sse-bridge {name}" in answer.output
+    assert f"\n    sse-bridge {name}" in answer.output or f" sse-bridge {name}\n" in answer.output
+    assert "\\b" not in answer.output
     assert "Exit codes:" in answer.output
 
 
