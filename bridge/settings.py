@@ -100,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 1
 
+    delivery_max: Annotated[
+        int,
+        Meta(ge=1, le=100, description="A message whose worker died this often is dead-lettered instead of run again."),
+    ] = 5
     retry_attempts: Annotated[
         int,
         Meta(ge=1, le=100, description="Tries of a failing extractor, the first included, then dead letter."),

@@ -1,7 +1,7 @@
 """Hands on the broker: topology from the registry, Celery's set-up, and messages in Celery's protocol."""
 
 from bridge.broker.message import ATTEMPT_HEADER, OVERHEAD_BYTES, TaskMessage
-from bridge.broker.options import celery_config, soft_time_limit_s, transport_options
+from bridge.broker.options import celery_config, consuming_transport, soft_time_limit_s, transport_options
 from bridge.broker.sender import TaskSender
 from bridge.broker.topology import queues, routes
 
@@ -11,6 +11,7 @@ __all__ = [
     "TaskMessage",
     "TaskSender",
     "celery_config",
+    "consuming_transport",
     "queues",
     "routes",
     "soft_time_limit_s",

@@ -1,6 +1,9 @@
 """How Celery and kombu are set up so that they fit the bridge's promises; each line has its reason."""
 
+import ssl
 from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES
 
 from bridge.settings import Settings
 
@@ -8,6 +11,10 @@ SOCKET_TIMEOUT_S = 5
 CONNECT_TIMEOUT_S = 3
 HEALTH_CHECK_INTERVAL_S = 10
 RESTORE_INTERVAL_S = 5
+CLAIMING_TRANSPORTS = {
+    "bridge-redis": "bridge.broker.redis_transport:ClaimingTransport",
+    "bridge-sentinel": "bridge.broker.redis_transport:ClaimingSentinelTransport",
+}
 
 
 def is_redis(settings: Settings) -> bool:
@@ -42,10 +49,26 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def consuming_transport(settings: Settings) -> str | None:
+    """The kombu transport of workers; None for the URL's own. Producers need no claims, and use kombu's."""
+    if not is_redis(settings):
+        return None
+    name = "bridge-sentinel" if settings.broker_url.startswith("sentinel") else "bridge-redis"
+    TRANSPORT_ALIASES[name] = CLAIMING_TRANSPORTS[name]
+    return name
+
+
+def tls_options(settings: Settings) -> dict[str, Any] | None:
+    """TLS of ``rediss://``: certificates are checked, unless the URL says otherwise (``ssl_cert_reqs``)."""
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.broker_url.startswith("rediss") else None
+
+
 def celery_config(settings: Settings) -> dict[str, Any]:
     """Configuration of the bridge's own Celery app, but for its queues and routes."""
     return {
         "broker_url": settings.broker_url,
+        "broker_transport": consuming_transport(settings),
+        "broker_use_ssl": tls_options(settings),
         "broker_transport_options": transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -7,7 +7,7 @@ from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage, new_message_id
-from bridge.broker.options import CONNECT_TIMEOUT_S, transport_options
+from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
 from bridge.broker.topology import queues
 from bridge.errors import BrokerUnavailableError
 from bridge.registry import Registry
@@ -54,6 +54,7 @@ class TaskSender:
             self._connection = Connection(
                 self._settings.broker_url,
                 connect_timeout=CONNECT_TIMEOUT_S,
+                ssl=tls_options(self._settings) or False,
                 transport_options=transport_options(self._settings),
             )
             self._producer = Producer(self._connection.channel(), auto_declare=False)

@@ -26,7 +26,7 @@ def create_app(settings: Settings, registry: Registry) -> "Starlette":
     """
     if not all(find_spec(name) for name in _NEEDS):
         raise MissingExtraError("gateway", "The gateway")
-    from bridge.gateway.app import build_app
+    from bridge.gateway.asgi import build_app
 
     return build_app(settings, registry)
 

@@ -23,6 +23,8 @@ _SECRETS = (
 class Stage(StrEnum):
     """Where on its journey an event failed."""
 
+    MESSAGE = "message"
+    """What stood on the queue is no message that Celery can run."""
     DECODE = "decode"
     """The envelope or the event in it could not be read."""
     EXTRACT = "extract"

@@ -28,6 +28,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         buried_at: RFC 3339, UTC, by the worker's clock.
         worker: which worker gave up.
         release: version of the bridge that gave up.
+        raw: the bytes that stood on the queue, where they were no message that Celery can run; then
+            ``envelope`` is empty.
     """
 
     letter_id: str
@@ -39,6 +41,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     buried_at: str
     worker: str
     release: str
+    raw: bytes = b""
 
 
 class DeadLetters:

@@ -5,10 +5,12 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from bridge.broker import celery_config, queues, routes, soft_time_limit_s
+from bridge.broker import celery_config, consuming_transport, queues, routes, soft_time_limit_s
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
+from bridge.store import DeadLetters, connect
 from bridge.worker.handler import Handler
+from bridge.worker.quarantine import Quarantine
 from bridge.worker.steps import RetryMoverStep
 from bridge.worker.task import BridgeTask
 
@@ -20,6 +22,11 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
     app.conf.task_routes = [routes(registry)]
+    quarantine = Quarantine(DeadLetters(connect(settings), settings))
+    app.bridge_quarantine = quarantine
+    app.bridge_delivery_max = settings.delivery_max
+    if consuming_transport(settings):
+        app.conf.broker_transport_options["quarantine"] = quarantine
     _add(app, registry, settings)
     return app
 

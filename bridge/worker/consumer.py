@@ -1,15 +1,30 @@
-"""``BridgeConsumer``: Celery's consumer without the chatter between workers that the bridge has no use for."""
+"""``BridgeConsumer``: Celery's consumer, which hands Celery only what Celery can run."""
 
+import base64
+import logging
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from celery.worker.consumer import Consumer
+
+from bridge.broker.fitness import DROPPED_HEADERS, check_message, deliveries_of
+from bridge.broker.redis_transport import RAW
+from bridge.errors import DecodeError, StoreUnavailableError
+from bridge.worker.quarantine import Quarantine
+
+logger = logging.getLogger(__name__)
 
 
 class BridgeConsumer(Consumer):
-    """Consumes the registry's queues."""
+    """Consumes the registry's queues.
+
+    Without mingle and gossip, the chatter between workers, and without native delayed delivery: waiting
+    retries are in the bridge's own retry set.
+    """
 
     class Blueprint(Consumer.Blueprint):
-        """Without native delayed delivery: waiting retries are in the bridge's own retry set."""
+        """Celery's boot steps but for one."""
 
         default_steps = tuple(
             step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
@@ -19,3 +34,84 @@ class BridgeConsumer(Consumer):
         kwargs["without_mingle"] = True
         kwargs["without_gossip"] = True
         super().__init__(*args, **kwargs)
+        self._quarantine: Quarantine = self.app.bridge_quarantine
+        self._delivery_max: int = self.app.bridge_delivery_max
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Celery's handler behind our own check.
+
+        The check must come first: Celery reserves a place in its pool before it trips over some headers,
+        and never frees it.
+        """
+        handle = super().create_task_handler(*args, **kwargs)
+        # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
+        trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
+
+        def on_message(message: Any) -> None:
+            try:
+                self._check(message)
+            except DecodeError as error:
+                self._put_aside(message, error)
+                return
+            for name in DROPPED_HEADERS:
+                message.headers.pop(name, None)
+            try:
+                handle(message)
+            except trouble:
+                raise
+            except Exception as error:  # whatever else Celery trips over is this message's fault
+                self._put_aside(message, error)
+
+        return on_message
+
+    def _check(self, message: Any) -> None:
+        check_message(message.headers, lambda: message.payload, self.strategies)
+        deliveries = deliveries_of(message.headers)
+        if deliveries >= self._delivery_max:
+            raise DecodeError(f"Its worker died {deliveries} times while it held this message (BRIDGE_DELIVERY_MAX).")
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Keep a message whose body kombu cannot read."""
+        self._put_aside(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  (Celery's signature)
+        """Keep what is no task message."""
+        self._put_aside(message, DecodeError("This is no Celery task message."))
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Keep a message for a task that this worker does not have."""
+        self._put_aside(message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Keep a message that the task's own checks refuse."""
+        self._put_aside(message, exc)
+
+    def _put_aside(self, message: Any, error: Exception) -> None:
+        """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue."""
+        info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+        task = message.headers.get("task") if isinstance(message.headers, dict) else None
+        try:
+            self._quarantine(
+                raw_bytes(message), str(info.get("routing_key")), error, task if isinstance(task, str) else ""
+            )
+        except StoreUnavailableError as trouble:
+            logger.error("bridge.message.returned: %s", trouble)
+            message.reject_log_error(logger, self.connection_errors, requeue=True)
+        else:
+            message.ack_log_error(logger, self.connection_errors)
+
+
+def raw_bytes(message: Any) -> bytes:
+    """What stood on the queue; for a broker that does not say, its parts as JSON, the body in base64."""
+    payload = getattr(message, "_raw", None)
+    if isinstance(payload, dict) and RAW in payload:
+        return bytes(payload[RAW])
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode("utf-8", "replace")
+    parts = {
+        "body": base64.b64encode(body).decode(),
+        "content-type": message.content_type,
+        "content-encoding": message.content_encoding,
+        "headers": message.headers,
+        "properties": message.properties,
+    }
+    return msgspec.json.encode(parts, enc_hook=repr)

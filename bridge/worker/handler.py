@@ -1,13 +1,10 @@
 """``Handler``: runs the pipeline over a message's envelopes and obeys the outcomes, then the message may go."""
 
 import logging
-import os
 import random
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import assert_never
 
 from bridge.pipeline import Dead, Failure, Outcome, Pipeline, Published, Retry, Skipped, Stage, describe
@@ -26,10 +23,9 @@ from bridge.store import (
     connect,
     extend_history,
 )
+from bridge.worker.identity import RELEASE, worker_name
 
 logger = logging.getLogger(__name__)
-
-RELEASE = version("sse-bridge")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +165,7 @@ class Handler:
                 failure=failure,
                 attempts=attempts(letter_id, failure),
                 buried_at=now,
-                worker=f"{socket.gethostname()}:{os.getpid()}",
+                worker=worker_name(),
                 release=RELEASE,
             )
             for letter_id, envelope, failure in _to_bury(retries, dead, no_room)

@@ -1,0 +1,370 @@
+"""A Redis transport for kombu that loses no message: it claims atomically, and acknowledges in batches.
+
+Stock kombu takes a message off its list first and writes it down second; a worker killed in between
+loses it (kombu #305). Here one script does both. Key names and formats are kombu's, so that stock
+workers and tools understand them. Waiting costs nothing: Redis tells a second connection when a queue
+changes (client-side caching's invalidation messages), and only then a claim is sent.
+"""
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from importlib.resources import files
+from queue import Empty
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+from redis.exceptions import NoScriptError, ResponseError
+
+from bridge.errors import DecodeError
+
+logger = logging.getLogger(__name__)
+
+DELIVERIES_KEY = "bridge:deliveries"
+"""Hash: fingerprint of a message → how often it came back because its worker went away."""
+DELIVERIES_HEADER = "bridge_deliveries"
+"""Header that tells the consumer how often this message came back; absent when it never did."""
+
+RAW = "raw"
+"""Key under which a claimed message carries the bytes that stood on the queue."""
+
+CLAIM_MAX = 100
+"""Messages that one claim takes at the most."""
+POLL_S = 1.0
+"""An idle worker looks this often, in case an invalidation message was lost."""
+POLL_WITHOUT_TRACKING_S = 0.02
+"""… and this often where the server cannot tell when a queue changes."""
+RESTORE_MAX = 1000
+"""Abandoned messages that one look puts back at the most."""
+RENEWALS_PER_TIMEOUT = 3
+"""How often a living worker renews its claims within one visibility timeout."""
+
+Quarantine = Callable[[bytes, str, Exception], None]
+"""Keeps what is no message: its bytes, its queue, and why. Must have kept it when it returns."""
+
+
+def _script(name: str) -> str:
+    return files("bridge.broker").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+
+
+class ClaimingQoS(stock.QoS):
+    """Keeps track of claimed messages; all times are Redis', never this machine's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._acknowledged: deque[str] = deque()
+        self._renewed_at = monotonic()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember a message; the claim has already written it down."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge with the next batch. If that never happens, the message is delivered again."""
+        self._acknowledged.append(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+        if self.channel.closed:
+            # The connection was lost while the task ran; nobody polls this channel any more.
+            self.flush_acknowledgements()
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Put the message back, or drop it."""
+        if requeue:
+            self.channel.give_back([delivery_tag])
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.ack(delivery_tag)
+
+    def flush_acknowledgements(self) -> None:
+        """Write down what was acknowledged since the last time."""
+        tags = []
+        while self._acknowledged:
+            tags.append(self._acknowledged.popleft())
+        if tags:
+            self.channel.forget(tags)
+
+    def restore_unacked(self, client: Any = None) -> list[Any]:  # noqa: ARG002  (kombu's signature)
+        """Put everything back that this channel holds: an orderly shutdown, no death."""
+        self._flush()
+        tags = list(self._delivered)
+        if tags:
+            self.channel.give_back(tags)
+        self._delivered.clear()
+        return []
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
+        """Put back what other workers left behind; renew our own claims, so that nobody does it to us."""
+        self.flush_acknowledgements()
+        self._flush()
+        if self._delivered and monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:
+            self._renewed_at = monotonic()
+            self.channel.renew(list(self._delivered))
+        self.channel.restore_abandoned(self.visibility_timeout)
+
+
+class ClaimingChannel(stock.Channel):
+    """A channel whose fetch is one script."""
+
+    QoS = ClaimingQoS
+    quarantine: Quarantine | None = None
+    from_transport_options = (*stock.Channel.from_transport_options, "quarantine")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._tag_start = f"{uuid4()}:"
+        self._claims = 0
+        self._asked: list[str] = []
+        self._idle = False
+        self._woken = False
+        self._ask_again_at = 0.0
+        self._poll_s = POLL_S
+        self._told_by: Any = None
+        self._by_hash = True
+        self._came_back: dict[str, str] = {}
+        super().__init__(*args, **kwargs)
+        self.handlers["WAKE"] = self.read_wake_up
+
+    # Waiting
+
+    @cached_property
+    def wake_client(self) -> Any:
+        """The connection on which Redis says that a queue changed."""
+        return self._create_client(asynchronous=True)
+
+    def listen_for_changes(self) -> None:
+        """Have Redis tell ``wake_client`` about every change of our queues."""
+        connection = self.wake_client.connection
+        if self._told_by is connection._sock:
+            return
+        try:
+            connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *self._prefixes())
+            connection.read_response()
+            self._poll_s = POLL_S
+        except ResponseError as error:
+            logger.warning("bridge.broker.polls: the server cannot tell when a queue changes (%s).", error)
+            self._poll_s = POLL_WITHOUT_TRACKING_S
+        self._told_by = connection._sock
+        self._idle = False
+
+    def _prefixes(self) -> Iterator[str]:
+        """Our queues as key prefixes; none may be the start of another."""
+        previous = None
+        for key in sorted(self.global_keyprefix + queue for queue in self.active_queues):
+            if previous is None or not key.startswith(previous):
+                previous = key
+                yield from ("PREFIX", key)
+
+    def read_wake_up(self) -> None:
+        """Take note that a queue changed."""
+        connection = self.wake_client.connection
+        connection.read_response(push_request=True)
+        while connection.can_read(timeout=0):
+            connection.read_response(push_request=True)
+        self._woken, self._idle = True, False
+
+    # Claiming
+
+    def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002  (kombu's signature)
+        """Send a claim, unless the last one found nothing and nothing has changed since."""
+        if self._idle and monotonic() < self._ask_again_at:
+            return
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        room = self.qos.can_consume_max_estimate()
+        self._claims += 1
+        prefix = self.global_keyprefix
+        keys = [prefix + self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
+        keys += [prefix + queue for queue in queues]
+        arguments = [CLAIM_MAX if room is None else min(room, CLAIM_MAX), f"{self._tag_start}{self._claims}:", *queues]
+        command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", _script("claim"))
+        self._asked, self._woken = queues, False
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        self.client.connection.send_command(*command, len(keys), *keys, *arguments)
+
+    @cached_property
+    def _claim_hash(self) -> str:
+        return str(stock.bytes_to_str(self.client.script_load(_script("claim"))))
+
+    def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002  (kombu's signature)
+        """Read a claim's answer and deliver what it brought."""
+        connection = self.client.connection
+        try:
+            taken = connection.read_response()
+        except NoScriptError:
+            self._by_hash = False
+            raise Empty from None
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        self._by_hash = True
+        if not taken:
+            self._idle, self._ask_again_at = not self._woken, monotonic() + self._poll_s
+            raise Empty
+        self._idle = False
+        queues = self._asked
+        for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True):
+            if deliveries != b"0":
+                self._came_back[tag.decode()] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+            self._deliver_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))
+        for queue in {queues[index - 1] for index in taken[1::4]}:
+            self._queue_cycle.rotate(queue)
+        return True
+
+    def _deliver_claimed(self, tag: str, queue: str, raw: bytes, deliveries: int) -> None:
+        try:
+            payload = _read_message(raw, tag, queue, deliveries)
+            self.Message(payload, channel=self)
+        except Exception as error:  # a queue may hold anything
+            self._put_aside(tag, queue, raw, error)
+            return
+        self.connection._deliver(payload, queue)
+
+    def _put_aside(self, tag: str, queue: str, raw: bytes, error: Exception) -> None:
+        """Quarantine what is no message. If that fails it stays unacknowledged, and comes back."""
+        if self.quarantine is None:
+            raise error
+        self.quarantine(raw, queue, error)
+        self.forget([tag])
+
+    # The books of the broker
+
+    def forget(self, tags: list[str]) -> None:
+        """Remove messages that are done, and how often they came back."""
+        fingerprints = [self._came_back.pop(tag) for tag in tags if tag in self._came_back]
+        with self.conn_or_acquire() as client, client.pipeline(transaction=True) as pipe:
+            pipe.zrem(self.unacked_index_key, *tags)
+            pipe.hdel(self.unacked_key, *tags)
+            if fingerprints:
+                pipe.hdel(DELIVERIES_KEY, *fingerprints)
+            pipe.execute()
+
+    def renew(self, tags: list[str]) -> None:
+        """Say that this worker lives and still holds these messages."""
+        with self.conn_or_acquire() as client:
+            seconds, microseconds = client.time()
+            now = f"{seconds}.{microseconds:06d}"
+            client.execute_command("ZADD", self.unacked_index_key, "XX", *(word for tag in tags for word in (now, tag)))
+
+    def give_back(self, tags: list[str]) -> None:
+        """Put messages back on their queues, first in line."""
+        self._restore(-1, len(tags), died=False, tags=tags)
+
+    def restore_abandoned(self, age_s: float) -> None:
+        """Put back messages whose claim is older than ``age_s``."""
+        self._restore(age_s, RESTORE_MAX, died=True, tags=[])
+
+    def _restore(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
+        prefix = self.global_keyprefix
+        keys = [self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
+        with self.conn_or_acquire() as client:
+            left = self._restore_script(keys=keys, args=[age_s, limit, int(died), prefix, *tags], client=client)
+            for tag in left[::2]:
+                self.qos.restore_by_tag(tag.decode(), client=client)
+
+    @cached_property
+    def _restore_script(self) -> Any:
+        # kombu's prefixing client prefixes the first key of a script, and only that.
+        return self._create_client().register_script(_script("restore"))
+
+    def close(self) -> None:
+        """Acknowledge what is done, give back the rest, and close."""
+        if not self.closed and self._qos is not None:
+            try:
+                self._qos.flush_acknowledgements()
+            except self.connection_errors:
+                logger.warning("bridge.broker.unacknowledged: finished messages will be delivered again.")
+        super().close()
+
+
+def _read_message(raw: bytes, tag: str, queue: str, deliveries: int) -> dict[str, Any]:
+    """A queue item as kombu's message, under the claim's own tag.
+
+    Raises:
+        Exception: it is none; a DecodeError where the item says why.
+    """
+    payload = stock.loads(raw.decode())
+    if not isinstance(payload, dict):
+        raise DecodeError("What stood on the queue is no message, which would be a JSON object.")
+    for name in ("headers", "properties"):
+        if not isinstance(payload.get(name), dict):
+            raise DecodeError(f"The message has no {name}.")
+    if not isinstance(payload["properties"].get("delivery_info", {}), dict):
+        raise DecodeError("The message's delivery_info is no object.")
+    payload["properties"]["delivery_tag"] = tag
+    payload["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue, "redelivered": bool(deliveries)}
+    payload[RAW] = raw
+    if deliveries:
+        payload["headers"][DELIVERIES_HEADER] = deliveries
+    return payload
+
+
+class ClaimingPoller(stock.MultiChannelPoller):
+    """kombu's poller, which also waits for Redis to say that a queue changed."""
+
+    def on_poll_start(self) -> None:
+        """Acknowledge what is done, then claim where there is room and reason to."""
+        for channel in self._channels:
+            channel.qos.flush_acknowledgements()
+            if channel.active_queues and channel.qos.can_consume():
+                self._listen_for_changes(channel)
+        super().on_poll_start()
+
+    def on_readable(self, fileno: int) -> None:
+        """Read whatever arrived; wake-ups also while no message may be taken, or they would spin the loop."""
+        channel_and_type = self._fd_to_chan.get(fileno)
+        if channel_and_type is not None and channel_and_type[1] == "WAKE":
+            channel_and_type[0].read_wake_up()
+        else:
+            super().on_readable(fileno)
+
+    def _listen_for_changes(self, channel: ClaimingChannel) -> None:
+        if not self._client_registered(channel, channel.wake_client, "WAKE"):
+            self._register(channel, channel.wake_client, "WAKE")
+        channel.listen_for_changes()
+
+
+class ClaimingTransportMixin:
+    """What makes a kombu Redis transport a claiming one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = ClaimingPoller()
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Join Celery's event loop, which must also turn while nothing arrives."""
+        super().register_with_event_loop(connection, loop)  # type: ignore[misc]
+        previous = getattr(self.cycle, "_turn_tref", None)
+        if previous is not None:
+            previous.cancel()
+        self.cycle._turn_tref = loop.call_repeatedly(POLL_S, _turn)
+
+
+def _turn() -> None:
+    """Do nothing: the loop's own work before each poll is what matters."""
+
+
+class ClaimingTransport(ClaimingTransportMixin, stock.Transport):
+    """``redis://`` with atomic claims."""
+
+    Channel = ClaimingChannel
+
+
+class ClaimingSentinelChannel(ClaimingChannel, stock.SentinelChannel):
+    """A claiming channel behind sentinels."""
+
+    from_transport_options = (*stock.SentinelChannel.from_transport_options, "quarantine")
+
+
+class ClaimingSentinelTransport(ClaimingTransportMixin, stock.SentinelTransport):
+    """``sentinel://`` with atomic claims."""
+
+    Channel = ClaimingSentinelChannel

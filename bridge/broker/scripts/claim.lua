@@ -1,0 +1,37 @@
+-- Take messages off their queues and record them as unacknowledged, in one step: no crash can lose one.
+--
+-- KEYS[1]  unacked: hash, delivery tag → message and where it came from (kombu's format)
+-- KEYS[2]  unacked index: sorted set, delivery tag → when it was claimed, in s of Redis time (kombu's format)
+-- KEYS[3]  deliveries: hash, fingerprint of a message → how often it came back from the dead
+-- KEYS[4…] queues, the one to serve first first
+-- ARGV[1]  messages to take at the most
+-- ARGV[2]  start of this claim's delivery tags
+-- ARGV[3…] name of each queue, without any key prefix
+--
+-- Returns four values a message: delivery tag, index of its queue (from 1), the message, times it came back.
+
+local room, tag_start = tonumber(ARGV[1]), ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] .. '.' .. string.format('%06d', time[2])
+local any_came_back = redis.call('EXISTS', KEYS[3]) == 1
+local taken, number = {}, 0
+
+for i = 4, #KEYS do
+  local name = ARGV[i - 1]
+  while number < room do
+    local message = redis.call('RPOP', KEYS[i])
+    if not message then break end
+    number = number + 1
+    local tag = tag_start .. number
+    -- Restoring goes by the queue's name alone, so that no routing table can mislead it.
+    redis.call('HSET', KEYS[1], tag, '[' .. message .. ',"","' .. name .. '"]')
+    redis.call('ZADD', KEYS[2], now, tag)
+    local times = any_came_back and redis.call('HGET', KEYS[3], redis.sha1hex(message)) or '0'
+    taken[#taken + 1] = tag
+    taken[#taken + 1] = i - 3
+    taken[#taken + 1] = message
+    taken[#taken + 1] = times or '0'
+  end
+end
+
+return taken
