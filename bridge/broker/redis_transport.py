@@ -41,6 +41,8 @@ POLL_WITHOUT_TRACKING_S = 0.02
 """… and this often where the server cannot tell when a queue changes."""
 RESTORE_MAX = 1000
 """Abandoned messages that one look puts back at the most."""
+RESTORE_INTERVAL_S = 1.0
+"""A worker looks for abandoned messages at most this often."""
 RENEWALS_PER_TIMEOUT = 3
 """How often a living worker renews its claims within one visibility timeout."""
 
@@ -59,6 +61,7 @@ class ClaimingQoS(stock.QoS):
         super().__init__(*args, **kwargs)
         self._acknowledged: deque[str] = deque()
         self._renewed_at = monotonic()
+        self._restored_at = float("-inf")
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Remember a message; the claim has already written it down."""
@@ -104,7 +107,9 @@ class ClaimingQoS(stock.QoS):
         if self._delivered and monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:
             self._renewed_at = monotonic()
             self.channel.renew(list(self._delivered))
-        self.channel.restore_abandoned(self.visibility_timeout)
+        if monotonic() - self._restored_at >= RESTORE_INTERVAL_S:
+            self._restored_at = monotonic()
+            self.channel.restore_abandoned(self.visibility_timeout)
 
 
 class ClaimingChannel(stock.Channel):
@@ -126,6 +131,8 @@ class ClaimingChannel(stock.Channel):
         self._by_hash = True
         self._came_back: dict[str, str] = {}
         super().__init__(*args, **kwargs)
+        # kombu makes a new client for every acknowledgement, and can make none once the channel is closed.
+        self._books = self._create_client()
         self.handlers["WAKE"] = self.read_wake_up
 
     # Waiting
@@ -240,7 +247,7 @@ class ClaimingChannel(stock.Channel):
     def forget(self, tags: list[str]) -> None:
         """Remove messages that are done, and how often they came back."""
         fingerprints = [self._came_back.pop(tag) for tag in tags if tag in self._came_back]
-        with self.conn_or_acquire() as client, client.pipeline(transaction=True) as pipe:
+        with self._books.pipeline(transaction=True) as pipe:
             pipe.zrem(self.unacked_index_key, *tags)
             pipe.hdel(self.unacked_key, *tags)
             if fingerprints:
@@ -249,10 +256,10 @@ class ClaimingChannel(stock.Channel):
 
     def renew(self, tags: list[str]) -> None:
         """Say that this worker lives and still holds these messages."""
-        with self.conn_or_acquire() as client:
-            seconds, microseconds = client.time()
-            now = f"{seconds}.{microseconds:06d}"
-            client.execute_command("ZADD", self.unacked_index_key, "XX", *(word for tag in tags for word in (now, tag)))
+        seconds, microseconds = self._books.time()
+        now = f"{seconds}.{microseconds:06d}"
+        scores = (word for tag in tags for word in (now, tag))
+        self._books.execute_command("ZADD", self.unacked_index_key, "XX", *scores)
 
     def give_back(self, tags: list[str]) -> None:
         """Put messages back on their queues, first in line."""
@@ -265,15 +272,14 @@ class ClaimingChannel(stock.Channel):
     def _restore(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
         prefix = self.global_keyprefix
         keys = [self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
-        with self.conn_or_acquire() as client:
-            left = self._restore_script(keys=keys, args=[age_s, limit, int(died), prefix, *tags], client=client)
-            for tag in left[::2]:
-                self.qos.restore_by_tag(tag.decode(), client=client)
+        left = self._restore_script(keys=keys, args=[age_s, limit, int(died), prefix, *tags])
+        for tag in left[::2]:
+            self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._books)
 
     @cached_property
     def _restore_script(self) -> Any:
         # kombu's prefixing client prefixes the first key of a script, and only that.
-        return self._create_client().register_script(_script("restore"))
+        return self._books.register_script(_script("restore"))
 
     def close(self) -> None:
         """Acknowledge what is done, give back the rest, and close."""
