@@ -1,9 +1,13 @@
 """Importing a statement: what ends up in the ledger, what is emitted, and that nothing is entered twice."""
 
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 from uuid import UUID
 
 import pytest
@@ -48,8 +52,10 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    return Service(tmp_path / "ledger.sqlite3")
+def service(tmp_path: Path) -> Iterator[Service]:
+    made = Service(tmp_path / "ledger.sqlite3")
+    yield made
+    made.ledger.close()
 
 
 def test_balances_run_from_the_opening_to_the_closing_balance(service: Service) -> None:
@@ -101,6 +107,18 @@ def test_a_bad_file_becomes_a_failed_import_with_a_reason(service: Service, cont
     assert Counter(type(event) for event in service.events) == {FileImportAttempted: 1, FileImportFailed: 1}
     assert service.events[-1].reason == report.error
     assert service.ledger.accounts() == []
+
+
+def test_a_new_ledger_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    def open_together(number: int) -> int | None:
+        start.wait()
+        with closing(Ledger(tmp_path / f"ledger-{number}.sqlite3")) as ledger:
+            return ledger.ask("session", "Chrome")
+
+    start = Barrier(8)
+    with ThreadPoolExecutor(8) as threads:
+        jobs = [list(threads.map(open_together, [number] * 8)) for number in range(30)]
+    assert all(sorted(each) == list(range(1, 9)) for each in jobs)
 
 
 def test_a_ledger_that_refuses_is_a_failed_import(service: Service) -> None:

@@ -1,6 +1,7 @@
 """``Ledger``: the demo's SQLite database: accounts, transactions, and the jobs that the page asks for."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ JOBS_WAITING_MAX = 20
 HISTORY_MAX = 120
 """Balances of one account that the page draws."""
 BUSY_TIMEOUT_S = 5.0
+BUSY_PAUSE_S = 0.01
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
@@ -62,9 +64,30 @@ class Ledger:
     def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._write_ahead()
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_SCHEMA)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _write_ahead(self) -> None:
+        """Let readers and the writer go side by side.
+
+        Whoever opens a new file changes its mode, and for that one step SQLite refuses a second one at once instead
+        of waiting; so we wait.
+        """
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(BUSY_PAUSE_S)
+            else:
+                return
 
     def close(self) -> None:
         """Close the connection."""

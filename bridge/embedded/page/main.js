@@ -82,7 +82,14 @@ export async function post(path, body) {
 }
 
 async function fetchState() {
-  return (await fetch("/demo/state")).json();
+  const answer = await fetch("/demo/state");
+  if (!answer.ok) throw new Error(`/demo/state answered ${answer.status}`);
+  return answer.json();
 }
 
-start();
+start().catch((error) => {
+  document.body.dataset.state = "failed";
+  byId("state-text").textContent = stateText.failed;
+  notify("The demo did not answer. Reload this page to try again.", "bad");
+  throw error;
+});
