@@ -1,6 +1,7 @@
 """The demo's web side: only for this machine, only for its own page, and nothing a browser could be tricked with."""
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from bridge.embedded.demo.app import create_demo, describe_device
-from bridge.embedded.demo.ledger import Ledger
+from bridge.embedded.demo.ledger import Job, Ledger
 from bridge.embedded.demo.plan import DemoPlan
 from bridge.embedded.demo.statement import SIZE_MAX_BYTES
 from bridge.embedded.server import free_port
@@ -47,6 +48,11 @@ def client(plan: DemoPlan, address: str = "127.0.0.1", base_url: str = HERE) -> 
     return Browser(plan, address, base_url)
 
 
+def next_job(plan: DemoPlan) -> Job | None:
+    with closing(Ledger(plan.ledger)) as ledger:
+        return ledger.take()
+
+
 def test_the_page_may_load_nothing_from_elsewhere(plan: DemoPlan) -> None:
     answer = client(plan).get("/")
     policy = answer.headers["content-security-policy"]
@@ -73,14 +79,14 @@ def test_the_snapshot_names_user_types_and_accounts(plan: DemoPlan) -> None:
 
 def test_the_journey_is_told_as_far_as_it_is_known_while_redis_is_away(plan: DemoPlan) -> None:
     journey = client(plan).get("/demo/journey").json()
-    assert journey == {"emitted": 0, "queued": None, "counts": None, "kept": None, "clients": 3}
+    assert journey == {"emitted": 0, "queued": None, "published": None, "kept": None, "clients": 3}
 
 
 def test_the_page_itself_may_ask_for_imports(plan: DemoPlan) -> None:
     page = client(plan)
     answer = page.post("/demo/import?name=../a<b>.csv", content=b"Date,Amount", headers={"origin": HERE})
     assert answer.status_code == 202
-    job = Ledger(plan.ledger).take()
+    job = next_job(plan)
     assert job is not None
     assert (job.name, job.content) == (".._a_b_.csv", b"Date,Amount")
 
@@ -92,7 +98,7 @@ def test_no_other_page_may_ask_for_anything(plan: DemoPlan, origin: str | None) 
     headers = {"origin": origin} if origin else {}
     for path in ("/demo/import", "/demo/session"):
         assert client(plan).post(path, headers=headers).status_code == 403
-    assert Ledger(plan.ledger).take() is None
+    assert next_job(plan) is None
 
 
 def test_no_other_machine_and_no_rebound_name_is_answered(plan: DemoPlan) -> None:

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,14 +120,15 @@ class _Desk:
         self._count_clients = count_clients
         self._store = connect(settings)
         self._file_name = Path(plan.statement).name
+        # Redis may hold the tally of an earlier run; the page shows this one.
+        self._published_before = self._stored()["published"] or 0
 
     async def page(self, _request: Request) -> Response:
         return Response((PAGE / "index.html").read_bytes(), media_type="text/html")
 
     def state(self, _request: Request) -> Response:
         """What the page needs before it can follow events: a snapshot, as in a real product."""
-        ledger = Ledger(self._plan.ledger)
-        try:
+        with closing(Ledger(self._plan.ledger)) as ledger:
             return JSONResponse(
                 {
                     "user_id": str(self._plan.user_id),
@@ -136,30 +138,29 @@ class _Desk:
                     "last_import": None if ledger.importing() else ledger.last_import(),
                 }
             )
-        finally:
-            ledger.close()
 
     def journey(self, _request: Request) -> Response:
-        """How many events each station has seen; null where it cannot be told."""
-        ledger = Ledger(self._plan.ledger)
+        """How many events each station has seen; null where it cannot be told.
+
+        The last station is asked first: what it has, the stations before it had when they were asked.
+        """
+        answer = {"clients": self._count_clients(), **self._stored()}
+        if answer["published"] is not None:
+            answer["published"] -= self._published_before
+        with closing(Ledger(self._plan.ledger)) as ledger:
+            answer["emitted"] = ledger.counts().get("accepted", 0)
+        return JSONResponse(answer)
+
+    def _stored(self) -> dict[str, int | None]:
+        """What Redis holds; null from where it stops answering."""
+        answer: dict[str, int | None] = {"kept": None, "published": None, "queued": None}
         try:
-            emitted = ledger.counts()
-        finally:
-            ledger.close()
-        answer: dict[str, Any] = {
-            "emitted": emitted.get("accepted", 0),
-            "queued": None,
-            "counts": None,
-            "kept": None,
-            "clients": self._count_clients(),
-        }
-        try:
-            answer["counts"] = Counts(self._store).read()
             answer["kept"] = self._store.xlen(keys.user_stream(self._plan.user_id))
+            answer["published"] = Counts(self._store).read()["published"]
             answer["queued"] = self._queued()
         except (BridgeError, RedisError):
             pass  # the page shows that Redis is away
-        return JSONResponse(answer)
+        return answer
 
     def _queued(self) -> int | None:
         """Messages on the queues, those in a worker's hands included; None if the broker is no Redis."""
@@ -183,25 +184,19 @@ class _Desk:
         return await run_in_threadpool(self._ask, name, content, query)
 
     def _ask(self, name: str, content: bytes, query: Any) -> Response:
-        ledger = Ledger(self._plan.ledger)
-        try:
+        with closing(Ledger(self._plan.ledger)) as ledger:
             if "first" in query:
                 job = ledger.ask_for_first_import(self._file_name)
                 return JSONResponse({"job": job})
             job = ledger.ask("import", name, content=content or None, fresh="fresh" in query)
-        finally:
-            ledger.close()
         if job is None:
             return JSONResponse({"error": "Too many imports wait already."}, status_code=429)
         return JSONResponse({"job": job}, status_code=202)
 
     def open_session(self, request: Request) -> Response:
         """The page was opened, which is a session like any other."""
-        ledger = Ledger(self._plan.ledger)
-        try:
+        with closing(Ledger(self._plan.ledger)) as ledger:
             job = ledger.ask("session", describe_device(request.headers.get("user-agent", "")))
-        finally:
-            ledger.close()
         return JSONResponse({"job": job}, status_code=202)
 
 

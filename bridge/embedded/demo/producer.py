@@ -41,6 +41,7 @@ class DemoProducer:
     def run(self) -> None:
         """Do jobs until asked to stop."""
         self._ledger.forget_running()
+        self._ledger.note_counts(self._emitter.counts)
         loop_at: float | None = None
         while not self._stop.is_set():
             job = self._ledger.take()
@@ -51,10 +52,8 @@ class DemoProducer:
                 loop_at = None
                 self._ledger.ask("import", Path(self._plan.statement).name, fresh=True)
             else:
-                self._ledger.note_counts(self._emitter.counts)
                 self._stop.wait(POLL_INTERVAL_S)
         self._emitter.flush()
-        self._ledger.note_counts(self._emitter.counts)
         self._ledger.close()
 
     def _do(self, job: Job) -> None:
@@ -68,7 +67,6 @@ class DemoProducer:
         logger.info("%s: import begins", job.name)
         self._next_row_at = started
         report = self._run_import(job)
-        self._ledger.note_counts(self._emitter.counts)
         self._ledger.finish(job, report.error or "")
         if report.error:
             logger.warning("%s: import failed: %s", job.name, report.error)
@@ -89,6 +87,8 @@ class DemoProducer:
 
     def _emit(self, event: DomainEvent) -> None:
         self._emitter.emit(event)
+        # At once, or the page would show an event that has arrived but was never emitted.
+        self._ledger.note_counts(self._emitter.counts)
 
     def _pace(self) -> None:
         """Wait until the next transaction is due.
@@ -99,7 +99,6 @@ class DemoProducer:
         if self._plan.rows_per_s > 0:
             self._next_row_at += 1 / self._plan.rows_per_s
             self._stop.wait(max(0.0, self._next_row_at - time.monotonic()))
-        self._ledger.note_counts(self._emitter.counts)
         while (job := self._ledger.take("session")) is not None:
             self._do(job)  # whoever opens the page need not wait for the import
         if self._stop.is_set():

@@ -1,0 +1,31 @@
+"""The demo's figures, asked of a real Redis: of this run alone, and no station ahead of the one before it."""
+
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import redis
+
+from bridge.embedded.demo.app import create_demo
+from bridge.embedded.demo.ledger import Ledger
+from bridge.embedded.demo.plan import DemoPlan
+from bridge.settings import Settings
+from bridge.store import keys
+
+USER = UUID(int=7)
+
+
+async def test_the_journey_counts_this_run_and_not_what_redis_kept_of_earlier_ones(
+    tmp_path: Path, settings: Settings, redis_client: redis.Redis
+) -> None:
+    plan = DemoPlan(user_id=USER, ledger=str(tmp_path / "ledger.sqlite3"), statement="/somewhere/may.ofx")
+    redis_client.hset(keys.COUNTS, "published", 315)
+    demo = httpx.ASGITransport(create_demo(settings, plan, lambda: 1), client=("127.0.0.1", 5))
+    redis_client.hincrby(keys.COUNTS, "published", 2)
+    redis_client.xadd(keys.user_stream(USER), {"event": "1"})
+    with closing(Ledger(plan.ledger)) as ledger:
+        ledger.note_counts({"accepted": 3})
+    async with httpx.AsyncClient(transport=demo, base_url="http://127.0.0.1:8000") as page:
+        journey = (await page.get("/demo/journey")).json()
+    assert journey == {"emitted": 3, "queued": 0, "published": 2, "kept": 1, "clients": 1}
