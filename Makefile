@@ -16,7 +16,7 @@ help:  ## Show this list.
 		printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(DEMO)  ## Start everything and watch a bank statement being imported, live in a browser.
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sse-bridge demo
+	@trap : INT; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sse-bridge demo || [ $$? -eq 130 ]
 
 test: $(DEV)  ## Run every suite but smoke: unit, integration, acceptance, docs.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(SUITES) $(PYTEST_ARGS)

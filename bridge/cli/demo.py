@@ -90,10 +90,10 @@ def demo(
 def _announce(address: str, house: House, statement: Path, *, open_page: bool) -> None:
     say("The demo is up. Ctrl-C stops it.", bold=True)
     say(f"  page      {address}   (development mode: this machine only)", colour="green", bold=True)
-    say(f"  file      {statement}; its import begins when the page is open")
+    say(f"  file      {statement}")
     say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))
-    if open_page and _has_display():
-        webbrowser.open(address)
+    if not (open_page and _has_display() and webbrowser.open(address)):
+        say("Open the page: the import begins then, and not before.", colour="yellow")
 
 
 def _has_display() -> bool:

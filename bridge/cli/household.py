@@ -116,6 +116,7 @@ def watch(house: House, ctx: click.Context) -> None:
     asked = house.watch()
     say("Stopping.")
     house.stop()
+    say("Stopped; nothing is left running. Goodbye.", bold=True)
     if asked is signal.SIGINT:
         ctx.exit(130)
 

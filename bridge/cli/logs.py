@@ -10,14 +10,18 @@ import click
 COLOURS = {"server": "magenta", "worker": "cyan", "gateway": "green", "producer": "yellow"}
 NAME_WIDTH = 8
 
-ROUTINE = re.compile(r"Task bridge\.\w+\[[\w-]+\] (received|succeeded)")
-"""What a healthy worker says of each batch."""
+ROUTINE = re.compile(
+    r"Task bridge\.\w+\[[\w-]+\] (received|succeeded)"
+    r"|^INFO: +(Started server process|Waiting for application|Application (startup|shutdown) complete"
+    r"|Shutting down|Waiting for (connections|background tasks) to|Finished server process)"
+)
+"""What a healthy worker says of each batch, and a healthy gateway of each step of its start and end."""
 
 _lock = threading.Lock()
 
 
 def logger(*, verbose: bool) -> Callable[[str, str], None]:
-    """A printer of lines; without ``verbose`` it leaves out what is said of each batch that went well."""
+    """A printer of lines; without ``verbose`` it leaves out what is said when all goes well."""
 
     def log(name: str, line: str) -> None:
         if verbose or not ROUTINE.search(line):

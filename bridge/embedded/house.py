@@ -20,6 +20,7 @@ from bridge.settings import PREFIX, Settings, environment_name
 START_TIMEOUT_S = 30.0
 WATCH_INTERVAL_S = 0.1
 WORKER_GRACE_S = 15.0
+ROOT_WARNING = "You're running the worker with superuser privileges"
 
 Log = Callable[[str, str], None]
 
@@ -69,7 +70,9 @@ class House:
 
     def add_worker(self, settings: Settings) -> Child:
         """Start a Celery worker."""
-        argv = ["-m", "celery", "--quiet", "-A", "bridge.worker", "worker", "--loglevel", "INFO"]
+        # In a container everybody is root. Celery warns because of pickle, which this worker never reads.
+        python = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet"]
+        argv = [*python, "-A", "bridge.worker", "worker", "--loglevel", "INFO"]
         return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S)
 
     def add_gateway(self, settings: Settings) -> Child:
