@@ -1,6 +1,7 @@
 """Every setting: its unit, range and reason. The only reader of the environment (``BRIDGE_*``)."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -8,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 from bridge.errors import SettingsError
 
@@ -42,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[A-Za-z0-9:_.-]{0,50}$",
+            extra={"form": "at most 50 letters, digits, or any of : _ . -"},
             description="Put before every broker key (Redis), where several Celery apps share a database.",
         ),
     ] = ""
@@ -172,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[A-Za-z0-9_-]{1,100}$",
+            extra={"form": "1 to 100 letters, digits, _ or -"},
             description="Cookie that may carry the token, because EventSource cannot send headers.",
         ),
     ] = "access_token"
@@ -259,9 +262,27 @@ def _read(field: str, value: object, values: dict[str, Any]) -> list[str]:
     """Convert one value into ``values``; the fault as a sentence, if any. The value may be a secret."""
     try:
         values[field] = msgspec.convert(value, _HINTS[field], strict=not isinstance(value, str))
-    except msgspec.ValidationError as error:
-        return [f"{environment_name(field)}: {error}. {_description(field)}"]
+    except msgspec.ValidationError:
+        return [f"{environment_name(field)} must {_demand(field)}. {_description(field)}"]
     return []
+
+
+def _demand(field: str) -> str:
+    """What a value must be, after "must"."""
+    hint = inspect.type_info(_HINTS[field])
+    described, kind = (hint.extra or {}, hint.type) if isinstance(hint, inspect.Metadata) else ({}, hint)
+    match kind:
+        case inspect.IntType(ge=low, le=high):
+            return f"be a whole number between {low} and {high}"
+        case inspect.FloatType(ge=low, le=high):
+            return f"be a number between {low} and {high}"
+        case inspect.BoolType():
+            return "be 1 or 0, true or false"
+        case inspect.StrType(min_length=shortest, max_length=int(longest)):
+            return f"be {shortest or 0} to {longest} characters long"
+        case inspect.StrType(min_length=int()):
+            return "not be empty"
+    return f"be {described.get('form', 'text')}"
 
 
 def _description(field: str) -> str:
@@ -308,9 +329,14 @@ def _url_faults(settings: Settings) -> Iterator[str]:
         yield "BRIDGE_REDIS_URL is needed, because the broker is not a plain Redis: streams and pub/sub live there."
     for name, url in (("BRIDGE_BROKER_URL", settings.broker_url), ("BRIDGE_REDIS_URL", settings.redis_url)):
         try:
-            _ = urlsplit(url.split(";")[0]).port
+            parts = urlsplit(url.split(";")[0])
+            _ = parts.port
         except ValueError:
             yield f"{name} has a port that is no number between 0 and 65535."
+            continue
+        # kombu stops at another path, and redis-py silently takes database 0.
+        if parts.scheme in ("redis", "rediss") and not re.fullmatch("/?|/[0-9]+", parts.path):
+            yield f"{name} must end in a database number, such as /0, or in none."
 
 
 def _gateway_faults(settings: Settings) -> Iterator[str]:
@@ -321,7 +347,7 @@ def _gateway_faults(settings: Settings) -> Iterator[str]:
     if settings.gateway_dev and not is_loopback(settings.gateway_host):
         yield (
             "BRIDGE_GATEWAY_DEV lets anybody be anybody, so it refuses to listen beyond loopback: "
-            "unset it, or set BRIDGE_GATEWAY_HOST to 127.0.0.1."
+            "unset it, or listen on 127.0.0.1 (BRIDGE_GATEWAY_HOST, or the option --host)."
         )
 
 

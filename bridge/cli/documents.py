@@ -243,13 +243,13 @@ def _reason(hint: Any) -> str:
 
 def _range(info: inspect.Type) -> str:
     if isinstance(info, inspect.Metadata):
-        return _range(info.type)
+        return str((info.extra or {}).get("form", "")) or _range(info.type)
     if isinstance(info, inspect.BoolType):
         return "0 or 1"
     if isinstance(info, inspect.IntType | inspect.FloatType):
         return f"{info.ge:,} to {info.le:,}" if info.ge is not None and info.le is not None else ""
     if isinstance(info, inspect.StrType):
-        return info.pattern or (f"at most {info.max_length} characters" if info.max_length else "")
+        return f"at most {info.max_length} characters" if info.max_length else ""
     return ""
 
 

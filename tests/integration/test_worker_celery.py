@@ -158,7 +158,7 @@ def test_order_is_kept_within_a_queue(redis_url: str, tmp_path: Path) -> None:
         ({"BRIDGE_REGISTRY": "no.such:registry"}, "there is no module 'no'"),
         ({"BRIDGE_REGISTRY": "bridge.registry"}, "write it as 'package.module:attribute'"),
         ({"BRIDGE_REGISTRY": "bridge.registry:Registry"}, "must be a bridge.Registry"),
-        ({"BRIDGE_STREAM_MAXLEN": "many"}, "BRIDGE_STREAM_MAXLEN: Expected `int`"),
+        ({"BRIDGE_STREAM_MAXLEN": "many"}, "BRIDGE_STREAM_MAXLEN must be a whole number"),
         ({"BRIDGE_STREAM_MAXLENGTH": "5"}, "did you mean BRIDGE_STREAM_MAXLEN?"),
     ],
 )
