@@ -1,6 +1,6 @@
 """The heart: from an envelope to an Outcome. Pure: no Celery, no Redis, no clock or dice of its own."""
 
-from bridge.pipeline.envelope import Envelope, EventCodec
+from bridge.pipeline.envelope import Envelope, EventCodec, encode_raw
 from bridge.pipeline.failure import Failure, Stage, describe
 from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
 from bridge.pipeline.pipeline import Pipeline
@@ -18,5 +18,6 @@ __all__ = [
     "Skipped",
     "Stage",
     "describe",
+    "encode_raw",
     "transform",
 ]

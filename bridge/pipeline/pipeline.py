@@ -50,7 +50,9 @@ class Pipeline:
             stage = Stage.ENCODE
             payload = self._bounded(encode_payload(sse_event.data), "payload")
             return Published(event=sse_event, payload=payload, audience=mapping.audience, envelope=raw)
-        except Exception as error:  # extractors are foreign code and may raise anything
+        except (SystemExit, KeyboardInterrupt):
+            raise  # somebody wants this process to end, and that is no attempt
+        except BaseException as error:  # extractors are foreign code: also CancelledError or GeneratorExit
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
             permanent = isinstance(error, PermanentError | DecodeError | PayloadError)
             return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent)

@@ -1,6 +1,7 @@
 """``emit``, ``emit_many`` and ``flush``: one emitter for the process, made at first use from the environment."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,15 @@ from bridge.registry import Registry
 from bridge.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+def _after_fork_in_child() -> None:
+    """Another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 _lock = threading.Lock()
 _emitter: Emitter | None = None

@@ -8,6 +8,7 @@ alone, under load batches grow by themselves, because more events arrive while o
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -17,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 from bridge.broker import TaskMessage, TaskSender
-from bridge.errors import BrokerUnavailableError, DeliveryError, EventRefusedError, PayloadError
+from bridge.errors import DeliveryError, EventRefusedError, PayloadError
 from bridge.pipeline import EventCodec
 from bridge.producer.backoff import Backoff
 from bridge.producer.batching import Accepted, BatchLimits, batch
@@ -34,6 +35,9 @@ ROUND_MAX = 5_000
 """Events that the background thread sends in one write at the most."""
 WARN_INTERVAL_S = 10.0
 """A full buffer is logged at most this often; each refused event is counted."""
+
+FINALIZER_PRIORITY = 100
+"""Before the finalizers that close what we need; multiprocessing's own go down from here."""
 
 COUNTER_NAMES = ("accepted", "delivered", "unmapped", "refused", "overflowed", "broker_errors", "abandoned")
 
@@ -136,6 +140,8 @@ class Emitter:
         """
         if self._thread is not None:
             self.flush(self._settings.emit_exit_flush_s if timeout_s is None else timeout_s)
+        elif self._buffer:
+            self._send_here()
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -187,7 +193,7 @@ class Emitter:
             self._changed.notify_all()
         if len(fitting) < len(prepared):
             self._overflow(len(prepared) - len(fitting))
-        if self._thread is None and fitting:
+        if fitting and (self._thread is None or not self._thread.is_alive()):
             self._start()
         return len(fitting)
 
@@ -238,9 +244,30 @@ class Emitter:
 
     def _start(self) -> None:
         with self._changed:
-            if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._run, name="bridge-emitter", daemon=True)
-                self._thread.start()
+            if self._closing or (self._thread is not None and self._thread.is_alive()):
+                return
+            thread = threading.Thread(target=self._run, name="bridge-emitter", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # out of threads, or the interpreter is ending
+                self._counts["broker_errors"] += 1
+                logger.error("bridge.emitter.stalled waiting=%d: %s", len(self._buffer), error)
+                return
+            self._thread = thread
+        _close_with_process()
+
+    def _send_here(self) -> None:
+        """Send once, on the caller's thread: there is no other, and the process is ending."""
+        round_ = list(self._buffer)
+        try:
+            self._sender.send(batch(round_, self._limits))
+        except Exception as error:  # whatever it is, what is left is counted and logged as abandoned
+            logger.warning("bridge.broker.away waiting=%d: %s", len(round_), error)
+            return
+        with self._changed:
+            self._buffer.clear()
+            self._done += len(round_)
+            self._counts["delivered"] += len(round_)
 
     def _run(self) -> None:
         while True:
@@ -268,7 +295,7 @@ class Emitter:
         while True:
             try:
                 self._sender.send(messages)
-            except BrokerUnavailableError as error:
+            except Exception as error:  # a dead thread would lose everything; trouble of any kind is waited out
                 self._note_trouble(error, first=backoff.failures == 0)
             else:
                 if backoff.failures:
@@ -278,13 +305,13 @@ class Emitter:
                 if self._changed.wait_for(lambda: self._closing, backoff.next_s()):
                     return False
 
-    def _note_trouble(self, error: BrokerUnavailableError, *, first: bool) -> None:
+    def _note_trouble(self, error: Exception, *, first: bool) -> None:
         with self._changed:
             self._counts["broker_errors"] += 1
             waiting = len(self._buffer)
             self._changed.notify_all()
         if first:
-            logger.warning("bridge.broker.away waiting=%d: %s", waiting, error)
+            logger.warning("bridge.broker.away waiting=%d: %s: %s", waiting, type(error).__name__, error)
 
 
 _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
@@ -299,6 +326,22 @@ def _after_fork_in_child() -> None:
 def _at_exit() -> None:
     for emitter in list(_emitters):
         emitter.close()
+
+
+def _close_with_process() -> None:
+    """Have this process deliver what it accepted when it ends.
+
+    A child of multiprocessing or of a Celery pool ends without atexit: it runs the finalizers of its own
+    library, which are forgotten at the fork, and so are registered by the process that needs them.
+    """
+    for name in ("multiprocessing.util", "billiard.util"):
+        module = sys.modules.get(name)
+        if module is not None and _finalized.get(name) != os.getpid():
+            _finalized[name] = os.getpid()
+            module.Finalize(None, _at_exit, exitpriority=FINALIZER_PRIORITY)
+
+
+_finalized: dict[str, int] = {}
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -8,6 +8,7 @@ from bridge.store.keys import BROADCAST_CHANNEL, user_channel
 from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
 from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
 from bridge.store.settle import Parcel, Receipt, ReceiptStatus, Settler
+from bridge.store.starts import Starts
 from bridge.store.suitability import server_faults, server_warnings
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RetrySet",
     "SSEPublisherProtocol",
     "Settler",
+    "Starts",
     "StreamedEvent",
     "connect",
     "connect_async",

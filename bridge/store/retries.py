@@ -13,6 +13,8 @@ from bridge.store.client import script_text, store_errors, text
 
 LEASE_S = 30
 """How long a mover may take to put claimed retries back on their queue."""
+RESEND_S = 3600
+"""A retry that is back on its queue is sent once more after this time, unless its event was settled."""
 CLAIM_MAX = 500
 """Retries that one claim takes at the most."""
 HISTORY_MAX = 10
@@ -56,11 +58,13 @@ class Claim:
 
     Attributes:
         records: what is due.
+        unreadable: ids and bytes of what is due and cannot be read: written by another version, or damaged.
         lease: hand it to ``confirm``.
         next_due_s: seconds until the next one is due; None when nothing waits.
     """
 
     records: tuple[RetryRecord, ...]
+    unreadable: tuple[tuple[str, bytes], ...]
     lease: str
     next_due_s: float | None
 
@@ -106,7 +110,17 @@ class RetrySet:
         with store_errors():
             values = self._client.hmget(keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         records = (_read(value) for value in values if value is not None)
-        return {record.event_id: record.attempts for record in records}
+        return {record.event_id: record.attempts for record in records if record is not None}
+
+    def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the events that are in the retry set: neither published nor given up.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hmget(keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
+        return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
 
     def claim(self, limit: int = CLAIM_MAX) -> Claim:
         """Take what is due, oldest first; nobody else gets it before the lease ends.
@@ -118,11 +132,16 @@ class RetrySet:
             wait_ms, lease, *pairs = self._claim(
                 keys=[keys.RETRY_DUE, keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
             )
-        records = tuple(_read(value) for value in pairs[1::2])
-        return Claim(records=records, lease=text(lease), next_due_s=None if wait_ms < 0 else wait_ms / 1000)
+        found = [(text(event_id), value, _read(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)]
+        return Claim(
+            records=tuple(record for _, _, record in found if record is not None),
+            unreadable=tuple((event_id, bytes(value)) for event_id, value, record in found if record is None),
+            lease=text(lease),
+            next_due_s=None if wait_ms < 0 else wait_ms / 1000,
+        )
 
     def confirm(self, claim: Claim) -> None:
-        """Say that the claimed retries are back on their queue. Their history stays until ``clear``.
+        """Say that the claimed retries are back on their queue. They stay in the set until they are settled.
 
         Raises:
             StoreUnavailableError: Redis is away; they will be moved a second time, which is harmless.
@@ -130,10 +149,10 @@ class RetrySet:
         if claim.records:
             ids = [record.event_id for record in claim.records]
             with store_errors():
-                self._confirm(keys=[keys.RETRY_DUE], args=[claim.lease, *ids])
+                self._confirm(keys=[keys.RETRY_DUE], args=[claim.lease, RESEND_S * 1000, *ids])
 
     def clear(self, event_ids: Collection[str]) -> None:
-        """Forget events that were published or skipped after all. Idempotent.
+        """Forget events that were skipped after all. Idempotent.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -155,6 +174,11 @@ class RetrySet:
             return int(self._client.hlen(keys.RETRY_RECORDS))
 
 
-def _read(value: bytes | str) -> RetryRecord:
-    _, _, record = text(value).partition(":")
-    return msgspec.json.decode(record, type=RetryRecord)
+def _read(value: bytes | str) -> RetryRecord | None:
+    """The record; None if it cannot be read."""
+    try:
+        _, _, record = text(value).partition(":")
+        found = msgspec.json.decode(record, type=RetryRecord)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found if found.attempts else None

@@ -84,10 +84,18 @@ class SettleCall:
             keys.BROADCAST_STREAM,
         )
 
-    def arguments(self, parcels: Sequence[Parcel]) -> tuple[list[str], list[str | int | bytes]]:
-        """KEYS and ARGV for a batch."""
-        key_list: list[str] = [keys.POSITION, keys.BROADCAST_TIP, keys.COUNTS]
-        arg_list: list[str | int | bytes] = [*self._limits]
+    def arguments(
+        self, parcels: Sequence[Parcel], *, retried: bool = False
+    ) -> tuple[list[str], list[str | int | bytes]]:
+        """KEYS and ARGV for a batch; ``retried`` ends the retries of the events that are published."""
+        key_list: list[str] = [
+            keys.POSITION,
+            keys.BROADCAST_TIP,
+            keys.COUNTS,
+            keys.RETRY_DUE,
+            keys.RETRY_RECORDS,
+        ]
+        arg_list: list[str | int | bytes] = [*self._limits, int(retried)]
         for parcel in parcels:
             event, user_id = parcel.event, parcel.user_id
             event_id = str(event.event_id)
@@ -128,8 +136,12 @@ class Settler:
         self._call = SettleCall(settings)
         self._script = client.register_script(script_text("settle"))
 
-    def settle(self, parcels: Sequence[Parcel]) -> list[Receipt]:
+    def settle(self, parcels: Sequence[Parcel], *, retried: bool = False) -> list[Receipt]:
         """Publish each parcel once; one receipt each, in order. Idempotent by event id and user.
+
+        Args:
+            parcels: what to publish.
+            retried: whether the events may be in the retry set, which they leave in the same step.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes. Part of a batch may be published;
@@ -137,7 +149,7 @@ class Settler:
         """
         receipts: list[Receipt] = []
         for start in range(0, len(parcels), BATCH_MAX):
-            key_list, arg_list = self._call.arguments(parcels[start : start + BATCH_MAX])
+            key_list, arg_list = self._call.arguments(parcels[start : start + BATCH_MAX], retried=retried)
             with store_errors():
                 receipts += self._call.receipts(self._script(keys=key_list, args=arg_list))
         return receipts

@@ -70,6 +70,7 @@ def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Hand
         typing=False,
         mapping=mapping,
         handler=handler,
+        delivery_max=settings.delivery_max,
         time_limit=settings.task_time_limit_s,
         soft_time_limit=soft_time_limit_s(settings),
     )(run)

@@ -16,6 +16,11 @@ from bridge.worker.quarantine import Quarantine
 logger = logging.getLogger(__name__)
 
 
+HELD_FACTOR = 4
+"""A message may be in the hands of a dying worker this many times more often than it may be the one that runs:
+the innocent are claimed together with the guilty."""
+
+
 class BridgeConsumer(Consumer):
     """Consumes the registry's queues.
 
@@ -67,8 +72,8 @@ class BridgeConsumer(Consumer):
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self.strategies)
         deliveries = deliveries_of(message.headers)
-        if deliveries >= self._delivery_max:
-            raise DecodeError(f"Its worker died {deliveries} times while it held this message (BRIDGE_DELIVERY_MAX).")
+        if deliveries >= HELD_FACTOR * self._delivery_max:
+            raise DecodeError(f"Workers died {deliveries} times while they held this message, and none could start it.")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep a message whose body kombu cannot read."""
@@ -92,7 +97,7 @@ class BridgeConsumer(Consumer):
         task = message.headers.get("task") if isinstance(message.headers, dict) else None
         try:
             self._quarantine(
-                raw_bytes(message), str(info.get("routing_key")), error, task if isinstance(task, str) else ""
+                raw_bytes(message), str(info.get("routing_key")), error, task=task if isinstance(task, str) else ""
             )
         except StoreUnavailableError as trouble:
             logger.error("bridge.message.returned: %s", trouble)

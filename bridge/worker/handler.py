@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import assert_never
 
-from bridge.pipeline import Dead, Failure, Outcome, Pipeline, Published, Retry, Skipped, Stage, describe
+from bridge.broker import TaskMessage, TaskSender
+from bridge.pipeline import Dead, Failure, Outcome, Pipeline, Published, Retry, Skipped, Stage, describe, encode_raw
 from bridge.registry import DomainToSSEMapping, Registry, RetryPolicy
 from bridge.settings import Settings
 from bridge.store import (
@@ -20,6 +21,7 @@ from bridge.store import (
     RetryRecord,
     RetrySet,
     Settler,
+    Starts,
     connect,
     extend_history,
 )
@@ -65,12 +67,6 @@ class _Todo:
             case _:
                 assert_never(outcome)
 
-    def finished_ids(self) -> list[str]:
-        """Events that need no further attempt; what Redis refused is a retry or dead as well."""
-        failed = {str(retry.event_id) for retry in self.retries} | {letter.letter_id for letter in self.dead}
-        ids = [str(done.event.event_id) for done in self.published] + [str(done.event_id) for done in self.skipped]
-        return [event_id for event_id in ids if event_id not in failed]
-
 
 class Handler:
     """Handles jobs. Connects lazily, so that each process of a prefork pool gets connections of its own.
@@ -81,11 +77,13 @@ class Handler:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         client = connect(settings)
+        self._settings = settings
         self._registry = registry
         self._settler = Settler(client, settings)
         self._retries = RetrySet(client, settings)
         self._dead_letters = DeadLetters(client, settings)
         self._counts = Counts(client)
+        self._starts = Starts(client)
         self._pipeline = Pipeline(
             registry,
             retry=RetryPolicy(
@@ -105,7 +103,62 @@ class Handler:
         Which event was to blame is unknown, so each is tried again alone.
         """
         failure = describe(error, Stage.WORKER)
-        self._obey(job, [self._failed(job, raw, failure) for raw in job.envelopes])
+        outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
+        if job.attempt > 1:
+            # An event leaves the retry set in the step that publishes it: it may have come that far.
+            unfinished = self._retries.unfinished([_id_of(outcome) for outcome in outcomes])
+            outcomes = [outcome for outcome in outcomes if _id_of(outcome) in unfinished]
+        self._obey(job, outcomes)
+
+    def condemn(self, job: Job, times: int) -> None:
+        """Dead-letter a job over which whole workers died."""
+        failure = Failure(
+            stage=Stage.WORKER,
+            error_class="WorkerLost",
+            message=f"The whole worker died {times} times while it ran this event (BRIDGE_DELIVERY_MAX).",
+        )
+        self._obey(
+            job,
+            [
+                self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=True)
+                for raw in job.envelopes
+            ],
+        )
+
+    def count_start(self, message_id: str) -> int:
+        """Note that a message that came back is started again; returns how often that has happened.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return self._starts.add(message_id)
+
+    def forget_starts(self, message_id: str) -> None:
+        """A message that came back is done after all.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        self._starts.forget(message_id)
+
+    def split(self, job: Job) -> None:
+        """Put each envelope back on the queue in a message of its own, as if it came for the first time.
+
+        Raises:
+            BrokerUnavailableError: not all are on the queue; the message must not be acknowledged.
+        """
+        task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
+        sender = TaskSender(self._settings, self._registry)
+        try:
+            sender.send(
+                [
+                    TaskMessage(task=task, queue=queue, envelopes=[encode_raw(raw)], attempt=job.attempt)
+                    for raw in job.envelopes
+                ]
+            )
+        finally:
+            sender.close()
+        logger.warning("bridge.message.split events=%d task=%s: its worker died over it.", len(job.envelopes), task)
 
     def _failed(self, job: Job, raw: object, failure: Failure) -> Retry | Dead:
         return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt)
@@ -116,16 +169,16 @@ class Handler:
             todo.add(outcome)
         for refused in self._publish(job, todo.published):
             todo.add(refused)
-        self._counts.add_skipped(len(todo.skipped))
         if todo.retries or todo.dead:
             self._record_failures(job, todo.retries, todo.dead)
         if job.attempt > 1:
-            self._retries.clear(todo.finished_ids())
+            self._retries.clear([str(skipped.event_id) for skipped in todo.skipped])
+        self._counts.add_skipped(len(todo.skipped))
 
     def _publish(self, job: Job, published: Sequence[Published]) -> list[Retry | Dead]:
         """Publish; what Redis refused for good comes back as failed."""
         parcels = [Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in published]
-        receipts = self._settler.settle(parcels)
+        receipts = self._settler.settle(parcels, retried=job.attempt > 1)
         return [
             self._failed(
                 job,
@@ -172,6 +225,10 @@ class Handler:
         ]
         evicted = self._dead_letters.bury(letters) if letters else 0
         _log(retries, letters, no_room, evicted)
+
+
+def _id_of(outcome: Retry | Dead) -> str:
+    return outcome.letter_id if isinstance(outcome, Dead) else str(outcome.event_id)
 
 
 def _to_bury(

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterable
 
 from bridge.broker import TaskMessage, TaskSender
-from bridge.errors import BrokerUnavailableError, StoreUnavailableError
+from bridge.errors import BrokerUnavailableError, DecodeError, StoreUnavailableError
 from bridge.pipeline import Stage
 from bridge.store import RetryRecord, RetrySet
+from bridge.worker.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,10 @@ class RetryMover:
     harmless: an event that was published is recognised.
     """
 
-    def __init__(self, retries: RetrySet, sender: TaskSender) -> None:
+    def __init__(self, retries: RetrySet, sender: TaskSender, quarantine: Quarantine) -> None:
         self._retries = retries
         self._sender = sender
+        self._quarantine = quarantine
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -52,6 +54,10 @@ class RetryMover:
             BrokerUnavailableError: the broker is away; the claimed retries are due again after their lease.
         """
         claim = self._retries.claim()
+        for event_id, raw in claim.unreadable:
+            self._quarantine(
+                raw, "", DecodeError("The retry set's record of this event cannot be read."), letter_id=event_id
+            )
         if claim.records:
             self._sender.send(list(_messages(claim.records)))
             self._retries.confirm(claim)
@@ -68,6 +74,9 @@ class RetryMover:
                 if not in_trouble:
                     logger.warning("bridge.retries.stalled: %s", error)
                 in_trouble, wait_s = True, TROUBLE_WAIT_S
+            except Exception:  # no surprise may end the moving: events would wait for ever, unseen
+                logger.exception("bridge.retries.failed")
+                wait_s = TROUBLE_WAIT_S
         self._sender.close()
 
 

@@ -24,8 +24,8 @@ class Quarantine:
     def __init__(self, dead_letters: DeadLetters) -> None:
         self._dead_letters = dead_letters
 
-    def __call__(self, raw: bytes, queue: str, error: Exception, task: str = "") -> None:
-        """Keep a message.
+    def __call__(self, raw: bytes, queue: str, error: Exception, *, task: str = "", letter_id: str = "") -> None:
+        """Keep a message, under an id derived from its bytes unless it has one.
 
         Raises:
             StoreUnavailableError: Redis stays away; the message must not be acknowledged.
@@ -33,7 +33,7 @@ class Quarantine:
         now = datetime.now(UTC).isoformat()
         failure = describe(error, Stage.MESSAGE)
         letter = DeadLetter(
-            letter_id=str(UUID(bytes=hashlib.sha256(raw).digest()[:16])),
+            letter_id=letter_id or str(UUID(bytes=hashlib.sha256(raw).digest()[:16])),
             task=task,
             queue=queue,
             envelope="",

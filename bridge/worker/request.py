@@ -4,13 +4,13 @@ import logging
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
 from bridge.broker import ATTEMPT_HEADER
 from bridge.errors import StoreUnavailableError
-from bridge.worker.task import BridgeTask, _attempt
+from bridge.worker.task import BridgeTask, attempt_of
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +20,21 @@ class BridgeRequest(Request):
 
     task: BridgeTask
 
-    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """Record a lost or timed-out process as a failed attempt of each event, then acknowledge.
+    def revoked(self) -> bool:
+        """Never: an accepted event is not dropped because a message expired or its id was revoked."""
+        return False
 
-        A shutdown is not an attempt: then the message goes back to its queue as it was.
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Record whatever ended a task, but for its own word, as a failed attempt of each event; then acknowledge.
+
+        A task gives its own word by Reject. Anything else means that its process died, ran out of time,
+        or that something escaped which no handler foresaw. A shutdown is not an attempt: then the message
+        goes back to its queue as it was.
         """
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if not isinstance(error, WorkerLostError | TimeLimitExceeded | SystemExit):
+        if isinstance(error, Reject) or self._already_cancelled:
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if state.should_stop or state.should_terminate or not self._record_loss(error):
             return self.reject(requeue=True)
@@ -36,7 +42,7 @@ class BridgeRequest(Request):
 
     def _record_loss(self, error: BaseException) -> bool:
         """Whether the loss is in the books."""
-        job = self.task.job(self.args, self.kwargs, attempt=_attempt(self._request_dict.get(ATTEMPT_HEADER)))
+        job = self.task.job(self.args, self.kwargs, attempt=attempt_of(self._request_dict.get(ATTEMPT_HEADER)))
         try:
             self.task.handler.lose(job, error)
         except StoreUnavailableError as trouble:

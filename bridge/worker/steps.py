@@ -9,8 +9,9 @@ from celery import bootsteps
 from bridge.broker import TaskSender
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import RetrySet, connect, server_faults, server_warnings
+from bridge.store import DeadLetters, RetrySet, connect, server_faults, server_warnings
 from bridge.worker.mover import RetryMover
+from bridge.worker.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,11 @@ class RetryMoverStep(bootsteps.StartStopStep):
         """Start the mover with connections of its own."""
         client = connect(self.settings)
         _warn_about(client)
-        self._mover = RetryMover(RetrySet(client, self.settings), TaskSender(self.settings, self.registry))
+        self._mover = RetryMover(
+            RetrySet(client, self.settings),
+            TaskSender(self.settings, self.registry),
+            Quarantine(DeadLetters(client, self.settings)),
+        )
         self._mover.start()
 
     def stop(self, worker: Any) -> None:  # noqa: ARG002

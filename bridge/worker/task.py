@@ -2,20 +2,25 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.exceptions import Reject
 
 from bridge.broker import ATTEMPT_HEADER
-from bridge.errors import StoreUnavailableError
+from bridge.broker.fitness import deliveries_of
+from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.registry import DomainToSSEMapping
 from bridge.worker.handler import Handler, Job
 
 logger = logging.getLogger(__name__)
 
 STORE_PATIENCE_S = 30.0
-"""How long a task waits for Redis before it gives its message back."""
+"""How long a task waits for Redis before it gives its message back; at most half of its time limit."""
+SPLIT_AFTER = 2
+"""A message that was started this often is taken apart next time, so that only the guilty event stays behind."""
 STORE_WAIT_FIRST_S = 0.1
 STORE_WAIT_MAX_S = 2.0
 
@@ -38,19 +43,36 @@ class BridgeTask(Task):
 
     mapping: DomainToSSEMapping
     handler: Handler
+    delivery_max: int
 
     def handle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Settle every event of the running message.
 
         Raises:
-            Reject: Redis stays away; the message goes back to its queue.
+            Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back.
         """
-        job = self.job(args, kwargs, attempt=_attempt(self.request.get(ATTEMPT_HEADER)))
+        job = self.job(args, kwargs, attempt=attempt_of(self.request.get(ATTEMPT_HEADER)))
         try:
-            self._settle(job)
-        except StoreUnavailableError as error:
-            logger.error("bridge.message.returned events=%d: %s", len(job.envelopes), error)
-            raise Reject(str(error), requeue=True) from error
+            self._with_patience(lambda: self._run(job))
+        except (StoreUnavailableError, BrokerUnavailableError, SoftTimeLimitExceeded) as error:
+            reason = str(error) or "time ran out"
+            logger.error("bridge.message.returned events=%d: %s", len(job.envelopes), reason)
+            raise Reject(reason, requeue=True) from error
+
+    def _run(self, job: Job) -> None:
+        """Run a job; with care if a worker died while it held the message."""
+        if not deliveries_of(self.request.__dict__):
+            self.handler.run(job)
+            return
+        message_id = str(self.request.id)
+        starts = self.handler.count_start(message_id)
+        if starts > self.delivery_max:
+            self.handler.condemn(job, starts - 1)
+        elif starts > SPLIT_AFTER and len(job.envelopes) > 1:
+            self.handler.split(job)
+        else:
+            self.handler.run(job)
+        self.handler.forget_starts(message_id)
 
     def job(self, args: Any, kwargs: Any, *, attempt: int) -> Job:
         """Read a message's arguments. Anything but one list of envelopes counts as one bad envelope."""
@@ -58,13 +80,14 @@ class BridgeTask(Task):
         envelopes = args[0] if well_formed else [{"args": list(args), "kwargs": kwargs}]
         return Job(mapping=self.mapping, envelopes=envelopes, attempt=attempt)
 
-    def _settle(self, job: Job) -> None:
-        """Run the job, waiting for Redis to come back. Running it again is harmless."""
-        deadline = time.monotonic() + STORE_PATIENCE_S
+    def _with_patience(self, run: Callable[[], None]) -> None:
+        """Run, waiting for Redis to come back. Running again is harmless."""
+        patience_s = min(STORE_PATIENCE_S, (self.soft_time_limit or STORE_PATIENCE_S) / 2)
+        deadline = time.monotonic() + patience_s
         wait_s = STORE_WAIT_FIRST_S
         while True:
             try:
-                self.handler.run(job)
+                run()
             except StoreUnavailableError as error:
                 if time.monotonic() + wait_s > deadline:
                     raise
@@ -76,6 +99,6 @@ class BridgeTask(Task):
                 return
 
 
-def _attempt(header: object) -> int:
+def attempt_of(header: object) -> int:
     """The attempt that a message says it is; foreign messages may say anything."""
     return header if isinstance(header, int) and header >= 1 else 1

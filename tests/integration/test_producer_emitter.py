@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 import redis
 
 from bridge import DeliveryError, Emitter, EventRefusedError, Settings
+from bridge.broker import TaskSender
 from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.events import AccountBalanceUpdated, DomainEvent, FileImportFailed, FileImportSucceeded
 from bridge.producer import default
@@ -216,6 +218,72 @@ def test_a_forked_child_sends_its_own_events_and_not_its_parents(settings, redis
     emitter.emit(event(3))
     assert emitter.flush()
     assert [envelope["data"]["transaction_count"] for envelope in queued(redis_client)] == [1, 2, 3]
+    emitter.close()
+
+
+def _emit_in_child(url: str, number: int) -> None:
+    emitter = Emitter(Settings(broker_url=url), REGISTRY)
+    emitter.emit_many([event(number) for _ in range(100)])
+
+
+@pytest.mark.parametrize("library", ["multiprocessing", "billiard"])
+def test_a_child_process_that_ends_at_once_delivers_what_it_accepted(library, redis_url, redis_client) -> None:
+    # A process of its own, because a fork of a process with threads is what Python warns about.
+    code = (
+        f"import {library} as library, sys; from tests.integration.test_producer_emitter import _emit_in_child\n"
+        "library.set_start_method('fork') if library.__name__ == 'multiprocessing' else None\n"
+        f"children = [library.Process(target=_emit_in_child, args=({redis_url!r}, n)) for n in range(3)]\n"
+        "[child.start() for child in children]; [child.join() for child in children]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), check=True, timeout=30)
+    assert len(queued(redis_client)) == 300
+
+
+def test_a_thread_that_cannot_start_is_counted_and_tried_again(settings, redis_client, monkeypatch, caplog) -> None:
+    emitter = Emitter(settings, REGISTRY)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert emitter.emit(event(1))
+    assert emitter.counts["broker_errors"] == 1
+    assert "bridge.emitter.stalled" in caplog.text
+    assert emitter.emit(event(2))
+    assert emitter.flush()
+    assert len(queued(redis_client)) == 2
+    emitter.close()
+
+
+def test_what_no_thread_could_send_is_sent_at_the_end(settings, redis_client, monkeypatch) -> None:
+    emitter = Emitter(settings, REGISTRY)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert emitter.emit(event(1))
+    assert emitter.close()
+    assert len(queued(redis_client)) == 1
+
+
+def test_trouble_of_any_kind_is_waited_out(settings, redis_client, monkeypatch) -> None:
+    emitter = Emitter(settings, REGISTRY)
+    send = TaskSender.send
+    failures = iter([ValueError("a bug"), MemoryError()])
+
+    def trip(self: TaskSender, messages: object) -> None:
+        error = next(failures, None)
+        if error is not None:
+            raise error
+        send(self, messages)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TaskSender, "send", trip)
+    assert emitter.emit(event(1))
+    assert emitter.flush()
+    assert emitter.counts["broker_errors"] == 2
+    assert len(queued(redis_client)) == 1
     emitter.close()
 
 

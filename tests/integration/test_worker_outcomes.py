@@ -15,6 +15,7 @@ from bridge.broker import TaskMessage, TaskSender
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import COUNT_NAMES, Counts, DeadLetter, DeadLetters, RetrySet, connect
 from bridge.store.keys import user_stream
+from bridge.worker.handler import Handler, Job
 from tests.support.moody_catalog import Announced, Moody, attempts_of, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker
@@ -173,6 +174,38 @@ def test_an_extractor_that_hangs_is_interrupted_and_retried(worker, emitter, boo
     user_id = uuid4()
     emitter.emit_many([Moody(user_id=user_id, number=0, mode="hang", times=1), Moody(user_id=user_id, number=1)])
     books.wait_for(published=2, retried=1, timeout_s=30)
+
+
+@pytest.mark.parametrize("mode", ["cancelled", "generator exit", "interrupt"])
+def test_what_is_no_exception_loses_nothing_either(worker, emitter, books, mode) -> None:
+    user_id = uuid4()
+    emitter.emit_many([Moody(user_id=user_id, number=n, mode=mode if n == 1 else "ok") for n in range(3)])
+    wait_until(
+        lambda: books.dead.count() == 1 and len(books.published(user_id)) == 2 and books.at_rest(),
+        timeout_s=30,
+        what="two published, one dead",
+    )
+
+
+def test_an_unreadable_retry_record_becomes_a_letter_and_the_others_move_on(worker, emitter, books) -> None:
+    user_id = uuid4()
+    books.client.hset("bridge:retry:records", "old", b"1:{not ours")
+    books.client.zadd("bridge:retry:due", {"old": 1})
+    emitter.emit(Moody(user_id=user_id, mode="fail", times=1))
+    books.wait_for(published=1, retried=1, dead=1)
+    assert books.dead.get("old").raw == b"1:{not ours"
+
+
+def test_an_event_that_was_published_before_its_process_died_is_not_buried(books, settings) -> None:
+    handler = Handler(settings, registry)
+    envelope = _envelope()
+    job = Job(mapping=registry.mappings[0], envelopes=[envelope], attempt=3)
+    handler.lose(Job(mapping=registry.mappings[0], envelopes=[envelope], attempt=1), RuntimeError("gone"))
+    assert books.retries.count() == 1
+    handler.run(job)
+    assert books.retries.count() == 0
+    handler.lose(job, RuntimeError("gone"))
+    assert books.dead.count() == 0
 
 
 def _envelope(**changes: object) -> dict[str, object]:

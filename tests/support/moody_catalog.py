@@ -3,6 +3,7 @@
 Attempts are counted in the folder MOODY_DIR, one byte an attempt, so that they survive the process.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -47,6 +48,14 @@ class HostileError(Exception):
         raise RuntimeError("no text for you")
 
 
+_RAISED: dict[str, type[BaseException]] = {
+    "hostile": HostileError,
+    "cancelled": asyncio.CancelledError,
+    "generator exit": GeneratorExit,
+    "interrupt": KeyboardInterrupt,
+}
+
+
 def attempts_of(folder: Path, event_id: UUID) -> int:
     """How often an event's extractor ran."""
     path = folder / str(event_id)
@@ -67,16 +76,19 @@ def _extract(event: Moody) -> dict[str, Any]:
 
 
 def _misbehave(event: Moody, attempt: int) -> None:
+    if event.mode in _RAISED:
+        raise _RAISED[event.mode]
     match event.mode:
         case "fail" if attempt <= event.times:
             raise ValueError(f"attempt {attempt} of event {event.number} fails; password=hunter2")
-        case "hostile":
-            raise HostileError
         case "permanent":
             raise PermanentError("It makes no sense to try this again.")
         case "exit" if attempt <= event.times:
             sys.exit(3)
         case "kill" if attempt <= event.times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "massacre":
+            os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         case "hang" if attempt <= event.times:
             time.sleep(3600)

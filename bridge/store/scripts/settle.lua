@@ -3,12 +3,15 @@
 -- KEYS[1]  position: the newest position handed out
 -- KEYS[2]  position of the newest broadcast
 -- KEYS[3]  counts
--- KEYS[4…] two an event: stream, seen mark
+-- KEYS[4]  retry due
+-- KEYS[5]  retry records
+-- KEYS[6…] two an event: stream, seen mark
 -- ARGV[1]  length that a stream is trimmed to
 -- ARGV[2]  life of a stream in s; 0 keeps no history
 -- ARGV[3]  life of a seen mark in s
 -- ARGV[4]  name of the broadcast stream
--- ARGV[5…] six an event: channel, event id, event type, user id, payload (JSON), occurred at
+-- ARGV[5]  1 if the events may be in the retry set, which they leave when they are published
+-- ARGV[6…] six an event: channel, event id, event type, user id, payload (JSON), occurred at
 --
 -- Returns one string an event: its position; '=' and the old position when it was published before;
 -- '!' and Redis' words when its keys hold something else.
@@ -51,11 +54,11 @@ local function top_of(stream)
 end
 
 local answers, published, duplicates, newest = {}, 0, 0, false
-local written = {}
+local written, finished, failure = {}, {}, false
 
-for i = 1, (#KEYS - 3) / 2 do
-  local stream, seen = KEYS[2 + 2 * i], KEYS[3 + 2 * i]
-  local a = 4 + 6 * (i - 1)
+for i = 1, (#KEYS - 5) / 2 do
+  local stream, seen = KEYS[4 + 2 * i], KEYS[5 + 2 * i]
+  local a = 5 + 6 * (i - 1)
   local channel, event_id, event_type = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
   local user_id, payload, occurred_at = ARGV[a + 4], ARGV[a + 5], ARGV[a + 6]
 
@@ -65,6 +68,7 @@ for i = 1, (#KEYS - 3) / 2 do
   elseif before then
     duplicates = duplicates + 1
     answers[i] = '=' .. before
+    finished[#finished + 1] = event_id
   else
     local refused = false
     if stream_ttl_s > 0 then
@@ -75,7 +79,11 @@ for i = 1, (#KEYS - 3) / 2 do
         reply = append(stream, event_id, event_type, user_id, payload, occurred_at)
       end
       if type(reply) == 'table' and reply.err then
-        if not string.find(reply.err, 'WRONGTYPE', 1, true) then return reply end
+        if not string.find(reply.err, 'WRONGTYPE', 1, true) then
+          -- Redis itself is in trouble. What was published so far must still be in the books.
+          failure = reply
+          break
+        end
         refused = reply.err
       end
     end
@@ -92,6 +100,7 @@ for i = 1, (#KEYS - 3) / 2 do
       published = published + 1
       newest = position
       answers[i] = position
+      finished[#finished + 1] = event_id
     end
   end
 end
@@ -106,4 +115,12 @@ if newest then
 end
 if duplicates > 0 then redis.call('HINCRBY', KEYS[3], 'duplicate', duplicates) end
 
-return answers
+if ARGV[5] == '1' then
+  -- In the same step: an event is published, or it is still in the retry set, and never both.
+  for _, event_id in ipairs(finished) do
+    redis.call('ZREM', KEYS[4], event_id)
+    redis.call('HDEL', KEYS[5], event_id)
+  end
+end
+
+return failure or answers

@@ -1,0 +1,37 @@
+"""How often messages were started whose workers died: to tell the guilty from those claimed beside them."""
+
+import redis
+
+from bridge.store import keys
+from bridge.store.client import store_errors
+
+LIFE_S = 86_400
+"""The tally is forgotten this long after its last change; messages that came back are done long before."""
+
+
+class Starts:
+    """Counts starts of messages that came back; a message that never came back costs nothing."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def add(self, message_id: str) -> int:
+        """Count one start; returns how many there were.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hincrby(keys.STARTS, message_id, 1)
+            pipeline.expire(keys.STARTS, LIFE_S)
+            times, _ = pipeline.execute()
+        return int(times)
+
+    def forget(self, message_id: str) -> None:
+        """The message is done. Idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors():
+            self._client.hdel(keys.STARTS, message_id)

@@ -1,0 +1,202 @@
+"""kill -9 of whole workers at random moments: nothing lost, nothing twice; and stock Celery beside it."""
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import redis
+
+from bridge import Emitter, Settings
+from bridge.embedded.server import EmbeddedServer
+from bridge.store import Counts, connect
+from tests.fault.oracle import judge
+from tests.support.moody_catalog import Moody, registry
+from tests.support.waiting import wait_until
+from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
+
+USERS = 20
+VISIBILITY_TIMEOUT_S = 3
+
+
+def _settings(url: str, **changes: object) -> Settings:
+    return Settings(
+        broker_url=url,
+        visibility_timeout_s=VISIBILITY_TIMEOUT_S,
+        task_time_limit_s=2,
+        stream_maxlen=1_000_000,
+        emit_batch_max=20,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def _environment(settings: Settings, folder: Path) -> dict[str, str]:
+    return {
+        "BRIDGE_BROKER_URL": settings.broker_url,
+        "BRIDGE_REDIS_URL": settings.store_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "BRIDGE_VISIBILITY_TIMEOUT_S": str(VISIBILITY_TIMEOUT_S),
+        "BRIDGE_TASK_TIME_LIMIT_S": "2",
+        "BRIDGE_STREAM_MAXLEN": "1000000",
+        "BRIDGE_DELIVERY_MAX": str(settings.delivery_max),
+        "MOODY_DIR": str(folder),
+    }
+
+
+class Producing:
+    """Emits events on a thread, a few at a time, and remembers the ids that were accepted."""
+
+    def __init__(self, emitter: Emitter, number: int, users: list[UUID], dice: random.Random) -> None:
+        self.ids: list[str] = []
+        self._emitter, self._number, self._users, self._dice = emitter, number, users, dice
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while len(self.ids) < self._number:
+            events = [
+                Moody(user_id=self._dice.choice(self._users), number=len(self.ids) + n)
+                for n in range(self._dice.randint(1, 40))
+            ]
+            if self._emitter.emit_many(events) == len(events):
+                self.ids += [str(event.event_id) for event in events]
+            time.sleep(self._dice.random() * 0.02)
+
+    def __enter__(self) -> "Producing":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+
+def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dice: random.Random) -> None:
+    """Start workers one after another and kill each at a random moment, also while it starts."""
+    for number in range(workers):
+        worker = WorkerProcess(folder / f"worker-{number}.log", environment, "--concurrency=2")
+        if dice.random() < 0.9:
+            worker.wait_until_ready()
+            time.sleep(dice.random() * 0.4)
+        worker.kill()
+
+
+def test_no_kill_loses_or_doubles_an_event(tmp_path: Path, scale: float, dice: random.Random) -> None:
+    events, kills = int(6_000 * scale), int(12 * scale)
+    with EmbeddedServer() as server:
+        settings = _settings(server.url)
+        environment = _environment(settings, tmp_path)
+        users = [uuid4() for _ in range(USERS)]
+        emitter = Emitter(settings, registry)
+        with Producing(emitter, events, users, dice) as producing:
+            _kill_at_random(kills, tmp_path, environment, dice)
+        assert emitter.flush(20)
+        client = connect(settings)
+        with running_worker(tmp_path, environment):
+            wait_until(
+                lambda: judge(client, settings, users, producing.ids).clean,
+                timeout_s=30 + 30 * scale,
+                what="every accepted event is accounted for",
+            )
+        verdict = judge(client, settings, users, producing.ids)
+        print(f"{kills} kills: {verdict}; {Counts(client).read()}")
+        assert verdict.clean
+        assert not client.exists("bridge.moods", "unacked", "unacked_index")
+        emitter.close()
+        client.close()
+
+
+def test_an_event_that_kills_its_whole_worker_dies_alone(tmp_path: Path) -> None:
+    with EmbeddedServer() as server:
+        settings = _settings(server.url, delivery_max=3)
+        environment = _environment(settings, tmp_path)
+        user_id = uuid4()
+        events = [Moody(user_id=user_id, number=n, mode="massacre" if n == 2 else "ok") for n in range(5)]
+        emitter = Emitter(settings, registry)
+        emitter.emit_many(events)
+        assert emitter.flush()
+        client = connect(settings)
+        deadline = time.monotonic() + 90
+        number = 0
+        while not judge(client, settings, [user_id], [str(event.event_id) for event in events]).dead:
+            assert time.monotonic() < deadline, "the guilty event was not dead-lettered in time"
+            worker = WorkerProcess(tmp_path / f"worker-{number}.log", environment)
+            number += 1
+            while worker.process.poll() is None and not Counts(client).read()["dead"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            worker.kill()
+        with running_worker(tmp_path, environment):
+            wait_until(lambda: Counts(client).read()["published"] == 4, timeout_s=20, what="the innocent are published")
+        print(f"{number} workers died over it")
+        assert Counts(client).read()["dead"] == 1
+        emitter.close()
+        client.close()
+
+
+STOCK_WORKER = """
+import os, redis
+from celery import Celery
+app = Celery("stock", broker=os.environ["URL"])
+app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, task_ignore_result=True, worker_concurrency=2,
+    broker_transport_options={"visibility_timeout": 3, "unacked_restore_interval": 1, "unacked_restore_throttle": 1})
+client = redis.Redis.from_url(os.environ["URL"])
+@app.task(name="stock.publish")
+def publish(ids):
+    with client.pipeline() as pipe:
+        for event_id in ids:
+            pipe.xadd("out", {"id": event_id})
+        pipe.execute()
+"""
+
+
+def test_the_baseline_stock_celery_under_the_same_kills(tmp_path: Path, scale: float, dice: random.Random) -> None:
+    """No bar: shows that this suite finds what it looks for. Its figures stand beside ours."""
+    events, kills = int(6_000 * scale), int(12 * scale)
+    (tmp_path / "stock.py").write_text(STOCK_WORKER)
+    with EmbeddedServer() as server:
+        environment = {**clean_environment(), "URL": server.url, "PYTHONPATH": str(tmp_path)}
+        ids = _send_to_stock(server.url, events)
+        for number in range(kills):
+            worker = _stock_worker(tmp_path / f"stock-{number}.log", environment)
+            worker.wait_until_ready()
+            time.sleep(dice.random() * 0.4)
+            worker.kill()
+        worker = _stock_worker(tmp_path / "stock-last.log", environment)
+        worker.wait_until_ready()
+        with redis.Redis.from_url(server.url) as client:
+            wait_until(lambda: not client.exists("celery", "unacked"), timeout_s=60 + 30 * scale, what="stock is done")
+            published = [fields[b"id"].decode() for _, fields in client.xrange("out")]
+        worker.kill()
+    lost, twice = len(ids) - len(set(published)), len(published) - len(set(published))
+    print(f"stock Celery, {kills} kills: {len(ids)} sent, {lost} lost, {twice} published twice")
+    assert len(ids) == events
+
+
+def _send_to_stock(url: str, events: int) -> list[str]:
+    from celery import Celery
+
+    ids = [str(uuid4()) for _ in range(events)]
+    app = Celery("sender", broker=url, set_as_current=False)
+    for start in range(0, events, 20):
+        app.send_task("stock.publish", args=[ids[start : start + 20]])
+    return ids
+
+
+class _StockProcess(WorkerProcess):
+    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "stock", "worker", "--loglevel=INFO"],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _stock_worker(log: Path, environment: dict[str, str]) -> WorkerProcess:
+    return _StockProcess(log, environment)
