@@ -2,14 +2,14 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit smoke lint format docs clean
+.PHONY: help demo test test-unit fault smoke lint format docs clean
 
 BIN := .venv/bin
 DEV := .venv/.installed-dev
 DEMO := .venv/.installed-demo
 SOURCES := bridge tests examples
-# Suites that need no Docker engine; tests/smoke has its own target.
-SUITES := --ignore=tests/smoke
+# Suites that take minutes and need nothing else; tests/smoke and tests/fault have their own targets.
+SUITES := --ignore=tests/smoke --ignore=tests/fault
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -18,11 +18,14 @@ help:  ## Show this list.
 demo: $(DEMO)  ## Start everything and watch a bank statement being imported, live in a browser.
 	@trap : INT; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sse-bridge demo || [ $$? -eq 130 ]
 
-test: $(DEV)  ## Run every suite but smoke: unit, integration, acceptance, docs.
+test: $(DEV)  ## Run every suite but smoke and fault: unit, integration, acceptance, docs.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(SUITES) $(PYTEST_ARGS)
 
 test-unit: $(DEV)  ## Run the unit tests only; seconds.
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+fault: $(DEV)  ## Kill workers and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/fault $(PYTEST_ARGS)
 
 smoke: $(DEV)  ## Run the Docker cluster suite: Redis and RabbitMQ as brokers, the worker from our image.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/smoke $(PYTEST_ARGS)

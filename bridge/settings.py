@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     visibility_timeout_s: Annotated[
         int,
         Meta(
-            ge=10,
+            ge=2,
             le=86_400,
             description="A message whose worker died is delivered again after this time (Redis).",
         ),
@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     task_time_limit_s: Annotated[
         int,
         Meta(
-            ge=2,
+            ge=1,
             le=86_400,
             description="A batch that runs longer is stopped; well below the visibility timeout.",
         ),
