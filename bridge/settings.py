@@ -203,6 +203,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.stream_ttl_s > 0
 
     @property
+    def longest_retry_s(self) -> float:
+        """How long an event may be retried by the settings' policy; a mapping's own may take longer."""
+        return self.retry_cap_s * self.retry_attempts
+
+    @property
     def seen_life_s(self) -> int:
         """How long a seen mark lives; longer than the stream and than the latest redelivery or retry."""
         return self.seen_ttl_s or _shortest_seen_life_s(self) + SEEN_MARGIN_S
@@ -352,5 +357,4 @@ def _gateway_faults(settings: Settings) -> Iterator[str]:
 
 
 def _shortest_seen_life_s(settings: Settings) -> int:
-    retries_s = settings.retry_cap_s * settings.retry_attempts
-    return int(settings.stream_ttl_s + 2 * settings.visibility_timeout_s + retries_s)
+    return int(settings.stream_ttl_s + 2 * settings.visibility_timeout_s + settings.longest_retry_s)

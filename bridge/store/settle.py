@@ -1,5 +1,6 @@
 """Settling: the one script call that publishes a batch, for the worker (sync) and the publisher (async)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,11 +77,11 @@ class SettleCall:
 
     __slots__ = ("_limits",)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, longest_retry_s: float = 0) -> None:
         self._limits = (
             settings.stream_maxlen,
             settings.stream_ttl_s,
-            settings.seen_life_s,
+            settings.seen_life_s + max(0, math.ceil(longest_retry_s - settings.longest_retry_s)),
             keys.BROADCAST_STREAM,
         )
 
@@ -130,10 +131,16 @@ def _receipt(answer: str) -> Receipt:
 
 
 class Settler:
-    """The worker's side: publishes batches, synchronously."""
+    """The worker's side: publishes batches, synchronously.
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self._call = SettleCall(settings)
+    Args:
+        client: stays yours to close.
+        settings: retention and limits.
+        longest_retry_s: how long the most patient mapping may retry; seen marks outlive it.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:
+        self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
         self._script = client.register_script(script_text("settle"))
 
     def settle(self, parcels: Sequence[Parcel], *, retried: bool = False) -> list[Receipt]:

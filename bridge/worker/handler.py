@@ -79,7 +79,9 @@ class Handler:
         client = connect(settings)
         self._settings = settings
         self._registry = registry
-        self._settler = Settler(client, settings)
+        policies = [row.retry for row in registry.mappings if row.retry]
+        longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)
+        self._settler = Settler(client, settings, longest_retry_s=longest_retry_s)
         self._retries = RetrySet(client, settings)
         self._dead_letters = DeadLetters(client, settings)
         self._counts = Counts(client)

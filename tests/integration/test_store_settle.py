@@ -334,3 +334,21 @@ def test_a_server_that_is_away_is_an_error_and_comes_back() -> None:
             again = settler.settle([*batch, *parcels(1)])
     assert [receipt.position for receipt in again[:3]] == [receipt.position for receipt in first]
     assert again[3].status is ReceiptStatus.PUBLISHED
+
+
+def test_a_seen_mark_outlives_the_most_patient_mapping(client: redis.Redis, settings: Settings) -> None:
+    event = an_event()
+    Settler(client, settings, longest_retry_s=settings.longest_retry_s + 86_400).settle([parcel(event)])
+    life_s = client.ttl(keys.user_seen(USER, event.event_id))
+    assert life_s > settings.seen_life_s + 86_000
+
+
+def test_an_event_leaves_the_retry_set_in_the_step_that_publishes_it(client: redis.Redis, settler: Settler) -> None:
+    events = [an_event(number=number) for number in range(2)]
+    for event in events:
+        client.hset(keys.RETRY_RECORDS, str(event.event_id), "1:{}")
+        client.zadd(keys.RETRY_DUE, {str(event.event_id): 1})
+    settler.settle([parcel(events[0])], retried=True)
+    assert client.zcard(keys.RETRY_DUE) == client.hlen(keys.RETRY_RECORDS) == 1
+    settler.settle([parcel(events[0]), parcel(events[1])], retried=True)
+    assert not client.exists(keys.RETRY_DUE, keys.RETRY_RECORDS)
