@@ -40,12 +40,19 @@ def emit(event_type: str, text: str | None, user_id: UUID | None, example: bool)
     if example:
         click.echo(example_json(mapping, user_id))
         return
-    if text is None and sys.stdin.isatty():
-        raise click.UsageError("Give the event as JSON, or - to read it from stdin; --example shows one.")
-    raw = sys.stdin.read() if text in (None, "-") else text
-    event_id = _send(settings, registry, read_event(mapping, raw or "", user_id))
+    event_id = _send(settings, registry, read_event(mapping, _given(text), user_id))
     click.echo(event_id)
     say(f"{mapping.domain_event_class.__name__} is on {registry.queue_of(mapping)}.")
+
+
+def _given(text: str | None) -> str:
+    """The JSON: the argument, or what is on stdin; empty if nobody gave any."""
+    if text is None and sys.stdin.isatty():
+        return ""
+    if text is None or text == "-":
+        # Bytes that are no UTF-8 are refused as no JSON, not by the reading of them.
+        return sys.stdin.buffer.read().decode(errors="surrogateescape")
+    return text
 
 
 def _send(settings: Settings, registry: Registry, event: object) -> UUID:

@@ -42,7 +42,7 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = No
     """The domain event in ``text``; what is left out of ``event_id`` and ``occurred_at`` is made now.
 
     Raises:
-        EventRefusedError: it is no JSON object, or does not fit the class; the message names the field.
+        EventRefusedError: it is missing, is no JSON object, or does not fit the class; the message names the field.
     """
     event_class = mapping.domain_event_class
     fields = _object(text, event_class.__name__)
@@ -79,8 +79,12 @@ def example_json(mapping: DomainToSSEMapping, user_id: UUID | None = None) -> st
 
 
 def _object(text: str, class_name: str) -> dict[str, Any]:
+    if not text.strip():
+        raise EventRefusedError(f"The JSON is missing. To see one: sse-bridge emit {class_name} --example")
     try:
         fields = msgspec.json.decode(text)
+    except RecursionError:
+        raise EventRefusedError("This JSON is nested too deeply to be an event.") from None
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise EventRefusedError(f"This is no JSON: {error}.") from None
     if not isinstance(fields, dict):

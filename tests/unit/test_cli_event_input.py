@@ -66,7 +66,8 @@ def test_the_example_of_every_type_can_be_sent(mapping) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no JSON"),
+        ("", "JSON is missing.*emit FileImportFailed --example"),
+        (" \n", "JSON is missing"),
         ("{", "no JSON"),
         ("[]", "must be an object"),
         ("null", "must be an object"),
@@ -76,7 +77,11 @@ def test_the_example_of_every_type_can_be_sent(mapping) -> None:
         ('{"user_id": null, "zzz": "a"}', "its fields are"),
         ('{"user_id": "me", "file_name": "a", "reason": "b"}', "user_id"),
         ("\ud800", "no JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"file_name": ' + "[" * 900 + "]" * 900 + "}", "file_name"),
+        ('{"file_name": ' + "9" * 5000 + "}", "no JSON"),
     ],
+    ids=lambda value: value.encode("utf-8", "replace").decode()[:30],
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(text: str, said: str) -> None:
     with pytest.raises(EventRefusedError, match=said):
