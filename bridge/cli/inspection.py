@@ -1,6 +1,5 @@
 """What ``check`` finds: each finding is a sentence about one subject."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,7 +9,6 @@ from bridge.errors import RegistryError, SettingsError
 from bridge.registry import BUILT_IN, Registry, load_registry, unchecked_mappings
 from bridge.settings import Settings, load_settings
 
-MIN_REDIS = (7, 0)
 CONNECT_TIMEOUT_S = 3.0
 
 
@@ -113,22 +111,21 @@ def _inspect_redis(url: str, subject: str) -> Iterator[Finding]:
 
 
 def judge_redis(info: dict[str, Any], place: str, subject: str) -> Iterator[Finding]:
-    """Findings about a Redis from what its INFO says."""
-    version = str(info.get("redis_version", "0"))
+    """Findings about a Redis from what its INFO says; the worker says the same when it starts."""
+    from bridge.store import server_faults, server_warnings
+
+    faults = server_faults(info)
+    for sentence in faults:
+        yield Finding(level="fault", subject=subject, text=f"{place} cannot be used: {sentence}")
+    if not faults:
+        yield Finding(level="ok", subject=subject, text=f"{place} answers: {_server_name(info)}.")
+    for sentence in server_warnings(info):
+        yield Finding(level="warning", subject=subject, text=sentence)
+
+
+def _server_name(info: dict[str, Any]) -> str:
     name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
-    shown = info.get("valkey_version", version)
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < MIN_REDIS:
-        text = f"{place} is {name} {shown}; streams need 7.0 or later to tell whether events were trimmed."
-        yield Finding(level="fault", subject=subject, text=text)
-    else:
-        yield Finding(level="ok", subject=subject, text=f"{place} answers: {name} {shown}.")
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        text = f"maxmemory-policy is {policy}, which may evict queues and streams; set it to noeviction."
-        yield Finding(level="warning", subject=subject, text=text)
-    if not info.get("aof_enabled"):
-        text = "appendonly is off, so a restart of Redis loses what is queued; turn it on."
-        yield Finding(level="warning", subject=subject, text=text)
+    return f"{name} {info.get('valkey_version') or info.get('redis_version', '?')}"
 
 
 def _reason(error: Exception) -> str:

@@ -14,10 +14,9 @@ import redis
 
 from bridge.embedded.process import tethered
 from bridge.errors import BridgeError, MissingExtraError
+from bridge.store.suitability import MIN_VERSION
 
 SERVER_NAMES = ("valkey-server", "redis-server")
-MIN_VERSION = (7, 0)
-"""Streams report how many entries were ever added since Redis 7.0; replay depends on it."""
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 

@@ -5,6 +5,7 @@ import pytest
 from bridge.cli.inspection import inspect_configuration, judge_redis
 from bridge.embedded.house import environment_of
 from bridge.settings import Settings, load_settings
+from bridge.store import server_faults, server_warnings
 
 GOOD = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction", "aof_enabled": 1}
 
@@ -32,6 +33,13 @@ def test_valkey_is_called_by_its_name() -> None:
 )
 def test_what_would_lose_events_is_named(info: dict[str, object], level: str, said: str) -> None:
     assert any(found == level and said in text for found, text in levels({**GOOD, **info}))
+
+
+@pytest.mark.parametrize("info", [{"redis_version": "6.2.14"}, {**GOOD, "maxmemory_policy": "allkeys-lru"}])
+def test_check_says_of_a_redis_what_the_worker_says_of_it(info: dict[str, object]) -> None:
+    said = " ".join(text for _, text in levels(info))
+    for sentence in (*server_faults(info), *server_warnings(info)):
+        assert sentence in said
 
 
 def test_faults_of_settings_and_registry_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
