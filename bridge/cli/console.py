@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,28 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH_WITHOUT_TERMINAL = 160
+
+
+def form_options(markdown_help: str) -> Callable[[Callable[[str], None]], Callable[..., None]]:
+    """Options --json and --format of a command that gets ``form``: table, json or markdown."""
+
+    def decorate(command: Callable[[str], None]) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+        @click.option(
+            "--format",
+            "form",
+            type=click.Choice(["table", "json", "markdown"]),
+            default="table",
+            show_default=True,
+            help=markdown_help,
+        )
+        @wraps(command)
+        def with_form(as_json: bool, form: str) -> None:
+            command("json" if as_json else form)
+
+        return with_form
+
+    return decorate
 
 
 def console() -> "Console":

@@ -4,23 +4,15 @@ import json
 
 import click
 
-from bridge.cli.console import console, say, table
+from bridge.cli.console import console, form_options, say, table
 from bridge.cli.documents import describe_registry, events_page
 from bridge.cli.rooms import settings_and_registry
 from bridge.registry import Registry
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "markdown"]),
-    default="table",
-    show_default=True,
-    help="markdown writes the page docs/events.md.",
-)
-def registry(as_json: bool, form: str) -> None:
+@form_options("markdown writes the page docs/events.md.")
+def registry(form: str) -> None:
     r"""Show which events exist, and which domain event becomes which.
 
     Shows the catalog that BRIDGE_REGISTRY names, or else the built-in one. Ends with a gap report: types that no
@@ -36,7 +28,7 @@ def registry(as_json: bool, form: str) -> None:
     Exit codes: 0 shown, 2 the registry or a setting is wrong.
     """
     _, catalog = settings_and_registry()
-    if as_json or form == "json":
+    if form == "json":
         click.echo(json.dumps(describe_registry(catalog), indent=2))
     elif form == "markdown":
         click.echo(events_page(catalog), nl=False)

@@ -4,22 +4,14 @@ import json
 
 import click
 
-from bridge.cli.console import console, table
+from bridge.cli.console import console, form_options, table
 from bridge.cli.documents import describe_settings, settings_page, shown_default
 from bridge.settings import load_settings
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "markdown"]),
-    default="table",
-    show_default=True,
-    help="markdown writes the page docs/settings.md, which holds defaults only.",
-)
-def settings(as_json: bool, form: str) -> None:
+@form_options("markdown writes the page docs/settings.md, which holds defaults only.")
+def settings(form: str) -> None:
     r"""Show every setting with its range, reason and present value.
 
     Secrets and the passwords in URLs are masked. A value that differs from its default is marked.
@@ -36,7 +28,7 @@ def settings(as_json: bool, form: str) -> None:
         click.echo(settings_page(), nl=False)
         return
     rows = describe_settings(load_settings())
-    if as_json or form == "json":
+    if form == "json":
         click.echo(json.dumps(rows, indent=2))
         return
     shown = table("setting", "value", "range", "what it is for")
