@@ -63,7 +63,8 @@ class UnauthorizedError(BridgeError):
 
 
 class MissingExtraError(BridgeError):
-    """An optional part of bridge is not installed."""
+    """An optional part of bridge is not installed; several are named with commas."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs the extra '{extra}'. Run: pip install 'sse-bridge[{extra}]'")
+        word = "extras" if "," in extra else "extra"
+        super().__init__(f"{needed_for} needs the {word} '{extra}'. Run: pip install 'sse-bridge[{extra}]'")

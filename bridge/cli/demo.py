@@ -14,6 +14,7 @@ from bridge.cli.console import say
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
 from bridge.embedded.demo.plan import DemoPlan
+from bridge.embedded.demo.statement import SIZE_MAX_BYTES, StatementError, read_statement
 from bridge.embedded.house import House
 
 SAMPLE = Path(__file__).parent.parent / "embedded" / "samples" / "statement.ofx"
@@ -65,6 +66,7 @@ def demo(
 
     Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 a part did not start or ended by itself, 2 wrong use or settings.
     """
+    _require_statement(statement)
     # The demo speaks the built-in catalog, to one made-up user, without tokens.
     settings = machine_settings(port=port, broker_url=broker_url, dev=True, registry="", jwt_secret="", jwt_jwks_url="")
     with ExitStack() as stack:
@@ -85,6 +87,15 @@ def demo(
         if wait_for_gateway(house, settings):
             _announce(f"http://{settings.gateway_host}:{settings.gateway_port}/", house, statement, open_page=open_page)
         watch(house, ctx)
+
+
+def _require_statement(path: Path) -> None:
+    """Read the statement as its import will, so that a wrong file is refused before anything starts."""
+    try:
+        with path.open("rb") as file:
+            read_statement(path.name, file.read(SIZE_MAX_BYTES + 1))
+    except (StatementError, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--file") from None
 
 
 def _announce(address: str, house: House, statement: Path, *, open_page: bool) -> None:

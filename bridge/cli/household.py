@@ -11,7 +11,8 @@ from bridge.cli.console import say
 from bridge.cli.documents import mask_password
 from bridge.cli.rooms import import_extra
 from bridge.embedded.house import House, is_live, require_free_port
-from bridge.errors import SettingsError
+from bridge.embedded.server import find_server
+from bridge.errors import MissingExtraError, SettingsError
 from bridge.settings import Settings, is_loopback, load_settings
 
 SERVER_FOLDER = "server"
@@ -84,15 +85,21 @@ def start_bridge(
         own_server: no broker was named; then a server is embedded, unless BRIDGE_REDIS_URL names one.
 
     Raises:
+        click.UsageError: there is a port for an embedded server, but no such server.
         BridgeError: a part does not start; the message says why.
     """
-    import_extra("uvicorn", extra="gateway", needed_for="The gateway")
-    import_extra("starlette", extra="gateway", needed_for="The gateway")
+    embeds = own_server and not settings.redis_url
+    if redis_port is not None and not embeds:
+        raise click.UsageError(
+            "--redis-port is for the embedded server, and there is none when BRIDGE_BROKER_URL, --broker-url or "
+            "BRIDGE_REDIS_URL names one. Leave out one of the two."
+        )
+    require_extras(embeds=embeds)
     require_free_port(settings.gateway_host, settings.gateway_port)
     if settings.redis_url and own_server:
         # Only BRIDGE_REDIS_URL is set: it is the broker too.
         settings = load_settings({}, **{**_fields(settings), "broker_url": settings.redis_url})
-    if settings.redis_url or not own_server:
+    if not embeds:
         say(f"Using Redis at {mask_password(settings.store_url)}.")
     else:
         server = house.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
@@ -100,6 +107,27 @@ def start_bridge(
     worker = house.add_worker(settings)
     house.wait_for(worker.is_ready.is_set, "The worker")
     return settings
+
+
+def require_extras(*, embeds: bool) -> None:
+    """Refuse before anything is started, naming all that is missing.
+
+    Raises:
+        MissingExtraError: the gateway's packages are missing, or the embedded server.
+    """
+    missing = []
+    try:
+        for module in ("uvicorn", "starlette"):
+            import_extra(module, extra="gateway", needed_for="The gateway")
+    except MissingExtraError:
+        missing.append("gateway")
+    try:
+        if embeds:
+            find_server()
+    except MissingExtraError:
+        missing.append("embedded")
+    if missing:
+        raise MissingExtraError(",".join(missing), "A bridge on this machine")
 
 
 def wait_for_gateway(house: House, settings: Settings) -> bool:

