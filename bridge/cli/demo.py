@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import webbrowser
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from bridge.cli.household import house_options, machine_settings, start_bridge, 
 from bridge.cli.logs import logger
 from bridge.embedded.demo.plan import DemoPlan
 from bridge.embedded.demo.statement import SIZE_MAX_BYTES, StatementError, read_statement
+from bridge.embedded.folder import OwnFolder
 from bridge.embedded.house import House
 
 SAMPLE = Path(__file__).parent.parent / "embedded" / "samples" / "statement.ofx"
@@ -72,7 +72,7 @@ def demo(
     with ExitStack() as stack:
         if data_dir:
             data_dir.mkdir(parents=True, exist_ok=True)
-        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-demo-")))
+        folder = data_dir or stack.enter_context(OwnFolder("bridge-demo-")).path
         plan = DemoPlan(
             user_id=uuid4(),
             ledger=str((folder / "ledger.sqlite3").resolve()),

@@ -4,7 +4,6 @@ import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import Self
 
 import redis
 
+from bridge.embedded.folder import OwnFolder
 from bridge.embedded.process import tethered
 from bridge.errors import BridgeError, MissingExtraError
 from bridge.store.suitability import MIN_VERSION
@@ -39,8 +39,8 @@ class EmbeddedServer:
 
     def __init__(self, *, port: int | None = None, folder: Path | None = None) -> None:
         self.port = port or free_port()
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="bridge-redis-")
-        self.folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._own_folder = None if folder else OwnFolder("bridge-redis-")
+        self.folder = folder or (self._own_folder.path if self._own_folder else Path())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -95,8 +95,8 @@ class EmbeddedServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if self._temporary:
-            self._temporary.cleanup()
+        if self._own_folder:
+            self._own_folder.remove()
 
     def kill(self) -> None:
         """End it without warning, as a crash would; its data stays. For tests of faults."""

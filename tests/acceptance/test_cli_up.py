@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -65,6 +67,37 @@ def test_if_the_command_itself_is_killed_nothing_is_left(tmp_path: Path) -> None
         bridge.process.kill()
         bridge.process.wait()
         wait_until_gone(pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no folder is swept")
+@pytest.mark.parametrize("name", ["up", "demo"])
+def test_if_the_command_itself_is_killed_its_temporary_folders_go_and_only_those(tmp_path: Path, name: str) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "bridge-redis-of-another").mkdir()
+    arguments = (name, "--port", str(free_port()), *(("--no-open",) if name == "demo" else ()))
+    with running_cli(tmp_path, *arguments, environment={"TMPDIR": str(scratch)}) as bridge:
+        pids = bridge.pids()
+        assert len(list(scratch.glob("bridge-*"))) == (3 if name == "demo" else 2)
+        bridge.process.kill()
+        bridge.process.wait()
+        wait_until_gone(pids)
+    deadline = time.monotonic() + 20
+    while len(left := [path.name for path in scratch.glob("bridge-*")]) > 1:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    assert left == ["bridge-redis-of-another"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no folder is swept")
+def test_if_the_command_itself_is_killed_data_is_kept_where_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    with running_cli(tmp_path, "up", "--port", str(free_port()), "--data-dir", str(folder)) as bridge:
+        pids = wait_until_up(bridge)
+        bridge.process.kill()
+        bridge.process.wait()
+        wait_until_gone(pids)
+    assert list((folder / "server").glob("appendonlydir/*.aof"))
 
 
 def test_sigterm_stops_in_order_and_data_is_kept_where_asked(tmp_path: Path) -> None:
