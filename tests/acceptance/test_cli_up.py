@@ -34,6 +34,7 @@ def test_an_event_emitted_by_command_arrives_at_a_client(tmp_path: Path) -> None
     with running_cli(tmp_path, "up", "--port", str(port)) as bridge:
         pids = wait_until_up(bridge)
         assert "development mode" in bridge.output
+        assert "Warning" not in bridge.output
         broker = bridge.wait_for(r"BRIDGE_BROKER_URL=(\S+)").group(1)
         url = f"http://127.0.0.1:{port}/api/v1/events"
         with httpx.Client(timeout=15) as client, connect_sse(client, "GET", url, params={"user_id": USER}) as source:
