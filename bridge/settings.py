@@ -131,6 +131,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     emit_exit_flush_s: Annotated[
         Seconds, Meta(description="How long a producer's exit waits for its buffer to empty.")
     ] = 5.0
+    spool_dir: Annotated[
+        str,
+        Meta(
+            description="Where producers keep accepted events on disk until the broker has them. Empty: in memory only."
+        ),
+    ] = ""
+    spool_max_bytes: Annotated[
+        int, Meta(ge=65_536, le=1_099_511_627_776, description="Size of all spool files in the directory.")
+    ] = 268_435_456
     event_max_bytes: Annotated[
         int,
         Meta(ge=1024, le=16_777_216, description="Size of one envelope or payload; larger ones are refused."),

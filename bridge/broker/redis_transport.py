@@ -329,8 +329,9 @@ class ClaimingPoller(stock.MultiChannelPoller):
         channel_and_type = self._fd_to_chan.get(fileno)
         if channel_and_type is not None and channel_and_type[1] == "WAKE":
             channel_and_type[0].read_wake_up()
-        else:
-            super().on_readable(fileno)
+            # Otherwise whoever drains events takes the wake-up for a delivered message.
+            raise Empty
+        super().on_readable(fileno)
 
     def _listen_for_changes(self, channel: ClaimingChannel) -> None:
         if not self._client_registered(channel, channel.wake_client, "WAKE"):

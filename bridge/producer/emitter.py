@@ -1,27 +1,24 @@
 """``Emitter``: takes domain events from business code in microseconds, and sees them onto the broker.
 
 ``emit`` encodes the event, so that nothing can change under it, puts it into a bounded buffer and
-returns. One background thread sends what is in the buffer: at low load an event leaves at once and
-alone, under load batches grow by themselves, because more events arrive while one batch is sent.
+returns. A background thread sends what is in the buffer (see ``Outbox``): at low load an event leaves
+at once and alone, under load batches grow by themselves, because more arrive while one is sent.
 """
 
 import atexit
 import logging
 import os
 import sys
-import threading
 import time
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
-from bridge.broker import TaskMessage, TaskSender
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
 from bridge.pipeline import EventCodec
-from bridge.producer.backoff import Backoff
-from bridge.producer.batching import Accepted, BatchLimits, batch
+from bridge.producer.batching import Accepted
+from bridge.producer.outbox import Outbox
 from bridge.registry import BUILT_IN, Registry, load_registry
 from bridge.settings import Settings, load_settings
 
@@ -29,17 +26,23 @@ logger = logging.getLogger(__name__)
 
 STRICT_TIMEOUT_S = 5.0
 """How long a strict ``emit`` waits for the broker."""
-JOIN_TIMEOUT_S = 1.0
-"""How long ``close`` waits for a write that is under way."""
-ROUND_MAX = 5_000
-"""Events that the background thread sends in one write at the most."""
 WARN_INTERVAL_S = 10.0
 """A full buffer is logged at most this often; each refused event is counted."""
 
 FINALIZER_PRIORITY = 100
 """Before the finalizers that close what we need; multiprocessing's own go down from here."""
 
-COUNTER_NAMES = ("accepted", "delivered", "unmapped", "refused", "overflowed", "broker_errors", "abandoned")
+COUNTER_NAMES = (
+    "accepted",
+    "delivered",
+    "unmapped",
+    "refused",
+    "overflowed",
+    "broker_errors",
+    "spool_full",
+    "spooled",
+    "abandoned",
+)
 
 
 class Emitter:
@@ -61,7 +64,6 @@ class Emitter:
         self._settings = settings or load_settings()
         self._registry = registry or load_registry(self._settings.registry or BUILT_IN)
         self._strict = strict
-        self._limits = BatchLimits(events=self._settings.emit_batch_max, size_bytes=self._settings.message_max_bytes)
         self._routes = {
             row.domain_event_class: (
                 EventCodec(row.domain_event_class),
@@ -70,19 +72,10 @@ class Emitter:
             )
             for row in self._registry.mappings
         }
-        self._reset()
-        _emitters.add(self)
-
-    def _reset(self) -> None:
-        """The state of a process that has emitted nothing yet."""
-        self._changed = threading.Condition()
-        self._buffer: deque[Accepted] = deque()
-        self._counts: Counter[str] = Counter()
-        self._done = 0
-        self._closing = False
-        self._thread: threading.Thread | None = None
-        self._sender = TaskSender(self._settings, self._registry)
+        self._outbox = Outbox(self._settings, self._registry)
+        self._unaccepted: Counter[str] = Counter()
         self._last_warning = -WARN_INTERVAL_S
+        _emitters.add(self)
 
     # Front
 
@@ -123,35 +116,24 @@ class Emitter:
         Returns:
             Whether it has. False after ``timeout_s`` seconds; the events stay in the buffer.
         """
-        with self._changed:
-            target = self._counts["accepted"]
-            return self._changed.wait_for(lambda: self._done >= target, timeout_s)
+        return self._outbox.wait_until_delivered(timeout_s)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Flush, then stop the background thread. Idempotent; runs by itself when the process exits.
+        """Flush, then stop the background threads. Idempotent; runs by itself when the process exits.
 
-        What the broker has not got by then is abandoned: counted, and logged as an error.
+        What the broker has not got by then waits in the spool, if there is one, for the next process;
+        otherwise it is abandoned: counted, and logged as an error.
 
         Args:
             timeout_s: seconds to wait; default: the setting ``emit_exit_flush_s``.
 
         Returns:
-            Whether everything was delivered.
+            Whether nothing is abandoned.
         """
-        if self._thread is not None:
-            self.flush(self._settings.emit_exit_flush_s if timeout_s is None else timeout_s)
-        elif self._buffer:
-            self._send_here()
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(JOIN_TIMEOUT_S)
-        with self._changed:
-            abandoned = self._counts["accepted"] - self._done
-            self._done += abandoned
-            self._counts["abandoned"] += abandoned
-            self._buffer.clear()
+        _open.discard(self)
+        abandoned, spooled = self._outbox.close(self._settings.emit_exit_flush_s if timeout_s is None else timeout_s)
+        if spooled:
+            logger.warning("bridge.emitter.spooled events=%d: the next process sends them.", spooled)
         if abandoned:
             logger.error("bridge.emitter.abandoned events=%d: the process ends before the broker had them.", abandoned)
         return not abandoned
@@ -159,8 +141,8 @@ class Emitter:
     @property
     def counts(self) -> dict[str, int]:
         """What happened to the events of this process so far; see ``COUNTER_NAMES``."""
-        with self._changed:
-            return {name: self._counts[name] for name in COUNTER_NAMES}
+        with self._outbox.changed:
+            return {name: self._outbox.counts[name] + self._unaccepted[name] for name in COUNTER_NAMES}
 
     # Accepting, on the caller's thread
 
@@ -184,18 +166,13 @@ class Emitter:
         return Accepted(task, queue, envelope)
 
     def _enqueue(self, prepared: list[Accepted]) -> int:
-        """Put events into the buffer as far as there is room; returns how many."""
-        with self._changed:
-            room = 0 if self._closing else max(0, self._settings.emit_buffer_max - len(self._buffer))
-            fitting = prepared[:room]
-            self._buffer.extend(fitting)
-            self._counts["accepted"] += len(fitting)
-            self._changed.notify_all()
-        if len(fitting) < len(prepared):
-            self._overflow(len(prepared) - len(fitting))
-        if fitting and (self._thread is None or not self._thread.is_alive()):
-            self._start()
-        return len(fitting)
+        """Put events into the outbox as far as there is room; returns how many."""
+        _open.add(self)
+        _close_with_process()
+        count = self._outbox.put(prepared)
+        if count < len(prepared):
+            self._overflow(len(prepared) - count)
+        return count
 
     def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
@@ -206,12 +183,10 @@ class Emitter:
         logger.error("bridge.event.refused %s", text)
 
     def _overflow(self, number: int) -> None:
-        with self._changed:
-            self._counts["overflowed"] += number
-            total = self._counts["overflowed"]
+        self._count("overflowed", number)
         text = (
             "the emitter is closed"
-            if self._closing
+            if self._outbox.closing
             else f"the buffer holds {self._settings.emit_buffer_max} events (BRIDGE_EMIT_BUFFER_MAX) "
             "that the broker has not taken. Check the broker."
         )
@@ -220,111 +195,41 @@ class Emitter:
         now = time.monotonic()
         if now - self._last_warning >= WARN_INTERVAL_S:
             self._last_warning = now
-            logger.error("bridge.event.overflowed total=%d: %s", total, text)
+            logger.error("bridge.event.overflowed total=%d: %s", self._unaccepted["overflowed"], text)
 
     def _confirm_or_raise(self) -> None:
-        with self._changed:
-            target = self._counts["accepted"]
-            errors_before = self._counts["broker_errors"]
-            self._changed.wait_for(
-                lambda: self._done >= target or self._counts["broker_errors"] > errors_before, STRICT_TIMEOUT_S
+        if not self._outbox.wait_until_delivered(STRICT_TIMEOUT_S, or_trouble=True):
+            raise DeliveryError(
+                f"The broker did not confirm within {STRICT_TIMEOUT_S:g} s. The events wait in the buffer and may "
+                "still be delivered; emitting the same event again is harmless."
             )
-            if self._done >= target:
-                return
-        raise DeliveryError(
-            f"The broker did not confirm within {STRICT_TIMEOUT_S:g} s. The events wait in the buffer and may "
-            "still be delivered; emitting the same event again is harmless."
-        )
 
-    def _count(self, name: str) -> None:
-        with self._changed:
-            self._counts[name] += 1
+    def _count(self, name: str, number: int = 1) -> None:
+        with self._outbox.changed:
+            self._unaccepted[name] += number
 
-    # Sending, on the background thread
-
-    def _start(self) -> None:
-        with self._changed:
-            if self._closing or (self._thread is not None and self._thread.is_alive()):
-                return
-            thread = threading.Thread(target=self._run, name="bridge-emitter", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # out of threads, or the interpreter is ending
-                self._counts["broker_errors"] += 1
-                logger.error("bridge.emitter.stalled waiting=%d: %s", len(self._buffer), error)
-                return
-            self._thread = thread
-        _close_with_process()
-
-    def _send_here(self) -> None:
-        """Send once, on the caller's thread: there is no other, and the process is ending."""
-        round_ = list(self._buffer)
-        try:
-            self._sender.send(batch(round_, self._limits))
-        except Exception as error:  # whatever it is, what is left is counted and logged as abandoned
-            logger.warning("bridge.broker.away waiting=%d: %s", len(round_), error)
-            return
-        with self._changed:
-            self._buffer.clear()
-            self._done += len(round_)
-            self._counts["delivered"] += len(round_)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._buffer or self._closing)
-                if self._closing:
-                    break
-                # They stay in the buffer until they are delivered, so that its bound covers them.
-                round_ = list(islice(self._buffer, ROUND_MAX))
-            if not self._deliver(batch(round_, self._limits)):
-                break
-            with self._changed:
-                if not self._buffer:
-                    break  # close() has given up on them
-                for _ in round_:
-                    self._buffer.popleft()
-                self._done += len(round_)
-                self._counts["delivered"] += len(round_)
-                self._changed.notify_all()
-        self._sender.close()
-
-    def _deliver(self, messages: list[TaskMessage]) -> bool:
-        """Send until the broker has all; False if the emitter closes before that."""
-        backoff = Backoff()
-        while True:
-            try:
-                self._sender.send(messages)
-            except Exception as error:  # a dead thread would lose everything; trouble of any kind is waited out
-                self._note_trouble(error, first=backoff.failures == 0)
-            else:
-                if backoff.failures:
-                    logger.info("bridge.broker.returned after_failures=%d", backoff.failures)
-                return True
-            with self._changed:
-                if self._changed.wait_for(lambda: self._closing, backoff.next_s()):
-                    return False
-
-    def _note_trouble(self, error: Exception, *, first: bool) -> None:
-        with self._changed:
-            self._counts["broker_errors"] += 1
-            waiting = len(self._buffer)
-            self._changed.notify_all()
-        if first:
-            logger.warning("bridge.broker.away waiting=%d: %s: %s", waiting, type(error).__name__, error)
+    def _forget_parent(self) -> None:
+        """In a forked child: the parent's threads, connection and events are the parent's."""
+        self._outbox.abandon()
+        self._outbox = Outbox(self._settings, self._registry)
+        self._unaccepted.clear()
 
 
 _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
+"""Every emitter of the process: a forked child must make each forget its parent."""
+_open: set[Emitter] = set()
+"""Emitters that accepted events: they live until they are closed, whoever else has forgotten them."""
 
 
 def _after_fork_in_child() -> None:
     """A child has neither the thread nor a right to the parent's connection and buffered events."""
     for emitter in _emitters:
-        emitter._reset()
+        emitter._forget_parent()
+    _open.clear()
 
 
 def _at_exit() -> None:
-    for emitter in list(_emitters):
+    for emitter in list(_open):
         emitter.close()
 
 

@@ -148,7 +148,7 @@ def test_a_permanent_error_is_dead_at_once(error: PermanentError) -> None:
     assert outcome.failure.message == str(error)
 
 
-@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("where", ["payload", "user"])
 def test_an_interrupt_is_not_an_attempt_and_goes_through(error: BaseException, where: str) -> None:
     pipeline, mapping = (

@@ -1,0 +1,269 @@
+"""``Outbox``: accepted events on their way to the broker: a bounded buffer, and the threads that empty it.
+
+Without a spool one thread sends what the buffer holds. With one, that thread writes to the spool, and a
+second one sends what the spool holds: so events are on disk while the broker makes the sender wait.
+"""
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from bridge.broker import TaskSender
+from bridge.producer.backoff import Backoff
+from bridge.producer.batching import Accepted, BatchLimits, batch
+from bridge.producer.spool import Spool, SpoolError
+from bridge.registry import Registry
+from bridge.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+JOIN_TIMEOUT_S = 1.0
+"""How long ``close`` waits for a write that is under way."""
+ROUND_MAX = 5_000
+"""Events that are sent or spooled in one write at the most."""
+ADOPT_INTERVAL_S = 10.0
+"""How often a process looks for spool files that nobody holds any more."""
+
+
+class Outbox:
+    """Takes events at once, delivers them in order. Safe with threads; a forked child needs a new one.
+
+    Attributes:
+        counts: what happened, by name; guarded by ``changed``.
+        changed: told whenever something happened.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.changed = threading.Condition()
+        self.counts: Counter[str] = Counter()
+        self.closing = False
+        self._settings = settings
+        self._limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
+        self._buffer: deque[Accepted] = deque()
+        self._delivered = 0
+        self._in_spool = 0
+        self._sender = TaskSender(settings, registry)
+        self._spool: Spool | None = None
+        self._threads: list[threading.Thread] = []
+
+    def put(self, prepared: Sequence[Accepted]) -> int:
+        """Accept events as far as there is room; returns how many."""
+        with self.changed:
+            room = 0 if self.closing else max(0, self._settings.emit_buffer_max - len(self._buffer))
+            fitting = prepared[:room]
+            self._buffer.extend(fitting)
+            self.counts["accepted"] += len(fitting)
+            self.changed.notify_all()
+        if fitting and not (self._threads and all(thread.is_alive() for thread in self._threads)):
+            self._start()
+        return len(fitting)
+
+    def wait_until_delivered(self, timeout_s: float, *, or_trouble: bool = False) -> bool:
+        """Wait until the broker has what was accepted so far; with ``or_trouble``, no longer than until it fails."""
+        with self.changed:
+            target, errors_before = self.counts["accepted"], self.counts["broker_errors"]
+            self.changed.wait_for(
+                lambda: self._delivered >= target or (or_trouble and self.counts["broker_errors"] > errors_before),
+                timeout_s,
+            )
+            return self._delivered >= target
+
+    def close(self, timeout_s: float) -> tuple[int, int]:
+        """Deliver what can be delivered in time, and stop. Idempotent.
+
+        Returns:
+            How many events are abandoned, and how many wait in the spool for the next process.
+        """
+        if self._threads:
+            self.wait_until_delivered(timeout_s)
+        elif self._buffer:
+            self._send_here()
+        with self.changed:
+            self.closing = True
+            self.changed.notify_all()
+        for thread in self._threads:
+            thread.join(JOIN_TIMEOUT_S)
+        with self.changed:
+            spooled = self._close_spool()
+            abandoned = self.counts["accepted"] - self._delivered - spooled
+            self._delivered += abandoned + spooled
+            self.counts["abandoned"] += abandoned
+            self.counts["spooled"] += spooled
+            self._buffer.clear()
+        return abandoned, spooled
+
+    def abandon(self) -> None:
+        """In a forked child: leave the parent's spool alone."""
+        if self._spool is not None:
+            self._spool.abandon()
+
+    # Threads
+
+    def _start(self) -> None:
+        with self.changed:
+            if self.closing:
+                return
+            try:
+                if self._settings.spool_dir:
+                    self._keep_running("bridge-spooler", self._run_spooler)
+                if self._spool is not None:
+                    self._keep_running("bridge-emitter", self._empty_spools)
+                if not self._settings.spool_dir:
+                    self._keep_running("bridge-emitter", self._empty_buffer, self._send_until_taken)
+            except RuntimeError as error:  # out of threads, or the interpreter is ending
+                self.counts["broker_errors"] += 1
+                logger.error("bridge.emitter.stalled waiting=%d: %s", len(self._buffer), error)
+
+    def _keep_running(self, name: str, run: Callable[..., None], *args: object) -> None:
+        """Start a thread of that name unless it runs."""
+        if any(thread.name == name and thread.is_alive() for thread in self._threads):
+            return
+        thread = threading.Thread(target=run, args=args, name=name, daemon=True)
+        thread.start()
+        self._threads = [*(other for other in self._threads if other.name != name), thread]
+
+    def _empty_buffer(self, carry: Callable[[Sequence[Accepted]], int]) -> None:
+        """Carry away what the buffer holds, round by round. It stays there until then, within its bound."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self._buffer or self.closing)
+                if self.closing:
+                    break
+                round_ = list(islice(self._buffer, ROUND_MAX))
+            carried = carry(round_)
+            with self.changed:
+                for _ in range(min(carried, len(self._buffer))):
+                    self._buffer.popleft()
+                self.changed.notify_all()
+        if self._spool is None:
+            self._sender.close()
+
+    def _send_until_taken(self, events: Sequence[Accepted]) -> int:
+        """Send; returns how many events the broker has: all, or none when the outbox closes."""
+        if not self._send(events):
+            return 0
+        self._note_delivered(len(events))
+        return len(events)
+
+    def _send(self, events: Sequence[Accepted]) -> bool:
+        """Send until the broker has all; False if the outbox closes before that."""
+        messages = batch(events, self._limits)
+        backoff = Backoff()
+        while True:
+            try:
+                self._sender.send(messages)
+            except Exception as error:  # a dead thread would lose everything; trouble of any kind is waited out
+                self._note_trouble("bridge.broker.away", error, first=backoff.failures == 0)
+            else:
+                if backoff.failures:
+                    logger.info("bridge.broker.returned after_failures=%d", backoff.failures)
+                return True
+            with self.changed:
+                if self.changed.wait_for(lambda: self.closing, backoff.next_s()):
+                    return False
+
+    def _note_delivered(self, number: int) -> None:
+        with self.changed:
+            self._delivered += number
+            self.counts["delivered"] += number
+            self.changed.notify_all()
+
+    def _note_trouble(self, name: str, error: Exception, *, first: bool) -> None:
+        with self.changed:
+            self.counts["broker_errors"] += 1
+            waiting = len(self._buffer)
+            self.changed.notify_all()
+        if first:
+            logger.warning("%s waiting=%d: %s: %s", name, waiting, type(error).__name__, error)
+
+    def _send_here(self) -> None:
+        """Send once, on the caller's thread: there is no other, and the process is ending."""
+        round_ = list(self._buffer)
+        try:
+            self._sender.send(batch(round_, self._limits))
+        except Exception as error:  # whatever it is, what is left is counted and logged as abandoned
+            logger.warning("bridge.broker.away waiting=%d: %s", len(round_), error)
+            return
+        self._buffer.clear()
+        self._note_delivered(len(round_))
+
+    # Spool
+
+    def _open_spool(self) -> Spool | None:
+        try:
+            return Spool.create(Path(self._settings.spool_dir), max_bytes=self._settings.spool_max_bytes)
+        except SpoolError as error:
+            # Better without a net than not at all: the business carries on.
+            logger.critical("bridge.spool.unusable: events wait in memory only. %s", error)
+            return None
+
+    def _run_spooler(self) -> None:
+        """Open the spool, which waits for the disk, and keep writing to it."""
+        spool = self._spool or self._open_spool()
+        if spool is None:
+            self._empty_buffer(self._send_until_taken)
+            return
+        with self.changed:
+            self._spool = spool
+            self._keep_running("bridge-emitter", self._empty_spools)
+        self._empty_buffer(self._spool_until_written)
+
+    def _spool_until_written(self, events: Sequence[Accepted]) -> int:
+        """Write to the spool, waiting for room; returns how many were written."""
+        assert self._spool is not None  # noqa: S101  (this thread runs with a spool only)
+        backoff = Backoff()
+        while True:
+            try:
+                written = self._spool.append(events)
+            except SpoolError as error:
+                self._note_trouble("bridge.spool.broken", error, first=backoff.failures == 0)
+                written = 0
+            if written:
+                with self.changed:
+                    self._in_spool += written
+                return written
+            if backoff.failures == 0:
+                logger.error("bridge.spool.full waiting=%d (BRIDGE_SPOOL_MAX_BYTES)", len(self._buffer))
+            with self.changed:
+                self.counts["spool_full"] += 1
+                if self.changed.wait_for(lambda: self.closing, backoff.next_s()):
+                    return 0
+
+    def _empty_spools(self) -> None:
+        """Send what the spool holds, and now and then what dead processes left in theirs."""
+        assert self._spool is not None  # noqa: S101  (this thread runs with a spool only)
+        folder, max_bytes = Path(self._settings.spool_dir), self._settings.spool_max_bytes
+        while not self.closing:
+            for orphan in Spool.adopt(folder, max_bytes=max_bytes):
+                logger.info("bridge.spool.adopted events=%d", orphan.count())
+                self._empty_spool(orphan)
+                orphan.close()
+            self._empty_spool(self._spool)
+            with self.changed:
+                self.changed.wait_for(lambda: self.closing or self._in_spool, ADOPT_INTERVAL_S)
+        self._sender.close()
+
+    def _empty_spool(self, spool: Spool) -> None:
+        while not self.closing:
+            last, events = spool.oldest(ROUND_MAX)
+            if not events:
+                return
+            if not self._send(events):
+                return
+            spool.remove(last)
+            if spool is self._spool:
+                with self.changed:
+                    self._in_spool -= len(events)
+                self._note_delivered(len(events))
+
+    def _close_spool(self) -> int:
+        """Let go of the spool; returns how many events wait in it."""
+        if self._spool is None:
+            return 0
+        spool, self._spool = self._spool, None
+        waiting = spool.count()
+        spool.close()
+        return waiting
