@@ -1,0 +1,71 @@
+"""``ClaimingQoS``: which claimed messages a worker holds; acknowledged in batches, renewed while it lives."""
+
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+
+RESTORE_INTERVAL_S = 1.0
+"""A worker looks for abandoned messages at most this often."""
+RENEWALS_PER_TIMEOUT = 3
+"""How often a living worker renews its claims within one visibility timeout."""
+
+
+class ClaimingQoS(stock.QoS):
+    """Keeps track of claimed messages; all times are Redis', never this machine's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._acknowledged: deque[str] = deque()
+        self._renewed_at = monotonic()
+        self._restored_at = float("-inf")
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember a message; the claim has already written it down."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge with the next batch. If that never happens, the message is delivered again."""
+        self._acknowledged.append(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+        if self.channel.closed:
+            # The connection was lost while the task ran; nobody polls this channel any more.
+            self.flush_acknowledgements()
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Put the message back, or drop it."""
+        if requeue:
+            self.channel.give_back([delivery_tag])
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.ack(delivery_tag)
+
+    def flush_acknowledgements(self) -> None:
+        """Write down what was acknowledged since the last time."""
+        tags = []
+        while self._acknowledged:
+            tags.append(self._acknowledged.popleft())
+        if tags:
+            self.channel.forget(tags)
+
+    def restore_unacked(self, client: Any = None) -> list[Any]:  # noqa: ARG002  (kombu's signature)
+        """Put everything back that this channel holds: an orderly shutdown, no death."""
+        self._flush()
+        tags = list(self._delivered)
+        if tags:
+            self.channel.give_back(tags)
+        self._delivered.clear()
+        return []
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
+        """Put back what other workers left behind; renew our own claims, so that nobody does it to us."""
+        self.flush_acknowledgements()
+        self._flush()
+        if self._delivered and monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:
+            self._renewed_at = monotonic()
+            self.channel.renew(list(self._delivered))
+        if monotonic() - self._restored_at >= RESTORE_INTERVAL_S:
+            self._restored_at = monotonic()
+            self.channel.restore_abandoned(self.visibility_timeout)
