@@ -15,6 +15,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
 from tests.fault.oracle import judge
 from tests.support.moody_catalog import Moody, registry
+from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
@@ -22,9 +23,10 @@ USERS = 20
 VISIBILITY_TIMEOUT_S = 3
 
 
-def _settings(url: str, **changes: object) -> Settings:
+def _settings(url: str, store_url: str = "", **changes: object) -> Settings:
     return Settings(
         broker_url=url,
+        redis_url=store_url,
         visibility_timeout_s=VISIBILITY_TIMEOUT_S,
         task_time_limit_s=2,
         stream_maxlen=1_000_000,
@@ -47,15 +49,19 @@ def _environment(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 class Producing:
-    """Emits events on a thread, a few at a time, and remembers the ids that were accepted."""
+    """Emits events on a thread, a few at a time, and remembers the ids that were accepted.
+
+    Ends with its block, but not before ``number`` events.
+    """
 
     def __init__(self, emitter: Emitter, number: int, users: list[UUID], dice: random.Random) -> None:
         self.ids: list[str] = []
         self._emitter, self._number, self._users, self._dice = emitter, number, users, dice
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        while len(self.ids) < self._number:
+        while len(self.ids) < self._number or not self._ending.is_set():
             events = [
                 Moody(user_id=self._dice.choice(self._users), number=len(self.ids) + n)
                 for n in range(self._dice.randint(1, 40))
@@ -69,6 +75,7 @@ class Producing:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ending.set()
         self._thread.join()
 
 
@@ -82,29 +89,38 @@ def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dic
         worker.kill()
 
 
-def test_no_kill_loses_or_doubles_an_event(tmp_path: Path, scale: float, dice: random.Random) -> None:
+def _kill_and_judge(settings: Settings, folder: Path, scale: float, dice: random.Random) -> None:
+    """Emit while workers are killed; then let one worker finish, and compare the books."""
     events, kills = int(6_000 * scale), int(12 * scale)
+    environment = _environment(settings, folder)
+    users = [uuid4() for _ in range(USERS)]
+    emitter = Emitter(settings, registry)
+    with Producing(emitter, events, users, dice) as producing:
+        _kill_at_random(kills, folder, environment, dice)
+    assert emitter.flush(20)
+    client = connect(settings)
+    with running_worker(folder, environment):
+        wait_until(
+            lambda: judge(client, settings, users, producing.ids).clean,
+            timeout_s=30 + 30 * scale,
+            what="every accepted event is accounted for",
+        )
+    verdict = judge(client, settings, users, producing.ids)
+    print(f"{kills} kills: {verdict}; {Counts(client).read()}")
+    assert verdict.clean
+    assert not client.exists("bridge.moods", "unacked", "unacked_index")
+    emitter.close()
+    client.close()
+
+
+def test_no_kill_loses_or_doubles_an_event(tmp_path: Path, scale: float, dice: random.Random) -> None:
     with EmbeddedServer() as server:
-        settings = _settings(server.url)
-        environment = _environment(settings, tmp_path)
-        users = [uuid4() for _ in range(USERS)]
-        emitter = Emitter(settings, registry)
-        with Producing(emitter, events, users, dice) as producing:
-            _kill_at_random(kills, tmp_path, environment, dice)
-        assert emitter.flush(20)
-        client = connect(settings)
-        with running_worker(tmp_path, environment):
-            wait_until(
-                lambda: judge(client, settings, users, producing.ids).clean,
-                timeout_s=30 + 30 * scale,
-                what="every accepted event is accounted for",
-            )
-        verdict = judge(client, settings, users, producing.ids)
-        print(f"{kills} kills: {verdict}; {Counts(client).read()}")
-        assert verdict.clean
-        assert not client.exists("bridge.moods", "unacked", "unacked_index")
-        emitter.close()
-        client.close()
+        _kill_and_judge(_settings(server.url), tmp_path, scale, dice)
+
+
+def test_no_kill_loses_or_doubles_an_event_on_rabbitmq(tmp_path: Path, scale: float, dice: random.Random) -> None:
+    with EmbeddedServer() as server, running_rabbitmq(tmp_path) as amqp_url:
+        _kill_and_judge(_settings(amqp_url, server.url), tmp_path, scale, dice)
 
 
 def test_an_event_that_kills_its_whole_worker_dies_alone(tmp_path: Path) -> None:
