@@ -31,7 +31,7 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         # A message of a dead worker comes back after this time; the default is an hour …
         "visibility_timeout": settings.visibility_timeout_s,
         # … plus interval times throttle: by default 100 s more.
-        "unacked_restore_interval": RESTORE_INTERVAL_S,
+        "unacked_restore_interval": max(1, min(RESTORE_INTERVAL_S, settings.visibility_timeout_s // 3)),
         "unacked_restore_throttle": 1,
         # Without these a frozen Redis hangs producers and workers for ever.
         "socket_timeout": SOCKET_TIMEOUT_S,
@@ -72,6 +72,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": transport_options(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that refuses writes for a while (full, read-only, no replica) is waited for, like one that is away.
+        "broker_channel_error_retry": True,
         # Nobody reads results: what became of an event is in the bridge's own books.
         "result_backend": None,
         "task_ignore_result": True,

@@ -20,7 +20,7 @@ from kombu.transport import redis as stock
 from redis.exceptions import NoScriptError, ResponseError
 
 from bridge.broker.redis_qos import ClaimingQoS
-from bridge.errors import DecodeError
+from bridge.errors import DecodeError, StoreUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class ClaimingChannel(stock.Channel):
     """A channel whose fetch is one script."""
 
     QoS = ClaimingQoS
+    #: Set by the consumer; without it, what is no message ends the reading with its error.
     quarantine: Quarantine | None = None
-    from_transport_options = (*stock.Channel.from_transport_options, "quarantine")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tag_start = f"{uuid4()}:"
@@ -67,6 +67,7 @@ class ClaimingChannel(stock.Channel):
         self._told_by: Any = None
         self._by_hash = True
         self._came_back: dict[str, str] = {}
+        self._no_ack: set[str] = set()
         super().__init__(*args, **kwargs)
         # kombu makes a new client for every acknowledgement, and can make none once the channel is closed.
         self._books = self._create_client()
@@ -91,6 +92,7 @@ class ClaimingChannel(stock.Channel):
         except ResponseError as error:
             logger.warning("bridge.broker.polls: the server cannot tell when a queue changes (%s).", error)
             self._poll_s = POLL_WITHOUT_TRACKING_S
+        self.connection.cycle.turn_every(self._poll_s)
         self._told_by = connection._sock
         self._idle = False
 
@@ -111,6 +113,11 @@ class ClaimingChannel(stock.Channel):
         self._woken, self._idle = True, False
 
     # Claiming
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consume a queue; with ``no_ack`` (replies to remote control) a message is done when it is delivered."""
+        (self._no_ack.add if no_ack else self._no_ack.discard)(queue)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002  (kombu's signature)
         """Send a claim, unless the last one found nothing and nothing has changed since."""
@@ -159,6 +166,13 @@ class ClaimingChannel(stock.Channel):
             if deliveries != b"0":
                 self._came_back[tag.decode()] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
             self._deliver_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))
+        done = [
+            tag.decode()
+            for tag, index in zip(taken[::4], taken[1::4], strict=True)
+            if queues[index - 1] in self._no_ack
+        ]
+        if done:
+            self.forget(done)
         for queue in {queues[index - 1] for index in taken[1::4]}:
             self._queue_cycle.rotate(queue)
         return True
@@ -176,15 +190,20 @@ class ClaimingChannel(stock.Channel):
         """Quarantine what is no message. If that fails it stays unacknowledged, and comes back."""
         if self.quarantine is None:
             raise error
-        self.quarantine(raw, queue, error)
-        self.forget([tag])
+        try:
+            self.quarantine(raw, queue, error)
+        except StoreUnavailableError as trouble:
+            logger.error("bridge.message.returned: %s", trouble)
+        else:
+            self.forget([tag])
 
     # The books of the broker
 
     def forget(self, tags: list[str]) -> None:
         """Remove messages that are done, and how often they came back."""
         fingerprints = [self._came_back.pop(tag) for tag in tags if tag in self._came_back]
-        with self._books.pipeline(transaction=True) as pipe:
+        # No transaction: a full Redis refuses every command in one, also those that would free memory.
+        with self._books.pipeline(transaction=False) as pipe:
             pipe.zrem(self.unacked_index_key, *tags)
             pipe.hdel(self.unacked_key, *tags)
             if fingerprints:
@@ -253,6 +272,12 @@ def _read_message(raw: bytes, tag: str, queue: str, deliveries: int) -> dict[str
 class ClaimingPoller(stock.MultiChannelPoller):
     """kombu's poller, which also waits for Redis to say that a queue changed."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop: Any = None
+        self._turn: Any = None
+        self._turns_every_s: float | None = None
+
     def on_poll_start(self) -> None:
         """Acknowledge what is done, then claim where there is room and reason to."""
         for channel in self._channels:
@@ -270,6 +295,20 @@ class ClaimingPoller(stock.MultiChannelPoller):
             raise Empty
         super().on_readable(fileno)
 
+    def join(self, loop: Any) -> None:
+        """Have an event loop turn also while nothing arrives, since claims are sent before each wait."""
+        self._loop = loop
+        self.turn_every(POLL_S)
+
+    def turn_every(self, interval_s: float) -> None:
+        """Change how often the loop turns at the least."""
+        if self._loop is None or interval_s == self._turns_every_s:
+            return
+        if self._turn is not None:
+            self._turn.cancel()
+        self._turns_every_s = interval_s
+        self._turn = self._loop.call_repeatedly(interval_s, _turn)
+
     def _listen_for_changes(self, channel: ClaimingChannel) -> None:
         if not self._client_registered(channel, channel.wake_client, "WAKE"):
             self._register(channel, channel.wake_client, "WAKE")
@@ -284,12 +323,9 @@ class ClaimingTransportMixin:
         self.cycle = ClaimingPoller()
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Join Celery's event loop, which must also turn while nothing arrives."""
+        """Join Celery's event loop."""
         super().register_with_event_loop(connection, loop)  # type: ignore[misc]
-        previous = getattr(self.cycle, "_turn_tref", None)
-        if previous is not None:
-            previous.cancel()
-        self.cycle._turn_tref = loop.call_repeatedly(POLL_S, _turn)
+        self.cycle.join(loop)
 
 
 def _turn() -> None:
@@ -304,8 +340,6 @@ class ClaimingTransport(ClaimingTransportMixin, stock.Transport):
 
 class ClaimingSentinelChannel(ClaimingChannel, stock.SentinelChannel):
     """A claiming channel behind sentinels."""
-
-    from_transport_options = (*stock.SentinelChannel.from_transport_options, "quarantine")
 
 
 class ClaimingSentinelTransport(ClaimingTransportMixin, stock.SentinelTransport):

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from bridge.broker import celery_config, consuming_transport, queues, routes, soft_time_limit_s
+from bridge.broker import celery_config, queues, routes, soft_time_limit_s
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
 from bridge.store import DeadLetters, connect
@@ -25,8 +25,6 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     quarantine = Quarantine(DeadLetters(connect(settings), settings))
     app.bridge_quarantine = quarantine
     app.bridge_delivery_max = settings.delivery_max
-    if consuming_transport(settings):
-        app.conf.broker_transport_options["quarantine"] = quarantine
     _add(app, registry, settings)
     return app
 

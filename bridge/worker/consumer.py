@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from celery.worker.consumer import Consumer
 
-from bridge.broker.fitness import DROPPED_HEADERS, check_message, deliveries_of
-from bridge.broker.redis_transport import RAW
+from bridge.broker.fitness import DROPPED_HEADERS, check_message
+from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
 from bridge.worker.quarantine import Quarantine
 
@@ -49,6 +49,8 @@ class BridgeConsumer(Consumer):
         and never frees it.
         """
         handle = super().create_task_handler(*args, **kwargs)
+        if isinstance(self.task_consumer.channel, ClaimingChannel):
+            self.task_consumer.channel.quarantine = self._quarantine
         # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
@@ -71,7 +73,8 @@ class BridgeConsumer(Consumer):
 
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self.strategies)
-        deliveries = deliveries_of(message.headers)
+        # Only our own count: RabbitMQ's also counts what we gave back while Redis was away.
+        deliveries = message.headers.get(DELIVERIES_HEADER, 0)
         if deliveries >= HELD_FACTOR * self._delivery_max:
             raise DecodeError(f"Workers died {deliveries} times while they held this message, and none could start it.")
 

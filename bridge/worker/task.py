@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
@@ -16,6 +16,8 @@ from bridge.registry import DomainToSSEMapping
 from bridge.worker.handler import Handler, Job
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STORE_PATIENCE_S = 30.0
 """How long a task waits for Redis before it gives its message back; at most half of its time limit."""
@@ -53,26 +55,32 @@ class BridgeTask(Task):
         """
         job = self.job(args, kwargs, attempt=attempt_of(self.request.get(ATTEMPT_HEADER)))
         try:
-            self._with_patience(lambda: self._run(job))
+            starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
+            self._with_patience(lambda: self._run(job, starts))
+            if starts:
+                self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
         except (StoreUnavailableError, BrokerUnavailableError, SoftTimeLimitExceeded) as error:
             reason = str(error) or "time ran out"
             logger.error("bridge.message.returned events=%d: %s", len(job.envelopes), reason)
             raise Reject(reason, requeue=True) from error
 
-    def _run(self, job: Job) -> None:
-        """Run a job; with care if a worker died while it held the message."""
-        if not deliveries_of(self.request.__dict__):
-            self.handler.run(job)
-            return
-        message_id = str(self.request.id)
-        starts = self.handler.count_start(message_id)
+    def _count_start(self) -> int:
+        """Count this start of a message that came back; once, however long Redis lets us wait afterwards."""
+        return self.handler.count_start(str(self.request.id))
+
+    def _run(self, job: Job, starts: int) -> None:
+        """Run a job; with care if it was started before and came back.
+
+        Args:
+            job: what to do.
+            starts: 0 for a message that never came back.
+        """
         if starts > self.delivery_max:
             self.handler.condemn(job, starts - 1)
         elif starts > SPLIT_AFTER and len(job.envelopes) > 1:
             self.handler.split(job)
         else:
             self.handler.run(job)
-        self.handler.forget_starts(message_id)
 
     def job(self, args: Any, kwargs: Any, *, attempt: int) -> Job:
         """Read a message's arguments. Anything but one list of envelopes counts as one bad envelope."""
@@ -80,14 +88,14 @@ class BridgeTask(Task):
         envelopes = args[0] if well_formed else [{"args": list(args), "kwargs": kwargs}]
         return Job(mapping=self.mapping, envelopes=envelopes, attempt=attempt)
 
-    def _with_patience(self, run: Callable[[], None]) -> None:
+    def _with_patience(self, run: Callable[[], T]) -> T:
         """Run, waiting for Redis to come back. Running again is harmless."""
         patience_s = min(STORE_PATIENCE_S, (self.soft_time_limit or STORE_PATIENCE_S) / 2)
         deadline = time.monotonic() + patience_s
         wait_s = STORE_WAIT_FIRST_S
         while True:
             try:
-                run()
+                return run()
             except StoreUnavailableError as error:
                 if time.monotonic() + wait_s > deadline:
                     raise
@@ -95,8 +103,6 @@ class BridgeTask(Task):
                     logger.warning("bridge.store.away: %s", error)
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
-            else:
-                return
 
 
 def attempt_of(header: object) -> int:

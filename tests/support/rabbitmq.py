@@ -36,9 +36,10 @@ def running_rabbitmq(folder: Path) -> Iterator[str]:
     port = free_port()
     url = f"amqp://guest:guest@127.0.0.1:{port}//"
     log = folder / "rabbitmq.log"
+    environment = _environment(folder, port)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(find_rabbitmq())], env=_environment(folder, port), stdout=output, stderr=output, start_new_session=True
+            [str(find_rabbitmq())], env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
         wait_until(
@@ -53,6 +54,8 @@ def running_rabbitmq(folder: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        # Erlang's port mapper is a daemon of its own and outlives the server.
+        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False, timeout=10)
 
 
 def _answers(url: str) -> bool:
