@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kombu import Connection, Producer
+from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage, new_message_id
 from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
-from bridge.broker.topology import queues
+from bridge.broker.topology import queue, queues
 from bridge.errors import BrokerUnavailableError
 from bridge.registry import Registry
 from bridge.settings import Settings
@@ -19,7 +19,7 @@ class TaskSender:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
-        self._queues = {queue.name: queue for queue in queues(settings, registry)}
+        self._queues: dict[str, Queue] = {known.name: known for known in queues(settings, registry)}
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
@@ -67,13 +67,19 @@ class TaskSender:
             message.body(),
             exchange="",
             routing_key=message.queue,
-            declare=[self._queues[message.queue]],
+            declare=[self._queue(message.queue)],
             content_type=CONTENT_TYPE,
             content_encoding=CONTENT_ENCODING,
             headers=message.headers(message_id),
             delivery_mode=2,
             **properties,
         )
+
+    def _queue(self, name: str) -> Queue:
+        """A queue of the registry, or of the one under which a message was spooled or put off."""
+        if name not in self._queues:
+            self._queues[name] = queue(self._settings, name)
+        return self._queues[name]
 
     def _trouble(self) -> tuple[type[BaseException], ...]:
         """What counts as the broker's trouble rather than as a bug."""

@@ -11,10 +11,13 @@ def queues(settings: Settings, registry: Registry) -> list[Queue]:
 
     On RabbitMQ they are quorum queues, which survive the loss of a node.
     """
+    return [queue(settings, name) for name in registry.queues]
+
+
+def queue(settings: Settings, name: str) -> Queue:
+    """The queue of that name, declared as all of the bridge's are."""
     arguments = {"x-queue-type": "quorum"} if settings.broker_url.startswith("amqp") else {}
-    return [
-        Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments) for name in registry.queues
-    ]
+    return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments)
 
 
 def routes(registry: Registry) -> dict[str, dict[str, str]]:

@@ -192,3 +192,15 @@ def test_the_wait_for_the_disk_is_not_the_callers(redis_url, tmp_path) -> None:
         time.sleep(0.001)
     emitter.close()
     assert sorted(costs_s)[250] < 0.001
+
+
+def test_what_was_spooled_under_another_registry_is_sent_all_the_same(redis_url, redis_client, tmp_path) -> None:
+    old = Spool.create(tmp_path, max_bytes=1_000_000)
+    old.append([Accepted("bridge.Retired", "bridge.retired", b'{"id": 1}')])
+    old.close()
+    emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path)), REGISTRY)
+    emitter.emit(event(1))
+    wait_until(
+        lambda: redis_client.llen("bridge.retired") == 1 and redis_client.llen("bridge.import") == 1, what="both"
+    )
+    emitter.close()
