@@ -56,6 +56,7 @@ class Producing:
 
     def __init__(self, emitter: Emitter, number: int, users: list[UUID], dice: random.Random) -> None:
         self.ids: list[str] = []
+        self.slowest_s = 0.0
         self._emitter, self._number, self._users, self._dice = emitter, number, users, dice
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -66,7 +67,10 @@ class Producing:
                 Moody(user_id=self._dice.choice(self._users), number=len(self.ids) + n)
                 for n in range(self._dice.randint(1, 40))
             ]
-            if self._emitter.emit_many(events) == len(events):
+            begin = time.perf_counter()
+            accepted = self._emitter.emit_many(events)
+            self.slowest_s = max(self.slowest_s, time.perf_counter() - begin)
+            if accepted == len(events):
                 self.ids += [str(event.event_id) for event in events]
             time.sleep(self._dice.random() * 0.02)
 
