@@ -8,9 +8,8 @@ import click
 from bridge.cli.console import say
 from bridge.cli.documents import mask_password
 from bridge.cli.event_input import event_mapping, example_json, read_event
-from bridge.cli.rooms import settings_and_registry
 from bridge.errors import DeliveryError
-from bridge.registry import Registry
+from bridge.registry import Registry, load_configured
 from bridge.settings import Settings
 
 
@@ -35,7 +34,7 @@ def emit(event_type: str, text: str | None, user_id: UUID | None, example: bool)
 
     Exit codes: 0 the broker has it, 1 the broker did not take it, 2 wrong type, fields or settings.
     """
-    settings, registry = settings_and_registry()
+    settings, registry = load_configured()
     mapping = event_mapping(registry, event_type)
     if example:
         click.echo(example_json(mapping, user_id))

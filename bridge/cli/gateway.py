@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from bridge.cli.rooms import import_extra
-from bridge.registry import BUILT_IN, load_registry
+from bridge.registry import load_registry
 from bridge.settings import load_settings
 
 
@@ -28,7 +28,7 @@ def gateway(host: str | None, port: int | None) -> None:
     """
     given: dict[str, Any] = {"gateway_host": host, "gateway_port": port}
     settings = load_settings(None, **{name: value for name, value in given.items() if value is not None})
-    registry = load_registry(settings.registry or BUILT_IN)
+    registry = load_registry(settings.registry)
     room = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
     from bridge.embedded.serving import serve
 

@@ -6,8 +6,7 @@ import click
 
 from bridge.cli.console import console, form_options, say, table
 from bridge.cli.documents import describe_registry, events_page
-from bridge.cli.rooms import settings_and_registry
-from bridge.registry import Registry
+from bridge.registry import Registry, load_configured
 
 
 @click.command()
@@ -27,7 +26,7 @@ def registry(form: str) -> None:
 
     Exit codes: 0 shown, 2 the registry or a setting is wrong.
     """
-    _, catalog = settings_and_registry()
+    _, catalog = load_configured()
     if form == "json":
         click.echo(json.dumps(describe_registry(catalog), indent=2))
     elif form == "markdown":

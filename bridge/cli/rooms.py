@@ -4,19 +4,6 @@ from importlib import import_module
 from types import ModuleType
 
 from bridge.errors import MissingExtraError
-from bridge.registry import BUILT_IN, Registry, load_registry
-from bridge.settings import Settings, load_settings
-
-
-def settings_and_registry() -> tuple[Settings, Registry]:
-    """Both, from the environment.
-
-    Raises:
-        SettingsError: a setting is wrong.
-        RegistryError: the registry is.
-    """
-    settings = load_settings()
-    return settings, load_registry(settings.registry or BUILT_IN)
 
 
 def import_extra(module: str, *, extra: str, needed_for: str) -> ModuleType:

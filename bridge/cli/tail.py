@@ -6,9 +6,9 @@ from uuid import UUID
 
 import click
 
-from bridge.cli.rooms import import_extra, settings_and_registry
+from bridge.cli.rooms import import_extra
 from bridge.errors import SettingsError
-from bridge.registry import Registry
+from bridge.registry import Registry, load_configured
 
 
 @click.command()
@@ -36,7 +36,7 @@ def tail(
     """
     if from_start and last_event_id:
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
-    settings, registry = settings_and_registry()
+    settings, registry = load_configured()
     chosen = _categories(categories, registry)
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")

@@ -4,8 +4,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bridge.errors import BridgeError, MissingExtraError
-from bridge.registry import BUILT_IN, Registry, load_registry
-from bridge.settings import Settings, load_settings
+from bridge.registry import Registry, load_configured
+from bridge.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -36,8 +36,7 @@ def __getattr__(name: str) -> "Starlette":
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        settings = load_settings()
-        made = create_app(settings, load_registry(settings.registry or BUILT_IN))
+        made = create_app(*load_configured())
     except BridgeError as error:
         # An operator's mistake is told in sentences, without a traceback.
         raise SystemExit(str(error)) from None

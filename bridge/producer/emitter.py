@@ -19,7 +19,7 @@ from bridge.errors import DeliveryError, EventRefusedError, PayloadError
 from bridge.pipeline import EventCodec
 from bridge.producer.batching import Accepted
 from bridge.producer.outbox import Outbox
-from bridge.registry import BUILT_IN, Registry, load_registry
+from bridge.registry import Registry, load_registry
 from bridge.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Emitter:
         self, settings: Settings | None = None, registry: Registry | None = None, *, strict: bool = False
     ) -> None:
         self._settings = settings or load_settings()
-        self._registry = registry or load_registry(self._settings.registry or BUILT_IN)
+        self._registry = registry or load_registry(self._settings.registry)
         self._strict = strict
         self._routes = {
             row.domain_event_class: (

@@ -9,7 +9,7 @@ from bridge.registry.builtin import (
     get_sse_event_metadata,
 )
 from bridge.registry.faults import unchecked_mappings
-from bridge.registry.loading import BUILT_IN, load_registry
+from bridge.registry.loading import BUILT_IN, load_configured, load_registry
 from bridge.registry.metadata import Audience, DomainToSSEMapping, RetryPolicy, SSEEventMetadata
 from bridge.registry.naming import queue_name, task_name
 from bridge.registry.registry import Registry
@@ -30,6 +30,7 @@ __all__ = [
     "get_events_by_category",
     "get_registry_statistics",
     "get_sse_event_metadata",
+    "load_configured",
     "load_registry",
     "queue_name",
     "task_name",

@@ -4,18 +4,31 @@ import importlib
 
 from bridge.errors import RegistryError
 from bridge.registry.registry import Registry
+from bridge.settings import Settings, load_settings
 
 BUILT_IN = "bridge.registry.builtin:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
 
 
-def load_registry(path: str = BUILT_IN) -> Registry:
-    """Import the registry that ``path`` (``package.module:attribute``) names.
+def load_configured() -> tuple[Settings, Registry]:
+    """The environment's settings, and the registry that they name.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        RegistryError: the registry cannot be loaded.
+    """
+    settings = load_settings()
+    return settings, load_registry(settings.registry)
+
+
+def load_registry(path: str = "") -> Registry:
+    """Import the registry that ``path`` (``package.module:attribute``) names; the built-in one if it is empty.
 
     Raises:
         RegistryError: the path is malformed, cannot be imported, names no Registry, or the registry
             it names has faults. The message says which, and what to do.
     """
+    path = path or BUILT_IN
     module_name, separator, attribute = path.partition(":")
     if not (module_name and separator and attribute):
         raise RegistryError(f"BRIDGE_REGISTRY is {path!r}; write it as 'package.module:attribute'.")

@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError
-from bridge.registry import BUILT_IN, load_registry
-from bridge.settings import load_settings
+from bridge.registry import load_configured
 from bridge.worker.celery_app import create_app, register_tasks
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        settings = load_settings()
-        made = create_app(settings, load_registry(settings.registry or BUILT_IN))
+        made = create_app(*load_configured())
     except BridgeError as error:
         raise SystemExit(str(error)) from None
     globals()["app"] = made

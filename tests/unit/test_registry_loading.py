@@ -18,10 +18,10 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_built_in_catalog_is_the_default() -> None:
-    assert load_registry() is load_registry(BUILT_IN) is REGISTRY
+    assert load_registry() is load_registry("") is load_registry(BUILT_IN) is REGISTRY
 
 
-@pytest.mark.parametrize("path", ["", "shop", "shop.catalog", ":", "shop:", ":registry"])
+@pytest.mark.parametrize("path", ["shop", "shop.catalog", ":", "shop:", ":registry"])
 def test_a_malformed_path_is_refused(path: str) -> None:
     with pytest.raises(RegistryError, match=r"write it as 'package\.module:attribute'"):
         load_registry(path)
