@@ -1,5 +1,6 @@
 """A worker meets servers in trouble: full, refusing, away, limited; it waits, goes on, and loses nothing."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -152,3 +153,20 @@ def _seconds_to_publish(emitter: Emitter, client: redis.Redis) -> float:
     emitter.emit(Moody(user_id=user_id))
     wait_until(lambda: client.exists(f"sse:stream:user:{{{user_id}}}"), what="published")
     return time.monotonic() - begin
+
+
+def test_a_time_limit_that_strikes_while_redis_stands_still_loses_nothing(broker, store, tmp_path) -> None:
+    settings = _settings(broker, store)
+    environment = {**_environment(settings, tmp_path), "BRIDGE_TASK_TIME_LIMIT_S": "4"}
+    with running_worker(tmp_path, environment) as worker:
+        assert store.pid is not None
+        os.kill(store.pid, signal.SIGSTOP)
+        try:
+            _emit(settings, 3)
+            wait_until(lambda: "bridge.message.returned" in worker.text(), timeout_s=20, what="time ran out")
+        finally:
+            os.kill(store.pid, signal.SIGCONT)
+        _wait_published(settings, 3)
+        _alive(worker)
+        with connect(settings) as client:
+            assert Counts(client).read()["dead"] == 0

@@ -1,0 +1,77 @@
+"""Messages that came back: what counts against them, and what does not."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from bridge.broker.redis_transport import DELIVERIES_HEADER
+from bridge.errors import DecodeError, StoreUnavailableError
+from bridge.registry import REGISTRY
+from bridge.settings import Settings
+from bridge.worker import create_app
+from bridge.worker import task as task_module
+from bridge.worker.consumer import HELD_FACTOR, BridgeConsumer
+from bridge.worker.task import BridgeTask
+
+NAME = "bridge.FileImportFailed"
+
+
+def check(**headers: Any) -> None:
+    message = SimpleNamespace(headers={"id": str(uuid4()), "task": NAME, **headers}, payload=[[[]], {}, {}])
+    BridgeConsumer._check(SimpleNamespace(strategies={NAME}, _delivery_max=5), message)
+
+
+def test_what_rabbitmq_counts_condemns_nobody_because_it_counts_what_we_gave_back() -> None:
+    check(**{"x-delivery-count": 1000})
+
+
+def test_a_message_that_no_worker_could_even_start_is_put_aside_at_last() -> None:
+    check(**{DELIVERIES_HEADER: HELD_FACTOR * 5 - 1})
+    with pytest.raises(DecodeError, match="none could start it"):
+        check(**{DELIVERIES_HEADER: HELD_FACTOR * 5})
+
+
+class AwayHandler:
+    """A handler whose Redis is away for its first runs."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls: list[str] = []
+
+    def count_start(self, message_id: str) -> int:
+        self.calls.append("start")
+        return 1
+
+    def run(self, job: object) -> None:
+        self.calls.append("run")
+        if self.calls.count("run") <= self.failures:
+            raise StoreUnavailableError
+
+    def forget_starts(self, message_id: str) -> None:
+        self.calls.append("forget")
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Iterator[BridgeTask]:
+    monkeypatch.setattr(task_module, "STORE_WAIT_FIRST_S", 0.001)
+    yield create_app(Settings(), REGISTRY).tasks[NAME]
+
+
+@pytest.mark.parametrize(
+    ("headers", "calls"),
+    [({}, ["run", "run", "run"]), ({DELIVERIES_HEADER: 1}, ["start", "run", "run", "run", "forget"])],
+)
+def test_a_start_counts_once_however_long_redis_is_waited_for(
+    task: BridgeTask, headers: dict[str, int], calls: list[str]
+) -> None:
+    handler = AwayHandler(failures=2)
+    task.handler = handler  # type: ignore[assignment]
+    task.push_request(id=str(uuid4()), **headers)
+    try:
+        task.handle(([],), {})
+    finally:
+        task.pop_request()
+    assert handler.calls == calls
