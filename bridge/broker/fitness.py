@@ -107,6 +107,7 @@ _OPTIONAL: dict[str, Callable[[object], bool]] = {
     "lang": _is_text,
     "bridge_attempt": _is_whole,
     "bridge_deliveries": _is_whole,
+    "bridge_booked": _is_text,
 }
 
 DROPPED_HEADERS = ("expires", "eta", "timelimit", "stamped_headers", "stamps", "shadow", "group", "group_index")

@@ -6,20 +6,29 @@ Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 ATTEMPT_HEADER = "bridge_attempt"
 """Header that tells the worker which attempt a message is; absent means the first."""
 
+BOOKED_HEADER = "bridge_booked"
+"""Header with the id under which the message's events are in the books; absent if no producer announced them."""
+
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"
 
 _BODY_HEAD = b"[[["
 _BODY_TAIL = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+_HOST = socket.gethostname()
 OVERHEAD_BYTES = len(_BODY_HEAD) + len(_BODY_TAIL)
 """What a body has besides its envelopes and the commas between them."""
+
+
+def new_message_id() -> str:
+    """A new Celery task id."""
+    return str(uuid4())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,24 +40,35 @@ class TaskMessage:
         queue: ``bridge.<category>``.
         envelopes: each a JSON object.
         attempt: 1 for the first.
+        message_id: the Celery task id; stays when the message is sent again after trouble.
+        event_ids: 16 bytes an event, to be entered into the books with the message; empty if they are
+            in the books already, or not to be.
+        booked_as: the message under which the events are in the books already.
     """
 
     task: str
     queue: str
     envelopes: Sequence[bytes]
     attempt: int = 1
+    message_id: str = field(default_factory=new_message_id)
+    event_ids: bytes = b""
+    booked_as: str = ""
 
     def body(self) -> bytes:
         """``[args, kwargs, embed]`` with ``args = [[envelope, ...]]``, as JSON."""
         return _BODY_HEAD + b",".join(self.envelopes) + _BODY_TAIL
 
-    def headers(self, message_id: str) -> dict[str, Any]:
-        """Protocol 2 headers. Nothing of the envelopes' content is in them, as tools log and show them."""
+    def headers(self, *, announced: bool) -> dict[str, Any]:
+        """Protocol 2 headers. Nothing of the envelopes' content is in them, as tools log and show them.
+
+        Args:
+            announced: whether ``event_ids`` are in the books.
+        """
         headers: dict[str, Any] = {
             "lang": "py",
             "task": self.task,
-            "id": message_id,
-            "root_id": message_id,
+            "id": self.message_id,
+            "root_id": self.message_id,
             "parent_id": None,
             "group": None,
             "retries": 0,
@@ -57,14 +77,12 @@ class TaskMessage:
             "timelimit": [None, None],
             "argsrepr": f"({len(self.envelopes)} events)",
             "kwargsrepr": "{}",
-            "origin": f"{os.getpid()}@{socket.gethostname()}",
+            "origin": f"{os.getpid()}@{_HOST}",
             "ignore_result": True,
         }
         if self.attempt > 1:
             headers[ATTEMPT_HEADER] = self.attempt
+        booked_as = self.booked_as or (self.message_id if announced and self.event_ids else "")
+        if booked_as:
+            headers[BOOKED_HEADER] = booked_as
         return headers
-
-
-def new_message_id() -> str:
-    """A new Celery task id."""
-    return str(uuid4())

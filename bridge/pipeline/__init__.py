@@ -3,7 +3,7 @@
 from bridge.pipeline.envelope import Envelope, EventCodec, encode_raw
 from bridge.pipeline.failure import Failure, Stage, describe
 from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
-from bridge.pipeline.pipeline import Pipeline
+from bridge.pipeline.pipeline import Pipeline, identify
 from bridge.pipeline.transform import transform
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Stage",
     "describe",
     "encode_raw",
+    "identify",
     "transform",
 ]

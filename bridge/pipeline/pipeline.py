@@ -71,8 +71,9 @@ class Pipeline:
         envelope = encode_raw(raw)
         event_id = _id_of(raw)
         if permanent or event_id is None or attempt >= policy.attempts:
-            letter_id = str(event_id) if event_id else _id_from_bytes(envelope)
-            return Dead(letter_id=letter_id, envelope=envelope, attempt=attempt, failure=failure)
+            return Dead(
+                letter_id=str(event_id or _id_from_bytes(envelope)), envelope=envelope, attempt=attempt, failure=failure
+            )
         return Retry(
             event_id=event_id,
             envelope=envelope,
@@ -94,6 +95,11 @@ class Pipeline:
         return encoded
 
 
+def identify(raw: object) -> UUID:
+    """The event's id; for what has no readable id, one derived from its bytes."""
+    return _id_of(raw) or _id_from_bytes(encode_raw(raw))
+
+
 def _id_of(raw: object) -> UUID | None:
     if not isinstance(raw, dict):
         return None
@@ -103,5 +109,5 @@ def _id_of(raw: object) -> UUID | None:
         return None
 
 
-def _id_from_bytes(envelope: bytes) -> str:
-    return str(UUID(bytes=hashlib.sha256(envelope).digest()[:16]))
+def _id_from_bytes(envelope: bytes) -> UUID:
+    return UUID(bytes=hashlib.sha256(envelope).digest()[:16])

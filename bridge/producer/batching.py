@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from bridge.broker import OVERHEAD_BYTES, TaskMessage
 
@@ -12,6 +13,7 @@ class Accepted:
 
     task: str
     queue: str
+    event_id: UUID
     envelope: bytes
 
 
@@ -28,24 +30,30 @@ def batch(accepted: Iterable[Accepted], limits: BatchLimits) -> list[TaskMessage
 
     Events of one task keep their order. Messages stand in the order of their first event.
     """
-    by_task: dict[tuple[str, str], list[bytes]] = {}
+    by_task: dict[tuple[str, str], list[Accepted]] = {}
     for event in accepted:
-        by_task.setdefault((event.task, event.queue), []).append(event.envelope)
+        by_task.setdefault((event.task, event.queue), []).append(event)
     return [
-        TaskMessage(task=task, queue=queue, envelopes=part)
-        for (task, queue), envelopes in by_task.items()
-        for part in _split(envelopes, limits)
+        TaskMessage(
+            task=task,
+            queue=queue,
+            envelopes=[event.envelope for event in part],
+            event_ids=b"".join([event.event_id.bytes for event in part]),
+        )
+        for (task, queue), events in by_task.items()
+        for part in _split(events, limits)
     ]
 
 
-def _split(envelopes: list[bytes], limits: BatchLimits) -> Iterator[list[bytes]]:
-    part: list[bytes] = []
+def _split(events: list[Accepted], limits: BatchLimits) -> Iterator[list[Accepted]]:
+    part: list[Accepted] = []
     size_bytes = OVERHEAD_BYTES
-    for envelope in envelopes:
-        if part and (len(part) >= limits.events or size_bytes + len(envelope) > limits.size_bytes):
+    for event in events:
+        size = len(event.envelope)
+        if part and (len(part) >= limits.events or size_bytes + size > limits.size_bytes):
             yield part
             part, size_bytes = [], OVERHEAD_BYTES
-        part.append(envelope)
-        size_bytes += len(envelope) + 1
+        part.append(event)
+        size_bytes += size + 1
     if part:
         yield part

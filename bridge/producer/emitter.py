@@ -163,7 +163,7 @@ class Emitter:
         except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
             self._refuse(event, error)
             return None
-        return Accepted(task, queue, envelope)
+        return Accepted(task, queue, event.event_id, envelope)
 
     def _enqueue(self, prepared: list[Accepted]) -> int:
         """Put events into the outbox as far as there is room; returns how many."""

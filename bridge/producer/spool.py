@@ -12,7 +12,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import msgspec
 
 from bridge.errors import BridgeError
 from bridge.producer.batching import Accepted
@@ -21,6 +23,15 @@ SUFFIX = ".spool"
 BUSY_TIMEOUT_S = 5.0
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB)"
+
+
+class _Identified(msgspec.Struct):
+    """All that is read of an envelope."""
+
+    id: UUID
+
+
+_id_of = msgspec.json.Decoder(_Identified)
 
 _inherited: list[sqlite3.Connection] = []
 """Connections that a fork brought along. Closing one here would tidy up files that the parent still uses."""
@@ -118,7 +129,9 @@ class Spool:
         with self._mutex:
             query = "SELECT id, task, queue, envelope FROM events ORDER BY id LIMIT ?"
             rows = [] if self._closed else self._db.execute(query, (limit,)).fetchall()
-        return (rows[-1][0] if rows else 0), [Accepted(task, queue, envelope) for _, task, queue, envelope in rows]
+        return (rows[-1][0] if rows else 0), [
+            Accepted(task, queue, _id_of.decode(envelope).id, envelope) for _, task, queue, envelope in rows
+        ]
 
     def remove(self, up_to: int) -> None:
         """Forget events that the broker has. After ``close`` they stay, and are sent again, which is harmless."""

@@ -1,13 +1,15 @@
 """Hands: everything that the bridge keeps in Redis, behind small classes; no Celery here."""
 
-from bridge.store.client import connect, connect_async
+from bridge.store.books import Balance, read_balance
+from bridge.store.client import connect, connect_async, connect_briefly, connect_broker
 from bridge.store.counts import COUNT_NAMES, Counts
 from bridge.store.dead_letters import DeadLetter, DeadLetters
 from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
 from bridge.store.keys import BROADCAST_CHANNEL, user_channel
+from bridge.store.ledger import Ledger, OpenMessage, record_bytes
 from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
 from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
-from bridge.store.settle import Parcel, Receipt, ReceiptStatus, Settler
+from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus, Settler
 from bridge.store.starts import Starts
 from bridge.store.suitability import server_faults, server_warnings
 
@@ -16,11 +18,15 @@ __all__ = [
     "COUNT_NAMES",
     "START",
     "Attempt",
+    "Balance",
     "Claim",
     "Counts",
     "DeadLetter",
     "DeadLetters",
+    "Delivery",
     "History",
+    "Ledger",
+    "OpenMessage",
     "Page",
     "Parcel",
     "Position",
@@ -35,8 +41,12 @@ __all__ = [
     "StreamedEvent",
     "connect",
     "connect_async",
+    "connect_briefly",
+    "connect_broker",
     "extend_history",
+    "read_balance",
     "read_message",
+    "record_bytes",
     "server_faults",
     "server_warnings",
     "user_channel",

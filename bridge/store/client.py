@@ -8,14 +8,20 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from bridge.errors import StoreUnavailableError
 from bridge.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
+BRIEF_TIMEOUT_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
+
+BOOKKEEPING = frozenset({"settle", "retry_add", "bury"})
+"""Scripts that move events in the books."""
 
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -31,6 +37,17 @@ def connect(settings: Settings) -> redis.Redis:
     return redis.Redis.from_url(settings.store_url, **_OPTIONS)
 
 
+def connect_broker(settings: Settings) -> redis.Redis:
+    """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user."""
+    return redis.Redis.from_url(settings.broker_url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
+
+
+def connect_briefly(settings: Settings) -> redis.Redis:
+    """A client for what can be left out: it gives up soon."""
+    options = {**_OPTIONS, "socket_connect_timeout": BRIEF_TIMEOUT_S, "socket_timeout": BRIEF_TIMEOUT_S}
+    return redis.Redis.from_url(settings.store_url, retry=Retry(NoBackoff(), 0), **options)
+
+
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
     """A client for asyncio. Opens no connection before its first command."""
     return redis.asyncio.Redis.from_url(settings.store_url, **_OPTIONS)
@@ -38,8 +55,12 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
 
 @cache
 def script_text(name: str) -> str:
-    """The source of ``scripts/<name>.lua``."""
-    return files("bridge.store").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+    """The source of ``scripts/<name>.lua``, behind ``tokens.lua`` where it moves events in the books."""
+    folder = files("bridge.store").joinpath("scripts")
+    source = folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    if name not in BOOKKEEPING:
+        return source
+    return folder.joinpath("tokens.lua").read_text(encoding="utf-8") + source
 
 
 @contextmanager

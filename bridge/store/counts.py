@@ -5,24 +5,28 @@ import redis
 from bridge.store import keys
 from bridge.store.client import store_errors, text
 
-COUNT_NAMES = ("published", "duplicate", "skipped", "retried", "dead", "dead_evicted")
+COUNT_NAMES = (
+    "accepted",
+    "open",
+    "published",
+    "duplicate",
+    "skipped",
+    "retried",
+    "retry_full",
+    "dead",
+    "dead_bundled",
+    "dead_evicted",
+    "discarded",
+    "written_off",
+    "unbooked",
+)
 
 
 class Counts:
-    """Read the tally, and add what no script counts."""
+    """Read the tally; the scripts write it."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-
-    def add_skipped(self, number: int) -> None:
-        """Count events that had nobody to tell.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
-        if number:
-            with store_errors():
-                self._client.hincrby(keys.COUNTS, "skipped", number)
 
     def read(self) -> dict[str, int]:
         """Every count; 0 for what never happened.

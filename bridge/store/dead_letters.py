@@ -52,8 +52,16 @@ class DeadLetters:
         self._limits = (settings.dead_max, settings.dead_ttl_s * 1000)
         self._bury = client.register_script(script_text("bury"))
 
-    def bury(self, letters: Sequence[DeadLetter]) -> int:
+    def bury(
+        self, letters: Sequence[DeadLetter], *, message_id: str = "", whole: bool = False, event_type: str = ""
+    ) -> int:
         """Keep letters and end the retries of their events. Idempotent by letter id.
+
+        Args:
+            letters: to keep.
+            message_id: of the message in the books that brought them; empty if they came from elsewhere.
+            whole: there is one letter, and it holds the whole message.
+            event_type: of the events, for the metrics; empty if unknown.
 
         Returns:
             How many old letters were evicted to stay within the bounds.
@@ -61,7 +69,7 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
-        args: list[str | int | bytes] = [*self._limits]
+        args: list[str | int | bytes] = [*self._limits, message_id, int(whole), event_type]
         for letter in letters:
             args += (letter.letter_id, msgspec.json.encode(letter))
         with store_errors():
@@ -73,6 +81,9 @@ class DeadLetters:
                         keys.COUNTS,
                         keys.RETRY_DUE,
                         keys.RETRY_RECORDS,
+                        keys.OPEN,
+                        keys.DEAD_WEIGHTS,
+                        keys.METRICS,
                     ],
                     args=args,
                 )

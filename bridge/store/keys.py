@@ -13,6 +13,12 @@ BROADCAST_TIP: Final = "sse:position:broadcast"
 
 COUNTS: Final = "bridge:counts"
 """Hash: what happened → how often, since the beginning."""
+METRICS: Final = "bridge:metrics"
+"""Hash: ``<what happened>:<event type>`` → how often; and the buckets of histograms."""
+OPEN: Final = "bridge:open"
+"""Hash: id of a message on its way → ``<accepted at, in ms> <task> <queue>\\n`` and its events' ids, 16 bytes each."""
+SKIPPED: Final = "bridge:skipped"
+"""Sorted set: the newest events that had nobody to tell → when, in ms of Redis time."""
 RETRY_DUE: Final = "bridge:retry:due"
 """Sorted set: event id → when it is due, in ms of Redis time."""
 RETRY_RECORDS: Final = "bridge:retry:records"
@@ -23,6 +29,13 @@ DEAD_INDEX: Final = "bridge:dead:index"
 """Sorted set: letter id → when it was buried, in ms of Redis time."""
 DEAD_LETTERS: Final = "bridge:dead:letters"
 """Hash: letter id → DeadLetter as JSON."""
+DEAD_WEIGHTS: Final = "bridge:dead:weights"
+"""Hash: letter that holds a whole message → how many events; every other letter is one event."""
+
+
+def booked(message_id: str) -> str:
+    """Mark that a message, which no producer had announced, is in the books."""
+    return f"bridge:booked:{message_id}"
 
 
 def user_channel(user_id: UUID) -> str:

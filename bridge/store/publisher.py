@@ -10,7 +10,7 @@ from bridge.errors import BridgeError
 from bridge.events import SSEEvent, encode_payload
 from bridge.settings import Settings
 from bridge.store.client import script_text, store_errors
-from bridge.store.settle import Parcel, Receipt, ReceiptStatus, SettleCall
+from bridge.store.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,9 @@ class RedisSSEPublisher:
                     event,
                     f"its payload has {len(payload)} bytes; at most {self._event_max_bytes} are allowed",
                 )
-            key_list, arg_list = self._call.arguments([Parcel(event=event, payload=payload, user_id=user_id)])
+            parcel = Parcel(event=event, payload=payload, user_id=user_id)
+            delivery = Delivery(event_type=event.event_type.value, parcels=[parcel], message_id=DIRECT)
+            key_list, arg_list = self._call.arguments([delivery])
             with store_errors():
                 answers = await self._script(keys=key_list, args=arg_list)
             return self._call.receipts(answers)[0]

@@ -1,6 +1,6 @@
 """The retry set: events that wait in Redis for their next attempt, visible and leased, never in a worker's memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -85,8 +85,15 @@ class RetrySet:
         self._claim = client.register_script(script_text("retry_claim"))
         self._confirm = client.register_script(script_text("retry_confirm"))
 
-    def add(self, waiting: Sequence[tuple[RetryRecord, float]]) -> frozenset[str]:
+    def add(
+        self, waiting: Sequence[tuple[RetryRecord, float]], *, message_id: str = "", event_type: str = ""
+    ) -> frozenset[str]:
         """Let events wait for the given seconds. Idempotent by event id and attempt.
+
+        Args:
+            waiting: events and their waits.
+            message_id: of the message in the books that brought them; empty if they were waiting already.
+            event_type: of the events, for the metrics.
 
         Returns:
             The ids that found no room (``retry_max``); they do not wait.
@@ -94,11 +101,13 @@ class RetrySet:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
-        args: list[str | int | bytes] = [self._max]
+        args: list[str | int | bytes] = [self._max, message_id, event_type]
         for record, after_s in waiting:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
         with store_errors():
-            refused = self._add(keys=[keys.RETRY_DUE, keys.RETRY_RECORDS, keys.COUNTS], args=args)
+            refused = self._add(
+                keys=[keys.RETRY_DUE, keys.RETRY_RECORDS, keys.COUNTS, keys.OPEN, keys.METRICS], args=args
+            )
         return frozenset(text(event_id) for event_id in refused)
 
     def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
@@ -150,19 +159,6 @@ class RetrySet:
             ids = [record.event_id for record in claim.records]
             with store_errors():
                 self._confirm(keys=[keys.RETRY_DUE], args=[claim.lease, RESEND_S * 1000, *ids])
-
-    def clear(self, event_ids: Collection[str]) -> None:
-        """Forget events that were skipped after all. Idempotent.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
-        if not event_ids:
-            return
-        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.zrem(keys.RETRY_DUE, *event_ids)
-            pipeline.hdel(keys.RETRY_RECORDS, *event_ids)
-            pipeline.execute()
 
     def count(self) -> int:
         """Events that wait or are being tried again.

@@ -1,8 +1,8 @@
 """Settling: the one script call that publishes a batch, for the worker (sync) and the publisher (async)."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -14,8 +14,12 @@ from bridge.settings import Settings
 from bridge.store import keys
 from bridge.store.client import script_text, store_errors, text
 
-BATCH_MAX = 256
+BATCH_MAX = 500
 """Events in one script call at the most: a script blocks Redis for about 7 µs an event."""
+SKIPPED_MAX = 10_000
+"""Skipped events that are remembered, so that `sse-bridge trace` can tell what became of them."""
+DIRECT = "-"
+"""Stands for the message where events were handed over without one."""
 
 
 class ReceiptStatus(StrEnum):
@@ -72,6 +76,29 @@ class Parcel:
         return cls(event=event, payload=payload, user_id=user_id)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What one message brought, and what is to be done with it.
+
+    Attributes:
+        event_type: of its events.
+        parcels: the events to publish.
+        message_id: under which the message is in the books; empty if its events are waiting retries or
+            replayed letters; DIRECT if there was no message.
+        record_bytes: length of the message's record as long as no event was taken from it, if every event
+            of the message ends here; otherwise 0.
+        skipped: ids of the events that have nobody to tell.
+        metrics: what else to count, if anything is published: name and by how much.
+    """
+
+    event_type: str
+    parcels: Sequence[Parcel]
+    message_id: str = ""
+    record_bytes: int = 0
+    skipped: Sequence[str] = ()
+    metrics: Sequence[tuple[str, int]] = ()
+
+
 class SettleCall:
     """Builds the arguments of ``settle.lua`` and reads its answers."""
 
@@ -83,43 +110,56 @@ class SettleCall:
             settings.stream_ttl_s,
             settings.seen_life_s + max(0, math.ceil(longest_retry_s - settings.longest_retry_s)),
             keys.BROADCAST_STREAM,
+            SKIPPED_MAX,
         )
 
-    def arguments(
-        self, parcels: Sequence[Parcel], *, retried: bool = False
-    ) -> tuple[list[str], list[str | int | bytes]]:
-        """KEYS and ARGV for a batch; ``retried`` ends the retries of the events that are published."""
-        key_list: list[str] = [
-            keys.POSITION,
-            keys.BROADCAST_TIP,
-            keys.COUNTS,
-            keys.RETRY_DUE,
-            keys.RETRY_RECORDS,
-        ]
-        arg_list: list[str | int | bytes] = [*self._limits, int(retried)]
-        for parcel in parcels:
-            event, user_id = parcel.event, parcel.user_id
-            event_id = str(event.event_id)
-            if user_id is None:
-                channel = keys.BROADCAST_CHANNEL
-                key_list += (keys.BROADCAST_STREAM, keys.broadcast_seen(event_id))
-            else:
-                channel = keys.user_channel(user_id)
-                key_list += (keys.user_stream(user_id), keys.user_seen(user_id, event_id))
+    def arguments(self, deliveries: Sequence[Delivery]) -> tuple[list[str], list[str | int | bytes]]:
+        """KEYS and ARGV for a batch."""
+        key_list = [*_KEYS]
+        arg_list: list[str | int | bytes] = [*self._limits, len(deliveries)]
+        for delivery in deliveries:
             arg_list += (
-                channel,
-                event_id,
-                event.event_type.value,
-                str(event.user_id),
-                parcel.payload,
-                event.occurred_at.isoformat(),
+                delivery.message_id,
+                delivery.record_bytes,
+                delivery.event_type,
+                len(delivery.parcels),
+                len(delivery.skipped),
+                len(delivery.metrics),
+                *delivery.skipped,
             )
+            for metric in delivery.metrics:
+                arg_list += metric
+        for delivery in deliveries:
+            for parcel in delivery.parcels:
+                event, user_id = parcel.event, parcel.user_id
+                event_id = str(event.event_id)
+                if user_id is None:
+                    channel = keys.BROADCAST_CHANNEL
+                    key_list += (keys.BROADCAST_STREAM, keys.broadcast_seen(event_id))
+                else:
+                    channel = keys.user_channel(user_id)
+                    key_list += (keys.user_stream(user_id), keys.user_seen(user_id, event_id))
+                arg_list += (channel, event_id, str(event.user_id), parcel.payload, event.occurred_at.isoformat())
         return key_list, arg_list
 
     @staticmethod
     def receipts(answers: Sequence[bytes | str]) -> list[Receipt]:
         """One receipt an event, in the order of the batch."""
         return [_receipt(text(answer)) for answer in answers]
+
+
+_KEYS = (
+    keys.POSITION,
+    keys.BROADCAST_TIP,
+    keys.COUNTS,
+    keys.METRICS,
+    keys.OPEN,
+    keys.RETRY_DUE,
+    keys.RETRY_RECORDS,
+    keys.DEAD_INDEX,
+    keys.DEAD_LETTERS,
+    keys.SKIPPED,
+)
 
 
 def _receipt(answer: str) -> Receipt:
@@ -143,20 +183,50 @@ class Settler:
         self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
         self._script = client.register_script(script_text("settle"))
 
-    def settle(self, parcels: Sequence[Parcel], *, retried: bool = False) -> list[Receipt]:
-        """Publish each parcel once; one receipt each, in order. Idempotent by event id and user.
+    def settle(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+        """Publish each parcel once, and enter what became of each event; idempotent by event id and user.
 
         Args:
-            parcels: what to publish.
-            retried: whether the events may be in the retry set, which they leave in the same step.
+            deliveries: what came, message by message.
+
+        Returns:
+            One receipt a parcel, in order.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes. Part of a batch may be published;
                 calling again completes it.
         """
         receipts: list[Receipt] = []
-        for start in range(0, len(parcels), BATCH_MAX):
-            key_list, arg_list = self._call.arguments(parcels[start : start + BATCH_MAX], retried=retried)
+        for batch in _batches(deliveries):
+            key_list, arg_list = self._call.arguments(batch)
             with store_errors():
                 receipts += self._call.receipts(self._script(keys=key_list, args=arg_list))
         return receipts
+
+
+def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """As many deliveries together as one call may take."""
+    batch: list[Delivery] = []
+    room = BATCH_MAX
+    for delivery in deliveries:
+        for piece in _pieces(delivery):
+            size = len(piece.parcels) + len(piece.skipped)
+            if batch and size > room:
+                yield batch
+                batch, room = [], BATCH_MAX
+            batch.append(piece)
+            room -= size
+    if batch:
+        yield batch
+
+
+def _pieces(delivery: Delivery) -> Iterator[Delivery]:
+    """A delivery, cut if it is larger than one call may be. The pieces of one do not end it as a whole."""
+    if len(delivery.parcels) + len(delivery.skipped) <= BATCH_MAX:
+        yield delivery
+        return
+    nothing = replace(delivery, record_bytes=0, parcels=(), skipped=(), metrics=())
+    for start in range(0, len(delivery.parcels), BATCH_MAX):
+        yield replace(nothing, parcels=delivery.parcels[start : start + BATCH_MAX], metrics=delivery.metrics)
+    for start in range(0, len(delivery.skipped), BATCH_MAX):
+        yield replace(nothing, skipped=delivery.skipped[start : start + BATCH_MAX])

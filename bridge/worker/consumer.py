@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from celery.worker.consumer import Consumer
 
+from bridge.broker import BOOKED_HEADER
 from bridge.broker.fitness import DROPPED_HEADERS, check_message
 from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
@@ -97,16 +98,24 @@ class BridgeConsumer(Consumer):
     def _put_aside(self, message: Any, error: Exception) -> None:
         """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue."""
         info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
-        task = message.headers.get("task") if isinstance(message.headers, dict) else None
         try:
             self._quarantine(
-                raw_bytes(message), str(info.get("routing_key")), error, task=task if isinstance(task, str) else ""
+                raw_bytes(message),
+                str(info.get("routing_key")),
+                error,
+                task=_header(message, "task"),
+                booked_as=_header(message, BOOKED_HEADER),
             )
         except StoreUnavailableError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             message.reject_log_error(logger, self.connection_errors, requeue=True)
         else:
             message.ack_log_error(logger, self.connection_errors)
+
+
+def _header(message: Any, name: str) -> str:
+    value = message.headers.get(name) if isinstance(message.headers, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def raw_bytes(message: Any) -> bytes:

@@ -8,14 +8,27 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from bridge.broker import TaskMessage, TaskSender
-from bridge.pipeline import Dead, Failure, Outcome, Pipeline, Published, Retry, Skipped, Stage, describe, encode_raw
+from bridge.pipeline import (
+    Dead,
+    Failure,
+    Outcome,
+    Pipeline,
+    Published,
+    Retry,
+    Skipped,
+    Stage,
+    describe,
+    encode_raw,
+    identify,
+)
 from bridge.registry import DomainToSSEMapping, Registry, RetryPolicy
 from bridge.settings import Settings
 from bridge.store import (
     Attempt,
-    Counts,
     DeadLetter,
     DeadLetters,
+    Delivery,
+    Ledger,
     Parcel,
     ReceiptStatus,
     RetryRecord,
@@ -24,6 +37,7 @@ from bridge.store import (
     Starts,
     connect,
     extend_history,
+    record_bytes,
 )
 from bridge.worker.identity import RELEASE, worker_name
 
@@ -38,11 +52,20 @@ class Job:
         mapping: of the task that received it.
         envelopes: decoded JSON, of any shape.
         attempt: 1 for the first.
+        message_id: the Celery task id.
+        booked_as: the message under which the events are in the books; empty if nobody announced them.
     """
 
     mapping: DomainToSSEMapping
     envelopes: Sequence[object]
     attempt: int
+    message_id: str
+    booked_as: str
+
+    @property
+    def book_id(self) -> str:
+        """Where the books have the events: with a message; empty for retries, which are in the retry set."""
+        return "" if self.attempt > 1 else self.booked_as or self.message_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,7 @@ class Handler:
         self._settler = Settler(client, settings, longest_retry_s=longest_retry_s)
         self._retries = RetrySet(client, settings)
         self._dead_letters = DeadLetters(client, settings)
-        self._counts = Counts(client)
+        self._ledger = Ledger(client, settings)
         self._starts = Starts(client)
         self._pipeline = Pipeline(
             registry,
@@ -97,6 +120,7 @@ class Handler:
 
     def run(self, job: Job) -> None:
         """Handle every envelope of a job."""
+        self._book(job)
         self._obey(job, [self._pipeline.run(job.mapping, raw, attempt=job.attempt) for raw in job.envelopes])
 
     def lose(self, job: Job, error: BaseException) -> None:
@@ -105,15 +129,16 @@ class Handler:
         Which event was to blame is unknown, so each is tried again alone.
         """
         failure = describe(error, Stage.WORKER)
+        self._book(job)
         outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
-        if job.attempt > 1:
-            # An event leaves the retry set in the step that publishes it: it may have come that far.
-            unfinished = self._retries.unfinished([_id_of(outcome) for outcome in outcomes])
-            outcomes = [outcome for outcome in outcomes if _id_of(outcome) in unfinished]
-        self._obey(job, outcomes)
+        # What its process had settled before it died is no longer in the books as unfinished.
+        ids = [_id_of(outcome) for outcome in outcomes]
+        unfinished = self._ledger.unfinished(job.book_id, ids) if job.book_id else self._retries.unfinished(ids)
+        self._obey(job, [outcome for outcome in outcomes if _id_of(outcome) in unfinished])
 
     def condemn(self, job: Job, times: int) -> None:
         """Dead-letter a job over which whole workers died."""
+        self._book(job)
         failure = Failure(
             stage=Stage.WORKER,
             error_class="WorkerLost",
@@ -151,10 +176,17 @@ class Handler:
         """
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
         sender = TaskSender(self._settings, self._registry)
+        self._book(job)
         try:
             sender.send(
                 [
-                    TaskMessage(task=task, queue=queue, envelopes=[encode_raw(raw)], attempt=job.attempt)
+                    TaskMessage(
+                        task=task,
+                        queue=queue,
+                        envelopes=[encode_raw(raw)],
+                        attempt=job.attempt,
+                        booked_as=job.book_id,
+                    )
                     for raw in job.envelopes
                 ]
             )
@@ -165,22 +197,41 @@ class Handler:
     def _failed(self, job: Job, raw: object, failure: Failure) -> Retry | Dead:
         return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt)
 
+    def _book(self, job: Job) -> None:
+        """Enter a message's events into the books, if nobody announced them."""
+        if job.attempt == 1 and not job.booked_as:
+            task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
+            self._ledger.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])
+
+    def _record_bytes(self, job: Job, *, ending: int) -> int:
+        """How long the message's record is if it ends as a whole, in this step; otherwise 0."""
+        if job.book_id != job.message_id or ending < len(job.envelopes):
+            return 0
+        return record_bytes(
+            self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping), len(job.envelopes)
+        )
+
     def _obey(self, job: Job, outcomes: Iterable[Outcome]) -> None:
         todo = _Todo()
         for outcome in outcomes:
             todo.add(outcome)
-        for refused in self._publish(job, todo.published):
+        for refused in self._settle(job, todo.published, todo.skipped):
             todo.add(refused)
         if todo.retries or todo.dead:
             self._record_failures(job, todo.retries, todo.dead)
-        if job.attempt > 1:
-            self._retries.clear([str(skipped.event_id) for skipped in todo.skipped])
-        self._counts.add_skipped(len(todo.skipped))
 
-    def _publish(self, job: Job, published: Sequence[Published]) -> list[Retry | Dead]:
-        """Publish; what Redis refused for good comes back as failed."""
-        parcels = [Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in published]
-        receipts = self._settler.settle(parcels, retried=job.attempt > 1)
+    def _settle(self, job: Job, published: Sequence[Published], skipped: Sequence[Skipped]) -> list[Retry | Dead]:
+        """Publish, and count what was skipped; what Redis refused for good comes back as failed."""
+        if not (published or skipped):
+            return []
+        delivery = Delivery(
+            event_type=job.mapping.sse_event_type.value,
+            parcels=[Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in published],
+            message_id=job.book_id,
+            record_bytes=self._record_bytes(job, ending=len(published) + len(skipped)),
+            skipped=[str(outcome.event_id) for outcome in skipped],
+        )
+        receipts = self._settler.settle([delivery])
         return [
             self._failed(
                 job,
@@ -210,7 +261,9 @@ class Handler:
             )
             for retry in retries
         }
-        no_room = self._retries.add([(records[str(retry.event_id)], retry.after_s) for retry in retries])
+        event_type = job.mapping.sse_event_type.value
+        waiting = [(records[str(retry.event_id)], retry.after_s) for retry in retries]
+        no_room = self._retries.add(waiting, message_id=job.book_id, event_type=event_type) if waiting else frozenset()
         letters = [
             DeadLetter(
                 letter_id=letter_id,
@@ -225,7 +278,7 @@ class Handler:
             )
             for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
         ]
-        evicted = self._dead_letters.bury(letters) if letters else 0
+        evicted = self._dead_letters.bury(letters, message_id=job.book_id, event_type=event_type) if letters else 0
         _log(retries, letters, no_room, evicted)
 
 

@@ -55,8 +55,8 @@ class RetryMover:
         """
         claim = self._retries.claim()
         for event_id, raw in claim.unreadable:
-            self._quarantine(
-                raw, "", DecodeError("The retry set's record of this event cannot be read."), letter_id=event_id
+            self._quarantine.bury_record(
+                event_id, raw, DecodeError("The retry set's record of this event cannot be read.")
             )
         if claim.records:
             self._sender.send(list(_messages(claim.records)))

@@ -19,48 +19,66 @@ WAIT_S = 0.2
 
 
 class Quarantine:
-    """Buries messages. Idempotent by their bytes, so that a redelivery makes the same letter."""
+    """Buries what cannot be run. Idempotent by its bytes, so that a redelivery makes the same letter."""
 
     def __init__(self, dead_letters: DeadLetters) -> None:
         self._dead_letters = dead_letters
 
-    def __call__(self, raw: bytes, queue: str, error: Exception, *, task: str = "", letter_id: str = "") -> None:
-        """Keep a message, under an id derived from its bytes unless it has one.
+    def __call__(self, raw: bytes, queue: str, error: Exception, *, task: str = "", booked_as: str = "") -> None:
+        """Keep a whole message, under an id derived from its bytes.
+
+        Args:
+            raw: what stood on the queue.
+            queue: which one.
+            error: why it cannot be run.
+            task: that it names; empty if none.
+            booked_as: the message in the books; empty if unknown.
 
         Raises:
             StoreUnavailableError: Redis stays away; the message must not be acknowledged.
         """
-        now = datetime.now(UTC).isoformat()
-        failure = describe(error, Stage.MESSAGE)
-        letter = DeadLetter(
-            letter_id=letter_id or str(UUID(bytes=hashlib.sha256(raw).digest()[:16])),
-            task=task,
-            queue=queue,
-            envelope="",
-            failure=failure,
-            attempts=(Attempt(number=1, at=now, failure=failure),),
-            buried_at=now,
-            worker=worker_name(),
-            release=RELEASE,
-            raw=raw,
-        )
-        self._bury(letter)
-        logger.error(
-            "bridge.message.quarantined letter_id=%s queue=%s error=%s: %s",
-            letter.letter_id,
-            queue,
-            failure.error_class,
-            failure.message,
-        )
+        letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
+        self._bury(_letter(letter_id, raw, queue, error, task), message_id=booked_as, whole=True)
 
-    def _bury(self, letter: DeadLetter) -> None:
+    def bury_record(self, event_id: str, raw: bytes, error: Exception) -> None:
+        """Keep a waiting retry that cannot be read, under its event's id.
+
+        Raises:
+            StoreUnavailableError: Redis stays away.
+        """
+        self._bury(_letter(event_id, raw, "", error, ""), message_id="", whole=False)
+
+    def _bury(self, letter: DeadLetter, *, message_id: str, whole: bool) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                self._dead_letters.bury([letter])
+                self._dead_letters.bury([letter], message_id=message_id, whole=whole)
+                break
             except StoreUnavailableError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(WAIT_S)
-            else:
-                return
+        logger.error(
+            "bridge.message.quarantined letter_id=%s queue=%s error=%s: %s",
+            letter.letter_id,
+            letter.queue,
+            letter.failure.error_class,
+            letter.failure.message,
+        )
+
+
+def _letter(letter_id: str, raw: bytes, queue: str, error: Exception, task: str) -> DeadLetter:
+    now = datetime.now(UTC).isoformat()
+    failure = describe(error, Stage.MESSAGE)
+    return DeadLetter(
+        letter_id=letter_id,
+        task=task,
+        queue=queue,
+        envelope="",
+        failure=failure,
+        attempts=(Attempt(number=1, at=now, failure=failure),),
+        buried_at=now,
+        worker=worker_name(),
+        release=RELEASE,
+        raw=raw,
+    )

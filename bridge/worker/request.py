@@ -8,9 +8,8 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
-from bridge.broker import ATTEMPT_HEADER
 from bridge.errors import StoreUnavailableError
-from bridge.worker.task import BridgeTask, attempt_of
+from bridge.worker.task import BridgeTask
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ class BridgeRequest(Request):
 
     def _record_loss(self, error: BaseException) -> bool:
         """Whether the loss is in the books."""
-        job = self.task.job(self.args, self.kwargs, attempt=attempt_of(self._request_dict.get(ATTEMPT_HEADER)))
+        job = self.task.job(self.args, self.kwargs, self.id, self._request_dict)
         try:
             self.task.handler.lose(job, error)
         except StoreUnavailableError as trouble:

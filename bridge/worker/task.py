@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.exceptions import Reject
 
-from bridge.broker import ATTEMPT_HEADER
+from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
 from bridge.broker.fitness import deliveries_of
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.registry import DomainToSSEMapping
@@ -53,7 +53,7 @@ class BridgeTask(Task):
         Raises:
             Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back.
         """
-        job = self.job(args, kwargs, attempt=attempt_of(self.request.get(ATTEMPT_HEADER)))
+        job = self.job(args, kwargs, str(self.request.id), self.request.__dict__)
         try:
             starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
             self._with_patience(lambda: self._run(job, starts))
@@ -82,11 +82,17 @@ class BridgeTask(Task):
         else:
             self.handler.run(job)
 
-    def job(self, args: Any, kwargs: Any, *, attempt: int) -> Job:
-        """Read a message's arguments. Anything but one list of envelopes counts as one bad envelope."""
+    def job(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> Job:
+        """Read a message. Arguments that are anything but one list of envelopes count as one bad envelope."""
         well_formed = len(args) == 1 and isinstance(args[0], list) and not kwargs
         envelopes = args[0] if well_formed else [{"args": list(args), "kwargs": kwargs}]
-        return Job(mapping=self.mapping, envelopes=envelopes, attempt=attempt)
+        return Job(
+            mapping=self.mapping,
+            envelopes=envelopes,
+            attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
+            message_id=message_id,
+            booked_as=headers.get(BOOKED_HEADER) or "",
+        )
 
     def _with_patience(self, run: Callable[[], T]) -> T:
         """Run, waiting for Redis to come back. Running again is harmless."""
@@ -105,6 +111,6 @@ class BridgeTask(Task):
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
 
 
-def attempt_of(header: object) -> int:
+def _attempt_of(header: object) -> int:
     """The attempt that a message says it is; foreign messages may say anything."""
     return header if isinstance(header, int) and header >= 1 else 1

@@ -11,6 +11,7 @@ import redis
 
 from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.registry import REGISTRY
+from tests.support.books import direct
 from tests.support.processes import assert_sentence, run_cli, running_cli
 
 USER = "0190f0a1-0000-7000-8000-000000000001"
@@ -164,7 +165,9 @@ def publish(url: str, file_name: str) -> None:
     data = {"file_name": file_name, "error": "none"}
     event = SSEEvent(event_type=SSEEventType.IMPORT_FAILED, user_id=UUID(USER), data=data)
     with redis.Redis.from_url(url) as client:
-        Settler(client, Settings(broker_url=url)).settle([Parcel.of(event, encode_payload(data), Audience.USER)])
+        Settler(client, Settings(broker_url=url)).settle(
+            direct([Parcel.of(event, encode_payload(data), Audience.USER)])
+        )
 
 
 def wait_for_subscriber(url: str) -> None:

@@ -1,5 +1,6 @@
 """The spool: what was accepted is on disk while the broker is away, and arrives when it is back, whoever is left."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -171,11 +172,13 @@ def test_a_forked_child_has_a_spool_of_its_own(redis_url, redis_client, tmp_path
 
 def test_a_file_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path, max_bytes=1_000_000)
-    assert spool.append([Accepted("task", "queue", b"{}")]) == 1
+    event_id = uuid4()
+    event = Accepted("task", "queue", event_id, json.dumps({"id": str(event_id)}).encode())
+    assert spool.append([event]) == 1
     assert list(Spool.adopt(tmp_path, max_bytes=1_000_000)) == []
     spool.close()
     (heir,) = Spool.adopt(tmp_path, max_bytes=1_000_000)
-    assert heir.oldest(10) == (1, [Accepted("task", "queue", b"{}")])
+    assert heir.oldest(10) == (1, [event])
     heir.remove(1)
     heir.close()
     assert not list(tmp_path.iterdir())
@@ -196,7 +199,9 @@ def test_the_wait_for_the_disk_is_not_the_callers(redis_url, tmp_path) -> None:
 
 def test_what_was_spooled_under_another_registry_is_sent_all_the_same(redis_url, redis_client, tmp_path) -> None:
     old = Spool.create(tmp_path, max_bytes=1_000_000)
-    old.append([Accepted("bridge.Retired", "bridge.retired", b'{"id": 1}')])
+    event_id = uuid4()
+    envelope = json.dumps({"id": str(event_id)}).encode()
+    old.append([Accepted("bridge.Retired", "bridge.retired", event_id, envelope)])
     old.close()
     emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path)), REGISTRY)
     emitter.emit(event(1))

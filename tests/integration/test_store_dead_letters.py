@@ -133,17 +133,13 @@ def test_a_server_that_is_away_is_an_error() -> None:
             letters.count,
             lambda: list(letters.newest_first()),
             counts.read,
-            lambda: counts.add_skipped(1),
         ):
             with pytest.raises(StoreUnavailableError, match="Redis did not take the command"):
                 call()
 
 
-def test_counts_start_at_zero_and_add_up(client: redis.Redis) -> None:
+def test_counts_start_at_zero_and_add_up(client: redis.Redis, settings: Settings) -> None:
     counts = Counts(client)
     assert counts.read() == dict.fromkeys(COUNT_NAMES, 0)
-    counts.add_skipped(0)
-    assert not client.exists(keys.COUNTS)
-    counts.add_skipped(2)
-    counts.add_skipped(3)
-    assert counts.read()["skipped"] == 5
+    DeadLetters(client, settings).bury([a_letter(), a_letter()])
+    assert counts.read() == {**dict.fromkeys(COUNT_NAMES, 0), "dead": 2, "unbooked": 2}

@@ -24,6 +24,7 @@ from bridge.store import (
     read_message,
 )
 from bridge.store.history import PAGE
+from tests.support.books import direct
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 
@@ -42,7 +43,7 @@ class Story:
 
     def tell(self, *parcels: Parcel) -> list[Position]:
         places = []
-        for one, receipt in zip(parcels, self._settler.settle(parcels), strict=True):
+        for one, receipt in zip(parcels, self._settler.settle(direct(parcels)), strict=True):
             place = Position(receipt.position or "")
             places.append(place)
             if one.user_id in (USER, None):

@@ -11,7 +11,18 @@ import redis
 from bridge.errors import StoreUnavailableError
 from bridge.pipeline import Failure, Stage
 from bridge.settings import Settings
-from bridge.store import Attempt, Claim, Counts, RetryRecord, RetrySet, connect, extend_history, keys
+from bridge.store import (
+    Attempt,
+    Claim,
+    Counts,
+    Delivery,
+    RetryRecord,
+    RetrySet,
+    Settler,
+    connect,
+    extend_history,
+    keys,
+)
 from bridge.store import retries as retries_module
 from bridge.store.retries import HISTORY_MAX
 
@@ -86,7 +97,6 @@ def test_an_empty_set_has_nothing_due(retries: RetrySet) -> None:
     claim = retries.claim()
     assert (claim.records, claim.next_due_s) == ((), None)
     retries.confirm(claim)
-    retries.clear([])
     assert retries.history([]) == {}
     assert retries.add([]) == frozenset()
     assert retries.count() == 0
@@ -119,7 +129,7 @@ def test_a_full_set_refuses_by_id_and_still_takes_what_it_knows(redis_url: str) 
         assert retries.add([(known, 0), (second, 0), (third, 0)]) == {third.event_id}
         assert retries.add([(third, 0), (a_record(known.event_id, number=2), 0)]) == {third.event_id}
         assert retries.count() == 2
-        retries.clear([second.event_id])
+        settle_unseen(client, settings, second)
         assert retries.add([(third, 0)]) == frozenset()
 
 
@@ -183,11 +193,20 @@ def test_an_old_claim_cannot_confirm_what_somebody_else_holds_now(
     assert claim_until(another, lambda claim: bool(claim.records)).records == (record,)
 
 
-def test_what_is_cleared_is_gone_with_its_history(retries: RetrySet, client: redis.Redis) -> None:
+def settle_unseen(client: redis.Redis, settings: Settings, *records: RetryRecord) -> None:
+    """Settle events that turned out to have nobody to tell."""
+    ids = [record.event_id for record in records]
+    Settler(client, settings).settle([Delivery(event_type="a.b", parcels=[], skipped=ids)])
+
+
+def test_what_is_skipped_is_gone_with_its_history_and_counted_once(
+    retries: RetrySet, client: redis.Redis, settings: Settings
+) -> None:
     gone, kept = a_record(), a_record()
     retries.add([(gone, 0), (kept, 0)])
-    retries.clear([gone.event_id, "unknown"])
-    retries.clear([gone.event_id])
+    settle_unseen(client, settings, gone, a_record())
+    settle_unseen(client, settings, gone)
+    assert Counts(client).read()["skipped"] == 1
     assert ids(retries.claim()) == [kept.event_id]
     assert retries.history([gone.event_id]) == {}
     assert client.zscore(keys.RETRY_DUE, gone.event_id) is None
@@ -213,7 +232,6 @@ def test_a_server_that_is_away_is_an_error(settings: Settings) -> None:
             lambda: retries.add([(a_record(), 0)]),
             retries.claim,
             retries.count,
-            lambda: retries.clear(["a"]),
             lambda: retries.history(["a"]),
         ):
             with pytest.raises(StoreUnavailableError, match="Redis did not take the command"):

@@ -26,6 +26,7 @@ from bridge.store import (
     connect_async,
     keys,
 )
+from tests.support.books import direct, waiting
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 FAR_AHEAD_MS = 9_000_000_000_000
@@ -77,7 +78,7 @@ def read_all(subscriber: Any, number: int, *, within_s: float = 5.0) -> list[str
 
 def test_a_stream_entry_has_exactly_the_five_fields(settler: Settler, redis_client: redis.Redis) -> None:
     event = an_event(connection_id="abc", text="naïve \n \u2028")
-    (receipt,) = settler.settle([parcel(event)])
+    (receipt,) = settler.settle(direct([parcel(event)]))
     ((position, fields),) = entries(redis_client)
     assert receipt.status is ReceiptStatus.PUBLISHED
     assert position == receipt.position
@@ -90,7 +91,7 @@ def test_a_channel_message_is_the_events_dict_and_its_position(settler: Settler,
     with redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
         assert subscriber.get_message(timeout=1.0)
-        receipts = settler.settle([parcel(event), parcel(shout, None)])
+        receipts = settler.settle(direct([parcel(event), parcel(shout, None)]))
         messages = [json.loads(message) for message in read_all(subscriber, 2)]
     assert messages == [
         event.to_dict() | {"position": receipts[0].position},
@@ -103,7 +104,7 @@ def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redi
         channels = [f"sse:user:{{{USER}}}", f"sse:user:{{{OTHER}}}", "sse:broadcast"]
         subscriber.subscribe(*channels)
         events = [an_event(to=index) for index in range(3)]
-        settler.settle([parcel(events[0], USER), parcel(events[1], OTHER), parcel(events[2], None)])
+        settler.settle(direct([parcel(events[0], USER), parcel(events[1], OTHER), parcel(events[2], None)]))
         came = []
         while len(came) < 3:
             message = subscriber.get_message(timeout=1.0)
@@ -113,6 +114,7 @@ def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redi
     assert came == [(channel, index) for index, channel in enumerate(channels)]
     names = set(redis_client.keys())
     assert names == {
+        "bridge:metrics",
         f"sse:stream:user:{{{USER}}}",
         f"sse:stream:user:{{{OTHER}}}",
         "sse:stream:broadcast",
@@ -133,11 +135,11 @@ def test_the_same_batch_again_changes_nothing_and_answers_the_old_positions(
     settler: Settler, redis_client: redis.Redis, client: redis.Redis
 ) -> None:
     batch = [*parcels(300), parcel(an_event(), None)]
-    first = settler.settle(batch)
+    first = settler.settle(direct(batch))
     with redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
         assert subscriber.get_message(timeout=1.0)
-        again = settler.settle(batch)
+        again = settler.settle(direct(batch))
         assert subscriber.get_message(timeout=0.05) is None
     assert {receipt.status for receipt in first} == {ReceiptStatus.PUBLISHED}
     assert {receipt.status for receipt in again} == {ReceiptStatus.DUPLICATE}
@@ -150,7 +152,7 @@ def test_the_same_batch_again_changes_nothing_and_answers_the_old_positions(
 
 def test_the_same_event_twice_in_one_batch_is_published_once(settler: Settler, redis_client: redis.Redis) -> None:
     event = an_event()
-    first, second, other = settler.settle([parcel(event), parcel(event), parcel(an_event())])
+    first, second, other = settler.settle(direct([parcel(event), parcel(event), parcel(an_event())]))
     assert (first.status, second.status) == (ReceiptStatus.PUBLISHED, ReceiptStatus.DUPLICATE)
     assert first.position == second.position != other.position
     assert len(entries(redis_client)) == 2
@@ -159,8 +161,8 @@ def test_the_same_event_twice_in_one_batch_is_published_once(settler: Settler, r
 def test_one_event_may_go_to_several_addresses_once_each(settler: Settler, redis_client: redis.Redis) -> None:
     event = an_event()
     batch = [parcel(event, USER), parcel(event, OTHER), parcel(event, None)]
-    assert {receipt.status for receipt in settler.settle(batch)} == {ReceiptStatus.PUBLISHED}
-    assert {receipt.status for receipt in settler.settle(batch)} == {ReceiptStatus.DUPLICATE}
+    assert {receipt.status for receipt in settler.settle(direct(batch))} == {ReceiptStatus.PUBLISHED}
+    assert {receipt.status for receipt in settler.settle(direct(batch))} == {ReceiptStatus.DUPLICATE}
     assert [len(entries(redis_client, user)) for user in (USER, OTHER, None)] == [1, 1, 1]
 
 
@@ -169,7 +171,7 @@ async def test_publisher_and_settler_recognise_each_others_events(settings: Sett
     async with connect_async(settings) as asyncio_client:
         publisher = RedisSSEPublisher(asyncio_client, settings)
         published = [await publisher.publish(one), await publisher.broadcast(shout)]
-        again = await asyncio.to_thread(settler.settle, [parcel(one), parcel(two), parcel(shout, None)])
+        again = await asyncio.to_thread(settler.settle, direct([parcel(one), parcel(two), parcel(shout, None)]))
         assert (await publisher.publish(two)).status is ReceiptStatus.DUPLICATE
     assert [receipt.status for receipt in again] == [
         ReceiptStatus.DUPLICATE,
@@ -195,7 +197,7 @@ def assert_strictly_increasing(positions: list[str | None]) -> None:
 
 def test_positions_increase_over_users_broadcasts_and_batches(settler: Settler, redis_client: redis.Redis) -> None:
     batches = [[parcel(an_event(), (USER, OTHER, None)[index % 3]) for index in range(40)] for _ in range(5)]
-    assert_strictly_increasing([receipt.position for batch in batches for receipt in settler.settle(batch)])
+    assert_strictly_increasing([receipt.position for batch in batches for receipt in settler.settle(direct(batch))])
     assert redis_client.get(keys.BROADCAST_TIP) == entries(redis_client, None)[-1][0]
 
 
@@ -203,7 +205,7 @@ def test_positions_increase_over_users_broadcasts_and_batches(settler: Settler, 
 def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead(
     settler: Settler, redis_client: redis.Redis, spoil: str
 ) -> None:
-    positions = [receipt.position for receipt in settler.settle([*parcels(3), *parcels(3, None)])]
+    positions = [receipt.position for receipt in settler.settle(direct([*parcels(3), *parcels(3, None)]))]
     if spoil == "deleted":
         redis_client.delete(keys.POSITION)
     elif spoil == "ahead":
@@ -213,7 +215,7 @@ def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead
         if spoil == "stream ahead and emptied":
             redis_client.xtrim(keys.user_stream(USER), maxlen=0, approximate=False)
     for user in (OTHER, USER, None, OTHER, USER):
-        receipts = settler.settle(parcels(3, user))
+        receipts = settler.settle(direct(parcels(3, user)))
         assert {receipt.status for receipt in receipts} == {ReceiptStatus.PUBLISHED}
         positions += [receipt.position for receipt in receipts]
     assert_strictly_increasing(positions)
@@ -221,7 +223,7 @@ def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead
 
 def test_the_order_of_a_batch_is_the_order_of_the_stream(settler: Settler, redis_client: redis.Redis) -> None:
     batch = parcels(700)
-    settler.settle(batch)
+    settler.settle(direct(batch))
     assert [fields["event_id"] for _, fields in entries(redis_client)] == [str(one.event.event_id) for one in batch]
 
 
@@ -231,7 +233,7 @@ def test_the_order_of_a_batch_is_the_order_of_the_stream(settler: Settler, redis
 def test_a_stream_is_trimmed_to_about_its_length(redis_url: str, redis_client: redis.Redis) -> None:
     settings = Settings(broker_url=redis_url, stream_maxlen=150)
     with connect(settings) as client:
-        Settler(client, settings).settle(parcels(1000))
+        Settler(client, settings).settle(direct(parcels(1000)))
     kept = entries(redis_client)
     assert 150 <= len(kept) <= 250
     assert json.loads(kept[-1][1]["data"]) == {"number": 999}
@@ -242,9 +244,9 @@ def test_every_write_renews_the_life_of_the_stream(
 ) -> None:
     for user in (USER, None):
         stream = keys.BROADCAST_STREAM if user is None else keys.user_stream(user)
-        settler.settle(parcels(1, user))
+        settler.settle(direct(parcels(1, user)))
         redis_client.expire(stream, 5)
-        settler.settle(parcels(1, user))
+        settler.settle(direct(parcels(1, user)))
         assert settings.stream_ttl_s - 5 <= cast("int", redis_client.ttl(stream)) <= settings.stream_ttl_s
 
 
@@ -252,7 +254,7 @@ def test_a_seen_mark_lives_as_long_as_the_settings_say(
     settler: Settler, redis_client: redis.Redis, settings: Settings
 ) -> None:
     event = an_event()
-    settler.settle([parcel(event)])
+    settler.settle(direct([parcel(event)]))
     life_s = cast("int", redis_client.ttl(keys.user_seen(USER, event.event_id)))
     assert settings.seen_life_s - 5 <= life_s <= settings.seen_life_s
     assert life_s > settings.stream_ttl_s
@@ -265,8 +267,8 @@ def test_without_retention_events_are_published_once_and_no_stream_is_kept(
     batch = [*parcels(3), *parcels(2, None)]
     with connect(settings) as client, redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
-        receipts = Settler(client, settings).settle(batch)
-        again = Settler(client, settings).settle(batch)
+        receipts = Settler(client, settings).settle(direct(batch))
+        again = Settler(client, settings).settle(direct(batch))
         messages = read_all(subscriber, 5)
         assert subscriber.get_message(timeout=0.05) is None
     assert_strictly_increasing([receipt.position for receipt in receipts])
@@ -284,7 +286,7 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
 ) -> None:
     bad = an_event(OTHER)
     redis_client.rpush(keys.user_stream(OTHER) if spoiled == "stream" else keys.user_seen(OTHER, bad.event_id), "x")
-    receipts = settler.settle([*parcels(2), parcel(bad, OTHER), *parcels(2), *parcels(1, None)])
+    receipts = settler.settle(direct([*parcels(2), parcel(bad, OTHER), *parcels(2), *parcels(1, None)]))
     assert [receipt.status for receipt in receipts] == [ReceiptStatus.PUBLISHED] * 2 + [ReceiptStatus.REFUSED] + [
         ReceiptStatus.PUBLISHED
     ] * 3
@@ -294,13 +296,13 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
     if spoiled == "stream":
         assert not redis_client.exists(keys.user_seen(OTHER, bad.event_id))
         redis_client.delete(keys.user_stream(OTHER))
-        assert settler.settle([parcel(bad, OTHER)])[0].status is ReceiptStatus.PUBLISHED
+        assert settler.settle(direct([parcel(bad, OTHER)]))[0].status is ReceiptStatus.PUBLISHED
 
 
 def test_a_script_that_the_server_forgot_is_loaded_again(settler: Settler, redis_client: redis.Redis) -> None:
-    settler.settle(parcels(1))
+    settler.settle(direct(parcels(1)))
     redis_client.script_flush()
-    assert settler.settle(parcels(1))[0].status is ReceiptStatus.PUBLISHED
+    assert settler.settle(direct(parcels(1)))[0].status is ReceiptStatus.PUBLISHED
 
 
 @pytest.mark.parametrize("stream_ttl_s", [3600, 0], ids=["retention", "no retention"])
@@ -309,14 +311,14 @@ def test_a_full_server_refuses_the_batch_whole_and_takes_it_later(stream_ttl_s: 
         settings = Settings(broker_url=server.url, stream_ttl_s=stream_ttl_s)
         with connect(settings) as client:
             settler, batch = Settler(client, settings), [*parcels(50), *parcels(5, None)]
-            settler.settle(parcels(1))
+            settler.settle(direct(parcels(1)))
             before = sorted(client.keys())
             client.config_set("maxmemory", "1mb")
             with pytest.raises(StoreUnavailableError, match="maxmemory"):
-                settler.settle(batch)
+                settler.settle(direct(batch))
             assert sorted(client.keys()) == before
             client.config_set("maxmemory", "0")
-            receipts = settler.settle(batch)
+            receipts = settler.settle(direct(batch))
             assert {receipt.status for receipt in receipts} == {ReceiptStatus.PUBLISHED}
             assert Counts(client).read()["published"] == 56
 
@@ -326,19 +328,19 @@ def test_a_server_that_is_away_is_an_error_and_comes_back() -> None:
         settings = Settings(broker_url=server.url)
         with connect(settings) as client:
             settler, batch = Settler(client, settings), parcels(3)
-            first = settler.settle(batch)
+            first = settler.settle(direct(batch))
             server.kill()
             with pytest.raises(StoreUnavailableError, match="Redis did not take the command"):
-                settler.settle(batch)
+                settler.settle(direct(batch))
             server.start()
-            again = settler.settle([*batch, *parcels(1)])
+            again = settler.settle(direct([*batch, *parcels(1)]))
     assert [receipt.position for receipt in again[:3]] == [receipt.position for receipt in first]
     assert again[3].status is ReceiptStatus.PUBLISHED
 
 
 def test_a_seen_mark_outlives_the_most_patient_mapping(client: redis.Redis, settings: Settings) -> None:
     event = an_event()
-    Settler(client, settings, longest_retry_s=settings.longest_retry_s + 86_400).settle([parcel(event)])
+    Settler(client, settings, longest_retry_s=settings.longest_retry_s + 86_400).settle(direct([parcel(event)]))
     life_s = client.ttl(keys.user_seen(USER, event.event_id))
     assert life_s > settings.seen_life_s + 86_000
 
@@ -348,7 +350,7 @@ def test_an_event_leaves_the_retry_set_in_the_step_that_publishes_it(client: red
     for event in events:
         client.hset(keys.RETRY_RECORDS, str(event.event_id), "1:{}")
         client.zadd(keys.RETRY_DUE, {str(event.event_id): 1})
-    settler.settle([parcel(events[0])], retried=True)
+    settler.settle(waiting([parcel(events[0])]))
     assert client.zcard(keys.RETRY_DUE) == client.hlen(keys.RETRY_RECORDS) == 1
-    settler.settle([parcel(events[0]), parcel(events[1])], retried=True)
+    settler.settle(waiting([parcel(events[0]), parcel(events[1])]))
     assert not client.exists(keys.RETRY_DUE, keys.RETRY_RECORDS)

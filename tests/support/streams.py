@@ -20,6 +20,7 @@ from bridge.gateway import create_app
 from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from bridge.store import Parcel, Settler
+from tests.support.books import direct
 from tests.support.waiting import wait_until
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -79,7 +80,7 @@ class Source:
             SSEEvent(event_type=event_type, user_id=user_id or uuid4(), data={"n": n, **payload}) for n in range(number)
         ]
         parcels = [Parcel(event=event, payload=encode_payload(event.data), user_id=user_id) for event in events]
-        assert all(receipt.ok for receipt in self._settler.settle(parcels))
+        assert all(receipt.ok for receipt in self._settler.settle(direct(parcels)))
         return [str(event.event_id) for event in events]
 
     def close(self) -> None:

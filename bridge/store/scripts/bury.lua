@@ -5,36 +5,75 @@
 -- KEYS[3]  counts
 -- KEYS[4]  retry due
 -- KEYS[5]  retry records
+-- KEYS[6]  open messages
+-- KEYS[7]  weights: hash, letter that holds a whole message → how many events
+-- KEYS[8]  metrics
 -- ARGV[1]  letters to keep at the most
 -- ARGV[2]  ms to keep a letter
--- ARGV[3…] two a letter: id, letter
+-- ARGV[3]  id in the books of the message that brought them; '' if they came from elsewhere
+-- ARGV[4]  1 if the one letter is the whole message
+-- ARGV[5]  event type; '' if unknown
+-- ARGV[6…] two a letter: id, letter
 --
 -- Returns how many letters were evicted. Burying the same letter again only rewrites it.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local most, buried, evicted = tonumber(ARGV[1]), 0, 0
+local most, whole, evicted = tonumber(ARGV[1]), ARGV[4] == '1', 0
+local message = open_message(KEYS[6], ARGV[3])
 
-for a = 3, #ARGV, 2 do
+local function weigh(id, events)
+  if events == 0 then
+    count('accepted')  -- nobody announced it, and it is the first that we see of it
+  elseif events > 1 then
+    redis.call('HSET', KEYS[7], id, events)
+    count('dead_bundled', events - 1)
+  end
+end
+
+for a = 6, #ARGV, 2 do
   local id = ARGV[a]
-  if redis.call('HSET', KEYS[2], id, ARGV[a + 1]) == 1 then buried = buried + 1 end
+  local is_new = redis.call('HSET', KEYS[2], id, ARGV[a + 1]) == 1
   redis.call('ZADD', KEYS[1], now, id)
-  redis.call('ZREM', KEYS[4], id)
-  redis.call('HDEL', KEYS[5], id)
+  local tokens = take_retry(KEYS[4], KEYS[5], id) and 1 or 0
+  if whole then
+    tokens = tokens + message.take_all()
+  elseif message.take(id) then
+    tokens = tokens + 1
+  end
+  if not is_new then
+    count('duplicate', tokens)
+  else
+    count('dead')
+    if whole then
+      weigh(id, tokens)
+    elseif tokens == 0 then
+      count('unbooked')
+    else
+      count('duplicate', tokens - 1)
+    end
+  end
 end
 
 local function evict(ids)
   for _, id in ipairs(ids) do
+    local weight = tonumber(redis.call('HGET', KEYS[7], id) or 1)
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
+    if weight > 1 then
+      redis.call('HDEL', KEYS[7], id)
+      count('dead_bundled', 1 - weight)
+    end
+    count('dead_evicted', weight)
     evicted = evicted + 1
   end
 end
 
 evict(redis.call('ZRANGE', KEYS[1], '-inf', now - tonumber(ARGV[2]), 'BYSCORE', 'LIMIT', 0, 1000))
 local surplus = redis.call('ZCARD', KEYS[1]) - most
-if surplus > 0 then evict(redis.call('ZRANGE', KEYS[1], 0, surplus - 1)) end
+if surplus > 0 then evict(redis.call('ZRANGE', KEYS[1], 0, math.min(surplus, 1000) - 1)) end
 
-if buried > 0 then redis.call('HINCRBY', KEYS[3], 'dead', buried) end
-if evicted > 0 then redis.call('HINCRBY', KEYS[3], 'dead_evicted', evicted) end
+message.save()
+if (tally.dead or 0) > 0 then redis.call('HINCRBY', KEYS[8], 'dead:' .. ARGV[5], tally.dead) end
+write_counts(KEYS[3])
 return evicted

@@ -3,27 +3,40 @@
 -- KEYS[1]  due: sorted set, event id → due time in ms
 -- KEYS[2]  records: hash, event id → '<attempt>:<record>'
 -- KEYS[3]  counts
+-- KEYS[4]  open messages
+-- KEYS[5]  metrics
 -- ARGV[1]  most records that may wait
--- ARGV[2…] four an event: event id, attempt that failed, wait in ms, record
+-- ARGV[2]  id in the books of the message that brought them; '' if they came from the retry set
+-- ARGV[3]  event type
+-- ARGV[4…] four an event: event id, attempt that failed, wait in ms, record
 --
 -- Returns the ids that found no room. Adding the same attempt again changes nothing.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local most, refused, added = tonumber(ARGV[1]), {}, 0
+local most, refused = tonumber(ARGV[1]), {}
+local message = open_message(KEYS[4], ARGV[2])
 
-for a = 2, #ARGV, 4 do
+for a = 4, #ARGV, 4 do
   local id, attempt, wait_ms, record = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), ARGV[a + 3]
   local known = redis.call('HGET', KEYS[2], id)
   local known_attempt = known and tonumber(string.match(known, '^(%d+):')) or 0
   if not known and redis.call('HLEN', KEYS[2]) >= most then
     refused[#refused + 1] = id
-  elseif known_attempt < attempt then
-    redis.call('HSET', KEYS[2], id, ARGV[a + 1] .. ':' .. record)
-    redis.call('ZADD', KEYS[1], now + wait_ms, id)
-    added = added + 1
+    count('retry_full')
+  else
+    local brought = message.take(id)
+    if known and brought then count('duplicate') end
+    if not known and not brought then count('unbooked') end
+    if known_attempt < attempt then
+      redis.call('HSET', KEYS[2], id, ARGV[a + 1] .. ':' .. record)
+      redis.call('ZADD', KEYS[1], now + wait_ms, id)
+      count('retried')
+    end
   end
 end
 
-if added > 0 then redis.call('HINCRBY', KEYS[3], 'retried', added) end
+message.save()
+if (tally.retried or 0) > 0 then redis.call('HINCRBY', KEYS[5], 'retried:' .. ARGV[3], tally.retried) end
+write_counts(KEYS[3])
 return refused

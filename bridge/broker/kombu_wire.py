@@ -1,0 +1,87 @@
+"""``KombuWire``: messages through kombu's own transports, for RabbitMQ and for Redis behind sentinels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kombu import Connection, Producer, Queue
+from kombu.exceptions import KombuError
+
+from bridge.broker.announcer import Announcer
+from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
+from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
+from bridge.broker.topology import queue, queues
+from bridge.errors import BrokerUnavailableError
+from bridge.registry import Registry
+from bridge.settings import Settings
+
+
+class KombuWire:
+    """One connection, opened at the first ``send`` and again after trouble. Not thread-safe."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._queues: dict[str, Queue] = {known.name: known for known in queues(settings, registry)}
+        self._announcer = Announcer(settings)
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+
+    def send(self, messages: Sequence[TaskMessage]) -> None:
+        """As ``TaskSender.send``."""
+        announced = self._announcer.announce(messages)
+        try:
+            producer = self._open()
+            with producer.batch():
+                for message in messages:
+                    self._publish(producer, message, announced=announced)
+        except Exception as error:
+            self.close()
+            if isinstance(error, self._trouble()):
+                raise BrokerUnavailableError(
+                    f"The broker did not take {len(messages)} messages: {type(error).__name__}: {error}"
+                ) from error
+            raise
+
+    def close(self) -> None:
+        """As ``TaskSender.close``."""
+        self._announcer.close()
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.release()
+
+    def _open(self) -> Producer:
+        if self._producer is None:
+            self._connection = Connection(
+                self._settings.broker_url,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                ssl=tls_options(self._settings) or False,
+                transport_options=transport_options(self._settings),
+            )
+            self._producer = Producer(self._connection.channel(), auto_declare=False)
+        return self._producer
+
+    def _publish(self, producer: Producer, message: TaskMessage, *, announced: bool) -> None:
+        properties: dict[str, Any] = {"correlation_id": message.message_id, "reply_to": ""}
+        producer.publish(
+            message.body(),
+            exchange="",
+            routing_key=message.queue,
+            declare=[self._queue(message.queue)],
+            content_type=CONTENT_TYPE,
+            content_encoding=CONTENT_ENCODING,
+            headers=message.headers(announced=announced),
+            delivery_mode=2,
+            **properties,
+        )
+
+    def _queue(self, name: str) -> Queue:
+        """A queue of the registry, or of the one under which a message was spooled or put off."""
+        if name not in self._queues:
+            self._queues[name] = queue(self._settings, name)
+        return self._queues[name]
+
+    def _trouble(self) -> tuple[type[BaseException], ...]:
+        """What counts as the broker's trouble rather than as a bug."""
+        probe = Connection(self._settings.broker_url)
+        errors = (*probe.connection_errors, *probe.channel_errors, KombuError, OSError)
+        # kombu lists KeyError among Redis connection errors; here it would hide a bug of ours.
+        return tuple(error for error in errors if error is not KeyError)

@@ -1,0 +1,85 @@
+"""The balance: every accepted event is in one place, or counted under how it ended."""
+
+from dataclasses import dataclass
+
+import redis
+
+from bridge.store import keys
+from bridge.store.client import store_errors, text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """Where the accepted events are, at one moment. In events, unless said otherwise.
+
+    Attributes:
+        accepted: handed to the broker by producers, as often as they were emitted.
+        unbooked: came out of nowhere: published, waiting or buried, and the books did not have them (any more).
+        open: on their way: on a queue or in a worker's hands.
+        retrying: wait for their next attempt, or are in it.
+        dead: in dead letters.
+        published: stand in a stream for the first time.
+        duplicate: had been published, waited or were buried before; nothing changed.
+        skipped: had nobody to tell.
+        discarded: dead letters that a person discarded.
+        evicted: dead letters that the bounds pushed out.
+        written_off: were missing, and a person wrote them off.
+    """
+
+    accepted: int
+    unbooked: int
+    open: int
+    retrying: int
+    dead: int
+    published: int
+    duplicate: int
+    skipped: int
+    discarded: int
+    evicted: int
+    written_off: int
+
+    @property
+    def ended(self) -> int:
+        """Events of which nothing more will come by itself."""
+        return self.published + self.duplicate + self.skipped + self.discarded + self.evicted + self.written_off
+
+    @property
+    def difference(self) -> int:
+        """What cannot be accounted for; 0 when the books balance."""
+        return self.accepted + self.unbooked - self.open - self.retrying - self.dead - self.ended
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted event is accounted for, and none came out of nowhere."""
+        return not self.difference and not self.unbooked
+
+
+def read_balance(client: redis.Redis) -> Balance:
+    """Read the books in one moment.
+
+    Raises:
+        StoreUnavailableError: Redis is away.
+    """
+    with store_errors(), client.pipeline(transaction=True) as pipeline:
+        pipeline.hgetall(keys.COUNTS)
+        pipeline.hlen(keys.RETRY_RECORDS)
+        pipeline.hlen(keys.DEAD_LETTERS)
+        raw, retrying, letters = pipeline.execute()
+    counts = {text(name): int(value) for name, value in raw.items()}
+
+    def of(name: str) -> int:
+        return counts.get(name, 0)
+
+    return Balance(
+        accepted=of("accepted"),
+        unbooked=of("unbooked"),
+        open=of("open"),
+        retrying=retrying,
+        dead=letters + of("dead_bundled"),
+        published=of("published"),
+        duplicate=of("duplicate"),
+        skipped=of("skipped"),
+        discarded=of("discarded"),
+        evicted=of("dead_evicted"),
+        written_off=of("written_off"),
+    )

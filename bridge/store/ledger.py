@@ -1,0 +1,162 @@
+"""The books' first page: which accepted events are on their way, message by message."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import redis
+from redis.exceptions import NoScriptError
+
+from bridge.settings import Settings
+from bridge.store import keys
+from bridge.store.client import script_text, store_errors
+
+ID_BYTES = 16
+TIME_BYTES = 13
+SCAN_COUNT = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenMessage:
+    """A message that was accepted, and of which some events have not ended yet.
+
+    Attributes:
+        message_id: of the message in the books.
+        accepted_ms: when it was entered, in ms of Redis time.
+        task: of the message.
+        queue: it was put on.
+        event_ids: which of its events have not ended; an id twice if the event was emitted twice.
+    """
+
+    message_id: str
+    accepted_ms: int
+    task: str
+    queue: str
+    event_ids: tuple[UUID, ...]
+
+
+def entry(task: str, queue: str, event_ids: bytes) -> bytes:
+    """What the record of a message says besides its time."""
+    return b"%b %b\n%b" % (task.encode(), queue.encode(), event_ids)
+
+
+def record_bytes(task: str, queue: str, events: int) -> int:
+    """Length of a message's record as long as no event was taken from it."""
+    return TIME_BYTES + 1 + len(task.encode()) + 1 + len(queue.encode()) + 1 + ID_BYTES * events
+
+
+class Ledger:
+    """Enters messages into the books and looks them up. Every event leaves in the script that ends it."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._send_text = script_text("send")
+        self._send_hash = hashlib.sha1(self._send_text.encode(), usedforsecurity=False).hexdigest()
+        self._mark_life_s = settings.seen_life_s
+        self._book = client.register_script(script_text("book"))
+
+    def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
+        """Enter a message that its producer did not announce. Idempotent by message id.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        ids = b"".join(event_id.bytes for event_id in event_ids)
+        with store_errors():
+            self._book(
+                keys=[keys.OPEN, keys.COUNTS, keys.booked(message_id)],
+                args=[message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
+            )
+
+    def enter(self, messages: Sequence[tuple[str, str, str, bytes]]) -> None:
+        """Enter messages whose queues are on another broker: id, task, queue, ids of the events (16 bytes each).
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes; some may be entered.
+        """
+        self._send(
+            [
+                ((keys.OPEN, keys.COUNTS), (message_id, entry(task, queue, ids), len(ids) // ID_BYTES, b""))
+                for message_id, task, queue, ids in messages
+            ]
+        )
+
+    def enter_and_push(self, messages: Sequence[tuple[str, str, str, bytes, str, bytes]]) -> None:
+        """Enter messages, and put each on its queue in the same step.
+
+        Args:
+            messages: id, task, queue, ids of the events (16 bytes each; empty: enter nothing), key of the
+                queue's list, what to put there.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
+        """
+        self._send(
+            [
+                (
+                    (keys.OPEN, keys.COUNTS, key),
+                    (message_id, entry(task, queue, ids) if ids else b"", len(ids) // ID_BYTES, item),
+                )
+                for message_id, task, queue, ids, key, item in messages
+            ]
+        )
+
+    def _send(self, calls: Sequence[tuple[tuple[str, ...], tuple[str | int | bytes, ...]]]) -> None:
+        """Call ``send.lua`` once a message, all in one round trip."""
+        with store_errors():
+            try:
+                self._pipeline_of("EVALSHA", self._send_hash, calls)
+            except NoScriptError:
+                self._pipeline_of("EVAL", self._send_text, calls)
+
+    def _pipeline_of(
+        self, command: str, script: str, calls: Sequence[tuple[tuple[str, ...], tuple[str | int | bytes, ...]]]
+    ) -> None:
+        # Not registered scripts: redis-py would ask whether the server knows them before each pipeline.
+        with self._client.pipeline(transaction=False) as pipeline:
+            execute: Any = pipeline.execute_command
+            for key_list, arguments in calls:
+                execute(command, script, len(key_list), *key_list, *arguments)
+            pipeline.execute()
+
+    def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
+        """Those of a message's events that have not ended, and neither wait nor are buried.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            record = cast("bytes | None", self._client.hget(keys.OPEN, message_id))
+        waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
+        return frozenset(waiting.intersection(event_ids))
+
+    def messages(self) -> Iterator[OpenMessage]:
+        """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        cursor = 0
+        while True:
+            with store_errors():
+                answer = self._client.hscan(keys.OPEN, cursor, count=SCAN_COUNT)
+            cursor, records = cast("tuple[int, dict[bytes, bytes]]", answer)
+            for message_id, record in records.items():
+                yield read_record(message_id.decode(), record)
+            if not cursor:
+                return
+
+
+def read_record(message_id: str, record: bytes) -> OpenMessage:
+    """A message from its record."""
+    head, _, ids = record.partition(b"\n")
+    accepted_ms, task, queue = head.decode().split(" ")
+    return OpenMessage(
+        message_id=message_id,
+        accepted_ms=int(accepted_ms),
+        task=task,
+        queue=queue,
+        event_ids=tuple(UUID(bytes=ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)),
+    )

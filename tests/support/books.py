@@ -1,0 +1,22 @@
+"""Deliveries for tests that settle events without a message."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from bridge.store import Delivery, Parcel
+from bridge.store.settle import DIRECT
+
+
+def direct(parcels: Iterable[Parcel]) -> list[Delivery]:
+    """Events that were handed over without a message, in order."""
+    return _deliveries(parcels, DIRECT)
+
+
+def waiting(parcels: Iterable[Parcel]) -> list[Delivery]:
+    """Events that come from the retry set, in order."""
+    return _deliveries(parcels, "")
+
+
+def _deliveries(parcels: Iterable[Parcel], message_id: str) -> list[Delivery]:
+    runs = groupby(parcels, key=lambda parcel: parcel.event.event_type.value)
+    return [Delivery(event_type=kind, parcels=list(run), message_id=message_id) for kind, run in runs]
