@@ -108,6 +108,7 @@ _OPTIONAL: dict[str, Callable[[object], bool]] = {
     "bridge_attempt": _is_whole,
     "bridge_deliveries": _is_whole,
     "bridge_booked": _is_text,
+    "bridge_replay": _is_text,
 }
 
 DROPPED_HEADERS = ("expires", "eta", "timelimit", "stamped_headers", "stamps", "shadow", "group", "group_index")

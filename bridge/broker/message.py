@@ -15,6 +15,8 @@ ATTEMPT_HEADER = "bridge_attempt"
 
 BOOKED_HEADER = "bridge_booked"
 """Header with the id under which the message's events are in the books; absent if no producer announced them."""
+REPLAY_HEADER = "bridge_replay"
+"""Header with the replay that sent a message; its events are dead letters, and have one attempt."""
 
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"
@@ -44,6 +46,7 @@ class TaskMessage:
         event_ids: 16 bytes an event, to be entered into the books with the message; empty if they are
             in the books already, or not to be.
         booked_as: the message under which the events are in the books already.
+        replay: the replay that sends it; empty if none.
     """
 
     task: str
@@ -53,6 +56,7 @@ class TaskMessage:
     message_id: str = field(default_factory=new_message_id)
     event_ids: bytes = b""
     booked_as: str = ""
+    replay: str = ""
 
     def body(self) -> bytes:
         """``[args, kwargs, embed]`` with ``args = [[envelope, ...]]``, as JSON."""
@@ -82,6 +86,8 @@ class TaskMessage:
         }
         if self.attempt > 1:
             headers[ATTEMPT_HEADER] = self.attempt
+        if self.replay:
+            headers[REPLAY_HEADER] = self.replay
         booked_as = self.booked_as or (self.message_id if announced and self.event_ids else "")
         if booked_as:
             headers[BOOKED_HEADER] = booked_as

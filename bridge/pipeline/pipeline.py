@@ -32,13 +32,14 @@ class Pipeline:
         self._random = random
         self._codecs = {row.domain_event_class: EventCodec(row.domain_event_class) for row in registry.mappings}
 
-    def run(self, mapping: DomainToSSEMapping, raw: object, *, attempt: int = 1) -> Outcome:
+    def run(self, mapping: DomainToSSEMapping, raw: object, *, attempt: int = 1, last_attempt: bool = False) -> Outcome:
         """Handle one envelope.
 
         Args:
             mapping: the one whose task received the envelope.
             raw: decoded JSON of any shape.
             attempt: 1 for the first delivery of this event.
+            last_attempt: bury it if this attempt fails, whatever the policy says.
         """
         stage = Stage.DECODE
         try:
@@ -54,7 +55,7 @@ class Pipeline:
             raise  # somebody wants this process to end, and that is no attempt
         except BaseException as error:  # extractors are foreign code: also CancelledError or GeneratorExit
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
-            permanent = isinstance(error, PermanentError | DecodeError | PayloadError)
+            permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)
             return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent)
 
     def failed(

@@ -30,6 +30,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         release: version of the bridge that gave up.
         raw: the bytes that stood on the queue, where they were no message that Celery can run; then
             ``envelope`` is empty.
+        replay: the replay in which it died again; empty if it was never replayed since it was first buried.
     """
 
     letter_id: str
@@ -42,6 +43,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     release: str
     raw: bytes = b""
+    replay: str = ""
 
 
 class DeadLetters:
@@ -98,6 +100,20 @@ class DeadLetters:
         with store_errors():
             value = self._client.hget(keys.DEAD_LETTERS, letter_id)
         return None if value is None else _read(value)
+
+    def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The failed attempts of those of the letters that there are.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hmget(keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
+        return {
+            letter_id: _read(value).attempts
+            for letter_id, value in zip(letter_ids, values, strict=True)
+            if value is not None
+        }
 
     def newest_first(self) -> Iterator[DeadLetter]:
         """Every letter, page by page; one buried meanwhile may be missed or seen twice.

@@ -54,6 +54,7 @@ class Job:
         attempt: 1 for the first.
         message_id: the Celery task id.
         booked_as: the message under which the events are in the books; empty if nobody announced them.
+        replay: the replay that sent it; empty if none.
     """
 
     mapping: DomainToSSEMapping
@@ -61,11 +62,12 @@ class Job:
     attempt: int
     message_id: str
     booked_as: str
+    replay: str = ""
 
     @property
     def book_id(self) -> str:
-        """Where the books have the events: with a message; empty for retries, which are in the retry set."""
-        return "" if self.attempt > 1 else self.booked_as or self.message_id
+        """The message with which the books have the events; empty for retries and for replayed letters."""
+        return "" if self.attempt > 1 or self.replay else self.booked_as or self.message_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,11 @@ class Handler:
     def run(self, job: Job) -> None:
         """Handle every envelope of a job."""
         self._book(job)
-        self._obey(job, [self._pipeline.run(job.mapping, raw, attempt=job.attempt) for raw in job.envelopes])
+        last = bool(job.replay)
+        self._obey(
+            job,
+            [self._pipeline.run(job.mapping, raw, attempt=job.attempt, last_attempt=last) for raw in job.envelopes],
+        )
 
     def lose(self, job: Job, error: BaseException) -> None:
         """Record that a worker process died or ran out of time over a job: an attempt of each event.
@@ -131,9 +137,8 @@ class Handler:
         failure = describe(error, Stage.WORKER)
         self._book(job)
         outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
-        # What its process had settled before it died is no longer in the books as unfinished.
-        ids = [_id_of(outcome) for outcome in outcomes]
-        unfinished = self._ledger.unfinished(job.book_id, ids) if job.book_id else self._retries.unfinished(ids)
+        # Its process may have settled some of them before it died.
+        unfinished = self._unfinished(job, [_id_of(outcome) for outcome in outcomes])
         self._obey(job, [outcome for outcome in outcomes if _id_of(outcome) in unfinished])
 
     def condemn(self, job: Job, times: int) -> None:
@@ -186,6 +191,7 @@ class Handler:
                         envelopes=[encode_raw(raw)],
                         attempt=job.attempt,
                         booked_as=job.book_id,
+                        replay=job.replay,
                     )
                     for raw in job.envelopes
                 ]
@@ -195,11 +201,11 @@ class Handler:
         logger.warning("bridge.message.split events=%d task=%s: its worker died over it.", len(job.envelopes), task)
 
     def _failed(self, job: Job, raw: object, failure: Failure) -> Retry | Dead:
-        return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt)
+        return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=bool(job.replay))
 
     def _book(self, job: Job) -> None:
         """Enter a message's events into the books, if nobody announced them."""
-        if job.attempt == 1 and not job.booked_as:
+        if job.book_id and not job.booked_as:
             task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
             self._ledger.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])
 
@@ -246,10 +252,12 @@ class Handler:
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
         now = datetime.now(UTC).isoformat()
         ids = [str(retry.event_id) for retry in retries] + [letter.letter_id for letter in dead]
-        history = self._retries.history(ids) if job.attempt > 1 else {}
+        history = self._history(job, ids)
 
         def attempts(event_id: str, failure: Failure) -> tuple[Attempt, ...]:
-            return extend_history(history.get(event_id, ()), Attempt(number=job.attempt, at=now, failure=failure))
+            past = history.get(event_id, ())
+            number = past[-1].number + 1 if job.replay and past else job.attempt
+            return extend_history(past, Attempt(number=number, at=now, failure=failure))
 
         records = {
             str(retry.event_id): RetryRecord(
@@ -275,11 +283,24 @@ class Handler:
                 buried_at=now,
                 worker=worker_name(),
                 release=RELEASE,
+                replay=job.replay,
             )
             for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
         ]
         evicted = self._dead_letters.bury(letters, message_id=job.book_id, event_type=event_type) if letters else 0
         _log(retries, letters, no_room, evicted)
+
+    def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The earlier attempts of the events; a message that comes for the first time has none."""
+        if job.replay:
+            return self._dead_letters.history(event_ids)
+        return self._retries.history(event_ids) if job.attempt > 1 else {}
+
+    def _unfinished(self, job: Job, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the events that have not ended: the step that ends one takes it out of the books."""
+        if job.replay:
+            return frozenset(self._dead_letters.history(event_ids))
+        return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
 
 
 def _id_of(outcome: Retry | Dead) -> str:

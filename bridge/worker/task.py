@@ -9,7 +9,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.exceptions import Reject
 
-from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
+from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
 from bridge.broker.fitness import deliveries_of
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.registry import DomainToSSEMapping
@@ -92,6 +92,7 @@ class BridgeTask(Task):
             attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
             message_id=message_id,
             booked_as=headers.get(BOOKED_HEADER) or "",
+            replay=headers.get(REPLAY_HEADER) or "",
         )
 
     def _with_patience(self, run: Callable[[], T]) -> T:

@@ -205,7 +205,7 @@ def test_an_unreadable_retry_record_becomes_a_letter_and_the_others_move_on(work
     assert books.dead.get("old").raw == b"1:{not ours"
 
 
-def test_an_event_that_was_published_before_its_process_died_is_not_buried(books, settings) -> None:
+def test_an_event_that_was_published_before_its_process_died_is_not_buried(moody_dir, books, settings) -> None:
     handler = Handler(settings, registry)
     envelope = _envelope()
     first = Job(mapping=registry.mappings[0], envelopes=[envelope], attempt=1, message_id="m", booked_as="")
@@ -289,3 +289,35 @@ def test_a_redelivered_message_publishes_nothing_twice(worker, settings, books) 
     sender.close()
     books.wait_for(published=1, duplicate=2)
     assert len(books.published(user_id)) == 1
+
+
+def _replay(books: Books, settings: Settings, job: str) -> None:
+    """Send the one letter again, as a replay does."""
+    sender = TaskSender(settings, registry)
+    sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[books.letter().envelope.encode()], replay=job)])
+    sender.close()
+
+
+def test_a_replayed_letter_is_published_once_and_leaves_the_dead(worker, emitter, books, settings) -> None:
+    user_id = uuid4()
+    emitter.emit(Moody(user_id=user_id, mode="permanent", times=1))
+    books.wait_for(dead=1)
+    letter = books.letter()
+    _replay(books, settings, "first")
+    wait_until(lambda: not books.dead.count(), what="the letter is gone")
+    books.wait_for(dead=1, published=1)
+    books.dead.bury([letter])
+    books.client.hincrby("bridge:counts", "accepted", 1)
+    books.client.hincrby("bridge:counts", "unbooked", -1)
+    _replay(books, settings, "second")
+    books.wait_for(dead=2, published=1, duplicate=1)
+    assert len(books.published(user_id)) == 1
+
+
+def test_a_replayed_letter_that_fails_stays_dead_with_one_attempt_more(worker, emitter, books, settings) -> None:
+    emitter.emit(Moody(user_id=uuid4(), mode="permanent"))
+    books.wait_for(dead=1)
+    _replay(books, settings, "job")
+    wait_until(lambda: books.letter().replay == "job", what="it died again")
+    books.wait_for(dead=1)
+    assert [attempt.number for attempt in books.letter().attempts] == [1, 2]

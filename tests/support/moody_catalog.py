@@ -81,7 +81,7 @@ def _misbehave(event: Moody, attempt: int) -> None:
     match event.mode:
         case "fail" if attempt <= event.times:
             raise ValueError(f"attempt {attempt} of event {event.number} fails; password=hunter2")
-        case "permanent":
+        case "permanent" if not event.times or attempt <= event.times:
             raise PermanentError("It makes no sense to try this again.")
         case "exit" if attempt <= event.times:
             sys.exit(3)
