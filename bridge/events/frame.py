@@ -32,6 +32,11 @@ def comment_frame(text: str) -> str:
     return f": {text}\n\n"
 
 
-def retry_frame(delay_ms: int) -> str:
-    """Tell the client how long to wait before it reconnects."""
-    return f"retry: {delay_ms}\n\n"
+def retry_frame(delay_ms: int, position: str = "") -> str:
+    """Tell the client how long to wait before it reconnects.
+
+    Args:
+        delay_ms: how long.
+        position: becomes the client's id until its first event; without data, it is shown nothing.
+    """
+    return f"retry: {delay_ms}\n" + (f"id: {position}\n" if position else "") + "\n"

@@ -8,11 +8,14 @@ from uuid import UUID
 
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.registry import Registry
+from bridge.store import START, Position
 
 ECHO_MAX = 5
 """Unknown names that a refusal repeats at most."""
 ECHO_LENGTH_MAX = 100
 """Characters of each."""
+POSITION_LIMIT = Position(f"{2**64 - 1}-{2**64 - 1}")
+"""Redis reads nothing after this."""
 
 
 class Query(Protocol):
@@ -30,12 +33,14 @@ class StreamRequest:
     Attributes:
         categories: wire names of the categories wanted; None for all, and for types nobody knows yet.
         resumes: whether the client had a stream before and says where it stopped.
-        last_event_id: where it stopped; None when it resumes but its id is none of ours.
+        last_event_id: where it stopped; None when it resumes but its id is no event's.
+        after: where it stopped, when it has been given a position and no event since.
     """
 
     categories: frozenset[str] | None = None
     resumes: bool = False
     last_event_id: UUID | None = None
+    after: Position | None = None
 
     def wants(self, category: str | None) -> bool:
         """Whether events of a category are asked for; None is the category of a type nobody knows."""
@@ -54,6 +59,7 @@ def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) 
         categories=_categories(query.getlist("categories"), registry),
         resumes=bool(given),
         last_event_id=parse_uuid(given),
+        after=_position(given),
     )
 
 
@@ -63,6 +69,14 @@ def parse_uuid(value: object) -> UUID | None:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _position(value: str) -> Position | None:
+    try:
+        position = Position(value)
+    except ValueError:
+        return None
+    return position if START <= position < POSITION_LIMIT else None
 
 
 def _categories(values: Iterable[str], registry: Registry) -> frozenset[str] | None:

@@ -170,7 +170,9 @@ class Session:
         try:
             reason = await self._find_start()
             # The first frame: what is published from here on reaches this client.
-            await self._wire.send(self._retry_hint(RETRY_SPREAD))
+            # Who came without an id gets one, or an early end would make it a newcomer who missed nothing.
+            position = "" if self._request.resumes else str(self._cursor)
+            await self._wire.send(self._retry_hint(RETRY_SPREAD, position))
             if reason:
                 await self._reset(reason)
             await self._catch_up()
@@ -209,6 +211,8 @@ class Session:
         return None if position else ResetReason.UNKNOWN_ID
 
     async def _locate(self) -> Position | None:
+        if self._request.after:
+            return self._request.after
         event_id = self._request.last_event_id
         return await self._archive.locate(self._user_id, event_id) if event_id else None
 
@@ -324,9 +328,9 @@ class Session:
         await self._wire.send(reset_frame(reason).encode())
         self._counters.resets += 1
 
-    def _retry_hint(self, spread: tuple[float, float]) -> bytes:
+    def _retry_hint(self, spread: tuple[float, float], position: str = "") -> bytes:
         delay_s = self._settings.gateway_retry_s * random.uniform(*spread)  # noqa: S311  (no secret)
-        return retry_frame(round(delay_s * 1000)).encode()
+        return retry_frame(round(delay_s * 1000), position).encode()
 
 
 def _next_check() -> float:

@@ -174,6 +174,19 @@ async def test_the_id_of_a_broadcast_resumes_both_streams(
     await stream.close()
 
 
+async def test_what_came_after_a_stream_without_events_is_replayed(
+    served: Served, source: Source, client: httpx.AsyncClient, user: UUID
+) -> None:
+    source.publish(user)
+    stream = await Stream(served.url, user).open(client)
+    await stream.close()
+    missed = [*source.publish(user, 2), *source.publish(None)]
+    again = await Stream(served.url, user, last_event_id=stream.frames[0].id).open(client)
+    await again.receives(missed)
+    assert again.resets == []
+    await again.close()
+
+
 @pytest.mark.parametrize("given", ["nonsense", str(UUID(int=7)), "None", "x" * 2000])
 async def test_an_unknown_id_gets_a_reset_and_then_what_is_retained(
     given: str, served: Served, source: Source, client: httpx.AsyncClient, user: UUID

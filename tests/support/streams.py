@@ -154,7 +154,7 @@ class Stream:
 
     @property
     def ids(self) -> list[str]:
-        return [frame.id for frame in self.frames if frame.id]
+        return [frame.id for frame in self.frames if frame.id and frame.event]
 
     @property
     def resets(self) -> list[str | None]:

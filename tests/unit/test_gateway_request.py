@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, QueryParams
 from bridge.gateway.refusal import RequestRefusedError, problem
 from bridge.gateway.request import StreamRequest, parse_request
 from bridge.registry import REGISTRY
+from bridge.store import Position
 
 AN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 ANOTHER_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
@@ -67,3 +68,17 @@ def test_a_malformed_id_still_means_that_the_client_resumes(given: str) -> None:
 def test_types_nobody_knows_are_for_clients_without_a_filter() -> None:
     assert parse().wants(None)
     assert not parse("categories=import").wants(None)
+
+
+def test_a_position_is_taken_where_an_id_is() -> None:
+    assert parse("last_event_id=17-3").after == Position("17-3")
+    assert parse(**{"Last-Event-ID": "0-0"}).after == Position("0-0")
+
+
+@pytest.mark.parametrize(
+    "given", ["17", "17-", "-3", "a-b", f"{2**64}-0", f"{2**64 - 1}-{2**64 - 1}", str(AN_ID), "9" * 5000]
+)
+def test_what_redis_would_not_take_for_a_position_is_none(given: str) -> None:
+    asked = parse(**{"Last-Event-ID": given})
+    assert asked.after is None
+    assert asked.resumes

@@ -107,7 +107,7 @@ class Line:
 
     @property
     def ids(self) -> list[str]:
-        return [part[4:].decode() for part in self.sent.split(b"\n") if part.startswith(b"id: ")]
+        return [frame[4:].decode() for frame in self.sent.split(b"\n\n") if frame.startswith(b"id: ")]
 
 
 @asynccontextmanager
