@@ -14,7 +14,7 @@ from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.ending import Ending
-from bridge.gateway.hub import Hub
+from bridge.gateway.hub import Hub, end_tasks
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
@@ -60,8 +60,7 @@ class Gateway:
             yield
         finally:
             self.drain()
-            hub.cancel()
-            await asyncio.gather(hub, return_exceptions=True)
+            await end_tasks(hub)
             await self._client.aclose()
 
     def refusal(self) -> RequestRefusedError | None:

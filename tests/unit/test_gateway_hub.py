@@ -1,0 +1,33 @@
+"""How the hub ends what it began."""
+
+import asyncio
+from contextlib import suppress
+
+from bridge.gateway.hub import end_tasks
+
+
+async def test_a_task_that_forgets_a_cancellation_is_ended_nevertheless() -> None:
+    forgot = False
+
+    async def write() -> None:
+        nonlocal forgot
+        # As asyncio.wait_for does before Python 3.12, when what it waits for is just done.
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        forgot = True
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(write())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        await end_tasks(task)
+    assert forgot
+    assert task.cancelled()
+
+
+async def test_what_an_ended_task_raises_is_dropped() -> None:
+    async def fail() -> None:
+        raise ConnectionError
+
+    async with asyncio.timeout(2):
+        await end_tasks(asyncio.create_task(fail()))
