@@ -93,22 +93,29 @@ def _faults(stretches: list[_Stretch], order: list[Publication], entry: Entry) -
         faults.append("shown twice")
     elif everything != sorted(everything):
         faults.append("shown out of order")
-    if not all(stretch.places == tuple(range(*_span(stretch.places))) for stretch in stretches):
-        faults.append("missing in the middle, without a reset")
-    for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
-        promised = [place for place, publication in enumerate(order) if publication.begun >= stretch.since]
-        if stretch.places and promised and stretch.places[0] > promised[0]:
-            faults.append("missing at the beginning")
-        if following is None and (stretch.places[-1:] or promised) and stretch.places[-1:] != (len(order) - 1,):
-            faults.append("missing at the end")
+    for number, stretch in enumerate(stretches):
+        missing = _promised(stretches, number, order).difference(stretch.places)
+        if missing:
+            faults.append(f"missing after {number} resets: events {sorted(order[place].begun for place in missing)}")
     first = stretches[0].places
     if first and order[first[0]].begun < entry.earliest:
         faults.append("shown, but published before it came")
     return faults
 
 
-def _span(places: tuple[int, ...]) -> tuple[int, int]:
-    return (places[0], places[0] + len(places)) if places else (0, 0)
+def _promised(stretches: list[_Stretch], number: int, order: list[Publication]) -> set[int]:
+    """The places that must be in a stretch: all that were published since it began, until its last or until the end.
+
+    A reset says that of what was published before it, not everything is retained; the two streams of a client
+    are trimmed apart, so what follows may have holes, until what was published later.
+    """
+    stretch = stretches[number]
+    is_last = number == len(stretches) - 1
+    end = len(order) if is_last else max(stretch.places, default=-1) + 1
+    promised = {place for place in range(end) if order[place].begun >= stretch.since}
+    if number == 0 and stretch.places:
+        promised.update(range(stretch.places[0], end))
+    return promised
 
 
 def _follows_on(stretches: list[_Stretch], number: int) -> bool:
