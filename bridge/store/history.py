@@ -126,6 +126,7 @@ class History:
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._client = client
         self._read = client.register_script(script_text("read"))
+        self._now = client.register_script(script_text("now"))
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
@@ -139,14 +140,13 @@ class History:
         return next((Position(text(mark)) for mark in marks if mark), None)
 
     async def now(self) -> Position:
-        """The newest position handed out.
+        """The newest position handed out; in an empty Redis, a first one.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            newest = await self._client.get(keys.POSITION)
-        return Position(text(newest)) if newest else START
+            return Position(text(await self._now(keys=[keys.POSITION, keys.BEGAN])))
 
     async def read(self, user_id: UUID, after: Position, *, read_at_ms: int = 0) -> Page:
         """The next page after a position, of one moment: nothing before its horizon is missing from it.
@@ -162,7 +162,7 @@ class History:
         """
         with store_errors():
             newest, complete, now_ms, own, broadcast = await self._read(
-                keys=[keys.user_stream(user_id), keys.BROADCAST_STREAM, keys.POSITION, keys.BROADCAST_TIP],
+                keys=[keys.user_stream(user_id), keys.BROADCAST_STREAM, keys.POSITION, keys.BROADCAST_TIP, keys.BEGAN],
                 args=[str(after), PAGE, self._stream_ttl_s, read_at_ms],
             )
         return _page(Position(text(newest)), bool(complete), int(text(now_ms)), own, broadcast)

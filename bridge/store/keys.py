@@ -8,6 +8,8 @@ BROADCAST_STREAM: Final = "sse:stream:broadcast"
 
 POSITION: Final = "sse:position"
 """The newest position handed out: a clock that never runs backwards, shared by all streams."""
+BEGAN: Final = "sse:position:began"
+"""Where the order began. After a loss of Redis' memory it begins anew, and no older position can be vouched for."""
 BROADCAST_TIP: Final = "sse:position:broadcast"
 """Position of the newest broadcast; outlives the stream, so that a reader knows whether it missed one."""
 

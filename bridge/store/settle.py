@@ -159,6 +159,7 @@ _KEYS = (
     keys.DEAD_INDEX,
     keys.DEAD_LETTERS,
     keys.SKIPPED,
+    keys.BEGAN,
 )
 
 

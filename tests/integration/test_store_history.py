@@ -134,7 +134,7 @@ async def test_another_users_events_are_never_read(history: History, story: Stor
 async def test_nothing_at_all_is_a_complete_empty_history(history: History) -> None:
     page = await history.read(USER, START)
     assert (page.events, page.horizon, page.complete, page.last) == ((), START, True, True)
-    assert await history.now() == START
+    assert START < await history.now() == await history.now()
 
 
 @pytest.mark.parametrize("text", ["", "5", "-", "5-", "-5", "5-x", "x-5", "+", "1-2-3", "٣-1", " 1-1", "-1--1"])
@@ -214,6 +214,27 @@ async def test_a_flushed_server_cannot_vouch_for_a_position_it_never_gave(
     redis_client.flushall()
     page = await history.read(USER, place)
     assert (page.complete, page.events) == (False, ())
+
+
+async def test_a_flushed_server_cannot_vouch_for_an_old_position_when_events_followed(
+    history: History, story: Story, redis_client: redis.Redis
+) -> None:
+    (place,) = story.tell(parcel())
+    redis_client.flushall()
+    story.tell(parcel())
+    assert not await complete_after(history, place)
+
+
+async def test_an_empty_server_vouches_for_the_position_it_gave_until_it_is_flushed(
+    history: History, story: Story, redis_client: redis.Redis
+) -> None:
+    place = await history.now()
+    story.tell(parcel())
+    page = await history.read(USER, place)
+    assert (page.complete, len(page.events)) == (True, 1)
+    redis_client.flushall()
+    story.tell(parcel())
+    assert not await complete_after(history, place)
 
 
 async def test_a_user_without_a_stream_has_missed_nothing_lately(history: History, story: Story) -> None:

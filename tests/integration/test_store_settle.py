@@ -122,6 +122,7 @@ def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redi
         f"sse:seen:{{{OTHER}}}:{events[1].event_id}",
         f"sse:seen:{{sse:stream:broadcast}}:{events[2].event_id}",
         "sse:position",
+        "sse:position:began",
         "sse:position:broadcast",
         "bridge:counts",
     }

@@ -4,6 +4,7 @@
 -- KEYS[2]  the broadcast stream
 -- KEYS[3]  position: the newest position handed out
 -- KEYS[4]  position of the newest broadcast
+-- KEYS[5]  position where the order began
 -- ARGV[1]  position after which to read; '0-0' reads all that is retained
 -- ARGV[2]  entries to return from each stream at the most
 -- ARGV[3]  life of a stream in s
@@ -62,8 +63,10 @@ end
 
 local complete = 1
 if after ~= '0-0' and after ~= newest then
-  -- A position that was never handed out means that Redis has lost its memory.
-  if is_after(after, newest) or not user_stream_is_whole() or not broadcast_stream_is_whole() then
+  -- A position that was never handed out, or before the order began, means that Redis has lost its memory.
+  local began = redis.call('GET', KEYS[5])
+  local forgotten = is_after(after, newest) or (began and is_after(began, after))
+  if forgotten or not user_stream_is_whole() or not broadcast_stream_is_whole() then
     complete = 0
   end
 end

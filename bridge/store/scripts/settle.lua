@@ -10,7 +10,8 @@
 -- KEYS[8]  dead index
 -- KEYS[9]  dead letters
 -- KEYS[10] newest skipped events
--- KEYS[11…] two an event: stream, seen mark
+-- KEYS[11] position where the order began
+-- KEYS[12…] two an event: stream, seen mark
 -- ARGV[1]  length that a stream is trimmed to
 -- ARGV[2]  life of a stream in s; 0 keeps no history
 -- ARGV[3]  life of a seen mark in s
@@ -50,7 +51,11 @@ local function position_text()
 end
 
 local last = redis.call('GET', KEYS[1])
-if last then move_past(last) end
+if last then
+  move_past(last)
+else
+  redis.call('SET', KEYS[11], string.format('%.0f-0', ms - 1))
+end
 
 local function append(stream, event_id, event_type, user_id, payload, occurred_at)
   return redis.pcall('XADD', stream, 'MAXLEN', '~', maxlen, position_text(),
@@ -111,7 +116,7 @@ for m = 1, tonumber(ARGV[6]) do
 end
 
 -- Publish.
-local answers, failure, k = {}, false, 11
+local answers, failure, k = {}, false, 12
 for _, message in ipairs(messages) do
   for _ = 1, message.events do
     local event_id = ARGV[a + 1]

@@ -1,0 +1,15 @@
+-- The newest position handed out; in an empty Redis the order begins with this reading.
+--
+-- KEYS[1]  position: the newest position handed out
+-- KEYS[2]  position where the order began
+--
+-- Returns: the position; '0-0' if there is none and Redis takes none.
+
+local newest = redis.call('GET', KEYS[1])
+if newest then return newest end
+local time = redis.call('TIME')
+local position = string.format('%.0f-0', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+-- A full Redis refuses; reading goes on all the same.
+local began = redis.pcall('SET', KEYS[2], position)
+if began.err or redis.pcall('SET', KEYS[1], position).err then return '0-0' end
+return position
