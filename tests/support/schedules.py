@@ -152,9 +152,12 @@ def schedules(*, restarts: bool = True, forgetting: bool = True, expiring: bool 
         rare += [st.just(RestartRedis(keeps_memory=False))] if restarts else []
     if expiring:
         rare = [st.just(Expire())]
-    everyday = st.lists(st.one_of(common), min_size=4, max_size=14)
+    everyday = st.lists(st.one_of(common), min_size=5, max_size=14)
     seldom = st.lists(st.one_of(rare), max_size=2) if rare else st.just([])
-    steps = st.tuples(everyday, seldom, everyday).map(lambda parts: tuple(step for part in parts for step in part))
+    coming = st.lists(connect, min_size=1, max_size=3)
+    steps = st.tuples(coming, everyday, seldom, everyday).map(
+        lambda parts: tuple(step for part in parts for step in part)
+    )
     return st.builds(
         Schedule,
         steps=steps,
