@@ -133,7 +133,8 @@ async def test_another_users_events_are_never_read(history: History, story: Stor
 
 async def test_nothing_at_all_is_a_complete_empty_history(history: History) -> None:
     page = await history.read(USER, START)
-    assert (page.events, page.horizon, page.complete, page.last) == ((), START, True, True)
+    assert (page.events, page.complete, page.last) == ((), True, True)
+    assert START < page.horizon == await history.now()
     assert START < await history.now() == await history.now()
 
 
@@ -235,6 +236,15 @@ async def test_an_empty_server_vouches_for_the_position_it_gave_until_it_is_flus
     redis_client.flushall()
     story.tell(parcel())
     assert not await complete_after(history, place)
+
+
+async def test_who_read_an_empty_history_learns_that_what_came_was_trimmed(
+    history: History, story: Story, redis_client: redis.Redis
+) -> None:
+    empty = await history.read(USER, START)
+    story.tell(parcel(), parcel())
+    redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
+    assert not await complete_after(history, empty.horizon)
 
 
 async def test_a_user_without_a_stream_has_missed_nothing_lately(history: History, story: Story) -> None:

@@ -14,9 +14,15 @@
 -- (as text), the user's entries, the broadcast entries.
 
 local after, limit, ttl_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local newest = redis.call('GET', KEYS[3]) or '0-0'
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local newest = redis.call('GET', KEYS[3])
+if not newest then
+  -- As in now.lua: a reader that is told '0-0' could not be told later what it missed.
+  newest = string.format('%.0f-0', now_ms)
+  local began = redis.pcall('SET', KEYS[5], newest)
+  if began.err or redis.pcall('SET', KEYS[3], newest).err then newest = '0-0' end
+end
 
 local function split(position)
   local ms, seq = string.match(position, '^(%d+)-(%d+)$')
