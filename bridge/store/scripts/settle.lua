@@ -54,7 +54,8 @@ local last = redis.call('GET', KEYS[1])
 if last then
   move_past(last)
 else
-  redis.call('SET', KEYS[11], string.format('%.0f-0', ms - 1))
+  redis.call('SET', KEYS[11], ms_text .. '0')
+  seq = 1
 end
 
 local function append(stream, event_id, event_type, user_id, payload, occurred_at)
