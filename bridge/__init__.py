@@ -5,6 +5,10 @@ The front door: public names, grouped by topic. Importing it connects to nothing
 
 # ruff: noqa: I001  (grouped by topic)
 
+from typing import TYPE_CHECKING
+
+from bridge.on_demand import on_demand
+
 # Emitting
 from bridge.producer import Emitter, configure, emit, emit_many, flush
 
@@ -20,20 +24,25 @@ from bridge.events import (
 
 # The law
 from bridge.registry import (
-    DOMAIN_TO_SSE_MAPPING,
-    SSE_EVENT_REGISTRY,
     Audience,
     DomainToSSEMapping,
     Registry,
     RetryPolicy,
     SSEEventMetadata,
-    get_all_sse_event_types,
-    get_domain_event_to_sse_mapping,
-    get_events_by_category,
-    get_registry_statistics,
-    get_sse_event_metadata,
     load_registry,
 )
+
+# The built-in catalog, loaded when it is asked for
+if TYPE_CHECKING:
+    from bridge.registry import (
+        DOMAIN_TO_SSE_MAPPING,
+        SSE_EVENT_REGISTRY,
+        get_all_sse_event_types,
+        get_domain_event_to_sse_mapping,
+        get_events_by_category,
+        get_registry_statistics,
+        get_sse_event_metadata,
+    )
 
 # Publishing without a worker
 from bridge.producer import SSEEventHandler
@@ -95,3 +104,17 @@ __all__ = [
     "load_registry",
     "load_settings",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    "bridge.registry",
+    {
+        "DOMAIN_TO_SSE_MAPPING",
+        "SSE_EVENT_REGISTRY",
+        "get_all_sse_event_types",
+        "get_domain_event_to_sse_mapping",
+        "get_events_by_category",
+        "get_registry_statistics",
+        "get_sse_event_metadata",
+    },
+)

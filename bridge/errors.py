@@ -68,3 +68,7 @@ class MissingExtraError(BridgeError):
     def __init__(self, extra: str, needed_for: str) -> None:
         word = "extras" if "," in extra else "extra"
         super().__init__(f"{needed_for} needs the {word} '{extra}'. Run: pip install 'sse-bridge[{extra}]'")
+
+
+class SpoolError(BridgeError):
+    """The spool directory cannot be used."""

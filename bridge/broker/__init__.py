@@ -1,9 +1,10 @@
-"""Hands on the broker: topology from the registry, Celery's set-up, and messages in Celery's protocol."""
+"""Hands on the broker: messages in Celery's protocol, topology from the registry, and Celery's set-up.
+
+What producers need is here; kombu comes in only with ``options``, ``topology`` and the transports.
+"""
 
 from bridge.broker.message import ATTEMPT_HEADER, BOOKED_HEADER, OVERHEAD_BYTES, REPLAY_HEADER, TaskMessage
-from bridge.broker.options import celery_config, consuming_transport, soft_time_limit_s, transport_options
 from bridge.broker.sender import TaskSender
-from bridge.broker.topology import queues, routes
 
 __all__ = [
     "ATTEMPT_HEADER",
@@ -12,10 +13,4 @@ __all__ = [
     "REPLAY_HEADER",
     "TaskMessage",
     "TaskSender",
-    "celery_config",
-    "consuming_transport",
-    "queues",
-    "routes",
-    "soft_time_limit_s",
-    "transport_options",
 ]

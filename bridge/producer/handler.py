@@ -6,7 +6,7 @@ from typing import Any
 
 from bridge.events import SSEEvent
 from bridge.pipeline import transform
-from bridge.registry import REGISTRY, Audience, DomainToSSEMapping, Registry
+from bridge.registry import Audience, DomainToSSEMapping, Registry, load_registry
 from bridge.store import Receipt, SSEPublisherProtocol
 
 
@@ -32,11 +32,11 @@ class SSEEventHandler:
         publisher: SSEPublisherProtocol,
         logger: logging.Logger | None = None,
         *,
-        registry: Registry = REGISTRY,
+        registry: Registry | None = None,
     ) -> None:
         self._publisher = publisher
         self._logger = logger or logging.getLogger(__name__)
-        self._mapping: Mapping[type[Any], DomainToSSEMapping] = registry.by_class
+        self._mapping: Mapping[type[Any], DomainToSSEMapping] = (registry or load_registry()).by_class
 
     async def handle(self, event: Any) -> None:
         """Publish the SSE event of a domain event. Ignores unmapped classes; never raises an Exception."""

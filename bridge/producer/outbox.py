@@ -10,13 +10,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridge.broker import TaskSender
+from bridge.errors import SpoolError
 from bridge.producer.backoff import Backoff
 from bridge.producer.batching import Accepted, BatchLimits, batch
-from bridge.producer.spool import Spool, SpoolError
 from bridge.registry import Registry
 from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from bridge.producer.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +196,9 @@ class Outbox:
 
     # Spool
 
-    def _open_spool(self) -> Spool | None:
+    def _open_spool(self) -> "Spool | None":
+        from bridge.producer.spool import Spool  # brings in SQLite
+
         try:
             return Spool.create(Path(self._settings.spool_dir), max_bytes=self._settings.spool_max_bytes)
         except SpoolError as error:
@@ -237,7 +243,7 @@ class Outbox:
         assert self._spool is not None  # noqa: S101  (this thread runs with a spool only)
         folder, max_bytes = Path(self._settings.spool_dir), self._settings.spool_max_bytes
         while not self.closing:
-            for orphan in Spool.adopt(folder, max_bytes=max_bytes):
+            for orphan in self._spool.adopt(folder, max_bytes=max_bytes):
                 logger.info("bridge.spool.adopted events=%d", orphan.count())
                 self._empty_spool(orphan)
                 orphan.close()
@@ -246,7 +252,7 @@ class Outbox:
                 self.changed.wait_for(lambda: self.closing or self._in_spool, ADOPT_INTERVAL_S)
         self._sender.close()
 
-    def _empty_spool(self, spool: Spool) -> None:
+    def _empty_spool(self, spool: "Spool") -> None:
         while not self.closing:
             last, events = spool.oldest(ROUND_MAX)
             if not events:

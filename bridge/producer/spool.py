@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from bridge.errors import BridgeError
+from bridge.errors import SpoolError
 from bridge.producer.batching import Accepted
 
 SUFFIX = ".spool"
@@ -35,10 +35,6 @@ _id_of = msgspec.json.Decoder(_Identified)
 
 _inherited: list[sqlite3.Connection] = []
 """Connections that a fork brought along. Closing one here would tidy up files that the parent still uses."""
-
-
-class SpoolError(BridgeError):
-    """The spool directory cannot be used."""
 
 
 class Spool:

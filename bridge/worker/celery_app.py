@@ -5,7 +5,8 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from bridge.broker import celery_config, queues, routes, soft_time_limit_s
+from bridge.broker.options import celery_config, soft_time_limit_s
+from bridge.broker.topology import queues, routes
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
 from bridge.store import DeadLetters, connect

@@ -14,7 +14,7 @@ import pytest
 from kombu import Connection, Consumer, Exchange, Message, Producer, Queue
 
 from bridge import Settings
-from bridge.broker import consuming_transport, transport_options
+from bridge.broker.options import consuming_transport, transport_options
 from bridge.broker.redis_transport import DELIVERIES_KEY
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT
