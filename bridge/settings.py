@@ -128,6 +128,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=10_000_000, description="Events a producer process holds while the broker is away."),
     ] = 100_000
     emit_batch_max: Annotated[int, Meta(ge=1, le=10_000, description="Events in one Celery message at most.")] = 500
+    emit_linger_ms: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=1000,
+            description="How long a producer gathers a batch while events keep coming; the first leaves at once.",
+        ),
+    ] = 2.0
     emit_exit_flush_s: Annotated[
         Seconds, Meta(description="How long a producer's exit waits for its buffer to empty.")
     ] = 5.0

@@ -17,6 +17,8 @@ BOOKED_HEADER = "bridge_booked"
 """Header with the id under which the message's events are in the books; absent if no producer announced them."""
 REPLAY_HEADER = "bridge_replay"
 """Header with the replay that sent a message; its events are dead letters, and have one attempt."""
+BUNDLE_HEADER = "bridge_bundle"
+"""Header of messages that the transport has put together, never on the wire: id, booked_as and events of each."""
 
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"

@@ -5,21 +5,31 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from math import isfinite
 from operator import attrgetter
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import msgspec
+import uuid6
 from msgspec import Meta, inspect
 
 from bridge.errors import DecodeError, PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
-_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
+_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime, date})
 """Field values of these types are always written as JSON says; others get a closer look."""
+
+
+ESCAPED_BYTES = 6
+"""JSON's longest way to write one ASCII character."""
+SCALAR_BYTES = 64
+"""More than a number, a date or a UUID takes, with what stands around it."""
+FRAME_BYTES = 512
+"""More than an envelope has beside its source and its data."""
+INT_LIMIT = 2**63
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,7 +82,7 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = ("_event_class", "_fields_of", "_id_name", "_time_name", "_type")
+    __slots__ = ("_event_class", "_fields_of", "_frame_bytes", "_frozen", "_id_name", "_time_name", "_type")
 
     def __init__(self, event_class: type[Any]) -> None:
         info = cast("inspect.StructType", inspect.type_info(event_class))
@@ -82,6 +92,41 @@ class EventCodec:
         self._id_name = wire_names["event_id"]
         self._time_name = wire_names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*wire_names)
+        self._frozen = _is_frozen(event_class)
+        self._frame_bytes = FRAME_BYTES + sum(ESCAPED_BYTES * len(name) + SCALAR_BYTES for name in wire_names.values())
+
+    def may_wait(self, event: Any, size_max: int) -> bool:
+        """Whether ``encode`` may be called later, from another thread: it will then succeed, with the same result.
+
+        Args:
+            event: of this codec's class.
+            size_max: bytes that the envelope may have, without its source.
+        """
+        if not self._frozen:
+            return False
+        try:
+            values = self._fields_of(event)
+            if not _PLAIN_TYPES.issuperset(map(type, values)):
+                return False
+            characters = 0
+            for value in values:
+                kind = type(value)
+                if kind is str:
+                    if not value.isascii():
+                        return False
+                    characters += len(value)
+                elif kind is int:
+                    if not -INT_LIMIT <= value < INT_LIMIT:
+                        return False
+                elif kind is datetime and value.tzinfo is not UTC:
+                    return False  # the offsets of others are foreign code
+            return (
+                isinstance(event.event_id, UUID)
+                and type(event.occurred_at) is datetime
+                and ESCAPED_BYTES * characters + self._frame_bytes <= size_max
+            )
+        except Exception:  # a field that is missing, say: encode tells
+            return False
 
     def encode(self, event: Any, *, source: str) -> bytes:
         """The envelope of ``event`` as JSON.
@@ -124,6 +169,14 @@ class EventCodec:
             return msgspec.convert(fields, self._event_class)
         except msgspec.ValidationError as error:
             raise DecodeError(f"The data does not fit {self._type}: {error}.") from error
+
+
+def _is_frozen(event_class: type[Any]) -> bool:
+    """Whether the fields of an event cannot be set anew; of attrs classes that is not asked."""
+    for name in ("__dataclass_params__", "__struct_config__"):
+        if getattr(getattr(event_class, name, None), "frozen", False):
+            return True
+    return False
 
 
 def _refuse_not_finite(value: Any, path: str) -> None:

@@ -2,19 +2,46 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from bridge.broker import OVERHEAD_BYTES, TaskMessage
+from bridge.pipeline import EventCodec
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An event in the buffer: where it goes, and its envelope."""
+    """An accepted event: where it goes, and its envelope."""
 
     task: str
     queue: str
     event_id: UUID
     envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the events of one class go, and how they are written."""
+
+    codec: EventCodec
+    task: str
+    queue: str
+    source: str
+
+
+class Entry(NamedTuple):
+    """An event in the buffer: written already, or one that cannot change and is written later."""
+
+    route: Route
+    event: Any
+    envelope: bytes | None
+
+    def accepted(self) -> Accepted:
+        """The event, written."""
+        route, event, envelope = self
+        if envelope is None:
+            envelope = route.codec.encode(event, source=route.source)
+        return Accepted(route.task, route.queue, event.event_id, envelope)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

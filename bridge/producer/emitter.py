@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
-from bridge.pipeline import EventCodec
-from bridge.producer.batching import Accepted
+from bridge.pipeline import ESCAPED_BYTES, EventCodec
+from bridge.producer.batching import Entry, Route
 from bridge.producer.outbox import Outbox
 from bridge.registry import Registry, load_registry
 from bridge.settings import Settings, load_settings
@@ -65,15 +65,18 @@ class Emitter:
         self._registry = registry or load_registry(self._settings.registry)
         self._strict = strict
         self._routes = {
-            row.domain_event_class: (
+            row.domain_event_class: Route(
                 EventCodec(row.domain_event_class),
                 self._registry.task_of(row),
                 self._registry.queue_of(row),
+                self._settings.source,
             )
             for row in self._registry.mappings
         }
+        self._size_max = self._settings.event_max_bytes - ESCAPED_BYTES * len(self._settings.source)
         self._outbox = Outbox(self._settings, self._registry)
         self._unaccepted: Counter[str] = Counter()
+        self._watched = False
         self._last_warning = -WARN_INTERVAL_S
         _emitters.add(self)
 
@@ -91,6 +94,15 @@ class Emitter:
             DeliveryError: strict only; the broker did not confirm in ``STRICT_TIMEOUT_S``. The event
                 stays in the buffer and may still be delivered.
         """
+        route = self._routes.get(type(event))
+        if (
+            route is not None
+            and not self._strict
+            and self._watched
+            and route.codec.may_wait(event, self._size_max)
+            and self._outbox.put(Entry(route, event, None))
+        ):
+            return True
         return self.emit_many((event,)) == 1
 
     def emit_many(self, events: Iterable[Any]) -> int:
@@ -142,19 +154,19 @@ class Emitter:
     def counts(self) -> dict[str, int]:
         """What happened to the events of this process so far; see ``COUNTER_NAMES``."""
         with self._outbox.changed:
-            return {name: self._outbox.counts[name] + self._unaccepted[name] for name in COUNTER_NAMES}
+            sent = self._outbox.counts
+            return {name: sent.get(name, 0) + self._unaccepted[name] for name in COUNTER_NAMES}
 
     # Accepting, on the caller's thread
 
-    def _prepare(self, event: Any) -> Accepted | None:
+    def _prepare(self, event: Any) -> Entry | None:
         """Encode an event, so that nothing can change under it; None if it is unmapped or refused."""
         route = self._routes.get(type(event))
         if route is None:
             self._count("unmapped")
             return None
-        codec, task, queue = route
         try:
-            envelope = codec.encode(event, source=self._settings.source)
+            envelope = route.codec.encode(event, source=route.source)
             if len(envelope) > self._settings.event_max_bytes:
                 raise PayloadError(
                     f"Its envelope has {len(envelope)} bytes; at most {self._settings.event_max_bytes} are "
@@ -163,13 +175,15 @@ class Emitter:
         except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
             self._refuse(event, error)
             return None
-        return Accepted(task, queue, event.event_id, envelope)
+        return Entry(route, event, envelope)
 
-    def _enqueue(self, prepared: list[Accepted]) -> int:
+    def _enqueue(self, prepared: list[Entry]) -> int:
         """Put events into the outbox as far as there is room; returns how many."""
-        _open.add(self)
-        _close_with_process()
-        count = self._outbox.put(prepared)
+        if not self._watched:
+            self._watched = True
+            _open.add(self)
+            _close_with_process()
+        count = self._outbox.put_many(prepared)
         if count < len(prepared):
             self._overflow(len(prepared) - count)
         return count
@@ -213,6 +227,7 @@ class Emitter:
         self._outbox.abandon()
         self._outbox = Outbox(self._settings, self._registry)
         self._unaccepted.clear()
+        self._watched = False
 
 
 _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()

@@ -1,11 +1,15 @@
 """``Outbox``: accepted events on their way to the broker: a bounded buffer, and the threads that empty it.
 
+Putting an event in takes no lock, and wakes nobody while events keep coming: then the thread that empties
+the buffer looks by itself, every ``emit_linger_ms``. Only one that sleeps is woken, and sends at once.
+
 Without a spool one thread sends what the buffer holds. With one, that thread writes to the spool, and a
 second one sends what the spool holds: so events are on disk while the broker makes the sender wait.
 """
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING
 from bridge.broker import TaskSender
 from bridge.errors import SpoolError
 from bridge.producer.backoff import Backoff
-from bridge.producer.batching import Accepted, BatchLimits, batch
+from bridge.producer.batching import Accepted, BatchLimits, Entry, batch
 from bridge.registry import Registry
 from bridge.settings import Settings
 
@@ -28,6 +32,8 @@ JOIN_TIMEOUT_S = 1.0
 """How long ``close`` waits for a write that is under way."""
 ROUND_MAX = 5_000
 """Events that are sent or spooled in one write at the most."""
+WARM_S = 0.1
+"""How long the buffer is looked at after it was last found with something in it, before its thread sleeps."""
 ADOPT_INTERVAL_S = 10.0
 """How often a process looks for spool files that nobody holds any more."""
 
@@ -36,41 +42,86 @@ class Outbox:
     """Takes events at once, delivers them in order. Safe with threads; a forked child needs a new one.
 
     Attributes:
-        counts: what happened, by name; guarded by ``changed``.
-        changed: told whenever something happened.
+        changed: told whenever something happened; guards all but the buffer.
+        closing: whether it takes no more.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self.changed = threading.Condition()
-        self.counts: Counter[str] = Counter()
         self.closing = False
+        self._counts: Counter[str] = Counter()
         self._settings = settings
         self._limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
-        self._buffer: deque[Accepted] = deque()
+        # Appending is atomic, and so is copying the front in one call; nothing else is done without the lock.
+        self._buffer: deque[Entry] = deque()
+        self._buffer_max = settings.emit_buffer_max
+        self._linger_s = settings.emit_linger_ms / 1000
+        self._asleep = False
+        self._running = False
+        self._taken = 0
         self._delivered = 0
         self._in_spool = 0
         self._sender = TaskSender(settings, registry)
         self._spool: Spool | None = None
         self._threads: list[threading.Thread] = []
 
-    def put(self, prepared: Sequence[Accepted]) -> int:
-        """Accept events as far as there is room; returns how many."""
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened so far, by name."""
         with self.changed:
-            room = 0 if self.closing else max(0, self._settings.emit_buffer_max - len(self._buffer))
-            fitting = prepared[:room]
-            self._buffer.extend(fitting)
-            self.counts["accepted"] += len(fitting)
-            self.changed.notify_all()
-        if fitting and not (self._threads and all(thread.is_alive() for thread in self._threads)):
+            return {**self._counts, "accepted": self._accepted}
+
+    def put(self, entry: Entry) -> bool:
+        """Accept one event if there is room; returns whether it was accepted."""
+        if self.closing or len(self._buffer) >= self._buffer_max:
+            return False
+        self._buffer.append(entry)
+        if self._asleep or not self._running:
+            self._rouse()
+        return not self.closing or not self._withdraw((entry,))
+
+    def put_many(self, entries: Sequence[Entry]) -> int:
+        """Accept events, in order and together, as far as there is room; returns how many.
+
+        Threads that put at the same moment may find room for a few events more than the bound.
+        """
+        fitting = entries[: max(0, self._buffer_max - len(self._buffer))]
+        if self.closing or not fitting:
+            return 0
+        self._buffer.extend(fitting)
+        if self._asleep or not self._running:
+            self._rouse()
+        return len(fitting) - (self._withdraw(fitting) if self.closing else 0)
+
+    def _rouse(self) -> None:
+        """Have the buffer emptied."""
+        if not self._running:
             self._start()
-        return len(fitting)
+        with self.changed:
+            self.changed.notify_all()
+
+    def _withdraw(self, entries: Sequence[Entry]) -> int:
+        """Take back what was put in while the outbox closed; what is gone was seen by whoever closed it."""
+        withdrawn = 0
+        with self.changed:
+            for entry in entries:
+                try:
+                    self._buffer.remove(entry)
+                    withdrawn += 1
+                except ValueError:
+                    continue
+        return withdrawn
+
+    @property
+    def _accepted(self) -> int:
+        return self._taken + len(self._buffer)
 
     def wait_until_delivered(self, timeout_s: float, *, or_trouble: bool = False) -> bool:
         """Wait until the broker has what was accepted so far; with ``or_trouble``, no longer than until it fails."""
         with self.changed:
-            target, errors_before = self.counts["accepted"], self.counts["broker_errors"]
+            target, errors_before = self._accepted, self._counts["broker_errors"]
             self.changed.wait_for(
-                lambda: self._delivered >= target or (or_trouble and self.counts["broker_errors"] > errors_before),
+                lambda: self._delivered >= target or (or_trouble and self._counts["broker_errors"] > errors_before),
                 timeout_s,
             )
             return self._delivered >= target
@@ -92,10 +143,11 @@ class Outbox:
             thread.join(JOIN_TIMEOUT_S)
         with self.changed:
             spooled = self._close_spool()
-            abandoned = self.counts["accepted"] - self._delivered - spooled
+            abandoned = self._accepted - self._delivered - spooled
             self._delivered += abandoned + spooled
-            self.counts["abandoned"] += abandoned
-            self.counts["spooled"] += spooled
+            self._counts["abandoned"] += abandoned
+            self._counts["spooled"] += spooled
+            self._taken += len(self._buffer)
             self._buffer.clear()
         return abandoned, spooled
 
@@ -117,8 +169,9 @@ class Outbox:
                     self._keep_running("bridge-emitter", self._empty_spools)
                 if not self._settings.spool_dir:
                     self._keep_running("bridge-emitter", self._empty_buffer, self._send_until_taken)
+                self._running = True
             except RuntimeError as error:  # out of threads, or the interpreter is ending
-                self.counts["broker_errors"] += 1
+                self._counts["broker_errors"] += 1
                 logger.error("bridge.emitter.stalled waiting=%d: %s", len(self._buffer), error)
 
     def _keep_running(self, name: str, run: Callable[..., None], *args: object) -> None:
@@ -131,19 +184,38 @@ class Outbox:
 
     def _empty_buffer(self, carry: Callable[[Sequence[Accepted]], int]) -> None:
         """Carry away what the buffer holds, round by round. It stays there until then, within its bound."""
-        while True:
-            with self.changed:
-                self.changed.wait_for(lambda: self._buffer or self.closing)
-                if self.closing:
-                    break
-                round_ = list(islice(self._buffer, ROUND_MAX))
-            carried = carry(round_)
-            with self.changed:
-                for _ in range(min(carried, len(self._buffer))):
-                    self._buffer.popleft()
-                self.changed.notify_all()
+        try:
+            while round_ := self._next_round():
+                carried = carry([entry.accepted() for entry in round_])
+                with self.changed:
+                    for _ in range(min(carried, len(self._buffer))):
+                        self._buffer.popleft()
+                        self._taken += 1
+                    self.changed.notify_all()
+        finally:
+            self._running = False
         if self._spool is None:
             self._sender.close()
+
+    def _next_round(self) -> list[Entry]:
+        """Wait for events; none if the outbox closes."""
+        sleep_at = time.monotonic() + WARM_S
+        while not self.closing:
+            if len(self._buffer) < self._limits.events:
+                time.sleep(self._linger_s)
+            if not self._buffer and time.monotonic() > sleep_at:
+                self._sleep()
+            if self._buffer:
+                return list(islice(self._buffer, ROUND_MAX))
+        return []
+
+    def _sleep(self) -> None:
+        """Until somebody puts an event in, or closes."""
+        with self.changed:
+            # Who appends looks at this afterwards, and we look at the buffer afterwards: one of us sees the other.
+            self._asleep = True
+            self.changed.wait_for(lambda: self._buffer or self.closing)
+            self._asleep = False
 
     def _send_until_taken(self, events: Sequence[Accepted]) -> int:
         """Send; returns how many events the broker has: all, or none when the outbox closes."""
@@ -172,12 +244,12 @@ class Outbox:
     def _note_delivered(self, number: int) -> None:
         with self.changed:
             self._delivered += number
-            self.counts["delivered"] += number
+            self._counts["delivered"] += number
             self.changed.notify_all()
 
     def _note_trouble(self, name: str, error: Exception, *, first: bool) -> None:
         with self.changed:
-            self.counts["broker_errors"] += 1
+            self._counts["broker_errors"] += 1
             waiting = len(self._buffer)
             self.changed.notify_all()
         if first:
@@ -185,13 +257,15 @@ class Outbox:
 
     def _send_here(self) -> None:
         """Send once, on the caller's thread: there is no other, and the process is ending."""
-        round_ = list(self._buffer)
+        round_ = [entry.accepted() for entry in self._buffer]
         try:
             self._sender.send(batch(round_, self._limits))
         except Exception as error:  # whatever it is, what is left is counted and logged as abandoned
             logger.warning("bridge.broker.away waiting=%d: %s", len(round_), error)
             return
-        self._buffer.clear()
+        with self.changed:
+            self._taken += len(self._buffer)
+            self._buffer.clear()
         self._note_delivered(len(round_))
 
     # Spool
@@ -234,7 +308,7 @@ class Outbox:
             if backoff.failures == 0:
                 logger.error("bridge.spool.full waiting=%d (BRIDGE_SPOOL_MAX_BYTES)", len(self._buffer))
             with self.changed:
-                self.counts["spool_full"] += 1
+                self._counts["spool_full"] += 1
                 if self.changed.wait_for(lambda: self.closing, backoff.next_s()):
                     return 0
 

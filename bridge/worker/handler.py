@@ -79,6 +79,13 @@ class _Todo:
     retries: list[Retry] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> "_Todo":
+        todo = cls()
+        for outcome in outcomes:
+            todo.add(outcome)
+        return todo
+
     def add(self, outcome: Outcome) -> None:
         match outcome:
             case Published():
@@ -120,13 +127,18 @@ class Handler:
             random=random.random,
         )
 
-    def run(self, job: Job) -> None:
-        """Handle every envelope of a job."""
-        self._book(job)
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Handle every envelope of the jobs, of one or more messages; they are settled together."""
+        todos: list[tuple[Job, _Todo]] = []
+        for job in jobs:
+            self._book(job)
+            todos.append((job, self._decide(job)))
+        self._obey(todos)
+
+    def _decide(self, job: Job) -> _Todo:
         last = bool(job.replay)
-        self._obey(
-            job,
-            [self._pipeline.run(job.mapping, raw, attempt=job.attempt, last_attempt=last) for raw in job.envelopes],
+        return _Todo.of(
+            self._pipeline.run(job.mapping, raw, attempt=job.attempt, last_attempt=last) for raw in job.envelopes
         )
 
     def lose(self, job: Job, error: BaseException) -> None:
@@ -139,7 +151,7 @@ class Handler:
         outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
         # Its process may have settled some of them before it died.
         unfinished = self._unfinished(job, [_id_of(outcome) for outcome in outcomes])
-        self._obey(job, [outcome for outcome in outcomes if _id_of(outcome) in unfinished])
+        self._obey([(job, _Todo.of(outcome for outcome in outcomes if _id_of(outcome) in unfinished))])
 
     def condemn(self, job: Job, times: int) -> None:
         """Dead-letter a job over which whole workers died."""
@@ -149,13 +161,11 @@ class Handler:
             error_class="WorkerLost",
             message=f"The whole worker died {times} times while it ran this event (BRIDGE_DELIVERY_MAX).",
         )
-        self._obey(
-            job,
-            [
-                self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=True)
-                for raw in job.envelopes
-            ],
+        outcomes = (
+            self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=True)
+            for raw in job.envelopes
         )
+        self._obey([(job, _Todo.of(outcomes))])
 
     def count_start(self, message_id: str) -> int:
         """Note that a message that came back is started again; returns how often that has happened.
@@ -217,36 +227,35 @@ class Handler:
             self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping), len(job.envelopes)
         )
 
-    def _obey(self, job: Job, outcomes: Iterable[Outcome]) -> None:
-        todo = _Todo()
-        for outcome in outcomes:
-            todo.add(outcome)
-        for refused in self._settle(job, todo.published, todo.skipped):
-            todo.add(refused)
-        if todo.retries or todo.dead:
-            self._record_failures(job, todo.retries, todo.dead)
+    def _obey(self, todos: Sequence[tuple[Job, _Todo]]) -> None:
+        """Do what was decided. Failures come last: settling may add some."""
+        self._settle(todos)
+        for job, todo in todos:
+            if todo.retries or todo.dead:
+                self._record_failures(job, todo.retries, todo.dead)
 
-    def _settle(self, job: Job, published: Sequence[Published], skipped: Sequence[Skipped]) -> list[Retry | Dead]:
-        """Publish, and count what was skipped; what Redis refused for good comes back as failed."""
-        if not (published or skipped):
-            return []
-        delivery = Delivery(
+    def _settle(self, todos: Sequence[tuple[Job, _Todo]]) -> None:
+        """Publish, and count what was skipped, in one call; what Redis refused for good is added as failed."""
+        ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
+        if not ending:
+            return
+        receipts = iter(self._settler.settle([self._delivery(job, todo) for job, todo in ending]))
+        for job, todo in ending:
+            for outcome, receipt in zip(todo.published, receipts, strict=False):
+                if receipt.status is ReceiptStatus.REFUSED:
+                    failure = Failure(
+                        stage=Stage.PUBLISH, error_class="redis.ResponseError", message=receipt.error or ""
+                    )
+                    todo.add(self._failed(job, outcome.envelope, failure))
+
+    def _delivery(self, job: Job, todo: _Todo) -> Delivery:
+        return Delivery(
             event_type=job.mapping.sse_event_type.value,
-            parcels=[Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in published],
+            parcels=[Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in todo.published],
             message_id=job.book_id,
-            record_bytes=self._record_bytes(job, ending=len(published) + len(skipped)),
-            skipped=[str(outcome.event_id) for outcome in skipped],
+            record_bytes=self._record_bytes(job, ending=len(todo.published) + len(todo.skipped)),
+            skipped=[str(outcome.event_id) for outcome in todo.skipped],
         )
-        receipts = self._settler.settle([delivery])
-        return [
-            self._failed(
-                job,
-                outcome.envelope,
-                Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=receipt.error or ""),
-            )
-            for outcome, receipt in zip(published, receipts, strict=True)
-            if receipt.status is ReceiptStatus.REFUSED
-        ]
 
     def _record_failures(self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead]) -> None:
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)

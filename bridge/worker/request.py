@@ -41,10 +41,10 @@ class BridgeRequest(Request):
 
     def _record_loss(self, error: BaseException) -> bool:
         """Whether the loss is in the books."""
-        job = self.task.job(self.args, self.kwargs, self.id, self._request_dict)
         try:
-            self.task.handler.lose(job, error)
+            for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
+                self.task.handler.lose(job, error)
         except StoreUnavailableError as trouble:
-            logger.error("bridge.message.returned events=%d: %s", len(job.envelopes), trouble)
+            logger.error("bridge.message.returned: %s", trouble)
             return False
         return True

@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.exceptions import Reject
 
-from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
+from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
 from bridge.broker.fitness import deliveries_of
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.registry import DomainToSSEMapping
@@ -53,47 +53,65 @@ class BridgeTask(Task):
         Raises:
             Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back.
         """
-        job = self.job(args, kwargs, str(self.request.id), self.request.__dict__)
+        jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
         try:
             starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
-            self._with_patience(lambda: self._run(job, starts))
+            self._with_patience(lambda: self._run(jobs, starts))
             if starts:
                 self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
         except (StoreUnavailableError, BrokerUnavailableError, SoftTimeLimitExceeded) as error:
             reason = str(error) or "time ran out"
-            logger.error("bridge.message.returned events=%d: %s", len(job.envelopes), reason)
+            logger.error("bridge.message.returned events=%d: %s", sum(len(job.envelopes) for job in jobs), reason)
             raise Reject(reason, requeue=True) from error
 
     def _count_start(self) -> int:
         """Count this start of a message that came back; once, however long Redis lets us wait afterwards."""
         return self.handler.count_start(str(self.request.id))
 
-    def _run(self, job: Job, starts: int) -> None:
-        """Run a job; with care if it was started before and came back.
+    def _run(self, jobs: Sequence[Job], starts: int) -> None:
+        """Run jobs; with care if their message was started before and came back: then it is one.
 
         Args:
-            job: what to do.
+            jobs: what to do.
             starts: 0 for a message that never came back.
         """
         if starts > self.delivery_max:
-            self.handler.condemn(job, starts - 1)
-        elif starts > SPLIT_AFTER and len(job.envelopes) > 1:
-            self.handler.split(job)
+            self.handler.condemn(jobs[0], starts - 1)
+        elif starts > SPLIT_AFTER and len(jobs[0].envelopes) > 1:
+            self.handler.split(jobs[0])
         else:
-            self.handler.run(job)
+            self.handler.run(jobs)
 
-    def job(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> Job:
-        """Read a message. Arguments that are anything but one list of envelopes count as one bad envelope."""
+    def jobs(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> list[Job]:
+        """Read a message: one job, or one a message where the transport has bundled several.
+
+        Arguments that are anything but one list of envelopes count as one bad envelope.
+        """
         well_formed = len(args) == 1 and isinstance(args[0], list) and not kwargs
         envelopes = args[0] if well_formed else [{"args": list(args), "kwargs": kwargs}]
-        return Job(
-            mapping=self.mapping,
-            envelopes=envelopes,
-            attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
-            message_id=message_id,
-            booked_as=headers.get(BOOKED_HEADER) or "",
-            replay=headers.get(REPLAY_HEADER) or "",
-        )
+        bundle = headers.get(BUNDLE_HEADER)
+        if bundle:
+            return self._unbundle(envelopes, bundle)
+        return [
+            Job(
+                mapping=self.mapping,
+                envelopes=envelopes,
+                attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
+                message_id=message_id,
+                booked_as=headers.get(BOOKED_HEADER) or "",
+                replay=headers.get(REPLAY_HEADER) or "",
+            )
+        ]
+
+    def _unbundle(self, envelopes: Sequence[object], bundle: Iterable[tuple[str, str, int]]) -> list[Job]:
+        jobs, start = [], 0
+        for message_id, booked_as, events in bundle:
+            part = envelopes[start : start + events]
+            jobs.append(
+                Job(mapping=self.mapping, envelopes=part, attempt=1, message_id=message_id, booked_as=booked_as)
+            )
+            start += events
+        return jobs
 
     def _with_patience(self, run: Callable[[], T]) -> T:
         """Run, waiting for Redis to come back. Running again is harmless."""

@@ -212,7 +212,7 @@ def test_an_event_that_was_published_before_its_process_died_is_not_buried(moody
     job = replace(first, attempt=3)
     handler.lose(first, RuntimeError("gone"))
     assert books.retries.count() == 1
-    handler.run(job)
+    handler.run([job])
     assert books.retries.count() == 0
     handler.lose(job, RuntimeError("gone"))
     assert books.dead.count() == 0

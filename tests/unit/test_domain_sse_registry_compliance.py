@@ -10,8 +10,14 @@ from uuid import UUID
 
 import pytest
 
-from bridge import events
-from bridge.events import DomainEvent, SSEEventCategory, SSEEventType, encode_payload, get_category_for_event_type
+from bridge.events import (
+    DomainEvent,
+    SSEEventCategory,
+    SSEEventType,
+    encode_payload,
+    finance,
+    get_category_for_event_type,
+)
 from bridge.pipeline import transform
 from bridge.registry import (
     DOMAIN_TO_SSE_MAPPING,
@@ -126,7 +132,7 @@ def test_every_type_has_a_mapping_and_every_contract_could_be_checked() -> None:
 def test_every_domain_event_is_mapped_once() -> None:
     exported = {
         value
-        for value in vars(events).values()
+        for value in vars(finance).values()
         if isinstance(value, type) and issubclass(value, DomainEvent) and value is not DomainEvent
     }
     mapped = [mapping.domain_event_class for mapping in DOMAIN_TO_SSE_MAPPING]
@@ -178,9 +184,9 @@ def test_a_row_of_the_catalog_holds_from_name_to_payload_value(row: tuple[str, .
 @pytest.mark.parametrize(
     ("event", "absent"),
     [
-        (events.TransactionSyncAttempted(user_id=USER, connection_id=USER), {"account_id"}),
-        (events.HoldingsSyncFailed(user_id=USER, connection_id=USER, reason="no"), {"account_id"}),
-        (events.SessionCreated(user_id=USER, session_id=USER), {"device_info", "location"}),
+        (finance.TransactionSyncAttempted(user_id=USER, connection_id=USER), {"account_id"}),
+        (finance.HoldingsSyncFailed(user_id=USER, connection_id=USER, reason="no"), {"account_id"}),
+        (finance.SessionCreated(user_id=USER, session_id=USER), {"device_info", "location"}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -225,7 +231,7 @@ def test_the_mapping_view_is_read_only() -> None:
     with pytest.raises(TypeError):
         view[DomainEvent] = DOMAIN_TO_SSE_MAPPING[0]
     with pytest.raises(TypeError):
-        del view[events.AccountSyncFailed]
+        del view[finance.AccountSyncFailed]
 
 
 @pytest.mark.parametrize("name", ["events", "mappings", "event_types", "categories", "_metadata", "anything"])
