@@ -23,10 +23,10 @@ BUNDLE_HEADER = "bridge_bundle"
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"
 
-_BODY_HEAD = b"[[["
-_BODY_TAIL = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+BODY_HEAD = b"[[["
+BODY_TAIL = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 _HOST = socket.gethostname()
-OVERHEAD_BYTES = len(_BODY_HEAD) + len(_BODY_TAIL)
+OVERHEAD_BYTES = len(BODY_HEAD) + len(BODY_TAIL)
 """What a body has besides its envelopes and the commas between them."""
 
 
@@ -62,7 +62,7 @@ class TaskMessage:
 
     def body(self) -> bytes:
         """``[args, kwargs, embed]`` with ``args = [[envelope, ...]]``, as JSON."""
-        return _BODY_HEAD + b",".join(self.envelopes) + _BODY_TAIL
+        return BODY_HEAD + b",".join(self.envelopes) + BODY_TAIL
 
     def headers(self, *, announced: bool) -> dict[str, Any]:
         """Protocol 2 headers. Nothing of the envelopes' content is in them, as tools log and show them.

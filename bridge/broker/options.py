@@ -90,6 +90,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "task_time_limit": settings.task_time_limit_s,
         "task_soft_time_limit": soft_time_limit_s(settings),
+        # One bundle in work and one at hand; what comes meanwhile is claimed together.
+        "worker_prefetch_multiplier": 2,
         "worker_concurrency": settings.worker_concurrency,
         "worker_consumer": "bridge.worker.consumer:BridgeConsumer",
         "worker_soft_shutdown_timeout": 10.0,
@@ -103,4 +105,4 @@ def celery_config(settings: Settings) -> dict[str, Any]:
 
 def soft_time_limit_s(settings: Settings) -> int:
     """When a running extractor is interrupted: early enough to record what else is in the batch."""
-    return max(1, settings.task_time_limit_s * 3 // 4)
+    return max(1, min(settings.task_time_limit_s - 1, settings.task_time_limit_s * 3 // 4))

@@ -16,9 +16,13 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from kombu.transport import redis as stock
 from redis.exceptions import NoScriptError, ResponseError
 
+from bridge.broker.bundling import Bundle, Claimed, bundle
+from bridge.broker.message import BUNDLE_HEADER
+from bridge.broker.pace import Pace
 from bridge.broker.redis_qos import ClaimingQoS
 from bridge.errors import DecodeError, StoreUnavailableError
 
@@ -32,8 +36,10 @@ DELIVERIES_HEADER = "bridge_deliveries"
 RAW = "raw"
 """Key under which a claimed message carries the bytes that stood on the queue."""
 
-CLAIM_MAX = 100
+CLAIM_MAX = 200
 """Messages that one claim takes at the most."""
+HELD_S = 0.25
+"""A claim takes more than the prefetch allows, if by experience all of it is done within this time."""
 POLL_S = 1.0
 """An idle worker looks this often, in case an invalidation message was lost."""
 POLL_WITHOUT_TRACKING_S = 0.02
@@ -67,6 +73,8 @@ class ClaimingChannel(stock.Channel):
         self._told_by: Any = None
         self._by_hash = True
         self._came_back: dict[str, str] = {}
+        self._bundles: dict[str, Bundle] = {}
+        self._pace = Pace()
         self._no_ack: set[str] = set()
         super().__init__(*args, **kwargs)
         # kombu makes a new client for every acknowledgement, and can make none once the channel is closed.
@@ -131,7 +139,8 @@ class ClaimingChannel(stock.Channel):
         prefix = self.global_keyprefix
         keys = [prefix + self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
         keys += [prefix + queue for queue in queues]
-        arguments = [CLAIM_MAX if room is None else min(room, CLAIM_MAX), f"{self._tag_start}{self._claims}:", *queues]
+        wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, self._pace.messages_in(HELD_S)))
+        arguments = [wanted, f"{self._tag_start}{self._claims}:", *queues]
         command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", _script("claim"))
         self._asked, self._woken = queues, False
         self._in_poll = self.client.connection
@@ -162,10 +171,13 @@ class ClaimingChannel(stock.Channel):
             raise Empty
         self._idle = False
         queues = self._asked
-        for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True):
-            if deliveries != b"0":
-                self._came_back[tag.decode()] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
-            self._deliver_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))
+        claimed = [
+            message
+            for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True)
+            if (message := self._read_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))) is not None
+        ]
+        for bundled in bundle(claimed):
+            self._deliver_bundle(bundled)
         done = [
             tag.decode()
             for tag, index in zip(taken[::4], taken[1::4], strict=True)
@@ -177,14 +189,47 @@ class ClaimingChannel(stock.Channel):
             self._queue_cycle.rotate(queue)
         return True
 
-    def _deliver_claimed(self, tag: str, queue: str, raw: bytes, deliveries: int) -> None:
+    def _read_claimed(self, tag: str, queue: str, raw: bytes, deliveries: int) -> Claimed | None:
+        if deliveries:
+            self._came_back[tag] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
         try:
             payload = _read_message(raw, tag, queue, deliveries)
             self.Message(payload, channel=self)
         except Exception as error:  # a queue may hold anything
             self._put_aside(tag, queue, raw, error)
-            return
-        self.connection._deliver(payload, queue)
+            return None
+        return Claimed(tag, queue, payload)
+
+    def _deliver_bundle(self, bundled: Bundle) -> None:
+        lead_tag = bundled.tags[0]
+        self._bundles[lead_tag] = bundled
+        if bundled.events:
+            self._pace.begin(lead_tag, len(bundled.members))
+        else:
+            self._pace.forget()
+        self.connection._deliver(bundled.payload(), bundled.queue)
+
+    def deliver_one_by_one(self, lead_tag: str) -> bool:
+        """Deliver the messages of a bundle again, each alone; False if the tag is that of a single message."""
+        bundled = self._bundles.get(lead_tag)
+        if bundled is None or len(bundled.members) == 1:
+            return False
+        del self._bundles[lead_tag]
+        for member in bundled.members:
+            self.connection._deliver(member.payload, member.queue)
+        return True
+
+    def note_done(self, lead_tag: str) -> None:
+        """A delivery is done: how long that took decides how many a claim may take."""
+        self._pace.end(lead_tag)
+
+    def _expand(self, tags: list[str]) -> list[str]:
+        """The tags of every message that was delivered under these."""
+        expanded: list[str] = []
+        for tag in tags:
+            bundled = self._bundles.get(tag)
+            expanded += bundled.tags if bundled is not None else (tag,)
+        return expanded
 
     def _put_aside(self, tag: str, queue: str, raw: bytes, error: Exception) -> None:
         """Quarantine what is no message. If that fails it stays unacknowledged, and comes back."""
@@ -201,6 +246,9 @@ class ClaimingChannel(stock.Channel):
 
     def forget(self, tags: list[str]) -> None:
         """Remove messages that are done, and how often they came back."""
+        lead_tags, tags = tags, self._expand(tags)
+        for tag in lead_tags:
+            self._bundles.pop(tag, None)
         fingerprints = [self._came_back.pop(tag) for tag in tags if tag in self._came_back]
         # No transaction: a full Redis refuses every command in one, also those that would free memory.
         with self._books.pipeline(transaction=False) as pipe:
@@ -214,12 +262,15 @@ class ClaimingChannel(stock.Channel):
         """Say that this worker lives and still holds these messages."""
         seconds, microseconds = self._books.time()
         now = f"{seconds}.{microseconds:06d}"
-        scores = (word for tag in tags for word in (now, tag))
+        scores = (word for tag in self._expand(tags) for word in (now, tag))
         self._books.execute_command("ZADD", self.unacked_index_key, "XX", *scores)
 
     def give_back(self, tags: list[str]) -> None:
         """Put messages back on their queues, first in line."""
-        self._restore(-1, len(tags), died=False, tags=tags)
+        expanded = self._expand(tags)
+        self._restore(-1, len(expanded), died=False, tags=expanded)
+        for tag in tags:
+            self._bundles.pop(tag, None)
 
     def restore_abandoned(self, age_s: float) -> None:
         """Put back messages whose claim is older than ``age_s``."""
@@ -253,7 +304,7 @@ def _read_message(raw: bytes, tag: str, queue: str, deliveries: int) -> dict[str
     Raises:
         Exception: it is none; a DecodeError where the item says why.
     """
-    payload = stock.loads(raw.decode())
+    payload = _loads(raw)
     if not isinstance(payload, dict):
         raise DecodeError("What stood on the queue is no message, which would be a JSON object.")
     for name in ("headers", "properties"):
@@ -261,12 +312,21 @@ def _read_message(raw: bytes, tag: str, queue: str, deliveries: int) -> dict[str
             raise DecodeError(f"The message has no {name}.")
     if not isinstance(payload["properties"].get("delivery_info", {}), dict):
         raise DecodeError("The message's delivery_info is no object.")
+    payload["headers"].pop(BUNDLE_HEADER, None)  # only we may say so
     payload["properties"]["delivery_tag"] = tag
     payload["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue, "redelivered": bool(deliveries)}
     payload[RAW] = raw
     if deliveries:
         payload["headers"][DELIVERIES_HEADER] = deliveries
     return payload
+
+
+def _loads(raw: bytes) -> Any:
+    """A queue item; as kombu reads it, where that makes a difference."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.MsgspecError:
+        return stock.loads(raw.decode())
 
 
 class ClaimingPoller(stock.MultiChannelPoller):

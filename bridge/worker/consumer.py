@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from celery.worker.consumer import Consumer
 
-from bridge.broker import BOOKED_HEADER
+from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
 from bridge.broker.fitness import DROPPED_HEADERS, check_message
 from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
@@ -50,12 +50,15 @@ class BridgeConsumer(Consumer):
         and never frees it.
         """
         handle = super().create_task_handler(*args, **kwargs)
-        if isinstance(self.task_consumer.channel, ClaimingChannel):
+        claiming = isinstance(self.task_consumer.channel, ClaimingChannel)
+        if claiming:
             self.task_consumer.channel.quarantine = self._quarantine
         # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
+            if not claiming:
+                message.headers.pop(BUNDLE_HEADER, None)  # only our own transport may say so
             try:
                 self._check(message)
             except DecodeError as error:
@@ -97,6 +100,9 @@ class BridgeConsumer(Consumer):
 
     def _put_aside(self, message: Any, error: Exception) -> None:
         """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue."""
+        channel = self.task_consumer.channel
+        if isinstance(channel, ClaimingChannel) and channel.deliver_one_by_one(message.delivery_tag):
+            return
         info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
         try:
             self._quarantine(

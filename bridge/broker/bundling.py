@@ -1,0 +1,137 @@
+"""Bundling: small messages of one task that were claimed together become one, so that the pool is asked once; pure.
+
+Only messages exactly as ``TaskMessage`` writes them take part, first deliveries without anything special.
+Each keeps its own place in the books and its own delivery tag.
+"""
+
+from binascii import a2b_base64
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from bridge.broker.message import (
+    BODY_HEAD,
+    BODY_TAIL,
+    BOOKED_HEADER,
+    BUNDLE_HEADER,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    OVERHEAD_BYTES,
+)
+
+EVENTS_MAX = 500
+"""Events in a bundle at the most."""
+BYTES_MAX = 262_144
+"""Bytes of a bundle's body at the most."""
+
+_ANY = frozenset({"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", BOOKED_HEADER})
+_PLAIN: dict[str, Any] = {
+    "parent_id": None,
+    "group": None,
+    "retries": 0,
+    "eta": None,
+    "expires": None,
+    "timelimit": [None, None],
+}
+_envelopes = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message in a worker's hands.
+
+    Attributes:
+        tag: its delivery tag.
+        queue: where it stood.
+        payload: kombu's form of it.
+    """
+
+    tag: str
+    queue: str
+    payload: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Bundle:
+    """Messages of one task, in the order in which they were claimed; ``events`` is 0 for one that cannot be bundled."""
+
+    queue: str
+    lead: dict[str, Any]
+    members: list[Claimed] = field(default_factory=list)
+    parts: list[tuple[str, str, int]] = field(default_factory=list)
+    envelopes: list[str] = field(default_factory=list)
+    events: int = 0
+    size: int = OVERHEAD_BYTES
+
+    @property
+    def tags(self) -> list[str]:
+        """The delivery tags of its messages."""
+        return [member.tag for member in self.members]
+
+    def has_room_for(self, events: int, size: int) -> bool:
+        """Whether the bundle stays within its bounds."""
+        return not self.members or (self.events + events <= EVENTS_MAX and self.size + size < BYTES_MAX)
+
+    def add(self, claimed: Claimed, envelopes: str, events: int) -> None:
+        """Take a message in."""
+        headers = claimed.payload["headers"]
+        self.members.append(claimed)
+        self.parts.append((headers["id"], headers.get(BOOKED_HEADER, ""), events))
+        self.envelopes.append(envelopes)
+        self.events += events
+        self.size += len(envelopes) + 1
+
+    def payload(self) -> dict[str, Any]:
+        """The one message in kombu's form; it goes by the name and tag of the first."""
+        if len(self.members) == 1:
+            return self.lead
+        body = BODY_HEAD.decode() + ",".join(self.envelopes) + BODY_TAIL.decode()
+        headers = {**self.lead["headers"], "argsrepr": f"({self.events} events)", BUNDLE_HEADER: self.parts}
+        properties = {**self.lead["properties"], "body_encoding": None}
+        return {**self.lead, "body": body, "headers": headers, "properties": properties}
+
+
+def bundle(messages: Iterable[Claimed]) -> Iterator[Bundle]:
+    """Put messages together where that is possible, those of one task in their order."""
+    open_bundles: dict[tuple[str, str], Bundle] = {}
+    done: list[Bundle] = []
+    for claimed in messages:
+        found = _plain_envelopes(claimed.payload)
+        if found is None:
+            done.append(Bundle(queue=claimed.queue, lead=claimed.payload, members=[claimed]))
+            continue
+        envelopes, events = found
+        key = (claimed.queue, claimed.payload["headers"]["task"])
+        current = open_bundles.get(key)
+        if current is None or not current.has_room_for(events, len(envelopes)):
+            current = open_bundles[key] = Bundle(queue=claimed.queue, lead=claimed.payload)
+            done.append(current)
+        current.add(claimed, envelopes, events)
+    yield from done
+
+
+def _plain_envelopes(payload: Mapping[str, Any]) -> tuple[str, int] | None:
+    """A message's envelopes as JSON with commas between them, and how many; None if it is not plain."""
+    if payload.get("content-type") != CONTENT_TYPE or payload.get("content-encoding") != CONTENT_ENCODING:
+        return None
+    if payload["properties"].get("body_encoding") != "base64" or not _is_plain(payload["headers"]):
+        return None
+    try:
+        body = a2b_base64(payload["body"])
+        if not (body.startswith(BODY_HEAD) and body.endswith(BODY_TAIL)):
+            return None
+        envelopes = body[len(BODY_HEAD) : -len(BODY_TAIL)]
+        return envelopes.decode(), len(_envelopes.decode(b"[%b]" % envelopes))
+    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError):
+        return None  # the consumer says what is wrong with it
+
+
+def _is_plain(headers: Mapping[str, Any]) -> bool:
+    return (
+        isinstance(headers.get("task"), str)
+        and isinstance(headers.get("id"), str)
+        and isinstance(headers.get(BOOKED_HEADER, ""), str)
+        and all(name in _ANY or (name in _PLAIN and value == _PLAIN[name]) for name, value in headers.items())
+    )
