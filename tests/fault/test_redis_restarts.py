@@ -9,10 +9,9 @@ from uuid import uuid4
 
 from bridge import Emitter
 from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.errors import StoreUnavailableError
 from bridge.store import Counts, connect
+from tests.fault.load import USERS, Producing, environment_for, expect_progress, settings_for
 from tests.fault.oracle import judge
-from tests.fault.test_worker_kills import USERS, Producing, _environment, _settings
 from tests.support.moody_catalog import registry
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
@@ -20,31 +19,24 @@ from tests.support.worker import running_worker
 BACK_WITHIN_S = 5.0
 
 
-def _published(counts: Counts) -> int:
-    try:
-        return counts.read()["published"]
-    except StoreUnavailableError:
-        return -1
-
-
 def test_restarts_of_redis_lose_and_double_nothing(tmp_path: Path, scale: float, dice: random.Random) -> None:
     restarts = max(3, int(3 * scale))
     server = EmbeddedServer(port=free_port(), folder=tmp_path / "redis").start()
-    settings = _settings(server.url)
+    settings = settings_for(server.url)
     users = [uuid4() for _ in range(USERS)]
     emitter = Emitter(settings, registry)
     client = connect(settings)
     counts = Counts(client)
     slowest_s = 0.0
     try:
-        with running_worker(tmp_path, _environment(settings, tmp_path), "--concurrency=2") as worker:
+        with running_worker(tmp_path, environment_for(settings, tmp_path), "--concurrency=2") as worker:
             with Producing(emitter, 1, users, dice) as producing:
                 for _ in range(restarts):
                     time.sleep(0.3 + dice.random())
                     server.kill()
                     time.sleep(dice.random())
                     server.start()
-                    slowest_s = max(slowest_s, _seconds_until_it_moves(counts))
+                    slowest_s = max(slowest_s, expect_progress(counts))
             assert emitter.flush(20)
             wait_until(
                 lambda: judge(client, settings, users, producing.ids).clean, timeout_s=60, what="all is accounted for"
@@ -60,22 +52,13 @@ def test_restarts_of_redis_lose_and_double_nothing(tmp_path: Path, scale: float,
         server.stop()
 
 
-def _seconds_until_it_moves(counts: Counts) -> float:
-    """From Redis' return until an event is published."""
-    begin = time.monotonic()
-    wait_until(lambda: _published(counts) >= 0, what="Redis answers")
-    before = _published(counts)
-    wait_until(lambda: _published(counts) > before, timeout_s=30, what="events are published again")
-    return time.monotonic() - begin
-
-
 def test_a_redis_that_freezes_delays_and_loses_nothing(tmp_path: Path, scale: float, dice: random.Random) -> None:
     freezes_s = (1.0, min(30.0, 8.0 * scale))
     with EmbeddedServer() as server:
-        settings = _settings(server.url)
+        settings = settings_for(server.url)
         users = [uuid4() for _ in range(USERS)]
         emitter = Emitter(settings, registry)
-        with running_worker(tmp_path, _environment(settings, tmp_path)) as worker:
+        with running_worker(tmp_path, environment_for(settings, tmp_path)) as worker:
             with Producing(emitter, 3_000, users, dice) as producing:
                 for freeze_s in freezes_s:
                     time.sleep(0.3)

@@ -3,84 +3,21 @@
 import random
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import redis
 
 from bridge import Emitter, Settings
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
+from tests.fault.load import USERS, Producing, environment_for, settings_for
 from tests.fault.oracle import judge
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
-
-USERS = 20
-VISIBILITY_TIMEOUT_S = 3
-
-
-def _settings(url: str, store_url: str = "", **changes: object) -> Settings:
-    return Settings(
-        broker_url=url,
-        redis_url=store_url,
-        visibility_timeout_s=VISIBILITY_TIMEOUT_S,
-        task_time_limit_s=2,
-        stream_maxlen=1_000_000,
-        emit_batch_max=20,
-        **changes,  # type: ignore[arg-type]
-    )
-
-
-def _environment(settings: Settings, folder: Path) -> dict[str, str]:
-    return {
-        "BRIDGE_BROKER_URL": settings.broker_url,
-        "BRIDGE_REDIS_URL": settings.store_url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "BRIDGE_VISIBILITY_TIMEOUT_S": str(VISIBILITY_TIMEOUT_S),
-        "BRIDGE_TASK_TIME_LIMIT_S": "2",
-        "BRIDGE_STREAM_MAXLEN": "1000000",
-        "BRIDGE_DELIVERY_MAX": str(settings.delivery_max),
-        "MOODY_DIR": str(folder),
-    }
-
-
-class Producing:
-    """Emits events on a thread, a few at a time, and remembers the ids that were accepted.
-
-    Ends with its block, but not before ``number`` events.
-    """
-
-    def __init__(self, emitter: Emitter, number: int, users: list[UUID], dice: random.Random) -> None:
-        self.ids: list[str] = []
-        self.slowest_s = 0.0
-        self._emitter, self._number, self._users, self._dice = emitter, number, users, dice
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while len(self.ids) < self._number or not self._ending.is_set():
-            events = [
-                Moody(user_id=self._dice.choice(self._users), number=len(self.ids) + n)
-                for n in range(self._dice.randint(1, 40))
-            ]
-            begin = time.perf_counter()
-            accepted = self._emitter.emit_many(events)
-            self.slowest_s = max(self.slowest_s, time.perf_counter() - begin)
-            if accepted == len(events):
-                self.ids += [str(event.event_id) for event in events]
-            time.sleep(self._dice.random() * 0.02)
-
-    def __enter__(self) -> "Producing":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
 
 
 def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dice: random.Random) -> None:
@@ -96,7 +33,7 @@ def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dic
 def _kill_and_judge(settings: Settings, folder: Path, scale: float, dice: random.Random) -> None:
     """Emit while workers are killed; then let one worker finish, and compare the books."""
     events, kills = int(6_000 * scale), int(12 * scale)
-    environment = _environment(settings, folder)
+    environment = environment_for(settings, folder)
     users = [uuid4() for _ in range(USERS)]
     emitter = Emitter(settings, registry)
     with Producing(emitter, events, users, dice) as producing:
@@ -119,18 +56,18 @@ def _kill_and_judge(settings: Settings, folder: Path, scale: float, dice: random
 
 def test_no_kill_loses_or_doubles_an_event(tmp_path: Path, scale: float, dice: random.Random) -> None:
     with EmbeddedServer() as server:
-        _kill_and_judge(_settings(server.url), tmp_path, scale, dice)
+        _kill_and_judge(settings_for(server.url), tmp_path, scale, dice)
 
 
 def test_no_kill_loses_or_doubles_an_event_on_rabbitmq(tmp_path: Path, scale: float, dice: random.Random) -> None:
     with EmbeddedServer() as server, running_rabbitmq(tmp_path) as amqp_url:
-        _kill_and_judge(_settings(amqp_url, server.url), tmp_path, scale, dice)
+        _kill_and_judge(settings_for(amqp_url, server.url), tmp_path, scale, dice)
 
 
 def test_an_event_that_kills_its_whole_worker_dies_alone(tmp_path: Path) -> None:
     with EmbeddedServer() as server:
-        settings = _settings(server.url, delivery_max=3)
-        environment = _environment(settings, tmp_path)
+        settings = settings_for(server.url, delivery_max=3)
+        environment = environment_for(settings, tmp_path)
         user_id = uuid4()
         events = [Moody(user_id=user_id, number=n, mode="massacre" if n == 2 else "ok") for n in range(5)]
         emitter = Emitter(settings, registry)
