@@ -76,3 +76,24 @@ def test_a_bad_network_loses_and_doubles_nothing(tmp_path: Path, scale: float, d
         )
         emitter.close()
         client.close()
+
+
+def test_a_worker_whose_line_went_dead_without_a_word_comes_back(tmp_path: Path, dice: random.Random) -> None:
+    with EmbeddedServer() as server, Proxy(server.port, dice) as proxy:
+        settings = settings_for(server.url)
+        environment = environment_for(settings, tmp_path)
+        environment["BRIDGE_BROKER_URL"] = f"redis://127.0.0.1:{proxy.port}/0"
+        users = [uuid4() for _ in range(USERS)]
+        emitter = Emitter(settings, registry)
+        client = connect(settings)
+        with running_worker(tmp_path, environment) as worker:
+            with Producing(emitter, 100, users, dice, pause_s=0.2) as producing:
+                expect_progress(Counts(client))
+                proxy.swallow(dice.choice(list(Way)))
+                back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S)
+            assert emitter.flush(30)
+            verdict = expect_clean(settings, users, producing.ids, timeout_s=BACK_WITHIN_S)
+            assert worker.process.poll() is None
+        print(f"the worker's line dead: {verdict}; published again after {back_s:.1f} s")
+        emitter.close()
+        client.close()

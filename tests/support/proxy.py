@@ -37,13 +37,14 @@ class Proxy:
         self._dice = random.Random(dice.random())
         self._lines: set[_Line] = set()
         self._delay_s = (0.0, 0.0)
-        self._held: frozenset[Way] = frozenset()
+        self._flows = {way: asyncio.Event() for way in Way}
         self._loop = asyncio.new_event_loop()
         self._listener: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._do(self._flow)
         self._do(self._listen)
         return self
 
@@ -75,7 +76,7 @@ class Proxy:
 
     def hold(self, way: Way) -> None:
         """Hold back what travels this way; it arrives at ``heal``, however long its sender has given up."""
-        self._held |= {way}
+        self._do(self._flows[way].clear)
 
     def refuse(self) -> None:
         """Reset every connection, and refuse new ones."""
@@ -83,7 +84,8 @@ class Proxy:
 
     def heal(self) -> None:
         """End all faults. Connections that lost bytes stay as dead as they are."""
-        self._delay_s, self._held = (0.0, 0.0), frozenset()
+        self._delay_s = (0.0, 0.0)
+        self._do(self._flow)
         self._do(self._listen)
 
     # On the loop
@@ -102,6 +104,10 @@ class Proxy:
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
             self.port = self._listener.sockets[0].getsockname()[1]
+
+    def _flow(self) -> None:
+        for flows in self._flows.values():
+            flows.set()
 
     async def _end(self) -> None:
         self._refuse()
@@ -173,8 +179,7 @@ class Proxy:
         least_s, most_s = self._delay_s
         if most_s:
             await asyncio.sleep(self._dice.uniform(least_s, most_s))
-        while way in self._held:
-            await asyncio.sleep(0.01)
+        await self._flows[way].wait()
 
 
 class _Line:
