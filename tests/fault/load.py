@@ -133,3 +133,12 @@ def expect_progress(counts: Counts, *, timeout_s: float = 30.0) -> float:
     before = published_count(counts)
     wait_until(lambda: published_count(counts) > before, timeout_s=timeout_s, what="events are published again")
     return time.monotonic() - begin
+
+
+def mixed(user_id: UUID, number: int) -> DomainEvent:
+    """Mostly cheerful; one in 10 fails at first, one in 25 for good: so that every script of the store has work."""
+    if number % 25 == 0:
+        return Moody(user_id=user_id, number=number, mode="permanent")
+    if number % 10 == 0:
+        return Moody(user_id=user_id, number=number, mode="fail", times=1)
+    return Moody(user_id=user_id, number=number)
