@@ -18,13 +18,13 @@ STOP_TIMEOUT_S = 20.0
 
 
 class WorkerProcess:
-    """``celery -A bridge.worker worker`` with its log in a file."""
+    """``celery -A bridge.worker worker``, or of another app, with its log in a file."""
 
-    def __init__(self, log: Path, environment: dict[str, str], *options: str) -> None:
+    def __init__(self, log: Path, environment: dict[str, str], *options: str, app: str = "bridge.worker") -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "bridge.worker", "worker", "--loglevel=INFO", *options],
+                [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel=INFO", *options],
                 cwd=ROOT,
                 env={**clean_environment(), **environment},
                 stdout=output,
@@ -70,9 +70,11 @@ class WorkerProcess:
 
 
 @contextmanager
-def running_worker(folder: Path, environment: dict[str, str], *options: str) -> Iterator[WorkerProcess]:
+def running_worker(
+    folder: Path, environment: dict[str, str], *options: str, app: str = "bridge.worker", name: str = "worker"
+) -> Iterator[WorkerProcess]:
     """A worker that is ready; stopped warmly at the end."""
-    worker = WorkerProcess(folder / "worker.log", environment, *options)
+    worker = WorkerProcess(folder / f"{name}.log", environment, *options, app=app)
     try:
         worker.wait_until_ready()
         yield worker

@@ -1,0 +1,87 @@
+"""A bridge worker that kills itself, pool included, at the place that DIE_AT names; for tests of exact moments."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.broker.redis_qos import ClaimingQoS
+from bridge.broker.redis_transport import ClaimingChannel
+from bridge.pipeline import Pipeline
+from bridge.registry import load_configured
+from bridge.store import DeadLetters, RetrySet, Settler
+from bridge.worker import create_app
+from bridge.worker.handler import Handler
+from bridge.worker.quarantine import Quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A method, and whether its worker dies before or after it.
+
+    Attributes:
+        owner: class of the method.
+        method: its name.
+        after: whether what the method does is done by then.
+        when: looks at the method's arguments, or at its answer; dies only if that is truthy.
+    """
+
+    owner: type[Any]
+    method: str
+    after: bool
+    when: Callable[..., object] = lambda *_, **__: True
+
+
+def _has_claimed(channel: ClaimingChannel, **_: object) -> bool:
+    """Whether the claim, whose answer has arrived but is not read, took something."""
+    return bool(channel._books.hlen(channel.unacked_key))
+
+
+PLACES = {
+    "claimed, answer unread": Place(ClaimingChannel, "_brpop_read", after=False, when=_has_claimed),
+    "claimed, nothing delivered": Place(ClaimingChannel, "_deliver_claimed", after=False),
+    "delivered to Celery": Place(ClaimingChannel, "_deliver_claimed", after=True),
+    "restored from the dead": Place(ClaimingChannel, "_restore", after=True),
+    "in the extractor": Place(Pipeline, "run", after=False),
+    "before settling": Place(Settler, "settle", after=False, when=lambda _, parcels, **__: parcels),
+    "settled": Place(Settler, "settle", after=True, when=bool),
+    "before the retry is written down": Place(RetrySet, "add", after=False, when=lambda _, added: added),
+    "retry written down": Place(RetrySet, "add", after=True),
+    "retry claimed by the mover": Place(RetrySet, "claim", after=True, when=lambda claim: claim.records),
+    "retry sent, not confirmed": Place(RetrySet, "confirm", after=False),
+    "before the dead letter": Place(DeadLetters, "bury", after=False),
+    "dead letter written": Place(DeadLetters, "bury", after=True, when=lambda _: True),
+    "quarantined, not acknowledged": Place(Quarantine, "__call__", after=True),
+    "all settled, Celery not told": Place(Handler, "run", after=True),
+    "Celery told, not acknowledged": Place(ClaimingQoS, "ack", after=False),
+    "acknowledged in memory": Place(ClaimingQoS, "ack", after=True),
+    "before the broker forgets": Place(ClaimingChannel, "forget", after=False),
+    "forgotten by the broker": Place(ClaimingChannel, "forget", after=True),
+    "message taken apart, not acknowledged": Place(Handler, "split", after=True),
+}
+
+
+def _die() -> None:
+    """Kill the whole worker: it was started as a process group of its own."""
+    os.killpg(0, signal.SIGKILL)
+
+
+def _set_trap(place: Place) -> None:
+    method = getattr(place.owner, place.method)
+
+    def trapped(*args: Any, **kwargs: Any) -> Any:
+        if not place.after and place.when(*args, **kwargs):
+            _die()
+        answer = method(*args, **kwargs)
+        if place.after and place.when(answer):
+            _die()
+        return answer
+
+    setattr(place.owner, place.method, trapped)
+
+
+if os.environ.get("DIE_AT"):
+    _set_trap(PLACES[os.environ["DIE_AT"]])
+
+app = create_app(*load_configured())
