@@ -4,10 +4,13 @@ Attempts are counted in the folder MOODY_DIR, one byte an attempt, so that they 
 """
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -83,15 +86,46 @@ def _misbehave(event: Moody, attempt: int) -> None:
             raise ValueError(f"attempt {attempt} of event {event.number} fails; password=hunter2")
         case "permanent" if not event.times or attempt <= event.times:
             raise PermanentError("It makes no sense to try this again.")
-        case "exit" if attempt <= event.times:
-            sys.exit(3)
-        case "kill" if attempt <= event.times:
-            os.kill(os.getpid(), signal.SIGKILL)
         case "massacre":
             os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
-        case "hang" if attempt <= event.times:
+        case "slow":
+            time.sleep(SLOW_S)
+        case mode if mode in _DEADLY and attempt <= event.times:
+            _DEADLY[mode]()
+
+
+SLOW_S = float(os.environ.get("SLOW_S", "0.02"))
+"""How long the extractor of a slow event takes."""
+SCARCE_BYTES = 16_000_000
+
+
+def _ignore_every_warning() -> None:
+    """Catch the soft time limit, as careless code does; only the hard one ends this."""
+    while True:
+        with contextlib.suppress(BaseException):
             time.sleep(3600)
+
+
+def _take_more_memory_than_there_is() -> None:
+    """Meet a real limit of the process's memory."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + SCARCE_BYTES, before[1]))
+    try:
+        bytearray(100 * SCARCE_BYTES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+_DEADLY: dict[str, Callable[[], object]] = {
+    "exit": lambda: sys.exit(3),
+    "_exit": lambda: os._exit(5),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda: time.sleep(3600),
+    "stubborn": _ignore_every_warning,
+    "greedy": _take_more_memory_than_there_is,
+}
 
 
 def _payload_nan(event: Moody) -> dict[str, Any]:

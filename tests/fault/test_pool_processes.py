@@ -1,0 +1,112 @@
+"""Pool processes that die, exit, run out of memory or hang: their event is tried again alone, the others go on."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from bridge import DomainEvent, Emitter
+from bridge.embedded.server import EmbeddedServer
+from bridge.store import Counts, DeadLetters, connect
+from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
+from tests.support.moody_catalog import Moody, registry
+from tests.support.rabbitmq import running_rabbitmq
+from tests.support.waiting import wait_until
+from tests.support.worker import running_worker
+
+MODES = ("kill", "exit", "_exit", "greedy", "hang", "stubborn")
+FOR_GOOD = 99
+EVENTS_EACH = 150
+"""Innocent events for each guilty one."""
+
+
+def _guilty(users: list[UUID], dice: random.Random) -> list[Moody]:
+    """Each way to die twice: once, and again and again."""
+    events = [
+        Moody(user_id=dice.choice(users), mode=mode, times=times) for mode, times in product(MODES, (1, FOR_GOOD))
+    ]
+    dice.shuffle(events)
+    return events
+
+
+def _with_guilty_among(guilty: list[Moody], apart: int) -> Callable[[UUID, int], DomainEvent]:
+    """Innocent events, with a guilty one each ``apart`` numbers until none is left."""
+    waiting = list(guilty)
+
+    def make(user_id: UUID, number: int) -> DomainEvent:
+        if number % apart == 0 and waiting:
+            return waiting.pop()
+        return Moody(user_id=user_id, number=number)
+
+    return make
+
+
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_a_pool_process_takes_nobody_with_it(tmp_path: Path, scale: float, dice: random.Random, broker: str) -> None:
+    with EmbeddedServer() as server:
+        if broker == "redis":
+            _judge_the_guilty(server.url, "", tmp_path, scale, dice)
+        else:
+            with running_rabbitmq(tmp_path) as amqp_url:
+                _judge_the_guilty(amqp_url, server.url, tmp_path, scale, dice)
+
+
+def _judge_the_guilty(url: str, store_url: str, folder: Path, scale: float, dice: random.Random) -> None:
+    settings = settings_for(url, store_url, task_time_limit_s=1)
+    users = [uuid4() for _ in range(USERS)]
+    guilty = [event for _ in range(max(1, int(scale))) for event in _guilty(users, dice)]
+    emitter = Emitter(settings, registry)
+    client = connect(settings)
+    with running_worker(folder, environment_for(settings, folder), "--concurrency=2") as worker:
+        make = _with_guilty_among(guilty, EVENTS_EACH)
+        with Producing(emitter, EVENTS_EACH * len(guilty), users, dice, make) as producing:
+            pass
+        assert emitter.flush(20)
+        begin = time.monotonic()
+        verdict = expect_clean(settings, users, producing.ids, timeout_s=30 + 30 * scale)
+        wait_until(lambda: not client.exists("unacked"), timeout_s=30, what="all is acknowledged")
+        assert worker.process.poll() is None
+        assert len(worker.children()) == 2
+    dead = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
+    print(f"{len(guilty)} guilty: {verdict}; {time.monotonic() - begin:.1f} s after the last; {Counts(client).read()}")
+    assert dead == {str(event.event_id) for event in guilty if event.times == FOR_GOOD}
+    emitter.close()
+    client.close()
+
+
+def test_pool_processes_that_the_system_kills_at_random_cost_nothing(
+    tmp_path: Path, scale: float, dice: random.Random
+) -> None:
+    """What the kernel does when memory runs out: SIGKILL to a process of the pool, whatever it is doing."""
+    kills = max(20, int(20 * scale))
+    with EmbeddedServer() as server:
+        settings = settings_for(server.url)
+        users = [uuid4() for _ in range(USERS)]
+        emitter = Emitter(settings, registry)
+        client = connect(settings)
+        with running_worker(tmp_path, environment_for(settings, tmp_path), "--concurrency=2") as worker:
+            with Producing(emitter, 1, users, dice) as producing:
+                for _ in range(kills):
+                    time.sleep(dice.random() * 0.3)
+                    _kill_one(worker.children(), dice)
+            assert emitter.flush(20)
+            verdict = expect_clean(settings, users, producing.ids)
+            assert worker.process.poll() is None
+            assert verdict.dead == 0
+        print(f"{kills} pool processes killed: {verdict}; {Counts(client).read()}")
+        emitter.close()
+        client.close()
+
+
+def _kill_one(pids: list[int], dice: random.Random) -> None:
+    if pids:
+        try:
+            os.kill(dice.choice(pids), signal.SIGKILL)
+        except ProcessLookupError:
+            return
