@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-SCALE = float(os.environ.get("FAULT_SCALE", "1"))
+from tests.fault.load import SCALE
+
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
 
 

@@ -1,5 +1,6 @@
 """The load under which the fault suite breaks things: settings, a producer on a thread, the closing of the books."""
 
+import os
 import random
 import threading
 import time
@@ -7,12 +8,17 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from bridge import DomainEvent, Emitter, Settings
 from bridge.errors import StoreUnavailableError
 from bridge.store import Counts, connect
 from tests.fault.oracle import Verdict, judge
 from tests.support.moody_catalog import Moody
 from tests.support.waiting import wait_until
+
+SCALE = float(os.environ.get("FAULT_SCALE", "1"))
+LONG = pytest.mark.skipif(SCALE < 2, reason="takes long: only with FAULT_SCALE=2 or more")
 
 USERS = 20
 VISIBILITY_TIMEOUT_S = 3

@@ -11,7 +11,7 @@ import msgspec
 from bridge import Emitter
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
-from tests.fault.load import USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
+from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
 from tests.support.moody_catalog import registry
 from tests.support.proxy import Proxy, Way
 from tests.support.waiting import wait_until
@@ -78,6 +78,7 @@ def test_a_bad_network_loses_and_doubles_nothing(tmp_path: Path, scale: float, d
         client.close()
 
 
+@LONG
 def test_a_worker_whose_line_went_dead_without_a_word_comes_back(tmp_path: Path, dice: random.Random) -> None:
     with EmbeddedServer() as server, Proxy(server.port, dice) as proxy:
         settings = settings_for(server.url)

@@ -14,7 +14,7 @@ import pytest
 from bridge import DomainEvent, Emitter
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, DeadLetters, connect
-from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
+from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -47,7 +47,7 @@ def _with_guilty_among(guilty: list[Moody], apart: int) -> Callable[[UUID, int],
     return make
 
 
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=LONG)])
 def test_a_pool_process_takes_nobody_with_it(tmp_path: Path, scale: float, dice: random.Random, broker: str) -> None:
     with EmbeddedServer() as server:
         if broker == "redis":
