@@ -13,6 +13,7 @@ from bridge.broker.fitness import DROPPED_HEADERS, check_message
 from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
 from bridge.worker.quarantine import Quarantine
+from bridge.worker.task import BridgeTask
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class BridgeConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._quarantine: Quarantine = self.app.bridge_quarantine
         self._delivery_max: int = self.app.bridge_delivery_max
+        # Celery has tasks of its own: one of these would swallow events without a word.
+        self._tasks = frozenset(name for name, task in self.app.tasks.items() if isinstance(task, BridgeTask))
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's handler behind our own check.
@@ -76,7 +79,7 @@ class BridgeConsumer(Consumer):
         return on_message
 
     def _check(self, message: Any) -> None:
-        check_message(message.headers, lambda: message.payload, self.strategies)
+        check_message(message.headers, lambda: message.payload, self._tasks)
         # Only our own count: RabbitMQ's also counts what we gave back while Redis was away.
         deliveries = message.headers.get(DELIVERIES_HEADER, 0)
         if deliveries >= HELD_FACTOR * self._delivery_max:

@@ -79,6 +79,7 @@ def item(*, headers: dict[str, Any] | None = None, without: str = "", **parts: A
 #: What stock Celery 5.7 drops, dies of, or reconnects over for ever.
 MALFORMED = {
     "unknown task": item(headers={"task": "bridge.Unheard"}),
+    "a task of Celery's own": item(headers={"task": "celery.accumulate"}),
     "no task": item(without="task"),
     "no id": item(without="id"),
     "id is a number": item(headers={"id": 7}),
