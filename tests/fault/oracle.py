@@ -8,7 +8,7 @@ from uuid import UUID
 import redis
 
 from bridge import Settings
-from bridge.store import DeadLetters, RetrySet, keys
+from bridge.store import Counts, DeadLetters, RetrySet, keys
 from bridge.store.client import text
 
 
@@ -19,6 +19,7 @@ class Verdict:
     Attributes:
         accepted: how many there were.
         published: how many stand in a stream.
+        skipped: how many were for nobody, and were counted so.
         dead: how many are dead letters.
         lost: ids that are nowhere.
         twice: ids that stand in a stream more than once.
@@ -28,6 +29,7 @@ class Verdict:
 
     accepted: int
     published: int
+    skipped: int
     dead: int
     lost: frozenset[str]
     twice: frozenset[str]
@@ -41,25 +43,42 @@ class Verdict:
 
     def __str__(self) -> str:
         return (
-            f"{self.accepted} accepted = {self.published} published + {self.dead} dead; {len(self.lost)} lost, "
-            f"{len(self.twice)} twice, {len(self.unsent)} never sent, {self.waiting} waiting"
+            f"{self.accepted} accepted = {self.published} published + {self.skipped} skipped + {self.dead} dead; "
+            f"{len(self.lost)} lost, {len(self.twice)} twice, {len(self.unsent)} never sent, {self.waiting} waiting"
         )
 
 
-def judge(client: redis.Redis, settings: Settings, users: Collection[UUID], accepted: Collection[str]) -> Verdict:
-    """Compare the ids that ``emit`` accepted with what stands in the streams and the dead letters."""
+def judge(
+    client: redis.Redis,
+    settings: Settings,
+    users: Collection[UUID],
+    accepted: Collection[str],
+    for_nobody: Collection[str] = (),
+) -> Verdict:
+    """Compare the ids that ``emit`` accepted with what stands in the streams and the dead letters.
+
+    Args:
+        client: of the store.
+        settings: of the store.
+        users: whose streams to read.
+        accepted: by ``emit``.
+        for_nobody: those of the accepted that must end skipped. Of a skipped event only its count remains, and
+            one that came back is counted again: they are in order when at least as many were counted.
+    """
     published: Counter[str] = Counter()
     for user_id in users:
         for _, fields in client.xrange(keys.user_stream(user_id)):
             published[text(fields[b"event_id"])] += 1
     dead = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
     sent = set(accepted)
+    skipped = set(for_nobody) if Counts(client).read()["skipped"] >= len(for_nobody) else set()
     return Verdict(
         accepted=len(sent),
         published=len(published),
+        skipped=len(skipped),
         dead=len(dead),
-        lost=frozenset(sent - published.keys() - dead),
+        lost=frozenset(sent - published.keys() - dead - skipped),
         twice=frozenset(event_id for event_id, times in published.items() if times > 1),
-        unsent=frozenset(published.keys() - sent),
+        unsent=frozenset(published.keys() - (sent - set(for_nobody))),
         waiting=RetrySet(client, settings).count(),
     )

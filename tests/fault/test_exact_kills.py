@@ -44,7 +44,7 @@ def test_no_place_to_die_loses_or_doubles_an_event(tmp_path: Path, scale: float,
                 _die_at(place, tmp_path / f"worker-{number}.log", environment)
         assert emitter.flush(20)
         with running_worker(tmp_path, environment, app=APP):
-            verdict = expect_clean(settings, users, producing.ids)
+            verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
             letters = DeadLetters(client, settings)
             wait_until(lambda: _quarantined(letters) == junk, timeout_s=30, what="each junk is one letter")
             wait_until(lambda: not client.exists("bridge.moods", "unacked"), timeout_s=30, what="all is acknowledged")

@@ -50,7 +50,7 @@ def test_a_redis_that_is_full_under_load_loses_and_doubles_nothing(
                     client.config_set("maxmemory", 0)
                 expect_progress(Counts(client))
             assert emitter.flush(30)
-            verdict = expect_clean(settings, users, producing.ids)
+            verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
             wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
             assert worker.process.poll() is None
         print(f"full {rounds} times, {refused} commands refused: {verdict}; {Counts(client).read()}")
@@ -79,7 +79,7 @@ def test_scripts_that_are_forgotten_under_load_lose_and_double_nothing(
                 with Producing(emitter, events, users, dice, mixed) as producing:
                     expect_progress(Counts(client))
                 assert emitter.flush(30)
-                verdict = expect_clean(settings, users, producing.ids)
+                verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
             wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
             assert worker.process.poll() is None
             assert "Unrecoverable" not in worker.text()
