@@ -5,12 +5,17 @@ import random
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 import redis
+from kombu import Connection
 
-from bridge import Emitter
+from bridge import Emitter, Settings
+from bridge.broker.redis_qos import ClaimingQoS
+from bridge.broker.redis_transport import ClaimingChannel
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, DeadLetters, connect
 from tests.fault.load import (
+    LONG,
     USERS,
     Producing,
     environment_for,
@@ -18,52 +23,80 @@ from tests.fault.load import (
     mixed,
     settings_for,
 )
-from tests.support.dying_app import PLACES
+from tests.support.dying_app import PLACES, TAKEN_APART
 from tests.support.moody_catalog import registry
+from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
+QUEUE = "bridge.moods"
 APP = "tests.support.dying_app"
-NEEDS_DEATHS_BEFORE = "message taken apart, not acknowledged"
+NOT_BEGUN = "in the extractor"
 REACHED_WITHIN_S = 30.0
 
 
-def test_no_place_to_die_loses_or_doubles_an_event(tmp_path: Path, scale: float, dice: random.Random) -> None:
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=LONG)])
+def test_no_place_to_die_loses_or_doubles_an_event(
+    tmp_path: Path, scale: float, dice: random.Random, broker: str
+) -> None:
+    # Every worker dies over the same first messages, and none of these is to blame.
+    changes = {"delivery_max": 100, "visibility_timeout_s": 2, "task_time_limit_s": 1}
     with EmbeddedServer() as server:
-        # Every worker dies over the same first messages, and none of these is to blame.
-        settings = settings_for(server.url, delivery_max=100, visibility_timeout_s=2, task_time_limit_s=1)
-        environment = environment_for(settings, tmp_path)
-        users = [uuid4() for _ in range(USERS)]
-        emitter = Emitter(settings, registry)
-        client = connect(settings)
-        junk = 0
-        with Producing(emitter, 1, users, dice, mixed, pause_s=0.1) as producing:
-            for number, place in enumerate(_places(scale, dice)):
-                client.lpush("bridge.moods", f"junk {number}")
-                junk += 1
-                _die_at(place, tmp_path / f"worker-{number}.log", environment)
-        assert emitter.flush(20)
-        with running_worker(tmp_path, environment, app=APP):
-            verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
-            letters = DeadLetters(client, settings)
-            wait_until(lambda: _quarantined(letters) == junk, timeout_s=30, what="each junk is one letter")
-            wait_until(lambda: not client.exists("bridge.moods", "unacked"), timeout_s=30, what="all is acknowledged")
-        print(f"died at {number + 1} places: {verdict}, {junk} of the dead are junk; {Counts(client).read()}")
-        assert verdict.dead == len(range(0, verdict.accepted, 25)) + junk
-        assert not _left_over(client)
-        emitter.close()
-        client.close()
+        if broker == "redis":
+            _die_and_judge(settings_for(server.url, **changes), sorted(PLACES), tmp_path, scale, dice)
+        else:
+            places = sorted(place for place in PLACES if PLACES[place].owner not in (ClaimingChannel, ClaimingQoS))
+            with running_rabbitmq(tmp_path) as amqp_url:
+                _die_and_judge(settings_for(amqp_url, server.url, **changes), places, tmp_path, scale, dice)
 
 
-def _places(scale: float, dice: random.Random) -> list[str]:
-    """Each place in any order, but for the one that needs deaths before it; FAULT_PLACE chooses one."""
+def _die_and_judge(settings: Settings, places: list[str], folder: Path, scale: float, dice: random.Random) -> None:
+    environment = environment_for(settings, folder)
+    users = [uuid4() for _ in range(USERS)]
+    emitter = Emitter(settings, registry)
+    client = connect(settings)
+    order = _order(places, scale, dice)
+    with Producing(emitter, 1, users, dice, mixed, pause_s=0.1) as producing, _Junk(settings) as junk:
+        for number, place in enumerate(order):
+            junk.put(f"junk {number}")
+            _die_at(place, folder / f"worker-{number}.log", environment)
+    assert emitter.flush(20)
+    with running_worker(folder, environment, app=APP):
+        verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
+        letters = DeadLetters(client, settings)
+        wait_until(lambda: _quarantined(letters) == len(order), timeout_s=30, what="each junk is one letter")
+        wait_until(lambda: not _left_over(client), timeout_s=30, what="all books are closed")
+    print(f"died at {len(order)} places: {verdict}, {len(order)} of the dead are junk; {Counts(client).read()}")
+    assert verdict.dead == len(range(0, verdict.accepted, 25)) + len(order)
+    emitter.close()
+    client.close()
+
+
+def _order(places: list[str], scale: float, dice: random.Random) -> list[str]:
+    """Each place, in any order; FAULT_PLACE chooses one."""
     if "FAULT_PLACE" in os.environ:
-        return [os.environ["FAULT_PLACE"]]
-    order: list[str] = []
-    for _ in range(max(1, int(scale))):
-        order += dice.sample(sorted(PLACES.keys() - {NEEDS_DEATHS_BEFORE}), len(PLACES) - 1)
-        order.append(NEEDS_DEATHS_BEFORE)
-    return order
+        places = [os.environ["FAULT_PLACE"]]
+    order = [place for _ in range(max(1, int(scale))) for place in dice.sample(places, len(places))]
+    # What is taken apart must have come back from a death, with its events not begun.
+    return [each for place in order for each in ([NOT_BEGUN, place] if place == TAKEN_APART else [place])]
+
+
+class _Junk:
+    """Puts on the queue what no Celery can run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings.broker_url)
+
+    def put(self, text: str) -> None:
+        headers = {"task": "bridge.Unheard", "id": text}
+        self._producer.publish(text, exchange="", routing_key=QUEUE, headers=headers, serializer="json")
+
+    def __enter__(self) -> "_Junk":
+        self._producer = self._connection.Producer()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.release()
 
 
 def _die_at(place: str, log: Path, environment: dict[str, str]) -> None:
@@ -79,10 +112,10 @@ def _die_at(place: str, log: Path, environment: dict[str, str]) -> None:
 
 
 def _quarantined(letters: DeadLetters) -> int:
-    return sum(letter.raw.startswith(b"junk") for letter in letters.newest_first())
+    return sum(letter.failure.stage == "message" for letter in letters.newest_first())
 
 
 def _left_over(client: redis.Redis) -> set[str]:
     """Books that must be empty when all is done."""
-    names = ("unacked", "unacked_index", "bridge:retry:due", "bridge:retry:records")
+    names = (QUEUE, "unacked", "unacked_index", "bridge:retry:due", "bridge:retry:records")
     return {name for name in names if client.exists(name)}

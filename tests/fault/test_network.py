@@ -2,23 +2,27 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
+import pytest
 
-from bridge import Emitter
+from bridge import Emitter, Settings
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
 from tests.support.moody_catalog import registry
 from tests.support.proxy import Proxy, Way
+from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
-BACK_WITHIN_S = 40.0
-"""A connection that lost bytes is noticed by kombu's check of a claim's answer: after 11 s, looking each 10 s."""
+BACK_WITHIN_S = {"redis": 40.0, "rabbitmq": 400.0}
+"""Redis: kombu's check of a claim's answer, after 11 s and each 10 s. RabbitMQ: AMQP's heartbeat of 120 s, missed."""
 
 FAULTS: dict[str, Callable[[Proxy, random.Random], None]] = {
     "cut": lambda proxy, _: proxy.cut(),
@@ -32,10 +36,14 @@ FAULTS: dict[str, Callable[[Proxy, random.Random], None]] = {
 }
 
 
-def _with_faults(proxies: list[Proxy], number: int, dice: random.Random) -> list[str]:
+RABBITMQ_FAULTS = ("cut", "cut mid-reply", "jitter", "refused")
+"""A line to RabbitMQ that lost bytes is noticed by AMQP's heartbeats only, after minutes: see the test below."""
+
+
+def _with_faults(proxies: list[Proxy], kinds: Sequence[str], number: int, dice: random.Random) -> list[str]:
     """One fault after another, each on one of the lines or on both, healed after a moment; their names."""
-    names = [name for _ in range(-(-number // len(FAULTS))) for name in dice.sample(sorted(FAULTS), len(FAULTS))]
-    for name in names[:number]:
+    names = [name for _ in range(-(-number // len(kinds))) for name in dice.sample(kinds, len(kinds))][:number]
+    for name in names:
         struck = dice.choice([[proxies[0]], [proxies[-1]], proxies])
         for proxy in struck:
             FAULTS[name](proxy, dice)
@@ -43,58 +51,78 @@ def _with_faults(proxies: list[Proxy], number: int, dice: random.Random) -> list
         for proxy in struck:
             proxy.heal()
         time.sleep(dice.random() * 0.3)
-    return names[:number]
+    return names
 
 
-def test_a_bad_network_loses_and_doubles_nothing(tmp_path: Path, scale: float, dice: random.Random) -> None:
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=LONG)])
+def test_a_bad_network_loses_and_doubles_nothing(
+    tmp_path: Path, scale: float, dice: random.Random, broker: str
+) -> None:
     number = max(8, int(8 * scale))
-    with (
-        EmbeddedServer() as server,
-        Proxy(server.port, dice) as to_producer,
-        Proxy(server.port, dice) as to_worker,
-    ):
-        settings = settings_for(server.url)
-        through = msgspec.structs.replace(settings, broker_url=f"redis://127.0.0.1:{to_producer.port}/0")
-        environment = environment_for(settings, tmp_path)
-        environment["BRIDGE_BROKER_URL"] = f"redis://127.0.0.1:{to_worker.port}/0"
-        users = [uuid4() for _ in range(USERS)]
-        emitter = Emitter(through, registry)
-        client = connect(settings)
-        with running_worker(tmp_path, environment, "--concurrency=2") as worker:
-            with Producing(emitter, 1, users, dice) as producing:
-                names = _with_faults([to_producer, to_worker], number, dice)
-                back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S)
-            assert emitter.flush(30)
-            verdict = expect_clean(settings, users, producing.ids)
-            wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
-            assert worker.process.poll() is None
-            assert verdict.dead == 0, "a bad network is nobody's fault"
-        print(
-            f"{number} faults ({', '.join(names[:8])}): {verdict}; published again after {back_s:.1f} s; "
-            f"{to_producer.connections} + {to_worker.connections} connections; "
-            f"slowest call with up to 40 events: {producing.slowest_s * 1e3:.1f} ms; {Counts(client).read()}"
-        )
-        emitter.close()
-        client.close()
+    with _servers(broker, tmp_path) as settings:
+        port = urlsplit(settings.broker_url).port or 0
+        with Proxy(port, dice) as to_producer, Proxy(port, dice) as to_worker:
+            kinds = sorted(FAULTS) if broker == "redis" else RABBITMQ_FAULTS
+            users = [uuid4() for _ in range(USERS)]
+            emitter = Emitter(_through(to_producer, settings), registry)
+            client = connect(settings)
+            environment = environment_for(_through(to_worker, settings), tmp_path)
+            with running_worker(tmp_path, environment, "--concurrency=2") as worker:
+                with Producing(emitter, 1, users, dice) as producing:
+                    names = _with_faults([to_producer, to_worker], kinds, number, dice)
+                    back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S["redis"])
+                assert emitter.flush(30)
+                verdict = expect_clean(settings, users, producing.ids)
+                wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all acknowledged")
+                assert worker.process.poll() is None
+                assert verdict.dead == 0, "a bad network is nobody's fault"
+            print(
+                f"{number} faults ({', '.join(names[:8])}): {verdict}; published again after {back_s:.1f} s; "
+                f"{to_producer.connections} + {to_worker.connections} connections; "
+                f"slowest call with up to 40 events: {producing.slowest_s * 1e3:.1f} ms; {Counts(client).read()}"
+            )
+            emitter.close()
+            client.close()
 
 
 @LONG
-def test_a_worker_whose_line_went_dead_without_a_word_comes_back(tmp_path: Path, dice: random.Random) -> None:
-    with EmbeddedServer() as server, Proxy(server.port, dice) as proxy:
-        settings = settings_for(server.url)
-        environment = environment_for(settings, tmp_path)
-        environment["BRIDGE_BROKER_URL"] = f"redis://127.0.0.1:{proxy.port}/0"
+@pytest.mark.parametrize("broker", BACK_WITHIN_S)
+def test_a_worker_whose_line_went_dead_without_a_word_comes_back(
+    tmp_path: Path, dice: random.Random, broker: str
+) -> None:
+    with _servers(broker, tmp_path) as settings, Proxy(urlsplit(settings.broker_url).port or 0, dice) as proxy:
         users = [uuid4() for _ in range(USERS)]
         emitter = Emitter(settings, registry)
         client = connect(settings)
-        with running_worker(tmp_path, environment) as worker:
+        with running_worker(tmp_path, environment_for(_through(proxy, settings), tmp_path)) as worker:
             with Producing(emitter, 100, users, dice, pause_s=0.2) as producing:
                 expect_progress(Counts(client))
-                proxy.swallow(dice.choice(list(Way)))
-                back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S)
+                way = dice.choice(list(Way))
+                proxy.swallow(way)
+                # What the worker has already got, it still publishes.
+                time.sleep(1)
+                back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S[broker])
             assert emitter.flush(30)
-            verdict = expect_clean(settings, users, producing.ids, timeout_s=BACK_WITHIN_S)
+            verdict = expect_clean(settings, users, producing.ids)
             assert worker.process.poll() is None
-        print(f"the worker's line dead: {verdict}; published again after {back_s:.1f} s")
+        print(f"the worker's line to {broker} lost all {way.value}: {verdict}; published again after {back_s:.1f} s")
         emitter.close()
         client.close()
+
+
+@contextmanager
+def _servers(broker: str, folder: Path) -> Iterator[Settings]:
+    with EmbeddedServer() as server:
+        if broker == "redis":
+            yield settings_for(server.url, server.url)
+        else:
+            with running_rabbitmq(folder) as amqp_url:
+                yield settings_for(amqp_url, server.url)
+
+
+def _through(proxy: Proxy, settings: Settings) -> Settings:
+    """The same settings, but for the way to the broker; also the way to the store, where they are one."""
+    port = urlsplit(settings.broker_url).port
+    url = settings.broker_url.replace(f":{port}", f":{proxy.port}")
+    store_url = url if settings.redis_url == settings.broker_url else settings.redis_url
+    return msgspec.structs.replace(settings, broker_url=url, redis_url=store_url)

@@ -11,7 +11,7 @@ from bridge.broker.redis_transport import ClaimingChannel
 from bridge.pipeline import Pipeline
 from bridge.registry import load_configured
 from bridge.store import DeadLetters, RetrySet, Settler
-from bridge.worker import create_app
+from bridge.worker import create_app, task
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
 
@@ -38,6 +38,7 @@ def _has_claimed(channel: ClaimingChannel, **_: object) -> bool:
     return bool(channel._books.hlen(channel.unacked_key))
 
 
+TAKEN_APART = "message taken apart, not acknowledged"
 PLACES = {
     "claimed, answer unread": Place(ClaimingChannel, "_brpop_read", after=False, when=_has_claimed),
     "claimed, nothing delivered": Place(ClaimingChannel, "_deliver_claimed", after=False),
@@ -58,7 +59,7 @@ PLACES = {
     "acknowledged in memory": Place(ClaimingQoS, "ack", after=True),
     "before the broker forgets": Place(ClaimingChannel, "forget", after=False),
     "forgotten by the broker": Place(ClaimingChannel, "forget", after=True),
-    "message taken apart, not acknowledged": Place(Handler, "split", after=True),
+    TAKEN_APART: Place(Handler, "split", after=True),
 }
 
 
@@ -83,5 +84,8 @@ def _set_trap(place: Place) -> None:
 
 if os.environ.get("DIE_AT"):
     _set_trap(PLACES[os.environ["DIE_AT"]])
+    if os.environ["DIE_AT"] == TAKEN_APART:
+        # At once, instead of after some more deaths.
+        task.SPLIT_AFTER = 0
 
 app = create_app(*load_configured())
