@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -21,6 +21,11 @@ logger = logging.getLogger(__name__)
 HELD_FACTOR = 4
 """A message may be in the hands of a dying worker this many times more often than it may be the one that runs:
 the innocent are claimed together with the guilty."""
+
+
+COUNTED_BY_BROKER = ("x-delivery-count", "x-acquired-count")
+"""Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
+letter."""
 
 
 class BridgeConsumer(Consumer):
@@ -137,7 +142,16 @@ def raw_bytes(message: Any) -> bytes:
         "body": base64.b64encode(body).decode(),
         "content-type": message.content_type,
         "content-encoding": message.content_encoding,
-        "headers": message.headers,
-        "properties": message.properties,
+        "headers": _without(message.headers, COUNTED_BY_BROKER),
+        # AMQP has the headers there once more.
+        "properties": _without(message.properties, ("application_headers",)),
     }
-    return msgspec.json.encode(parts, enc_hook=repr)
+    # RabbitMQ does not keep the order of headers either.
+    return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
+
+
+def _without(names_to_values: Any, left_out: Collection[str]) -> Any:
+    """Without some members, if there are members at all."""
+    if not isinstance(names_to_values, dict):
+        return names_to_values
+    return {name: value for name, value in names_to_values.items() if name not in left_out}

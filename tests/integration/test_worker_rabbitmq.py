@@ -5,10 +5,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from kombu import Connection
+from kombu.message import Message
 
 from bridge import Emitter, Settings
+from bridge.broker.topology import queue
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
+from bridge.worker.consumer import raw_bytes
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -49,3 +53,22 @@ def test_events_travel_through_rabbitmq(
         emitter.close()
         client.close()
         assert "delayed" not in worker.text()
+
+
+def test_a_message_that_comes_back_has_the_bytes_that_it_had(amqp_url: str) -> None:
+    """Otherwise a worker that dies while it quarantines leaves two letters of one message."""
+    with Connection(amqp_url) as connection:
+        channel = connection.channel()
+        junk = queue(Settings(broker_url=amqp_url, redis_url="redis://127.0.0.1:1"), "bridge.junk")(channel)
+        junk.declare()
+        connection.Producer(channel).publish(
+            "junk", exchange="", routing_key="bridge.junk", headers={"x-mine": 1, "task": "a", "id": "b"}
+        )
+        seen = []
+        for _ in range(3):
+            wait_until(lambda: seen.append(junk.get()) or seen[-1], what="it is delivered")  # type: ignore[func-returns-value]
+            seen[-1].requeue()
+        messages: list[Message] = [message for message in seen if message]
+        assert messages[-1].headers["x-delivery-count"] == 2
+        assert len({raw_bytes(message) for message in messages}) == 1
+        assert b"x-mine" in raw_bytes(messages[0])
