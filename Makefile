@@ -24,7 +24,7 @@ test: $(DEV)  ## Run every suite but smoke and fault: unit, integration, accepta
 test-unit: $(DEV)  ## Run the unit tests only; seconds.
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
-fault: $(DEV)  ## Kill workers and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.
+fault: $(DEV)  ## Break things under load and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/fault $(PYTEST_ARGS)
 
 smoke: $(DEV)  ## Run the Docker cluster suite: Redis and RabbitMQ as brokers, the worker from our image.

@@ -24,7 +24,7 @@ from tests.fault.load import (
     mixed,
     settings_for,
 )
-from tests.support.dying_app import PLACES, TAKEN_APART
+from tests.support.dying_app import NOT_BEGUN, PLACES, TAKEN_APART
 from tests.support.moody_catalog import registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -32,7 +32,6 @@ from tests.support.worker import WorkerProcess, running_worker
 
 QUEUE = "bridge.moods"
 APP = "tests.support.dying_app"
-NOT_BEGUN = "in the extractor"
 REACHED_WITHIN_S = 30.0
 
 
@@ -80,7 +79,7 @@ def _order(places: list[str], scale: float, dice: random.Random) -> list[str]:
     if "FAULT_PLACE" in os.environ:
         places = [os.environ["FAULT_PLACE"]]
     order = [place for _ in range(max(1, int(scale))) for place in dice.sample(places, len(places))]
-    # What is taken apart must have come back from a death, with its events not begun.
+    # What is taken apart is a batch that came back from a death.
     return [each for place in order for each in ([NOT_BEGUN, place] if place == TAKEN_APART else [place])]
 
 

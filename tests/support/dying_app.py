@@ -38,12 +38,14 @@ def _has_claimed(channel: ClaimingChannel, **_: object) -> bool:
     return bool(channel._books.hlen(channel.unacked_key))
 
 
+NOT_BEGUN = "batch not begun"
 TAKEN_APART = "message taken apart, not acknowledged"
 PLACES = {
     "claimed, answer unread": Place(ClaimingChannel, "_brpop_read", after=False, when=_has_claimed),
     "claimed, nothing delivered": Place(ClaimingChannel, "_deliver_claimed", after=False),
     "delivered to Celery": Place(ClaimingChannel, "_deliver_claimed", after=True),
     "restored from the dead": Place(ClaimingChannel, "_restore", after=True),
+    NOT_BEGUN: Place(Handler, "run", after=False, when=lambda _, job: len(job.envelopes) > 1),
     "in the extractor": Place(Pipeline, "run", after=False),
     "before settling": Place(Settler, "settle", after=False, when=lambda _, parcels, **__: parcels),
     "settled": Place(Settler, "settle", after=True, when=bool),
