@@ -21,7 +21,7 @@ NAME = "bridge.FileImportFailed"
 
 def check(**headers: Any) -> None:
     message = SimpleNamespace(headers={"id": str(uuid4()), "task": NAME, **headers}, payload=[[[]], {}, {}])
-    BridgeConsumer._check(SimpleNamespace(strategies={NAME}, _delivery_max=5), message)
+    BridgeConsumer._check(SimpleNamespace(_tasks={NAME}, _delivery_max=5), message)
 
 
 def test_what_rabbitmq_counts_condemns_nobody_because_it_counts_what_we_gave_back() -> None:
