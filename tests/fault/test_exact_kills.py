@@ -75,10 +75,11 @@ def _die_and_judge(settings: Settings, places: list[str], folder: Path, scale: f
 
 
 def _order(places: list[str], scale: float, dice: random.Random) -> list[str]:
-    """Each place, in any order; FAULT_PLACE chooses one."""
+    """Half of the places, with FAULT_SCALE=2 each of them, in any order; FAULT_PLACE chooses one."""
     if "FAULT_PLACE" in os.environ:
-        places = [os.environ["FAULT_PLACE"]]
-    order = [place for _ in range(max(1, int(scale))) for place in dice.sample(places, len(places))]
+        return [NOT_BEGUN, os.environ["FAULT_PLACE"]]
+    number = round(len(places) * scale / 2)
+    order = [place for _ in range(-(-number // len(places))) for place in dice.sample(places, len(places))][:number]
     # What is taken apart is a batch that came back from a death.
     return [each for place in order for each in ([NOT_BEGUN, place] if place == TAKEN_APART else [place])]
 

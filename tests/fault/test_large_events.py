@@ -39,7 +39,7 @@ def _of_size(event: Moody, size_bytes: int, letter: str) -> Moody:
     return replace(event, mode=letter * times + "x" * rest)
 
 
-@pytest.mark.parametrize("bounds", BOUNDS)
+@pytest.mark.parametrize("bounds", ["defaults", *(pytest.param(name, marks=LONG) for name in [*BOUNDS][1:])])
 def test_large_events_arrive_whole_and_larger_ones_are_refused(
     tmp_path: Path, scale: float, dice: random.Random, bounds: str
 ) -> None:

@@ -51,6 +51,9 @@ def _with_faults(proxies: list[Proxy], kinds: Sequence[str], number: int, dice: 
         for proxy in struck:
             proxy.heal()
         time.sleep(dice.random() * 0.3)
+    # Lines that went dead come back by themselves, but late: see the test below.
+    for proxy in proxies:
+        proxy.cut()
     return names
 
 

@@ -31,7 +31,7 @@ FLUSH_EVERY_S = 0.003
 def test_a_redis_that_is_full_under_load_loses_and_doubles_nothing(
     tmp_path: Path, scale: float, dice: random.Random
 ) -> None:
-    rounds = max(3, int(3 * scale))
+    rounds = max(2, int(2 * scale))
     with EmbeddedServer() as server:
         settings = settings_for(server.url)
         users = [uuid4() for _ in range(USERS)]

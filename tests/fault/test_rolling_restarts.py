@@ -36,7 +36,7 @@ def test_rolling_restarts_lose_and_double_nothing(
 
 
 def _restart_and_judge(url: str, store_url: str, folder: Path, scale: float, dice: random.Random) -> None:
-    rounds = max(2, int(2 * scale))
+    rounds = max(1, int(scale))
     settings = settings_for(url, store_url)
     environment = {**environment_for(settings, folder), "SLOW_S": SLOW_S}
     users = [uuid4() for _ in range(USERS)]

@@ -119,7 +119,7 @@ class _Reader:
 async def test_slow_readers_slow_no_other_and_get_each_event_once(
     redis_url: str, scale: float, dice: random.Random
 ) -> None:
-    number = int(600 * scale)
+    number = int(400 * scale)
     settings = Settings(broker_url=redis_url, jwt_secret=SECRET, gateway_queue_max=50, stream_maxlen=1_000_000)
     user = uuid4()
     source = Source(settings)
@@ -150,7 +150,7 @@ async def test_slow_readers_slow_no_other_and_get_each_event_once(
 async def test_slow_readers_of_a_short_history_are_told_of_every_gap(
     redis_url: str, scale: float, dice: random.Random
 ) -> None:
-    number = int(600 * scale)
+    number = int(400 * scale)
     settings = Settings(broker_url=redis_url, jwt_secret=SECRET, gateway_queue_max=20, stream_maxlen=20)
     user = uuid4()
     source = Source(settings)

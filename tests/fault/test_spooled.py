@@ -24,7 +24,7 @@ PAUSE_S = "0.0005"
 
 def test_what_a_killed_producer_had_spooled_is_sent_once(tmp_path: Path, scale: float, dice: random.Random) -> None:
     freeze_s = min(30.0, 3.0 * scale)
-    kills = max(3, int(3 * scale))
+    kills = max(2, int(2 * scale))
     with EmbeddedServer() as server:
         settings = settings_for(server.url)
         environment = {**environment_for(settings, tmp_path), "BRIDGE_SPOOL_DIR": str(tmp_path / "spool")}
