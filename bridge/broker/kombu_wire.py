@@ -13,6 +13,7 @@ from bridge.broker.topology import queue, queues
 from bridge.errors import BrokerUnavailableError
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.store import ProducerReport
 
 
 class KombuWire:
@@ -40,6 +41,10 @@ class KombuWire:
                     f"The broker did not take {len(messages)} messages: {type(error).__name__}: {error}"
                 ) from error
             raise
+
+    def report(self, producer: str, report: ProducerReport | None) -> None:
+        """As ``TaskSender.report``."""
+        self._announcer.report(producer, report)
 
     def close(self) -> None:
         """As ``TaskSender.close``."""

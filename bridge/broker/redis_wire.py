@@ -10,7 +10,7 @@ from bridge.broker.announcer import Announcer
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.settings import Settings
-from bridge.store import Ledger, connect_broker
+from bridge.store import Ledger, ProducerReport, Producers, connect_broker
 
 
 class RedisWire:
@@ -43,6 +43,13 @@ class RedisWire:
         except StoreUnavailableError as error:
             self.close()
             raise BrokerUnavailableError(f"The broker did not take {len(messages)} messages: {error}") from error
+
+    def report(self, producer: str, report: ProducerReport | None) -> None:
+        """As ``TaskSender.report``."""
+        if self._announcer is None:
+            Producers(self._client).keep(producer, report)
+        else:
+            self._announcer.report(producer, report)
 
     def close(self) -> None:
         """As ``TaskSender.close``."""

@@ -6,6 +6,7 @@ from typing import Protocol
 from bridge.broker.message import TaskMessage
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.store import ProducerReport
 
 
 class Wire(Protocol):
@@ -13,6 +14,10 @@ class Wire(Protocol):
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As ``TaskSender.send``."""
+        ...
+
+    def report(self, producer: str, report: ProducerReport | None) -> None:
+        """As ``TaskSender.report``."""
         ...
 
     def close(self) -> None:
@@ -35,14 +40,25 @@ class TaskSender:
             BrokerUnavailableError: not all of them were confirmed. Some may have been taken: send all
                 again, since the worker recognises an event that it has published before.
         """
-        if self._wire is None:
-            self._wire = _wire(self._settings, self._registry)
-        self._wire.send(messages)
+        self._open().send(messages)
+
+    def report(self, producer: str, report: ProducerReport | None) -> None:
+        """Write into the books what a producer says of itself, over the connection that is there; None withdraws it.
+
+        Raises:
+            StoreUnavailableError: the books are out of reach.
+        """
+        self._open().report(producer, report)
 
     def close(self) -> None:
         """Drop the connection; ``send`` opens another. Idempotent, and never raises on a dead connection."""
         if self._wire is not None:
             self._wire.close()
+
+    def _open(self) -> Wire:
+        if self._wire is None:
+            self._wire = _wire(self._settings, self._registry)
+        return self._wire
 
 
 def _wire(settings: Settings, registry: Registry) -> Wire:

@@ -74,8 +74,8 @@ class Emitter:
             for row in self._registry.mappings
         }
         self._size_max = self._settings.event_max_bytes - ESCAPED_BYTES * len(self._settings.source)
-        self._outbox = Outbox(self._settings, self._registry)
         self._unaccepted: Counter[str] = Counter()
+        self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
         self._watched = False
         self._last_warning = -WARN_INTERVAL_S
         _emitters.add(self)
@@ -225,8 +225,8 @@ class Emitter:
     def _forget_parent(self) -> None:
         """In a forked child: the parent's threads, connection and events are the parent's."""
         self._outbox.abandon()
-        self._outbox = Outbox(self._settings, self._registry)
         self._unaccepted.clear()
+        self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
         self._watched = False
 
 

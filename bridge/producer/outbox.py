@@ -20,6 +20,7 @@ from bridge.broker import TaskSender
 from bridge.errors import SpoolError
 from bridge.producer.backoff import Backoff
 from bridge.producer.batching import Accepted, BatchLimits, Entry, batch
+from bridge.producer.reporter import Reporter
 from bridge.registry import Registry
 from bridge.settings import Settings
 
@@ -34,6 +35,8 @@ ROUND_MAX = 5_000
 """Events that are sent or spooled in one write at the most."""
 WARM_S = 0.1
 """How long the buffer is looked at after it was last found with something in it, before its thread sleeps."""
+REPORT_LOOK_S = 0.5
+"""How often it is asked whether there is something to report."""
 ADOPT_INTERVAL_S = 10.0
 """How often a process looks for spool files that nobody holds any more."""
 
@@ -41,15 +44,21 @@ ADOPT_INTERVAL_S = 10.0
 class Outbox:
     """Takes events at once, delivers them in order. Safe with threads; a forked child needs a new one.
 
+    Args:
+        settings: of the bridge.
+        registry: whose queues there are.
+        unaccepted: what never came here, by name; it is only reported.
+
     Attributes:
         changed: told whenever something happened; guards all but the buffer.
         closing: whether it takes no more.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, unaccepted: Counter[str]) -> None:
         self.changed = threading.Condition()
         self.closing = False
         self._counts: Counter[str] = Counter()
+        self._unaccepted = unaccepted
         self._settings = settings
         self._limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
         # Appending is atomic, and so is copying the front in one call; nothing else is done without the lock.
@@ -62,6 +71,8 @@ class Outbox:
         self._delivered = 0
         self._in_spool = 0
         self._sender = TaskSender(settings, registry)
+        self._reporter = Reporter(self._sender)
+        self._look_at = 0.0
         self._spool: Spool | None = None
         self._threads: list[threading.Thread] = []
 
@@ -192,9 +203,12 @@ class Outbox:
                         self._buffer.popleft()
                         self._taken += 1
                     self.changed.notify_all()
+                if self._spool is None:
+                    self._report()
         finally:
             self._running = False
         if self._spool is None:
+            self._report_last()
             self._sender.close()
 
     def _next_round(self) -> list[Entry]:
@@ -214,8 +228,11 @@ class Outbox:
         with self.changed:
             # Who appends looks at this afterwards, and we look at the buffer afterwards: one of us sees the other.
             self._asleep = True
-            self.changed.wait_for(lambda: self._buffer or self.closing)
+            wait_s = self._reporter.wait_s if self._spool is None else None
+            woken = self.changed.wait_for(lambda: self._buffer or self.closing, wait_s)
             self._asleep = False
+        if not woken:
+            self._reporter.tell(**self._figures())
 
     def _send_until_taken(self, events: Sequence[Accepted]) -> int:
         """Send; returns how many events the broker has: all, or none when the outbox closes."""
@@ -237,6 +254,8 @@ class Outbox:
                 if backoff.failures:
                     logger.info("bridge.broker.returned after_failures=%d", backoff.failures)
                 return True
+            if self._settings.store_url != self._settings.broker_url:
+                self._report()
             with self.changed:
                 if self.changed.wait_for(lambda: self.closing, backoff.next_s()):
                     return False
@@ -254,6 +273,29 @@ class Outbox:
             self.changed.notify_all()
         if first:
             logger.warning("%s waiting=%d: %s: %s", name, waiting, type(error).__name__, error)
+
+    def _figures(self) -> dict[str, int]:
+        """What is reported; in memory is what neither the broker nor the spool has."""
+        with self.changed:
+            return {
+                "accepted": self._accepted,
+                "delivered": self._counts["delivered"],
+                "waiting": max(0, self._accepted - self._delivered - self._in_spool),
+                "spooled": self._in_spool,
+                "refused": self._unaccepted["refused"] + self._unaccepted["overflowed"],
+            }
+
+    def _report(self) -> None:
+        """Only on the thread that sends; most rounds are over before it is time to look."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + REPORT_LOOK_S
+            self._reporter.tell(**self._figures())
+
+    def _report_last(self) -> None:
+        """Only on the thread that sends, when it ends: what is in memory then is abandoned."""
+        figures = self._figures()
+        self._reporter.tell_last(**{**figures, "abandoned": figures["waiting"], "waiting": 0})
 
     def _send_here(self) -> None:
         """Send once, on the caller's thread: there is no other, and the process is ending."""
@@ -274,7 +316,9 @@ class Outbox:
         from bridge.producer.spool import Spool  # brings in SQLite
 
         try:
-            return Spool.create(Path(self._settings.spool_dir), max_bytes=self._settings.spool_max_bytes)
+            return Spool.create(
+                Path(self._settings.spool_dir), max_bytes=self._settings.spool_max_bytes, name=self._reporter.producer
+            )
         except SpoolError as error:
             # Better without a net than not at all: the business carries on.
             logger.critical("bridge.spool.unusable: events wait in memory only. %s", error)
@@ -320,10 +364,15 @@ class Outbox:
             for orphan in self._spool.adopt(folder, max_bytes=max_bytes):
                 logger.info("bridge.spool.adopted events=%d", orphan.count())
                 self._empty_spool(orphan)
+                if not orphan.count():
+                    self._reporter.withdraw(orphan.name)
                 orphan.close()
             self._empty_spool(self._spool)
+            self._report()
             with self.changed:
-                self.changed.wait_for(lambda: self.closing or self._in_spool, ADOPT_INTERVAL_S)
+                wait_s = min(ADOPT_INTERVAL_S, self._reporter.wait_s or ADOPT_INTERVAL_S)
+                self.changed.wait_for(lambda: self.closing or self._in_spool, wait_s)
+        self._report_last()
         self._sender.close()
 
     def _empty_spool(self, spool: "Spool") -> None:

@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
 from bridge.errors import SpoolError
 from bridge.producer.batching import Accepted
+from bridge.producer.naming import new_name
 
 SUFFIX = ".spool"
 BUSY_TIMEOUT_S = 5.0
@@ -66,11 +67,11 @@ class Spool:
             raise SpoolError(f"The spool file {path} cannot be used: {error}.") from error
 
     @classmethod
-    def create(cls, folder: Path, *, max_bytes: int) -> Self:
-        """A new file for this process."""
+    def create(cls, folder: Path, *, max_bytes: int, name: str = "") -> Self:
+        """A new file for this process, of that name or of one of its own."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return cls(folder / f"{os.getpid()}-{uuid4().hex}{SUFFIX}", max_bytes=max_bytes)
+            return cls(folder / f"{name or new_name()}{SUFFIX}", max_bytes=max_bytes)
         except OSError as error:
             raise SpoolError(f"BRIDGE_SPOOL_DIR {folder} cannot be written: {error.strerror}.") from error
 
@@ -82,6 +83,11 @@ class Spool:
                 yield cls(path, max_bytes=max_bytes)
             except (BlockingIOError, FileNotFoundError):
                 continue
+
+    @property
+    def name(self) -> str:
+        """Of the file, without its suffix: the producer that made it."""
+        return self._path.stem
 
     def append(self, events: Sequence[Accepted]) -> int:
         """Write as many of the events as there is room for, in order, and make sure that they are on disk.

@@ -7,6 +7,7 @@ from bridge.store.dead_letters import DeadLetter, DeadLetters
 from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
 from bridge.store.keys import BROADCAST_CHANNEL, user_channel
 from bridge.store.ledger import Ledger, OpenMessage, record_bytes
+from bridge.store.producers import ProducerReport, Producers, Reported
 from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
 from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
 from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus, Settler
@@ -30,9 +31,12 @@ __all__ = [
     "Page",
     "Parcel",
     "Position",
+    "ProducerReport",
+    "Producers",
     "Receipt",
     "ReceiptStatus",
     "RedisSSEPublisher",
+    "Reported",
     "RetryRecord",
     "RetrySet",
     "SSEPublisherProtocol",

@@ -33,6 +33,14 @@ DEAD_LETTERS: Final = "bridge:dead:letters"
 """Hash: letter id → DeadLetter as JSON."""
 DEAD_WEIGHTS: Final = "bridge:dead:weights"
 """Hash: letter that holds a whole message → how many events; every other letter is one event."""
+DEAD_TOMBSTONES: Final = "bridge:dead:tombstones"
+"""Hash: id of a dead letter that a person discarded → ``{"at", "who", "reason"}`` as JSON."""
+PRODUCERS: Final = "bridge:producers"
+"""Hash: producer → what it last said of itself, as JSON."""
+OPERATIONS_LOG: Final = "bridge:operations:log"
+"""List, newest first: what people did to the books, as JSON."""
+SEEN_PREFIX: Final = "sse:seen:"
+"""Start of every seen mark."""
 
 
 def booked(message_id: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import redis
@@ -35,6 +35,15 @@ class OpenMessage:
     task: str
     queue: str
     event_ids: tuple[UUID, ...]
+
+
+class Summary(NamedTuple):
+    """An open message without its events' ids: when it was accepted (ms of Redis time), and how many there are."""
+
+    message_id: str
+    accepted_ms: int
+    queue: str
+    events: int
 
 
 def entry(task: str, queue: str, event_ids: bytes) -> bytes:
@@ -132,19 +141,50 @@ class Ledger:
         waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
         return frozenset(waiting.intersection(event_ids))
 
-    def messages(self) -> Iterator[OpenMessage]:
+    def summaries(self) -> Iterator[Summary]:
         """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
+        for message_id, record in self._records():
+            head, _, ids = record.partition(b"\n")
+            accepted_ms, _, queue = head.split(b" ")
+            yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
+
+    def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
+        """Those of the messages that are on their way.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        if not message_ids:
+            return []
+        with store_errors():
+            records = cast("list[bytes | None]", self._client.hmget(keys.OPEN, list(message_ids)))
+        return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
+
+    def holding(self, event_id: UUID) -> list[OpenMessage]:
+        """The messages on their way that hold an event; looks through all of them.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        found = [
+            read_record(message_id.decode(), record)
+            for message_id, record in self._records()
+            if event_id.bytes in record
+        ]
+        # Its bytes may also lie across the ids of two others; and a scan may show a message twice.
+        return list({message.message_id: message for message in found if event_id in message.event_ids}.values())
+
+    def _records(self) -> Iterator[tuple[bytes, bytes]]:
         cursor = 0
         while True:
             with store_errors():
                 answer = self._client.hscan(keys.OPEN, cursor, count=SCAN_COUNT)
             cursor, records = cast("tuple[int, dict[bytes, bytes]]", answer)
-            for message_id, record in records.items():
-                yield read_record(message_id.decode(), record)
+            yield from records.items()
             if not cursor:
                 return
 

@@ -118,7 +118,7 @@ class RetrySet:
         """
         with store_errors():
             values = self._client.hmget(keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
-        records = (_read(value) for value in values if value is not None)
+        records = (read_retry(value) for value in values if value is not None)
         return {record.event_id: record.attempts for record in records if record is not None}
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
@@ -141,7 +141,9 @@ class RetrySet:
             wait_ms, lease, *pairs = self._claim(
                 keys=[keys.RETRY_DUE, keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
             )
-        found = [(text(event_id), value, _read(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)]
+        found = [
+            (text(event_id), value, read_retry(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)
+        ]
         return Claim(
             records=tuple(record for _, _, record in found if record is not None),
             unreadable=tuple((event_id, bytes(value)) for event_id, value, record in found if record is None),
@@ -170,7 +172,7 @@ class RetrySet:
             return int(self._client.hlen(keys.RETRY_RECORDS))
 
 
-def _read(value: bytes | str) -> RetryRecord | None:
+def read_retry(value: bytes | str) -> RetryRecord | None:
     """The record; None if it cannot be read."""
     try:
         _, _, record = text(value).partition(":")

@@ -1,0 +1,217 @@
+"""Looking at what is on the broker without taking it: message by message on Redis, by number on RabbitMQ."""
+
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import redis
+from kombu import Connection
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
+from bridge.broker.topology import queue
+from bridge.errors import BrokerUnavailableError
+from bridge.settings import Settings
+from bridge.store import connect_broker
+
+UNACKED_KEY = "unacked"
+"""kombu's hash of the messages that workers have claimed."""
+
+CHUNK_FIRST = 50
+CHUNK_MAX = 2000
+CHUNK_BYTES = 2_000_000
+"""About how much of a queue is held in memory at once."""
+CLAIMED_CHUNK = 100
+NOT_FOUND = 404
+
+
+class _Headers(msgspec.Struct):
+    id: str | None = None
+    bridge_booked: str | None = None
+
+
+class _Item(msgspec.Struct):
+    headers: _Headers
+    body: str = ""
+
+
+class _Identified(msgspec.Struct):
+    id: UUID
+
+
+_items = msgspec.json.Decoder(_Item)
+_claims = msgspec.json.Decoder(tuple[_Item, str, str])
+_bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedMessage:
+    """A message that stands on a queue or is in a worker's hands.
+
+    Attributes:
+        message_id: the Celery task id.
+        book_id: the message under which its events are in the books.
+        claimed: whether a worker has it.
+        body: base64 of the Celery body.
+    """
+
+    message_id: str
+    book_id: str
+    claimed: bool
+    body: str
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it holds only part of the message that is in the books, which was taken apart."""
+        return self.message_id != self.book_id
+
+    def event_ids(self) -> frozenset[UUID]:
+        """The ids of its events; none if the body cannot be read."""
+        try:
+            return frozenset(event.id for event in _bodies.decode(b64decode(self.body))[0][0])
+        except (msgspec.MsgspecError, ValueError):
+            return frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Depth:
+    """How much stands on a queue: messages that nobody has claimed, and the consumers that would claim them."""
+
+    ready: int
+    consumers: int
+
+
+@contextmanager
+def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
+    """The queues of a Redis broker, alone or behind sentinels.
+
+    Raises:
+        BrokerUnavailableError: it is away; also from within, whatever asks it.
+    """
+    with _broker_errors(settings):
+        if settings.broker_url.startswith("redis"):
+            with connect_broker(settings) as client:
+                yield RedisQueues(client, settings.broker_keyprefix)
+            return
+        # The prefix is put before each key here, as kombu's own client does it for some commands only.
+        options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}
+        with Connection(settings.broker_url, transport_options=options) as connection:
+            yield RedisQueues(connection.default_channel.client, settings.broker_keyprefix)
+
+
+class RedisQueues:
+    """Reads queues in kombu's format. What is no message is passed over."""
+
+    def __init__(self, client: redis.Redis, keyprefix: str) -> None:
+        self._client = client
+        self._prefix = keyprefix
+
+    def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
+        """What stands on the queues, then what workers have.
+
+        In this order, so that a message which is claimed meanwhile is seen; one that is given back meanwhile
+        may be missed, and others may be seen twice.
+        """
+        for name in queues:
+            yield from self._standing(name)
+        yield from self._claimed()
+
+    def _standing(self, name: str) -> Iterator[QueuedMessage]:
+        # From the head, where producers push: what is pushed meanwhile moves the rest on, and never hides it.
+        start, count = 0, CHUNK_FIRST
+        while True:
+            items = cast("list[bytes]", self._client.lrange(self._prefix + name, start, start + count - 1))
+            for item in items:
+                message = _read(item)
+                if message is not None:
+                    yield message
+            if len(items) < count:
+                return
+            start += count
+            average_bytes = max(1, sum(map(len, items)) // len(items))
+            count = min(CHUNK_MAX, max(1, CHUNK_BYTES // average_bytes))
+
+    def _claimed(self) -> Iterator[QueuedMessage]:
+        cursor = 0
+        while True:
+            answer = self._client.hscan(self._prefix + UNACKED_KEY, cursor, count=CLAIMED_CHUNK)
+            cursor, entries = cast("tuple[int, dict[bytes, bytes]]", answer)
+            for entry in entries.values():
+                message = _read_claim(entry)
+                if message is not None:
+                    yield message
+            if not cursor:
+                return
+
+
+def read_depths(settings: Settings, names: Sequence[str]) -> dict[str, Depth]:
+    """How much stands on each queue of RabbitMQ; nothing on one that does not exist.
+
+    Raises:
+        BrokerUnavailableError: the broker is away.
+    """
+    options = {"read_timeout": CONNECT_TIMEOUT_S, "write_timeout": CONNECT_TIMEOUT_S}
+    with (
+        _broker_errors(settings),
+        Connection(
+            settings.broker_url,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            ssl=tls_options(settings) or False,
+            transport_options=options,
+        ) as connection,
+    ):
+        return {name: _depth(connection, settings, name) for name in names}
+
+
+def _depth(connection: Connection, settings: Settings, name: str) -> Depth:
+    # A channel each: asking for a queue that does not exist closes the channel.
+    channel = connection.channel()
+    try:
+        answer = queue(settings, name).bind(channel).queue_declare(passive=True)
+    except connection.channel_errors as error:
+        if getattr(error, "code", None) == NOT_FOUND:
+            return Depth(ready=0, consumers=0)
+        raise
+    channel.close()
+    return Depth(ready=answer.message_count, consumers=answer.consumer_count)
+
+
+@contextmanager
+def _broker_errors(settings: Settings) -> Iterator[None]:
+    probe = Connection(settings.broker_url)
+    try:
+        yield
+    except (*probe.connection_errors, *probe.channel_errors, KombuError, RedisError, OSError) as error:
+        # kombu lists KeyError among Redis connection errors; here it would hide a bug of ours.
+        if isinstance(error, KeyError):
+            raise
+        raise BrokerUnavailableError(f"The broker did not answer: {type(error).__name__}: {error}") from error
+
+
+def _read(item: bytes) -> QueuedMessage | None:
+    try:
+        return _message(_items.decode(item), claimed=False)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _read_claim(entry: bytes) -> QueuedMessage | None:
+    try:
+        return _message(_claims.decode(entry)[0], claimed=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _message(item: _Item, *, claimed: bool) -> QueuedMessage:
+    headers = item.headers
+    return QueuedMessage(
+        message_id=headers.id or "",
+        book_id=headers.bridge_booked or headers.id or "",
+        claimed=claimed,
+        body=item.body,
+    )

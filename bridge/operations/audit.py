@@ -1,0 +1,251 @@
+"""``Auditor``: whether every accepted event is in the books, and which of those on their way are nowhere.
+
+An event on its way is in the record of its message (``bridge:open``). If that record is old, and the message is
+neither on its queue nor in a worker's hands, nothing will ever move it again: it is missing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from uuid import UUID
+
+import redis
+
+from bridge.errors import BrokerUnavailableError
+from bridge.operations.journal import LOG_MAX, entry
+from bridge.operations.search import Sought, Verdict, search_on
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import Balance, Ledger, OpenMessage, Producers, Reported, keys, read_balance
+from bridge.store.client import script_text, store_errors, text
+from bridge.store.ledger import Summary
+
+GRACE_S = 60.0
+"""A message on its way for less than this is not looked for: it may not be on its queue yet."""
+LIST_MAX = 100
+"""Missing events that an audit lists, unless told otherwise."""
+PORTION = 100_000
+"""Messages that are looked for at once; for more, the queues are read again."""
+SILENCE_S = 60.0
+"""A producer with events in its hands reports every few seconds; one that is silent for so long went away."""
+READ_TRIES = 3
+SCAN_COUNT = 1000
+WRITE_OFF_CHUNK = 200
+"""Messages that one script call writes off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingEvent:
+    """An event that was accepted and has not ended, and that nobody could find.
+
+    Attributes:
+        event_id: of the event.
+        message_id: that brought it.
+        task: of the message.
+        queue: that the message was put on.
+        accepted_ms: when, in ms of Redis time.
+        verdict: MISSING, or UNCLEAR.
+        elsewhere: what became of the event under another message: published, waiting or dead; empty if nothing.
+    """
+
+    event_id: UUID
+    message_id: str
+    task: str
+    queue: str
+    accepted_ms: int
+    verdict: Verdict
+    elsewhere: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What an audit found. In events, unless said otherwise.
+
+    Attributes:
+        balance: the books at one moment.
+        unrecorded: counted as on their way, and in no message's record: not even their ids are left.
+        missing: on their way for longer than the grace, and neither on a queue nor in a worker's hands.
+        unclear: on no queue: in a worker's hands or missing; this broker does not tell.
+        unchecked: on their way for longer than the grace, and nobody could look for them.
+        trouble: why the broker could not be looked at; empty if it could.
+        listed: the missing and unclear ones, up to the limit.
+        producers: that hold events, or ended with some; in no order that matters.
+        written_off: by this audit; they are in ``missing`` and ``unclear`` too.
+    """
+
+    balance: Balance
+    unrecorded: int
+    missing: int
+    unclear: int
+    unchecked: int
+    trouble: str
+    listed: tuple[MissingEvent, ...]
+    producers: tuple[Reported, ...]
+    written_off: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether the books balance, and nothing is missing or may be, but for what was just written off."""
+        unaccounted = self.unrecorded + self.missing + self.unclear - self.written_off
+        return self.balance.balanced and not unaccounted and not self.trouble
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What an audit finds while the messages go by."""
+
+    limit: int
+    numbers: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    listed: list[MissingEvent] = field(default_factory=list)
+    trouble: str = ""
+    written_off: int = 0
+
+    def add(self, sought: Sought) -> None:
+        message, verdict = sought.message, sought.verdict
+        self.numbers[verdict] += len(message.event_ids)
+        if verdict is Verdict.UNCHECKED:
+            return
+        for event_id in message.event_ids[: self.limit - len(self.listed)]:
+            self.listed.append(
+                MissingEvent(
+                    event_id=event_id,
+                    message_id=message.message_id,
+                    task=message.task,
+                    queue=message.queue,
+                    accepted_ms=message.accepted_ms,
+                    verdict=verdict,
+                )
+            )
+
+
+class Auditor:
+    """Reads the books and looks at the broker.
+
+    Args:
+        client: of the store; stays yours to close.
+        settings: of the bridge.
+        registry: its queues are looked at, beside those that the books name.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
+        self._client = client
+        self._ledger = Ledger(client, settings)
+        self._search = search_on(settings, self._ledger)
+        self._queues = frozenset(registry.queues)
+        self._write_off = client.register_script(script_text("write_off"))
+
+    def audit(
+        self,
+        *,
+        grace_s: float = GRACE_S,
+        limit: int = LIST_MAX,
+        write_off: str = "",
+        verdicts: frozenset[Verdict] = frozenset({Verdict.MISSING}),
+    ) -> Audit:
+        """Look at everything. Reads only, unless there is a reason to write off.
+
+        Args:
+            grace_s: messages on their way for less are not looked for.
+            limit: events to list at the most.
+            write_off: why to write off what is missing; empty: leave it.
+            verdicts: what to write off.
+
+        Raises:
+            StoreUnavailableError: the books cannot be read.
+        """
+        balance, unrecorded = self._compare_with_records()
+        tally = _Tally(limit)
+        log_entry = entry("write_off", write_off) if write_off else b""
+        self._look(tally, grace_s, log_entry, verdicts)
+        return Audit(
+            balance=read_balance(self._client) if tally.written_off else balance,
+            unrecorded=unrecorded,
+            missing=tally.numbers[Verdict.MISSING],
+            unclear=tally.numbers[Verdict.UNCLEAR],
+            unchecked=tally.numbers[Verdict.UNCHECKED],
+            trouble=tally.trouble,
+            listed=tuple(self._with_whereabouts(tally.listed)),
+            producers=tuple(reported for reported in Producers(self._client).all() if holds_events(reported)),
+            written_off=tally.written_off,
+        )
+
+    def _compare_with_records(self) -> tuple[Balance, int]:
+        """The balance, and how many events that it counts as on their way are in no record.
+
+        The records cannot be read in one moment, so they are compared only if nothing moved meanwhile.
+        """
+        before = read_balance(self._client)
+        for _ in range(READ_TRIES):
+            recorded = sum(summary.events for summary in self._ledger.summaries())
+            after = read_balance(self._client)
+            if after == before:
+                # A scan may show a record twice, but it leaves none out that stays.
+                return after, max(0, after.open - recorded)
+            before = after
+        return before, 0
+
+    def _look(self, tally: _Tally, grace_s: float, log_entry: bytes, verdicts: frozenset[Verdict]) -> None:
+        """Look for every message that is on its way for too long, portion by portion."""
+        old = self._older_than(grace_s)
+        while portion := {summary.message_id: summary for summary in islice(old, PORTION)}:
+            queues = self._queues.union(summary.queue for summary in portion.values())
+            found: list[OpenMessage] = []
+            try:
+                for sought in self._search(portion.keys(), queues):
+                    tally.add(sought)
+                    if log_entry and sought.verdict in verdicts:
+                        found.append(sought.message)
+                    if len(found) >= WRITE_OFF_CHUNK:
+                        tally.written_off += self._end(found, log_entry)
+                        found = []
+            except BrokerUnavailableError as error:
+                tally.trouble = str(error)
+                tally.numbers[Verdict.UNCHECKED] += sum(summary.events for summary in portion.values())
+            if found:
+                tally.written_off += self._end(found, log_entry)
+
+    def _older_than(self, age_s: float) -> Iterator[Summary]:
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        latest_ms = seconds * 1000 + microseconds // 1000 - int(age_s * 1000)
+        return (summary for summary in self._ledger.summaries() if summary.accepted_ms <= latest_ms)
+
+    def _end(self, messages: Sequence[OpenMessage], log_entry: bytes) -> int:
+        """Write events off, with an entry in the log; returns how many had not ended meanwhile."""
+        arguments: list[str | int | bytes] = [LOG_MAX, log_entry]
+        for message in messages:
+            arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
+        with store_errors():
+            return int(self._write_off(keys=[keys.OPEN, keys.COUNTS, keys.OPERATIONS_LOG], args=arguments))
+
+    def _with_whereabouts(self, missing: Sequence[MissingEvent]) -> list[MissingEvent]:
+        """Say of each what became of it under another message: it may have been emitted twice."""
+        if not missing:
+            return []
+        known = self._whereabouts({str(event.event_id) for event in missing})
+        return [replace(event, elsewhere=known.get(str(event.event_id), "")) for event in missing]
+
+    def _whereabouts(self, event_ids: set[str]) -> Mapping[str, str]:
+        ids = sorted(event_ids)
+        with store_errors():
+            waiting = self._client.hmget(keys.RETRY_RECORDS, ids)
+            dead = self._client.hmget(keys.DEAD_LETTERS, ids)
+            published = {
+                event_id
+                for key in self._client.scan_iter(match=f"{keys.SEEN_PREFIX}*", count=SCAN_COUNT)
+                if (event_id := text(key).rpartition(":")[2]) in event_ids
+            }
+        found = {event_id: "dead" for event_id, letter in zip(ids, dead, strict=True) if letter is not None}
+        found |= {event_id: "waiting" for event_id, record in zip(ids, waiting, strict=True) if record is not None}
+        return found | dict.fromkeys(published, "published")
+
+
+def holds_events(reported: Reported) -> bool:
+    """Whether a producer has events that the broker has not, or ended with some."""
+    report = reported.report
+    return bool(report.waiting or report.spooled or report.abandoned)
+
+
+def went_away(reported: Reported) -> bool:
+    """Whether a producer with events in its hands has been silent for so long that it must have ended."""
+    return bool(reported.report.abandoned) or (holds_events(reported) and reported.age_s > SILENCE_S)

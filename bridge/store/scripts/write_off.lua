@@ -1,0 +1,28 @@
+-- Write events off: they leave the records of their messages, and nobody looks for them any more.
+--
+-- KEYS[1]  open messages
+-- KEYS[2]  counts
+-- KEYS[3]  log of what people did, newest first
+-- ARGV[1]  entries that the log keeps
+-- ARGV[2]  the entry's JSON object without its closing brace: who, why, when
+-- ARGV[3…] a message: its id in the books, number of events, their ids
+--
+-- Returns how many were written off. An event that has ended meanwhile is left alone.
+
+local a, number = 3, 0
+while a <= #ARGV do
+  local message, events = open_message(KEYS[1], ARGV[a]), tonumber(ARGV[a + 1])
+  for i = a + 2, a + 1 + events do
+    if message.take(ARGV[i]) then number = number + 1 end
+  end
+  message.save()
+  a = a + 2 + events
+end
+
+if number > 0 then
+  count('written_off', number)
+  redis.call('LPUSH', KEYS[3], ARGV[2] .. ',"number":' .. number .. '}')
+  redis.call('LTRIM', KEYS[3], 0, ARGV[1] - 1)
+end
+write_counts(KEYS[2])
+return number
