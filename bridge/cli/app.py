@@ -27,6 +27,8 @@ COMMANDS = {
     "check": "Check settings and registry; with --connect also the broker and Redis.",
     "emit": "Send one domain event, written as JSON.",
     "tail": "Follow a user's events in the terminal, as a browser would get them.",
+    "audit": "Balance the books, and list the events that are missing.",
+    "trace": "Tell where one event is, and what happened to it.",
     "gateway": "Run the gateway that browsers connect to.",
 }
 """Every command with its line in the overview; each lives in the module of its name."""

@@ -1,0 +1,233 @@
+"""``sse-bridge audit``: whether the books balance, what is missing, and what producers went away with."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bridge.cli.books import duration, moment, open_books, plain
+from bridge.cli.console import console, say, table
+from bridge.registry import load_configured
+
+if TYPE_CHECKING:
+    from bridge.operations.audit import Audit
+    from bridge.registry import Registry
+    from bridge.store import Reported
+
+
+@click.command()
+@click.option(
+    "--grace",
+    "grace_s",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Look for messages that are on their way for at least this many seconds.",
+)
+@click.option(
+    "--limit", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Events to list at the most."
+)
+@click.option("--write-off", "reason", metavar="REASON", help="Write off what is missing; the reason is logged.")
+@click.option("--unclear", is_flag=True, help="With --write-off: also what a worker may still have (RabbitMQ).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@click.pass_context
+def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, unclear: bool, as_json: bool) -> None:
+    r"""Balance the books, and list the events that are missing.
+
+    Every accepted event is in one place: on its way, waiting for a retry, a dead letter, or ended. Events whose
+    message is on no queue and in no worker's hands are missing: the broker has lost them. Emit them again (with the
+    same event_id nothing is published twice), or write them off, which ends them in the books and is logged.
+
+    On RabbitMQ nobody can look into a queue. Events on their way whose queue is empty are unclear: a worker has
+    them, or they are missing. A second audit after a worker's time limit tells more.
+
+    \b
+    Examples:
+      sse-bridge audit
+      sse-bridge audit --json | jq '.missing.listed[].event_id'
+      sse-bridge audit --grace 3600 --write-off "lost with the broker's disk in May"
+
+    Exit codes: 0 the books balance and nothing is missing, 1 otherwise, 2 wrong use or settings.
+    """
+    if reason is not None and not reason.strip():
+        raise click.UsageError("Give --write-off a reason; it is kept in the log.")
+    if unclear and reason is None:
+        raise click.UsageError("--unclear belongs to --write-off.")
+    settings, registry = load_configured()
+    from bridge.operations.audit import Auditor
+    from bridge.operations.search import Verdict
+
+    verdicts = frozenset({Verdict.MISSING, Verdict.UNCLEAR} if unclear else {Verdict.MISSING})
+    with open_books(settings) as client:
+        found = Auditor(client, settings, registry).audit(
+            grace_s=grace_s, limit=limit, write_off=reason or "", verdicts=verdicts
+        )
+    types = _types(registry)
+    if as_json:
+        click.echo(json.dumps(describe(found, types), indent=2))
+    else:
+        _print(found, types)
+    if not found.clean:
+        ctx.exit(1)
+
+
+PLACES = (
+    ("published", "in a stream, for the first time"),
+    ("duplicate", "published, waiting or buried before; nothing changed"),
+    ("skipped", "had nobody to tell"),
+    ("retrying", "failed, and tried again"),
+    ("dead", "dead letters"),
+    ("discarded", "dead letters that a person discarded"),
+    ("evicted", "dead letters that their bounds pushed out"),
+    ("written_off", "missing, and written off by a person"),
+    ("open", "in flight: on a queue or in a worker's hands"),
+)
+"""Fields of the balance, with what they say of an event."""
+
+
+def describe(found: "Audit", types: dict[str, str]) -> dict[str, Any]:
+    """An audit as JSON values."""
+    balance = found.balance
+    return {
+        "clean": found.clean,
+        "balance": {**asdict(balance), "difference": balance.difference, "balanced": balance.balanced},
+        "missing": {
+            "missing": found.missing,
+            "unclear": found.unclear,
+            "unchecked": found.unchecked,
+            "unrecorded": found.unrecorded,
+            "trouble": found.trouble or None,
+            "listed": [
+                {
+                    "event_id": str(event.event_id),
+                    "type": types.get(event.task),
+                    "task": event.task,
+                    "queue": event.queue,
+                    "message_id": event.message_id,
+                    "accepted_at": moment(event.accepted_ms),
+                    "verdict": event.verdict.value,
+                    "elsewhere": event.elsewhere or None,
+                }
+                for event in found.listed
+            ],
+        },
+        "producers": [_describe_producer(reported) for reported in found.producers],
+        "written_off": found.written_off,
+    }
+
+
+def _describe_producer(reported: "Reported") -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    from bridge.operations.audit import went_away
+
+    fields: dict[str, Any] = to_builtins(reported.report)
+    return {
+        "producer": reported.producer,
+        **fields,
+        "at": moment(reported.report.at),
+        "age_s": round(reported.age_s, 1),
+        "went_away": went_away(reported),
+    }
+
+
+def _types(registry: "Registry") -> dict[str, str]:
+    return {registry.task_of(row): row.sse_event_type.value for row in registry.mappings}
+
+
+def _print(found: "Audit", types: dict[str, str]) -> None:
+    out = console()
+    balance = found.balance
+    shown = table("", "events", "")
+    shown.columns[1].justify = "right"
+    shown.add_row("[bold]accepted[/]", f"[bold]{balance.accepted:,}[/]", "handed to the broker by producers")
+    for name, meaning in PLACES:
+        number = getattr(balance, name)
+        shown.add_row(f"  {name.replace('_', ' ')}", f"{number:,}", meaning, style=None if number else "dim")
+    out.print(shown)
+    say(*_verdict(found))
+    if found.listed:
+        out.print(_table_of_missing(found, types))
+        more = found.missing + found.unclear - len(found.listed)
+        if more > 0:
+            say(f"… and {more:,} more (--limit).")
+    for text, colour in _remarks(found):
+        say(text, colour=colour)
+
+
+def _verdict(found: "Audit") -> tuple[str]:
+    balance = found.balance
+    if balance.balanced:
+        return ("The books balance: every accepted event is accounted for.",)
+    faults = []
+    if balance.difference > 0:
+        faults.append(f"{balance.difference:,} accepted events are in no place")
+    if balance.difference < 0:
+        faults.append(f"{-balance.difference:,} more events are accounted for than were accepted")
+    if balance.unbooked:
+        faults.append(f"{balance.unbooked:,} ended that the books did not have, or no longer")
+    return (f"The books do NOT balance: {'; '.join(faults)}. Was Redis restored, trimmed or written to by hand?",)
+
+
+def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
+    shown = table("event", "type", "queue", "message", "accepted", "", title="Missing")
+    for event in found.listed:
+        state = event.verdict.value + (f"; {event.elsewhere} under another message" if event.elsewhere else "")
+        shown.add_row(
+            str(event.event_id),
+            plain(types.get(event.task, event.task)),
+            plain(event.queue),
+            plain(event.message_id),
+            moment(event.accepted_ms),
+            state,
+        )
+    return shown
+
+
+def _remarks(found: "Audit") -> list[tuple[str, str]]:
+    said = []
+    if found.missing:
+        said.append((f"{found.missing:,} events are missing: on no queue, and in no worker's hands.", "red"))
+    if found.unclear:
+        text = "events are on no queue: in a worker's hands, or missing. RabbitMQ does not tell; audit again later."
+        said.append((f"{found.unclear:,} {text}", "yellow"))
+    if found.unrecorded:
+        text = "events are counted as in flight and are in no record: bridge:open was changed by hand, or lost."
+        said.append((f"{found.unrecorded:,} {text}", "red"))
+    if found.trouble:
+        said.append((f"{found.unchecked:,} events in flight could not be looked for. {found.trouble}", "red"))
+    elif found.unchecked:
+        text = "events wait behind others, or are missing: RabbitMQ tells only when their queue is empty."
+        said.append((f"{found.unchecked:,} {text}", "yellow"))
+    said += [(_of_producer(reported), _colour(reported)) for reported in found.producers]
+    if found.written_off:
+        said.append(
+            (f"{found.written_off:,} events are written off; bridge:operations:log says by whom and why.", "green")
+        )
+    elif not (found.missing or found.unclear or found.unrecorded or found.unchecked):
+        said.append(("Nothing is missing.", "green"))
+    return said
+
+
+def _of_producer(reported: "Reported") -> str:
+    from bridge.operations.audit import went_away
+
+    report = reported.report
+    name = f"{plain(report.host)} pid {report.pid}"
+    held = []
+    if report.waiting or report.abandoned:
+        held.append(f"{report.waiting + report.abandoned:,} events in its memory")
+    if report.spooled:
+        held.append(f"{report.spooled:,} in its spool (safe: the next process sends them)")
+    what = " and ".join(held)
+    if went_away(reported):
+        return f"A producer ({name}) went away with {what}; it last reported {duration(reported.age_s)} ago."
+    return f"A producer ({name}) holds {what}, not accepted by the broker yet."
+
+
+def _colour(reported: "Reported") -> str:
+    from bridge.operations.audit import went_away
+
+    lost = reported.report.waiting + reported.report.abandoned
+    return "red" if went_away(reported) and lost else "yellow"

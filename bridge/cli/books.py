@@ -1,0 +1,54 @@
+"""What ``audit`` and ``trace`` share: opening the books, times and foreign text on a terminal."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bridge.cli.documents import mask_password
+from bridge.errors import StoreUnavailableError
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
+
+
+@contextmanager
+def open_books(settings: Settings) -> Iterator["redis.Redis"]:
+    """A connection to the store.
+
+    Raises:
+        StoreUnavailableError: it does not answer; names the place.
+    """
+    from bridge.store import connect
+
+    try:
+        with connect(settings) as client:
+            yield client
+    except StoreUnavailableError as error:
+        place = mask_password(settings.store_url)
+        raise StoreUnavailableError(
+            f"The books at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
+            f"BRIDGE_BROKER_URL is right. {error}"
+        ) from error
+
+
+def moment(at_ms: int) -> str:
+    """A time of Redis as people read it; RFC 3339, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest fitting unit."""
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def plain(text: str) -> str:
+    """Foreign text for a terminal: on one line, without control characters and without rich's markup."""
+    from rich.markup import escape
+
+    return escape(text if text.isprintable() else json.dumps(text))

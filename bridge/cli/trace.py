@@ -1,0 +1,185 @@
+"""``sse-bridge trace``: where one event is, and what happened to it."""
+
+import json
+from typing import TYPE_CHECKING, Any, assert_never
+from uuid import UUID
+
+import click
+
+from bridge.cli.books import duration, moment, open_books, plain
+from bridge.cli.console import console, say
+from bridge.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from bridge.operations.trace import Place
+    from bridge.store import Attempt
+
+
+@click.command()
+@click.argument("event_id", type=click.UUID)
+@click.option("--user", "user_id", type=click.UUID, help="Whose event it is; saves looking through all seen marks.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@click.pass_context
+def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: bool) -> None:
+    r"""Tell where one event is, and what happened to it.
+
+    Lists every place that knows the event: published, in flight, waiting for a retry, a dead letter, skipped,
+    discarded. An event that was emitted twice may be in several. Without --user all seen marks are looked through,
+    which takes a few seconds where millions of events are remembered.
+
+    \b
+    Examples:
+      sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557
+      sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557 --user 0190f0a1-0000-7000-8000-000000000001
+      sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557 --json | jq '.places[].place'
+
+    Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
+    """
+    settings = load_settings()
+    from bridge.operations.trace import Tracer
+
+    with open_books(settings) as client:
+        places = Tracer(client, settings).trace(event_id, user_id)
+    if as_json:
+        click.echo(json.dumps({"event_id": str(event_id), "places": [describe(place) for place in places]}, indent=2))
+    else:
+        _print(event_id, places, settings)
+    if not places:
+        ctx.exit(1)
+
+
+def describe(place: "Place") -> dict[str, Any]:
+    """A place as JSON values."""
+    from bridge.operations import trace as found
+
+    match place:
+        case found.Published():
+            return {
+                "place": "published",
+                "position": place.position,
+                "at": moment(place.at_ms),
+                "user_id": place.user_id,
+                "broadcast": place.user_id is None,
+                "in_stream": place.in_stream,
+                "seen_key": place.seen_key,
+            }
+        case found.OnItsWay():
+            return {
+                "place": "open",
+                "whereabouts": place.whereabouts.value,
+                "message_id": place.message_id,
+                "task": place.task,
+                "queue": place.queue,
+                "accepted_at": moment(place.accepted_ms),
+            }
+        case found.Waiting():
+            return {
+                "place": "waiting",
+                "due_at": None if place.due_ms is None else moment(place.due_ms),
+                "queue": place.record.queue if place.record else None,
+                "attempts": [_attempt(attempt) for attempt in place.record.attempts] if place.record else None,
+            }
+        case found.Buried():
+            letter = place.letter
+            return {
+                "place": "dead",
+                "letter_id": letter.letter_id,
+                "buried_at": letter.buried_at,
+                "stage": letter.failure.stage.value,
+                "error_class": letter.failure.error_class,
+                "message": letter.failure.message,
+                "queue": letter.queue,
+                "worker": letter.worker,
+                "attempts": [_attempt(attempt) for attempt in letter.attempts],
+            }
+        case found.SkippedEvent():
+            return {"place": "skipped", "at": moment(place.at_ms)}
+        case found.Discarded():
+            return {"place": "discarded", "at": place.at, "who": place.who, "reason": place.reason}
+        case _:
+            assert_never(place)
+
+
+def _attempt(attempt: "Attempt") -> dict[str, Any]:
+    failure = attempt.failure
+    return {
+        "number": attempt.number,
+        "at": attempt.at,
+        "stage": failure.stage.value,
+        "error_class": failure.error_class,
+        "message": failure.message,
+    }
+
+
+def _print(event_id: UUID, places: list["Place"], settings: Settings) -> None:
+    if not places:
+        say(f"Event {event_id} is unknown.", bold=True)
+        say(
+            f"It was never accepted here, it was written off or evicted, or it was published more than "
+            f"{duration(settings.seen_life_s)} ago: so long an id is remembered. Or its producer still holds it."
+        )
+        return
+    out = console()
+    for place in places:
+        for line in _lines(place):
+            out.print(line, soft_wrap=True)
+
+
+def _lines(place: "Place") -> list[str]:
+    from bridge.operations import trace as found
+
+    match place:
+        case found.Published():
+            whom = "everybody" if place.user_id is None else f"user {place.user_id}"
+            kept = "still in the stream" if place.in_stream else "no longer in the stream"
+            return [
+                f"[bold green]published[/] {moment(place.at_ms)} to {whom}",
+                f"  position  {place.position}, {kept}",
+                f"  seen mark {plain(place.seen_key)}",
+            ]
+        case found.OnItsWay():
+            return [
+                f"[bold cyan]in flight[/] since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts.value]}",
+                f"  message   {plain(place.message_id)} ({plain(place.task)})",
+                f"  queue     {plain(place.queue)}",
+            ]
+        case found.Waiting():
+            attempts = [_attempt(attempt) for attempt in place.record.attempts] if place.record else []
+            return [f"[bold yellow]waiting[/] for its next attempt, {_due(place)}", *_history(attempts)]
+        case found.Buried():
+            failure = place.letter.failure
+            return [
+                f"[bold red]dead letter[/] since {plain(place.letter.buried_at)}, at stage {failure.stage.value}",
+                f"  letter    {plain(place.letter.letter_id)} (queue {plain(place.letter.queue or '-')})",
+                *_history([_attempt(attempt) for attempt in place.letter.attempts]),
+            ]
+        case found.SkippedEvent():
+            return [f"[bold]skipped[/] {moment(place.at_ms)}: it had nobody to tell"]
+        case found.Discarded():
+            return [f"[bold]discarded[/] {plain(place.at)} by {plain(place.who)}: {plain(place.reason)}"]
+        case _:
+            assert_never(place)
+
+
+WHEREABOUTS = {
+    "queued": "its message stands on its queue",
+    "claimed": "a worker has its message",
+    "missing": "MISSING: its message is on no queue and in no worker's hands (see sse-bridge audit)",
+    "unknown": "on its queue or in a worker's hands; this broker does not tell, or is away",
+}
+
+
+def _due(place: Any) -> str:
+    if place.due_in_s is None:
+        return "with no time set"
+    if place.due_in_s < 0:
+        return f"due since {duration(-place.due_in_s)}"
+    return f"due in {duration(place.due_in_s)} at the latest"
+
+
+def _history(attempts: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"  attempt {attempt['number']} {plain(attempt['at'])} failed at {attempt['stage']}: "
+        f"{plain(attempt['error_class'])}: {plain(attempt['message'])}"
+        for attempt in attempts
+    ]
