@@ -1,0 +1,403 @@
+"""The audit and the trace against a real Redis and a real worker: whatever happened, each event is found or missed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from kombu import Connection
+
+from bridge import Emitter, Settings
+from bridge.broker import TaskMessage, TaskSender
+from bridge.broker.looking import read_depths
+from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.operations import trace as t
+from bridge.operations.audit import Audit, Auditor, went_away
+from bridge.operations.search import Verdict
+from bridge.operations.trace import Tracer, Whereabouts
+from bridge.producer import reporter
+from bridge.store import ProducerReport, Producers, connect, keys, read_balance
+from tests.support.moody_catalog import Announced, Moody, registry
+from tests.support.rabbitmq import running_rabbitmq
+from tests.support.waiting import wait_until
+from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
+
+TASK, QUEUE = "bridge.Moody", "bridge.moods"
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    client = connect(settings)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    emitter = Emitter(settings, registry)
+    yield emitter
+    emitter.close()
+
+
+def environment(settings: Settings, folder: Path, **more: str) -> dict[str, str]:
+    return {
+        "BRIDGE_BROKER_URL": settings.broker_url,
+        "BRIDGE_REDIS_URL": settings.redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(folder),
+        **more,
+    }
+
+
+def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
+    return Auditor(client, settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
+
+
+def emit(emitter: Emitter, *events: object) -> None:
+    assert emitter.emit_many(events) == len(events)
+    assert emitter.flush(10)
+
+
+def places(client: redis.Redis, settings: Settings, event_id: UUID, user_id: UUID | None = None) -> list[t.Place]:
+    return Tracer(client, settings).trace(event_id, user_id)
+
+
+def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
+    settings, client, emitter, tmp_path: Path
+) -> None:
+    user_id = uuid4()
+    fine, failing, hopeless = (
+        Moody(user_id=user_id),
+        Moody(user_id=user_id, mode="fail", times=1),
+        Moody(user_id=user_id, mode="permanent"),
+    )
+    nobody, news = Moody(user_id=None), Announced(user_id=None, text="hello")
+    emit(emitter, fine, failing, hopeless, nobody, news)
+    emit(emitter, fine)
+    raw = {"headers": {"id": "odd", "task": TASK}, "properties": {}, "content-type": "application/json", "body": "{"}
+    client.lpush(QUEUE, "no message at all", json.dumps(raw))
+    more = environment(settings, tmp_path, BRIDGE_VISIBILITY_TIMEOUT_S="2", BRIDGE_TASK_TIME_LIMIT_S="1")
+    killed = WorkerProcess(tmp_path / "killed.log", more)
+    killed.wait_until_ready()
+    killed.kill()
+    with running_worker(tmp_path, more):
+        wait_until(
+            lambda: (found := read_balance(client)).open == found.retrying == 0 and found.dead == 3,
+            timeout_s=30,
+            what="all ended",
+        )
+    found = audit(client, settings)
+    assert found.clean
+    balance = found.balance
+    assert (balance.published, balance.duplicate, balance.skipped, balance.dead) == (3, 1, 1, 3)
+
+    (published,) = places(client, settings, failing.event_id, user_id)
+    assert isinstance(published, t.Published)
+    assert published.in_stream
+    assert published.user_id == str(user_id)
+    assert published.seen_key == keys.user_seen(user_id, failing.event_id)
+    assert places(client, settings, failing.event_id) == [published]
+    client.delete(keys.user_stream(user_id))
+    (published,) = places(client, settings, failing.event_id)
+    assert isinstance(published, t.Published)
+    assert not published.in_stream
+
+    (published,) = places(client, settings, news.event_id)
+    assert isinstance(published, t.Published)
+    assert published.user_id is None
+    (skipped,) = places(client, settings, nobody.event_id)
+    assert isinstance(skipped, t.SkippedEvent)
+    (buried,) = places(client, settings, hopeless.event_id)
+    assert isinstance(buried, t.Buried)
+    assert buried.letter.failure.stage == "extract"
+    assert places(client, settings, uuid4()) == []
+
+
+def test_what_was_redelivered_after_a_kill_is_neither_missing_nor_twice(settings, client, emitter, tmp_path) -> None:
+    more = environment(settings, tmp_path, BRIDGE_VISIBILITY_TIMEOUT_S="3", BRIDGE_TASK_TIME_LIMIT_S="2")
+    hanging = Moody(user_id=uuid4(), mode="hang", times=1)
+    worker = WorkerProcess(tmp_path / "killed.log", more)
+    try:
+        worker.wait_until_ready()
+        emit(emitter, hanging)
+        wait_until(lambda: client.hlen("unacked") == 1 and not client.llen(QUEUE), what="a worker has it")
+        found = audit(client, settings)
+        assert found.clean
+        assert found.balance.open == 1
+        (place,) = places(client, settings, hanging.event_id)
+        assert isinstance(place, t.OnItsWay)
+        assert place.whereabouts is Whereabouts.CLAIMED
+    finally:
+        worker.kill()
+    with running_worker(tmp_path, more):
+        wait_until(lambda: read_balance(client).published == 1, timeout_s=30, what="it is published")
+    assert audit(client, settings).clean
+
+
+def test_a_message_that_was_deleted_is_missing_until_it_is_written_off(settings, client, emitter) -> None:
+    lost = [Moody(user_id=uuid4(), number=number) for number in range(3)]
+    emit(emitter, *lost)
+    client.delete(QUEUE)
+    kept = Moody(user_id=uuid4())
+    emit(emitter, kept)
+    assert audit(client, settings, grace_s=60).clean
+    found = audit(client, settings)
+    assert not found.clean
+    assert found.balance.balanced
+    assert (found.missing, found.unclear, found.unchecked) == (3, 0, 0)
+    assert [event.event_id for event in found.listed] == [event.event_id for event in lost]
+    assert {(event.task, event.queue, event.verdict) for event in found.listed} == {(TASK, QUEUE, Verdict.MISSING)}
+    short = audit(client, settings, limit=1)
+    assert (short.missing, len(short.listed)) == (3, 1)
+    (place,) = places(client, settings, lost[0].event_id)
+    assert isinstance(place, t.OnItsWay)
+    assert place.whereabouts is Whereabouts.MISSING
+    (place,) = places(client, settings, kept.event_id)
+    assert isinstance(place, t.OnItsWay)
+    assert place.whereabouts is Whereabouts.QUEUED
+
+    written = audit(client, settings, write_off="the disk broke", limit=0)
+    assert written.clean
+    assert (written.written_off, written.balance.written_off, written.balance.open) == (3, 3, 1)
+    log = json.loads(client.lindex(keys.OPERATIONS_LOG, 0))
+    assert (log["action"], log["reason"], log["number"]) == ("write_off", "the disk broke", 3)
+    assert "@" in log["who"]
+    again = audit(client, settings, write_off="once more")
+    assert (again.written_off, again.missing, client.llen(keys.OPERATIONS_LOG)) == (0, 0, 1)
+
+
+def test_a_part_of_a_message_that_was_taken_apart_can_be_missing_alone(settings, client, emitter) -> None:
+    one, two = Moody(user_id=uuid4()), Moody(user_id=uuid4())
+    emit(emitter, one, two)
+    ((message_id, _),) = client.hgetall(keys.OPEN).items()
+    client.delete(QUEUE)
+    envelope = json.dumps({"id": str(one.event_id)}).encode()
+    sender = TaskSender(settings, registry)
+    sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[envelope], booked_as=message_id.decode())])
+    sender.close()
+    found = audit(client, settings)
+    assert [event.event_id for event in found.listed] == [two.event_id]
+    assert audit(client, settings, write_off="lost").written_off == 1
+    assert audit(client, settings).clean
+    assert [place.whereabouts for place in places(client, settings, one.event_id)] == ["queued"]  # type: ignore[union-attr]
+
+
+def test_a_missing_event_that_was_published_under_another_message_is_told_apart(
+    settings, client, emitter, tmp_path
+) -> None:
+    event = Moody(user_id=uuid4())
+    emit(emitter, event)
+    client.delete(QUEUE)
+    emit(emitter, event)
+    with running_worker(tmp_path, environment(settings, tmp_path)):
+        wait_until(lambda: read_balance(client).published == 1, what="it is published")
+    found = audit(client, settings)
+    assert [listed.elsewhere for listed in found.listed] == ["published"]
+    assert [type(place) for place in places(client, settings, event.event_id)] == [t.Published, t.OnItsWay]
+
+
+def test_a_long_queue_is_read_to_its_end_behind_a_key_prefix(redis_url, client) -> None:
+    settings = Settings(broker_url=redis_url, broker_keyprefix="theirs:", emit_batch_max=1)
+    emitter = Emitter(settings, registry)
+    emit(emitter, *(Moody(user_id=uuid4(), number=number) for number in range(3000)))
+    emitter.close()
+    assert client.llen("theirs:" + QUEUE) == 3000
+    assert audit(client, settings).clean
+    client.lrem("theirs:" + QUEUE, 1, client.lindex("theirs:" + QUEUE, 1234))
+    client.lpush("theirs:" + QUEUE, "\xff no message")
+    assert audit(client, settings).missing == 1
+
+
+def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_with_its_reason(
+    settings, client, emitter, tmp_path
+) -> None:
+    event = Moody(user_id=uuid4(), mode="kill", times=99)
+    emit(emitter, event)
+    with running_worker(tmp_path, environment(settings, tmp_path)):
+        wait_until(lambda: read_balance(client).retrying == 1, timeout_s=30, what="it waits")
+        (place,) = places(client, settings, event.event_id)
+        assert isinstance(place, t.Waiting)
+        assert place.record is not None
+        assert place.record.attempts[0].failure.stage == "worker"
+        assert place.due_ms is not None
+        wait_until(lambda: read_balance(client).dead == 1, timeout_s=30, what="it is buried")
+    tombstone = {"at": "2026-01-01T00:00:00Z", "who": "ann@desk", "reason": "a test"}
+    discarded = uuid4()
+    client.hset(keys.DEAD_TOMBSTONES, str(discarded), json.dumps(tombstone))
+    assert places(client, settings, discarded) == [t.Discarded(**tombstone)]
+
+
+def test_an_event_in_a_quarantined_message_is_found_in_its_letter(settings, client, emitter, tmp_path) -> None:
+    event = Moody(user_id=uuid4())
+    emit(emitter, event)
+    item = json.loads(client.rpop(QUEUE))
+    item["headers"]["task"] = "bridge.Unheard"
+    client.lpush(QUEUE, json.dumps(item))
+    with running_worker(tmp_path, environment(settings, tmp_path)):
+        wait_until(lambda: read_balance(client).dead == 1, what="it is quarantined")
+    assert audit(client, settings).clean
+    (place,) = places(client, settings, event.event_id)
+    assert isinstance(place, t.Buried)
+    assert place.letter.raw
+
+
+def test_records_that_were_deleted_by_hand_are_noticed(settings, client, emitter) -> None:
+    emit(emitter, Moody(user_id=uuid4()), Moody(user_id=uuid4()))
+    client.delete(keys.OPEN)
+    found = audit(client, settings)
+    assert (found.unrecorded, found.clean) == (2, False)
+
+
+def test_without_its_broker_an_audit_still_balances_and_says_what_it_could_not_see(redis_url, client) -> None:
+    near = Settings(broker_url=redis_url)
+    emitter = Emitter(near, registry)
+    emit(emitter, Moody(user_id=uuid4()))
+    emitter.close()
+    away = Settings(broker_url=f"redis://127.0.0.1:{free_port()}/0", redis_url=redis_url)
+    found = audit(client, away)
+    assert (found.balance.balanced, found.unchecked, found.clean) == (True, 1, False)
+    assert "broker did not answer" in found.trouble
+
+
+# Producers
+
+
+def test_a_producer_reports_what_it_holds_and_withdraws_at_its_end(settings, client, monkeypatch) -> None:
+    monkeypatch.setattr(reporter, "INTERVAL_S", 0.05)
+    emitter = Emitter(settings, registry)
+    emit(emitter, Moody(user_id=uuid4()))
+    producers = Producers(client)
+    wait_until(lambda: bool(producers.all()), what="it reports")
+    (said,) = producers.all()
+    assert (said.report.accepted, said.report.delivered, said.report.waiting) == (1, 1, 0)
+    assert said.report.pid == os.getpid()
+    assert audit(client, settings).producers == ()
+    assert emitter.close()
+    assert producers.all() == []
+
+
+def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(redis_url, client, tmp_path) -> None:
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    code = (
+        "import time; from uuid import uuid4; from bridge.producer import emitter, reporter\n"
+        "reporter.INTERVAL_S = 0.05\n"
+        "from bridge import emit\n"
+        "from bridge.events import FileImportSucceeded\n"
+        "for number in range(7):\n"
+        "    emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=number))\n"
+        "time.sleep(60)\n"
+    )
+    settings = Settings(broker_url=away, redis_url=redis_url)
+    variables = {**clean_environment(), "BRIDGE_BROKER_URL": away, "BRIDGE_REDIS_URL": redis_url}
+    producer = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=variables)
+    producers = Producers(client)
+    try:
+        wait_until(
+            lambda: any(said.report.waiting == 7 for said in producers.all()), timeout_s=20, what="it says what waits"
+        )
+    finally:
+        producer.send_signal(signal.SIGKILL)
+        producer.wait()
+    (said,) = audit(client, settings).producers
+    assert said.report.pid == producer.pid
+    assert not went_away(said)
+    report = json.loads(client.hget(keys.PRODUCERS, said.producer))
+    client.hset(keys.PRODUCERS, said.producer, json.dumps({**report, "at": report["at"] - 3_600_000}))
+    (said,) = audit(client, settings).producers
+    assert went_away(said)
+
+
+def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is_adopted(
+    redis_url, client, tmp_path
+) -> None:
+    away = Settings(broker_url=f"redis://127.0.0.1:{free_port()}/0", redis_url=redis_url)
+    producers = Producers(client)
+    emitter = Emitter(away, registry)
+    emitter.emit(Moody(user_id=uuid4()))
+    assert not emitter.close(0.1)
+    (said,) = producers.all()
+    assert (said.report.abandoned, said.report.waiting) == (1, 0)
+    client.flushall()
+
+    folder = str(tmp_path / "spool")
+    spooling = Emitter(
+        Settings(broker_url=away.broker_url, redis_url=redis_url, spool_dir=folder),
+        registry,
+    )
+    spooling.emit(Moody(user_id=uuid4()))
+    wait_until(lambda: spooling._outbox._in_spool == 1, what="it is on disk")
+    assert spooling.close(0.1)
+    (said,) = producers.all()
+    assert (said.report.spooled, said.report.abandoned, said.report.waiting) == (1, 0, 0)
+    heir = Emitter(Settings(broker_url=redis_url, spool_dir=folder), registry)
+    heir.emit(Moody(user_id=uuid4()))
+    wait_until(lambda: not producers.all(), what="the heir withdraws it")
+    assert heir.close()
+
+
+def test_the_reports_of_the_killed_stay_within_their_bound(client, monkeypatch) -> None:
+    monkeypatch.setattr("bridge.store.producers.PRODUCERS_MAX", 20)
+    producers = Producers(client)
+    for number in range(30):
+        producers.keep(str(number), ProducerReport(host="h", pid=number, started=""))
+    kept = {said.producer for said in producers.all()}
+    assert len(kept) <= 20
+    assert "29" in kept
+
+
+def test_a_silent_broker_does_not_slow_a_callers_emit_down(redis_url, monkeypatch) -> None:
+    monkeypatch.setattr(reporter, "INTERVAL_S", 0.01)
+    with EmbeddedServer(port=free_port()) as books:
+        emitter = Emitter(Settings(broker_url=redis_url, redis_url=books.url), registry)
+        emit(emitter, Moody(user_id=uuid4()))
+        os.kill(books.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            assert emitter.emit(Moody(user_id=uuid4()))
+            assert time.monotonic() - began < 0.1
+            assert emitter.flush(5)
+        finally:
+            os.kill(books.pid, signal.SIGCONT)
+        assert emitter.close()
+
+
+# RabbitMQ
+
+
+@pytest.fixture(scope="module")
+def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
+        yield url
+
+
+def test_on_rabbitmq_an_audit_says_what_it_can_know(amqp_url, redis_url, client, tmp_path) -> None:
+    settings = Settings(broker_url=amqp_url, redis_url=redis_url)
+    assert audit(client, settings).clean
+    emitter = Emitter(settings, registry)
+    event = Moody(user_id=uuid4())
+    emit(emitter, event)
+    wait_until(lambda: read_depths(settings, [QUEUE, "none"])[QUEUE].ready == 1, what="it is on its queue")
+    found = audit(client, settings)
+    assert (found.unchecked, found.unclear, found.missing, found.clean) == (1, 0, 0, True)
+    with Connection(amqp_url) as connection:
+        connection.default_channel.queue_purge(QUEUE)
+    (place,) = places(client, settings, event.event_id)
+    assert isinstance(place, t.OnItsWay)
+    assert place.whereabouts is Whereabouts.UNKNOWN
+    found = audit(client, settings, write_off="not sure")
+    assert (found.unclear, found.missing, found.written_off, found.clean) == (1, 0, 0, False)
+    assert [listed.verdict for listed in found.listed] == [Verdict.UNCLEAR]
+    found = audit(client, settings, write_off="purged by hand", verdicts=frozenset(Verdict))
+    assert (found.written_off, found.clean) == (1, True)
+    with running_worker(tmp_path, environment(settings, tmp_path)):
+        emit(emitter, Moody(user_id=uuid4()))
+        wait_until(lambda: read_balance(client).published == 1, timeout_s=20, what="it is published")
+    assert audit(client, settings).clean
+    emitter.close()
