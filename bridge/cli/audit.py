@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.books import duration, moment, open_books, plain
-from bridge.cli.console import console, say, table
+from bridge.cli.console import console, table
 from bridge.registry import load_configured
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
     Every accepted event is in one place: on its way, waiting for a retry, a dead letter, or ended. Events whose
     message is on no queue and in no worker's hands are missing: the broker has lost them. Emit them again (with the
     same event_id nothing is published twice), or write them off, which ends them in the books and is logged.
+
+    Producers that hold events are named, too, and those that went away with some. Their number is the last that
+    they reported; it does not change the exit code. Writing off also forgets those that went away, but for spools.
 
     On RabbitMQ nobody can look into a queue. Events on their way whose queue is empty are unclear: a worker has
     them, or they are missing. A second audit after a worker's time limit tells more.
@@ -146,28 +149,28 @@ def _print(found: "Audit", types: dict[str, str]) -> None:
         number = getattr(balance, name)
         shown.add_row(f"  {name.replace('_', ' ')}", f"{number:,}", meaning, style=None if number else "dim")
     out.print(shown)
-    say(*_verdict(found))
+    out.print(_verdict(found), style="bold" if balance.balanced else "bold red", soft_wrap=True)
     if found.listed:
         out.print(_table_of_missing(found, types))
         more = found.missing + found.unclear - len(found.listed)
         if more > 0:
-            say(f"… and {more:,} more (--limit).")
+            out.print(f"… and {more:,} more (--limit).")
     for text, colour in _remarks(found):
-        say(text, colour=colour)
+        out.print(text, style=colour, soft_wrap=True)
 
 
-def _verdict(found: "Audit") -> tuple[str]:
+def _verdict(found: "Audit") -> str:
     balance = found.balance
     if balance.balanced:
-        return ("The books balance: every accepted event is accounted for.",)
+        return "The books balance: every accepted event is accounted for."
     faults = []
     if balance.difference > 0:
-        faults.append(f"{balance.difference:,} accepted events are in no place")
+        faults.append(f"accepted and in no place: {balance.difference:,}")
     if balance.difference < 0:
-        faults.append(f"{-balance.difference:,} more events are accounted for than were accepted")
+        faults.append(f"accounted for, but never accepted: {-balance.difference:,}")
     if balance.unbooked:
-        faults.append(f"{balance.unbooked:,} ended that the books did not have, or no longer")
-    return (f"The books do NOT balance: {'; '.join(faults)}. Was Redis restored, trimmed or written to by hand?",)
+        faults.append(f"ended without being in the books, or no longer: {balance.unbooked:,}")
+    return f"The books do NOT balance; {'; '.join(faults)}. Was Redis restored, or written to by hand?"
 
 
 def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
@@ -186,28 +189,24 @@ def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
 
 
 def _remarks(found: "Audit") -> list[tuple[str, str]]:
-    said = []
-    if found.missing:
-        said.append((f"{found.missing:,} events are missing: on no queue, and in no worker's hands.", "red"))
-    if found.unclear:
-        text = "events are on no queue: in a worker's hands, or missing. RabbitMQ does not tell; audit again later."
-        said.append((f"{found.unclear:,} {text}", "yellow"))
-    if found.unrecorded:
-        text = "events are counted as in flight and are in no record: bridge:open was changed by hand, or lost."
-        said.append((f"{found.unrecorded:,} {text}", "red"))
+    said = [
+        (found.missing, "Missing: {:,} (on no queue, and in no worker's hands).", "red"),
+        (found.unclear, "Unclear: {:,} (on no queue: in a worker's hands, or missing; audit again later).", "yellow"),
+        (found.unrecorded, "Without a record: {:,} (bridge:open was lost, or changed by hand).", "red"),
+    ]
     if found.trouble:
-        said.append((f"{found.unchecked:,} events in flight could not be looked for. {found.trouble}", "red"))
-    elif found.unchecked:
-        text = "events wait behind others, or are missing: RabbitMQ tells only when their queue is empty."
-        said.append((f"{found.unchecked:,} {text}", "yellow"))
-    said += [(_of_producer(reported), _colour(reported)) for reported in found.producers]
+        # What the broker's library says may hold braces.
+        text = f"Not looked for: {found.unchecked:,}. {plain(found.trouble)}"
+        said.append((1, text.replace("{", "{{").replace("}", "}}"), "red"))
+    else:
+        text = "Not looked for: {:,} (behind others on their queue, or missing; RabbitMQ does not tell)."
+        said.append((found.unchecked, text, "yellow"))
+    remarks = [(text.format(number), colour) for number, text, colour in said if number]
     if found.written_off:
-        said.append(
-            (f"{found.written_off:,} events are written off; bridge:operations:log says by whom and why.", "green")
-        )
-    elif not (found.missing or found.unclear or found.unrecorded or found.unchecked):
-        said.append(("Nothing is missing.", "green"))
-    return said
+        remarks.append((f"Written off: {found.written_off:,}. bridge:operations:log says by whom and why.", "green"))
+    if not remarks:
+        remarks.append(("Nothing that the broker took is missing.", "green"))
+    return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]
 
 
 def _of_producer(reported: "Reported") -> str:
@@ -217,13 +216,13 @@ def _of_producer(reported: "Reported") -> str:
     name = f"{plain(report.host)} pid {report.pid}"
     held = []
     if report.waiting or report.abandoned:
-        held.append(f"{report.waiting + report.abandoned:,} events in its memory")
+        held.append(f"{report.waiting + report.abandoned:,} in its memory")
     if report.spooled:
         held.append(f"{report.spooled:,} in its spool (safe: the next process sends them)")
     what = " and ".join(held)
     if went_away(reported):
-        return f"A producer ({name}) went away with {what}; it last reported {duration(reported.age_s)} ago."
-    return f"A producer ({name}) holds {what}, not accepted by the broker yet."
+        return f"A producer ({name}) went away with events: {what}; it last reported {duration(reported.age_s)} ago."
+    return f"A producer ({name}) holds events that the broker has not: {what}."
 
 
 def _colour(reported: "Reported") -> str:

@@ -147,7 +147,7 @@ class Auditor:
         Args:
             grace_s: messages on their way for less are not looked for.
             limit: events to list at the most.
-            write_off: why to write off what is missing; empty: leave it.
+            write_off: why to write off what is missing, and to forget producers that went away; empty: leave it.
             verdicts: what to write off.
 
         Raises:
@@ -165,7 +165,7 @@ class Auditor:
             unchecked=tally.numbers[Verdict.UNCHECKED],
             trouble=tally.trouble,
             listed=tuple(self._with_whereabouts(tally.listed)),
-            producers=tuple(reported for reported in Producers(self._client).all() if holds_events(reported)),
+            producers=self._producers(log_entry=entry("forget_producers", write_off) if write_off else b""),
             written_off=tally.written_off,
         )
 
@@ -217,6 +217,19 @@ class Auditor:
             arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
         with store_errors():
             return int(self._write_off(keys=[keys.OPEN, keys.COUNTS, keys.OPERATIONS_LOG], args=arguments))
+
+    def _producers(self, log_entry: bytes) -> tuple[Reported, ...]:
+        """Those that hold events. With a log entry, those that went away are shown for the last time."""
+        producers = Producers(self._client)
+        found = tuple(reported for reported in producers.all() if holds_events(reported))
+        gone = [reported.producer for reported in found if went_away(reported) and not reported.report.spooled]
+        if gone and log_entry:
+            with store_errors(), self._client.pipeline(transaction=True) as pipeline:
+                pipeline.hdel(keys.PRODUCERS, *gone)
+                pipeline.lpush(keys.OPERATIONS_LOG, log_entry + b',"number":%d}' % len(gone))
+                pipeline.ltrim(keys.OPERATIONS_LOG, 0, LOG_MAX - 1)
+                pipeline.execute()
+        return found
 
     def _with_whereabouts(self, missing: Sequence[MissingEvent]) -> list[MissingEvent]:
         """Say of each what became of it under another message: it may have been emitted twice."""

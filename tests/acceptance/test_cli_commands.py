@@ -51,7 +51,14 @@ def test_check_connects_on_request_and_warns_of_eviction(redis_url: str, redis_c
 
 
 @pytest.mark.parametrize(
-    "arguments", [("check", "--connect"), ("emit", "import.failed", "--user", USER, EVENT), ("tail", USER)]
+    "arguments",
+    [
+        ("check", "--connect"),
+        ("emit", "import.failed", "--user", USER, EVENT),
+        ("tail", USER),
+        ("audit",),
+        ("trace", USER),
+    ],
 )
 def test_a_redis_that_is_not_there_is_a_sentence(arguments: tuple[str, ...]) -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
@@ -176,3 +183,58 @@ def wait_for_subscriber(url: str) -> None:
         while not client.pubsub_channels("sse:user:*"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_audit_lists_what_is_missing_and_writes_it_off(redis_url: str, redis_client: redis.Redis) -> None:
+    environment = {"BRIDGE_BROKER_URL": redis_url}
+    event_id = run_cli("emit", "import.failed", "--user", USER, EVENT, environment=environment).stdout.strip()
+    answer = run_cli("audit", "--grace", "0", environment=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert "The books balance" in answer.stdout
+    assert "Nothing that the broker took is missing" in answer.stdout
+    redis_client.delete("bridge.import")
+    answer = run_cli("audit", "--grace", "0", environment=environment)
+    assert answer.returncode == 1
+    assert "Missing: 1 " in answer.stdout
+    assert event_id in answer.stdout
+    answer = run_cli("audit", "--grace", "0", "--json", environment=environment)
+    assert answer.returncode == 1
+    (listed,) = json.loads(answer.stdout)["missing"]["listed"]
+    assert (listed["event_id"], listed["type"], listed["queue"]) == (event_id, "import.failed", "bridge.import")
+    answer = run_cli("audit", "--grace", "0", "--write-off", "a test", environment=environment)
+    assert answer.returncode == 0
+    assert "Written off: 1" in answer.stdout
+    redis_client.hincrby("bridge:counts", "published", 2)
+    answer = run_cli("audit", environment=environment)
+    assert answer.returncode == 1
+    assert "do NOT balance; accounted for, but never accepted: 2" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("audit", "--write-off", " "), "a reason"),
+        (("audit", "--unclear"), "belongs to --write-off"),
+        (("audit", "--grace", "-1"), "--grace"),
+        (("trace", "nonsense"), "not a valid UUID"),
+    ],
+)
+def test_a_wrong_question_to_the_books_is_a_sentence(arguments: tuple[str, ...], said: str) -> None:
+    assert_sentence(run_cli(*arguments), said, code=2)
+
+
+def test_trace_tells_where_an_event_is(redis_url: str, redis_client: redis.Redis) -> None:
+    environment = {"BRIDGE_BROKER_URL": redis_url}
+    event_id = run_cli("emit", "import.failed", "--user", USER, EVENT, environment=environment).stdout.strip()
+    answer = run_cli("trace", event_id, environment=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert "its message stands on its queue" in answer.stdout
+    answer = run_cli("trace", event_id, "--user", USER, "--json", environment=environment)
+    assert [place["whereabouts"] for place in json.loads(answer.stdout)["places"]] == ["queued"]
+    redis_client.hset("bridge:dead:tombstones", event_id, '{"at": "now", "who": "a\\u001b[2J", "reason": "[bold]"}')
+    answer = run_cli("trace", event_id, environment=environment)
+    assert "\x1b" not in answer.stdout
+    assert "discarded" in answer.stdout
+    assert "[bold]" in answer.stdout
+    answer = run_cli("trace", USER, environment=environment)
+    assert_sentence(answer, "is unknown", code=1)

@@ -312,6 +312,9 @@ def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(red
     client.hset(keys.PRODUCERS, said.producer, json.dumps({**report, "at": report["at"] - 3_600_000}))
     (said,) = audit(client, settings).producers
     assert went_away(said)
+    assert [gone.producer for gone in audit(client, settings, write_off="burned").producers] == [said.producer]
+    assert audit(client, settings).producers == ()
+    assert json.loads(client.lindex(keys.OPERATIONS_LOG, 0))["action"] == "forget_producers"
 
 
 def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is_adopted(
