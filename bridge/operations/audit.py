@@ -245,7 +245,7 @@ class Auditor:
             dead = self._client.hmget(keys.DEAD_LETTERS, ids)
             published = {
                 event_id
-                for key in self._client.scan_iter(match=f"{keys.SEEN_PREFIX}*", count=SCAN_COUNT)
+                for key in self._client.scan_iter(match=keys.seen_marks(), count=SCAN_COUNT)
                 if (event_id := text(key).rpartition(":")[2]) in event_ids
             }
         found = {event_id: "dead" for event_id, letter in zip(ids, dead, strict=True) if letter is not None}

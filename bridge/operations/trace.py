@@ -145,8 +145,8 @@ class Tracer:
             if user_id is not None:
                 marks = {keys.user_seen(user_id, event_id), keys.broadcast_seen(event_id)}
             else:
-                pattern = f"{keys.SEEN_PREFIX}*:{event_id}"
-                marks = {text(key) for key in self._client.scan_iter(match=pattern, count=SCAN_COUNT)}
+                found = self._client.scan_iter(match=keys.seen_marks(event_id), count=SCAN_COUNT)
+                marks = {text(key) for key in found}
             for mark in sorted(marks):
                 position = cast("bytes | None", self._client.get(mark))
                 owner = _owner(mark)
@@ -210,7 +210,7 @@ class Tracer:
 
 def _owner(mark: str) -> str:
     """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is none of ours."""
-    owner = mark.removeprefix(keys.SEEN_PREFIX).rpartition(":")[0].strip("{}")
+    owner = keys.seen_owner(mark)
     try:
         return owner if owner == keys.BROADCAST_STREAM else str(UUID(owner))
     except ValueError:

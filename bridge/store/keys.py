@@ -39,8 +39,6 @@ PRODUCERS: Final = "bridge:producers"
 """Hash: producer → what it last said of itself, as JSON."""
 OPERATIONS_LOG: Final = "bridge:operations:log"
 """List, newest first: what people did to the books, as JSON."""
-SEEN_PREFIX: Final = "sse:seen:"
-"""Start of every seen mark."""
 
 
 def booked(message_id: str) -> str:
@@ -66,3 +64,13 @@ def user_seen(user_id: UUID, event_id: UUID | str) -> str:
 def broadcast_seen(event_id: UUID | str) -> str:
     """Mark that an event was broadcast. The tag puts it into the slot of the broadcast stream."""
     return f"sse:seen:{{{BROADCAST_STREAM}}}:{event_id}"
+
+
+def seen_marks(event_id: UUID | str = "*") -> str:
+    """Pattern of the seen marks of one event, whoever's they are; or of all."""
+    return f"sse:seen:{{*}}:{event_id}"
+
+
+def seen_owner(mark: str) -> str:
+    """Whose seen mark it is: a user's id, or the broadcast stream."""
+    return mark.partition("{")[2].partition("}")[0]

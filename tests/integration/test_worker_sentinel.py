@@ -10,6 +10,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.embedded.server import EmbeddedServer, find_server, free_port
+from bridge.operations.audit import Auditor
 from bridge.store import Counts, connect
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import wait_until
@@ -55,4 +56,20 @@ def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, r
         wait_until(lambda: Counts(client).read()["published"] == 300, timeout_s=20, what="300 published")
         wait_until(lambda: not client.exists("unacked"), what="all acknowledged")
         assert "bridge-sentinel://" in worker.text()
+    emitter.close()
+
+
+def test_an_audit_looks_into_queues_behind_sentinels(sentinel_url: str, redis_url: str) -> None:
+    settings = Settings(
+        broker_url=sentinel_url, broker_sentinel_master="events", redis_url=redis_url, broker_keyprefix="theirs:"
+    )
+    emitter = Emitter(settings, registry)
+    assert emitter.emit(Moody(user_id=uuid4()))
+    assert emitter.flush(10)
+    with connect(settings) as client:
+        auditor = Auditor(client, settings, registry)
+        assert client.exists("theirs:bridge.moods")
+        assert auditor.audit(grace_s=0).clean
+        client.delete("theirs:bridge.moods")
+        assert auditor.audit(grace_s=0).missing == 1
     emitter.close()
