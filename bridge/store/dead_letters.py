@@ -55,7 +55,13 @@ class DeadLetters:
         self._bury = client.register_script(script_text("bury"))
 
     def bury(
-        self, letters: Sequence[DeadLetter], *, message_id: str = "", whole: bool = False, event_type: str = ""
+        self,
+        letters: Sequence[DeadLetter],
+        *,
+        message_id: str = "",
+        whole: bool = False,
+        part: Sequence[str] | None = None,
+        event_type: str = "",
     ) -> int:
         """Keep letters and end the retries of their events. Idempotent by letter id.
 
@@ -63,6 +69,7 @@ class DeadLetters:
             letters: to keep.
             message_id: of the message in the books that brought them; empty if they came from elsewhere.
             whole: there is one letter, and it holds the whole message.
+            part: with ``whole``: the message was taken apart, and the letter holds these events of it only.
             event_type: of the events, for the metrics; empty if unknown.
 
         Returns:
@@ -71,7 +78,8 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
-        args: list[str | int | bytes] = [*self._limits, message_id, int(whole), event_type]
+        what = int(whole) if part is None else " " + " ".join(part)
+        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type]
         for letter in letters:
             args += (letter.letter_id, msgspec.json.encode(letter))
         with store_errors():

@@ -12,6 +12,7 @@ from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
 from bridge.broker.fitness import DROPPED_HEADERS, check_message
 from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
+from bridge.pipeline import identify
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.task import BridgeTask
 
@@ -111,6 +112,9 @@ class BridgeConsumer(Consumer):
         channel = self.task_consumer.channel
         if isinstance(channel, ClaimingChannel) and channel.deliver_one_by_one(message.delivery_tag):
             return
+        message_id = _header(message, "id")
+        # Where no producer announced it, a worker may have entered it under its own id.
+        booked_as = _header(message, BOOKED_HEADER) or message_id
         info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
         try:
             self._quarantine(
@@ -118,7 +122,8 @@ class BridgeConsumer(Consumer):
                 str(info.get("routing_key")),
                 error,
                 task=_header(message, "task"),
-                booked_as=_header(message, BOOKED_HEADER),
+                booked_as=booked_as,
+                part=None if booked_as == message_id else _event_ids(message),
             )
         except StoreUnavailableError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
@@ -130,6 +135,14 @@ class BridgeConsumer(Consumer):
 def _header(message: Any, name: str) -> str:
     value = message.headers.get(name) if isinstance(message.headers, dict) else None
     return value if isinstance(value, str) else ""
+
+
+def _event_ids(message: Any) -> list[str]:
+    """The events in a part of a message that was taken apart; none if it cannot be read."""
+    try:
+        return [str(identify(raw)) for raw in message.payload[0][0]]
+    except Exception:  # whatever is wrong with the message is being recorded already
+        return []
 
 
 def raw_bytes(message: Any) -> bytes:

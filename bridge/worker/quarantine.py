@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -24,7 +25,16 @@ class Quarantine:
     def __init__(self, dead_letters: DeadLetters) -> None:
         self._dead_letters = dead_letters
 
-    def __call__(self, raw: bytes, queue: str, error: Exception, *, task: str = "", booked_as: str = "") -> None:
+    def __call__(
+        self,
+        raw: bytes,
+        queue: str,
+        error: Exception,
+        *,
+        task: str = "",
+        booked_as: str = "",
+        part: Sequence[str] | None = None,
+    ) -> None:
         """Keep a whole message, under an id derived from its bytes.
 
         Args:
@@ -33,12 +43,13 @@ class Quarantine:
             error: why it cannot be run.
             task: that it names; empty if none.
             booked_as: the message in the books; empty if unknown.
+            part: ids of its events, if it is only a part of the message in the books.
 
         Raises:
             StoreUnavailableError: Redis stays away; the message must not be acknowledged.
         """
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
-        self._bury(_letter(letter_id, raw, queue, error, task), message_id=booked_as, whole=True)
+        self._bury(_letter(letter_id, raw, queue, error, task), message_id=booked_as, whole=True, part=part)
 
     def bury_record(self, event_id: str, raw: bytes, error: Exception) -> None:
         """Keep a waiting retry that cannot be read, under its event's id.
@@ -46,13 +57,13 @@ class Quarantine:
         Raises:
             StoreUnavailableError: Redis stays away.
         """
-        self._bury(_letter(event_id, raw, "", error, ""), message_id="", whole=False)
+        self._bury(_letter(event_id, raw, "", error, ""), message_id="", whole=False, part=None)
 
-    def _bury(self, letter: DeadLetter, *, message_id: str, whole: bool) -> None:
+    def _bury(self, letter: DeadLetter, *, message_id: str, whole: bool, part: Sequence[str] | None) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                self._dead_letters.bury([letter], message_id=message_id, whole=whole)
+                self._dead_letters.bury([letter], message_id=message_id, whole=whole, part=part)
                 break
             except StoreUnavailableError:
                 if time.monotonic() > deadline:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -23,7 +24,7 @@ from bridge.operations.audit import Audit, Auditor, went_away
 from bridge.operations.search import Verdict
 from bridge.operations.trace import Tracer, Whereabouts
 from bridge.producer import reporter
-from bridge.store import ProducerReport, Producers, connect, keys, read_balance
+from bridge.store import Ledger, ProducerReport, Producers, connect, keys, read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -246,6 +247,39 @@ def test_an_event_in_a_quarantined_message_is_found_in_its_letter(settings, clie
     (place,) = places(client, settings, event.event_id)
     assert isinstance(place, t.Buried)
     assert place.letter.raw
+
+
+def test_a_strangers_message_that_was_booked_and_then_quarantined_is_not_missing(settings, client, tmp_path) -> None:
+    event = Moody(user_id=uuid4())
+    Ledger(client, settings).book("theirs", TASK, QUEUE, [event.event_id])
+    sender = TaskSender(settings, registry)
+    sender.send([TaskMessage(task="bridge.Unheard", queue=QUEUE, envelopes=[b"{}"], message_id="theirs")])
+    sender.close()
+    with running_worker(tmp_path, environment(settings, tmp_path)):
+        wait_until(lambda: read_balance(client).dead == 1, what="it is quarantined")
+    found = audit(client, settings)
+    assert (found.missing, found.balance.accepted, found.clean) == (0, 1, True)
+
+
+def test_a_part_that_is_quarantined_takes_only_its_own_events_with_it(settings, client, emitter, tmp_path) -> None:
+    one, two = Moody(user_id=uuid4()), Moody(user_id=uuid4())
+    emit(emitter, one, two)
+    item = json.loads(client.rpop(QUEUE))
+    first, second = json.loads(b64decode(item["body"]))[0][0]
+    sender = TaskSender(settings, registry)
+    sender.send(
+        [
+            TaskMessage(task=task, queue=QUEUE, envelopes=[json.dumps(raw).encode()], booked_as=item["headers"]["id"])
+            for task, raw in (("bridge.Unheard", first), (TASK, second))
+        ]
+    )
+    sender.close()
+    with running_worker(tmp_path, environment(settings, tmp_path)):
+        wait_until(
+            lambda: client.hlen(keys.DEAD_LETTERS) == 1 and read_balance(client).published == 1, what="both ended"
+        )
+    found = audit(client, settings)
+    assert (found.balance.dead, found.balance.unbooked, found.clean) == (1, 0, True)
 
 
 def test_records_that_were_deleted_by_hand_are_noticed(settings, client, emitter) -> None:

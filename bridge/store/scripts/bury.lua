@@ -11,7 +11,8 @@
 -- ARGV[1]  letters to keep at the most
 -- ARGV[2]  ms to keep a letter
 -- ARGV[3]  id in the books of the message that brought them; '' if they came from elsewhere
--- ARGV[4]  1 if the one letter is the whole message
+-- ARGV[4]  '0' if each letter is an event; '1' if the one letter is the whole message; otherwise it is a part of it,
+--          and this is a blank and the ids of its events, with blanks between them
 -- ARGV[5]  event type; '' if unknown
 -- ARGV[6…] two a letter: id, letter
 --
@@ -19,7 +20,7 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local most, whole, evicted = tonumber(ARGV[1]), ARGV[4] == '1', 0
+local most, whole, evicted = tonumber(ARGV[1]), ARGV[4] ~= '0', 0
 local message = open_message(KEYS[6], ARGV[3])
 
 local function weigh(id, events)
@@ -36,8 +37,12 @@ for a = 6, #ARGV, 2 do
   local is_new = redis.call('HSET', KEYS[2], id, ARGV[a + 1]) == 1
   redis.call('ZADD', KEYS[1], now, id)
   local tokens = take_retry(KEYS[4], KEYS[5], id) and 1 or 0
-  if whole then
+  if ARGV[4] == '1' then
     tokens = tokens + message.take_all()
+  elseif whole then
+    for event_id in string.gmatch(ARGV[4], '%S+') do
+      if message.take(event_id) then tokens = tokens + 1 end
+    end
   elseif message.take(id) then
     tokens = tokens + 1
   end
