@@ -25,6 +25,7 @@ COMMANDS = {
     "registry": "Show which events exist, and which domain event becomes which.",
     "settings": "Show every setting with its range, reason and present value.",
     "check": "Check settings and registry; with --connect also the broker and Redis.",
+    "status": "Show queues, workers, producers and books, and whether events flow.",
     "emit": "Send one domain event, written as JSON.",
     "tail": "Follow a user's events in the terminal, as a browser would get them.",
     "audit": "Balance the books, and list the events that are missing.",

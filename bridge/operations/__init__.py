@@ -1,1 +1,1 @@
-"""What operators ask of a running bridge: whether the books balance, what is missing, where an event is."""
+"""What operators see and do: reading the books, and acting on them."""

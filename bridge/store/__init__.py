@@ -13,6 +13,7 @@ from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_h
 from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus, Settler
 from bridge.store.starts import Starts
 from bridge.store.suitability import server_faults, server_warnings
+from bridge.store.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
     "BROADCAST_CHANNEL",
@@ -26,6 +27,7 @@ __all__ = [
     "DeadLetters",
     "Delivery",
     "History",
+    "KnownWorker",
     "Ledger",
     "OpenMessage",
     "Page",
@@ -43,6 +45,8 @@ __all__ = [
     "Settler",
     "Starts",
     "StreamedEvent",
+    "WorkerReport",
+    "Workers",
     "connect",
     "connect_async",
     "connect_briefly",

@@ -39,6 +39,8 @@ PRODUCERS: Final = "bridge:producers"
 """Hash: producer → what it last said of itself, as JSON."""
 OPERATIONS_LOG: Final = "bridge:operations:log"
 """List, newest first: what people did to the books, as JSON."""
+WORKERS: Final = "bridge:workers"
+"""Hash: ``<host>:<pid>`` of a worker → ``<when it said so, in ms of Redis time> <WorkerReport as JSON>``."""
 
 
 def booked(message_id: str) -> str:

@@ -12,7 +12,7 @@ from bridge.settings import Settings
 from bridge.store import DeadLetters, connect
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
-from bridge.worker.steps import RetryMoverStep
+from bridge.worker.steps import HeartbeatStep, RetryMoverStep
 from bridge.worker.task import BridgeTask
 
 
@@ -50,7 +50,10 @@ def _add(app: Celery, registry: Registry, settings: Settings) -> None:
     handler = Handler(settings, registry)
     for mapping in registry.mappings:
         _register(app, registry.task_of(mapping), mapping, handler, settings)
-    app.steps["worker"].add(_mover_step(settings, registry))
+    # Celery takes step classes, not instances: the settings are bound in subclasses.
+    bound = {"settings": settings, "registry": registry}
+    app.steps["worker"].add(type("BoundRetryMoverStep", (RetryMoverStep,), bound))
+    app.steps["worker"].add(type("BoundHeartbeatStep", (HeartbeatStep,), {"settings": settings}))
 
 
 def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Handler, settings: Settings) -> None:
@@ -73,11 +76,6 @@ def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Hand
         time_limit=settings.task_time_limit_s,
         soft_time_limit=soft_time_limit_s(settings),
     )(run)
-
-
-def _mover_step(settings: Settings, registry: Registry) -> type[RetryMoverStep]:
-    """Celery takes step classes, not instances: bind the settings in a subclass."""
-    return type("BoundRetryMoverStep", (RetryMoverStep,), {"settings": settings, "registry": registry})
 
 
 def _keep_queues(app: Celery, settings: Settings, registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Celery boot steps of every worker: look at Redis once, and run a retry mover."""
+"""Celery boot steps of every worker: look at Redis once, run a retry mover, and report that the worker lives."""
 
 import logging
 from typing import Any, ClassVar
@@ -9,7 +9,16 @@ from celery import bootsteps
 from bridge.broker import TaskSender
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import DeadLetters, RetrySet, connect, server_faults, server_warnings
+from bridge.store import (
+    DeadLetters,
+    RetrySet,
+    Workers,
+    connect,
+    connect_briefly,
+    server_faults,
+    server_warnings,
+)
+from bridge.worker.heartbeat import TURN_S, Heartbeat
 from bridge.worker.mover import RetryMover
 from bridge.worker.quarantine import Quarantine
 
@@ -42,6 +51,40 @@ class RetryMoverStep(bootsteps.StartStopStep):
         """Stop it."""
         if self._mover is not None:
             self._mover.stop()
+
+    terminate = stop
+
+
+class HeartbeatStep(bootsteps.StartStopStep):
+    """Starts after the pool, as the mover does. Says good-bye when the consumer has stopped."""
+
+    requires = ("celery.worker.components:Pool",)
+    settings: ClassVar[Settings]
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._heartbeat: Heartbeat | None = None
+        self._turns: Any = None
+
+    def start(self, worker: Any) -> None:
+        """Have the worker's loop note its turns, and start to report.
+
+        The worker's timer is run by the consuming loop itself; only under gevent, eventlet and brokers without
+        an event loop it has a thread of its own, and then a blocked loop goes unnoticed.
+        """
+        self._heartbeat = Heartbeat(
+            Workers(connect_briefly(self.settings)),
+            node=worker.hostname,
+            pool=worker.pool_cls.__module__.rpartition(".")[2],
+        )
+        self._turns = worker.timer.call_repeatedly(TURN_S, self._heartbeat.turn, (worker,))
+        self._heartbeat.start()
+
+    def stop(self, worker: Any) -> None:
+        """Stop both."""
+        if self._heartbeat is not None:
+            worker.timer.cancel(self._turns)
+            self._heartbeat.stop()
 
     terminate = stop
 

@@ -1,0 +1,146 @@
+"""``sse-bridge status``: queues, workers, producers and books on one screen, and whether events flow."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from bridge.cli.console import console, table
+from bridge.registry import load_configured
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bridge.operations.status import Status
+
+SAMPLE_S = 1.0
+"""Between the two readings of which the throughput is the difference."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs; with --watch one line each.")
+@click.option(
+    "--watch", type=click.FloatRange(1, 3600), metavar="SECONDS", help="Show it again and again, until Ctrl-C."
+)
+@click.pass_context
+def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
+    r"""Show queues, workers, producers and books, and whether events flow.
+
+    Takes a second, to measure the throughput. A worker that is frozen, that lives and takes nothing, or that has a
+    hanging process is named with what to do about it; so is a queue that no worker consumes.
+
+    \b
+    Examples:
+      sse-bridge status
+      sse-bridge status --watch 5
+      sse-bridge status --json | jq '.queues[] | select(.depth > 1000)'
+
+    Exit codes: 0 healthy, 1 not healthy or Redis does not answer, 2 wrong settings, 130 --watch ended by Ctrl-C.
+    """
+    for shown in _statuses(watch):
+        if as_json:
+            click.echo(msgspec.json.encode(document(shown)))
+        else:
+            _print(shown)
+    ctx.exit(0 if shown.healthy else 1)
+
+
+def _statuses(watch_s: float | None) -> Iterator["Status"]:
+    from bridge.operations.status import StatusReader
+
+    reader = StatusReader(*load_configured())
+    reader.read()
+    time.sleep(SAMPLE_S)
+    yield reader.read()
+    while watch_s is not None:
+        time.sleep(watch_s)
+        yield reader.read()
+
+
+def document(shown: "Status") -> dict[str, Any]:
+    """The status for programs."""
+    made: dict[str, Any] = msgspec.to_builtins(shown)
+    del made["metrics"]
+    made["workers"] = [
+        {"name": worker.known.name, "silent_s": worker.silent_s, **msgspec.to_builtins(worker.known.report)}
+        for worker in shown.workers
+    ]
+    made["balance"] |= {"difference": shown.balance.difference, "balanced": shown.balance.balanced}
+    return {"healthy": shown.healthy, **made}
+
+
+def _print(shown: "Status") -> None:
+    out = console()
+    for section in (_queues(shown), _workers(shown), _producers(shown)):
+        if section.row_count:
+            out.print(section)
+    out.print(_books(shown))
+    for fault in shown.faults:
+        click.echo(f"{click.style('✗', fg='red', bold=True)} {fault.subject}: {fault.sentence}")
+    if shown.healthy:
+        click.echo(f"{click.style('✓', fg='green', bold=True)} events flow.")
+
+
+def _queues(shown: "Status") -> "Table":
+    made = table("queue", "waiting", "oldest", title="Queues")
+    for queue in shown.queues:
+        made.add_row(queue.name, f"{queue.depth:,}", span(queue.oldest_age_s))
+    return made
+
+
+def _workers(shown: "Status") -> "Table":
+    made = table("worker", "heard", "pool", "running", "in hand", "consumed", "queues", title="Workers")
+    for worker in shown.workers:
+        report = worker.known.report
+        made.add_row(
+            worker.known.name,
+            f"{span(worker.silent_s)} ago",
+            report.pool,
+            f"{report.running} of {report.processes}",
+            str(report.in_hand),
+            f"{report.consumed:,}",
+            ", ".join(report.queues),
+        )
+    return made
+
+
+def _producers(shown: "Status") -> "Table":
+    made = table("producer", "accepted", "delivered", "waiting", "spooled", title="Producers")
+    for producer in shown.producers:
+        numbers = (producer.accepted, producer.delivered, producer.waiting, producer.spooled)
+        made.add_row(f"{producer.host}:{producer.pid}", *(f"{number:,}" for number in numbers))
+    return made
+
+
+def _books(shown: "Status") -> "Table":
+    balance = shown.balance
+    made = table("books", "events", "", title="Events")
+    claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages in workers' hands"
+    rate = "" if shown.published_per_s is None else f"{shown.published_per_s:,.0f} a second"
+    made.add_row("accepted", f"{balance.accepted:,}", "")
+    made.add_row("on their way", f"{balance.open:,}", claimed)
+    made.add_row("published", f"{balance.published:,}", rate)
+    made.add_row("skipped", f"{balance.skipped:,}", "")
+    made.add_row("retrying", f"{balance.retrying:,}", _next(shown.retry_next_s))
+    made.add_row("dead", f"{balance.dead:,}", f"the oldest {span(shown.dead_oldest_s)} ago" if shown.letters else "")
+    if not balance.balanced:
+        made.add_row("unaccounted for", f"{balance.difference:,}", f"{balance.unbooked:,} came out of nowhere")
+    return made
+
+
+def _next(due_s: float | None) -> str:
+    if due_s is None:
+        return ""
+    return f"the next in {span(due_s)}" if due_s > 0 else f"the next is {span(-due_s)} overdue"
+
+
+def span(seconds: float | None) -> str:
+    """A time in the unit that suits it."""
+    if seconds is None:
+        return "-"
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,0 +1,102 @@
+"""Whether events flow, judged from what workers say and what waits; each fault is a sentence. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.operations.queues import QueueState
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from bridge.operations.status import WorkerState
+
+STILL_S = 10.0
+"""A worker that is silent, a loop that stands, or a queue that nobody takes from for longer is a fault.
+
+Workers report every 3 s, so a frozen one is noticed between 10 and 13 s."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why the bridge is not healthy.
+
+    Attributes:
+        subject: workers, queues, broker or redis.
+        sentence: what is the matter, and what to do.
+    """
+
+    subject: str
+    sentence: str
+
+
+def is_consuming(settings: Settings, worker: "WorkerState") -> bool:
+    """Whether a worker is heard and its loop turns, or is held up by a message that may still take its time."""
+    report = worker.known.report
+    if worker.silent_s > STILL_S:
+        return False
+    return report.loop_age_s <= STILL_S or _is_busy(settings, worker)
+
+
+def judge(
+    settings: Settings, names: Sequence[str], queues: Sequence[QueueState], workers: Sequence["WorkerState"]
+) -> Iterator[Fault]:
+    """What hinders events from flowing.
+
+    Args:
+        settings: of the bridge.
+        names: queues of the registry.
+        queues: their states; none if the broker is away.
+        workers: that did not say good-bye.
+    """
+    for worker in workers:
+        yield from (Fault(subject="workers", sentence=sentence) for sentence in _worker_faults(settings, worker))
+    consuming = [worker for worker in workers if is_consuming(settings, worker)]
+    if not consuming:
+        sentence = "No worker consumes. Start one: celery -A bridge.worker worker"
+        yield Fault(subject="workers", sentence=sentence)
+    else:
+        served = {queue for worker in consuming for queue in worker.known.report.queues}
+        for name in names:
+            if name not in served:
+                yield Fault(subject="queues", sentence=f"No worker consumes the queue {name}.")
+    for queue in queues:
+        yield from _idle_faults(queue, consuming)
+
+
+def _worker_faults(settings: Settings, worker: "WorkerState") -> Iterator[str]:
+    name, report, silent_s = worker.known.name, worker.known.report, worker.silent_s
+    if silent_s > settings.visibility_timeout_s + STILL_S:
+        return  # long gone: what it held has been given to others
+    if silent_s > STILL_S:
+        yield (
+            f"Worker {name} has not been heard for {silent_s:.0f} s: it is frozen, or was killed. "
+            f"What it holds comes back {settings.visibility_timeout_s} s after it was claimed (Redis)."
+        )
+    elif not is_consuming(settings, worker):
+        yield f"Worker {name} lives, but its loop has stood still for {report.loop_age_s:.0f} s: restart it."
+    if silent_s <= STILL_S and report.oldest_task_s > settings.task_time_limit_s + STILL_S:
+        yield (
+            f"Worker {name} has run one message for {report.oldest_task_s:.0f} s, beyond the limit of "
+            f"{settings.task_time_limit_s} s: a process of its pool hangs; restart it."
+        )
+
+
+def _is_busy(settings: Settings, worker: "WorkerState") -> bool:
+    """A solo pool runs its message in the loop itself, for as long as a message may take."""
+    report = worker.known.report
+    return report.pool == "solo" and report.running > 0 and report.loop_age_s <= settings.task_time_limit_s
+
+
+def _idle_faults(queue: QueueState, consuming: Sequence["WorkerState"]) -> Iterator[Fault]:
+    """Workers that have room, and take nothing from a queue on which something waits."""
+    if not queue.depth or (queue.oldest_age_s or 0) <= STILL_S:
+        return
+    for worker in consuming:
+        report = worker.known.report
+        has_room = report.running < report.processes and report.loop_age_s <= STILL_S
+        if queue.name in report.queues and has_room and report.consumed_age_s > STILL_S:
+            sentence = (
+                f"Worker {worker.known.name} has room and has taken nothing for {report.consumed_age_s:.0f} s, though "
+                f"{queue.depth} messages wait on {queue.name} for {queue.oldest_age_s:.0f} s: restart it."
+            )
+            yield Fault(subject="workers", sentence=sentence)

@@ -1,0 +1,185 @@
+"""How long each queue is, and how old what waits there: of Redis, of Redis behind sentinels, and of RabbitMQ."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, transport_options
+from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options
+from bridge.errors import BrokerUnavailableError, StoreUnavailableError
+from bridge.settings import Settings
+from bridge.store import Ledger, keys
+from bridge.store.client import BRIEF_TIMEOUT_S, connect_briefly, store_errors
+from bridge.store.ledger import read_record
+
+UNACKED = "unacked"
+"""kombu's hash of claimed messages, behind the broker's key prefix."""
+SAMPLE = 1_000
+"""Messages on their way that are looked at for the oldest one, where queues cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueState:
+    """One queue at one moment.
+
+    Attributes:
+        name: ``bridge.<category>``.
+        depth: messages that wait to be taken.
+        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or the books do not
+            know. On RabbitMQ it is that of the oldest of up to 1,000 messages on their way, in hand or not.
+    """
+
+    name: str
+    depth: int
+    oldest_age_s: float | None
+
+
+class QueueReader(Protocol):
+    """Reads the queues of one kind of broker."""
+
+    def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
+        """Every queue, and how many messages workers have claimed; None if the broker does not say.
+
+        Raises:
+            BrokerUnavailableError: the broker is away.
+            StoreUnavailableError: the books are away.
+        """
+        ...
+
+
+def queue_reader(settings: Settings) -> QueueReader:
+    """The reader for this broker. Opens no connection before its first use."""
+    return _RedisQueues(settings) if is_redis(settings) else _AmqpQueues(settings)
+
+
+class _RedisQueues:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.broker_keyprefix
+        self._books = connect_briefly(settings)
+
+    def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
+        with _broker_client(self._settings, self._books) as client:
+            try:
+                with store_errors(), client.pipeline(transaction=False) as pipeline:
+                    for name in names:
+                        pipeline.llen(self._prefix + name)
+                        pipeline.lindex(self._prefix + name, -1)
+                    pipeline.hlen(self._prefix + UNACKED)
+                    *answers, claimed = pipeline.execute()
+            except StoreUnavailableError as error:
+                raise BrokerUnavailableError(f"The broker does not answer: {error}") from error
+        heads = [_read_head(item) for item in answers[1::2]]
+        accepted = self._accepted_ms([head.booked_as for head in heads])
+        states = [
+            QueueState(name=name, depth=depth, oldest_age_s=_age_s(accepted.get(head.booked_as, head.made_ms), now_ms))
+            for name, depth, head in zip(names, answers[::2], heads, strict=True)
+        ]
+        return states, claimed
+
+    def _accepted_ms(self, message_ids: Sequence[str]) -> dict[str, int]:
+        ids = [message_id for message_id in message_ids if message_id]
+        with store_errors():
+            records = self._books.hmget(keys.OPEN, ids) if ids else []
+        found = zip(ids, cast("list[bytes | None]", records), strict=True)
+        return {message_id: read_record(message_id, record).accepted_ms for message_id, record in found if record}
+
+
+@contextmanager
+def _broker_client(settings: Settings, books: redis.Redis) -> Iterator[redis.Redis]:
+    if settings.broker_url == settings.store_url:
+        yield books
+        return
+    if settings.broker_url.startswith("redis"):
+        options: dict[str, Any] = {
+            "socket_connect_timeout": BRIEF_TIMEOUT_S,
+            "socket_timeout": BRIEF_TIMEOUT_S,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        with redis.Redis.from_url(settings.broker_url, **options) as client:
+            yield client
+        return
+    with _kombu_channel(settings) as channel:
+        yield channel.client
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Head:
+    """The message that is taken next: what it is in the books under, and when it was made if they do not know."""
+
+    booked_as: str = ""
+    made_ms: int | None = None
+
+
+def _read_head(item: bytes | None) -> _Head:
+    """What stands at the head of a queue may be anything."""
+    try:
+        headers: Mapping[str, Any] = json.loads(item or b"{}")["headers"]
+        message_id = str(headers["id"])
+        # A moved retry is a message of its own; when it was put there is not written anywhere.
+        made_ms = None if headers.get(ATTEMPT_HEADER) else _made_ms(message_id)
+        return _Head(booked_as=str(headers.get(BOOKED_HEADER) or message_id), made_ms=made_ms)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _Head()
+
+
+def _made_ms(message_id: str) -> int | None:
+    """The time in a UUIDv7."""
+    identity = UUID(message_id)
+    return identity.int >> 80 if identity.version == 7 else None
+
+
+def _age_s(since_ms: int | None, now_ms: int) -> float | None:
+    return None if since_ms is None else max(0.0, (now_ms - since_ms) / 1000)
+
+
+class _AmqpQueues:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ledger = Ledger(connect_briefly(settings), settings)
+
+    def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
+        depths = {name: _declared_depth(self._settings, name) for name in names}
+        oldest: dict[str, int] = {}
+        for message in islice(self._ledger.messages(), SAMPLE):
+            oldest[message.queue] = min(message.accepted_ms, oldest.get(message.queue, message.accepted_ms))
+        return [
+            QueueState(name=name, depth=depth, oldest_age_s=_age_s(oldest.get(name), now_ms) if depth else None)
+            for name, depth in depths.items()
+        ], None
+
+
+def _declared_depth(settings: Settings, name: str) -> int:
+    """Messages that are ready; a queue that nobody declared yet is empty."""
+    with _kombu_channel(settings) as channel:
+        missing = channel.connection.channel_errors
+        try:
+            return int(channel.queue_declare(name, passive=True).message_count)
+        except missing:
+            return 0
+
+
+@contextmanager
+def _kombu_channel(settings: Settings) -> Iterator[Any]:
+    from kombu import Connection
+
+    options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}
+    connection = Connection(
+        settings.broker_url,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        ssl=tls_options(settings) or False,
+        transport_options=options,
+    )
+    try:
+        with connection:
+            yield connection.default_channel
+    except tuple(kind for kind in connection.connection_errors if kind is not KeyError) as error:
+        raise BrokerUnavailableError(f"The broker does not answer: {type(error).__name__}: {error}") from error

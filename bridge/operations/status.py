@@ -1,0 +1,164 @@
+"""``StatusReader``: the whole bridge at one moment, as operators see it: queues, workers, books, and its health."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+
+from bridge.errors import BrokerUnavailableError
+from bridge.operations.health import Fault, judge
+from bridge.operations.queues import QueueState, queue_reader
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import Balance, KnownWorker, Workers, keys
+from bridge.store.books import read_balance
+from bridge.store.client import connect_briefly, store_errors, text
+
+
+class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a producer process says of itself.
+
+    Attributes:
+        host: where it runs.
+        pid: of the process.
+        accepted: events that it took since its start.
+        delivered: events that the broker has from it.
+        waiting: events in its memory.
+        spooled: events on its disk.
+    """
+
+    host: str = "?"
+    pid: int = 0
+    accepted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    spooled: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerState:
+    """A worker as it was last heard.
+
+    Attributes:
+        known: its last report.
+        silent_s: since then.
+    """
+
+    known: KnownWorker
+    silent_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """The bridge at one moment.
+
+    Attributes:
+        at_ms: Redis time.
+        queues: of the registry.
+        claimed: messages in workers' hands; None where the broker does not say.
+        workers: that did not say good-bye, also those that died; by name.
+        published_per_s: since the last reading; None at the first.
+        retry_next_s: until the next retry is due; below 0 if it is overdue; None if none waits.
+        dead_oldest_s: age of the oldest dead letter; None if there is none.
+        letters: dead letters; one may hold several events.
+        producers: those that report.
+        balance: the books.
+        metrics: the hash of metrics: what happened by event type, and buckets of histograms.
+        faults: why the bridge is not healthy; none if it is.
+    """
+
+    at_ms: int
+    queues: tuple[QueueState, ...]
+    claimed: int | None
+    workers: tuple[WorkerState, ...]
+    published_per_s: float | None
+    retry_next_s: float | None
+    dead_oldest_s: float | None
+    letters: int
+    producers: tuple[ProducerReport, ...]
+    balance: Balance
+    metrics: Mapping[str, int]
+    faults: tuple[Fault, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether events flow."""
+        return not self.faults
+
+
+class StatusReader:
+    """Reads one status after another. Gives up soon when Redis is away. Not thread-safe."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._names = registry.queues
+        self._client = connect_briefly(settings)
+        self._workers = Workers(self._client)
+        self._queues = queue_reader(settings)
+        self._before: tuple[int, int] | None = None
+
+    def read(self) -> Status:
+        """The present status. A broker that is away is a fault of the status.
+
+        Raises:
+            StoreUnavailableError: Redis is away, and nothing can be said.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
+            pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zcard(keys.DEAD_INDEX)
+            pipeline.hvals(keys.PRODUCERS)
+            pipeline.hgetall(keys.METRICS)
+            time, due, dead, letters, producers, metrics = pipeline.execute()
+        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        balance = read_balance(self._client)
+        queues, claimed, faults = self._read_queues(now_ms)
+        workers = tuple(
+            WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000)
+            for worker in self._workers.known()
+        )
+        return Status(
+            at_ms=now_ms,
+            queues=queues,
+            claimed=claimed,
+            workers=workers,
+            published_per_s=self._rate(now_ms, balance.published),
+            retry_next_s=(due[0][1] - now_ms) / 1000 if due else None,
+            dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
+            letters=letters,
+            producers=tuple(_producers(producers)),
+            balance=balance,
+            metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
+            faults=(*faults, *judge(self._settings, self._names, queues, workers)),
+        )
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._client.close()
+
+    def _read_queues(self, now_ms: int) -> tuple[tuple[QueueState, ...], int | None, list[Fault]]:
+        try:
+            queues, claimed = self._queues.read(self._names, now_ms)
+        except BrokerUnavailableError as error:
+            return (), None, [Fault(subject="broker", sentence=str(error))]
+        return tuple(queues), claimed, []
+
+    def _rate(self, now_ms: int, published: int) -> float | None:
+        before, self._before = self._before, (now_ms, published)
+        if before is None or now_ms <= before[0]:
+            return None
+        # Below 0 after the books were emptied.
+        return max(0.0, (published - before[1]) * 1000 / (now_ms - before[0]))
+
+
+def _producers(records: list[bytes]) -> list[ProducerReport]:
+    """Those that this version can read."""
+    found = []
+    for record in records:
+        try:
+            found.append(msgspec.json.decode(record, type=ProducerReport, strict=False))
+        except msgspec.MsgspecError:
+            continue
+    return sorted(found, key=lambda producer: (producer.host, producer.pid))

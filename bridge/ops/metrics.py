@@ -1,0 +1,160 @@
+"""Prometheus' ``/metrics``, read from the store at each scrape: right under prefork and over many hosts.
+
+Whoever asks gets the numbers of the whole bridge. So scrape one process of this kind, or take ``max`` over several.
+"""
+
+from collections.abc import Iterator
+from threading import Lock
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bridge.errors import StoreUnavailableError
+from bridge.operations.health import is_consuming
+from bridge.operations.status import Status, StatusReader
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
+
+METRICS_PATH = "/metrics"
+OUTCOMES = ("published", "skipped", "retried", "dead")
+
+
+def metrics_route(settings: Settings, registry: Registry) -> Route:
+    """The route, to be mounted by an application."""
+    collectors = CollectorRegistry()
+    collectors.register(BridgeCollector(settings, registry))
+
+    def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(encode(collectors), headers={"Content-Type": content_type})
+
+    return Route(METRICS_PATH, metrics, methods=["GET"])
+
+
+class BridgeCollector(Collector):
+    """Everything that the store and the broker tell; ``bridge_store_up 0`` and nothing else while Redis is away."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._reader = StatusReader(settings, registry)
+        self._turn = Lock()
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering does not read the store."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the store once."""
+        try:
+            with self._turn:
+                status = self._reader.read()
+        except StoreUnavailableError:
+            yield GaugeMetricFamily("bridge_store_up", "Whether Redis answers.", value=0)
+            return
+        yield GaugeMetricFamily("bridge_store_up", "Whether Redis answers.", value=1)
+        yield from families(status, self._registry, self._settings)
+
+
+def families(status: Status, registry: Registry, settings: Settings) -> Iterator[Metric]:
+    """A status as metrics."""
+    yield _outcomes(status, registry)
+    yield from _books(status)
+    yield from _queues(status)
+    yield from _failures(status)
+    yield from _processes(status, settings)
+    delay, extract = PUBLISH_DELAY_MS.read(status.metrics), EXTRACT_US.read(status.metrics)
+    yield _histogram("bridge_publish_delay_seconds", "From an event's own time to its publication.", delay, 1_000)
+    yield _histogram("bridge_extract_seconds", "Running one event through its mapping.", extract, 1_000_000)
+
+
+def _outcomes(status: Status, registry: Registry) -> Metric:
+    made = CounterMetricFamily(
+        "bridge_events", "Events by outcome; an event that is retried counts each time.", labels=_OUTCOME_LABELS
+    )
+    for field, number in sorted(status.metrics.items()):
+        outcome, _, event_type = field.partition(":")
+        if outcome in OUTCOMES:
+            meta = registry.metadata_of_wire_name(event_type)
+            made.add_metric((outcome, event_type, meta.category.value if meta else ""), number)
+    return made
+
+
+_OUTCOME_LABELS = ("outcome", "type", "category")
+
+
+def _books(status: Status) -> Iterator[Metric]:
+    balance = status.balance
+    yield CounterMetricFamily("bridge_events_accepted", "Events that the broker has taken.", value=balance.accepted)
+    yield CounterMetricFamily("bridge_events_duplicate", "Events that had ended before.", value=balance.duplicate)
+    yield CounterMetricFamily(
+        "bridge_events_unbooked", "Events that came out of nowhere; should stay 0.", value=balance.unbooked
+    )
+    yield GaugeMetricFamily("bridge_events_open", "Events on a queue or in a worker's hands.", value=balance.open)
+    yield GaugeMetricFamily(
+        "bridge_books_difference", "Events that nothing accounts for; should be 0.", value=balance.difference
+    )
+
+
+def _queues(status: Status) -> Iterator[Metric]:
+    depth = GaugeMetricFamily("bridge_queue_depth", "Messages that wait to be taken.", labels=("queue",))
+    age = GaugeMetricFamily(
+        "bridge_queue_oldest_age_seconds", "Since the message that is taken next was accepted.", labels=("queue",)
+    )
+    for queue in status.queues:
+        depth.add_metric((queue.name,), queue.depth)
+        age.add_metric((queue.name,), queue.oldest_age_s or 0)
+    yield depth
+    yield age
+    if status.claimed is not None:
+        yield GaugeMetricFamily("bridge_messages_claimed", "Messages in workers' hands.", value=status.claimed)
+
+
+def _failures(status: Status) -> Iterator[Metric]:
+    balance = status.balance
+    overdue_s = max(0.0, -(status.retry_next_s or 0))
+    yield GaugeMetricFamily("bridge_retries_waiting", "Events that wait for another attempt.", value=balance.retrying)
+    yield GaugeMetricFamily("bridge_retries_overdue_seconds", "By how much the next retry is late.", value=overdue_s)
+    yield GaugeMetricFamily("bridge_dead_letters", "Dead letters.", value=status.letters)
+    yield GaugeMetricFamily("bridge_dead_events", "Events in dead letters.", value=balance.dead)
+    yield GaugeMetricFamily(
+        "bridge_dead_letter_oldest_age_seconds", "Age of the oldest dead letter.", value=status.dead_oldest_s or 0
+    )
+    yield CounterMetricFamily(
+        "bridge_dead_letters_evicted", "Events lost to the bounds of the dead letters.", value=balance.evicted
+    )
+
+
+def _processes(status: Status, settings: Settings) -> Iterator[Metric]:
+    consuming = sum(is_consuming(settings, worker) for worker in status.workers)
+    workers = GaugeMetricFamily("bridge_workers", "Workers that did not say good-bye, by state.", labels=("state",))
+    workers.add_metric(("consuming",), consuming)
+    workers.add_metric(("not_consuming",), len(status.workers) - consuming)
+    yield workers
+    yield GaugeMetricFamily(
+        "bridge_healthy", "Whether events flow; /health/ready says why not.", value=int(status.healthy)
+    )
+    waiting = GaugeMetricFamily("bridge_producer_waiting_events", "Events in producers' memory.", labels=("host",))
+    spooled = GaugeMetricFamily("bridge_producer_spooled_events", "Events on producers' disks.", labels=("host",))
+    hosts = {producer.host for producer in status.producers}
+    for host in sorted(hosts):
+        waiting.add_metric((host,), sum(p.waiting for p in status.producers if p.host == host))
+        spooled.add_metric((host,), sum(p.spooled for p in status.producers if p.host == host))
+    yield waiting
+    yield spooled
+    yield GaugeMetricFamily("bridge_producers", "Producer processes that report.", value=len(status.producers))
+
+
+def _histogram(name: str, text: str, distribution: Distribution, units_per_second: int) -> Metric:
+    buckets = [(repr(bound / units_per_second), float(count)) for bound, count in distribution.buckets]
+    return HistogramMetricFamily(
+        name,
+        text,
+        buckets=[*buckets, ("+Inf", float(distribution.count))],
+        sum_value=distribution.sum / units_per_second,
+    )

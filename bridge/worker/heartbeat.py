@@ -1,0 +1,124 @@
+"""``Heartbeat``: tells the store that this worker lives, and whether its consuming loop still turns.
+
+The loop only notes in memory that it turned; a thread writes it down. So a Redis that is away holds up no
+message, and a loop that stands still is reported by a process that lives.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from celery.worker import state
+
+from bridge.errors import StoreUnavailableError
+from bridge.store import WorkerReport, Workers
+from bridge.worker.identity import worker_name
+from bridge.worker.task import BridgeTask
+
+logger = logging.getLogger(__name__)
+
+BEAT_S = 3.0
+"""How often a worker reports."""
+TURN_S = 1.0
+"""How often the loop notes that it turned, at the least."""
+STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Turn:
+    """What the consuming loop saw when it last turned, on the monotonic clock."""
+
+    at: float
+    queues: tuple[str, ...]
+    processes: int
+
+
+class Heartbeat:
+    """Reports until it is stopped, and then says good-bye. One a worker."""
+
+    def __init__(self, workers: Workers, *, node: str, pool: str) -> None:
+        now = time.monotonic()
+        self._workers = workers
+        self._node = node
+        self._pool = pool
+        self._started = datetime.now(UTC).isoformat()
+        self._consumed = 0
+        self._consumed_at = now
+        self._turn = _Turn(at=now, queues=(), processes=0)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bridge-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start reporting on a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reporting, and say good-bye if Redis can be reached. Idempotent."""
+        self._stopping.set()
+        self._thread.join(STOP_TIMEOUT_S)
+
+    def turn(self, worker: Any) -> None:
+        """Note that the consuming loop of a Celery worker turns. Called in that loop."""
+        consumer = getattr(worker.consumer, "task_consumer", None)
+        self._turn = _Turn(
+            at=time.monotonic(),
+            queues=tuple(queue.name for queue in consumer.queues) if consumer else (),
+            processes=worker.pool.num_processes or 0,
+        )
+
+    def report(self) -> WorkerReport:
+        """The present state."""
+        now, turn = time.monotonic(), self._turn
+        consumed = state.all_total_count[0]
+        # The loop changes these meanwhile; copying a dict's values is one step of the interpreter.
+        in_hand = list(state.requests.values())
+        if consumed != self._consumed:
+            self._consumed, self._consumed_at = consumed, now
+        return WorkerReport(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            node=self._node,
+            pool=self._pool,
+            processes=turn.processes,
+            queues=turn.queues,
+            started=self._started,
+            consumed=consumed,
+            in_hand=len(in_hand),
+            running=sum(request.time_start is not None for request in in_hand),
+            consumed_age_s=round(now - self._consumed_at, 3),
+            loop_age_s=round(now - turn.at, 3),
+            oldest_task_s=round(_oldest_age_s(in_hand), 3),
+        )
+
+    def _run(self) -> None:
+        name = worker_name()
+        swept = in_trouble = False
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            wait_s = BEAT_S
+            try:
+                self._workers.beat(name, self.report(), sweep=not swept)
+                swept, in_trouble = True, False
+            except StoreUnavailableError as error:
+                if not in_trouble:
+                    logger.warning("bridge.heartbeat.unheard: %s", error)
+                in_trouble = True
+            except Exception:  # no surprise may end the reports: the worker would look dead
+                logger.exception("bridge.heartbeat.failed")
+        try:
+            self._workers.leave(name)
+        except StoreUnavailableError as error:
+            logger.warning("bridge.heartbeat.unheard: %s", error)
+
+
+def _oldest_age_s(requests: Iterable[Any]) -> float:
+    """Since the oldest running message of the bridge was started; Celery keeps that by the wall clock."""
+    ours = (request.time_start for request in requests if isinstance(request.task, BridgeTask))
+    started = min((at for at in ours if at is not None), default=None)
+    return 0.0 if started is None else max(0.0, time.time() - started)
