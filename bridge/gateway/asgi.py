@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.auth import Authenticator, Principal, authenticator
 from bridge.gateway.gateway import Gateway
+from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.refusal import RequestRefusedError, problem
 from bridge.gateway.request import StreamRequest, parse_request
 from bridge.gateway.shutdown import heard_signals
@@ -49,6 +50,7 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
             Route(EVENTS_PATH, doors.events, methods=["GET"]),
             Route(LIVE_PATH, doors.live, methods=["GET"]),
             Route(READY_PATH, doors.ready, methods=["GET"]),
+            *metrics_routes(gateway),
         ],
         middleware=_cors(settings),
         exception_handlers={

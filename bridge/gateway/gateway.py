@@ -19,6 +19,7 @@ from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
 from bridge.gateway.session import Session
+from bridge.gateway.tally import Tally
 from bridge.gateway.wire import Wire
 from bridge.registry import Registry
 from bridge.settings import Settings
@@ -56,11 +57,12 @@ class Gateway:
         self._client = connect_async(self._settings)
         self._archive = Archive(History(self._client, self._settings), self._dispatch, self.counters)
         hub = asyncio.create_task(Hub(self._client, self.rooms, self._dispatch.read, self.counters).run())
+        tally = asyncio.create_task(Tally(self._client, self.counters, lambda: len(self.sessions)).run())
         try:
             yield
         finally:
             self.drain()
-            await end_tasks(hub)
+            await end_tasks(hub, tally)
             await self._client.aclose()
 
     def refusal(self) -> RequestRefusedError | None:

@@ -107,8 +107,8 @@ def _broker_client(settings: Settings, books: redis.Redis) -> Iterator[redis.Red
         with redis.Redis.from_url(settings.broker_url, **options) as client:
             yield client
         return
-    with _kombu_channel(settings) as channel:
-        yield channel.client
+    with _kombu_connection(settings) as connection:
+        yield connection.channel().client
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +147,8 @@ class _AmqpQueues:
         self._ledger = Ledger(connect_briefly(settings), settings)
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
-        depths = {name: _declared_depth(self._settings, name) for name in names}
+        with _kombu_connection(self._settings) as connection:
+            depths = {name: _declared_depth(connection, name) for name in names}
         oldest: dict[str, int] = {}
         for message in islice(self._ledger.messages(), SAMPLE):
             oldest[message.queue] = min(message.accepted_ms, oldest.get(message.queue, message.accepted_ms))
@@ -157,20 +158,24 @@ class _AmqpQueues:
         ], None
 
 
-def _declared_depth(settings: Settings, name: str) -> int:
+def _declared_depth(connection: Any, name: str) -> int:
     """Messages that are ready; a queue that nobody declared yet is empty."""
-    with _kombu_channel(settings) as channel:
-        missing = channel.connection.channel_errors
-        try:
-            return int(channel.queue_declare(name, passive=True).message_count)
-        except missing:
-            return 0
+    # A channel of its own: RabbitMQ closes it when there is no such queue.
+    channel = connection.channel()
+    try:
+        return int(channel.queue_declare(name, passive=True).message_count)
+    except connection.channel_errors:
+        return 0
+    finally:
+        channel.close()
 
 
 @contextmanager
-def _kombu_channel(settings: Settings) -> Iterator[Any]:
+def _kombu_connection(settings: Settings) -> Iterator[Any]:
     from kombu import Connection
+    from kombu.exceptions import KombuError
 
+    # Keys are written out in full here; kombu would put the prefix before some, and not before others.
     options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}
     connection = Connection(
         settings.broker_url,
@@ -178,8 +183,11 @@ def _kombu_channel(settings: Settings) -> Iterator[Any]:
         ssl=tls_options(settings) or False,
         transport_options=options,
     )
+    # kombu lists KeyError among Redis connection errors; here it would hide a bug of ours.
+    trouble = (*(kind for kind in connection.connection_errors if kind is not KeyError), KombuError, OSError)
     try:
         with connection:
-            yield connection.default_channel
-    except tuple(kind for kind in connection.connection_errors if kind is not KeyError) as error:
+            connection.connect()
+            yield connection
+    except trouble as error:
         raise BrokerUnavailableError(f"The broker does not answer: {type(error).__name__}: {error}") from error

@@ -14,6 +14,7 @@ from bridge.settings import Settings
 from bridge.store import Balance, KnownWorker, Workers, keys
 from bridge.store.books import read_balance
 from bridge.store.client import connect_briefly, store_errors, text
+from bridge.store.gateways import GatewayStates, read_gateways
 
 
 class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class Status:
         dead_oldest_s: age of the oldest dead letter; None if there is none.
         letters: dead letters; one may hold several events.
         producers: those that report.
+        gateways: the processes of the gateway together.
         balance: the books.
         metrics: the hash of metrics: what happened by event type, and buckets of histograms.
         faults: why the bridge is not healthy; none if it is.
@@ -77,6 +79,7 @@ class Status:
     dead_oldest_s: float | None
     letters: int
     producers: tuple[ProducerReport, ...]
+    gateways: GatewayStates
     balance: Balance
     metrics: Mapping[str, int]
     faults: tuple[Fault, ...]
@@ -111,7 +114,8 @@ class StatusReader:
             pipeline.zcard(keys.DEAD_INDEX)
             pipeline.hvals(keys.PRODUCERS)
             pipeline.hgetall(keys.METRICS)
-            time, due, dead, letters, producers, metrics = pipeline.execute()
+            pipeline.hgetall(keys.GATEWAYS)
+            time, due, dead, letters, producers, metrics, gateways = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)
         queues, claimed, faults = self._read_queues(now_ms)
@@ -129,6 +133,7 @@ class StatusReader:
             dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
             letters=letters,
             producers=tuple(_producers(producers)),
+            gateways=read_gateways(gateways, now_ms),
             balance=balance,
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
             faults=(*faults, *judge(self._settings, self._names, queues, workers)),

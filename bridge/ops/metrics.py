@@ -18,6 +18,7 @@ from bridge.operations.health import is_consuming
 from bridge.operations.status import Status, StatusReader
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.store.gateways import METRIC_PREFIX
 from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 
 METRICS_PATH = "/metrics"
@@ -68,6 +69,7 @@ def families(status: Status, registry: Registry, settings: Settings) -> Iterator
     yield from _queues(status)
     yield from _failures(status)
     yield from _processes(status, settings)
+    yield from _gateways(status)
     delay, extract = PUBLISH_DELAY_MS.read(status.metrics), EXTRACT_US.read(status.metrics)
     yield _histogram("bridge_publish_delay_seconds", "From an event's own time to its publication.", delay, 1_000)
     yield _histogram("bridge_extract_seconds", "Running one event through its mapping.", extract, 1_000_000)
@@ -148,6 +150,36 @@ def _processes(status: Status, settings: Settings) -> Iterator[Metric]:
     yield waiting
     yield spooled
     yield GaugeMetricFamily("bridge_producers", "Producer processes that report.", value=len(status.producers))
+
+
+def _gateways(status: Status) -> Iterator[Metric]:
+    """What browsers get; each process adds its counters to the store every 5 s."""
+    yield GaugeMetricFamily("bridge_gateways", "Gateway processes that report.", value=status.gateways.processes)
+    yield GaugeMetricFamily("bridge_gateway_connections", "Open streams.", value=status.gateways.connections)
+    counted = {
+        name.removeprefix(METRIC_PREFIX): number
+        for name, number in status.metrics.items()
+        if name.startswith(METRIC_PREFIX)
+    }
+    for name, text in _GATEWAY_COUNTERS.items():
+        yield CounterMetricFamily(f"bridge_gateway_{name}", text, value=counted.get(name, 0))
+    cuts = CounterMetricFamily("bridge_gateway_cuts", "Clients cut because they were too slow.", labels=("reason",))
+    for reason in ("too_slow", "stalled"):
+        cuts.add_metric((reason,), counted.get(f"cut_{reason}", 0))
+    yield cuts
+
+
+_GATEWAY_COUNTERS = {
+    "streams_opened": "Streams that got their 200.",
+    "requests_refused": "Requests answered with an error instead of a stream.",
+    "events_sent": "Event frames sent.",
+    "replays": "Streams that began with a Last-Event-ID.",
+    "resets": "stream.reset frames sent.",
+    "backfills": "Histories read to the end.",
+    "redis_losses": "Times that the subscribing connection was lost.",
+    "streams_failed": "Streams ended by a fault of the gateway.",
+    "messages_malformed": "Pub/sub messages and stream entries that were no events.",
+}
 
 
 def _histogram(name: str, text: str, distribution: Distribution, units_per_second: int) -> Metric:

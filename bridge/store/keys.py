@@ -41,6 +41,8 @@ OPERATIONS_LOG: Final = "bridge:operations:log"
 """List, newest first: what people did to the books, as JSON."""
 WORKERS: Final = "bridge:workers"
 """Hash: ``<host>:<pid>`` of a worker → ``<when it said so, in ms of Redis time> <WorkerReport as JSON>``."""
+GATEWAYS: Final = "bridge:gateways"
+"""Hash: ``<host>:<pid>`` of a gateway process → ``<when it said so, in ms of Redis time> <open streams>``."""
 
 
 def booked(message_id: str) -> str:

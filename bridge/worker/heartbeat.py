@@ -51,7 +51,8 @@ class Heartbeat:
         self._consumed = 0
         self._consumed_at = now
         self._turn = _Turn(at=now, queues=(), processes=0)
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bridge-heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -60,17 +61,18 @@ class Heartbeat:
 
     def stop(self) -> None:
         """Stop reporting, and say good-bye if Redis can be reached. Idempotent."""
-        self._stopping.set()
+        self._stopping = True
+        self._news.set()
         self._thread.join(STOP_TIMEOUT_S)
 
     def turn(self, worker: Any) -> None:
         """Note that the consuming loop of a Celery worker turns. Called in that loop."""
         consumer = getattr(worker.consumer, "task_consumer", None)
-        self._turn = _Turn(
-            at=time.monotonic(),
-            queues=tuple(queue.name for queue in consumer.queues) if consumer else (),
-            processes=worker.pool.num_processes or 0,
-        )
+        queues = tuple(queue.name for queue in consumer.queues) if consumer else ()
+        is_news = queues != self._turn.queues
+        self._turn = _Turn(at=time.monotonic(), queues=queues, processes=worker.pool.num_processes or 0)
+        if is_news:
+            self._news.set()
 
     def report(self) -> WorkerReport:
         """The present state."""
@@ -99,9 +101,8 @@ class Heartbeat:
     def _run(self) -> None:
         name = worker_name()
         swept = in_trouble = False
-        wait_s = 0.0
-        while not self._stopping.wait(wait_s):
-            wait_s = BEAT_S
+        while not self._stopping:
+            self._news.clear()
             try:
                 self._workers.beat(name, self.report(), sweep=not swept)
                 swept, in_trouble = True, False
@@ -111,6 +112,8 @@ class Heartbeat:
                 in_trouble = True
             except Exception:  # no surprise may end the reports: the worker would look dead
                 logger.exception("bridge.heartbeat.failed")
+            if not self._stopping:
+                self._news.wait(BEAT_S)
         try:
             self._workers.leave(name)
         except StoreUnavailableError as error:

@@ -77,6 +77,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
             node=worker.hostname,
             pool=worker.pool_cls.__module__.rpartition(".")[2],
         )
+        worker.timer.call_after(0, self._heartbeat.turn, (worker,))
         self._turns = worker.timer.call_repeatedly(TURN_S, self._heartbeat.turn, (worker,))
         self._heartbeat.start()
 

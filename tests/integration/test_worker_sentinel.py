@@ -11,6 +11,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.embedded.server import EmbeddedServer, find_server, free_port
 from bridge.operations.audit import Auditor
+from bridge.operations.status import StatusReader
 from bridge.store import Counts, connect
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import wait_until
@@ -56,6 +57,8 @@ def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, r
         wait_until(lambda: Counts(client).read()["published"] == 300, timeout_s=20, what="300 published")
         wait_until(lambda: not client.exists("unacked"), what="all acknowledged")
         assert "bridge-sentinel://" in worker.text()
+        status = StatusReader(settings, registry).read()
+        assert (status.healthy, status.claimed, [queue.depth for queue in status.queues]) == (True, 0, [0, 0])
     emitter.close()
 
 

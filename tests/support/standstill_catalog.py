@@ -5,13 +5,13 @@ import signal
 import time
 from types import FrameType
 
-from bridge.registry.builtin import registry
+from bridge.registry.builtin import REGISTRY as registry  # noqa: N811  (the attribute that BRIDGE_REGISTRY names)
 
 __all__ = ["registry"]
 
 
 def _stand_still(_number: int, _frame: FrameType | None) -> None:
-    time.sleep(float(os.environ.get("STAND_STILL_S", "60")))
+    time.sleep(float(os.environ["STAND_STILL_S"]))
 
 
 signal.signal(signal.SIGWINCH, _stand_still)

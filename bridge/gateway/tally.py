@@ -1,0 +1,53 @@
+"""``Tally``: adds a gateway process' counters to those of all the others, every few seconds."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+
+import redis.asyncio
+
+from bridge.errors import StoreUnavailableError
+from bridge.gateway.counters import Counters
+from bridge.store.gateways import Gateways
+
+logger = logging.getLogger(__name__)
+
+BEAT_S = 5.0
+LAST_BEAT_TIMEOUT_S = 1.0
+
+
+class Tally:
+    """Runs until it is cancelled. What Redis does not take is added with the next beat."""
+
+    def __init__(self, client: "redis.asyncio.Redis", counters: Counters, connections: Callable[[], int]) -> None:
+        self._gateways = Gateways(client)
+        self._counters = counters
+        self._connections = connections
+        self._told: dict[str, int] = dict.fromkeys(counters.as_dict(), 0)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+
+    async def run(self) -> None:
+        """Add up every few seconds, and once more at the end."""
+        try:
+            while True:
+                await self._beat()
+                await asyncio.sleep(BEAT_S)
+        finally:
+            try:
+                async with asyncio.timeout(LAST_BEAT_TIMEOUT_S):
+                    await self._beat()
+                    await self._gateways.leave(self._name)
+            except (StoreUnavailableError, TimeoutError):
+                logger.info("bridge.gateway.uncounted: Redis was away at the end.")
+
+    async def _beat(self) -> None:
+        now = self._counters.as_dict()
+        grown = {name: number - self._told[name] for name, number in now.items() if number != self._told[name]}
+        try:
+            await self._gateways.add(self._name, connections=self._connections(), grown=grown)
+        except StoreUnavailableError as error:
+            logger.debug("bridge.gateway.uncounted: %s", error)
+        else:
+            self._told = now

@@ -1,0 +1,49 @@
+"""A status with a number in every place."""
+
+from bridge.operations.queues import QueueState
+from bridge.operations.status import ProducerReport, Status
+from bridge.store import Balance
+from bridge.store.gateways import GatewayStates
+
+STATUS = Status(
+    at_ms=0,
+    queues=(QueueState(name="bridge.ai", depth=4, oldest_age_s=2.5),),
+    claimed=3,
+    workers=(),
+    published_per_s=None,
+    retry_next_s=-12,
+    dead_oldest_s=60,
+    letters=2,
+    producers=(
+        ProducerReport(host="a", pid=1, waiting=5, spooled=1),
+        ProducerReport(host="a", pid=2, waiting=6),
+        ProducerReport(host="b", pid=1, spooled=7),
+    ),
+    gateways=GatewayStates(processes=2, connections=40),
+    balance=Balance(
+        accepted=100,
+        unbooked=1,
+        open=10,
+        retrying=3,
+        dead=5,
+        published=70,
+        duplicate=4,
+        skipped=6,
+        discarded=0,
+        evicted=2,
+        written_off=0,
+    ),
+    metrics={
+        "published:import.completed": 70,
+        "dead:": 1,
+        "dead:gone.type": 2,
+        "publish_delay_ms:5": 2,
+        "publish_delay_ms:250": 1,
+        "publish_delay_ms:inf": 1,
+        "publish_delay_ms:sum": 500_210,
+        "gateway:events_sent": 900,
+        "gateway:cut_stalled": 3,
+        "something:new": 4,
+    },
+    faults=(),
+)
