@@ -57,12 +57,14 @@ class Gateway:
         self._client = connect_async(self._settings)
         self._archive = Archive(History(self._client, self._settings), self._dispatch, self.counters)
         hub = asyncio.create_task(Hub(self._client, self.rooms, self._dispatch.read, self.counters).run())
-        tally = asyncio.create_task(Tally(self._client, self.counters, lambda: len(self.sessions)).run())
+        tally = Tally(self._client, self.counters, lambda: len(self.sessions))
+        counting = asyncio.create_task(tally.run())
         try:
             yield
         finally:
             self.drain()
-            await end_tasks(hub, tally)
+            await end_tasks(hub, counting)
+            await tally.close()
             await self._client.aclose()
 
     def refusal(self) -> RequestRefusedError | None:

@@ -29,18 +29,19 @@ class Tally:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def run(self) -> None:
-        """Add up every few seconds, and once more at the end."""
+        """Add up every few seconds."""
+        while True:
+            await self._beat()
+            await asyncio.sleep(BEAT_S)
+
+    async def close(self) -> None:
+        """Add up a last time, after ``run`` was cancelled, and say good-bye."""
         try:
-            while True:
+            async with asyncio.timeout(LAST_BEAT_TIMEOUT_S):
                 await self._beat()
-                await asyncio.sleep(BEAT_S)
-        finally:
-            try:
-                async with asyncio.timeout(LAST_BEAT_TIMEOUT_S):
-                    await self._beat()
-                    await self._gateways.leave(self._name)
-            except (StoreUnavailableError, TimeoutError):
-                logger.info("bridge.gateway.uncounted: Redis was away at the end.")
+                await self._gateways.leave(self._name)
+        except (StoreUnavailableError, TimeoutError):
+            logger.info("bridge.gateway.uncounted: Redis was away at the end.")
 
     async def _beat(self) -> None:
         now = self._counters.as_dict()

@@ -12,8 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, transport_options
-from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options
+from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
+from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options, transport_options
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.settings import Settings
 from bridge.store import Ledger, keys
