@@ -128,8 +128,8 @@ class EventCodec:
         except Exception:  # a field that is missing, say: encode tells
             return False
 
-    def encode(self, event: Any, *, source: str) -> bytes:
-        """The envelope of ``event`` as JSON.
+    def encode(self, event: Any, *, source: str, traceparent: str = "") -> bytes:
+        """The envelope of ``event`` as JSON; with a trace context, if there is one.
 
         Raises:
             PayloadError: the event holds what JSON cannot express, or its id or time is missing.
@@ -141,16 +141,17 @@ class EventCodec:
         try:
             if not _PLAIN_TYPES.issuperset(map(type, self._fields_of(event))):
                 _refuse_not_finite(msgspec.to_builtins(event), self._type)
-            return _encoder.encode(
-                {
-                    "specversion": "1.0",
-                    "id": event.event_id,
-                    "source": source,
-                    "type": self._type,
-                    "time": event.occurred_at,
-                    "data": event,
-                }
-            )
+            members = {
+                "specversion": "1.0",
+                "id": event.event_id,
+                "source": source,
+                "type": self._type,
+                "time": event.occurred_at,
+                "data": event,
+            }
+            if traceparent:
+                members["traceparent"] = traceparent
+            return _encoder.encode(members)
         except UnicodeEncodeError as error:
             raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:

@@ -21,6 +21,7 @@ from bridge.producer.batching import Entry, Route
 from bridge.producer.outbox import Outbox
 from bridge.registry import Registry, load_registry
 from bridge.settings import Settings, load_settings
+from bridge.tracing import active_tracer, note_emitted
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Emitter:
             route is not None
             and not self._strict
             and self._watched
+            and active_tracer() is None  # a span ends on the thread of its caller
             and route.codec.may_wait(event, self._size_max)
             and self._outbox.put(Entry(route, event, None))
         ):
@@ -166,7 +168,8 @@ class Emitter:
             self._count("unmapped")
             return None
         try:
-            envelope = route.codec.encode(event, source=route.source)
+            trace = note_emitted(type(event).__name__, event.event_id, route.queue)
+            envelope = route.codec.encode(event, source=route.source, traceparent=trace)
             if len(envelope) > self._settings.event_max_bytes:
                 raise PayloadError(
                     f"Its envelope has {len(envelope)} bytes; at most {self._settings.event_max_bytes} are "

@@ -2,9 +2,11 @@
 
 import logging
 import random
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import assert_never
 
 from bridge.broker import TaskMessage, TaskSender
@@ -40,6 +42,7 @@ from bridge.store import (
     record_bytes,
 )
 from bridge.worker.identity import RELEASE, worker_name
+from bridge.worker.tracing import BatchTrace
 
 logger = logging.getLogger(__name__)
 
@@ -129,17 +132,21 @@ class Handler:
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Handle every envelope of the jobs, of one or more messages; they are settled together."""
+        trace = BatchTrace.begin()
         todos: list[tuple[Job, _Todo]] = []
         for job in jobs:
             self._book(job)
-            todos.append((job, self._decide(job)))
+            todos.append((job, self._decide(job, trace)))
+        begun_ns = time.time_ns()
         self._obey(todos)
+        if trace:
+            trace.settled(begun_ns)
 
-    def _decide(self, job: Job) -> _Todo:
-        last = bool(job.replay)
-        return _Todo.of(
-            self._pipeline.run(job.mapping, raw, attempt=job.attempt, last_attempt=last) for raw in job.envelopes
-        )
+    def _decide(self, job: Job, trace: BatchTrace | None) -> _Todo:
+        run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.replay))
+        if trace:
+            return _Todo.of(trace.process(partial(run, raw), job.mapping, raw, job.attempt) for raw in job.envelopes)
+        return _Todo.of(map(run, job.envelopes))
 
     def lose(self, job: Job, error: BaseException) -> None:
         """Record that a worker process died or ran out of time over a job: an attempt of each event.
