@@ -3,7 +3,8 @@
 from bridge.store.books import Balance, read_balance
 from bridge.store.client import connect, connect_async, connect_briefly, connect_broker
 from bridge.store.counts import COUNT_NAMES, Counts
-from bridge.store.dead_letters import DeadLetter, DeadLetters
+from bridge.store.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
+from bridge.store.fingerprint import Cause, cause_of
 from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
 from bridge.store.keys import BROADCAST_CHANNEL, user_channel
 from bridge.store.ledger import Ledger, OpenMessage, record_bytes
@@ -21,14 +22,17 @@ __all__ = [
     "START",
     "Attempt",
     "Balance",
+    "Cause",
     "Claim",
     "Counts",
+    "Cursor",
     "DeadLetter",
     "DeadLetters",
     "Delivery",
     "History",
     "KnownWorker",
     "Ledger",
+    "LetterHead",
     "OpenMessage",
     "Page",
     "Parcel",
@@ -47,6 +51,7 @@ __all__ = [
     "StreamedEvent",
     "WorkerReport",
     "Workers",
+    "cause_of",
     "connect",
     "connect_async",
     "connect_briefly",

@@ -17,6 +17,7 @@ COUNT_NAMES = (
     "dead_bundled",
     "dead_evicted",
     "discarded",
+    "tombstones_evicted",
     "written_off",
     "unbooked",
 )

@@ -1,18 +1,26 @@
 """Dead letters: what did not succeed by itself, kept for a person, with its cause and its bytes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import cast
+from uuid import UUID
 
 import msgspec
 import redis
+from msgspec.structs import force_setattr
 
 from bridge.pipeline import Failure
 from bridge.settings import Settings
 from bridge.store import keys
 from bridge.store.client import script_text, store_errors, text
+from bridge.store.fingerprint import cause_of
 from bridge.store.retries import Attempt
 
 PAGE = 200
+LOOK_MAX = 1000
+"""Letters that one script call looks at: each costs Redis about 2 µs."""
+UNREADABLE = "unreadable"
+"""The group of letters that this release cannot read."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +28,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         letter_id: the event's id, or one derived from its bytes when it has none.
+        group: of its cause; made from the failure.
+        user_id: the envelope's ``data.user_id``; empty if it has none. Made from the envelope.
         task: the Celery task that gave up.
         queue: where that task's messages go.
         envelope: what came in; JSON.
@@ -33,17 +43,75 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         replay: the replay in which it died again; empty if it was never replayed since it was first buried.
     """
 
+    # The order is that of the JSON: what a search looks at comes before the failure's message.
     letter_id: str
+    group: str = ""
+    user_id: str = ""
     task: str
     queue: str
-    envelope: str
     failure: Failure
+    envelope: str
     attempts: tuple[Attempt, ...]
     buried_at: str
     worker: str
     release: str
     raw: bytes = b""
     replay: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            force_setattr(self, "group", cause_of(self.failure).group)
+            force_setattr(self, "user_id", user_in(self.envelope))
+
+
+class _FailureHead(msgspec.Struct, frozen=True):
+    stage: str = ""
+    error_class: str = ""
+
+
+class LetterHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search needs to know of a letter; read without the rest.
+
+    Attributes:
+        letter_id: its id.
+        group: of its cause.
+        user_id: whom its event names; empty if nobody.
+        task: that gave up.
+        queue: where that task's messages go.
+        failure: stage and class.
+        buried_ms: when it was buried, in ms of Redis time.
+    """
+
+    letter_id: str
+    group: str = ""
+    user_id: str = ""
+    task: str = ""
+    queue: str = ""
+    failure: _FailureHead = _FailureHead()
+    buried_ms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor:
+    """A place in the order of burial, which stays where it is while letters come and go."""
+
+    at_ms: int
+    letter_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glance:
+    """Letters found by one look.
+
+    Attributes:
+        found: id, burial in ms, and JSON (or its head) of each.
+        cursor: where to go on.
+        more: whether there is anything behind the cursor.
+    """
+
+    found: tuple[tuple[str, int, bytes], ...]
+    cursor: Cursor | None
+    more: bool
 
 
 class DeadLetters:
@@ -53,6 +121,7 @@ class DeadLetters:
         self._client = client
         self._limits = (settings.dead_max, settings.dead_ttl_s * 1000)
         self._bury = client.register_script(script_text("bury"))
+        self._page = client.register_script(script_text("dead_page"))
 
     def bury(
         self,
@@ -123,6 +192,82 @@ class DeadLetters:
             if value is not None
         }
 
+    def look(
+        self,
+        *,
+        cursor: Cursor | None = None,
+        newest_first: bool = True,
+        between_ms: tuple[int, int],
+        conditions: Sequence[Sequence[str]] = (),
+        take: int = LOOK_MAX,
+        heads: bool = False,
+    ) -> Glance:
+        """Look at up to LOOK_MAX letters behind a cursor.
+
+        Args:
+            cursor: of the look before; None to begin.
+            newest_first: the order of burial.
+            between_ms: earliest and latest burial, in ms of Redis time.
+            conditions: each is a choice of texts, one of which must occur in the head's JSON.
+            take: letters to return at the most.
+            heads: return heads only.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        args: list[str | int] = [
+            "new" if newest_first else "old",
+            "" if cursor is None else cursor.at_ms,
+            "" if cursor is None else cursor.letter_id,
+            *between_ms,
+            LOOK_MAX,
+            take,
+            "head" if heads else "whole",
+        ]
+        for words in conditions:
+            args += (len(words), *words)
+        with store_errors():
+            more, at_ms, letter_id, *found = self._page(keys=[keys.DEAD_INDEX, keys.DEAD_LETTERS], args=args)
+        return Glance(
+            found=tuple(
+                (text(found[at]), int(float(found[at + 1])), bytes(found[at + 2])) for at in range(0, len(found), 3)
+            ),
+            cursor=Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None,
+            more=bool(more),
+        )
+
+    def heads(
+        self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
+    ) -> Iterator[LetterHead]:
+        """The heads of all letters, look by look; one that is buried again meanwhile may be missed.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        cursor, more = None, True
+        while more:
+            glance = self.look(
+                cursor=cursor, newest_first=newest_first, between_ms=between_ms, conditions=conditions, heads=True
+            )
+            cursor, more = glance.cursor, glance.more
+            for letter_id, at_ms, head in glance.found:
+                yield _read_head(letter_id, at_ms, head)
+
+    def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
+        """Those of the letters that there are and that this release can read.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hmget(keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
+        found = {}
+        for letter_id, value in zip(letter_ids, values, strict=True):
+            letter = None if value is None else read_letter(value)
+            if letter is not None:
+                found[letter_id] = letter
+        return found
+
     def newest_first(self) -> Iterator[DeadLetter]:
         """Every letter, page by page; one buried meanwhile may be missed or seen twice.
 
@@ -147,6 +292,43 @@ class DeadLetters:
         """
         with store_errors():
             return int(self._client.zcard(keys.DEAD_INDEX))
+
+
+def read_letter(value: bytes | str) -> DeadLetter | None:
+    """The letter; None if it was damaged, or written by a release that this one does not understand."""
+    try:
+        return _read(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+_head_decoder = msgspec.json.Decoder(LetterHead)
+
+
+def _read_head(letter_id: str, at_ms: int, head: bytes) -> LetterHead:
+    try:
+        # The failure's object and the letter's end where the head was cut off.
+        known = _head_decoder.decode(b'%b},"buried_ms":%d}' % (head, at_ms))
+    except msgspec.MsgspecError:
+        return LetterHead(letter_id=letter_id, group=UNREADABLE, buried_ms=at_ms)
+    return known
+
+
+class _Data(msgspec.Struct, frozen=True):
+    user_id: str | None = None
+
+
+class _Addressed(msgspec.Struct, frozen=True):
+    data: _Data = _Data()
+
+
+def user_in(envelope: str) -> str:
+    """The ``user_id`` in an envelope's data, if it is one."""
+    try:
+        user_id = msgspec.json.decode(envelope, type=_Addressed).data.user_id or ""
+        return str(UUID(user_id)) if user_id else ""
+    except (msgspec.MsgspecError, ValueError):
+        return ""
 
 
 def _read(value: bytes | str) -> DeadLetter:

@@ -44,6 +44,37 @@ WORKERS: Final = "bridge:workers"
 GATEWAYS: Final = "bridge:gateways"
 """Hash: ``<host>:<pid>`` of a gateway process → ``<when it said so, in ms of Redis time> <open streams>``."""
 
+TOMBSTONES: Final = "bridge:dead:tombstones"
+"""Hash: discarded letter → who discarded it, when and why, as JSON."""
+TOMBSTONE_TIMES: Final = "bridge:dead:tombstones:index"
+"""Sorted set: discarded letter → when it was discarded, in ms of Redis time."""
+REPLAYS: Final = "bridge:replays"
+"""Sorted set: replay → when it was begun, in ms of Redis time."""
+IN_REPLAY: Final = "bridge:replays:sent"
+"""Hash: letter that was sent by a replay and has no outcome yet → the replay."""
+OPERATIONS_LOG: Final = "bridge:operations:log"
+"""Stream: who did what to which letters and retries, and why."""
+
+
+def replay(replay_id: str) -> str:
+    """Hash: what a replay is to do, and how far it is."""
+    return f"bridge:replay:{replay_id}"
+
+
+def replay_pending(replay_id: str) -> str:
+    """Sorted set: letters of a replay's snapshot that are not sent yet, in the order of their ids."""
+    return f"bridge:replay:{replay_id}:pending"
+
+
+def replay_sent(replay_id: str) -> str:
+    """Sorted set: letters that a replay sent and whose outcome is not known yet → when, in ms."""
+    return f"bridge:replay:{replay_id}:sent"
+
+
+def replay_unconfirmed(replay_id: str) -> str:
+    """Set: sent letters which the broker, another server than the store, has not confirmed."""
+    return f"bridge:replay:{replay_id}:unconfirmed"
+
 
 def booked(message_id: str) -> str:
     """Mark that a message, which no producer had announced, is in the books."""

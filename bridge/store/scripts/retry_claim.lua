@@ -9,7 +9,8 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local lease_ends = string.format('%.0f', now + tonumber(ARGV[1]))
+-- The half marks a retry that was taken: whoever acts on waiting ones leaves it alone.
+local lease_ends = string.format('%.1f', now + tonumber(ARGV[1]) + 0.5)
 local claimed = {}
 
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[2])) do

@@ -10,7 +10,7 @@
 for a = 3, #ARGV do
   local due = redis.call('ZSCORE', KEYS[1], ARGV[a])
   if due and tonumber(due) == tonumber(ARGV[1]) then
-    redis.call('ZADD', KEYS[1], string.format('%.0f', tonumber(due) + tonumber(ARGV[2])), ARGV[a])
+    redis.call('ZADD', KEYS[1], string.format('%.1f', tonumber(due) + tonumber(ARGV[2])), ARGV[a])
   end
 end
 return redis.status_reply('OK')

@@ -1,0 +1,339 @@
+"""``Letters``: listing, grouping, exporting and discarding dead letters; every reading is bounded in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import msgspec
+import redis
+
+from bridge.operations import log
+from bridge.operations.groups import Group, Grouping
+from bridge.operations.selection import Selection, facts_of, shown_time
+from bridge.pipeline import Failure, Stage
+from bridge.settings import Settings
+from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, LetterHead, cause_of, keys
+from bridge.store.client import script_text, store_errors, text
+from bridge.store.dead_letters import UNREADABLE, read_letter
+
+T = TypeVar("T")
+
+PAGE_DEFAULT = 50
+CHUNK = 500
+TOMBSTONES_MAX = 100_000
+MASK = "***"
+REASON_MAX_CHARS = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LetterPage:
+    """A page of the list.
+
+    Attributes:
+        letters: with the time of burial in ms of Redis time.
+        next: where the next page begins; None behind the last one. A letter that is buried again while
+            somebody reads moves to the beginning; nothing else moves.
+    """
+
+    letters: tuple[tuple[int, DeadLetter], ...]
+    next: Cursor | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Discarded:
+    """What came of a discard.
+
+    Attributes:
+        discarded: letters that are gone now; each left a tombstone.
+        in_replay: letters left alone because a replay has sent them, and their outcome is not known yet.
+        gone: letters that were not there any more.
+    """
+
+    discarded: int = 0
+    in_replay: int = 0
+    gone: int = 0
+
+
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a discarded letter."""
+
+    letter_id: str
+    at: str
+    who: str
+    reason: str
+    task: str
+    error_class: str
+
+
+class Letters:
+    """What operators do with dead letters, replays apart.
+
+    Args:
+        client: of the store; stays yours to close.
+        settings: of the bridge.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._dead = DeadLetters(client, settings)
+        self._discard = client.register_script(script_text("discard"))
+
+    # Reading
+
+    def count(self) -> int:
+        """How many letters there are.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return self._dead.count()
+
+    def show(self, letter_id: str) -> DeadLetter | None:
+        """One letter, whole; None if there is none.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return self._dead.get(letter_id)
+
+    def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = PAGE_DEFAULT) -> LetterPage:
+        """A page of letters, newest burial first.
+
+        Args:
+            selection: resolved against the registry.
+            cursor: ``LetterPage.next`` of the page before; None for the first.
+            limit: letters on the page, 1 or more.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        found: list[tuple[int, DeadLetter]] = []
+        more = True
+        while more and len(found) < limit:
+            glance = self._dead.look(
+                cursor=cursor,
+                between_ms=(selection.since_ms, selection.until_ms),
+                conditions=selection.conditions(),
+                take=limit - len(found),
+            )
+            cursor, more = glance.cursor, glance.more
+            for letter_id, at_ms, value in glance.found:
+                letter = read_letter(value) or unreadable(letter_id, value)
+                if _holds(selection, letter, at_ms):
+                    found.append((at_ms, letter))
+        return LetterPage(letters=tuple(found), next=cursor if more else None)
+
+    def ids(self, selection: Selection) -> Iterator[str]:
+        """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        for part in chunks(self._heads(selection), CHUNK):
+            if not selection.text:
+                yield from (head.letter_id for head in part)
+                continue
+            whole = self._dead.get_many([head.letter_id for head in part])
+            yield from (
+                head.letter_id
+                for head in part
+                if head.letter_id in whole and _holds(selection, whole[head.letter_id], head.buried_ms)
+            )
+
+    def export(self, selection: Selection, *, payloads: bool = False) -> Iterator[dict[str, Any]]:
+        """Every letter that matches as JSON values, oldest burial first.
+
+        Args:
+            selection: resolved against the registry.
+            payloads: with the events' content; masked otherwise.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        for part in chunks(self.ids(selection), CHUNK):
+            letters = self._dead.get_many(part)
+            yield from (as_dict(letters[letter_id], payloads=payloads) for letter_id in part if letter_id in letters)
+
+    def groups(self, selection: Selection) -> tuple[Group, ...]:
+        """The letters that match by cause, largest group first.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        first_ms, last_ms = self._span(selection)
+        grouping = Grouping(first_ms=first_ms, last_ms=last_ms)
+        wanted = set(self.ids(selection)) if selection.text else None
+        for head in self._heads(selection):
+            if wanted is None or head.letter_id in wanted:
+                grouping.add_parts(head.group, head.task, head.user_id, head.buried_ms, head.letter_id)
+        samples = grouping.samples()
+        letters = self._dead.get_many(list(samples.values()))
+        causes = {group: cause_of(letters[sample].failure) for group, sample in samples.items() if sample in letters}
+        return grouping.finish({UNREADABLE: _UNREADABLE_CAUSE, **causes})
+
+    def _heads(self, selection: Selection) -> Iterator[LetterHead]:
+        heads = self._dead.heads(between_ms=(selection.since_ms, selection.until_ms), conditions=selection.conditions())
+        if selection.ids:
+            wanted = frozenset(selection.ids)
+            return (head for head in heads if head.letter_id in wanted)
+        return heads
+
+    def _span(self, selection: Selection) -> tuple[int, int]:
+        """Between which times the letters were buried."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zrange(keys.DEAD_INDEX, -1, -1, withscores=True)
+            first, last = pipeline.execute()
+        if not first:
+            return 0, 0
+        return max(int(first[0][1]), selection.since_ms), min(int(last[0][1]), selection.until_ms)
+
+    # Discarding
+
+    def discard(self, selection: Selection, *, reason: str, who: str = "") -> Discarded:
+        """Give up all letters that match; each leaves a tombstone, and the books count it as discarded.
+
+        Args:
+            selection: resolved against the registry.
+            reason: why; must not be empty.
+            who: does it; this process's user if empty.
+
+        Raises:
+            ValueError: there is no reason.
+            StoreUnavailableError: Redis is away; some may be discarded, and calling again completes it.
+        """
+        who = who or log.who_am_i()
+        result = Discarded()
+        for part in chunks(self.ids(selection), CHUNK):
+            done = self.discard_ids(part, reason=reason, who=who)
+            result = Discarded(
+                discarded=result.discarded + done.discarded,
+                in_replay=result.in_replay + done.in_replay,
+                gone=result.gone + done.gone,
+            )
+        log.append(
+            self._client,
+            log.LogEntry(
+                who=who,
+                action="dead.discard",
+                selection=str(selection),
+                numbers={"discarded": result.discarded, "in_replay": result.in_replay},
+                reason=reason,
+            ),
+        )
+        return result
+
+    def discard_ids(self, letter_ids: Sequence[str], *, reason: str, who: str, replay: str = "") -> Discarded:
+        """As ``discard``, for up to CHUNK letters and without an entry in the log.
+
+        Args:
+            letter_ids: which.
+            reason: why; must not be empty.
+            who: does it.
+            replay: which gives them up, and may so even if it has sent them.
+
+        Raises:
+            ValueError: there is no reason.
+            StoreUnavailableError: Redis is away.
+        """
+        if not reason.strip():
+            raise ValueError("Say why the letters are discarded.")
+        letters = self._dead.get_many(letter_ids)
+        args: list[str | int | bytes] = [TOMBSTONES_MAX, replay]
+        for letter_id in letter_ids:
+            args += (letter_id, _tombstone(letters.get(letter_id), who, reason.strip()[:REASON_MAX_CHARS]))
+        with store_errors():
+            discarded, in_replay = self._discard(
+                keys=[
+                    keys.DEAD_INDEX,
+                    keys.DEAD_LETTERS,
+                    keys.DEAD_WEIGHTS,
+                    keys.COUNTS,
+                    keys.TOMBSTONES,
+                    keys.TOMBSTONE_TIMES,
+                    keys.IN_REPLAY,
+                ],
+                args=args,
+            )
+        return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
+
+    def tombstone(self, letter_id: str) -> Tombstone | None:
+        """What is left of a discarded letter; None if it was not discarded, or long ago.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hget(keys.TOMBSTONES, letter_id)
+            pipeline.zscore(keys.TOMBSTONE_TIMES, letter_id)
+            value, at_ms = pipeline.execute()
+        if value is None:
+            return None
+        words = msgspec.json.decode(text(value), type=dict[str, str])
+        return msgspec.convert({**words, "letter_id": letter_id, "at": shown_time(int(at_ms or 0))}, Tombstone)
+
+
+def as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:
+    """A letter as JSON values; without ``payloads`` the event's content is masked."""
+    values: dict[str, Any] = msgspec.to_builtins(letter)
+    if not payloads:
+        values["envelope"] = mask_envelope(letter.envelope)
+        values["raw"] = f"{MASK} ({len(letter.raw)} bytes)" if letter.raw else ""
+    return values
+
+
+def mask_envelope(envelope: str) -> str:
+    """An envelope in which the values of ``data`` are masked, but for the user's id; all of it if it is none."""
+    try:
+        values = msgspec.json.decode(envelope)
+        data = {name: value if name == "user_id" else MASK for name, value in values["data"].items()}
+        return msgspec.json.encode({**values, "data": data}).decode()
+    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+        return f"{MASK} ({len(envelope.encode())} bytes)" if envelope else ""
+
+
+def unreadable(letter_id: str, value: bytes) -> DeadLetter:
+    """Stands for a letter that this release cannot read, and shows its bytes."""
+    return DeadLetter(
+        letter_id=letter_id,
+        group=UNREADABLE,
+        task="",
+        queue="",
+        envelope="",
+        failure=Failure(stage=Stage.MESSAGE, error_class="", message=_UNREADABLE_CAUSE.message),
+        attempts=(),
+        buried_at="1970-01-01T00:00:00Z",
+        worker="",
+        release="",
+        raw=value,
+    )
+
+
+_UNREADABLE_CAUSE = Cause(
+    stage="", error_class="", place="", message="this letter cannot be read: damaged, or of another release"
+)
+
+
+def _holds(selection: Selection, letter: DeadLetter, at_ms: int) -> bool:
+    """The times are Redis' own, by which the list is ordered, not those of the worker's clock."""
+    return selection.matches(msgspec.structs.replace(facts_of(letter), at_ms=at_ms))
+
+
+def _tombstone(letter: DeadLetter | None, who: str, reason: str) -> bytes:
+    return msgspec.json.encode(
+        {
+            "who": who,
+            "reason": reason,
+            "task": letter.task if letter else "",
+            "error_class": letter.failure.error_class if letter else "",
+        }
+    )
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items in lists of up to ``size``."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part

@@ -1,0 +1,86 @@
+"""The log of operations: who did what to which letters and retries, when and why. Bounded; the newest are kept."""
+
+import getpass
+import os
+import socket
+from typing import Any, cast
+
+import msgspec
+import redis
+
+from bridge.store import keys
+from bridge.store.client import store_errors, text
+
+ENTRIES_MAX = 10_000
+
+
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation.
+
+    Attributes:
+        at_ms: when, in ms of Redis time.
+        who: ``user@host``, or whom a page knows.
+        action: such as ``dead.replay``, ``dead.discard``, ``retries.now``.
+        selection: what it was done to, in words.
+        numbers: what came of it.
+        reason: why; empty if none was asked for.
+    """
+
+    at_ms: int = 0
+    who: str
+    action: str
+    selection: str = ""
+    numbers: dict[str, int] = {}
+    reason: str = ""
+
+
+def who_am_i() -> str:
+    """``user@host`` of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def append(client: redis.Redis, entry: LogEntry) -> None:
+    """Write one entry, at the time of Redis.
+
+    Raises:
+        StoreUnavailableError: Redis is away or refuses writes.
+    """
+    fields: Any = {
+        "who": entry.who,
+        "action": entry.action,
+        "selection": entry.selection,
+        "numbers": msgspec.json.encode(entry.numbers),
+        "reason": entry.reason,
+    }
+    with store_errors():
+        client.xadd(keys.OPERATIONS_LOG, fields, maxlen=ENTRIES_MAX, approximate=True)
+
+
+def read(client: redis.Redis, limit: int = 100) -> list[LogEntry]:
+    """The newest entries, newest first.
+
+    Raises:
+        StoreUnavailableError: Redis is away.
+    """
+    with store_errors():
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(keys.OPERATIONS_LOG, count=limit))
+    return [
+        _read(text(position), {text(name): text(value) for name, value in fields.items()})
+        for position, fields in entries
+    ]
+
+
+def _read(position: str, fields: dict[str, str]) -> LogEntry:
+    numbers = msgspec.json.decode(fields.get("numbers") or "{}", type=dict[str, int])
+    return LogEntry(
+        at_ms=int(position.partition("-")[0]),
+        who=fields.get("who", ""),
+        action=fields.get("action", ""),
+        selection=fields.get("selection", ""),
+        numbers=numbers,
+        reason=fields.get("reason", ""),
+    )

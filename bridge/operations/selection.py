@@ -1,0 +1,237 @@
+"""``Selection``: which dead letters or waiting retries are meant; the filters that every command shares. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bridge.errors import SettingsError
+from bridge.pipeline import Failure, Stage
+from bridge.registry import Registry, task_name
+from bridge.registry.naming import QUEUE_PREFIX
+from bridge.store import DeadLetter, LetterHead, RetryRecord, cause_of
+from bridge.store.dead_letters import user_in
+
+FOR_EVER_MS = 1 << 52
+_AGO = re.compile(r"(\d+)\s*([smhdw])")
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a selection looks at; of a dead letter or of a waiting retry alike.
+
+    Attributes:
+        item_id: of the letter or the event.
+        task: that handles it.
+        queue: where it waits.
+        user_id: whom its event names; empty if nobody.
+        stage: where it failed last.
+        error_class: of that failure.
+        group: of that failure's cause.
+        at_ms: when it was buried, or when its last attempt failed.
+        text: everything in it that can be searched; empty if that was not read.
+    """
+
+    item_id: str
+    task: str
+    queue: str
+    user_id: str
+    stage: str
+    error_class: str
+    group: str
+    at_ms: int
+    text: str = ""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Filters; each that is given must hold. An empty selection means all.
+
+    Attributes:
+        types: domain event classes (``FileImportFailed``); see ``resolved`` for wire names.
+        categories: of their queues.
+        users: user ids.
+        error_classes: qualified names, or their last part (``ConnectionError``).
+        stages: ``extract``, ``decode``, …
+        groups: of causes; a beginning is enough.
+        ids: letters or events, by id.
+        since_ms: not before, in ms of Redis time; letters by burial, retries by their last failure.
+        until_ms: not after.
+        text: must occur in the error, its traceback or the envelope, in any case of letters.
+    """
+
+    types: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    error_classes: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    since_ms: int = 0
+    until_ms: int = FOR_EVER_MS
+    text: str = ""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no filter is given."""
+        return self == Selection()
+
+    def matches(self, item: "Facts | DeadLetter | RetryRecord | LetterHead") -> bool:
+        """Whether every filter holds. The text is looked for only in what was read whole."""
+        facts = item if isinstance(item, Facts) else facts_of(item)
+        return (
+            (not self.ids or facts.item_id in self.ids)
+            and (not self.types or facts.task in map(task_name, self.types))
+            and (not self.categories or facts.queue in self._queues())
+            and (not self.users or facts.user_id in self.users)
+            and (not self.stages or facts.stage in self.stages)
+            and (not self.groups or facts.group.startswith(self.groups))
+            and (not self.error_classes or any(_is_class(facts.error_class, name) for name in self.error_classes))
+            and self.since_ms <= facts.at_ms <= self.until_ms
+            and (not self.text or self.text.casefold() in facts.text.casefold())
+        )
+
+    def _queues(self) -> set[str]:
+        return {QUEUE_PREFIX + name for name in self.categories}
+
+    def conditions(self) -> list[list[str]]:
+        """The same filters, but for time, ids and text, as texts to find in a letter's head (``DeadLetters.look``)."""
+        wanted = [
+            [f'"task":{_quoted(task_name(name))}' for name in self.types],
+            [f'"queue":{_quoted(name)}' for name in sorted(self._queues())],
+            [f'"user_id":{_quoted(user)}' for user in self.users],
+            [f'"stage":{_quoted(stage)}' for stage in self.stages],
+            [f'"group":"{group}' for group in self.groups],
+            [f'{before}{name}"' for name in self.error_classes for before in ('"error_class":"', ".")],
+        ]
+        return [words for words in wanted if words]
+
+    def resolved(self, registry: Registry) -> "Selection":
+        """With wire names replaced by the domain event classes behind them.
+
+        Raises:
+            SettingsError: a stage or category is none; a type is neither a class of the registry, nor looks
+                like one of an older registry.
+        """
+        known: dict[str, list[str]] = {meta.event_type.value: [] for meta in registry.events}
+        for row in registry.mappings:
+            known[row.sse_event_type.value].append(row.domain_event_class.__name__)
+        names: list[str] = []
+        for name in self.types:
+            # A class that the registry no longer has may well be what died.
+            if name not in known and not name.isidentifier():
+                raise SettingsError(f"There is no event type {name!r}; see sse-bridge registry.")
+            names += known.get(name, [name])
+        _check(self.stages, [stage.value for stage in Stage], "stage")
+        _check(self.categories, [category.value for category in registry.categories], "category")
+        return msgspec.structs.replace(self, types=tuple(names))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; only the filters that are given."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Selection":
+        """Reads ``as_dict``.
+
+        Raises:
+            SettingsError: they are no filters.
+        """
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"This is no selection: {error}.") from error
+
+    def __str__(self) -> str:
+        words = [f"{name} {_shown(name, value)}" for name, value in self.as_dict().items()]
+        return ", ".join(words) or "everything"
+
+
+def facts_of(item: DeadLetter | RetryRecord | LetterHead) -> Facts:
+    """What a selection looks at."""
+    if isinstance(item, LetterHead):
+        return Facts(
+            item_id=item.letter_id,
+            task=item.task,
+            queue=item.queue,
+            user_id=item.user_id,
+            stage=item.failure.stage,
+            error_class=item.failure.error_class,
+            group=item.group,
+            at_ms=item.buried_ms,
+        )
+    if isinstance(item, DeadLetter):
+        return Facts(
+            item_id=item.letter_id,
+            task=item.task,
+            queue=item.queue,
+            user_id=item.user_id,
+            stage=item.failure.stage.value,
+            error_class=item.failure.error_class,
+            group=item.group,
+            at_ms=_ms_of(item.buried_at),
+            text=_text_of(item.failure, item.envelope, item.raw.decode("utf-8", "replace")),
+        )
+    last = item.attempts[-1]
+    return Facts(
+        item_id=item.event_id,
+        task=item.task,
+        queue=item.queue,
+        user_id=user_in(item.envelope),
+        stage=last.failure.stage.value,
+        error_class=last.failure.error_class,
+        group=cause_of(last.failure).group,
+        at_ms=_ms_of(last.at),
+        text=_text_of(last.failure, item.envelope),
+    )
+
+
+def _text_of(failure: Failure, *contents: str) -> str:
+    return "\n".join((failure.error_class, failure.message, failure.traceback, *contents))
+
+
+def parse_time(text: str, now_ms: int) -> int:
+    """``90s``, ``2h``, ``3d`` (so long ago), or RFC 3339; in ms.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
+    try:
+        return _ms_of(text.strip())
+    except ValueError:
+        raise SettingsError(f"{text!r} is no time: give 30m, 2h, 7d, or 2026-11-21T08:00:00Z.") from None
+
+
+def shown_time(at_ms: int) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _ms_of(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _is_class(qualified: str, name: str) -> bool:
+    return qualified == name or qualified.endswith(f".{name}")
+
+
+def _quoted(value: str) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _check(given: Sequence[str], known: Sequence[str], what: str) -> None:
+    wrong = sorted(set(given).difference(known))
+    if wrong:
+        raise SettingsError(f"There is no {what} {', '.join(wrong)}; there are {', '.join(known)}.")
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in ("since_ms", "until_ms"):
+        return shown_time(value)
+    return "|".join(value) if isinstance(value, list | tuple) else repr(value)
