@@ -253,6 +253,7 @@ class Letters:
                     keys.TOMBSTONES,
                     keys.TOMBSTONE_TIMES,
                     keys.IN_REPLAY,
+                    keys.DEAD_HEADS,
                 ],
                 args=args,
             )

@@ -157,8 +157,8 @@ def facts_of(item: DeadLetter | RetryRecord | LetterHead) -> Facts:
             task=item.task,
             queue=item.queue,
             user_id=item.user_id,
-            stage=item.failure.stage,
-            error_class=item.failure.error_class,
+            stage=item.stage,
+            error_class=item.error_class,
             group=item.group,
             at_ms=item.buried_ms,
         )

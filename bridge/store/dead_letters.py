@@ -28,8 +28,6 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         letter_id: the event's id, or one derived from its bytes when it has none.
-        group: of its cause; made from the failure.
-        user_id: the envelope's ``data.user_id``; empty if it has none. Made from the envelope.
         task: the Celery task that gave up.
         queue: where that task's messages go.
         envelope: what came in; JSON.
@@ -41,22 +39,23 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         raw: the bytes that stood on the queue, where they were no message that Celery can run; then
             ``envelope`` is empty.
         replay: the replay in which it died again; empty if it was never replayed since it was first buried.
+        group: of its cause; made from the failure.
+        user_id: the envelope's ``data.user_id``; empty if it has none. Made from the envelope.
     """
 
-    # The order is that of the JSON: what a search looks at comes before the failure's message.
     letter_id: str
-    group: str = ""
-    user_id: str = ""
     task: str
     queue: str
-    failure: Failure
     envelope: str
+    failure: Failure
     attempts: tuple[Attempt, ...]
     buried_at: str
     worker: str
     release: str
     raw: bytes = b""
     replay: str = ""
+    group: str = ""
+    user_id: str = ""
 
     def __post_init__(self) -> None:
         if not self.group:
@@ -64,12 +63,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
             force_setattr(self, "user_id", user_in(self.envelope))
 
 
-class _FailureHead(msgspec.Struct, frozen=True):
-    stage: str = ""
-    error_class: str = ""
-
-
-class LetterHead(msgspec.Struct, frozen=True, kw_only=True):
+class LetterHead(msgspec.Struct, kw_only=True, gc=False):
     """What a search needs to know of a letter; read without the rest.
 
     Attributes:
@@ -78,8 +72,9 @@ class LetterHead(msgspec.Struct, frozen=True, kw_only=True):
         user_id: whom its event names; empty if nobody.
         task: that gave up.
         queue: where that task's messages go.
-        failure: stage and class.
-        buried_ms: when it was buried, in ms of Redis time.
+        stage: where its event failed.
+        error_class: of the failure.
+        buried_ms: when it was buried, in ms of Redis time; that is in the index.
     """
 
     letter_id: str
@@ -87,7 +82,8 @@ class LetterHead(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str = ""
     task: str = ""
     queue: str = ""
-    failure: _FailureHead = _FailureHead()
+    stage: str = ""
+    error_class: str = ""
     buried_ms: int = 0
 
 
@@ -104,7 +100,7 @@ class Glance:
     """Letters found by one look.
 
     Attributes:
-        found: id, burial in ms, and JSON (or its head) of each.
+        found: id, burial in ms, and JSON of each letter, or of its head.
         cursor: where to go on.
         more: whether there is anything behind the cursor.
     """
@@ -150,7 +146,7 @@ class DeadLetters:
         what = int(whole) if part is None else " " + " ".join(part)
         args: list[str | int | bytes] = [*self._limits, message_id, what, event_type]
         for letter in letters:
-            args += (letter.letter_id, msgspec.json.encode(letter))
+            args += (letter.letter_id, msgspec.json.encode(letter), msgspec.json.encode(head_of(letter)))
         with store_errors():
             return int(
                 self._bury(
@@ -163,6 +159,7 @@ class DeadLetters:
                         keys.OPEN,
                         keys.DEAD_WEIGHTS,
                         keys.METRICS,
+                        keys.DEAD_HEADS,
                     ],
                     args=args,
                 )
@@ -210,7 +207,7 @@ class DeadLetters:
             between_ms: earliest and latest burial, in ms of Redis time.
             conditions: each is a choice of texts, one of which must occur in the head's JSON.
             take: letters to return at the most.
-            heads: return heads only.
+            heads: return heads instead of letters.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -227,7 +224,9 @@ class DeadLetters:
         for words in conditions:
             args += (len(words), *words)
         with store_errors():
-            more, at_ms, letter_id, *found = self._page(keys=[keys.DEAD_INDEX, keys.DEAD_LETTERS], args=args)
+            more, at_ms, letter_id, *found = self._page(
+                keys=[keys.DEAD_INDEX, keys.DEAD_LETTERS, keys.DEAD_HEADS], args=args
+            )
         return Glance(
             found=tuple(
                 (text(found[at]), int(float(found[at + 1])), bytes(found[at + 2])) for at in range(0, len(found), 3)
@@ -302,13 +301,26 @@ def read_letter(value: bytes | str) -> DeadLetter | None:
         return None
 
 
+def head_of(letter: DeadLetter) -> LetterHead:
+    """What a search looks at."""
+    return LetterHead(
+        letter_id=letter.letter_id,
+        group=letter.group,
+        user_id=letter.user_id,
+        task=letter.task,
+        queue=letter.queue,
+        stage=letter.failure.stage.value,
+        error_class=letter.failure.error_class,
+    )
+
+
 _head_decoder = msgspec.json.Decoder(LetterHead)
 
 
 def _read_head(letter_id: str, at_ms: int, head: bytes) -> LetterHead:
     try:
-        # The failure's object and the letter's end where the head was cut off.
-        known = _head_decoder.decode(b'%b},"buried_ms":%d}' % (head, at_ms))
+        known = _head_decoder.decode(head)
+        known.buried_ms = at_ms
     except msgspec.MsgspecError:
         return LetterHead(letter_id=letter_id, group=UNREADABLE, buried_ms=at_ms)
     return known

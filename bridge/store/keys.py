@@ -44,6 +44,8 @@ WORKERS: Final = "bridge:workers"
 GATEWAYS: Final = "bridge:gateways"
 """Hash: ``<host>:<pid>`` of a gateway process → ``<when it said so, in ms of Redis time> <open streams>``."""
 
+DEAD_HEADS: Final = "bridge:dead:heads"
+"""Hash: letter id → LetterHead as JSON. The index says which letters there are."""
 TOMBSTONES: Final = "bridge:dead:tombstones"
 """Hash: discarded letter → who discarded it, when and why, as JSON."""
 TOMBSTONE_TIMES: Final = "bridge:dead:tombstones:index"

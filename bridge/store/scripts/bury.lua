@@ -8,13 +8,14 @@
 -- KEYS[6]  open messages
 -- KEYS[7]  weights: hash, letter that holds a whole message → how many events
 -- KEYS[8]  metrics
+-- KEYS[9]  heads: hash, letter id → what a search looks at
 -- ARGV[1]  letters to keep at the most
 -- ARGV[2]  ms to keep a letter
 -- ARGV[3]  id in the books of the message that brought them; '' if they came from elsewhere
 -- ARGV[4]  '0' if each letter is an event; '1' if the one letter is the whole message; otherwise it is a part of it,
 --          and this is a blank and the ids of its events, with blanks between them
 -- ARGV[5]  event type; '' if unknown
--- ARGV[6…] two a letter: id, letter
+-- ARGV[6…] three a letter: id, letter, head
 --
 -- Returns how many letters were evicted. Burying the same letter again only rewrites it.
 
@@ -32,9 +33,10 @@ local function weigh(id, events)
   end
 end
 
-for a = 6, #ARGV, 2 do
+for a = 6, #ARGV, 3 do
   local id = ARGV[a]
   local is_new = redis.call('HSET', KEYS[2], id, ARGV[a + 1]) == 1
+  redis.call('HSET', KEYS[9], id, ARGV[a + 2])
   redis.call('ZADD', KEYS[1], now, id)
   local tokens = take_retry(KEYS[4], KEYS[5], id) and 1 or 0
   if ARGV[4] == '1' then
@@ -65,6 +67,7 @@ local function evict(ids)
     local weight = tonumber(redis.call('HGET', KEYS[7], id) or 1)
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
+    redis.call('HDEL', KEYS[9], id)
     if weight > 1 then
       redis.call('HDEL', KEYS[7], id)
       count('dead_bundled', 1 - weight)
@@ -77,6 +80,13 @@ end
 evict(redis.call('ZRANGE', KEYS[1], '-inf', now - tonumber(ARGV[2]), 'BYSCORE', 'LIMIT', 0, 1000))
 local surplus = redis.call('ZCARD', KEYS[1]) - most
 if surplus > 0 then evict(redis.call('ZRANGE', KEYS[1], 0, math.min(surplus, 1000) - 1)) end
+
+-- An event that is published after all takes its letter away, but not the head, which nobody sees any more.
+if redis.call('HLEN', KEYS[9]) > redis.call('HLEN', KEYS[2]) then
+  for _, id in ipairs(redis.call('HRANDFIELD', KEYS[9], 100)) do
+    if redis.call('HEXISTS', KEYS[2], id) == 0 then redis.call('HDEL', KEYS[9], id) end
+  end
+end
 
 message.save()
 if (tally.dead or 0) > 0 then redis.call('HINCRBY', KEYS[8], 'dead:' .. ARGV[5], tally.dead) end

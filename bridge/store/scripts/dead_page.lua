@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  index: sorted set, letter id → when it was buried, in ms
 -- KEYS[2]  letters: hash, letter id → letter
+-- KEYS[3]  heads: hash, letter id → what a search looks at
 -- ARGV[1]  'new' for newest first, 'old' for oldest first
 -- ARGV[2]  cursor: ms of the letter after which to go on; '' to begin
 -- ARGV[3]  cursor: its id
@@ -9,7 +10,7 @@
 -- ARGV[5]  latest burial in ms
 -- ARGV[6]  letters to look at, at the most
 -- ARGV[7]  letters to return, at the most
--- ARGV[8]  'head' for what comes before the failure's message, 'whole' for all
+-- ARGV[8]  'head' or 'whole': what to return of each letter
 -- ARGV[9…] conditions on the head, all of which must hold: number of words, and the words, one of which must occur
 --
 -- Returns: 1 if there is more to look at, the new cursor (ms, id), then id, ms and text of each letter.
@@ -78,13 +79,12 @@ for i = 1, #entries, 2 do
     break
   end
   if not is_past(id, score) then
-    local letter = redis.call('HGET', KEYS[2], id)
-    local head_ends = letter and string.find(letter, ',"message":', 1, true)
-    local head = letter and (head_ends and string.sub(letter, 1, head_ends - 1) or '')
-    if letter and holds(head) then
+    local head = redis.call('HGET', KEYS[3], id) or ''
+    local found = holds(head) and (heads and head or redis.call('HGET', KEYS[2], id))
+    if found then
       answer[#answer + 1] = id
       answer[#answer + 1] = score
-      answer[#answer + 1] = heads and head or letter
+      answer[#answer + 1] = found
       taken = taken + 1
     end
   end

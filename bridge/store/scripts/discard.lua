@@ -7,6 +7,7 @@
 -- KEYS[5]  tombstones: hash, letter id → JSON
 -- KEYS[6]  times of the tombstones: sorted set
 -- KEYS[7]  letters that a replay has sent: hash, letter id → replay
+-- KEYS[8]  heads of the letters
 -- ARGV[1]  tombstones to keep at the most
 -- ARGV[2]  the replay that gives them up; '' if a person does
 -- ARGV[3…] two a letter: id, tombstone
@@ -33,6 +34,7 @@ for a = 3, #ARGV, 2 do
   elseif redis.call('HDEL', KEYS[2], id) == 1 then
     local weight = tonumber(redis.call('HGET', KEYS[3], id) or 1)
     redis.call('ZREM', KEYS[1], id)
+    redis.call('HDEL', KEYS[8], id)
     if weight > 1 then
       redis.call('HDEL', KEYS[3], id)
       count('dead_bundled', 1 - weight)
