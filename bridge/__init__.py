@@ -26,9 +26,11 @@ from bridge.events import (
 from bridge.registry import (
     Audience,
     DomainToSSEMapping,
+    DropAfter,
     Registry,
     RetryPolicy,
     SSEEventMetadata,
+    Supersede,
     load_registry,
 )
 
@@ -72,6 +74,7 @@ __all__ = [
     "DeliveryError",
     "DomainEvent",
     "DomainToSSEMapping",
+    "DropAfter",
     "Emitter",
     "EventRefusedError",
     "EventType",
@@ -91,6 +94,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "StoreUnavailableError",
+    "Supersede",
     "configure",
     "emit",
     "emit_many",

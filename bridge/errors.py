@@ -43,6 +43,10 @@ class StoreUnavailableError(BridgeError):
     """Redis could not be reached or refused a write."""
 
 
+class OperationRefusedError(BridgeError):
+    """What was asked for cannot be done as things are; the message says why."""
+
+
 class PermanentError(BridgeError):
     """This event can never succeed: dead-letter it now, without retries.
 

@@ -6,7 +6,15 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Meta, inspect
 
-from bridge.registry import Audience, DomainToSSEMapping, Registry, SSEEventMetadata
+from bridge.registry import (
+    Audience,
+    DomainToSSEMapping,
+    DropAfter,
+    Registry,
+    SSEEventMetadata,
+    Staleness,
+    Supersede,
+)
 from bridge.registry.sampling import CannotSampleError, sample_event
 from bridge.settings import Settings, environment_name
 
@@ -41,12 +49,24 @@ def _describe_event(registry: Registry, meta: SSEEventMetadata) -> dict[str, Any
                 "task": registry.task_of(row),
                 "queue": registry.queue_of(row),
                 "audience": row.audience.value,
+                "staleness": _staleness(row.staleness),
                 "renames": find_renames(row),
             }
             for row in registry.mappings
             if row.sse_event_type == meta.event_type
         ],
     }
+
+
+def _staleness(rule: Staleness | None) -> str:
+    """What a replay does with an old event, in words."""
+    match rule:
+        case None:
+            return "replay"
+        case DropAfter():
+            return f"drop after {rule.after_s:g} s"
+        case Supersede():
+            return f"supersede by {rule.key if isinstance(rule.key, str) else 'a function of the payload'}"
 
 
 def event_fields(event_class: type[Any]) -> dict[str, bool]:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from bridge.on_demand import on_demand
 from bridge.registry.faults import unchecked_mappings
 from bridge.registry.loading import BUILT_IN, load_configured, load_registry
-from bridge.registry.metadata import Audience, DomainToSSEMapping, RetryPolicy, SSEEventMetadata
+from bridge.registry.metadata import (
+    Audience,
+    DomainToSSEMapping,
+    DropAfter,
+    RetryPolicy,
+    SSEEventMetadata,
+    Staleness,
+    Supersede,
+)
 from bridge.registry.naming import queue_name, task_name
 from bridge.registry.registry import Registry
 
@@ -27,9 +35,12 @@ __all__ = [
     "SSE_EVENT_REGISTRY",
     "Audience",
     "DomainToSSEMapping",
+    "DropAfter",
     "Registry",
     "RetryPolicy",
     "SSEEventMetadata",
+    "Staleness",
+    "Supersede",
     "get_all_sse_event_types",
     "get_domain_event_to_sse_mapping",
     "get_events_by_category",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 MAX_DELAY_S = 31_536_000
@@ -58,6 +58,47 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class DropAfter:
+    """Staleness: an event that is older than this when it is replayed is discarded instead.
+
+    Attributes:
+        after_s: seconds since it occurred; above 0.
+
+    Raises:
+        ValueError: it is out of range.
+    """
+
+    after_s: float
+
+    def __post_init__(self) -> None:
+        if not self.after_s > 0:
+            raise ValueError(f"DropAfter.after_s must be above 0, not {self.after_s}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Staleness: an event is not replayed when a newer one about the same thing is, or was published already.
+
+    Attributes:
+        key: a payload field, or a function of the payload. Events of one type, for one user, with equal keys
+            supersede each other.
+    """
+
+    key: str | Callable[[dict[str, Any]], object]
+
+    def key_of(self, payload: dict[str, Any]) -> object:
+        """What the event is about.
+
+        Raises:
+            Exception: the payload has no such field, or the function raises.
+        """
+        return payload[self.key] if isinstance(self.key, str) else self.key(payload)
+
+
+Staleness: TypeAlias = DropAfter | Supersede
+
+
+@dataclass(frozen=True, slots=True)
 class SSEEventMetadata:
     """What the registry knows of one event type.
 
@@ -91,6 +132,7 @@ class DomainToSSEMapping:
         audience: the user (default) or everybody.
         example: makes a sample event for the contract check; needed only where one cannot be built
             from the class's type hints.
+        staleness: what a replay of dead letters does with an old event; None replays it, however old.
     """
 
     domain_event_class: type[Any]
@@ -100,3 +142,4 @@ class DomainToSSEMapping:
     retry: RetryPolicy | None = None
     audience: Audience = Audience.USER
     example: Callable[[], Any] | None = None
+    staleness: Staleness | None = None

@@ -74,6 +74,7 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
         queue: where that task's messages go.
         stage: where its event failed.
         error_class: of the failure.
+        replay: the replay in which it died again.
         buried_ms: when it was buried, in ms of Redis time; that is in the index.
     """
 
@@ -84,6 +85,7 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
     queue: str = ""
     stage: str = ""
     error_class: str = ""
+    replay: str = ""
     buried_ms: int = 0
 
 
@@ -91,8 +93,21 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
 class Cursor:
     """A place in the order of burial, which stays where it is while letters come and go."""
 
-    at_ms: int
+    at_ms: float
     letter_id: str
+
+    def __str__(self) -> str:
+        return f"{self.at_ms:.1f}:{self.letter_id}".replace(".0:", ":")
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Reads ``str(cursor)``.
+
+        Raises:
+            ValueError: it is none.
+        """
+        at_ms, _, letter_id = text.partition(":")
+        return cls(at_ms=float(at_ms), letter_id=letter_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -311,6 +326,7 @@ def head_of(letter: DeadLetter) -> LetterHead:
         queue=letter.queue,
         stage=letter.failure.stage.value,
         error_class=letter.failure.error_class,
+        replay=letter.replay,
     )
 
 

@@ -78,6 +78,11 @@ def replay_unconfirmed(replay_id: str) -> str:
     return f"bridge:replay:{replay_id}:unconfirmed"
 
 
+def replay_newest(replay_id: str) -> str:
+    """Hash: what a mapping supersedes by → the newest of a replay's letters for it."""
+    return f"bridge:replay:{replay_id}:newest"
+
+
 def booked(message_id: str) -> str:
     """Mark that a message, which no producer had announced, is in the books."""
     return f"bridge:booked:{message_id}"

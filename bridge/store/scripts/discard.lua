@@ -22,9 +22,9 @@ local discarded, in_replay = 0, 0
 local function is_on_its_way(id)
   local job = redis.call('HGET', KEYS[7], id)
   if not job or job == ARGV[2] then return false end
-  local letter = redis.call('HGET', KEYS[2], id)
-  -- It died again in that replay, which has not noticed yet.
-  return letter and not string.find(letter, '"replay":"' .. job .. '"', 1, true)
+  local head = redis.call('HGET', KEYS[8], id)
+  -- It may have died again in that replay, which has not noticed yet.
+  return head and not string.find(head, '"replay":"' .. job .. '"', 1, true)
 end
 
 for a = 3, #ARGV, 2 do

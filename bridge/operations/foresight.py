@@ -1,0 +1,251 @@
+"""What a replay of dead letters would do today: the pipeline is run, and nothing is published."""
+
+import random
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+import msgspec
+import redis
+
+from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
+from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
+from bridge.settings import Settings
+from bridge.store import DeadLetter, keys
+from bridge.store.client import store_errors, text
+
+TIME_LIMIT_S = 5.0
+
+
+class Expected(StrEnum):
+    """What is expected to become of a letter."""
+
+    PUBLISHED = "published"
+    """It would be published."""
+    DUPLICATE = "duplicate"
+    """It was published before; nothing would change, and the letter would be gone."""
+    SKIPPED = "skipped"
+    """There is nobody to tell any more; the letter would be gone."""
+    FAILED = "failed"
+    """It would die again."""
+    STALE = "stale"
+    """Its mapping's rule would discard it: too old, or superseded by a newer event."""
+    UNSENDABLE = "unsendable"
+    """It is no message that could be sent again, or the registry has no mapping for its task; it stays."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What would become of one letter.
+
+    Attributes:
+        letter_id: of the letter.
+        group: of its present cause.
+        expected: see Expected.
+        payload: what would be published, as JSON; empty if nothing would.
+        failure: why it would fail; None if it would not.
+        note: why it is stale or unsendable.
+        changes: for a duplicate: payload field → what clients were told, what they would be told today. What
+            a letter would have said when it died is not known, since its payload was never made or not kept.
+    """
+
+    letter_id: str
+    group: str
+    expected: Expected
+    payload: bytes = b""
+    failure: Failure | None = None
+    note: str = ""
+    changes: dict[str, tuple[Any, Any]] | None = None
+
+
+class TookTooLongError(Exception):
+    """The extractors took longer than a dry run allows."""
+
+
+class Foresight:
+    """Runs today's extractors over letters. They are the team's code: whatever else they do, they do here too.
+
+    Args:
+        client: of the store.
+        settings: limits, as the worker has them.
+        registry: today's.
+        time_limit_s: for one event; only in a main thread, elsewhere there is none.
+    """
+
+    def __init__(
+        self, client: redis.Redis, settings: Settings, registry: Registry, *, time_limit_s: float = TIME_LIMIT_S
+    ) -> None:
+        self._client = client
+        self._keeps_history = settings.stream_ttl_s > 0
+        self._registry = registry
+        self._time_limit_s = time_limit_s
+        self._pipeline = Pipeline(
+            registry, retry=RetryPolicy(), event_max_bytes=settings.event_max_bytes, random=random.random
+        )
+
+    def outcome(self, letter: DeadLetter) -> Outcome | None:
+        """What the pipeline says; None if the letter cannot be sent at all."""
+        mapping = self.mapping_of(letter)
+        if mapping is None:
+            return None
+        raw = msgspec.json.decode(letter.envelope)
+        try:
+            with _time_limit(self._time_limit_s):
+                return self._pipeline.run(mapping, raw, last_attempt=True)
+        except TookTooLongError as error:
+            failure = Failure(stage=Stage.WORKER, error_class="TookTooLongError", message=str(error))
+            return self._pipeline.failed(mapping, raw, failure, attempt=1, permanent=True)
+
+    def mapping_of(self, letter: DeadLetter) -> DomainToSSEMapping | None:
+        """The mapping that a replay would use; None if the letter cannot be sent."""
+        return None if letter.raw or not is_json(letter.envelope) else self._registry.mapping_of_task(letter.task)
+
+    def predict(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
+        """What would become of each letter, superseding apart; publishes nothing.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        outcomes = [self.outcome(letter) for letter in letters]
+        published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
+        marks = dict(zip(map(id, published), self._look_up(published), strict=True))
+        return [
+            self._judge(letter, outcome, *marks.get(id(outcome), (None, "")))
+            for letter, outcome in zip(letters, outcomes, strict=True)
+        ]
+
+    def _judge(
+        self, letter: DeadLetter, outcome: Outcome | None, told: dict[str, Any] | None, refused: str
+    ) -> Prediction:
+        mapping = self.mapping_of(letter)
+        predicted = partial(Prediction, letter_id=letter.letter_id, group=letter.group)
+        if outcome is None or mapping is None:
+            return predicted(expected=Expected.UNSENDABLE, note=why_unsendable(letter))
+        if is_too_old(mapping, letter):
+            return predicted(expected=Expected.STALE, note=str(why_too_old(mapping)))
+        if isinstance(outcome, Skipped):
+            return predicted(expected=Expected.SKIPPED)
+        if not isinstance(outcome, Published):
+            return predicted(expected=Expected.FAILED, failure=outcome.failure)
+        if refused:
+            failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=refused)
+            return predicted(expected=Expected.FAILED, failure=failure, payload=outcome.payload)
+        if told is not None:
+            changes = differences(told, outcome.event.data) if told else {}
+            return predicted(expected=Expected.DUPLICATE, payload=outcome.payload, changes=changes)
+        return predicted(expected=Expected.PUBLISHED, payload=outcome.payload)
+
+    def _look_up(self, published: Sequence[Published]) -> list[tuple[dict[str, Any] | None, str]]:
+        """For each: what clients were told if it was published before, and why Redis would refuse it."""
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            for outcome in published:
+                stream, seen = stream_and_mark(outcome)
+                pipeline.get(seen)
+                pipeline.type(stream)
+            answers = pipeline.execute(raise_on_error=False)
+        found: list[tuple[dict[str, Any] | None, str]] = []
+        for outcome, mark, kind in zip(published, answers[::2], answers[1::2], strict=True):
+            if isinstance(mark, redis.ResponseError):
+                found.append((None, str(mark)))
+            elif mark is not None:
+                found.append((self._told(outcome, text(mark)), ""))
+            elif self._keeps_history and kind not in (b"none", b"stream"):
+                found.append((None, f"Its stream's key holds a {text(kind)}."))
+            else:
+                found.append((None, ""))
+        return found
+
+    def _told(self, outcome: Published, position: str) -> dict[str, Any]:
+        """The payload that was published; empty if it is no longer retained."""
+        stream, _ = stream_and_mark(outcome)
+        with store_errors():
+            entries: Any = self._client.xrange(stream, position, position)
+        return msgspec.json.decode(entries[0][1][b"data"], type=dict[str, Any]) if entries else {}
+
+
+def stream_and_mark(outcome: Published) -> tuple[str, str]:
+    """Where an event would be published, and the key of its seen mark."""
+    event = outcome.event
+    if outcome.audience is Audience.BROADCAST:
+        return keys.BROADCAST_STREAM, keys.broadcast_seen(event.event_id)
+    return keys.user_stream(event.user_id), keys.user_seen(event.user_id, event.event_id)
+
+
+def differences(told: dict[str, Any], today: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Field → both values, where they differ; a field that is missing counts as None."""
+    plain = _plain(today)
+    names = [*told, *(name for name in plain if name not in told)]
+    return {name: (told.get(name), plain.get(name)) for name in names if told.get(name) != plain.get(name)}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    encoded = msgspec.json.Encoder(decimal_format="string").encode(values)
+    found: dict[str, Any] = msgspec.json.decode(encoded)
+    return found
+
+
+def is_json(envelope: str) -> bool:
+    """Whether an envelope can be sent as it is."""
+    try:
+        msgspec.json.decode(envelope)
+    except msgspec.MsgspecError:
+        return False
+    return True
+
+
+def why_unsendable(letter: DeadLetter) -> str:
+    """One sentence for a letter that cannot be sent again."""
+    if letter.raw or not is_json(letter.envelope):
+        return "What stood on the queue was no message of events; export it, mend it and send it anew, or discard it."
+    return f"Today's registry has no mapping for {letter.task or 'its task'}."
+
+
+def why_too_old(mapping: DomainToSSEMapping) -> str:
+    """The reason that is written on the tombstone."""
+    return f"stale: older than {mapping.staleness.after_s:g} s" if isinstance(mapping.staleness, DropAfter) else ""
+
+
+def is_too_old(mapping: DomainToSSEMapping, letter: DeadLetter) -> bool:
+    """Whether the mapping's rule drops a letter for its age."""
+    if not isinstance(mapping.staleness, DropAfter):
+        return False
+    occurred_at = occurred_at_of(letter.envelope)
+    return occurred_at is not None and datetime.now(UTC) - occurred_at > timedelta(seconds=mapping.staleness.after_s)
+
+
+class _Timed(msgspec.Struct, frozen=True):
+    time: datetime
+
+
+def occurred_at_of(envelope: str) -> datetime | None:
+    """When an envelope's event occurred; None if it does not say."""
+    try:
+        moment = msgspec.json.decode(envelope, type=_Timed).time
+    except msgspec.MsgspecError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+@contextmanager
+def _time_limit(limit_s: float) -> Iterator[None]:
+    """Raise TookTooLongError in the block when it takes too long; only a main thread can be interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise TookTooLongError(f"The extractors took longer than {limit_s:g} s.")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
