@@ -239,7 +239,7 @@ def _time_limit(limit_s: float) -> Iterator[None]:
         yield
         return
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(*_: object) -> None:
         raise TookTooLongError(f"The extractors took longer than {limit_s:g} s.")
 
     before = signal.signal(signal.SIGALRM, interrupt)

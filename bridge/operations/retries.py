@@ -193,8 +193,8 @@ class Retries:
             with store_errors():
                 entries: Any = self._client.zrange(
                     keys.RETRY_DUE,
-                    low,  # type: ignore[arg-type]  # redis-py's hint knows ranks only
-                    "+inf",  # type: ignore[arg-type]
+                    low,
+                    "+inf",
                     byscore=True,
                     offset=offset,
                     num=CHUNK,

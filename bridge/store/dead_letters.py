@@ -227,7 +227,7 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        args: list[str | int] = [
+        args: list[str | float] = [
             "new" if newest_first else "old",
             "" if cursor is None else cursor.at_ms,
             "" if cursor is None else cursor.letter_id,

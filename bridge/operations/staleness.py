@@ -1,0 +1,130 @@
+"""Whether a letter is too old to be replayed: by its age, or because a newer event says the same thing."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import redis
+
+from bridge.operations.foresight import Foresight, is_too_old, occurred_at_of, stream_and_mark, why_too_old
+from bridge.pipeline import Published
+from bridge.registry import Registry, Supersede
+from bridge.settings import Settings
+from bridge.store import DeadLetter
+from bridge.store.client import store_errors, text
+
+HISTORY_LOOK_MAX = 1000
+"""Entries of a stream, newest first, that are searched for a newer event."""
+
+
+class Staleness:
+    """Applies the mappings' rules.
+
+    What can be known of superseding: other letters of the same replay, and what the stream still retains
+    (BRIDGE_STREAM_MAXLEN, BRIDGE_STREAM_TTL_S). An event that is published while a replay runs, between this
+    look and the worker's, is not seen.
+
+    Args:
+        client: of the store.
+        settings: of the bridge.
+        foresight: makes the payloads by which events are compared.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, foresight: Foresight) -> None:
+        self._client = client
+        self._settings = settings
+        self._foresight = foresight
+
+    @staticmethod
+    def supersedes_at_all(registry: Registry) -> bool:
+        """Whether any mapping has such a rule."""
+        return any(isinstance(row.staleness, Supersede) for row in registry.mappings)
+
+    def too_old(self, letter: DeadLetter) -> str:
+        """Why a letter is dropped for its age; empty if it is not."""
+        mapping = self._foresight.mapping_of(letter)
+        return why_too_old(mapping) if mapping is not None and is_too_old(mapping, letter) else ""
+
+    def note_newest(self, letters: Sequence[DeadLetter], newest: dict[str, str]) -> None:
+        """Enter into ``newest`` (what an event is about → age and id) those letters that are newer."""
+        for letter in letters:
+            subject = self._subject(letter)
+            if subject is not None and subject.known:
+                newest[subject.about] = max(newest.get(subject.about, ""), subject.age)
+
+    def superseded(self, letters: Sequence[DeadLetter], newest: dict[str, str]) -> dict[str, str]:
+        """Letter id → why it must not be replayed; empty text if that cannot be told. The others may be replayed.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        found: dict[str, str] = {}
+        for letter in letters:
+            subject = self._subject(letter)
+            if subject is None:
+                continue
+            if not subject.known:
+                found[letter.letter_id] = ""
+            elif newest.get(subject.about, subject.age) > subject.age:
+                found[letter.letter_id] = f"superseded by {newest[subject.about].rpartition(' ')[2]}"
+            elif later := self._published_later(subject):
+                found[letter.letter_id] = f"superseded by {later}, which is published"
+        return found
+
+    def _subject(self, letter: DeadLetter) -> "_Subject | None":
+        """What a letter's event is about; None if its mapping has no such rule."""
+        mapping = self._foresight.mapping_of(letter)
+        if mapping is None or not isinstance(mapping.staleness, Supersede):
+            return None
+        outcome = self._foresight.outcome(letter)
+        occurred_at = occurred_at_of(letter.envelope)
+        if not isinstance(outcome, Published) or occurred_at is None:
+            return _Subject(rule=mapping.staleness)
+        about = _about(outcome, mapping.staleness, outcome.payload)
+        age = f"{int(occurred_at.timestamp() * 1_000_000):020d} {letter.letter_id}"
+        return _Subject(rule=mapping.staleness, about=about, age=age, outcome=outcome)
+
+    def _published_later(self, subject: "_Subject") -> str:
+        """The id of a newer published event about the same thing; empty if none is retained."""
+        outcome = subject.outcome
+        assert outcome is not None  # noqa: S101  (the caller looked)
+        stream, _ = stream_and_mark(outcome)
+        with store_errors():
+            entries: Any = self._client.xrevrange(stream, count=HISTORY_LOOK_MAX)
+        for _, fields in entries:
+            entry = {text(name): text(value) for name, value in fields.items()}
+            if (
+                entry["event_type"] == outcome.event.event_type.value
+                and datetime.fromisoformat(entry["occurred_at"]) > outcome.event.occurred_at
+                and _about(outcome, subject.rule, entry["data"].encode()) == subject.about
+            ):
+                return entry["event_id"]
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Subject:
+    """What an event is about, its age (comparable text), and what would be published; empty if that cannot be told."""
+
+    rule: Supersede
+    about: str = ""
+    age: str = ""
+    outcome: Published | None = None
+
+    @property
+    def known(self) -> bool:
+        return bool(self.about)
+
+
+def _about(outcome: Published, rule: Supersede, payload: bytes) -> str:
+    """Type, address and key as one short name; empty if the payload has no key."""
+    try:
+        key = rule.key_of(msgspec.json.decode(payload, type=dict[str, Any]))
+    except Exception:  # the team's own function, or a payload of an older release
+        return ""
+    stream, _ = stream_and_mark(outcome)
+    words = f"{outcome.event.event_type.value}\0{stream}\0{key!r}"
+    return hashlib.sha256(words.encode()).hexdigest()[:24]
