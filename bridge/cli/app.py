@@ -30,6 +30,8 @@ COMMANDS = {
     "tail": "Follow a user's events in the terminal, as a browser would get them.",
     "audit": "Balance the books, and list the events that are missing.",
     "trace": "Tell where one event is, and what happened to it.",
+    "retries": "See and change what waits for its next attempt.",
+    "dead": "See, understand and repair dead letters.",
     "gateway": "Run the gateway that browsers connect to.",
 }
 """Every command with its line in the overview; each lives in the module of its name."""

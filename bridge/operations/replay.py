@@ -177,7 +177,7 @@ class Replays:
         until_ms = min(selection.until_ms, now_ms)
         if max_failures is None and canary:
             max_failures = MAX_FAILURES_DEFAULT
-        values: dict[str, Any] = {
+        values: dict[Any, Any] = {
             "state": ReplayState.BUILDING.value,
             "selection": msgspec.json.encode(msgspec.structs.replace(selection, until_ms=until_ms).as_dict()),
             "who": who or log.who_am_i(),
@@ -264,7 +264,7 @@ class Replays:
         self,
         replay_id: str,
         *,
-        on_progress: Callable[[ReplayStatus], None] = lambda status: None,
+        on_progress: Callable[[ReplayStatus], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
         resend: bool = False,
         patience_s: float = PATIENCE_S,
@@ -359,7 +359,7 @@ class Replays:
 
     def _now_ms(self) -> int:
         with store_errors():
-            seconds, microseconds = self._client.time()  # type: ignore[misc]
+            seconds, microseconds = self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _log(
@@ -425,7 +425,7 @@ class Run:
                 args=[STEP],
             ):
                 self._keep_lease()
-        changes: dict[str, Any] = {"state": ReplayState.RUNNING.value, "reason": "", "stop": ""}
+        changes: dict[Any, Any] = {"state": ReplayState.RUNNING.value, "reason": "", "stop": ""}
         if self._status.state is ReplayState.STOPPED:
             changes["canary_sent"] = 0
         with store_errors():
@@ -454,7 +454,7 @@ class Run:
             self._staleness.note_newest(list(self._dead.get_many(ids).values()), newest)
             if newest:
                 with store_errors():
-                    self._client.hset(newest_key, mapping=newest)
+                    self._client.hset(newest_key, mapping=dict[Any, Any](newest))
                     self._client.expire(newest_key, KEPT_S)
             start += STEP
             self._keep_lease()

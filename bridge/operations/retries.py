@@ -216,7 +216,7 @@ class Retries:
         with store_errors():
             values = self._client.hmget(keys.RETRY_RECORDS, [event_id for event_id, _ in known])
         for (_, due), value in zip(known, values, strict=True):
-            record = None if value is None else read_record(value)
+            record = None if value is None else read_retry(value)
             if record is not None:
                 yield Waiting(record=record, due_ms=int(due), taken=due % 1 != 0)
 

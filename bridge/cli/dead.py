@@ -1,0 +1,347 @@
+"""``sse-bridge dead``: dead letters by list and by cause; replaying, discarding and exporting them."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from bridge.cli.filters import (
+    confirm,
+    filter_options,
+    json_option,
+    opened,
+    payloads_option,
+    print_groups,
+    printable,
+    read_cursor,
+    yes_option,
+)
+from bridge.errors import OperationRefusedError, SettingsError
+from bridge.operations.letters import Letters, as_dict
+from bridge.operations.selection import Selection, shown_time
+
+EXIT_STOPPED = 3
+"""A replay stands still: too many failures, or no outcomes."""
+SHOWN_MAX = 20
+
+
+@click.group()
+def dead() -> None:
+    r"""See, understand and repair dead letters.
+
+    \b
+    Examples:
+      sse-bridge dead groups
+      sse-bridge dead list --group 440c2fe28afb --json
+      sse-bridge dead replay --group 440c2fe28afb --dry-run
+      sse-bridge dead replay --group 440c2fe28afb --canary 50 --rate 500
+      sse-bridge dead replay --resume 1f0c6a3b92de
+      sse-bridge dead discard --type ImportProgressed --until 7d --reason "stale progress"
+      sse-bridge dead export --since 1d --payloads > letters.jsonl
+
+    Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 3 a replay stopped itself, 130 Ctrl-C.
+    """
+
+
+@dead.command("list")
+@filter_options
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Letters on the page.")
+@click.option("--after", help="The cursor that the page before ended with.")
+@payloads_option
+@json_option
+def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_json: bool) -> None:
+    """List dead letters, newest first."""
+    with opened() as (client, settings, registry):
+        page = Letters(client, settings).page(chosen.resolved(registry), cursor=read_cursor(after), limit=limit)
+    if as_json:
+        found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
+        click.echo(json.dumps({"letters": found, "next": str(page.next) if page.next else None}, indent=2))
+        return
+    from rich.markup import escape
+
+    from bridge.cli.console import console, table
+
+    shown = table("buried", "letter", "type", "user", "tries", "stage", "error", "message", "group")
+    shown.columns[1].no_wrap = True
+    for at_ms, letter in page.letters:
+        shown.add_row(
+            shown_time(at_ms),
+            letter.letter_id,
+            escape(letter.task.removeprefix("bridge.")),
+            letter.user_id,
+            str(letter.attempts[-1].number if letter.attempts else "-"),
+            letter.failure.stage,
+            escape(letter.failure.error_class),
+            escape(printable(letter.failure.message)[:100]),
+            letter.group,
+        )
+    console().print(shown)
+    if page.next:
+        console().print(f"More: --after {page.next}")
+
+
+@dead.command()
+@click.argument("letter_id")
+@payloads_option
+def show(letter_id: str, payloads: bool) -> None:
+    """Show one dead letter, as JSON, with every attempt; or the tombstone of a discarded one."""
+    with opened() as (client, settings, _):
+        letters = Letters(client, settings)
+        letter, tombstone = letters.show(letter_id), letters.tombstone(letter_id)
+    if letter is not None:
+        click.echo(json.dumps(as_dict(letter, payloads=payloads), indent=2))
+    elif tombstone is not None:
+        import msgspec
+
+        click.echo(json.dumps({"discarded": msgspec.to_builtins(tombstone)}, indent=2))
+    else:
+        raise OperationRefusedError(f"There is no dead letter {letter_id}: it was replayed, evicted or never buried.")
+
+
+@dead.command()
+@filter_options
+@json_option
+def groups(chosen: Selection, as_json: bool) -> None:
+    """Group dead letters by root cause: how many, since when, who is hit."""
+    with opened() as (client, settings, registry):
+        found = Letters(client, settings).groups(chosen.resolved(registry))
+    if as_json:
+        click.echo(json.dumps([group.as_dict() for group in found], indent=2))
+    else:
+        print_groups(found, "dead letters")
+
+
+@dead.command()
+@filter_options
+@payloads_option
+def export(chosen: Selection, payloads: bool) -> None:
+    """Write dead letters as JSON lines, oldest first; contents are masked without --payloads."""
+    with opened() as (client, settings, registry):
+        for letter in Letters(client, settings).export(chosen.resolved(registry), payloads=payloads):
+            click.echo(json.dumps(letter))
+
+
+@dead.command()
+@filter_options
+@click.option("--reason", required=True, help="Why; kept with the tombstones and in the log.")
+@yes_option
+@json_option
+def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
+    """Give dead letters up. Each leaves a tombstone that says who did it, when and why."""
+    if not reason.strip():
+        raise SettingsError("--reason must say why.")
+    with opened() as (client, settings, registry):
+        letters, selection = Letters(client, settings), chosen.resolved(registry)
+        number = sum(1 for _ in letters.ids(selection))
+        confirm(f"discard {number:,} dead letters ({selection})", number, yes=yes)
+        done = letters.discard(selection, reason=reason)
+    if as_json:
+        click.echo(json.dumps({"discarded": done.discarded, "in_replay": done.in_replay, "gone": done.gone}))
+        return
+    click.echo(f"{done.discarded:,} dead letters are discarded.")
+    if done.in_replay:
+        click.echo(f"{done.in_replay:,} are on their way in a replay and were left alone.")
+
+
+@dead.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Entries.")
+@json_option
+def log(limit: int, as_json: bool) -> None:
+    """Show who did what to which letters and retries, newest first."""
+    import msgspec
+
+    from bridge.operations.log import read
+
+    with opened() as (client, _, _):
+        entries = read(client, limit)
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(entries), indent=2))
+        return
+    from rich.markup import escape
+
+    from bridge.cli.console import console, table
+
+    shown = table("at", "who", "action", "what", "numbers", "reason")
+    for entry in entries:
+        numbers = ", ".join(f"{name} {number:,}" for name, number in entry.numbers.items() if number)
+        shown.add_row(
+            *map(escape, (shown_time(entry.at_ms), entry.who, entry.action)),
+            *map(escape, (entry.selection, numbers, printable(entry.reason))),
+        )
+    console().print(shown)
+
+
+# Replaying
+
+
+@dead.command()
+@filter_options
+@click.option(
+    "--dry-run", is_flag=True, help="Run today's extractors here, publish nothing, and say what would happen."
+)
+@click.option("--rate", type=click.FloatRange(min=0.01), help="Events a second at the most.")
+@click.option("--canary", type=click.IntRange(1), metavar="K", help="Send K first, and go on only if they succeed.")
+@click.option("--max-failures", metavar="PERCENT", help="Stop when more fail again.  [default: 10% with --canary]")
+@click.option("--resume", metavar="REPLAY", help="Go on with a replay that was stopped or whose process died.")
+@click.option("--resend", is_flag=True, help="With --resume: send again what has no outcome, as the broker lost it.")
+@yes_option
+@json_option
+def replay(
+    chosen: Selection,
+    dry_run: bool,
+    rate: float | None,
+    canary: int | None,
+    max_failures: str | None,
+    resume: str | None,
+    resend: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send dead letters again, as a job that can be resumed. Events that were published already change nothing."""
+    from bridge.operations.replay import Replays
+
+    if resend and not resume:
+        raise click.UsageError("--resend goes with --resume.")
+    if resume and not chosen.is_everything:
+        raise click.UsageError("A replay that is resumed keeps its own filters.")
+    with opened() as (client, settings, registry):
+        replays, selection = Replays(client, settings, registry), chosen.resolved(registry)
+        if dry_run:
+            _dry_run(replays.predict(selection), as_json=as_json)
+            return
+        if not resume:
+            number = sum(1 for _ in Letters(client, settings).ids(selection))
+            confirm(f"replay {number:,} dead letters ({selection})", number, yes=yes)
+            limit = read_share(max_failures) if max_failures else None
+            resume = replays.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
+        _run(replays, resume, resend=resend, as_json=as_json)
+
+
+@dead.command()
+@json_option
+def replays(as_json: bool) -> None:
+    """List the newest replays with how far they are."""
+    import msgspec
+
+    from bridge.cli.console import console, table
+    from bridge.operations.replay import Replays
+
+    with opened() as (client, settings, registry):
+        found = Replays(client, settings, registry).newest()
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        return
+    shown = table("replay", "begun", "who", "state", "total", "succeeded", "failed", "pending", "under way", "reason")
+    for status in found:
+        numbers = (status.total, status.succeeded, status.failed, status.pending, status.under_way)
+        shown.add_row(
+            status.replay_id, shown_time(status.created_ms), status.who, status.state.value,
+            *(f"{number:,}" for number in numbers), status.reason,
+        )  # fmt: skip
+    console().print(shown)
+
+
+def read_share(text: str) -> float:
+    """``10%`` or ``0.1``.
+
+    Raises:
+        SettingsError: it is no share.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise SettingsError(f"--max-failures {text!r} is no share; give 10% or 0.1.")
+    return share
+
+
+def _dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
+    """One line a letter as JSON, or a summary."""
+    import msgspec
+
+    counts: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    changed: list[Any] = []
+    for prediction in predictions:
+        counts[prediction.expected.value] += 1
+        if as_json:
+            click.echo(msgspec.json.encode({**msgspec.to_builtins(prediction), "payload": prediction.payload.decode()}))
+            continue
+        if prediction.failure is not None:
+            notes[f"{prediction.failure.stage}: {prediction.failure.error_class}: {prediction.failure.message}"] += 1
+        elif prediction.note:
+            notes[prediction.note] += 1
+        if prediction.changes and len(changed) < SHOWN_MAX:
+            changed.append(prediction)
+        if len(notes) > 1000:
+            notes = Counter(dict(notes.most_common(500)))
+    if as_json:
+        return
+    click.echo(", ".join(f"{number:,} {name}" for name, number in counts.most_common()) or "No letter matches.")
+    for note, number in notes.most_common(SHOWN_MAX):
+        click.echo(f"  {number:,} times {printable(note)}")
+    for prediction in changed:
+        names = ", ".join(prediction.changes)
+        click.echo(f"  {prediction.letter_id} was published before and would say otherwise today: {names}")
+    click.echo("Nothing was published.")
+
+
+def _run(replays: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
+    from bridge.operations.replay import ReplayState
+
+    with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
+        status = replays.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
+    if as_json:
+        import msgspec
+
+        click.echo(json.dumps(msgspec.to_builtins(status), indent=2))
+    else:
+        numbers = ", ".join(f"{number:,} {name}" for name, number in status.numbers().items() if number)
+        click.echo(f"Replay {replay_id} is {status.state.value}: {numbers}.")
+        if status.reason:
+            click.echo(printable(status.reason))
+        if status.state is not ReplayState.DONE:
+            click.echo(f"Go on with: sse-bridge dead replay --resume {replay_id}")
+    if status.state is ReplayState.PAUSED:
+        raise SystemExit(130)
+    if status.state is not ReplayState.DONE:
+        raise SystemExit(EXIT_STOPPED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks to stop instead of breaking off; a second one breaks off, which is safe too."""
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
+    """A bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
+        task = bar.add_task("replaying")
+
+        def show_status(status: Any) -> None:
+            words = f"{status.replay_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"
+            bar.update(task, total=status.total, completed=status.finished, description=words)
+
+        yield show_status

@@ -1,0 +1,128 @@
+"""``sse-bridge retries``: the events that wait for their next attempt."""
+
+import json
+
+import click
+
+from bridge.cli.filters import (
+    confirm,
+    filter_options,
+    json_option,
+    opened,
+    payloads_option,
+    print_groups,
+    printable,
+    read_cursor,
+    yes_option,
+)
+from bridge.errors import OperationRefusedError
+from bridge.operations.retries import Retries, Waiting
+from bridge.operations.selection import Selection, shown_time
+
+
+@click.group()
+def retries() -> None:
+    r"""See and change what waits for its next attempt.
+
+    \b
+    Examples:
+      sse-bridge retries list --type FileImportFailed
+      sse-bridge retries groups
+      sse-bridge retries now --group 440c2fe28afb
+      sse-bridge retries cancel --id 01a1fb9f-d28b-7f1d-8052-642667ab2557
+
+    Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
+    """
+
+
+@retries.command("list")
+@filter_options
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Retries on the page.")
+@click.option("--after", help="The cursor that the page before ended with.")
+@payloads_option
+@json_option
+def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_json: bool) -> None:
+    """List waiting retries, next due first."""
+    with opened() as (client, settings, registry):
+        page = Retries(client, settings).page(chosen.resolved(registry), cursor=read_cursor(after), limit=limit)
+    if as_json:
+        found = [waiting.as_dict(payloads=payloads) for waiting in page.retries]
+        click.echo(json.dumps({"retries": found, "next": str(page.next) if page.next else None}, indent=2))
+        return
+    from rich.markup import escape
+
+    from bridge.cli.console import console, table
+
+    shown = table("due", "event", "type", "attempts", "stage", "error", "message")
+    shown.columns[1].no_wrap = True
+    for waiting in page.retries:
+        last = waiting.record.attempts[-1]
+        shown.add_row(
+            "being tried" if waiting.taken else shown_time(waiting.due_ms),
+            waiting.record.event_id,
+            waiting.record.task.removeprefix("bridge."),
+            str(last.number),
+            last.failure.stage,
+            escape(last.failure.error_class),
+            escape(printable(last.failure.message)[:100]),
+        )
+    console().print(shown)
+    if page.next:
+        console().print(f"More: --after {page.next}")
+
+
+@retries.command()
+@click.argument("event_id")
+@payloads_option
+def show(event_id: str, payloads: bool) -> None:
+    """Show one waiting retry, as JSON, with every failed attempt."""
+    with opened() as (client, settings, _):
+        waiting: Waiting | None = Retries(client, settings).show(event_id)
+    if waiting is None:
+        raise OperationRefusedError(f"No retry of event {event_id} waits: it was settled, or it is a dead letter.")
+    click.echo(json.dumps(waiting.as_dict(payloads=payloads), indent=2))
+
+
+@retries.command()
+@filter_options
+@json_option
+def groups(chosen: Selection, as_json: bool) -> None:
+    """Group waiting retries by the root cause of their last failure."""
+    with opened() as (client, settings, registry):
+        found = Retries(client, settings).groups(chosen.resolved(registry))
+    if as_json:
+        click.echo(json.dumps([group.as_dict() for group in found], indent=2))
+    else:
+        print_groups(found, "retries")
+
+
+@retries.command()
+@filter_options
+@yes_option
+@json_option
+def now(chosen: Selection, yes: bool, as_json: bool) -> None:
+    """Try waiting retries now; those that are being tried are left alone."""
+    _act(chosen, "try", "now", yes=yes, as_json=as_json)
+
+
+@retries.command()
+@filter_options
+@click.option("--reason", default="", help="Why, for the log.")
+@yes_option
+@json_option
+def cancel(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
+    """Bury waiting retries as dead letters; `dead discard` throws those away."""
+    _act(chosen, "bury", "cancel", yes=yes, as_json=as_json, reason=reason)
+
+
+def _act(chosen: Selection, verb: str, action: str, *, yes: bool, as_json: bool, reason: str = "") -> None:
+    with opened() as (client, settings, registry):
+        waiting, selection = Retries(client, settings), chosen.resolved(registry)
+        number = len(selection.ids) or waiting.count()
+        confirm(f"{verb} the waiting retries that match: {selection}", number, yes=yes)
+        done = waiting.now(selection) if action == "now" else waiting.cancel(selection, reason=reason)
+    if as_json:
+        click.echo(json.dumps({"changed": done.changed, "taken": done.taken}))
+    else:
+        word = "due now" if action == "now" else "buried as dead letters"
+        click.echo(f"{done.changed} retries are {word}; {done.taken} were being tried and left alone.")
