@@ -482,7 +482,9 @@ class Run:
             if ending is not None:
                 return ending
             sent = self._send_some(self._room(), newest)
-            if not sent and not collected:
+            if sent:
+                self._outcome_at = time.monotonic()
+            elif not collected:
                 time.sleep(POLL_S)
 
     def _ending(self, asked: bool) -> tuple[ReplayState, str] | None:

@@ -1,0 +1,336 @@
+"""Replaying dead letters with a real worker: nothing twice, nothing forgotten, and it stops when it should."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from msgspec.structs import replace
+
+from bridge.embedded.server import EmbeddedServer
+from bridge.errors import OperationRefusedError
+from bridge.operations import log
+from bridge.operations.foresight import Expected
+from bridge.operations.letters import Letters
+from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.selection import Selection
+from bridge.settings import Settings
+from bridge.store import Counts, DeadLetter, DeadLetters, connect, keys, read_balance
+from bridge.store.keys import user_stream
+from tests.support.letters import QUEUE, a_letter, bury
+from tests.support.moody_catalog import registry
+from tests.support.processes import COMMAND, clean_environment, run_cli
+from tests.support.waiting import wait_until
+from tests.support.worker import WorkerProcess, running_worker
+
+ALL = Selection()
+IDLE_QUEUE = f"idle:{QUEUE}"
+
+
+@pytest.fixture(scope="module")
+def moody_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("moody")
+    os.environ["MOODY_DIR"] = str(folder)
+    yield folder
+    del os.environ["MOODY_DIR"]
+
+
+@pytest.fixture(scope="module")
+def environment(redis_server: EmbeddedServer, moody_dir: Path) -> dict[str, str]:
+    return {
+        "BRIDGE_BROKER_URL": redis_server.url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(moody_dir),
+    }
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[WorkerProcess]:
+    with running_worker(tmp_path_factory.mktemp("worker"), environment) as process:
+        yield process
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def replays(client: redis.Redis, settings: Settings) -> Replays:
+    return Replays(client, settings, registry)
+
+
+@pytest.fixture
+def idle(redis_url: str) -> Settings:
+    """Settings whose queues no worker consumes."""
+    return Settings(broker_url=redis_url, broker_keyprefix="idle:")
+
+
+@pytest.fixture
+def idle_replays(client: redis.Redis, idle: Settings) -> Replays:
+    return Replays(client, idle, registry)
+
+
+def published(client: redis.Redis) -> list[str]:
+    """Every event id of every stream, as often as it stands there."""
+    streams = list(client.scan_iter("sse:stream:user:*", _type="stream"))
+    return sorted(fields[b"event_id"].decode() for stream in streams for _, fields in client.xrange(stream))
+
+
+def at_rest(client: redis.Redis) -> bool:
+    return not client.exists(QUEUE, "unacked")
+
+
+def test_all_letters_are_published_once_and_the_books_balance(worker, client, settings, replays) -> None:
+    letters = [a_letter() for _ in range(1200)]
+    bury(client, settings, letters)
+    status = replays.run(replays.begin(ALL, who="me@here"))
+    assert (status.state, status.succeeded, status.failed) == (ReplayState.DONE, 1200, 0)
+    assert published(client) == sorted(letter.letter_id for letter in letters)
+    assert DeadLetters(client, settings).count() == 0
+    assert read_balance(client).balanced
+    assert not client.hlen(keys.IN_REPLAY)
+    assert not client.hlen(keys.DEAD_HEADS)
+    first, last = log.read(client)[::-1]
+    assert (first.action, last.action, last.numbers["succeeded"]) == ("dead.replay.begin", "dead.replay.done", 1200)
+    assert first.who == "me@here"
+
+
+def test_what_dies_again_is_met_once_and_stays_with_one_attempt_more(worker, client, settings, replays) -> None:
+    """Sidekiq #6481 looped for ever, #6936 skipped half while it walked over a set that changed."""
+    letters = [a_letter(mode="permanent" if n % 2 else "ok") for n in range(600)]
+    bury(client, settings, letters)
+    status = replays.run(replays.begin(ALL))
+    assert (status.state, status.sent, status.succeeded, status.failed) == (ReplayState.DONE, 600, 300, 300)
+    kept = list(DeadLetters(client, settings).newest_first())
+    assert {letter.replay for letter in kept} == {status.replay_id}
+    assert [len(letter.attempts) for letter in kept] == [2] * 300
+    assert read_balance(client).balanced
+
+
+def test_events_that_were_published_already_change_no_stream(worker, client, settings, replays) -> None:
+    letters = [a_letter() for _ in range(50)]
+    bury(client, settings, letters)
+    replays.run(replays.begin(ALL))
+    wait_until(lambda: at_rest(client), what="the worker rests")
+    before = {stream: client.xrange(stream) for stream in client.scan_iter("sse:stream:user:*")}
+    bury(client, settings, letters)
+    assert replays.run(replays.begin(ALL)).succeeded == 50
+    assert {stream: client.xrange(stream) for stream in client.scan_iter("sse:stream:user:*")} == before
+    assert Counts(client).read()["duplicate"] == 50
+    assert read_balance(client).balanced
+
+
+def test_a_selection_replays_its_letters_and_no_other(worker, client, settings, replays) -> None:
+    mine, theirs = uuid4(), uuid4()
+    letters = [a_letter(user_id=mine if n < 10 else theirs) for n in range(30)]
+    bury(client, settings, letters)
+    assert replays.run(replays.begin(Selection(users=(str(mine),)))).succeeded == 10
+    assert (client.xlen(user_stream(mine)), client.xlen(user_stream(theirs))) == (10, 0)
+
+
+def test_a_canary_with_a_third_still_failing_stops_within_its_size(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter(mode="permanent" if n % 10 < 3 else "ok") for n in range(500)])
+    status = replays.run(replays.begin(ALL, canary=50))
+    assert status.state is ReplayState.STOPPED
+    assert status.sent <= 50
+    assert "failed again" in status.reason
+    assert DeadLetters(client, settings).count() >= 450
+
+
+def test_a_canary_that_succeeds_lets_the_rest_follow(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(300)])
+    status = replays.run(replays.begin(ALL, canary=20))
+    assert (status.state, status.succeeded) == (ReplayState.DONE, 300)
+
+
+def test_a_brake_without_a_canary_stops_the_rest(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter(mode="permanent") for _ in range(9000)])
+    status = replays.run(replays.begin(ALL, max_failures=0.5))
+    assert status.state is ReplayState.STOPPED
+    assert status.pending > 0
+
+
+def test_a_stopped_replay_is_resumed_with_a_new_canary(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter(mode="permanent" if n < 10 else "ok") for n in range(200)])
+    replay_id = replays.begin(ALL, canary=200, max_failures=0.01)
+    assert replays.run(replay_id).state is ReplayState.STOPPED
+    assert replays.run(replay_id).state is ReplayState.DONE
+    assert len(published(client)) == 190
+
+
+def test_the_rate_is_kept(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(60)])
+    begun = client.time()[0] * 1e6 + client.time()[1]
+    replays.run(replays.begin(ALL, rate=40))
+    assert client.time()[0] * 1e6 + client.time()[1] - begun >= 1.2e6
+
+
+def test_a_replay_that_is_asked_to_stop_pauses_and_goes_on(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(100)])
+    replay_id = replays.begin(ALL, rate=50)
+    seen = []
+    paused = replays.run(replay_id, on_progress=seen.append, should_stop=lambda: bool(seen) and seen[-1].sent > 5)
+    assert paused.state is ReplayState.PAUSED
+    assert paused.pending > 0
+    assert replays.run(replay_id).state is ReplayState.DONE
+    assert len(published(client)) == 100
+
+
+def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
+    replay_id = replays.begin(ALL)
+    assert replays.run(replay_id).state is ReplayState.DONE
+    with pytest.raises(OperationRefusedError, match="is done"):
+        replays.run(replay_id)
+    with pytest.raises(OperationRefusedError, match="There is no replay"):
+        replays.run("nope")
+
+
+def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, monkeypatch) -> None:
+    bury(client, settings, [a_letter()])
+    replay_id = idle_replays.begin(ALL)
+    assert idle_replays.renew(replay_id, "other") == 0
+    monkeypatch.setattr("bridge.operations.replay.LEASE_S", 0.1)
+    with pytest.raises(OperationRefusedError, match="is being run by other"):
+        idle_replays.run(replay_id)
+    assert client.llen(IDLE_QUEUE) == 0
+
+
+def test_what_nobody_can_send_is_left_alone(worker, client, settings, replays) -> None:
+    bury(client, settings, [a_letter(raw=b"\xff"), a_letter(task="bridge.Gone"), a_letter()])
+    status = replays.run(replays.begin(ALL))
+    assert (status.succeeded, status.unsendable) == (1, 2)
+    assert DeadLetters(client, settings).count() == 2
+
+
+def test_without_a_worker_it_says_so_and_can_be_resumed(client, settings, idle_replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(3)])
+    status = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
+    assert status.state is ReplayState.STALLED
+    assert "see that a worker runs" in status.reason
+    assert client.llen(IDLE_QUEUE) == 1
+
+
+def test_what_is_on_its_way_is_neither_discarded_nor_sent_by_another_replay(client, settings, idle_replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(3)])
+    idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
+    done = Letters(client, settings).discard(ALL, reason="tired of it", who="me")
+    assert (done.discarded, done.in_replay) == (0, 3)
+    second = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
+    assert (second.state, second.busy, second.sent) == (ReplayState.DONE, 3, 0)
+    assert client.llen(IDLE_QUEUE) == 1
+
+
+def test_a_message_that_the_broker_lost_is_sent_again_on_request(client, settings, idle_replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(3)])
+    replay_id = idle_replays.begin(ALL)
+    idle_replays.run(replay_id, patience_s=0.2)
+    client.delete(IDLE_QUEUE)
+    assert idle_replays.run(replay_id, patience_s=0.2).state is ReplayState.STALLED
+    assert idle_replays.run(replay_id, patience_s=0.2, resend=True).state is ReplayState.STALLED
+    assert client.llen(IDLE_QUEUE) == 1
+
+
+MODES = ("ok", "permanent", "nan", "nobody", "published", "wrong kind", "no fit", "too large")
+
+
+def _letter_in(mode: str, client: redis.Redis) -> DeadLetter:
+    """A letter that will end in a certain way."""
+    user_id = uuid4()
+    if mode == "wrong kind":
+        client.set(user_stream(user_id), "not a stream")
+    letter = a_letter(mode={"permanent": "permanent", "nan": "nan"}.get(mode, "ok"), user_id=user_id)
+    envelope = json.loads(letter.envelope)
+    if mode == "nobody":
+        envelope["data"]["user_id"] = None
+    elif mode == "no fit":
+        envelope["data"]["number"] = "many"
+    elif mode == "too large":
+        envelope["data"]["mode"] = "x" * 70_000
+    elif mode == "published":
+        client.set(keys.user_seen(user_id, letter.letter_id), "1-1", ex=100)
+    return replace(letter, envelope=json.dumps(envelope))
+
+
+def test_a_dry_run_predicts_the_replay_exactly_and_publishes_nothing(worker, client, settings, replays) -> None:
+    dice = random.Random(7)
+    letters = [_letter_in(dice.choice(MODES), client) for _ in range(400)]
+    bury(client, settings, letters)
+    before = (Counts(client).read(), client.dbsize())
+    predicted = {prediction.letter_id: prediction.expected for prediction in replays.predict(ALL)}
+    assert (Counts(client).read(), client.dbsize()) == before
+    status = replays.run(replays.begin(ALL))
+    failed = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
+    assert failed == {letter_id for letter_id, expected in predicted.items() if expected is Expected.FAILED}
+    assert set(published(client)) == {name for name, expected in predicted.items() if expected is Expected.PUBLISHED}
+    counts = Counts(client).read()
+    for name in (Expected.PUBLISHED, Expected.SKIPPED, Expected.DUPLICATE):
+        assert counts[name.value] == list(predicted.values()).count(name), name
+    assert status.failed == len(failed)
+
+
+def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothing(
+    client, settings, idle_replays, environment
+) -> None:
+    """No worker takes anything here, so the queue shows every message that was ever sent."""
+    seed = int(os.environ.get("FAULT_SEED", random.randrange(1 << 32)))
+    print(f"FAULT_SEED={seed}")
+    dice = random.Random(seed)
+    letters = [a_letter() for _ in range(3000)]
+    bury(client, settings, letters)
+    replay_id = idle_replays.begin(ALL, rate=2000)
+    idle_environment = {**environment, "BRIDGE_BROKER_KEYPREFIX": "idle:"}
+    for _ in range(5):
+        _run_and_kill(client, replay_id, idle_environment, after_s=dice.uniform(0, 0.25))
+    _finish_sending(idle_replays, replay_id)
+    sent = _ids_on_the_queue(client)
+    assert sorted(sent) == sorted(letter.letter_id for letter in letters)
+
+
+def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, after_s: float) -> None:
+    command = [*COMMAND, "dead", "replay", "--resume", replay_id, "--json"]
+    process = subprocess.Popen(command, env=clean_environment(environment), stdout=subprocess.DEVNULL)
+    wait_until(lambda: client.hget(keys.replay(replay_id), "owner"), what="it runs")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    client.hset(keys.replay(replay_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
+
+
+def _finish_sending(replays: Replays, replay_id: str) -> None:
+    status = replays.run(replay_id, patience_s=0.3)
+    assert (status.state, status.pending) == (ReplayState.STALLED, 0), status
+
+
+def _ids_on_the_queue(client: redis.Redis) -> list[str]:
+    bodies = [json.loads(b64decode(json.loads(item)["body"])) for item in client.lrange(IDLE_QUEUE, 0, -1)]
+    return [envelope["id"] for body in bodies for envelope in body[0][0]]
+
+
+def test_the_command_replays_and_says_what_came_of_it(worker, client, settings, environment) -> None:
+    bury(client, settings, [a_letter(mode="permanent" if n == 3 else "ok") for n in range(20)])
+    dry = run_cli("dead", "replay", "--dry-run", environment=environment)
+    assert "19 published, 1 failed" in dry.stdout, dry.stderr
+    refused = run_cli("dead", "replay", environment=environment)
+    assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
+    answer = run_cli("dead", "replay", "--yes", environment=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert "is done: 20 total, 19 succeeded, 1 failed" in answer.stdout
+    shown = run_cli("dead", "replays", "--json", environment=environment)
+    assert [row["state"] for row in json.loads(shown.stdout)] == ["done"]
+
+
+def test_a_canary_that_fails_is_an_exit_code(worker, client, settings, environment) -> None:
+    bury(client, settings, [a_letter(mode="permanent") for _ in range(20)])
+    answer = run_cli("dead", "replay", "--yes", "--canary", "5", environment=environment)
+    assert answer.returncode == 3, answer.stderr
+    assert "--resume" in answer.stdout
