@@ -12,7 +12,7 @@ from uuid import UUID
 import redis
 
 from bridge.errors import BrokerUnavailableError
-from bridge.operations.journal import LOG_MAX, entry
+from bridge.operations.log import ENTRIES_MAX, LogEntry, append, who_am_i
 from bridge.operations.search import Sought, Verdict, search_on
 from bridge.registry import Registry
 from bridge.settings import Settings
@@ -155,8 +155,7 @@ class Auditor:
         """
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)
-        log_entry = entry("write_off", write_off) if write_off else b""
-        self._look(tally, grace_s, log_entry, verdicts)
+        self._look(tally, grace_s, write_off, verdicts)
         return Audit(
             balance=read_balance(self._client) if tally.written_off else balance,
             unrecorded=unrecorded,
@@ -165,7 +164,7 @@ class Auditor:
             unchecked=tally.numbers[Verdict.UNCHECKED],
             trouble=tally.trouble,
             listed=tuple(self._with_whereabouts(tally.listed)),
-            producers=self._producers(log_entry=entry("forget_producers", write_off) if write_off else b""),
+            producers=self._producers(write_off),
             written_off=tally.written_off,
         )
 
@@ -184,7 +183,7 @@ class Auditor:
             before = after
         return before, 0
 
-    def _look(self, tally: _Tally, grace_s: float, log_entry: bytes, verdicts: frozenset[Verdict]) -> None:
+    def _look(self, tally: _Tally, grace_s: float, reason: str, verdicts: frozenset[Verdict]) -> None:
         """Look for every message that is on its way for too long, portion by portion."""
         old = self._older_than(grace_s)
         while portion := {summary.message_id: summary for summary in islice(old, PORTION)}:
@@ -193,16 +192,16 @@ class Auditor:
             try:
                 for sought in self._search(portion.keys(), queues):
                     tally.add(sought)
-                    if log_entry and sought.verdict in verdicts:
+                    if reason and sought.verdict in verdicts:
                         found.append(sought.message)
                     if len(found) >= WRITE_OFF_CHUNK:
-                        tally.written_off += self._end(found, log_entry)
+                        tally.written_off += self._end(found, reason)
                         found = []
             except BrokerUnavailableError as error:
                 tally.trouble = str(error)
                 tally.numbers[Verdict.UNCHECKED] += sum(summary.events for summary in portion.values())
             if found:
-                tally.written_off += self._end(found, log_entry)
+                tally.written_off += self._end(found, reason)
 
     def _older_than(self, age_s: float) -> Iterator[Summary]:
         with store_errors():
@@ -210,25 +209,24 @@ class Auditor:
         latest_ms = seconds * 1000 + microseconds // 1000 - int(age_s * 1000)
         return (summary for summary in self._ledger.summaries() if summary.accepted_ms <= latest_ms)
 
-    def _end(self, messages: Sequence[OpenMessage], log_entry: bytes) -> int:
-        """Write events off, with an entry in the log; returns how many had not ended meanwhile."""
-        arguments: list[str | int | bytes] = [LOG_MAX, log_entry]
+    def _end(self, messages: Sequence[OpenMessage], reason: str) -> int:
+        """Write events off, with an entry in the log of operations; returns how many had not ended meanwhile."""
+        arguments: list[str | int | bytes] = [ENTRIES_MAX, who_am_i(), reason]
         for message in messages:
             arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
         with store_errors():
             return int(self._write_off(keys=[keys.OPEN, keys.COUNTS, keys.OPERATIONS_LOG], args=arguments))
 
-    def _producers(self, log_entry: bytes) -> tuple[Reported, ...]:
-        """Those that hold events. With a log entry, those that went away are shown for the last time."""
+    def _producers(self, reason: str) -> tuple[Reported, ...]:
+        """Those that hold events. With a reason, those that went away are shown for the last time."""
         producers = Producers(self._client)
         found = tuple(reported for reported in producers.all() if holds_events(reported))
         gone = [reported.producer for reported in found if went_away(reported) and not reported.report.spooled]
-        if gone and log_entry:
-            with store_errors(), self._client.pipeline(transaction=True) as pipeline:
-                pipeline.hdel(keys.PRODUCERS, *gone)
-                pipeline.lpush(keys.OPERATIONS_LOG, log_entry + b',"number":%d}' % len(gone))
-                pipeline.ltrim(keys.OPERATIONS_LOG, 0, LOG_MAX - 1)
-                pipeline.execute()
+        if gone and reason:
+            with store_errors():
+                self._client.hdel(keys.PRODUCERS, *gone)
+            numbers = {"producers": len(gone)}
+            append(self._client, LogEntry(who=who_am_i(), action="audit.forget", numbers=numbers, reason=reason))
         return found
 
     def _with_whereabouts(self, missing: Sequence[MissingEvent]) -> list[MissingEvent]:

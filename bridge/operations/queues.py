@@ -150,7 +150,7 @@ class _AmqpQueues:
         with _kombu_connection(self._settings) as connection:
             depths = {name: _declared_depth(connection, name) for name in names}
         oldest: dict[str, int] = {}
-        for message in islice(self._ledger.messages(), SAMPLE):
+        for message in islice(self._ledger.summaries(), SAMPLE):
             oldest[message.queue] = min(message.accepted_ms, oldest.get(message.queue, message.accepted_ms))
         return [
             QueueState(name=name, depth=depth, oldest_age_s=_age_s(oldest.get(name), now_ms) if depth else None)

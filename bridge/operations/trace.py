@@ -194,7 +194,7 @@ class Tracer:
             pipeline.hget(keys.RETRY_RECORDS, event_id)
             pipeline.zscore(keys.RETRY_DUE, event_id)
             pipeline.zscore(keys.SKIPPED, event_id)
-            pipeline.hget(keys.DEAD_TOMBSTONES, event_id)
+            pipeline.hget(keys.TOMBSTONES, event_id)
             (seconds, microseconds), record, due, skipped, tombstone = pipeline.execute()
         if record is not None:
             due_in_s = None if due is None else due / 1000 - seconds - microseconds / 1e6

@@ -21,6 +21,7 @@ from bridge.broker.looking import read_depths
 from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.operations import trace as t
 from bridge.operations.audit import Audit, Auditor, went_away
+from bridge.operations.log import read as read_log
 from bridge.operations.search import Verdict
 from bridge.operations.trace import Tracer, Whereabouts
 from bridge.producer import reporter
@@ -167,11 +168,11 @@ def test_a_message_that_was_deleted_is_missing_until_it_is_written_off(settings,
     written = audit(client, settings, write_off="the disk broke", limit=0)
     assert written.clean
     assert (written.written_off, written.balance.written_off, written.balance.open) == (3, 3, 1)
-    log = json.loads(client.lindex(keys.OPERATIONS_LOG, 0))
-    assert (log["action"], log["reason"], log["number"]) == ("write_off", "the disk broke", 3)
-    assert "@" in log["who"]
+    (log,) = read_log(client)
+    assert (log.action, log.reason, log.numbers) == ("audit.write_off", "the disk broke", {"events": 3})
+    assert "@" in log.who
     again = audit(client, settings, write_off="once more")
-    assert (again.written_off, again.missing, client.llen(keys.OPERATIONS_LOG)) == (0, 0, 1)
+    assert (again.written_off, again.missing, client.xlen(keys.OPERATIONS_LOG)) == (0, 0, 1)
 
 
 def test_a_part_of_a_message_that_was_taken_apart_can_be_missing_alone(settings, client, emitter) -> None:
@@ -231,7 +232,7 @@ def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_wit
         wait_until(lambda: read_balance(client).dead == 1, timeout_s=30, what="it is buried")
     tombstone = {"at": "2026-01-01T00:00:00Z", "who": "ann@desk", "reason": "a test"}
     discarded = uuid4()
-    client.hset(keys.DEAD_TOMBSTONES, str(discarded), json.dumps(tombstone))
+    client.hset(keys.TOMBSTONES, str(discarded), json.dumps(tombstone))
     assert places(client, settings, discarded) == [t.Discarded(**tombstone)]
 
 
@@ -348,7 +349,7 @@ def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(red
     assert went_away(said)
     assert [gone.producer for gone in audit(client, settings, write_off="burned").producers] == [said.producer]
     assert audit(client, settings).producers == ()
-    assert json.loads(client.lindex(keys.OPERATIONS_LOG, 0))["action"] == "forget_producers"
+    assert read_log(client)[0].action == "audit.forget"
 
 
 def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is_adopted(

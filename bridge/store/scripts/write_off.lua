@@ -2,14 +2,15 @@
 --
 -- KEYS[1]  open messages
 -- KEYS[2]  counts
--- KEYS[3]  log of what people did, newest first
+-- KEYS[3]  log of operations
 -- ARGV[1]  entries that the log keeps
--- ARGV[2]  the entry's JSON object without its closing brace: who, why, when
--- ARGV[3…] a message: its id in the books, number of events, their ids
+-- ARGV[2]  who does it
+-- ARGV[3]  why
+-- ARGV[4…] a message: its id in the books, number of events, their ids
 --
 -- Returns how many were written off. An event that has ended meanwhile is left alone.
 
-local a, number = 3, 0
+local a, number = 4, 0
 while a <= #ARGV do
   local message, events = open_message(KEYS[1], ARGV[a]), tonumber(ARGV[a + 1])
   for i = a + 2, a + 1 + events do
@@ -21,8 +22,8 @@ end
 
 if number > 0 then
   count('written_off', number)
-  redis.call('LPUSH', KEYS[3], ARGV[2] .. ',"number":' .. number .. '}')
-  redis.call('LTRIM', KEYS[3], 0, ARGV[1] - 1)
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[1], '*', 'who', ARGV[2], 'action', 'audit.write_off',
+    'selection', 'missing events', 'numbers', '{"events":' .. number .. '}', 'reason', ARGV[3])
 end
 write_counts(KEYS[2])
 return number
