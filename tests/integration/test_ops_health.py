@@ -4,14 +4,18 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from bridge import Emitter
+from bridge.operations.health import STILL_S
 from bridge.operations.status import StatusReader
 from bridge.ops import create_ops_app
 from bridge.registry.builtin import REGISTRY
 from bridge.settings import Settings
 from bridge.store import Workers, connect
+from tests.support import moody_catalog
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until
@@ -79,6 +83,42 @@ def test_a_worker_whose_loop_stands_still_is_red_though_it_reports(worker: Worke
     print(f"stands still: red after {seconds_until_red(ops):.1f} s")
     assert f":{worker.process.pid} lives, but its loop has stood still for 1" in faults(ops)
     wait_until(lambda: is_ready(ops), timeout_s=STAND_STILL_S, what="green again")
+
+
+def test_the_loop_of_a_worker_that_lost_its_connections_is_seen_to_turn_again(
+    settings: Settings, tmp_path: Path, ops: AppClient
+) -> None:
+    with running_worker(tmp_path, environment(settings)), connect(settings) as client:
+        wait_until(lambda: is_ready(ops), what="ready")
+        client.client_kill_filter(_type="normal", skipme=True)
+        seconds, _ = client.time()
+
+        def turns_again() -> bool:
+            [worker] = Workers(client).known()
+            return worker.heard_ms > (seconds + 6) * 1000 and worker.report.loop_age_s < 2
+
+        wait_until(turns_again, timeout_s=20, what="the loop turns, some seconds after the connections were lost")
+        assert is_ready(ops)
+
+
+def test_a_solo_worker_with_a_slow_message_is_busy_and_not_stuck(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOODY_DIR", str(tmp_path))
+    ops = AppClient(create_ops_app(settings, moody_catalog.registry))
+    given = {**environment(settings), "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry"}
+    worker = WorkerProcess(tmp_path / "worker.log", given, "-P", "solo")
+    try:
+        worker.wait_until_ready()
+        emitter = Emitter(settings, moody_catalog.registry)
+        emitter.emit(moody_catalog.Moody(user_id=uuid4(), mode="hang", times=1))
+        assert emitter.close()
+        workers = Workers(connect(settings))
+        wait_until(lambda: workers.known()[0].report.loop_age_s > STILL_S + 1, timeout_s=20, what="the loop waits")
+        assert workers.known()[0].report.running == 1
+        assert is_ready(ops)
+    finally:
+        worker.kill()
 
 
 def test_a_worker_that_stops_says_good_bye(settings: Settings, tmp_path: Path, ops: AppClient) -> None:

@@ -128,4 +128,12 @@ def test_a_queue_on_rabbitmq_tells_its_depth_and_age(settings: Settings, tmp_pat
         assert moods.oldest_age_s < 60
         assert (news.depth, news.oldest_age_s) == (0, None)
         assert reader.read().claimed is None
+        environment = {
+            "BRIDGE_BROKER_URL": url,
+            "BRIDGE_REDIS_URL": settings.redis_url,
+            "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+            "MOODY_DIR": str(tmp_path),
+        }
+        with running_worker(tmp_path, environment):
+            wait_until(lambda: reader.read().healthy and not reader.read().queues[0].depth, what="healthy and empty")
     assert "The broker does not answer" in reader.read().faults[0].sentence
