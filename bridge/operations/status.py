@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-import msgspec
-
 from bridge.errors import BrokerUnavailableError
 from bridge.operations.health import Fault, judge
 from bridge.operations.queues import QueueState, queue_reader
@@ -15,26 +13,7 @@ from bridge.store import Balance, KnownWorker, Workers, keys
 from bridge.store.books import read_balance
 from bridge.store.client import connect_briefly, store_errors, text
 from bridge.store.gateways import GatewayStates, read_gateways
-
-
-class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a producer process says of itself.
-
-    Attributes:
-        host: where it runs.
-        pid: of the process.
-        accepted: events that it took since its start.
-        delivered: events that the broker has from it.
-        waiting: events in its memory.
-        spooled: events on its disk.
-    """
-
-    host: str = "?"
-    pid: int = 0
-    accepted: int = 0
-    delivered: int = 0
-    waiting: int = 0
-    spooled: int = 0
+from bridge.store.producers import ProducerReport, Producers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +77,7 @@ class StatusReader:
         self._names = registry.queues
         self._client = connect_briefly(settings)
         self._workers = Workers(self._client)
+        self._producers = Producers(self._client)
         self._queues = queue_reader(settings)
         self._before: tuple[int, int] | None = None
 
@@ -112,10 +92,9 @@ class StatusReader:
             pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
             pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
             pipeline.zcard(keys.DEAD_INDEX)
-            pipeline.hvals(keys.PRODUCERS)
             pipeline.hgetall(keys.METRICS)
             pipeline.hgetall(keys.GATEWAYS)
-            time, due, dead, letters, producers, metrics, gateways = pipeline.execute()
+            time, due, dead, letters, metrics, gateways = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)
         queues, claimed, faults = self._read_queues(now_ms)
@@ -132,7 +111,7 @@ class StatusReader:
             retry_next_s=(due[0][1] - now_ms) / 1000 if due else None,
             dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
             letters=letters,
-            producers=tuple(_producers(producers)),
+            producers=tuple(reported.report for reported in self._producers.all()),
             gateways=read_gateways(gateways, now_ms),
             balance=balance,
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
@@ -156,14 +135,3 @@ class StatusReader:
             return None
         # Below 0 after the books were emptied.
         return max(0.0, (published - before[1]) * 1000 / (now_ms - before[0]))
-
-
-def _producers(records: list[bytes]) -> list[ProducerReport]:
-    """Those that this version can read."""
-    found = []
-    for record in records:
-        try:
-            found.append(msgspec.json.decode(record, type=ProducerReport, strict=False))
-        except msgspec.MsgspecError:
-            continue
-    return sorted(found, key=lambda producer: (producer.host, producer.pid))

@@ -162,7 +162,9 @@ def test_workers_that_were_silent_for_a_day_are_swept_by_the_next(
 def test_what_another_version_wrote_of_itself_is_passed_over(settings: Settings) -> None:
     client = connect(settings)
     client.hset("bridge:workers", mapping={"a:1": "{}", "b:2": "12 {", "c:3": "12 {}"})
-    client.hset("bridge:producers", mapping={"x": "no json", "y": '{"host":"h","pid":7,"waiting":3,"more":[]}'})
+    client.hset(
+        "bridge:producers", mapping={"x": "no json", "y": '{"host":"h","pid":7,"started":"","waiting":3,"more":[]}'}
+    )
     status = StatusReader(settings, REGISTRY).read()
     assert status.workers == ()
     assert [(producer.host, producer.waiting) for producer in status.producers] == [("h", 3)]

@@ -1,9 +1,10 @@
 """A status with a number in every place."""
 
 from bridge.operations.queues import QueueState
-from bridge.operations.status import ProducerReport, Status
+from bridge.operations.status import Status
 from bridge.store import Balance
 from bridge.store.gateways import GatewayStates
+from bridge.store.producers import ProducerReport
 
 STATUS = Status(
     at_ms=0,
@@ -15,9 +16,9 @@ STATUS = Status(
     dead_oldest_s=60,
     letters=2,
     producers=(
-        ProducerReport(host="a", pid=1, waiting=5, spooled=1),
-        ProducerReport(host="a", pid=2, waiting=6),
-        ProducerReport(host="b", pid=1, spooled=7),
+        ProducerReport(started="", host="a", pid=1, waiting=5, spooled=1),
+        ProducerReport(started="", host="a", pid=2, waiting=6),
+        ProducerReport(started="", host="b", pid=1, spooled=7),
     ),
     gateways=GatewayStates(processes=2, connections=40),
     balance=Balance(
