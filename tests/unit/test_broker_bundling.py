@@ -1,0 +1,112 @@
+"""Bundling claimed messages: which go together, in what order, within which bounds."""
+
+import json
+from base64 import b64decode, b64encode
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from bridge.broker import BUNDLE_HEADER, TaskMessage
+from bridge.broker.bundling import BYTES_MAX, EVENTS_MAX, Claimed, bundle
+from bridge.broker.redis_wire import queue_item
+
+QUEUE = "bridge.moods"
+
+
+def claimed(*numbers: int, task: str = "bridge.Moody", queue: str = QUEUE, size: int = 0, **changes: Any) -> Claimed:
+    """A message as a producer wrote it, with those numbers as its events; ``changes`` spoil its headers."""
+    envelopes = [json.dumps({"number": number, "text": "x" * size}).encode() for number in numbers]
+    message = TaskMessage(task=task, queue=queue, envelopes=envelopes, event_ids=uuid4().bytes * len(numbers))
+    payload = msgspec.json.decode(queue_item(message, announced=True))
+    payload["headers"].update(changes)
+    return Claimed(message.message_id, queue, payload)
+
+
+def numbers_in(payload: dict[str, Any]) -> list[int]:
+    """The events of a message, bundled or not."""
+    body = payload["body"] if payload["properties"]["body_encoding"] is None else b64decode(payload["body"])
+    return [envelope["number"] for envelope in json.loads(body)[0][0]]
+
+
+def test_messages_of_a_task_become_one_in_their_order() -> None:
+    messages = [claimed(1), claimed(2, 3), claimed(4)]
+    (together,) = bundle(messages)
+    payload = together.payload()
+    assert numbers_in(payload) == [1, 2, 3, 4]
+    assert payload["headers"]["id"] == messages[0].payload["headers"]["id"]
+    assert payload["headers"][BUNDLE_HEADER] == [
+        (message.tag, message.tag, events) for message, events in zip(messages, (1, 2, 1), strict=True)
+    ]
+    assert together.tags == [message.tag for message in messages]
+
+
+def test_one_message_stays_as_it_is() -> None:
+    message = claimed(1)
+    (alone,) = bundle([message])
+    assert alone.payload() is message.payload
+
+
+def test_tasks_and_queues_are_kept_apart() -> None:
+    messages = [claimed(1), claimed(2, task="bridge.Other"), claimed(3, queue="bridge.news"), claimed(4)]
+    assert [numbers_in(one.payload()) for one in bundle(messages)] == [[1, 4], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bridge_attempt": 2},
+        {"bridge_replay": "job"},
+        {"bridge_deliveries": 1},
+        {"eta": "2026-01-01T00:00:00Z"},
+        {"expires": 1},
+        {"timelimit": [1, 1]},
+        {"retries": 1},
+        {"stamps": {}},
+        {"bridge_booked": 7},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_message_with_anything_special_goes_alone(changes: dict[str, Any]) -> None:
+    special = claimed(2, **changes)
+    bundles = list(bundle([claimed(1), special, claimed(3)]))
+    assert [one.tags for one in bundles][1] == [special.tag]
+    assert bundles[1].events == 0
+    assert [numbers_in(one.payload()) for one in bundles] == [[1, 3], [2]]
+
+
+def with_body(body: bytes) -> Claimed:
+    message = claimed(1)
+    message.payload["body"] = b64encode(body).decode()
+    return message
+
+
+TAIL = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[[[" + b'{"a":1}],[{"b":2}' + TAIL,
+        b"[[[" + b'{"a":' + TAIL,
+        b"[[[" + b'"\xff"' + TAIL,
+        b"[[[" + b"[" * 5000 + TAIL,
+        b"[[[" + b"NaN" + TAIL,
+        b'[[[{"a":1}]], {}, {}]',
+        b"no json",
+    ],
+)
+def test_a_body_that_could_spoil_others_goes_alone(body: bytes) -> None:
+    spoiled = with_body(body)
+    bundles = list(bundle([claimed(1), spoiled, claimed(3)]))
+    assert bundles[1].tags == [spoiled.tag]
+    assert numbers_in(bundles[0].payload()) == [1, 3]
+
+
+def test_a_bundle_has_bounds() -> None:
+    many = list(bundle([claimed(number) for number in range(EVENTS_MAX + 1)]))
+    assert [one.events for one in many] == [EVENTS_MAX, 1]
+    large = list(bundle([claimed(number, size=BYTES_MAX // 3) for number in range(4)]))
+    assert [one.events for one in large] == [2, 2]
+    assert all(len(one.payload()["body"]) <= BYTES_MAX for one in large)
