@@ -414,23 +414,27 @@ class Run:
         if self._status.state is ReplayState.BUILDING:
             self._take_snapshot()
         if resend:
-            while self._resend(
-                keys=[
-                    keys.replay(self._id),
-                    keys.replay_pending(self._id),
-                    keys.replay_sent(self._id),
-                    keys.IN_REPLAY,
-                    keys.replay_unconfirmed(self._id),
-                ],
-                args=[STEP],
-            ):
-                self._keep_lease()
+            self._take_back_sent()
         changes: dict[Any, Any] = {"state": ReplayState.RUNNING.value, "reason": "", "stop": ""}
         if self._status.state is ReplayState.STOPPED:
             changes["canary_sent"] = 0
         with store_errors():
             self._client.hset(keys.replay(self._id), mapping=changes)
         self._base = self._status = self._replays.known(self._id)
+
+    def _take_back_sent(self) -> None:
+        key_list = [
+            keys.replay(self._id),
+            keys.replay_pending(self._id),
+            keys.replay_sent(self._id),
+            keys.IN_REPLAY,
+            keys.replay_unconfirmed(self._id),
+        ]
+        taken = STEP
+        while taken:
+            with store_errors():
+                taken = self._resend(keys=key_list, args=[STEP])
+            self._keep_lease()
 
     def _take_snapshot(self) -> None:
         pending = keys.replay_pending(self._id)

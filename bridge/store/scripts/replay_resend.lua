@@ -16,5 +16,5 @@ for _, id in ipairs(ids) do
   redis.call('HDEL', KEYS[4], id)
   redis.call('SREM', KEYS[5], id)
 end
-redis.call('HINCRBY', KEYS[1], 'sent', -#ids)
+if #ids > 0 then redis.call('HINCRBY', KEYS[1], 'sent', -#ids) end
 return #ids
