@@ -2,14 +2,14 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit fault smoke lint format docs clean
+.PHONY: help demo test test-unit fault scale smoke lint format docs clean
 
 BIN := .venv/bin
 DEV := .venv/.installed-dev
 DEMO := .venv/.installed-demo
 SOURCES := bridge tests examples
-# Suites that take minutes and need nothing else; tests/smoke and tests/fault have their own targets.
-SUITES := --ignore=tests/smoke --ignore=tests/fault
+# Suites that take minutes and need nothing else; tests/smoke, tests/fault and tests/scale have their own targets.
+SUITES := --ignore=tests/smoke --ignore=tests/fault --ignore=tests/scale
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -26,6 +26,9 @@ test-unit: $(DEV)  ## Run the unit tests only; seconds.
 
 fault: $(DEV)  ## Break things under load and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/fault $(PYTEST_ARGS)
+
+scale: $(DEV)  ## Group, list and replay 100,000 dead letters, against the clock.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/scale $(PYTEST_ARGS)
 
 smoke: $(DEV)  ## Run the Docker cluster suite: Redis and RabbitMQ as brokers, the worker from our image.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/smoke $(PYTEST_ARGS)
