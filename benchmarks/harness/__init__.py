@@ -1,0 +1,1 @@
+"""What every question needs: servers, workers, producers, clocks, statistics and results."""
