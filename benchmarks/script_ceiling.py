@@ -1,0 +1,114 @@
+"""How near the worker comes to what Redis can do: redis-benchmark calls the same script with the same batches."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID
+
+from benchmarks.harness import workload
+from benchmarks.harness.questions import Options, Result, parse, rounds
+from benchmarks.harness.stores import running_store
+from benchmarks.harness.throughput import Load, measure
+from benchmarks.peers import BY_NAME
+from bridge.events import encode_payload
+from bridge.pipeline.transform import transform
+from bridge.registry import REGISTRY
+from bridge.settings import Settings
+from bridge.store import Parcel
+from bridge.store.client import script_text
+from bridge.store.settle import SettleCall
+
+BATCHES = (500, 100, 1)
+EVENTS = 100_000
+USERS = 100
+RANDOM = "__rand_int__"
+"""redis-benchmark puts a new number here in each call: without that, every event but the first is a duplicate."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write ``script_ceiling.json``."""
+    options = parse(__doc__ or "", arguments)
+    run(options).write()
+
+
+def run(options: Options) -> Result:
+    """redis-benchmark with one connection, as one worker has; then the bridge's own bursts."""
+    result = Result("script_ceiling", "The bridge beside redis-benchmark with the same script", options)
+    if shutil.which("redis-benchmark") is None:
+        result.missing["redis-benchmark"] = "redis-benchmark is not on PATH"
+        return result
+    events = options.scaled(EVENTS)
+    cases = [*(("redis-benchmark", size) for size in BATCHES), ("bridge", 500), ("bridge_single", 1)]
+
+    def one(case: tuple[str, int]) -> dict[str, float]:
+        name, size = case
+        if name == "redis-benchmark":
+            return {"events_s": _ceiling(size, max(10_000, events) if size > 1 else max(5_000, events // 5))}
+        peer = BY_NAME[name]
+        return measure(peer, Load(mode="burst", events=options.scaled(peer.burst_events), users=USERS)).to_dict()
+
+    rows = rounds(cases, options.runs, one, lambda case: f"{case[0]}, {case[1]} events a call")
+    for (name, size), row in zip(cases, rows, strict=True):
+        result.rows.append({"peer": name, "batch": size, **row})
+    return result
+
+
+def _ceiling(size: int, events: int) -> float:
+    calls = events // size
+    with running_store() as store:
+        digest = str(store.client.script_load(script_text("settle")))
+        keys, arguments = representative_batch(size)
+        command = ["EVALSHA", digest, str(len(keys)), *keys, *map(str, arguments)]
+        answer = subprocess.run(
+            [
+                "redis-benchmark",
+                *("-p", store.url.rpartition(":")[2].partition("/")[0], "-n", str(calls), "-c", "1"),
+                *("-r", str(2**31 - 1), "--csv", *command),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        published = store.published()
+    if published < 0.99 * calls * size:
+        raise AssertionError(f"of {calls * size} events only {published} were published: the rest were duplicates")
+    return _rate(answer.stdout) * size
+
+
+def _rate(output: str) -> float:
+    """The column ``rps`` of the last line; the first column is the whole command, which holds commas and quotes."""
+    header, *_, row = output[output.index('"test"') :].strip().splitlines()
+    columns = header.split(",")
+    return float(row.rsplit(",", len(columns) - 1)[columns.index('"rps"')].strip('"'))
+
+
+def representative_batch(size: int) -> tuple[list[str], list[str]]:
+    """KEYS and ARGV as the worker sends them for one class of the workload, each event with an id of its own."""
+    call = SettleCall(Settings())
+    parcels = []
+    events = list(workload.events(4 * size, USERS))
+    _, of_one_class = next(groupby(sorted(events, key=lambda event: type(event).__name__), type))
+    for event in of_one_class:
+        mapping = REGISTRY.by_class[type(event)]
+        published = transform(event, mapping)
+        assert published is not None
+        parcels.append(Parcel.of(published, encode_payload(published.data), mapping.audience))
+    keys, arguments = call.arguments(parcels)
+    ids = [str(parcel.event.event_id) for parcel in parcels]
+    return [_with_random(key, ids) for key in keys], [_text(value) for value in arguments]
+
+
+def _with_random(key: str, ids: list[str]) -> str:
+    """A seen mark is another in each call; the random number stands where the id's own random part does."""
+    start, _, last = key.rpartition(":")
+    return f"{start}:{last[:24]}{RANDOM}" if last in ids and UUID(last) else key
+
+
+def _text(value: str | int | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":
+    main()
