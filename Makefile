@@ -2,12 +2,14 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit fault scale smoke lint format docs clean
+.PHONY: help demo test test-unit fault scale smoke bench lint format docs clean
 
 BIN := .venv/bin
 DEV := .venv/.installed-dev
 DEMO := .venv/.installed-demo
-SOURCES := bridge tests examples
+BENCH := .venv/.installed-bench
+BATCHES := .venv-batches
+SOURCES := bridge tests examples benchmarks
 # Suites that take minutes and need nothing else; tests/smoke, tests/fault and tests/scale have their own targets.
 SUITES := --ignore=tests/smoke --ignore=tests/fault --ignore=tests/scale
 
@@ -33,6 +35,10 @@ scale: $(DEV)  ## Group, list and replay 100,000 dead letters, against the clock
 smoke: $(DEV)  ## Run the Docker cluster suite: Redis and RabbitMQ as brokers, the worker from our image.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/smoke $(PYTEST_ARGS)
 
+bench: $(BENCH)  ## Measure the bridge beside its peers, over an hour; BENCH_ARGS=--quick for minutes.
+	PATH="$(CURDIR)/$(BIN):$$PATH" BENCH_BATCHES_PYTHON="$(CURDIR)/$(BATCHES)/bin/python" \
+		$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 lint: $(DEV)  ## Check style, types and the direction of imports.
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -50,8 +56,8 @@ docs: $(DEV)  ## Write docs/events.md and docs/settings.md anew from the registr
 	mv docs/settings.md.new docs/settings.md
 
 clean:  ## Remove the environment and everything that can be made again.
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find bridge tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv $(BATCHES) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find bridge tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): pyproject.toml constraints.txt
 	@.ci/install dev
@@ -60,3 +66,10 @@ $(DEV): pyproject.toml constraints.txt
 $(DEMO): pyproject.toml constraints.txt
 	@.ci/install gateway,embedded
 	@touch $(DEMO)
+
+# celery-batches needs a Celery older than the bridge's, and so an environment of its own.
+$(BENCH): pyproject.toml constraints.txt benchmarks/celery-batches.txt
+	@.ci/install bench
+	@[ -x $(BATCHES)/bin/python ] || $(BIN)/python -m venv $(BATCHES)
+	@$(BATCHES)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/celery-batches.txt
+	@touch $(BENCH)
