@@ -159,7 +159,7 @@ def _throughput_table(result: dict[str, Any]) -> str:
                 *(f"{row[key]['median']:,.0f}" for key in ("worker_cpu_us", "redis_cpu_us", "producer_cpu_us")),
             ]
         )
-    header = ["", "workers", "events/s", "bridge is × as fast", "CPU µs/event: worker", "Redis", "producer"]
+    header = ["", "workers", "events/s", "bridge is times as fast", "CPU µs/event: worker", "Redis", "producer"]
     return _table(header, lines) + _winners(result)
 
 
