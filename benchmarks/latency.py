@@ -12,7 +12,7 @@ from urllib.request import urlopen
 from benchmarks.harness.processes import Processes, Reporter, running_producer, running_workers
 from benchmarks.harness.questions import Options, Result, parse, rounds
 from benchmarks.harness.statistics import percentile
-from benchmarks.harness.throughput import START_TIMEOUT_S, WARM_UP, surroundings
+from benchmarks.harness.throughput import START_TIMEOUT_S, WARM_UP, surroundings, wait_for
 from benchmarks.harness.waiting import wait_until
 from benchmarks.peers import BRIDGE, PEERS, Peer
 from bridge.embedded.server import free_port
@@ -75,12 +75,7 @@ def _measure(case: Case, seconds: int) -> dict[str, float]:
         _listener(case.to, port, events, 2 * seconds + GRACE_S) as listener,
     ):
         producer.expect()
-        wait_until(
-            lambda: store.published() >= WARM_UP,
-            timeout_s=START_TIMEOUT_S,
-            what="the warm-up is published",
-        )
-        workers.check()
+        wait_for(case.peer, store, workers, WARM_UP, START_TIMEOUT_S)
         listener.expect()
         producer.sign()
         sent = producer.expect()["sent_ns"]

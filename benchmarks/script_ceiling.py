@@ -71,7 +71,7 @@ def _ceiling(size: int, events: int) -> float:
             check=True,
             timeout=300,
         )
-        published = store.published()
+        published = store.published("publish")
     if published < 0.99 * calls * size:
         raise AssertionError(f"of {calls * size} events only {published} were published: the rest were duplicates")
     return _rate(answer.stdout) * size

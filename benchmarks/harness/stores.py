@@ -19,10 +19,14 @@ class Store:
         # A rewrite of the log in the middle of one run would be charged to whoever was running.
         self.client.config_set("auto-aof-rewrite-percentage", 0)
 
-    def published(self) -> int:
-        """How many PUBLISH commands ran since the last reset, in scripts or not: one an event, for everybody."""
+    def published(self, by: str) -> int:
+        """How many events were published since the last reset: how often a command ran, in scripts or not.
+
+        Args:
+            by: ``xadd`` or ``publish``; each runs once an event, but brokers may use one of them for themselves.
+        """
         stats: Any = self.client.info("commandstats")
-        return int(stats.get("cmdstat_publish", {}).get("calls", 0))
+        return int(stats.get(f"cmdstat_{by}", {}).get("calls", 0))
 
     def forget(self) -> None:
         """Begin to count anew; streams of earlier events go."""

@@ -91,11 +91,11 @@ def one_run(peer: Peer, load: Load, store: Store, workers: Processes, given: Map
     ]
     with running_producer(peer, given, *arguments) as producer:
         producer.expect()
-        _wait_for(store, WARM_UP, workers, START_TIMEOUT_S)
+        wait_for(peer, store, workers, WARM_UP, START_TIMEOUT_S)
         store.forget()
         worker_cpu_s, redis_cpu_s = workers.cpu_s(), store.cpu_s()
         producer.sign()
-        ended_ns = _wait_for(store, load.events, workers, load.timeout_s)
+        ended_ns = wait_for(peer, store, workers, load.events, load.timeout_s)
         worker_cpu_s, redis_cpu_s = workers.cpu_s() - worker_cpu_s, store.cpu_s() - redis_cpu_s
         sent = producer.expect()
     entries = store.entries_added()
@@ -113,9 +113,16 @@ def one_run(peer: Peer, load: Load, store: Store, workers: Processes, given: Map
     )
 
 
-def _wait_for(store: Store, number: int, workers: Processes, timeout_s: float) -> int:
+def wait_for(peer: Peer, store: Store, workers: Processes, number: int, timeout_s: float) -> int:
+    """Wait until so many events are published; returns the monotonic time in ns.
+
+    Raises:
+        TooSlowError: it took too long.
+        MeasurementError: a worker ended.
+    """
+
     def done() -> bool:
         workers.check()
-        return store.published() >= number
+        return store.published(peer.counted_by) >= number
 
     return wait_until(done, timeout_s=timeout_s, what=f"{number} events are published")

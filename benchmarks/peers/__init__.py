@@ -36,6 +36,8 @@ class Peer:
         worker_each: start one command a process, because the command itself starts only one.
         environment: for producer and worker.
         python_from: environment variable that names its Python; empty takes ours.
+        counted_by: the Redis command that runs once an event and not for anything else: workers of Celery send their
+            heartbeats by PUBLISH, brokers on streams queue by XADD.
         burst_events: how many events a run takes: enough for seconds at its speed.
     """
 
@@ -49,6 +51,7 @@ class Peer:
     worker_each: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     python_from: str = ""
+    counted_by: str = "xadd"
     burst_events: int = 10_000
 
     @property
@@ -139,6 +142,7 @@ PEERS: tuple[Peer, ...] = (
         module="benchmarks.peers.faststream_single",
         worker="-m benchmarks.peers.faststream_single",
         needs="faststream",
+        counted_by="publish",
         worker_each=True,
     ),
     Peer(
@@ -148,6 +152,7 @@ PEERS: tuple[Peer, ...] = (
         module="benchmarks.peers.faststream_batch",
         worker="-m benchmarks.peers.faststream_batch",
         needs="faststream",
+        counted_by="publish",
         worker_each=True,
         burst_events=100_000,
     ),
@@ -159,6 +164,7 @@ PEERS: tuple[Peer, ...] = (
         worker="-m taskiq worker {module}:broker --workers {processes} --max-async-tasks 100 --max-prefetch 500 "
         "--log-level WARNING",
         needs="taskiq_redis",
+        counted_by="publish",
     ),
     Peer(
         name="dramatiq",
