@@ -120,7 +120,7 @@ def _bursts(result: dict[str, Any]) -> str:
     return (
         "## Bursts\n\n"
         "Events that are known together, from the first call to the last event published; the producer runs beside the worker. "
-        "Ratios are to the bridge with the same number of worker processes: above 1 the bridge is faster.\n\n"
+        "Ratios are to the bridge with the same number of worker processes: above 1 the bridge is faster. RabbitMQ's own processor time is not shown.\n\n"
         f"{_throughput_table(result)}{_bar(_against_celery(result), '40 times plain Celery on Redis', 40)}"
     )
 
