@@ -86,8 +86,8 @@ little; **the ratios are the result**.
 
 The job of each event: look up the mapping, make the domain event, extract, encode as JSON, `XADD` to the user's stream and `PUBLISH` on the
 user's channel, on the same kind of Redis (AOF, `everysec`). The bridge does more for each: one id is published once, positions are ordered across
-all streams, keys expire, nothing is lost when a worker is killed. The peers' one pipeline of two commands does none of this, and most of them
-acknowledge early or twice; that difference is in their favour.
+all streams, keys expire, nothing is lost when a worker is killed. The peers' one pipeline of two commands does none of this, and plain
+Celery, with its default early acknowledgement, loses what a killed worker held; the difference is in their favour.
 
 ```sh
 make bench                        # all of it; well over an hour
@@ -135,7 +135,7 @@ def _single_emits(result: dict[str, Any]) -> str:
         if celery:
             note = _bar(single / celery, "with one event per message, 3 times plain Celery on Redis", 3)
         faster = [result["labels"][name] for name, rate in theirs.items() if rate > single]
-        note += f"\n\nFaster than the bridge with one event per message: {', '.join(faster) or 'nobody'}."
+        note += f"\n\nFaster than the bridge with one event per message: {'; '.join(faster) or 'nobody'}."
     return (
         "## Single emits\n\n"
         "One producer process makes one call an event as fast as it can; one worker process. asyncio producers have 100 calls in flight. "
@@ -174,7 +174,7 @@ def _winners(result: dict[str, Any]) -> str:
         for row in _measured(result["rows"])
         if not row["peer"].startswith(OURS) and row["events_s"]["median"] > ours.get(row["processes"], float("inf"))
     ]
-    return f"\n\nFaster than the bridge here: {', '.join(ahead)}." if ahead else "\n\nNobody was faster here."
+    return f"\n\nFaster than the bridge here: {'; '.join(ahead)}." if ahead else "\n\nNobody was faster here."
 
 
 def _against_celery(result: dict[str, Any]) -> float | None:
@@ -253,10 +253,13 @@ def _verdicts(found: Iterable[tuple[str, float, float, tuple[float, float], str]
 
 
 def _cost(row: dict[str, Any]) -> tuple[str, ...]:
-    at_least = "≥ " if row["blocked_s"]["median"] else ""
+    blocked_us = row["blocked_s"]["median"] * 1e6
     failed, calls = row["failed"]["median"], row["calls"]["median"]
     return (
-        *(f"{at_least}{_time(row[key]['median'])}" for key in ("p50_us", "p99_us", "max_us")),
+        *(
+            f"{'≥ ' if 0 < row[key]['median'] <= blocked_us else ''}{_time(row[key]['median'])}"
+            for key in ("p50_us", "p99_us", "max_us")
+        ),
         f"{failed:,.0f} of {calls:,.0f}",
     )
 
