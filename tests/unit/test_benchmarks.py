@@ -142,6 +142,16 @@ class TestReport:
     def test_a_quick_run_is_called_preliminary(self, tmp_path: Path) -> None:
         assert "**Preliminary**" in _page(tmp_path, [_row("bridge", 1, 900)])
 
+    def test_a_call_that_was_still_blocked_is_a_lower_bound(self, tmp_path: Path) -> None:
+        values = {"p50_us": 606_000.0, "p99_us": 4e6, "max_us": 4e6, "calls": 7, "failed": 6, "blocked_s": 4.0}
+        row = {"peer": "celery_redis", "state": "frozen"} | {k: spread([v]).to_dict() for k, v in values.items()}
+        result = Result("producer_cost", "How dear?", parse("", ["--quick", "--results", str(tmp_path)]), rows=[row])
+        result.facts = {"rate": 1_000, "seconds": 2, "given_up_after_s": 4}
+        result.write()
+        report.main(["--results", str(tmp_path), "--page", str(tmp_path / "page.md")])
+        line = "| Celery, Redis | frozen | 606.0 ms | ≥ 4.0 s | ≥ 4.0 s | 6 of 7 |"
+        assert line in (tmp_path / "page.md").read_text()
+
     def test_the_drawing_is_well_formed_and_shows_each_bar(self, tmp_path: Path) -> None:
         _page(tmp_path, [_row("bridge", 1, 900), _row("celery_redis", 1, 30)])
         drawing = ElementTree.fromstring((tmp_path / "page.svg").read_text())
