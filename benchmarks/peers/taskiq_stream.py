@@ -11,7 +11,8 @@ from taskiq_redis import RedisStreamBroker
 
 from benchmarks.peers.job import SENT_TOGETHER, AsyncPublisher, broker_url, pack
 
-broker = RedisStreamBroker(broker_url(), xread_count=500)
+# From the beginning: by default a group begins at the stream's end, and misses what was sent while it started.
+broker = RedisStreamBroker(broker_url(), consumer_id="0", xread_count=500)
 publisher = AsyncPublisher()
 
 
