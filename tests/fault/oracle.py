@@ -8,8 +8,9 @@ from uuid import UUID
 import redis
 
 from bridge import Settings
-from bridge.store import Counts, DeadLetters, RetrySet, keys
+from bridge.store import Balance, DeadLetters, RetrySet, keys, read_balance
 from bridge.store.client import text
+from bridge.store.settle import SKIPPED_MAX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +26,7 @@ class Verdict:
         twice: ids that stand in a stream more than once.
         unsent: ids in a stream that nobody accepted.
         waiting: how many are still retried.
+        balance: the bridge's own books.
     """
 
     accepted: int
@@ -35,16 +37,19 @@ class Verdict:
     twice: frozenset[str]
     unsent: frozenset[str]
     waiting: int
+    balance: Balance
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was lost, doubled or made up."""
-        return not (self.lost or self.twice or self.unsent or self.waiting)
+        """Whether nothing was lost, doubled or made up, and the bridge's own books say the same."""
+        in_order = self.balance.balanced and not self.balance.open
+        return in_order and not (self.lost or self.twice or self.unsent or self.waiting)
 
     def __str__(self) -> str:
         return (
             f"{self.accepted} accepted = {self.published} published + {self.skipped} skipped + {self.dead} dead; "
-            f"{len(self.lost)} lost, {len(self.twice)} twice, {len(self.unsent)} never sent, {self.waiting} waiting"
+            f"{len(self.lost)} lost, {len(self.twice)} twice, {len(self.unsent)} never sent, {self.waiting} waiting; "
+            f"the books: {self.balance}"
         )
 
 
@@ -62,8 +67,7 @@ def judge(
         settings: of the store.
         users: whose streams to read.
         accepted: by ``emit``.
-        for_nobody: those of the accepted that must end skipped. Of a skipped event only its count remains, and
-            one that came back is counted again: they are in order when at least as many were counted.
+        for_nobody: those of the accepted that must end skipped; the bridge remembers the newest 10,000 of them.
     """
     published: Counter[str] = Counter()
     for user_id in users:
@@ -71,7 +75,10 @@ def judge(
             published[text(fields[b"event_id"])] += 1
     dead = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
     sent = set(accepted)
-    skipped = set(for_nobody) if Counts(client).read()["skipped"] >= len(for_nobody) else set()
+    balance = read_balance(client)
+    remembered = {text(event_id) for event_id in client.zrange(keys.SKIPPED, 0, -1)}
+    all_counted = len(for_nobody) >= SKIPPED_MAX and balance.skipped == len(for_nobody)
+    skipped = set(for_nobody) if all_counted else remembered.intersection(for_nobody)
     return Verdict(
         accepted=len(sent),
         published=len(published),
@@ -81,4 +88,5 @@ def judge(
         twice=frozenset(event_id for event_id, times in published.items() if times > 1),
         unsent=frozenset(published.keys() - (sent - set(for_nobody))),
         waiting=RetrySet(client, settings).count(),
+        balance=balance,
     )
