@@ -5,6 +5,10 @@ from uuid import UUID
 
 BROADCAST_CHANNEL: Final = "sse:broadcast"
 BROADCAST_STREAM: Final = "sse:stream:broadcast"
+USER_CHANNEL: Final = "sse:user:{%s}"
+USER_STREAM: Final = "sse:stream:user:{%s}"
+SEEN: Final = "sse:seen:{%s}:"
+"""Before the event id; for a user, or for the broadcast stream."""
 
 POSITION: Final = "sse:position"
 """The newest position handed out: a clock that never runs backwards, shared by all streams."""
@@ -86,22 +90,22 @@ def booked(message_id: str) -> str:
 
 def user_channel(user_id: UUID) -> str:
     """Pub/sub channel of one user."""
-    return f"sse:user:{{{user_id}}}"
+    return USER_CHANNEL % user_id
 
 
 def user_stream(user_id: UUID) -> str:
     """Stream that keeps one user's history."""
-    return f"sse:stream:user:{{{user_id}}}"
+    return USER_STREAM % user_id
 
 
 def user_seen(user_id: UUID, event_id: UUID | str) -> str:
     """Mark that an event was published to a user; its value is the position."""
-    return f"sse:seen:{{{user_id}}}:{event_id}"
+    return f"{SEEN % user_id}{event_id}"
 
 
 def broadcast_seen(event_id: UUID | str) -> str:
     """Mark that an event was broadcast. The tag puts it into the slot of the broadcast stream."""
-    return f"sse:seen:{{{BROADCAST_STREAM}}}:{event_id}"
+    return f"{SEEN % BROADCAST_STREAM}{event_id}"
 
 
 def seen_marks(event_id: UUID | str = "*") -> str:

@@ -77,8 +77,8 @@ class RedisSSEPublisher:
             delivery = Delivery(event_type=event.event_type.value, parcels=[parcel], message_id=DIRECT)
             key_list, arg_list = self._call.arguments([delivery])
             with store_errors():
-                answers = await self._script(keys=key_list, args=arg_list)
-            return self._call.receipts(answers)[0]
+                answer = await self._script(keys=key_list, args=arg_list)
+            return self._call.receipts(answer, 1)[0]
         except BridgeError as error:
             return self._failure(event, str(error))
         except Exception as error:  # fail-open: a closed event loop must not reach the business either

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
+import msgspec
 import redis
 
 from bridge.events import SSEEvent
@@ -99,6 +100,17 @@ class Delivery:
     metrics: Sequence[tuple[str, int]] = ()
 
 
+class _Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery without its events, as ``settle.lua`` reads it."""
+
+    id: str
+    record_bytes: int
+    event_type: str
+    events: int
+    skipped: Sequence[str]
+    metrics: Sequence[tuple[str, int]]
+
+
 class SettleCall:
     """Builds the arguments of ``settle.lua`` and reads its answers."""
 
@@ -109,43 +121,54 @@ class SettleCall:
             settings.stream_maxlen,
             settings.stream_ttl_s,
             settings.seen_life_s + max(0, math.ceil(longest_retry_s - settings.longest_retry_s)),
-            keys.BROADCAST_STREAM,
             SKIPPED_MAX,
+            keys.BROADCAST_CHANNEL,
+            keys.USER_CHANNEL,
+            keys.USER_STREAM,
+            keys.SEEN,
         )
 
-    def arguments(self, deliveries: Sequence[Delivery]) -> tuple[list[str], list[str | int | bytes]]:
+    def arguments(self, deliveries: Sequence[Delivery]) -> tuple[Sequence[str], Sequence[str | int | bytes]]:
         """KEYS and ARGV for a batch."""
-        key_list = [*_KEYS]
-        arg_list: list[str | int | bytes] = [*self._limits, len(deliveries)]
-        for delivery in deliveries:
-            arg_list += (
-                delivery.message_id,
-                delivery.record_bytes,
-                delivery.event_type,
-                len(delivery.parcels),
-                len(delivery.skipped),
-                len(delivery.metrics),
-                *delivery.skipped,
+        messages = [
+            _Message(
+                id=delivery.message_id,
+                record_bytes=delivery.record_bytes,
+                event_type=delivery.event_type,
+                events=len(delivery.parcels),
+                skipped=delivery.skipped,
+                metrics=delivery.metrics,
             )
-            for metric in delivery.metrics:
-                arg_list += metric
+            for delivery in deliveries
+        ]
+        events: list[UUID | int | str] = []
         for delivery in deliveries:
             for parcel in delivery.parcels:
-                event, user_id = parcel.event, parcel.user_id
-                event_id = str(event.event_id)
-                if user_id is None:
-                    channel = keys.BROADCAST_CHANNEL
-                    key_list += (keys.BROADCAST_STREAM, keys.broadcast_seen(event_id))
-                else:
-                    channel = keys.user_channel(user_id)
-                    key_list += (keys.user_stream(user_id), keys.user_seen(user_id, event_id))
-                arg_list += (channel, event_id, str(event.user_id), parcel.payload, event.occurred_at.isoformat())
-        return key_list, arg_list
+                event, to = parcel.event, parcel.user_id
+                events += (
+                    _EVERYBODY if to is None else _ITS_USER if to is event.user_id else to,
+                    event.event_id,
+                    event.user_id,
+                    parcel.payload.decode(),
+                    event.occurred_at.isoformat(),
+                )
+        return _KEYS, (*self._limits, _encoder.encode((messages, events)))
 
     @staticmethod
-    def receipts(answers: Sequence[bytes | str]) -> list[Receipt]:
-        """One receipt an event, in the order of the batch."""
-        return [_receipt(text(answer)) for answer in answers]
+    def receipts(answer: bytes | str | Sequence[bytes | str], number: int) -> list[Receipt]:
+        """One receipt an event, in the order of the batch.
+
+        Args:
+            answer: of the script.
+            number: of events in the batch.
+        """
+        if not isinstance(answer, bytes | str):
+            return [_receipt(text(one)) for one in answer]
+        ms, _, seq = text(answer).partition("-")
+        first = int(seq)
+        return [
+            Receipt(status=ReceiptStatus.PUBLISHED, position=f"{ms}-{place}") for place in range(first, first + number)
+        ]
 
 
 _KEYS = (
@@ -160,7 +183,10 @@ _KEYS = (
     keys.DEAD_LETTERS,
     keys.SKIPPED,
     keys.BEGAN,
+    keys.BROADCAST_STREAM,
 )
+_EVERYBODY, _ITS_USER = 0, 1
+_encoder = msgspec.msgpack.Encoder()
 
 
 def _receipt(answer: str) -> Receipt:
@@ -201,7 +227,8 @@ class Settler:
         for batch in _batches(deliveries):
             key_list, arg_list = self._call.arguments(batch)
             with store_errors():
-                receipts += self._call.receipts(self._script(keys=key_list, args=arg_list))
+                answer = self._script(keys=key_list, args=arg_list)
+            receipts += self._call.receipts(answer, sum(len(delivery.parcels) for delivery in batch))
         return receipts
 
 

@@ -11,29 +11,39 @@
 -- KEYS[9]  dead letters
 -- KEYS[10] newest skipped events
 -- KEYS[11] position where the order began
--- KEYS[12…] two an event: stream, seen mark
+-- KEYS[12] broadcast stream
 -- ARGV[1]  length that a stream is trimmed to
 -- ARGV[2]  life of a stream in s; 0 keeps no history
 -- ARGV[3]  life of a seen mark in s
--- ARGV[4]  name of the broadcast stream
--- ARGV[5]  skipped events that are remembered
--- ARGV[6]  messages in this batch
--- ARGV[7…] a message: its id in the books ('' if its events are waiting retries or replayed letters; '-' if they
---          were handed over directly), bytes of its record while no event was taken from it (0: not all end),
---          event type, number of events, number of skipped events, number of metrics, ids of the skipped ones,
---          two a metric: name, by how much it grows if anything is published
--- then     five an event, message by message: channel, event id, user id, payload (JSON), occurred at
+-- ARGV[4]  skipped events that are remembered
+-- ARGV[5]  channel of the broadcasts
+-- ARGV[6]  channel of a user, with %s for the user
+-- ARGV[7]  stream of a user, with %s for the user
+-- ARGV[8]  seen mark without its event id, with %s for the user, or for the broadcast stream
+-- ARGV[9]  the batch in MessagePack: messages, and all their events.
+--          A message: `id` in the books ('' if its events are waiting retries or replayed letters; '-' if they were
+--          handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
+--          `event_type`, `events` (how many), `skipped` (ids), `metrics` (pairs: name, by how much it grows if
+--          anything is published).
+--          The events are five values each, message by message: to whom (0 everybody, 1 its user, or another user's
+--          id), event id, user id, payload (JSON), occurred at.
 --
--- Returns one string an event: its position; '=' and the old position when it was published before;
--- '!' and Redis' words when its keys hold something else.
+-- Returns the position of the first event if each was published at the position after the one before. Otherwise one
+-- string an event: its position; '=' and the old position when it was published before; '!' and Redis' words when
+-- its keys hold something else.
 --
 -- XADD comes before SET: a failure in between must not leave a mark without an event.
+-- One large argument is read faster than a thousand small ones, and one EXISTS is faster than a GET for each event.
 
-local maxlen, stream_ttl_s, seen_ttl_s, broadcast_stream = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local call, try = redis.call, redis.pcall
+local maxlen, stream_ttl_s, broadcast_stream = ARGV[1], tonumber(ARGV[2]), KEYS[12]
+local messages, events = unpack(cmsgpack.unpack(ARGV[9]))
+local DUPLICATE, REFUSED = string.byte('='), string.byte('!')
 
 -- Positions are unique and ordered across ALL streams, so one cursor says what a client has had.
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local seen_until = string.format('%.0f', now + tonumber(ARGV[3]) * 1000)
 local ms, seq = now, 0
 local ms_text = string.format('%.0f-', ms)
 
@@ -46,111 +56,127 @@ local function move_past(position)
   end
 end
 
-local function position_text()
-  return ms_text .. seq
-end
-
-local last = redis.call('GET', KEYS[1])
+local last = call('GET', KEYS[1])
 if last then
   move_past(last)
 else
-  redis.call('SET', KEYS[11], ms_text .. '0')
+  call('SET', KEYS[11], ms_text .. '0')
   seq = 1
 end
 
-local function append(stream, event_id, event_type, user_id, payload, occurred_at)
-  return redis.pcall('XADD', stream, 'MAXLEN', '~', maxlen, position_text(),
-    'event_id', event_id, 'event_type', event_type, 'user_id', user_id, 'data', payload, 'occurred_at', occurred_at)
+-- Where the events of one addressee go; made once for each.
+local addresses = {[0] = {channel = ARGV[5], stream = broadcast_stream, seen = string.format(ARGV[8], broadcast_stream)}}
+setmetatable(addresses, {__index = function(known, user)
+  local address = {
+    channel = string.format(ARGV[6], user), stream = string.format(ARGV[7], user), seen = string.format(ARGV[8], user)
+  }
+  known[user] = address
+  return address
+end})
+
+local address_of, mark_of, known, repeated = {}, {}, {}, false
+for at = 1, #events, 5 do
+  local to = events[at]
+  local address = addresses[to == 1 and events[at + 2] or to]
+  local mark = address.seen .. events[at + 1]
+  address_of[#address_of + 1] = address
+  mark_of[#mark_of + 1] = mark
+  repeated = repeated or known[mark]
+  known[mark] = true
 end
+-- Usually none was seen before.
+local all_new = not repeated and #mark_of > 0 and call('EXISTS', unpack(mark_of)) == 0
 
 -- The newest id that a stream ever had, even if its entry is gone.
 local function top_of(stream)
-  local info = redis.call('XINFO', 'STREAM', stream)
+  local info = call('XINFO', 'STREAM', stream)
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then return info[i + 1] end
   end
 end
 
-local newest, written = false, {}
+local newest, written, crowded, in_a_row = false, {}, {}, true
 
--- Returns the answer for one event, and how it ended: 'published', 'duplicate', nothing if it was refused.
--- Raises what Redis says if Redis itself is in trouble.
-local function publish(stream, seen, channel, event_id, event_type, user_id, payload, occurred_at)
-  local before = redis.pcall('GET', seen)
-  if type(before) == 'table' then return '!' .. before.err end
-  if before then return '=' .. before, 'duplicate' end
+-- The first event of a batch trims its stream; a stream that gets more of them is trimmed again afterwards.
+local function append(stream, position, at, event_type)
+  if written[stream] then
+    crowded[stream] = true
+    return try('XADD', stream, position, 'event_id', events[at + 1], 'event_type', event_type,
+      'user_id', events[at + 2], 'data', events[at + 3], 'occurred_at', events[at + 4])
+  end
+  return try('XADD', stream, 'MAXLEN', '~', maxlen, position, 'event_id', events[at + 1], 'event_type', event_type,
+    'user_id', events[at + 2], 'data', events[at + 3], 'occurred_at', events[at + 4])
+end
+
+-- Returns the answer for the event at this place. Returns nothing, and what Redis says, if Redis itself is in trouble.
+local function publish(number, at, event_type)
+  local mark, address = mark_of[number], address_of[number]
+  if not all_new then
+    local before = try('GET', mark)
+    if type(before) == 'table' then return '!' .. before.err end
+    if before then return '=' .. before end
+  end
+  local stream, position = address.stream, ms_text .. seq
   if stream_ttl_s > 0 then
-    local reply = append(stream, event_id, event_type, user_id, payload, occurred_at)
-    if type(reply) == 'table' and reply.err and string.find(reply.err, 'equal or smaller', 1, true) then
+    local reply = append(stream, position, at, event_type)
+    if type(reply) == 'table' and string.find(reply.err, 'equal or smaller', 1, true) then
       -- The position key was lost or the stream was written by others: move past the stream's top.
       move_past(top_of(stream))
-      reply = append(stream, event_id, event_type, user_id, payload, occurred_at)
+      in_a_row = false
+      position = ms_text .. seq
+      reply = append(stream, position, at, event_type)
     end
-    if type(reply) == 'table' and reply.err then
-      if not string.find(reply.err, 'WRONGTYPE', 1, true) then return nil, nil, reply end
+    if type(reply) == 'table' then
+      if not string.find(reply.err, 'WRONGTYPE', 1, true) then return nil, reply end
       return '!' .. reply.err
     end
   end
-  local position = position_text()
   seq = seq + 1
-  redis.call('SET', seen, position, 'EX', seen_ttl_s)
+  call('SET', mark, position, 'PXAT', seen_until)
   written[stream] = position
   newest = position
-  redis.call('PUBLISH', channel, '{"event_id":"' .. event_id .. '","event_type":"' .. event_type
-    .. '","user_id":"' .. user_id .. '","data":' .. payload .. ',"occurred_at":"' .. occurred_at
+  call('PUBLISH', address.channel, '{"event_id":"' .. events[at + 1] .. '","event_type":"' .. event_type
+    .. '","user_id":"' .. events[at + 2] .. '","data":' .. events[at + 3] .. ',"occurred_at":"' .. events[at + 4]
     .. '","position":"' .. position .. '"}')
-  return position, 'published'
-end
-
--- Read the messages of the batch.
-local messages, a, total = {}, 7, 0
-for m = 1, tonumber(ARGV[6]) do
-  local message = {
-    id = ARGV[a], fresh_bytes = tonumber(ARGV[a + 1]), event_type = ARGV[a + 2],
-    events = tonumber(ARGV[a + 3]), skipped = tonumber(ARGV[a + 4]), metrics = tonumber(ARGV[a + 5]),
-    skipped_at = a + 6, published = 0, ended = {},
-  }
-  messages[m] = message
-  message.metrics_at = message.skipped_at + message.skipped
-  a = message.metrics_at + 2 * message.metrics
-  total = total + message.events
+  return position
 end
 
 -- Publish.
-local answers, failure, k = {}, false, 12
+local answers, failure = {}, false
 for _, message in ipairs(messages) do
-  for _ = 1, message.events do
-    local event_id = ARGV[a + 1]
-    local answer, ending, trouble = publish(
-      KEYS[k], KEYS[k + 1], ARGV[a], event_id, message.event_type, ARGV[a + 2], ARGV[a + 3], ARGV[a + 4])
-    if trouble then
-      -- What was published so far must still be in the books.
-      failure = trouble
-      break
+  message.first, message.published, message.duplicate = #answers + 1, 0, 0
+  for number = message.first, message.first + message.events - 1 do
+    if failure then break end
+    local answer, trouble = publish(number, 5 * number - 4, message.event_type)
+    -- What was published before the trouble must still be in the books.
+    failure = trouble or false
+    if answer then
+      answers[number] = answer
+      local kind = string.byte(answer)
+      if kind == DUPLICATE then
+        message.duplicate = message.duplicate + 1
+      elseif kind ~= REFUSED then
+        message.published = message.published + 1
+      end
     end
-    answers[#answers + 1] = answer
-    if ending then
-      message.ended[#message.ended + 1] = {event_id, ending}
-      if ending == 'published' then message.published = message.published + 1 end
-    end
-    a, k = a + 5, k + 2
   end
-  if failure then break end
+  message.ended = message.published + message.duplicate
 end
 
 if newest then
-  redis.call('SET', KEYS[1], newest)
-  if written[broadcast_stream] then redis.call('SET', KEYS[2], written[broadcast_stream]) end
+  call('SET', KEYS[1], newest)
+  if written[broadcast_stream] then call('SET', KEYS[2], written[broadcast_stream]) end
   if stream_ttl_s > 0 then
-    for stream in pairs(written) do redis.call('EXPIRE', stream, stream_ttl_s) end
+    for stream in pairs(crowded) do call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
+    for stream in pairs(written) do call('EXPIRE', stream, stream_ttl_s) end
   end
 end
 
 -- The books.
 
 local function take_letter(event_id)
-  redis.call('ZREM', KEYS[8], event_id)
-  return redis.call('HDEL', KEYS[9], event_id) == 1
+  call('ZREM', KEYS[8], event_id)
+  return call('HDEL', KEYS[9], event_id) == 1
 end
 
 -- The token of an event that is not, or no longer, with its message: it is waiting, or it was buried.
@@ -160,54 +186,58 @@ end
 
 -- Usually the whole message ends here, and its record need not be read.
 local function end_whole(message)
-  if #message.ended < message.events or failure or message.fresh_bytes == 0 then return false end
-  if redis.call('HSTRLEN', KEYS[5], message.id) ~= message.fresh_bytes then return false end
-  redis.call('HDEL', KEYS[5], message.id)
-  count('open', -(message.events + message.skipped))
-  count('skipped', message.skipped)
-  count('duplicate', message.events - message.published)
+  if message.ended < message.events or failure or message.record_bytes == 0 then return false end
+  if call('HSTRLEN', KEYS[5], message.id) ~= message.record_bytes then return false end
+  call('HDEL', KEYS[5], message.id)
+  count('open', -(message.events + #message.skipped))
+  count('skipped', #message.skipped)
+  count('duplicate', message.duplicate)
   return true
 end
 
 local function end_one_by_one(message)
   local open = open_message(KEYS[5], message.id)
-  for _, event in ipairs(message.ended) do
-    if open.take(event[1]) or take_elsewhere(event[1]) then
-      if event[2] == 'duplicate' then count('duplicate') end
-    elseif event[2] == 'published' then
-      count('unbooked')
+  for number = message.first, message.first + message.events - 1 do
+    local answer = answers[number]
+    if not answer then break end
+    local kind, event_id = string.byte(answer), events[5 * number - 3]
+    if kind ~= REFUSED then
+      if open.take(event_id) or take_elsewhere(event_id) then
+        if kind == DUPLICATE then count('duplicate') end
+      elseif kind ~= DUPLICATE then
+        count('unbooked')
+      end
     end
   end
-  for i = message.skipped_at, message.skipped_at + message.skipped - 1 do
-    if not failure and (open.take(ARGV[i]) or take_elsewhere(ARGV[i])) then count('skipped') end
+  for _, event_id in ipairs(message.skipped) do
+    if not failure and (open.take(event_id) or take_elsewhere(event_id)) then count('skipped') end
   end
   open.save()
 end
 
-local any_skipped = false
+local any_skipped, all_published = false, true
 for _, message in ipairs(messages) do
   count('published', message.published)
+  all_published = all_published and message.published == message.events
   if message.published > 0 then
-    redis.call('HINCRBY', KEYS[4], 'published:' .. message.event_type, message.published)
-    for at = message.metrics_at, message.metrics_at + 2 * message.metrics - 2, 2 do
-      redis.call('HINCRBY', KEYS[4], ARGV[at], ARGV[at + 1])
-    end
+    call('HINCRBY', KEYS[4], 'published:' .. message.event_type, message.published)
+    for _, metric in ipairs(message.metrics) do call('HINCRBY', KEYS[4], metric[1], metric[2]) end
   end
   if message.id == '-' then
-    count('accepted', #message.ended)
-    count('duplicate', #message.ended - message.published)
+    count('accepted', message.ended)
+    count('duplicate', message.duplicate)
   elseif not end_whole(message) then
     end_one_by_one(message)
   end
-  if message.skipped > 0 and not failure then
+  if #message.skipped > 0 and not failure then
     any_skipped = true
-    redis.call('HINCRBY', KEYS[4], 'skipped:' .. message.event_type, message.skipped)
-    for i = message.skipped_at, message.skipped_at + message.skipped - 1 do
-      redis.call('ZADD', KEYS[10], now, ARGV[i])
-    end
+    call('HINCRBY', KEYS[4], 'skipped:' .. message.event_type, #message.skipped)
+    for _, event_id in ipairs(message.skipped) do call('ZADD', KEYS[10], now, event_id) end
   end
 end
-if any_skipped then redis.call('ZREMRANGEBYRANK', KEYS[10], 0, -(tonumber(ARGV[5]) + 1)) end
+if any_skipped then call('ZREMRANGEBYRANK', KEYS[10], 0, -(tonumber(ARGV[4]) + 1)) end
 write_counts(KEYS[3])
 
-return failure or answers
+if failure then return failure end
+if all_published and in_a_row and newest then return answers[1] end
+return answers
