@@ -12,7 +12,7 @@ from bridge.settings import Settings
 from bridge.store import DeadLetters, connect
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
-from bridge.worker.steps import HeartbeatStep, RetryMoverStep
+from bridge.worker.steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
 from bridge.worker.task import BridgeTask
 
 
@@ -26,6 +26,7 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     quarantine = Quarantine(DeadLetters(connect(settings), settings))
     app.bridge_quarantine = quarantine
     app.bridge_delivery_max = settings.delivery_max
+    app.steps["worker"].add(SeldomCollectionStep)
     _add(app, registry, settings)
     return app
 
