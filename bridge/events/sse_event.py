@@ -112,6 +112,24 @@ class SSEEvent:
         )
 
 
+def vouched_event(
+    event_type: StrEnum, user_id: UUID, data: dict[str, Any], event_id: UUID, occurred_at: datetime
+) -> SSEEvent:
+    """An SSE event of values for which the caller vouches; a quarter of the time that the checks of SSEEvent take."""
+    event = object.__new__(SSEEvent)
+    _set_event_type(event, event_type)
+    _set_user_id(event, user_id)
+    _set_data(event, data)
+    _set_event_id(event, event_id)
+    _set_occurred_at(event, occurred_at)
+    return event
+
+
+_set_event_id, _set_event_type, _set_user_id, _set_data, _set_occurred_at = (
+    vars(SSEEvent)[name].__set__ for name in _FIELDS
+)
+
+
 def get_category_for_event_type(event_type: SSEEventType) -> SSEEventCategory:
     """The category an event type was declared with.
 

@@ -1,13 +1,18 @@
 """Domain event → SSE event: the one transformation that worker and in-process handler share."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import uuid6
+
 from bridge.events import SSEEvent
+from bridge.events.sse_event import vouched_event
 from bridge.registry import Audience, DomainToSSEMapping
 
 NOBODY = UUID(int=0)
 """The user id of a broadcast that names no user."""
+_ID_TYPES = frozenset({UUID, uuid6.UUID})
 
 
 def transform(event: Any, mapping: DomainToSSEMapping) -> SSEEvent | None:
@@ -23,10 +28,15 @@ def transform(event: Any, mapping: DomainToSSEMapping) -> SSEEvent | None:
         if mapping.audience is not Audience.BROADCAST:
             return None
         user_id = NOBODY
+    data, event_id, occurred_at = mapping.payload_extractor(event), event.event_id, event.occurred_at
+    if (
+        type(data) is dict
+        and type(user_id) is UUID
+        and type(event_id) in _ID_TYPES
+        and type(occurred_at) is datetime
+        and occurred_at.tzinfo is UTC
+    ):  # so it is with nearly every event; the registry vouches for the event type
+        return vouched_event(mapping.sse_event_type, user_id, data, event_id, occurred_at)
     return SSEEvent(
-        event_type=mapping.sse_event_type,
-        user_id=user_id,
-        data=mapping.payload_extractor(event),
-        event_id=event.event_id,
-        occurred_at=event.occurred_at,
+        event_type=mapping.sse_event_type, user_id=user_id, data=data, event_id=event_id, occurred_at=occurred_at
     )

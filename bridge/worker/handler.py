@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -32,7 +32,6 @@ from bridge.store import (
     Delivery,
     Ledger,
     Parcel,
-    ReceiptStatus,
     RetryRecord,
     RetrySet,
     Settler,
@@ -246,14 +245,17 @@ class Handler:
         ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
         if not ending:
             return
-        receipts = iter(self._settler.settle([self._delivery(job, todo) for job, todo in ending]))
-        for job, todo in ending:
-            for outcome, receipt in zip(todo.published, receipts, strict=False):
-                if receipt.status is ReceiptStatus.REFUSED:
-                    failure = Failure(
-                        stage=Stage.PUBLISH, error_class="redis.ResponseError", message=receipt.error or ""
-                    )
-                    todo.add(self._failed(job, outcome.envelope, failure))
+        refused = self._settler.settle_tersely([self._delivery(job, todo) for job, todo in ending])
+        if refused:
+            self._fail_refused(ending, refused)
+
+    def _fail_refused(self, todos: Sequence[tuple[Job, _Todo]], refused: Mapping[int, str]) -> None:
+        """Add as failed what Redis refused, by its place among all that was to be published."""
+        everything = [(job, todo, outcome) for job, todo in todos for outcome in todo.published]
+        for place, words in refused.items():
+            job, todo, outcome = everything[place]
+            failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=words)
+            todo.add(self._failed(job, outcome.envelope, failure))
 
     def _delivery(self, job: Job, todo: _Todo) -> Delivery:
         return Delivery(

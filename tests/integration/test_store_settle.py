@@ -5,6 +5,8 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
 from uuid import UUID
 
@@ -97,6 +99,45 @@ def test_a_channel_message_is_the_events_dict_and_its_position(settler: Settler,
         event.to_dict() | {"position": receipts[0].position},
         shout.to_dict() | {"position": receipts[1].position},
     ]
+
+
+@pytest.mark.parametrize(
+    "offset", [UTC, timezone(timedelta(0)), timezone(timedelta(hours=2)), timezone(-timedelta(minutes=1, seconds=1))]
+)
+def test_a_moment_is_written_as_isoformat_whatever_its_offset(
+    settler: Settler, redis_client: redis.Redis, offset: timezone
+) -> None:
+    moments = [
+        datetime(2026, 11, 21, 4, 5, 6, 70, offset),
+        datetime(2026, 11, 21, 4, 5, 6, 0, offset),
+        datetime(999, 1, 2, tzinfo=offset),
+        datetime(2026, 11, 21, 4, 5, 6, 70, UTC),
+    ]
+    settler.settle(direct([parcel(replace(an_event(), occurred_at=moment)) for moment in moments]))
+    assert [fields["occurred_at"] for _, fields in entries(redis_client)] == [one.isoformat() for one in moments]
+
+
+@pytest.mark.parametrize("number", [1, 300])
+def test_told_tersely_only_what_was_refused_is_named_by_its_place(
+    settler: Settler, redis_client: redis.Redis, number: int
+) -> None:
+    redis_client.rpush(keys.user_stream(OTHER), "x")
+    batch = direct([*parcels(number), parcel(an_event(OTHER), OTHER), *parcels(number)])
+    for _ in range(2):
+        refused = settler.settle_tersely(batch)
+        assert list(refused) == [number]
+        assert refused[number].startswith("WRONGTYPE")
+    assert len(entries(redis_client)) == 2 * number
+    assert settler.settle_tersely(direct(parcels(number))) == {}
+
+
+def test_a_stream_that_gets_many_events_at_once_is_trimmed_in_the_same_step(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    settings = Settings(broker_url=redis_url, stream_maxlen=100)
+    with connect(settings) as client:
+        Settler(client, settings).settle(direct([*parcels(250, None), *parcels(250)]))
+    assert [len(entries(redis_client, user)) <= 200 for user in (USER, None)] == [True, True]
 
 
 def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redis.Redis) -> None:
