@@ -1,13 +1,15 @@
 """Reading the history for many clients: what to replay to whom, with a bound on how many read at once."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
+from bridge.errors import StoreUnavailableError
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery, Dispatch
+from bridge.gateway.tasks import end_tasks
 from bridge.store import History, Position
 
 READERS_MAX = 16
@@ -36,7 +38,7 @@ class Chapter:
 
 
 class Archive:
-    """Looks up and reads what is retained.
+    """Looks up and reads what is retained, until it is closed; what is asked later gets StoreUnavailableError.
 
     Args:
         history: where it is retained.
@@ -49,18 +51,20 @@ class Archive:
         self._dispatch = dispatch
         self._counters = counters
         self._desk = asyncio.Semaphore(READERS_MAX)
+        self._readings: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     async def now(self) -> Position:
         """As ``History.now``."""
-        return await self._queue(self._history.now())
+        return await self._queue(self._history.now)
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
         """As ``History.locate``."""
-        return await self._queue(self._history.locate(user_id, event_id))
+        return await self._queue(lambda: self._history.locate(user_id, event_id))
 
     async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> Chapter:
         """As ``History.read``."""
-        page = await self._queue(self._history.read(user_id, after, read_at_ms=read_at_ms))
+        page = await self._queue(lambda: self._history.read(user_id, after, read_at_ms=read_at_ms))
         self._counters.messages_malformed += page.malformed
         prepared = (self._dispatch.prepare(event) for event in page.events)
         return Chapter(
@@ -71,11 +75,24 @@ class Archive:
             read_at_ms=page.read_at_ms,
         )
 
-    async def _queue(self, reading: Awaitable[T]) -> T:
-        try:
-            async with self._desk:
-                return await reading
-        finally:
-            # Cancelled in the queue: the reading was never begun.
-            if asyncio.iscoroutine(reading):
-                reading.close()
+    async def close(self) -> None:
+        """End what is being read, and read nothing more. Call it before the history's client is closed.
+
+        Sessions may still be ending, and a server in a hurry does not wait for them. A reading that went on would
+        open a connection in a pool that is closed already.
+        """
+        self._closed = True
+        await end_tasks(*self._readings)
+
+    async def _queue(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._closed:
+            raise StoreUnavailableError("This gateway reads no more: it is shutting down.")
+        task = asyncio.create_task(self._in_turn(read))
+        self._readings.add(task)
+        task.add_done_callback(self._readings.discard)
+        # Whoever is told to stop waiting tells the task.
+        return await task
+
+    async def _in_turn(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._desk:
+            return await read()

@@ -14,12 +14,13 @@ from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.ending import Ending
-from bridge.gateway.hub import Hub, end_tasks
+from bridge.gateway.hub import Hub
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
 from bridge.gateway.session import Session
 from bridge.gateway.tally import Tally
+from bridge.gateway.tasks import end_tasks
 from bridge.gateway.wire import Wire
 from bridge.registry import Registry
 from bridge.settings import Settings
@@ -64,6 +65,7 @@ class Gateway:
         finally:
             self.drain()
             await end_tasks(hub, counting)
+            await self._archive.close()
             await tally.close()
             await self._client.aclose()
 

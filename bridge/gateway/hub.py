@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.rooms import Rooms
+from bridge.gateway.tasks import end_tasks
 from bridge.registry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,6 @@ BREATHE_EVERY = 32
 """Messages handed out in a row, before the members get time to send them."""
 BACKOFF = RetryPolicy(base_s=0.1, cap_s=3.0)
 """Waits between attempts to connect."""
-CANCEL_EVERY_S = 0.05
-"""A task that is to end and does not is told again."""
 
 
 class Hub:
@@ -159,17 +158,3 @@ class Hub:
         if self._lost_at is not None and self._rooms.broadcast.confirmed.is_set():
             logger.warning("bridge.gateway.redis_returned after_s=%.1f", time.monotonic() - self._lost_at)
             self._lost_at = None
-
-
-async def end_tasks(*tasks: "asyncio.Task[None]") -> None:
-    """Cancel tasks until they have ended; what they raise is dropped.
-
-    Once is not enough: before Python 3.12 ``asyncio.wait_for``, through which redis-py sends, forgets a
-    cancellation that comes in the moment when it is done. A hub that waited for such a task was deaf for good.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_EVERY_S)
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -25,6 +25,7 @@ from bridge.gateway.delivery import Delivery
 from bridge.gateway.ending import Ending, ResetReason
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
+from bridge.gateway.tasks import end_tasks
 from bridge.gateway.wire import StalledError, Wire
 from bridge.registry import RetryPolicy
 from bridge.settings import Settings
@@ -307,7 +308,7 @@ class Session:
         raise StoreUnavailableError
 
     async def _beating(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Wait for something that may take long, sending heartbeats meanwhile."""
+        """Wait for something that may take long, sending heartbeats meanwhile. It has ended when this returns."""
         task = asyncio.create_task(waiting)
         try:
             while not task.done():
@@ -315,7 +316,8 @@ class Session:
                 await self._beat()
             return task.result()
         finally:
-            task.cancel()
+            if not task.done():
+                await end_tasks(task)
 
     async def _beat(self) -> None:
         if self._wire.silence_left_s <= 0:

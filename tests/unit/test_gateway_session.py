@@ -1,7 +1,8 @@
 """One client's life, against a scripted archive: the orders of events that a real Redis shows too seldom."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import gc
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,6 +42,7 @@ class FakeArchive:
         self.reads: list[Position] = []
         self.away = False
         self.hangs = False
+        self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
 
     async def now(self) -> Position:
         return await self._answer(self.newest)
@@ -57,10 +59,18 @@ class FakeArchive:
     async def _answer(self, answer: Any) -> Any:
         await asyncio.sleep(0)
         if self.hangs:
-            await asyncio.Event().wait()
+            await self._hang()
         if self.away:
             raise StoreUnavailableError
         return answer
+
+    async def _hang(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self.when_cancelled is None:
+                raise
+            await self.when_cancelled()
 
 
 class Line:
@@ -245,6 +255,32 @@ async def test_a_cancellation_passes_through_and_frees_everything(linked: bool) 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_a_reading_that_forgets_its_cancellation_ends_before_the_session_does() -> None:
+    line = Line()
+    line.link()
+    line.archive.hangs = True
+    line.archive.when_cancelled = asyncio.Event().wait
+    # ``running`` asserts that no task is left.
+    async with running(line):
+        await line.until(lambda: line.counters.heartbeats_sent)
+
+
+async def test_a_reading_that_fails_when_its_client_leaves_is_no_unheard_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        raise StoreUnavailableError
+
+    line = Line()
+    line.link()
+    line.archive.hangs = True
+    line.archive.when_cancelled = fail
+    async with running(line):
+        await line.until(lambda: line.counters.heartbeats_sent)
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_the_first_cause_of_an_ending_counts() -> None:

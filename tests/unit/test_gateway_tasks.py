@@ -1,9 +1,9 @@
-"""How the hub ends what it began."""
+"""How tasks are ended that forget a cancellation."""
 
 import asyncio
 from contextlib import suppress
 
-from bridge.gateway.hub import end_tasks
+from bridge.gateway.tasks import end_tasks
 
 
 async def test_a_task_that_forgets_a_cancellation_is_ended_nevertheless() -> None:

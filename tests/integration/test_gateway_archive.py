@@ -1,0 +1,60 @@
+"""Closing the archive while it reads: no connection is opened behind its back."""
+
+import asyncio
+from contextlib import suppress
+from uuid import UUID
+
+import pytest
+import redis
+
+from bridge.errors import StoreUnavailableError
+from bridge.gateway.archive import Archive
+from bridge.gateway.counters import Counters
+from bridge.gateway.delivery import Dispatch
+from bridge.registry import REGISTRY
+from bridge.settings import Settings
+from bridge.store import START, History, connect_async
+from tests.support.streams import until
+
+USER = UUID(int=1)
+TURNS = range(30)
+"""Of the event loop; a first reading, which connects, takes fewer."""
+TIMES = 5
+
+
+def opened(settings: Settings) -> tuple["redis.asyncio.Redis", Archive]:
+    client = connect_async(settings)
+    counters = Counters()
+    return client, Archive(History(client, settings), Dispatch(REGISTRY, counters), counters)
+
+
+@pytest.mark.parametrize("turns", TURNS)
+async def test_a_reading_given_up_at_any_moment_leaves_no_connection(
+    settings: Settings, redis_client: redis.Redis, turns: int
+) -> None:
+    before = len(redis_client.client_list())
+    # Kept, or the garbage collector would close what was left open.
+    clients = []
+    for pause in range(TIMES):
+        client, archive = opened(settings)
+        reading = asyncio.create_task(archive.read(USER, START, 0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        for _ in range(pause):
+            await asyncio.sleep(0)
+        await archive.close()
+        await client.aclose()
+        with suppress(asyncio.CancelledError):
+            await reading
+        clients.append(client)
+    await until(lambda: len(redis_client.client_list()) == before)
+
+
+async def test_a_closed_archive_reads_nothing(settings: Settings) -> None:
+    client, archive = opened(settings)
+    await archive.read(USER, START, 0)
+    await archive.close()
+    with pytest.raises(StoreUnavailableError):
+        await archive.now()
+    await client.aclose()
