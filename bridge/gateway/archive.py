@@ -10,7 +10,7 @@ from bridge.errors import StoreUnavailableError
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery, Dispatch
 from bridge.gateway.tasks import end_tasks
-from bridge.store import History, Position
+from bridge.store import History, Page, Position
 
 READERS_MAX = 16
 """Reads of Redis at once; after an outage every client asks in the same moment, and each takes a connection."""
@@ -54,9 +54,9 @@ class Archive:
         self._readings: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def now(self) -> Position:
+    async def now(self) -> Chapter:
         """As ``History.now``."""
-        return await self._queue(self._history.now)
+        return self._chapter(await self._queue(self._history.now))
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
         """As ``History.locate``."""
@@ -65,15 +65,7 @@ class Archive:
     async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> Chapter:
         """As ``History.read``."""
         page = await self._queue(lambda: self._history.read(user_id, after, read_at_ms=read_at_ms))
-        self._counters.messages_malformed += page.malformed
-        prepared = (self._dispatch.prepare(event) for event in page.events)
-        return Chapter(
-            deliveries=tuple(delivery for delivery in prepared if delivery),
-            horizon=page.horizon,
-            complete=page.complete,
-            last=page.last,
-            read_at_ms=page.read_at_ms,
-        )
+        return self._chapter(page)
 
     async def close(self) -> None:
         """End what is being read, and read nothing more. Call it before the history's client is closed.
@@ -83,6 +75,17 @@ class Archive:
         """
         self._closed = True
         await end_tasks(*self._readings)
+
+    def _chapter(self, page: Page) -> Chapter:
+        self._counters.messages_malformed += page.malformed
+        prepared = (self._dispatch.prepare(event) for event in page.events)
+        return Chapter(
+            deliveries=tuple(delivery for delivery in prepared if delivery),
+            horizon=page.horizon,
+            complete=page.complete,
+            last=page.last,
+            read_at_ms=page.read_at_ms,
+        )
 
     async def _queue(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if self._closed:

@@ -204,7 +204,9 @@ class Session:
         await self._until_heard()
         self._counters.replays += self._request.resumes
         if not (self._request.resumes and self._settings.retention):
-            self._cursor = await self._insist(self._archive.now)
+            now = await self._insist(self._archive.now)
+            # Who comes now has missed nothing yet, however long ago the newest event was.
+            self._cursor, self._read_at_ms = now.horizon, now.read_at_ms
             return ResetReason.NOT_RETAINED if self._request.resumes else None
         position = await self._insist(self._locate)
         self._cursor = position or START

@@ -139,14 +139,15 @@ class History:
             marks = await self._client.mget(keys.user_seen(user_id, event_id), keys.broadcast_seen(event_id))
         return next((Position(text(mark)) for mark in marks if mark), None)
 
-    async def now(self) -> Position:
-        """The newest position handed out; in an empty Redis, a first one.
+    async def now(self) -> Page:
+        """An empty page up to the newest position handed out; in an empty Redis, up to a first one.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            return Position(text(await self._now(keys=[keys.POSITION, keys.BEGAN])))
+            newest, now_ms = await self._now(keys=[keys.POSITION, keys.BEGAN])
+        return _page(Position(text(newest)), True, int(text(now_ms)), (), ())
 
     async def read(self, user_id: UUID, after: Position, *, read_at_ms: int = 0) -> Page:
         """The next page after a position, of one moment: nothing before its horizon is missing from it.

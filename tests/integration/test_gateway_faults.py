@@ -21,6 +21,7 @@ from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.gateway import hub as hub_module
 from bridge.gateway import session as session_module
 from bridge.settings import Settings
+from bridge.store.keys import BEGAN, POSITION
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
 from tests.support.waiting import wait_until
 
@@ -288,6 +289,24 @@ async def test_redis_that_lost_its_memory_is_told_to_the_client(
         redis_client.client_kill_filter(_type="pubsub")
         await stream.until(lambda: stream.resets == ['{"reason": "trimmed"}'])
         await stream.receives([*before, *source.publish(user, 2)])
+        await stream.close()
+
+
+async def test_a_fresh_client_is_not_held_liable_for_the_silence_before_it(
+    settings: Settings, source: Source, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID
+) -> None:
+    # The last event is older than a stream lives.
+    long_ago = f"{int((time.time() - 2 * settings.stream_ttl_s) * 1000)}-0"
+    redis_client.mset({POSITION: long_ago, BEGAN: long_ago})
+    with Served(settings) as served:
+        stream = await Stream(served.url, user).open(client)
+        source.publish(uuid4())
+        redis_client.client_kill_filter(_type="pubsub")
+        await until(lambda: served.state.counters.backfills == 1)
+        await stream.receives(source.publish(user))
+        redis_client.client_kill_filter(_type="pubsub")
+        await until(lambda: served.state.counters.backfills == 2)
+        assert stream.resets == []
         await stream.close()
 
 

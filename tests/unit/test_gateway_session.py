@@ -44,8 +44,8 @@ class FakeArchive:
         self.hangs = False
         self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
 
-    async def now(self) -> Position:
-        return await self._answer(self.newest)
+    async def now(self) -> Chapter:
+        return await self._answer(chapter(horizon=str(self.newest)))
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
         return await self._answer(None)
