@@ -89,6 +89,8 @@ class HeartbeatStep(bootsteps.StartStopStep):
             self._heartbeat.stop()
 
     terminate = stop
+
+
 COLLECT_AFTER = 10_000
 """Containers that may be made before Python looks for unreachable ones."""
 
