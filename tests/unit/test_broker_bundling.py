@@ -104,6 +104,13 @@ def test_a_body_that_could_spoil_others_goes_alone(body: bytes) -> None:
     assert numbers_in(bundles[0].payload()) == [1, 3]
 
 
+@pytest.mark.parametrize("part", ["body", "content-type", "content-encoding"])
+def test_a_message_without_a_part_goes_alone(part: str) -> None:
+    broken = claimed(2)
+    del broken.payload[part]
+    assert [one.tags for one in bundle([broken, claimed(1)])][0] == [broken.tag]
+
+
 def test_a_bundle_has_bounds() -> None:
     many = list(bundle([claimed(number) for number in range(EVENTS_MAX + 1)]))
     assert [one.events for one in many] == [EVENTS_MAX, 1]
