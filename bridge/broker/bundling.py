@@ -70,9 +70,9 @@ class Bundle:
         """The delivery tags of its messages."""
         return [member.tag for member in self.members]
 
-    def has_room_for(self, events: int, size: int) -> bool:
+    def has_room_for(self, events: int, size: int, events_max: int) -> bool:
         """Whether the bundle stays within its bounds."""
-        return not self.members or (self.events + events <= EVENTS_MAX and self.size + size < BYTES_MAX)
+        return self.events + events <= events_max and self.size + size < BYTES_MAX
 
     def add(self, claimed: Claimed, envelopes: str, events: int) -> None:
         """Take a message in."""
@@ -93,8 +93,14 @@ class Bundle:
         return {**self.lead, "body": body, "headers": headers, "properties": properties}
 
 
-def bundle(messages: Iterable[Claimed]) -> Iterator[Bundle]:
-    """Put messages together where that is possible, those of one task in their order."""
+def bundle(messages: Iterable[Claimed], *, events_max: int = EVENTS_MAX) -> Iterator[Bundle]:
+    """Put messages together where that is possible, those of one task in their order.
+
+    Args:
+        messages: in the order in which they were claimed.
+        events_max: events in a bundle; a message that has more goes alone.
+    """
+    events_max = min(events_max, EVENTS_MAX)
     open_bundles: dict[tuple[str, str], Bundle] = {}
     done: list[Bundle] = []
     for claimed in messages:
@@ -105,7 +111,7 @@ def bundle(messages: Iterable[Claimed]) -> Iterator[Bundle]:
         envelopes, events = found
         key = (claimed.queue, claimed.payload["headers"]["task"])
         current = open_bundles.get(key)
-        if current is None or not current.has_room_for(events, len(envelopes)):
+        if current is None or not current.has_room_for(events, len(envelopes), events_max):
             current = open_bundles[key] = Bundle(queue=claimed.queue, lead=claimed.payload)
             done.append(current)
         current.add(claimed, envelopes, events)

@@ -39,7 +39,7 @@ RAW = "raw"
 CLAIM_MAX = 200
 """Messages that one claim takes at the most."""
 HELD_S = 0.25
-"""A claim takes more than the prefetch allows, if by experience all of it is done within this time."""
+"""A bundle holds, and a claim takes beyond the prefetch, what by experience is done within this time."""
 POLL_S = 1.0
 """An idle worker looks this often, in case an invalidation message was lost."""
 POLL_WITHOUT_TRACKING_S = 0.02
@@ -176,7 +176,7 @@ class ClaimingChannel(stock.Channel):
             for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True)
             if (message := self._read_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))) is not None
         ]
-        for bundled in bundle(claimed):
+        for bundled in bundle(claimed, events_max=self._pace.events_in(HELD_S)):
             self._deliver_bundle(bundled)
         done = [
             tag.decode()
@@ -204,7 +204,7 @@ class ClaimingChannel(stock.Channel):
         lead_tag = bundled.tags[0]
         self._bundles[lead_tag] = bundled
         if bundled.events:
-            self._pace.begin(lead_tag, len(bundled.members))
+            self._pace.begin(lead_tag, len(bundled.members), bundled.events)
         else:
             self._pace.forget()
         self.connection._deliver(bundled.payload(), bundled.queue)

@@ -69,6 +69,7 @@ class _Reader:
 
     def __init__(self, served: Served, user: UUID, dice: random.Random, *, rests_s: float) -> None:
         self.ids: list[str] = []
+        self._last_id = ""
         self.arrived_at: list[float] = []
         self.resets = 0
         self.connections = 0
@@ -90,7 +91,7 @@ class _Reader:
     async def _read(self) -> None:
         """One connection, with a small window, so that resting is felt at the other end."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._served.port, limit=4096)
-        last = f"Last-Event-ID: {self.ids[-1]}\r\n" if self.ids else ""
+        last = f"Last-Event-ID: {self._last_id}\r\n" if self._last_id else ""
         writer.write(
             f"GET {EVENTS_PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(self._user)}\r\n{last}\r\n".encode()
         )
@@ -110,10 +111,13 @@ class _Reader:
         # HTTP's own lines, the lengths of its chunks, stand between frames and start with neither word.
         lines = frame.split(b"\n")
         self.resets += b"event: stream.reset" in lines
+        is_event = any(line.startswith(b"data: ") for line in lines)
         for line in lines:
             if line.startswith(b"id: "):
-                self.ids.append(line[4:].strip().decode())
-                self.arrived_at.append(time.monotonic())
+                self._last_id = line[4:].strip().decode()
+                if is_event:
+                    self.ids.append(self._last_id)
+                    self.arrived_at.append(time.monotonic())
 
 
 async def test_slow_readers_slow_no_other_and_get_each_event_once(
