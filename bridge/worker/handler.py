@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from time import perf_counter
 from typing import assert_never
 
 from bridge.broker import TaskMessage, TaskSender
@@ -40,6 +41,7 @@ from bridge.store import (
     extend_history,
     record_bytes,
 )
+from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS
 from bridge.worker.identity import RELEASE, worker_name
 from bridge.worker.tracing import BatchTrace
 
@@ -80,6 +82,7 @@ class _Todo:
     skipped: list[Skipped] = field(default_factory=list)
     retries: list[Retry] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
+    took_us: list[float] = field(default_factory=list)
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> "_Todo":
@@ -143,9 +146,12 @@ class Handler:
 
     def _decide(self, job: Job, trace: BatchTrace | None) -> _Todo:
         run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.replay))
-        if trace:
-            return _Todo.of(trace.process(partial(run, raw), job.mapping, raw, job.attempt) for raw in job.envelopes)
-        return _Todo.of(map(run, job.envelopes))
+        todo = _Todo()
+        for raw in job.envelopes:
+            begun_s = perf_counter()
+            todo.add(trace.process(partial(run, raw), job.mapping, raw, job.attempt) if trace else run(raw))
+            todo.took_us.append((perf_counter() - begun_s) * 1e6)
+        return todo
 
     def lose(self, job: Job, error: BaseException) -> None:
         """Record that a worker process died or ran out of time over a job: an attempt of each event.
@@ -264,6 +270,7 @@ class Handler:
             message_id=job.book_id,
             record_bytes=self._record_bytes(job, ending=len(todo.published) + len(todo.skipped)),
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
+            metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published))],
         )
 
     def _record_failures(self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead]) -> None:
@@ -319,6 +326,12 @@ class Handler:
         if job.replay:
             return frozenset(self._dead_letters.history(event_ids))
         return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
+
+
+def _ages_ms(published: Sequence[Published]) -> list[float]:
+    """How long ago the events happened, by this machine's clock."""
+    now_s = time.time()
+    return [(now_s - outcome.event.occurred_at.timestamp()) * 1e3 for outcome in published]
 
 
 def _id_of(outcome: Retry | Dead) -> str:
