@@ -21,10 +21,10 @@ from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.refusal import RequestRefusedError, problem
 from bridge.gateway.request import StreamRequest, parse_request
-from bridge.gateway.shutdown import heard_signals
 from bridge.gateway.wire import note_abort, stream_headers
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.shutdown import heard_signals
 
 EVENTS_PATH = "/api/v1/events"
 LIVE_PATH = "/health/live"

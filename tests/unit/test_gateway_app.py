@@ -11,10 +11,10 @@ import pytest
 
 import bridge.gateway
 from bridge.errors import MissingExtraError, SettingsError
-from bridge.gateway.shutdown import heard_signals
 from bridge.gateway.wire import StalledError, Wire, note_abort, stream_headers
 from bridge.registry import REGISTRY
 from bridge.settings import Settings
+from bridge.shutdown import heard_signals
 
 ROOT = Path(__file__).parents[2]
 
