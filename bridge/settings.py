@@ -17,6 +17,7 @@ PREFIX = "BRIDGE_"
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+OPS_TOKEN_CHARS_MIN = 16
 SEEN_MARGIN_S = 600
 """Added to the shortest safe life of a seen mark, for clocks and slow hands."""
 
@@ -196,6 +197,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "access_token"
 
+    ops_host: Annotated[str, Meta(min_length=1, description="Address that the operators' page listens on.")] = (
+        "127.0.0.1"
+    )
+    ops_port: Annotated[Port, Meta(description="Port that the operators' page listens on.")] = 8010
+    ops_token: Annotated[
+        str,
+        Meta(description="Opens the operators' page, to see and to act; 16 characters or more. Empty: no such page."),
+    ] = ""
+    ops_view_token: Annotated[
+        str,
+        Meta(description="Opens the operators' page to look only; 16 characters or more. Empty: nobody looks only."),
+    ] = ""
+    ops_payloads: Annotated[
+        bool, Meta(description="Show the contents of events to operators on their page; masked for everybody if not.")
+    ] = False
+
     def __post_init__(self) -> None:
         faults = list(_contradictions(self))
         if faults:
@@ -340,6 +357,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "the stream's life, one redelivery and all retries."
         )
     yield from _gateway_faults(settings)
+    yield from _ops_faults(settings)
 
 
 def _url_faults(settings: Settings) -> Iterator[str]:
@@ -371,6 +389,15 @@ def _gateway_faults(settings: Settings) -> Iterator[str]:
             "BRIDGE_GATEWAY_DEV lets anybody be anybody, so it refuses to listen beyond loopback: "
             "unset it, or listen on 127.0.0.1 (BRIDGE_GATEWAY_HOST, or the option --host)."
         )
+
+
+def _ops_faults(settings: Settings) -> Iterator[str]:
+    tokens = {"BRIDGE_OPS_TOKEN": settings.ops_token, "BRIDGE_OPS_VIEW_TOKEN": settings.ops_view_token}
+    for name, token in tokens.items():
+        if token and len(token) < OPS_TOKEN_CHARS_MIN:
+            yield f"{name} must have at least {OPS_TOKEN_CHARS_MIN} characters; make one with: openssl rand -hex 32."
+    if settings.ops_token and settings.ops_token == settings.ops_view_token:
+        yield "BRIDGE_OPS_VIEW_TOKEN must differ from BRIDGE_OPS_TOKEN, or whoever may look may also act."
 
 
 def _shortest_seen_life_s(settings: Settings) -> int:

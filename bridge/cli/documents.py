@@ -18,7 +18,7 @@ from bridge.registry import (
 from bridge.registry.sampling import CannotSampleError, sample_event
 from bridge.settings import Settings, environment_name
 
-SECRETS = frozenset({"jwt_secret"})
+SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token"})
 """Settings that are never shown."""
 URLS = frozenset({"broker_url", "redis_url", "jwt_jwks_url"})
 """Settings whose password is never shown."""

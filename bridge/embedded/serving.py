@@ -1,4 +1,4 @@
-"""Running an ASGI app in this process with uvicorn: one way for the gateway and for the demo."""
+"""Running an ASGI app in this process with uvicorn: one way for the gateway, the operators' page and the demo."""
 
 import signal
 import socket
@@ -17,8 +17,15 @@ class CannotListenError(BridgeError):
     """The address cannot be listened on."""
 
 
-def serve(app: Any, *, host: str, port: int) -> None:
+def serve(app: Any, *, host: str, port: int, named: str = "BRIDGE_GATEWAY", extra: str = "gateway") -> None:
     """Serve until SIGINT or SIGTERM, then end the open streams and return.
+
+    Args:
+        app: to serve.
+        host: address to listen on.
+        port: port to listen on.
+        named: with what the names of the settings for both begin.
+        extra: that brings uvicorn.
 
     Raises:
         CannotListenError: the port is in use or not ours to take; the message says which.
@@ -27,18 +34,18 @@ def serve(app: Any, *, host: str, port: int) -> None:
     try:
         import uvicorn
     except ImportError:
-        raise MissingExtraError("gateway", "The gateway") from None
+        raise MissingExtraError(extra, "Serving") from None
     config = uvicorn.Config(
         app, host=host, port=port, access_log=False, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S, server_header=False
     )
-    with listen(host, port) as listener:
+    with listen(host, port, named) as listener:
         # uvicorn raises the signal again when it is done; being asked to stop is no failure.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         server: Server = uvicorn.Server(config)
         server.run(sockets=[listener])
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, named: str = "BRIDGE_GATEWAY") -> socket.socket:
     """A listening socket.
 
     Raises:
@@ -48,20 +55,20 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotListenError(f"{host!r} (BRIDGE_GATEWAY_HOST or --host) is no address here: {error}.") from error
+        raise CannotListenError(f"{host!r} ({named}_HOST or --host) is no address here: {error}.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise CannotListenError(_why(error, host, port)) from error
+        raise CannotListenError(_why(error, host, port, named)) from error
     return listener
 
 
-def _why(error: OSError, host: str, port: int) -> str:
+def _why(error: OSError, host: str, port: int, named: str) -> str:
     if isinstance(error, PermissionError):
-        return f"Port {port} may not be taken by this user; choose one above 1023 with BRIDGE_GATEWAY_PORT or --port."
+        return f"Port {port} may not be taken by this user; choose one above 1023 with {named}_PORT or --port."
     if "in use" in (error.strerror or ""):
-        return f"Port {port} is in use. Stop what listens there, or choose another with BRIDGE_GATEWAY_PORT or --port."
+        return f"Port {port} is in use. Stop what listens there, or choose another with {named}_PORT or --port."
     return f"{host}:{port} cannot be listened on: {error.strerror}."

@@ -1,4 +1,4 @@
-"""Door for operators: Prometheus' ``/metrics``, ``/health/live`` and ``/health/ready`` of the whole bridge."""
+"""Door for operators: their page; Prometheus' ``/metrics``; ``/health/live`` and ``/health/ready`` of the whole."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "create_ops_app"]
 
-_NEEDS = ("starlette", "prometheus_client")
+_NEEDS = ("starlette", "prometheus_client", "jinja2")
 
 
 def create_ops_app(settings: Settings, registry: Registry) -> "Starlette":
     """The operators' ASGI application. Connects to Redis when it is asked something.
 
     Raises:
-        MissingExtraError: Starlette or prometheus-client is not installed.
+        MissingExtraError: Starlette, Jinja or prometheus-client is not installed.
     """
     if not all(find_spec(name) for name in _NEEDS):
         raise MissingExtraError("ops", "The operators' application")

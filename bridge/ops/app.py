@@ -1,13 +1,83 @@
 """The operators' ASGI application: which routes there are."""
 
-from starlette.applications import Starlette
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
 
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from bridge.ops import dead, overview, replaying, waiting
+from bridge.ops.ask import Page
+from bridge.ops.desk import Desk
+from bridge.ops.gate import SAFE_HEADERS, Gate, Login
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_route
+from bridge.ops.sessions import Role, Sessions
+from bridge.ops.stream import STREAM_PATH, Streams
+from bridge.ops.throttle import Throttle
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.shutdown import heard_signals
+
+PAGES = (
+    Page("GET", "/", overview.overview),
+    Page("GET", "/dead", dead.dead_list),
+    Page("GET", "/dead/groups", dead.dead_groups),
+    Page("GET", "/dead/groups/{group}", dead.dead_group),
+    Page("GET", "/dead/letters/{letter_id}", dead.letter),
+    Page("GET", "/dead/discard", dead.discard_form, Role.OPERATOR),
+    Page("POST", "/dead/discard", dead.discard, Role.OPERATOR),
+    Page("GET", "/retries", waiting.retries),
+    Page("POST", "/retries/now", waiting.try_now, Role.OPERATOR),
+    Page("POST", "/retries/cancel", waiting.cancel, Role.OPERATOR),
+    Page("GET", "/replays", replaying.replays),
+    Page("GET", "/replays/new", replaying.replay_form, Role.OPERATOR),
+    Page("POST", "/replays/dry-run", replaying.dry_run, Role.OPERATOR),
+    Page("POST", "/replays", replaying.begin, Role.OPERATOR),
+    Page("GET", "/replays/{replay_id}", replaying.replay),
+    Page("POST", "/replays/{replay_id}/stop", replaying.stop, Role.OPERATOR),
+    Page("POST", "/replays/{replay_id}/resume", replaying.resume, Role.OPERATOR),
+    Page("GET", "/log", overview.operations_log),
+    Page("GET", "/trace", overview.trace_event),
+)
+"""Every page and every action but signing in and out. What acts is a POST and needs the operator's role."""
+
+STATIC = {"ops.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 def build_app(settings: Settings, registry: Registry) -> Starlette:
     """See ``bridge.ops.create_ops_app``."""
-    return Starlette(routes=[metrics_route(settings, registry), *health_routes(settings, registry)])
+    routes: list[BaseRoute] = [metrics_route(settings, registry), *health_routes(settings, registry)]
+    if not (settings.ops_token or settings.ops_view_token):
+        return Starlette(routes=routes)
+    desk = Desk.of(settings, registry)
+    sessions = Sessions(settings)
+    gate = Gate(settings, desk, sessions, Throttle())
+    streams = Streams(gate, desk)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        with heard_signals(streams.end):
+            yield
+        await run_in_threadpool(desk.close)
+
+    routes += [
+        *Login(gate, desk, sessions).routes(),
+        *(gate.route(page) for page in PAGES),
+        Route(STREAM_PATH, streams.endpoint, methods=["GET"]),
+        Route("/static/{name}", static, methods=["GET"]),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def static(request: Request) -> Response:
+    """Style, script and picture; the same for everybody."""
+    name = request.path_params["name"]
+    if name not in STATIC:
+        return Response("There is no such file.", 404, media_type="text/plain", headers=SAFE_HEADERS)
+    content = files("bridge.ops").joinpath("static", name).read_bytes()
+    return Response(content, media_type=STATIC[name], headers={**SAFE_HEADERS, "Cache-Control": "no-cache"})

@@ -1,0 +1,47 @@
+"""``sse-bridge ops``: the operators' page, served by uvicorn as the settings say."""
+
+from typing import Any
+
+import click
+
+from bridge.cli.rooms import import_extra
+from bridge.errors import SettingsError
+from bridge.registry import load_registry
+from bridge.settings import load_settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: BRIDGE_OPS_HOST]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: BRIDGE_OPS_PORT]")
+def ops(host: str | None, port: int | None) -> None:
+    r"""Run the operators' page: see the bridge, understand dead letters, replay or discard them.
+
+    Wants BRIDGE_OPS_TOKEN, which lets you act, or BRIDGE_OPS_VIEW_TOKEN, which lets you look. Listens on this machine
+    only unless a host is named; beyond it, put HTTPS in front. Also serves /metrics, /health/live and /health/ready,
+    without a token. Replays begun on the page run in this process, and can be resumed when it ends.
+
+    \b
+    Examples:
+      BRIDGE_OPS_TOKEN=$(openssl rand -hex 32 | tee ops-token) sse-bridge ops
+      sse-bridge ops --port 9000
+
+    Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings or no token.
+    """
+    given: dict[str, Any] = {"ops_host": host, "ops_port": port}
+    settings = load_settings(None, **{name: value for name, value in given.items() if value is not None})
+    if not (settings.ops_token or settings.ops_view_token):
+        raise SettingsError(
+            "The operators' page needs a token. Make one and keep it, then start again: "
+            "export BRIDGE_OPS_TOKEN=$(openssl rand -hex 32)"
+        )
+    registry = load_registry(settings.registry)
+    room = import_extra("bridge.ops", extra="ops", needed_for="The operators' page")
+    app = room.create_ops_app(settings, registry)
+    from bridge.embedded.serving import serve
+
+    click.echo(f"The operators' page: http://{_shown(settings.ops_host)}:{settings.ops_port}/  (Ctrl-C ends it)")
+    serve(app, host=settings.ops_host, port=settings.ops_port, named="BRIDGE_OPS", extra="ops")
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

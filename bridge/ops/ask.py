@@ -1,0 +1,62 @@
+"""What a page is asked: by whom, from where, with which fields."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from bridge.ops.sessions import Role, Session
+
+if TYPE_CHECKING:
+    from bridge.ops.desk import Desk
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One request for a page, after every check.
+
+    Attributes:
+        session: who asks.
+        base: what stands before every path; empty unless the application is mounted.
+        form_token: to be put into every form.
+        path: what the path names, such as ``letter_id``.
+        query: behind the question mark.
+        form: of a POST; empty otherwise.
+        payloads: whether the contents of events may be shown to them.
+    """
+
+    session: Session
+    base: str
+    form_token: str
+    path: dict[str, str]
+    query: QueryParams
+    form: QueryParams
+    payloads: bool
+
+    @property
+    def may_act(self) -> bool:
+        """Whether they may do more than look."""
+        return self.session.role is Role.OPERATOR
+
+
+Handler = Callable[["Desk", Ask], Response]
+"""Makes a page, or acts and says where to go on. Runs on a thread: Redis may let it wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A row of the table of pages.
+
+    Attributes:
+        method: GET shows, POST acts.
+        path: below the application.
+        handler: makes the answer.
+        role: who may, at least.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    role: Role = Role.VIEWER

@@ -1,0 +1,128 @@
+"""Dead letters on pages: list, causes, one letter, and discarding."""
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.responses import Response
+
+from bridge.operations.letters import as_dict
+from bridge.operations.selection import FOR_EVER_MS, Selection
+from bridge.ops.ask import Ask
+from bridge.ops.desk import Desk, now_ms
+from bridge.ops.fields import given_filters, read_cursor, read_reason, write_selection
+from bridge.pipeline import Stage
+from bridge.store import DeadLetter
+
+PAGE = 50
+SAMPLES = 5
+
+
+def dead_list(desk: Desk, ask: Ask) -> Response:
+    """The letters that match, newest first."""
+    selection = desk.selection(ask)
+    page = desk.letters.page(selection, cursor=read_cursor(ask.query), limit=PAGE)
+    return desk.page(
+        ask,
+        "dead.html",
+        title="Dead letters",
+        page=page,
+        filters=given_filters(ask.query),
+        fixed=write_selection(selection),
+        selection=selection,
+        stages=[stage.value for stage in Stage],
+        paged="after" in ask.query,
+    )
+
+
+def dead_groups(desk: Desk, ask: Ask) -> Response:
+    """The letters that match, by cause."""
+    selection = desk.selection(ask)
+    groups = desk.letters.groups(selection)
+    return desk.page(
+        ask,
+        "groups.html",
+        title="Causes of dead letters",
+        groups=groups,
+        total=sum(group.count for group in groups),
+        filters=given_filters(ask.query),
+    )
+
+
+def dead_group(desk: Desk, ask: Ask) -> Response:
+    """One cause, with some of its letters."""
+    selection = Selection(groups=(ask.path["group"],))
+    groups = desk.letters.groups(selection)
+    if not groups:
+        return _gone(desk, ask, f"No dead letter has the cause {ask.path['group']}: they were replayed or discarded.")
+    page = desk.letters.page(selection, limit=SAMPLES)
+    return desk.page(
+        ask,
+        "group.html",
+        title=f"Cause {groups[0].group}",
+        group=groups[0],
+        page=page,
+        fixed=write_selection(selection),
+    )
+
+
+def letter(desk: Desk, ask: Ask) -> Response:
+    """One letter, whole; its contents masked unless the asker may see them."""
+    letter_id = ask.path["letter_id"]
+    found = _read(desk, letter_id)
+    if found is None:
+        tombstone = desk.letters.tombstone(letter_id)
+        words = "it was replayed, evicted or never buried."
+        if tombstone is not None:
+            words = f"{tombstone.who} discarded it at {tombstone.at}: {tombstone.reason}"
+        return _gone(desk, ask, f"There is no dead letter {letter_id}: {words}")
+    shown = as_dict(found, payloads=ask.payloads)
+    return desk.page(
+        ask,
+        "letter.html",
+        title="Dead letter",
+        letter=found,
+        envelope=shown["envelope"],
+        raw=found.raw.decode("utf-8", "backslashreplace") if ask.payloads else shown["raw"],
+        fixed=write_selection(Selection(ids=(letter_id,))),
+    )
+
+
+def discard_form(desk: Desk, ask: Ask) -> Response:
+    """What would be discarded, and the field for the reason."""
+    selection = _up_to_now(desk.selection(ask))
+    number = sum(1 for _ in desk.letters.ids(selection))
+    return desk.page(
+        ask,
+        "discard.html",
+        title="Discard dead letters",
+        number=number,
+        selection=desk.selection(ask),
+        fixed=write_selection(selection),
+    )
+
+
+def discard(desk: Desk, ask: Ask) -> Response:
+    """Discard the letters that match."""
+    reason = read_reason(ask.form)
+    done = desk.letters.discard(desk.selection(ask, of_form=True), reason=reason, who=ask.session.who)
+    return desk.go_on(ask, "/dead", "discarded", done.discarded, done.in_replay)
+
+
+def _up_to_now(selection: Selection) -> Selection:
+    """So that nobody discards what was buried after they looked."""
+    if selection.until_ms != FOR_EVER_MS:
+        return selection
+    return msgspec.structs.replace(selection, until_ms=now_ms())
+
+
+def _read(desk: Desk, letter_id: str) -> DeadLetter | None:
+    try:
+        return desk.letters.show(letter_id)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Of another release: the list knows how to show it.
+        page = desk.letters.page(Selection(ids=(letter_id,)), limit=1)
+        return page.letters[0][1] if page.letters else None
+
+
+def _gone(desk: Desk, ask: Ask, message: str) -> Response:
+    return desk.page(ask, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)

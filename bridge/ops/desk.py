@@ -1,0 +1,120 @@
+"""What every page is made with: the bridge's operations, the board, the replays of this process, and the templates."""
+
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+import redis
+from jinja2 import Environment
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from bridge.operations.letters import Letters
+from bridge.operations.replay import Replays
+from bridge.operations.retries import Retries
+from bridge.operations.selection import Selection
+from bridge.ops import rendering
+from bridge.ops.ask import Ask
+from bridge.ops.board import Board
+from bridge.ops.fields import read_selection
+from bridge.ops.jobs import ReplayJobs
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import connect
+
+NOTES = {
+    "discarded": "{0} dead letters are discarded; {1} are on their way in a replay and were left alone.",
+    "due": "{0} retries are due now; {1} were being tried and were left alone.",
+    "buried": "{0} retries are dead letters now; {1} were being tried and were left alone.",
+    "stopping": "The replay was asked to stop.",
+    "resumed": "The replay goes on.",
+}
+"""What a page says after an act; an address can only choose among these and fill in numbers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """Everything at hand. Its parts are used from several threads."""
+
+    settings: Settings
+    registry: Registry
+    client: redis.Redis
+    letters: Letters
+    retries: Retries
+    replays: Replays
+    jobs: ReplayJobs
+    board: Board
+    templates: Environment
+
+    @classmethod
+    def of(cls, settings: Settings, registry: Registry) -> "Desk":
+        """A desk for these settings. Opens no connection before its first use."""
+        client = connect(settings)
+        return cls(
+            settings=settings,
+            registry=registry,
+            client=client,
+            letters=Letters(client, settings),
+            retries=Retries(client, settings),
+            replays=Replays(client, settings, registry),
+            jobs=ReplayJobs(settings, registry),
+            board=Board(settings, registry, client),
+            templates=rendering.environment(time.time),
+        )
+
+    def close(self) -> None:
+        """Pause the replays that run here, and drop the connections."""
+        self.jobs.end()
+        self.board.close()
+        self.client.close()
+
+    def selection(self, ask: Ask, *, of_form: bool = False) -> Selection:
+        """The filters that were given.
+
+        Raises:
+            SettingsError: one is none.
+        """
+        fields = ask.form if of_form else ask.query
+        return read_selection(fields, self.registry, now_ms=now_ms(), payloads=ask.payloads)
+
+    # Answers
+
+    def page(self, ask: Ask, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
+        """A page for somebody who is signed in."""
+        values = {"trace_of": "", **values}
+        shown = self.templates.get_template(template).render(
+            ask=ask, base=ask.base, note=_note(ask), registry=self.registry, **values
+        )
+        return HTMLResponse(shown, status)
+
+    def fragment(self, ask: Ask, template: str, **values: Any) -> str:
+        """A part of a page."""
+        return self.templates.get_template(template).render(ask=ask, base=ask.base, **values)
+
+    def login(self, base: str, there: str, message: str, status: HTTPStatus) -> Response:
+        """The form for the token."""
+        template = self.templates.get_template("login.html")
+        return HTMLResponse(template.render(base=base, there=there, message=message), status)
+
+    def refusal(self, base: str, status: HTTPStatus, message: str) -> Response:
+        """A page for somebody who is not let in."""
+        template = self.templates.get_template("outside.html")
+        return HTMLResponse(template.render(base=base, title=status.phrase, message=message), status)
+
+    def go_on(self, ask: Ask, path: str, note: str = "", *numbers: int) -> Response:
+        """To where the outcome of an act is seen, with one of NOTES."""
+        fields = urlencode([("note", note), *(("n", str(number)) for number in numbers)]) if note else ""
+        address = f"{ask.base}{path}{'&' if '?' in path else '?'}{fields}" if fields else ask.base + path
+        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
+
+def now_ms() -> int:
+    """By this machine's clock; for filters such as ``2h``."""
+    return int(time.time() * 1000)
+
+
+def _note(ask: Ask) -> str:
+    sentence = NOTES.get(ask.query.get("note", ""), "")
+    numbers = [f"{int(text):,}" for text in ask.query.getlist("n")[:2] if text.isascii() and text.isdigit()]
+    return sentence.format(*numbers, *("some", "some")) if sentence else ""

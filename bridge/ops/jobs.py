@@ -1,0 +1,106 @@
+"""Replays that run in this process, each on a thread of its own; when it ends, they stand still and can be resumed."""
+
+import logging
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import redis
+
+from bridge.errors import BridgeError, OperationRefusedError
+from bridge.operations.replay import Replays
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import connect, keys
+from bridge.store.client import store_errors
+
+RUNNING_MAX = 4
+TROUBLES_MAX = 100
+END_TIMEOUT_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class ReplayJobs:
+    """Starts replays and ends with them.
+
+    Args:
+        settings: of the bridge.
+        registry: today's.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._ending = threading.Event()
+        self._guard = threading.Lock()
+        self._threads: dict[str, threading.Thread] = {}
+        self._troubles: OrderedDict[str, str] = OrderedDict()
+
+    def start(self, replay_id: str, *, resend: bool = False) -> None:
+        """Run a replay from now on, or go on with it.
+
+        Raises:
+            OperationRefusedError: this process runs it already, or as many as it may.
+        """
+        with self._guard:
+            if replay_id in self._threads:
+                raise OperationRefusedError(f"Replay {replay_id} runs in this process already.")
+            if len(self._threads) >= RUNNING_MAX:
+                raise OperationRefusedError(
+                    f"{RUNNING_MAX} replays run in this process already: resume this one when one of them is done, "
+                    f"or elsewhere with: sse-bridge dead replay --resume {replay_id}"
+                )
+            self._troubles.pop(replay_id, None)
+            # A daemon: a replay survives the end of its process, so the process need not wait for it.
+            thread = threading.Thread(
+                target=self._run, args=(replay_id, resend), name=f"replay-{replay_id}", daemon=True
+            )
+            self._threads[replay_id] = thread
+            thread.start()
+
+    def trouble(self, replay_id: str) -> str:
+        """Why this process could not go on with a replay; empty if it could."""
+        return self._troubles.get(replay_id, "")
+
+    def is_here(self, replay_id: str) -> bool:
+        """Whether this process runs it."""
+        return replay_id in self._threads
+
+    def end(self) -> None:
+        """Have all replays pause, and wait a little for it."""
+        self._ending.set()
+        for thread in list(self._threads.values()):
+            thread.join(END_TIMEOUT_S)
+
+    def _run(self, replay_id: str, resend: bool) -> None:
+        trouble = ""
+        try:
+            with connect(self._settings) as client:
+                replays = Replays(client, self._settings, self._registry)
+                replays.run(replay_id, should_stop=self._ending.is_set, resend=resend)
+        except BridgeError as error:
+            trouble = str(error)
+        except Exception:
+            log.exception("bridge.ops.replay_failed", extra={"replay_id": replay_id})
+            trouble = "It ended unexpectedly; the log of this process says how. What was not sent yet can be resumed."
+        with self._guard:
+            del self._threads[replay_id]
+            if trouble:
+                self._troubles[replay_id] = trouble
+                if len(self._troubles) > TROUBLES_MAX:
+                    self._troubles.popitem(last=False)
+
+
+def is_being_run(client: redis.Redis, replay_id: str) -> bool:
+    """Whether a living process, here or elsewhere, has the lease of a replay.
+
+    Raises:
+        StoreUnavailableError: Redis is away.
+    """
+    with store_errors(), client.pipeline(transaction=False) as pipeline:
+        pipeline.hmget(keys.replay(replay_id), ["owner", "lease_ends"])
+        pipeline.time()
+        answer: Any = pipeline.execute()
+    (owner, lease_ends), (seconds, _) = answer
+    return bool(owner) and int(lease_ends or 0) >= int(seconds) * 1000

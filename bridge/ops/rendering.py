@@ -1,0 +1,84 @@
+"""Templates and how values look on a page; everything that comes from events and errors is escaped."""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+NONE = "-"
+"""Stands where there is no value."""
+
+
+def environment(clock: Callable[[], float]) -> Environment:
+    """The templates. ``clock`` is Unix time, for "2 min ago"."""
+    made = Environment(
+        loader=PackageLoader("bridge.ops", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=number,
+        span=span,
+        moment=moment,
+        ago=lambda at_ms: f"{span(max(0.0, clock() - at_ms / 1000))} ago",
+        pretty=pretty,
+        query=query,
+        event_class=lambda task: str(task).removeprefix("bridge."),
+        bars=bars,
+    )
+    return made
+
+
+def number(value: float | None) -> str:
+    """``12,345``; a dash if there is none."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def span(seconds: float | None) -> str:
+    """A length of time in the unit that suits it."""
+    if seconds is None:
+        return NONE
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def moment(at: int | str) -> str:
+    """A time in ms or as RFC 3339, to the second, in UTC."""
+    try:
+        when = datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else datetime.fromisoformat(at)
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def pretty(text: str) -> str:
+    """JSON with line breaks; as it is if it is none."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def query(fields: Iterable[tuple[str, str]]) -> str:
+    """Fields as a query string."""
+    return urlencode(list(fields))
+
+
+def bars(values: Iterable[float], height: int) -> list[tuple[int, int]]:
+    """For each value the top and the height of its bar, in a picture of that height."""
+    known = list(values)
+    most = max(known, default=0) or 1
+    tall = [max(1 if value else 0, round(value / most * height)) for value in known]
+    return [(height - each, each) for each in tall]
+
+
+def described(values: dict[str, Any]) -> str:
+    """Numbers with their names, without those that are 0."""
+    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in values.items() if value)

@@ -1,0 +1,220 @@
+"""Replays on pages: choosing, the dry run, beginning, watching, stopping and resuming."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from bridge.errors import OperationRefusedError
+from bridge.operations import log
+from bridge.operations.foresight import Expected, Prediction
+from bridge.operations.replay import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
+from bridge.operations.selection import FOR_EVER_MS, Selection
+from bridge.ops.ask import Ask
+from bridge.ops.desk import Desk, now_ms
+from bridge.ops.fields import read_number, write_selection
+from bridge.ops.jobs import is_being_run
+
+DRY_RUN_MAX = 2000
+"""Letters of a dry run; the command line runs all of them."""
+DRY_RUN_S = 20.0
+NOTES_MAX = 20
+NOTES_COUNTED_MAX = 1000
+CANARY_DEFAULT = 10
+LISTED = 50
+_dry_run_slot = threading.Lock()
+"""Extractors are the team's code, and one that hangs cannot be ended: at most one dry run hangs with it."""
+
+
+@dataclass(kw_only=True, slots=True)
+class DryRun:
+    """What a replay would do.
+
+    Attributes:
+        looked_at: letters.
+        whole: whether those are all that match.
+        counts: by what is expected of them.
+        notes: why letters would fail or be left out, and how often.
+        changes: letters that were published and would say otherwise today: field → both values.
+    """
+
+    looked_at: int = 0
+    whole: bool = True
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    changes: list[tuple[str, dict[str, tuple[Any, Any]]]] = field(default_factory=list)
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one letter."""
+        self.looked_at += 1
+        self.counts[prediction.expected.value] += 1
+        note = prediction.note
+        if prediction.failure is not None:
+            failure = prediction.failure
+            note = f"{failure.stage.value}: {failure.error_class}: {failure.message}"
+        if note and (note in self.notes or len(self.notes) < NOTES_COUNTED_MAX):
+            self.notes[note] += 1
+        if prediction.changes and len(self.changes) < NOTES_MAX:
+            self.changes.append((prediction.letter_id, prediction.changes))
+
+
+def replays(desk: Desk, ask: Ask) -> Response:
+    """The newest replays."""
+    return desk.page(ask, "replays.html", title="Replays", found=desk.replays.newest(LISTED))
+
+
+def replay_form(desk: Desk, ask: Ask) -> Response:
+    """Which letters a replay would send, and how."""
+    return _form(desk, ask, desk.selection(ask), None)
+
+
+def dry_run(desk: Desk, ask: Ask) -> Response:
+    """The same form, with what would happen."""
+    selection = desk.selection(ask, of_form=True)
+    return _form(desk, ask, selection, _foresee(desk, selection))
+
+
+def begin(desk: Desk, ask: Ask) -> Response:
+    """Begin a replay, and run it in this process."""
+    selection = desk.selection(ask, of_form=True)
+    rate = read_number(ask.form, "rate", "The rate", low=0.01, high=1_000_000)
+    canary = read_number(ask.form, "canary", "The canary", low=0, high=1_000_000)
+    percent = read_number(ask.form, "max_failures", "The share of failures", low=0, high=100)
+    replay_id = desk.replays.begin(
+        selection,
+        rate=rate or 0,
+        canary=int(canary or 0),
+        max_failures=None if percent is None else percent / 100,
+        who=ask.session.who,
+    )
+    desk.jobs.start(replay_id)
+    return desk.go_on(ask, f"/replays/{replay_id}")
+
+
+def replay(desk: Desk, ask: Ask) -> Response:
+    """One replay and how far it is."""
+    replay_id = ask.path["replay_id"]
+    status = desk.replays.status(replay_id)
+    if status is None:
+        message = f"There is no replay {replay_id}: replays are forgotten after 30 days."
+        return desk.page(ask, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)
+    return desk.page(
+        ask, "replay.html", title=f"Replay {replay_id}", replay_id=replay_id, part=progress(desk, ask, replay_id)
+    )
+
+
+def progress(desk: Desk, ask: Ask, replay_id: str) -> str:
+    """The part of a replay's page that lives on; empty if there is no such replay."""
+    status = desk.replays.status(replay_id)
+    if status is None:
+        return ""
+    return desk.fragment(
+        ask,
+        "part_replay.html",
+        replay=status,
+        selection=_shown_selection(status),
+        alive=is_being_run(desk.client, replay_id) or desk.jobs.is_here(replay_id),
+        here=desk.jobs.is_here(replay_id),
+        trouble=desk.jobs.trouble(replay_id),
+        done=status.state is ReplayState.DONE,
+    )
+
+
+def stop(desk: Desk, ask: Ask) -> Response:
+    """Have whichever process runs a replay pause it."""
+    status = desk.replays.known(ask.path["replay_id"])
+    if status.state is ReplayState.DONE:
+        raise OperationRefusedError(f"Replay {status.replay_id} is done.")
+    desk.replays.ask_to_stop(status.replay_id)
+    _note(desk, ask, "dead.replay.stop", status)
+    return desk.go_on(ask, f"/replays/{status.replay_id}", "stopping")
+
+
+def resume(desk: Desk, ask: Ask) -> Response:
+    """Go on with a replay in this process."""
+    status = desk.replays.known(ask.path["replay_id"])
+    if status.state is ReplayState.DONE:
+        raise OperationRefusedError(f"Replay {status.replay_id} is done; there is nothing left to send.")
+    if is_being_run(desk.client, status.replay_id):
+        raise OperationRefusedError(f"Replay {status.replay_id} is being run by {status.owner}.")
+    desk.jobs.start(status.replay_id, resend=ask.form.get("resend") == "yes")
+    _note(desk, ask, "dead.replay.resume", status)
+    return desk.go_on(ask, f"/replays/{status.replay_id}", "resumed")
+
+
+def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -> Response:
+    # What is buried from now on was not looked at.
+    fixed = selection if selection.until_ms != FOR_EVER_MS else msgspec.structs.replace(selection, until_ms=now_ms())
+    number = sum(1 for _ in desk.letters.ids(fixed))
+    return desk.page(
+        ask,
+        "replay_form.html",
+        title="Replay dead letters",
+        number=number,
+        selection=selection,
+        fixed=write_selection(fixed),
+        foreseen=foreseen,
+        order=[expected.value for expected in Expected],
+        notes=foreseen.notes.most_common(NOTES_MAX) if foreseen else [],
+        canary=min(CANARY_DEFAULT, number),
+        max_failures=f"{MAX_FAILURES_DEFAULT:.0%}",
+        dry_run_max=DRY_RUN_MAX,
+    )
+
+
+def _foresee(desk: Desk, selection: Selection) -> DryRun:
+    """Run today's extractors on a thread that can be left behind.
+
+    Raises:
+        OperationRefusedError: another dry run is under way, or this one takes too long.
+        BridgeError: as ``Replays.predict``.
+    """
+    if not _dry_run_slot.acquire(blocking=False):
+        raise OperationRefusedError("Another dry run is under way; try again when it is over.")
+    answer: Future[DryRun] = Future()
+
+    def run() -> None:
+        try:
+            made = _predict(desk, selection)
+        except BaseException as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(made)
+        finally:
+            _dry_run_slot.release()
+
+    threading.Thread(target=run, name="dry-run", daemon=True).start()
+    try:
+        return answer.result(timeout=DRY_RUN_S * 1.5)
+    except (FutureTimeoutError, InvalidStateError):
+        raise OperationRefusedError(
+            "The dry run takes too long: an extractor seems to hang. Nothing was published. Run it where it can be "
+            f"interrupted: sse-bridge dead replay --dry-run ({selection})"
+        ) from None
+
+
+def _predict(desk: Desk, selection: Selection) -> DryRun:
+    made = DryRun()
+    ends_at = time.monotonic() + DRY_RUN_S
+    for prediction in desk.replays.predict(selection):
+        made.add(prediction)
+        if made.looked_at == DRY_RUN_MAX or time.monotonic() > ends_at:
+            made.whole = False
+            break
+    return made
+
+
+def _shown_selection(status: ReplayStatus) -> str:
+    return str(Selection.from_dict(status.selection))
+
+
+def _note(desk: Desk, ask: Ask, action: str, status: ReplayStatus) -> None:
+    entry = log.LogEntry(who=ask.session.who, action=action, selection=f"replay {status.replay_id}")
+    log.append(desk.client, entry)
