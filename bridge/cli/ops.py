@@ -25,7 +25,7 @@ def ops(host: str | None, port: int | None) -> None:
       BRIDGE_OPS_TOKEN=$(openssl rand -hex 32 | tee ops-token) sse-bridge ops
       sse-bridge ops --port 9000
 
-    Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings or no token.
+    Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings or no token, 130 Ctrl-C.
     """
     given: dict[str, Any] = {"ops_host": host, "ops_port": port}
     settings = load_settings(None, **{name: value for name, value in given.items() if value is not None})

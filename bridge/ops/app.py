@@ -27,8 +27,8 @@ PAGES = (
     Page("GET", "/", overview.overview),
     Page("GET", "/dead", dead.dead_list),
     Page("GET", "/dead/groups", dead.dead_groups),
-    Page("GET", "/dead/groups/{group}", dead.dead_group),
-    Page("GET", "/dead/letters/{letter_id}", dead.letter),
+    Page("GET", "/dead/groups/{group:path}", dead.dead_group),
+    Page("GET", "/dead/letters/{letter_id:path}", dead.letter),
     Page("GET", "/dead/discard", dead.discard_form, Role.OPERATOR),
     Page("POST", "/dead/discard", dead.discard, Role.OPERATOR),
     Page("GET", "/retries", waiting.retries),
@@ -71,7 +71,9 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
         Route(STREAM_PATH, streams.endpoint, methods=["GET"]),
         Route("/static/{name}", static, methods=["GET"]),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.streams = streams
+    return app
 
 
 async def static(request: Request) -> Response:

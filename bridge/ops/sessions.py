@@ -3,7 +3,7 @@
 import hmac
 import secrets
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -88,7 +88,7 @@ class Sessions:
         """The session; None if it was not made here, was changed, or is over."""
         body, _, signature = cookie[:COOKIE_MAX_CHARS].partition(".")
         try:
-            raw, signed = urlsafe_b64decode(body), urlsafe_b64decode(signature)
+            raw, signed = _bytes(body), _bytes(signature)
             session = msgspec.json.decode(raw, type=Session)
         except (ValueError, msgspec.MsgspecError):
             return None
@@ -112,3 +112,8 @@ def _sign(key: bytes, message: bytes) -> bytes:
 
 def _text(value: bytes) -> str:
     return urlsafe_b64encode(value).decode()
+
+
+def _bytes(text: str) -> bytes:
+    # Strictly: a session has one cookie, and not as many as a lenient reader would take.
+    return b64decode(text, altchars=b"-_", validate=True)

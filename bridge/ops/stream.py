@@ -28,12 +28,16 @@ RETRY_MS = 1500
 
 
 class Streams:
-    """The open streams, up to STREAMS_MAX; all end when ``end`` is called."""
+    """The open streams, up to STREAMS_MAX; all end when ``end`` is called.
+
+    Attributes:
+        open_now: how many there are.
+    """
 
     def __init__(self, gate: Gate, desk: Desk) -> None:
         self._gate = gate
         self._desk = desk
-        self._open = 0
+        self.open_now = 0
         self._ending: set[asyncio.Event] = set()
 
     def end(self) -> None:
@@ -47,14 +51,14 @@ class Streams:
 
     async def _begin(self, request: Request) -> Response:
         session, _ = self._gate.admit(request)
-        if self._open >= STREAMS_MAX:
+        if self.open_now >= STREAMS_MAX:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{STREAMS_MAX} pages are being watched already.")
         ask = self._gate.ask(request, session, request.query_params.__class__())
         return StreamingResponse(self._frames(ask), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     async def _frames(self, ask: Ask) -> AsyncIterator[str]:
         ending = asyncio.Event()
-        self._open += 1
+        self.open_now += 1
         self._ending.add(ending)
         try:
             yield retry_frame(RETRY_MS)
@@ -67,7 +71,7 @@ class Streams:
                 yield self._frame(changed)
                 await _rest(ending)
         finally:
-            self._open -= 1
+            self.open_now -= 1
             self._ending.discard(ending)
 
     def _parts(self, ask: Ask) -> dict[str, str]:
