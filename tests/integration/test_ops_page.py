@@ -58,11 +58,13 @@ async def browser(
     app = create_ops_app(settings, registry)
     given = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin", "Accept": "text/html", **(headers or {})}
     transport = httpx.ASGITransport(app=app)
-    async with app.router.lifespan_context(app):
-        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=given) as opened:
-            if token:
-                assert (await sign_in(opened, token)).status_code == 303
-            yield opened
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=given) as opened,
+    ):
+        if token:
+            assert (await sign_in(opened, token)).status_code == 303
+        yield opened
 
 
 async def sign_in(client: httpx.AsyncClient, token: str, **fields: str) -> httpx.Response:
