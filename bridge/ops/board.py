@@ -35,7 +35,7 @@ class Figures:
         status: of the bridge; None while Redis is away.
         trouble: why there is no status.
         consuming: how many workers take messages.
-        rates: events published a second, oldest first; the last is the present.
+        rates: events published a second, oldest first; the last is the present, 0 stands where nobody looked.
         groups: of dead letters, largest first.
     """
 
@@ -104,7 +104,12 @@ class Board:
         if status.published_per_s is not None:
             self._rates.append(status.published_per_s)
         consuming = sum(is_consuming(self._settings, worker) for worker in status.workers)
-        return Figures(status=status, consuming=consuming, rates=tuple(self._rates), groups=groups)
+        return Figures(
+            status=status,
+            consuming=consuming,
+            rates=(0.0,) * (RATES_MAX - len(self._rates)) + tuple(self._rates),
+            groups=groups,
+        )
 
     def _read_groups(self, status: Status) -> tuple[Group, ...]:
         began = self._clock()

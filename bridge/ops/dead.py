@@ -9,7 +9,7 @@ from bridge.operations.letters import as_dict
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
-from bridge.ops.fields import given_filters, read_cursor, read_reason, write_selection
+from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
 from bridge.pipeline import Stage
 from bridge.store import DeadLetter
 
@@ -28,7 +28,7 @@ def dead_list(desk: Desk, ask: Ask) -> Response:
         page=page,
         filters=given_filters(ask.query),
         fixed=write_selection(selection),
-        selection=selection,
+        selection=in_words(selection),
         stages=[stage.value for stage in Stage],
         paged="after" in ask.query,
     )
@@ -96,7 +96,7 @@ def discard_form(desk: Desk, ask: Ask) -> Response:
         "discard.html",
         title="Discard dead letters",
         number=number,
-        selection=desk.selection(ask),
+        selection=in_words(desk.selection(ask)),
         fixed=write_selection(selection),
     )
 

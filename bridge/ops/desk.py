@@ -24,9 +24,9 @@ from bridge.settings import Settings
 from bridge.store import connect
 
 NOTES = {
-    "discarded": "{0} dead letters are discarded; {1} are on their way in a replay and were left alone.",
-    "due": "{0} retries are due now; {1} were being tried and were left alone.",
-    "buried": "{0} retries are dead letters now; {1} were being tried and were left alone.",
+    "discarded": "Discarded: {0}. Left alone, because a replay has sent them: {1}.",
+    "due": "Due now: {0}. Left alone, because they are being tried: {1}.",
+    "buried": "Buried as dead letters: {0}. Left alone, because they are being tried: {1}.",
     "stopping": "The replay was asked to stop.",
     "resumed": "The replay goes on.",
 }

@@ -73,6 +73,11 @@ def write_selection(selection: Selection) -> list[Field]:
     return fields
 
 
+def in_words(selection: Selection) -> str:
+    """The filters as people read them."""
+    return ", ".join(f"{name} {value}" for name, value in write_selection(selection)) or "everything"
+
+
 def given_filters(fields: QueryParams) -> list[Field]:
     """The filters of an address as they were typed."""
     known = (*_LISTS, "since", "until", "text")

@@ -19,7 +19,7 @@ from bridge.operations.replay import MAX_FAILURES_DEFAULT, ReplayState, ReplaySt
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
-from bridge.ops.fields import read_number, write_selection
+from bridge.ops.fields import in_words, read_number, write_selection
 from bridge.ops.jobs import is_being_run
 
 DRY_RUN_MAX = 2000
@@ -158,7 +158,7 @@ def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -
         "replay_form.html",
         title="Replay dead letters",
         number=number,
-        selection=selection,
+        selection=in_words(selection),
         fixed=write_selection(fixed),
         foreseen=foreseen,
         order=[expected.value for expected in Expected],
@@ -212,7 +212,7 @@ def _predict(desk: Desk, selection: Selection) -> DryRun:
 
 
 def _shown_selection(status: ReplayStatus) -> str:
-    return str(Selection.from_dict(status.selection))
+    return in_words(Selection.from_dict(status.selection))
 
 
 def _note(desk: Desk, ask: Ask, action: str, status: ReplayStatus) -> None:

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
-from bridge.ops.fields import given_filters, read_cursor, read_reason, write_selection
+from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
 from bridge.pipeline import Stage
 
 PAGE = 50
@@ -22,7 +22,7 @@ def retries(desk: Desk, ask: Ask) -> Response:
         groups=desk.retries.groups(selection),
         filters=given_filters(ask.query),
         fixed=write_selection(selection),
-        selection=selection,
+        selection=in_words(selection),
         stages=[stage.value for stage in Stage],
         paged="after" in ask.query,
     )

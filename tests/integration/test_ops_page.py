@@ -366,7 +366,7 @@ async def test_retries_are_made_due_and_buried_with_a_reason(ops_settings: Setti
         assert (await operator.post("/retries/cancel", data={"form_token": token})).status_code == 400
         data = {"form_token": token, "id": second.event_id, "reason": "gone"}
         answer = await operator.post("/retries/cancel", data=data)
-        assert "1 retries are dead letters now" in (await operator.get(answer.headers["Location"])).text
+        assert "Buried as dead letters: 1." in (await operator.get(answer.headers["Location"])).text
     assert Letters(client, ops_settings).show(second.event_id) is not None
     assert [(entry.who, entry.action, entry.reason) for entry in log.read(client)] == [
         ("Ann (page)", "retries.cancel", "gone"),
