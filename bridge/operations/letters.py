@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import redis
@@ -90,12 +90,14 @@ class Letters:
         return self._dead.count()
 
     def show(self, letter_id: str) -> DeadLetter | None:
-        """One letter, whole; None if there is none.
+        """One letter, whole; None if there is none. One that this release cannot read stands for itself with its bytes.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        return self._dead.get(letter_id)
+        with store_errors():
+            value = cast("bytes | None", self._client.hget(keys.DEAD_LETTERS, letter_id))
+        return None if value is None else read_letter(value) or unreadable(letter_id, value)
 
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = PAGE_DEFAULT) -> LetterPage:
         """A page of letters, newest burial first.

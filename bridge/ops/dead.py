@@ -11,7 +11,6 @@ from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
 from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
 from bridge.pipeline import Stage
-from bridge.store import DeadLetter
 
 PAGE = 50
 SAMPLES = 5
@@ -68,7 +67,7 @@ def dead_group(desk: Desk, ask: Ask) -> Response:
 def letter(desk: Desk, ask: Ask) -> Response:
     """One letter, whole; its contents masked unless the asker may see them."""
     letter_id = ask.path["letter_id"]
-    found = _read(desk, letter_id)
+    found = desk.letters.show(letter_id)
     if found is None:
         tombstone = desk.letters.tombstone(letter_id)
         words = "it was replayed, evicted or never buried."
@@ -113,15 +112,6 @@ def _up_to_now(selection: Selection) -> Selection:
     if selection.until_ms != FOR_EVER_MS:
         return selection
     return msgspec.structs.replace(selection, until_ms=now_ms())
-
-
-def _read(desk: Desk, letter_id: str) -> DeadLetter | None:
-    try:
-        return desk.letters.show(letter_id)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Of another release: the list knows how to show it.
-        page = desk.letters.page(Selection(ids=(letter_id,)), limit=1)
-        return page.letters[0][1] if page.letters else None
 
 
 def _gone(desk: Desk, ask: Ask, message: str) -> Response:

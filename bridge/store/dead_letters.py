@@ -283,7 +283,7 @@ class DeadLetters:
         return found
 
     def newest_first(self) -> Iterator[DeadLetter]:
-        """Every letter, page by page; one buried meanwhile may be missed or seen twice.
+        """Every letter that this release can read, page by page; one buried meanwhile may be missed or seen twice.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -293,7 +293,8 @@ class DeadLetters:
             with store_errors():
                 ids = cast("list[bytes]", self._client.zrevrange(keys.DEAD_INDEX, start, start + PAGE - 1))
                 values = self._client.hmget(keys.DEAD_LETTERS, ids) if ids else []
-            yield from (_read(value) for value in values if value is not None)
+            letters = (read_letter(value) for value in values if value is not None)
+            yield from (letter for letter in letters if letter is not None)
             if len(ids) < PAGE:
                 return
             start += PAGE

@@ -414,6 +414,10 @@ async def test_a_letter_that_this_release_cannot_read_is_shown(ops_settings: Set
         for path in ("/dead", f"/dead/letters/{letter.letter_id}"):
             answer = await viewer.get(path)
             assert (answer.status_code, "cannot be read" in answer.text) == (200, True)
+        unknown = await viewer.get("/trace?event=01a1fb9f-d28b-7f1d-8052-642667ab2557")
+        assert (unknown.status_code, "It is unknown" in unknown.text) == (200, True)
+    shown = run_cli("dead", "show", letter.letter_id, environment={"BRIDGE_BROKER_URL": ops_settings.broker_url})
+    assert (shown.returncode, "cannot be read" in shown.stdout) == (0, True), shown.stderr
 
 
 async def test_a_replay_that_nobody_runs_can_be_resumed_here(ops_settings: Settings, client: redis.Redis) -> None:
