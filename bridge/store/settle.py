@@ -198,6 +198,7 @@ _KEYS = (
     keys.SKIPPED,
     keys.BEGAN,
     keys.BROADCAST_STREAM,
+    keys.DEAD_HEADS,
 )
 _EVERYBODY, _ITS_USER = 0, 1
 _DUPLICATE, _REFUSED = "=", "!"

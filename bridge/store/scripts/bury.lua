@@ -81,7 +81,7 @@ evict(redis.call('ZRANGE', KEYS[1], '-inf', now - tonumber(ARGV[2]), 'BYSCORE', 
 local surplus = redis.call('ZCARD', KEYS[1]) - most
 if surplus > 0 then evict(redis.call('ZRANGE', KEYS[1], 0, math.min(surplus, 1000) - 1)) end
 
--- An event that is published after all takes its letter away, but not the head, which nobody sees any more.
+-- Workers of older releases leave the heads of letters whose events they publish after all; nobody sees them any more.
 if redis.call('HLEN', KEYS[9]) > redis.call('HLEN', KEYS[2]) then
   for _, id in ipairs(redis.call('HRANDFIELD', KEYS[9], 100)) do
     if redis.call('HEXISTS', KEYS[2], id) == 0 then redis.call('HDEL', KEYS[9], id) end

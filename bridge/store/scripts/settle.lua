@@ -12,6 +12,7 @@
 -- KEYS[10] newest skipped events
 -- KEYS[11] position where the order began
 -- KEYS[12] broadcast stream
+-- KEYS[13] heads of the dead letters
 -- ARGV[1]  length that a stream is trimmed to
 -- ARGV[2]  life of a stream in s; 0 keeps no history
 -- ARGV[3]  life of a seen mark in s
@@ -176,6 +177,7 @@ end
 
 local function take_letter(event_id)
   call('ZREM', KEYS[8], event_id)
+  call('HDEL', KEYS[13], event_id)
   return call('HDEL', KEYS[9], event_id) == 1
 end
 
