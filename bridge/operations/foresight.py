@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import redis
 
+from bridge.operations.whole import WholeMessage, read_whole
 from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
 from bridge.settings import Settings
@@ -36,6 +37,8 @@ class Expected(StrEnum):
     """It would die again."""
     STALE = "stale"
     """Its mapping's rule would discard it: too old, or superseded by a newer event."""
+    RETURNED = "returned"
+    """It holds a whole message, which goes back to its queue as it was, and whose task today's registry knows."""
     UNSENDABLE = "unsendable"
     """It is no message that could be sent again, or the registry has no mapping for its task; it stays."""
 
@@ -50,7 +53,7 @@ class Prediction:
         expected: see Expected.
         payload: what would be published, as JSON; empty if nothing would.
         failure: why it would fail; None if it would not.
-        note: why it is stale or unsendable.
+        note: why it is stale, unsendable, or would be quarantined again.
         changes: for a duplicate: payload field → what clients were told, what they would be told today. What
             a letter would have said when it died is not known, since its payload was never made or not kept.
     """
@@ -82,6 +85,8 @@ class Foresight:
         self, client: redis.Redis, settings: Settings, registry: Registry, *, time_limit_s: float = TIME_LIMIT_S
     ) -> None:
         self._client = client
+        # With the broker elsewhere no script can put a message back and take its letter out.
+        self.in_one_step = settings.broker_url.startswith("redis") and settings.store_url == settings.broker_url
         self._keeps_history = settings.stream_ttl_s > 0
         self._registry = registry
         self._time_limit_s = time_limit_s
@@ -106,6 +111,11 @@ class Foresight:
         """The mapping that a replay would use; None if the letter cannot be sent."""
         return None if letter.raw or not is_json(letter.envelope) else self._registry.mapping_of_task(letter.task)
 
+    def whole_message(self, letter: DeadLetter) -> WholeMessage | None:
+        """The message that a replay would put back as it was; None if the letter holds none, or it cannot be."""
+        message = read_whole(letter) if self.in_one_step else None
+        return message if message is not None and message.queue in self._registry.queues else None
+
     def predict(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
         """What would become of each letter, superseding apart; publishes nothing.
 
@@ -126,7 +136,7 @@ class Foresight:
         mapping = self.mapping_of(letter)
         predicted = partial(Prediction, letter_id=letter.letter_id, group=letter.group)
         if outcome is None or mapping is None:
-            return predicted(expected=Expected.UNSENDABLE, note=why_unsendable(letter))
+            return self._judge_whole(letter)
         if is_too_old(mapping, letter):
             return predicted(expected=Expected.STALE, note=str(why_too_old(mapping)))
         if isinstance(outcome, Skipped):
@@ -140,6 +150,33 @@ class Foresight:
             changes = differences(told, outcome.event.data) if told else {}
             return predicted(expected=Expected.DUPLICATE, payload=outcome.payload, changes=changes)
         return predicted(expected=Expected.PUBLISHED, payload=outcome.payload)
+
+    def _judge_whole(self, letter: DeadLetter) -> Prediction:
+        """Of a letter without an event that can be sent."""
+        predicted = partial(Prediction, letter_id=letter.letter_id, group=letter.group)
+        message = self.whole_message(letter)
+        if message is None:
+            return predicted(expected=Expected.UNSENDABLE, note=self._why_unsendable(letter))
+        refusal = message.refusal(self._registry)
+        if refusal:
+            return predicted(expected=Expected.FAILED, note=f"would be quarantined again: {refusal}")
+        return predicted(expected=Expected.RETURNED, note="goes back to its queue as it was")
+
+    def _why_unsendable(self, letter: DeadLetter) -> str:
+        """One sentence for a letter that cannot be sent again."""
+        message = read_whole(letter)
+        if message is not None and not self.in_one_step:
+            return (
+                "It holds a whole message, which goes back as it was only where one Redis is both broker and store; "
+                "export it, and emit its events anew."
+            )
+        if message is not None:
+            return f"Today's registry has no queue {message.queue}, to which its message would go back."
+        if letter.raw or not is_json(letter.envelope):
+            return (
+                "What stood on the queue was no message of events; export it, mend it and send it anew, or discard it."
+            )
+        return f"Today's registry has no mapping for {letter.task or 'its task'}."
 
     def _look_up(self, published: Sequence[Published]) -> list[tuple[dict[str, Any] | None, str]]:
         """For each: what clients were told if it was published before, and why Redis would refuse it."""
@@ -197,13 +234,6 @@ def is_json(envelope: str) -> bool:
     except msgspec.MsgspecError:
         return False
     return True
-
-
-def why_unsendable(letter: DeadLetter) -> str:
-    """One sentence for a letter that cannot be sent again."""
-    if letter.raw or not is_json(letter.envelope):
-        return "What stood on the queue was no message of events; export it, mend it and send it anew, or discard it."
-    return f"Today's registry has no mapping for {letter.task or 'its task'}."
 
 
 def why_too_old(mapping: DomainToSSEMapping) -> str:

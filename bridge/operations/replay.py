@@ -6,12 +6,15 @@
    broker they are marked before they are sent, and those that the broker did not confirm are sent again only when
    a person says so (``resend``).
 3. The worker gives each event one attempt. A letter that is gone succeeded; one that carries the job's id died again.
+4. A letter that holds a whole quarantined message ends in the step that puts the message back as it was, and its
+   events are on their way as if nothing had happened. When they have ended, wait or are buried, it succeeded; it
+   failed if the message was quarantined again.
 """
 
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -26,10 +29,12 @@ from bridge.operations.foresight import Expected, Foresight, Prediction
 from bridge.operations.letters import Letters, chunks
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
+from bridge.operations.whole import WholeMessage
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import DeadLetter, DeadLetters, keys
 from bridge.store.client import script_text, store_errors, text
+from bridge.store.ledger import ID_BYTES, entry
 
 WINDOW = 4000
 """Letters that are sent and have no outcome yet, at the most: what a stop cannot call back."""
@@ -83,7 +88,8 @@ class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
         pending: not sent yet.
         sent: put on their queues.
         under_way: sent, and no outcome yet.
-        succeeded: published, or recognised as published before, or nobody was to be told.
+        succeeded: published, or recognised as published before, or nobody was to be told; of a letter that
+            held a whole message: a worker has run it.
         failed: died again; they are dead letters with one attempt more.
         stale: discarded by their mapping's rule.
         unsendable: left alone: no message of events, or no mapping.
@@ -397,9 +403,9 @@ class Run:
         self._foresight = Foresight(client, settings, registry)
         self._staleness = Staleness(client, settings, self._foresight)
         self._supersedes = self._staleness.supersedes_at_all(registry)
-        # With the broker elsewhere no script can do both.
-        self._in_one_step = settings.broker_url.startswith("redis") and settings.store_url == settings.broker_url
+        self._in_one_step = self._foresight.in_one_step
         self._send = client.register_script(script_text("replay_send"))
+        self._return = client.register_script(script_text("replay_return"))
         self._leave = client.register_script(script_text("replay_leave"))
         self._collect = client.register_script(script_text("replay_collect"))
         self._resend = client.register_script(script_text("replay_resend"))
@@ -556,11 +562,14 @@ class Run:
             return 0
         ids = self._chosen(room)
         letters = self._dead.get_many(ids)
-        sendable = self._sift(ids, letters, newest)
+        found = {letter_id: self._foresight.whole_message(letter) for letter_id, letter in letters.items()}
+        wholes = {letter_id: message for letter_id, message in found.items() if message is not None}
+        sendable = self._sift([letter_id for letter_id in ids if letter_id not in wholes], letters, newest)
         sent = 0
         for task, queue, part in _messages(sendable, self._registry):
             sent += self._send_message(task, queue, part)
         self._allowance -= sent
+        sent += self._return_messages([letters[letter_id] for letter_id in ids if letter_id in wholes], wholes)
         if self._status.canary_sent < self._status.canary:
             with store_errors():
                 self._client.hincrby(keys.replay(self._id), "canary_sent", sent)
@@ -628,6 +637,50 @@ class Run:
             letters = [letter for letter in letters if letter.letter_id not in out]
         return 0
 
+    def _return_messages(self, letters: Sequence[DeadLetter], messages: Mapping[str, WholeMessage]) -> int:
+        """Put whole messages back on their queues, as far as the rate allows it; how many went."""
+        returned = 0
+        for letter in letters:
+            if self._status.rate and self._allowance <= 0:
+                break
+            message = messages[letter.letter_id]
+            if self._return_message(letter, message):
+                self._allowance -= len(message.event_ids) // ID_BYTES
+                returned += 1
+            self._keep_lease()
+        return returned
+
+    def _return_message(self, letter: DeadLetter, message: WholeMessage) -> bool:
+        """Put a whole message back; False if its letter is gone."""
+        with store_errors():
+            answer = self._return(
+                keys=[
+                    keys.replay(self._id),
+                    keys.replay_pending(self._id),
+                    keys.replay_sent(self._id),
+                    keys.replay_returned(self._id),
+                    keys.DEAD_INDEX,
+                    keys.DEAD_LETTERS,
+                    keys.DEAD_HEADS,
+                    keys.DEAD_WEIGHTS,
+                    keys.COUNTS,
+                    keys.OPEN,
+                    self._settings.broker_keyprefix + message.queue,
+                ],
+                args=[
+                    self._owner,
+                    letter.letter_id,
+                    letter.raw,
+                    message.book_id,
+                    entry(message.task, message.queue, b""),
+                    message.event_ids,
+                    KEPT_S,
+                ],
+            )
+        if text(answer) == "lease":
+            raise OperationRefusedError(f"Another process took over replay {self._id}.")
+        return text(answer) == "sent"
+
     def _mark_and_push(self, message: TaskMessage, letter_ids: list[str]) -> frozenset[str]:
         """Mark letters as sent, and send them if the broker is this server; or say which must be left out."""
         place = (
@@ -674,6 +727,8 @@ class Run:
                     keys.DEAD_LETTERS,
                     keys.DEAD_HEADS,
                     keys.replay_unconfirmed(self._id),
+                    keys.replay_returned(self._id),
+                    keys.OPEN,
                 ],
                 args=[self._id, self._passed_over, STEP],
             )

@@ -78,6 +78,11 @@ def replay_unconfirmed(replay_id: str) -> str:
     return f"bridge:replay:{replay_id}:unconfirmed"
 
 
+def replay_returned(replay_id: str) -> str:
+    """Hash: letter whose whole message a replay put back, and whose outcome is not known yet → id in the books."""
+    return f"bridge:replay:{replay_id}:returned"
+
+
 def replay_newest(replay_id: str) -> str:
     """Hash: what a mapping supersedes by → the newest of a replay's letters for it."""
     return f"bridge:replay:{replay_id}:newest"

@@ -10,7 +10,10 @@ import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.embedded.server import EmbeddedServer
-from bridge.store import DeadLetter, DeadLetters, connect
+from bridge.operations.foresight import Expected
+from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.selection import Selection
+from bridge.store import DeadLetters, connect
 from bridge.store.keys import user_stream
 from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.skewed_catalogs import New, Old, new, old
@@ -57,7 +60,10 @@ def test_what_an_older_worker_does_not_know_waits_as_letters_for_a_newer_one(
         assert {letter.failure.stage for letter in kept} == {"message"}
         assert all("BRIDGE_REGISTRY" in letter.failure.message for letter in kept)
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:new"), name="new"):
-            _put_back(client, kept)
+            replays = Replays(client, settings, new)
+            assert {prediction.expected for prediction in replays.predict(Selection())} == {Expected.RETURNED}
+            status = replays.run(replays.begin(Selection()))
+            assert (status.state, status.succeeded) == (ReplayState.DONE, len(kept)), status
             verdict = expect_clean(settings, [user], ids)
         assert verdict.published == 3 * NUMBER
         print(f"an older worker, then a newer one: {verdict}; {len(kept)} messages had been quarantined")
@@ -100,9 +106,3 @@ def id_of(event: DomainEvent) -> str:
 
 def _published(client: redis.Redis, user: UUID) -> set[str]:
     return {fields[b"event_id"].decode() for _, fields in client.xrange(user_stream(user))}
-
-
-def _put_back(client: redis.Redis, letters: Sequence[DeadLetter]) -> None:
-    """Put quarantined messages on their queue, with the very bytes that stood there."""
-    for letter in letters:
-        client.lpush(letter.queue, letter.raw)

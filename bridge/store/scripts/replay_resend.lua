@@ -7,6 +7,7 @@
 -- KEYS[5]  letters that the broker has not confirmed
 -- ARGV[1]  letters at the most
 --
+-- A message that was put back as it was is no letter any more: it counts as gone when its turn comes.
 -- Returns how many.
 
 local ids = redis.call('ZRANGE', KEYS[3], 0, ARGV[1] - 1)

@@ -1,0 +1,89 @@
+"""``WholeMessage``: a quarantined message, read from the bytes that its letter kept; pure."""
+
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
+from bridge.broker.fitness import check_message
+from bridge.errors import DecodeError
+from bridge.pipeline import identify
+from bridge.registry import Registry
+from bridge.store import DeadLetter
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    body_encoding: Literal["base64"]
+
+
+class _Item(msgspec.Struct, frozen=True, rename="kebab"):
+    headers: dict[str, Any]
+    properties: _Properties
+    body: str
+    content_type: Literal["application/json"]
+
+
+_items = msgspec.json.Decoder(_Item)
+_bodies = msgspec.json.Decoder(tuple[tuple[list[Any]], dict[str, Any], Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeMessage:
+    """A message of events, as it stood on a queue of a Redis broker.
+
+    Attributes:
+        task: that it names.
+        queue: it stood on.
+        book_id: under which the books had its events; empty if these are waiting retries, or replayed letters.
+        event_ids: 16 bytes an event.
+        headers: Celery's and ours.
+        content: the decoded body.
+    """
+
+    task: str
+    queue: str
+    book_id: str
+    event_ids: bytes
+    headers: dict[str, Any]
+    content: object
+
+    def refusal(self, registry: Registry) -> str:
+        """Why a worker with this registry would quarantine it again; empty if it would run it."""
+        tasks = [registry.task_of(mapping) for mapping in registry.mappings]
+        try:
+            check_message(self.headers, lambda: self.content, tasks)
+        except DecodeError as error:
+            return str(error)
+        return ""
+
+
+def read_whole(letter: DeadLetter) -> WholeMessage | None:
+    """The message that a letter holds; None if it holds an event, or bytes that are no message of events."""
+    if letter.envelope or not letter.raw:
+        return None
+    try:
+        item = _items.decode(letter.raw)
+        content = _bodies.decode(b64decode(item.body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    envelopes, headers = content[0][0], item.headers
+    task, message_id = headers.get("task"), headers.get("id")
+    if not envelopes or not task or not isinstance(task, str) or not message_id or not isinstance(message_id, str):
+        return None
+    booked_as = headers.get(BOOKED_HEADER)
+    return WholeMessage(
+        task=task,
+        queue=letter.queue,
+        book_id="" if _is_again(headers) else booked_as if booked_as and isinstance(booked_as, str) else message_id,
+        event_ids=b"".join(identify(raw).bytes for raw in envelopes),
+        headers=headers,
+        content=content,
+    )
+
+
+def _is_again(headers: dict[str, Any]) -> bool:
+    """Whether its events are attempted again: then the books do not have them with the message."""
+    attempt = headers.get(ATTEMPT_HEADER)
+    return (isinstance(attempt, int) and attempt > 1) or bool(headers.get(REPLAY_HEADER))
