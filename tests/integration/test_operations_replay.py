@@ -8,23 +8,26 @@ import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
 from msgspec.structs import replace
 
+from bridge.broker import TaskMessage
+from bridge.broker.redis_wire import queue_item
 from bridge.embedded.server import EmbeddedServer
-from bridge.errors import OperationRefusedError
+from bridge.errors import DecodeError, OperationRefusedError
 from bridge.operations import log
 from bridge.operations.foresight import Expected
 from bridge.operations.letters import Letters
 from bridge.operations.replay import Replays, ReplayState
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetter, DeadLetters, connect, keys, read_balance
+from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, connect, keys, read_balance
 from bridge.store.keys import user_stream
-from tests.support.letters import QUEUE, a_letter, bury
+from bridge.worker.quarantine import Quarantine
+from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, clean_environment, run_cli
 from tests.support.waiting import wait_until
@@ -293,6 +296,40 @@ def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothi
     _finish_sending(idle_replays, replay_id)
     sent = _ids_on_the_queue(client)
     assert sorted(sent) == sorted(letter.letter_id for letter in letters)
+
+
+def test_killing_it_while_a_worker_consumes_publishes_each_event_once(
+    worker, client, settings, replays, environment
+) -> None:
+    """Among the letters are quarantined messages, which go back as they were."""
+    seed = int(os.environ.get("FAULT_SEED", random.randrange(1 << 32)))
+    print(f"FAULT_SEED={seed}")
+    dice = random.Random(seed)
+    letters = [a_letter(mode="permanent" if n % 100 == 0 else "ok") for n in range(2000)]
+    bury(client, settings, letters)
+    wholes = [_quarantine(client, settings) for _ in range(200)]
+    replay_id = replays.begin(ALL, rate=1500)
+    for _ in range(5):
+        _run_and_kill(client, replay_id, environment, after_s=dice.uniform(0, 0.25))
+    status = replays.run(replay_id, patience_s=20)
+    assert (status.state, status.succeeded, status.failed, status.gone) == (ReplayState.DONE, 2180, 20, 0)
+    expected = [letter.letter_id for n, letter in enumerate(letters) if n % 100]
+    assert published(client) == sorted([*expected, *(event_id for ids in wholes for event_id in ids)])
+    balance = read_balance(client)
+    assert (balance.balanced, balance.dead, balance.open, balance.duplicate) == (True, 20, 0, 0)
+
+
+def _quarantine(client: redis.Redis, settings: Settings) -> list[str]:
+    """Have an announced message of three events in quarantine; their ids."""
+    letters = [a_letter() for _ in range(3)]
+    event_ids = b"".join(UUID(letter.letter_id).bytes for letter in letters)
+    envelopes = [letter.envelope.encode() for letter in letters]
+    message = TaskMessage(task=TASK, queue=QUEUE, envelopes=envelopes, event_ids=event_ids)
+    Ledger(client, settings).enter([(message.message_id, TASK, QUEUE, event_ids)])
+    raw = queue_item(message, announced=True)
+    quarantine = Quarantine(DeadLetters(client, settings))
+    quarantine(raw, QUEUE, DecodeError("No task is called that."), task=TASK, booked_as=message.message_id)
+    return [letter.letter_id for letter in letters]
 
 
 def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, after_s: float) -> None:

@@ -1,0 +1,128 @@
+"""Replaying dead letters over RabbitMQ: letters are marked in the store, then sent, then confirmed."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from kombu import Connection
+
+from bridge.broker.looking import read_depths
+from bridge.errors import BrokerUnavailableError
+from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.selection import Selection
+from bridge.settings import Settings
+from bridge.store import DeadLetters, connect, keys, read_balance
+from tests.support.letters import QUEUE, a_letter, bury
+from tests.support.moody_catalog import registry
+from tests.support.processes import COMMAND, clean_environment
+from tests.support.rabbitmq import running_rabbitmq
+from tests.support.waiting import wait_until
+from tests.support.worker import running_worker
+
+ALL = Selection()
+
+
+@pytest.fixture(scope="module")
+def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(amqp_url: str, redis_url: str) -> Settings:
+    """With an empty queue."""
+    with Connection(amqp_url) as connection:
+        connection.default_channel.queue_delete(QUEUE)
+    return Settings(broker_url=amqp_url, redis_url=redis_url)
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    return {
+        "BRIDGE_BROKER_URL": settings.broker_url,
+        "BRIDGE_REDIS_URL": settings.redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def replays(client: redis.Redis, settings: Settings) -> Replays:
+    return Replays(client, settings, registry)
+
+
+def published(client: redis.Redis) -> list[str]:
+    """Every event id of every stream, as often as it stands there."""
+    streams = list(client.scan_iter("sse:stream:user:*", _type="stream"))
+    return sorted(fields[b"event_id"].decode() for stream in streams for _, fields in client.xrange(stream))
+
+
+def test_letters_are_published_once_after_a_canary(environment, client, settings, replays, tmp_path) -> None:
+    letters = [a_letter(mode="permanent" if n % 50 == 0 else "ok") for n in range(200)]
+    bury(client, settings, letters)
+    with running_worker(tmp_path, environment):
+        status = replays.run(replays.begin(ALL, canary=20, max_failures=0.5), patience_s=30)
+    assert (status.state, status.succeeded, status.failed) == (ReplayState.DONE, 196, 4)
+    assert published(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
+    assert {letter.replay for letter in DeadLetters(client, settings).newest_first()} == {status.replay_id}
+    assert read_balance(client).balanced
+    assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(status.replay_id))
+
+
+def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, client, settings, replays, tmp_path):
+    letters = [a_letter() for _ in range(400)]
+    bury(client, settings, letters)
+    replay_id = replays.begin(ALL, rate=400)
+    with running_worker(tmp_path, environment):
+        for share in (0.1, 0.4):
+            _run_and_kill(client, replay_id, environment, sent=int(share * len(letters)))
+        status = replays.run(replay_id, resend=True, patience_s=30)
+    # What is taken back to be sent again may be published from the message that was sent before.
+    assert (status.state, status.succeeded + status.gone) == (ReplayState.DONE, 400)
+    assert published(client) == sorted(letter.letter_id for letter in letters)
+    assert read_balance(client).balanced
+    assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
+
+
+def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, sent: int) -> None:
+    command = [*COMMAND, "dead", "replay", "--resume", replay_id, "--json"]
+    process = subprocess.Popen(command, env=clean_environment(environment), stdout=subprocess.DEVNULL)
+    wait_until(lambda: int(client.hget(keys.replay(replay_id), "sent") or 0) >= sent, what="some are sent")
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    client.hset(keys.replay(replay_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
+
+
+def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, settings, replays, tmp_path) -> None:
+    """As after kill -9 between the mark and the broker's confirmation."""
+    bury(client, settings, [a_letter() for _ in range(30)])
+    nowhere = Settings(broker_url="amqp://guest:guest@127.0.0.1:1//", redis_url=settings.redis_url)
+    replay_id = replays.begin(ALL)
+    with pytest.raises(BrokerUnavailableError):
+        Replays(client, nowhere, registry).run(replay_id)
+    status = replays.status(replay_id)
+    assert status is not None
+    assert (status.under_way, client.scard(keys.replay_unconfirmed(replay_id))) == (30, 30)
+    with running_worker(tmp_path, environment):
+        assert replays.run(replay_id, patience_s=0.5).state is ReplayState.STALLED
+        status = replays.run(replay_id, resend=True, patience_s=30)
+    assert (status.state, status.sent, status.succeeded) == (ReplayState.DONE, 30, 30)
+    assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
+
+
+def test_without_a_worker_messages_stand_on_the_queue(client, settings, replays) -> None:
+    bury(client, settings, [a_letter() for _ in range(250)])
+    status = replays.run(replays.begin(ALL), patience_s=0.5)
+    assert (status.state, status.under_way) == (ReplayState.STALLED, 250)
+    wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 2, what="two messages stand there")
+    assert not client.exists(keys.replay_unconfirmed(status.replay_id))
