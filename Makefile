@@ -10,8 +10,8 @@ DEMO := .venv/.installed-demo
 BENCH := .venv/.installed-bench
 BATCHES := .venv-batches
 SOURCES := bridge tests examples benchmarks
-# Suites that take minutes and need nothing else; tests/smoke, tests/fault and tests/scale have their own targets.
-SUITES := --ignore=tests/smoke --ignore=tests/fault --ignore=tests/scale
+# Real processes, which mostly wait: several tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
+WAITING := tests/integration tests/acceptance
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -21,7 +21,8 @@ demo: $(DEMO)  ## Start everything and watch a bank statement being imported, li
 	@trap : INT; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sse-bridge demo || [ $$? -eq 130 ]
 
 test: $(DEV)  ## Run every suite but smoke and fault: unit, integration, acceptance, docs.
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(SUITES) $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit tests/docs $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(WAITING) $(PYTEST_ARGS)
 
 test-unit: $(DEV)  ## Run the unit tests only; seconds.
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

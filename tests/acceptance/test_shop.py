@@ -87,7 +87,7 @@ def test_a_guest_is_skipped_and_an_unknown_carrier_is_dead_lettered_at_once(serv
     wait_until(
         lambda: (
             {name: n - before[name] for name, n in counts.read().items() if n != before[name]}
-            == {"skipped": 1, "dead": 1}
+            == {"accepted": 2, "skipped": 1, "dead": 1}
         ),
         what="one skipped, one dead",
     )

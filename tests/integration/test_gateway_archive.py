@@ -48,7 +48,8 @@ async def test_a_reading_given_up_at_any_moment_leaves_no_connection(
         with suppress(asyncio.CancelledError):
             await reading
         clients.append(client)
-    await until(lambda: len(redis_client.client_list()) == before)
+    # Connections of earlier tests may end meanwhile.
+    await until(lambda: len(redis_client.client_list()) <= before)
 
 
 async def test_a_closed_archive_reads_nothing(settings: Settings) -> None:
