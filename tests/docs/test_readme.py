@@ -90,4 +90,5 @@ def test_the_envelope_of_the_wire_format_is_read() -> None:
 def test_the_wire_format_lists_every_key() -> None:
     page = (ROOT / "docs" / "wire-format.md").read_text()
     named = [value for name, value in vars(keys).items() if name.isupper() and isinstance(value, str)]
-    assert [key for key in named if f"`{key}`" not in page] == []
+    # Patterns stand for what the page spells out; some are only the beginning of a key.
+    assert [key for key in named if f"`{key.replace('%s', '<user_id>')}" not in page] == []
