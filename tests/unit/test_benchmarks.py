@@ -117,10 +117,10 @@ class TestWork:
         assert len({event.user_id for event in events}) == 7
 
     def test_a_representative_batch_is_new_in_every_call(self) -> None:
-        keys, arguments = representative_batch(10)
-        assert len(keys) == 5 + 2 * 10
-        assert len(arguments) == 5 + 6 * 10
-        assert sum(RANDOM in key for key in keys) == 10
+        keys, limits, batch = representative_batch(10)
+        assert keys[0] == "sse:position"
+        assert limits[0] == "1000"
+        assert batch.count(RANDOM.encode()) == 10
 
 
 class TestReport:
