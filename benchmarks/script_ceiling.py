@@ -105,3 +105,7 @@ def representative_batch(size: int) -> tuple[list[str], list[str], bytes]:
         # The random number stands where the id's own random part does.
         batch = batch.replace(event_id.encode(), (event_id[:24] + RANDOM).encode())
     return list(keys), [str(limit) for limit in limits], batch
+
+
+if __name__ == "__main__":
+    main()
