@@ -22,7 +22,7 @@ demo: $(DEMO)  ## Start everything and watch a bank statement being imported, li
 
 test: $(DEV)  ## Run every suite but smoke and fault: unit, integration, acceptance, docs.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit tests/docs $(PYTEST_ARGS)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(WAITING) $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 4 --dist loadscope $(WAITING) $(PYTEST_ARGS)
 
 test-unit: $(DEV)  ## Run the unit tests only; seconds.
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
