@@ -22,7 +22,7 @@ from bridge.store.gateways import METRIC_PREFIX
 from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 
 METRICS_PATH = "/metrics"
-OUTCOMES = ("published", "skipped", "retried", "dead")
+OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
 
 
 def metrics_route(settings: Settings, registry: Registry) -> Route:

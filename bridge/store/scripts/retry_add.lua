@@ -38,5 +38,6 @@ end
 
 message.save()
 if (tally.retried or 0) > 0 then redis.call('HINCRBY', KEYS[5], 'retried:' .. ARGV[3], tally.retried) end
+if #refused > 0 then redis.call('HINCRBY', KEYS[5], 'retry_full:' .. ARGV[3], #refused) end
 write_counts(KEYS[3])
 return refused
