@@ -123,11 +123,25 @@ def _books(shown: "Status") -> "Table":
     made.add_row("on their way", f"{balance.open:,}", claimed)
     made.add_row("published", f"{balance.published:,}", rate)
     made.add_row("skipped", f"{balance.skipped:,}", "")
-    made.add_row("retrying", f"{balance.retrying:,}", _next(shown.retry_next_s))
-    made.add_row("dead", f"{balance.dead:,}", f"the oldest {span(shown.dead_oldest_s)} ago" if shown.letters else "")
+    made.add_row(
+        "retrying", f"{balance.retrying:,}", _next(shown.retry_next_s), style=_style("yellow", balance.retrying)
+    )
+    made.add_row("dead", f"{balance.dead:,}", _deaths(shown), style=_style("bold red", balance.dead))
     if not balance.balanced:
-        made.add_row("unaccounted for", f"{balance.difference:,}", f"{balance.unbooked:,} came out of nowhere")
+        words = f"{balance.unbooked:,} came out of nowhere"
+        made.add_row("unaccounted for", f"{balance.difference:,}", words, style="bold red")
     return made
+
+
+def _style(style: str, number: int) -> str | None:
+    return style if number else None
+
+
+def _deaths(shown: "Status") -> str:
+    """Since when events die, and whether they still do; says where to go on."""
+    if not shown.letters:
+        return ""
+    return f"since {span(shown.dead_oldest_s)}, the last {span(shown.dead_newest_s)} ago: sse-bridge dead groups"
 
 
 def _next(due_s: float | None) -> str:

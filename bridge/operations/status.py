@@ -41,6 +41,7 @@ class Status:
         published_per_s: since the last reading; None at the first.
         retry_next_s: until the next retry is due; below 0 if it is overdue; None if none waits.
         dead_oldest_s: age of the oldest dead letter; None if there is none.
+        dead_newest_s: age of the newest: how long nothing has died.
         letters: dead letters; one may hold several events.
         producers: those that report.
         gateways: the processes of the gateway together.
@@ -62,6 +63,7 @@ class Status:
     balance: Balance
     metrics: Mapping[str, int]
     faults: tuple[Fault, ...]
+    dead_newest_s: float | None = None
 
     @property
     def healthy(self) -> bool:
@@ -91,10 +93,11 @@ class StatusReader:
             pipeline.time()
             pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
             pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zrange(keys.DEAD_INDEX, -1, -1, withscores=True)
             pipeline.zcard(keys.DEAD_INDEX)
             pipeline.hgetall(keys.METRICS)
             pipeline.hgetall(keys.GATEWAYS)
-            time, due, dead, letters, metrics, gateways = pipeline.execute()
+            time, due, dead, newest, letters, metrics, gateways = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)
         queues, claimed, faults = self._read_queues(now_ms)
@@ -110,6 +113,7 @@ class StatusReader:
             published_per_s=self._rate(now_ms, balance.published),
             retry_next_s=(due[0][1] - now_ms) / 1000 if due else None,
             dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
+            dead_newest_s=(now_ms - newest[0][1]) / 1000 if newest else None,
             letters=letters,
             producers=tuple(reported.report for reported in self._producers.all()),
             gateways=read_gateways(gateways, now_ms),
