@@ -11,6 +11,7 @@ import click
 
 from bridge.cli.filters import (
     confirm,
+    counted,
     filter_options,
     json_option,
     opened,
@@ -27,6 +28,7 @@ from bridge.operations.selection import Selection, shown_time
 EXIT_STOPPED = 3
 """A replay stands still: too many failures, or no outcomes."""
 SHOWN_MAX = 20
+NONE_MATCHES = "No letter matches."
 
 
 @click.group()
@@ -36,6 +38,7 @@ def dead() -> None:
     \b
     Examples:
       sse-bridge dead groups
+      sse-bridge dead users --group 440c2fe28afb
       sse-bridge dead list --group 440c2fe28afb --json
       sse-bridge dead replay --group 440c2fe28afb --dry-run
       sse-bridge dead replay --group 440c2fe28afb --canary 50 --rate 500
@@ -61,22 +64,24 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
         click.echo(json.dumps({"letters": found, "next": str(page.next) if page.next else None}, indent=2))
         return
+    if not page.letters:
+        click.echo(NONE_MATCHES)
+        return
     from rich.markup import escape
 
     from bridge.cli.console import console, table
 
-    shown = table("buried", "letter", "type", "user", "tries", "stage", "error", "message", "group")
-    shown.columns[1].no_wrap = True
+    shown = table("buried", "letter, and its user", "type, and why", "tries", "group")
+    for column in (0, 1, 4):
+        shown.columns[column].no_wrap = True
     for at_ms, letter in page.letters:
+        failure = letter.failure
+        why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
         shown.add_row(
             shown_time(at_ms),
-            letter.letter_id,
-            escape(letter.task.removeprefix("bridge.")),
-            letter.user_id,
+            escape(printable(f"{letter.letter_id}\n{letter.user_id}")),
+            escape(printable(f"{letter.task.removeprefix('bridge.')}\n{why}")),
             str(letter.attempts[-1].number if letter.attempts else "-"),
-            letter.failure.stage,
-            escape(letter.failure.error_class),
-            escape(printable(letter.failure.message)[:100]),
             letter.group,
         )
     console().print(shown)
@@ -87,39 +92,94 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
 @dead.command()
 @click.argument("letter_id")
 @payloads_option
-def show(letter_id: str, payloads: bool) -> None:
-    """Show one dead letter, as JSON, with every attempt; or the tombstone of a discarded one."""
+@json_option
+def show(letter_id: str, payloads: bool, as_json: bool) -> None:
+    """Show one letter with every attempt.
+
+    And with the last traceback; of a discarded one, its tombstone.
+    """
+    import msgspec
+
+    from bridge.cli.failures import print_letter, print_tombstone
+
     with opened() as (client, settings, _):
         letters = Letters(client, settings)
         letter, tombstone = letters.show(letter_id), letters.tombstone(letter_id)
-    if letter is not None:
+    if letter is not None and as_json:
         click.echo(json.dumps(as_dict(letter, payloads=payloads), indent=2))
-    elif tombstone is not None:
-        import msgspec
-
+    elif letter is not None:
+        print_letter(letter, payloads=payloads)
+    elif tombstone is not None and as_json:
         click.echo(json.dumps({"discarded": msgspec.to_builtins(tombstone)}, indent=2))
+    elif tombstone is not None:
+        print_tombstone(tombstone)
     else:
-        raise OperationRefusedError(f"There is no dead letter {letter_id}: it was replayed, evicted or never buried.")
+        raise OperationRefusedError(
+            f"There is no dead letter {letter_id}: it was replayed, evicted or never buried; "
+            f"sse-bridge trace {letter_id} tells."
+        )
 
 
 @dead.command()
 @filter_options
 @json_option
 def groups(chosen: Selection, as_json: bool) -> None:
-    """Group dead letters by root cause: how many, since when, who is hit."""
+    """Tell the root causes, largest first.
+
+    How many events each has hit, of how many users, of which types, where in the code, and since when.
+    """
     with opened() as (client, settings, registry):
         found = Letters(client, settings).groups(chosen.resolved(registry))
     if as_json:
         click.echo(json.dumps([group.as_dict() for group in found], indent=2))
     else:
-        print_groups(found, "dead letters")
+        print_groups(found, "dead letter")
+
+
+@dead.command()
+@filter_options
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Users to show.")
+@json_option
+def users(chosen: Selection, limit: int, as_json: bool) -> None:
+    """Tell whom dead letters hit.
+
+    How many, since when, and of which types; most first.
+    """
+    import msgspec
+
+    with opened() as (client, settings, registry):
+        hit = Letters(client, settings).users(chosen.resolved(registry))
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(hit[:limit]), indent=2))
+        return
+    if not hit:
+        click.echo("No letter of a user matches.")
+        return
+    from rich.markup import escape
+
+    from bridge.cli.console import console, table
+
+    shown = table("user", "count", "first seen", "last seen", "types")
+    for one in hit[:limit]:
+        most_first = sorted(one.tasks.items(), key=lambda task: -task[1])
+        types = ", ".join(f"{task.removeprefix('bridge.')} {count:,}" for task, count in most_first)
+        shown.add_row(
+            escape(printable(one.user_id)), f"{one.count:,}", shown_time(one.first_ms), shown_time(one.last_ms),
+            escape(printable(types)),
+        )  # fmt: skip
+    console().print(shown)
+    more = f"; here are {limit:,}, see --limit" if len(hit) > limit else ""
+    console().print(f"Hit: {counted(len(hit), 'user')}{more}.")
 
 
 @dead.command()
 @filter_options
 @payloads_option
 def export(chosen: Selection, payloads: bool) -> None:
-    """Write dead letters as JSON lines, oldest first; contents are masked without --payloads."""
+    """Write dead letters as JSON lines.
+
+    Oldest first; contents are masked without --payloads.
+    """
     with opened() as (client, settings, registry):
         for letter in Letters(client, settings).export(chosen.resolved(registry), payloads=payloads):
             click.echo(json.dumps(letter))
@@ -131,27 +191,33 @@ def export(chosen: Selection, payloads: bool) -> None:
 @yes_option
 @json_option
 def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
-    """Give dead letters up. Each leaves a tombstone that says who did it, when and why."""
+    """Give dead letters up, with a reason.
+
+    Each leaves a tombstone that says who did it, when and why.
+    """
     if not reason.strip():
         raise SettingsError("--reason must say why.")
     with opened() as (client, settings, registry):
         letters, selection = Letters(client, settings), chosen.resolved(registry)
         number = sum(1 for _ in letters.ids(selection))
-        confirm(f"discard {number:,} dead letters ({selection})", number, yes=yes)
+        confirm(f"discard {counted(number, 'dead letter')} ({selection})", number, yes=yes)
         done = letters.discard(selection, reason=reason)
     if as_json:
         click.echo(json.dumps({"discarded": done.discarded, "in_replay": done.in_replay, "gone": done.gone}))
         return
-    click.echo(f"{done.discarded:,} dead letters are discarded.")
+    click.echo(f"Discarded {counted(done.discarded, 'dead letter')}.")
     if done.in_replay:
-        click.echo(f"{done.in_replay:,} are on their way in a replay and were left alone.")
+        click.echo(f"Left alone: {done.in_replay:,}, which are on their way in a replay.")
 
 
 @dead.command()
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Entries.")
 @json_option
 def log(limit: int, as_json: bool) -> None:
-    """Show who did what to which letters and retries, newest first."""
+    """Tell who did what to letters and retries.
+
+    Newest first.
+    """
     import msgspec
 
     from bridge.operations.log import read
@@ -165,13 +231,16 @@ def log(limit: int, as_json: bool) -> None:
 
     from bridge.cli.console import console, table
 
-    shown = table("at", "who", "action", "what", "numbers", "reason")
+    shown = table("at, and who", "action, and on what", "numbers, and why")
+    shown.columns[0].no_wrap = True
     for entry in entries:
         numbers = ", ".join(f"{name} {number:,}" for name, number in entry.numbers.items() if number)
-        shown.add_row(
-            *map(escape, (shown_time(entry.at_ms), entry.who, entry.action)),
-            *map(escape, (entry.selection, numbers, printable(entry.reason))),
+        cells = (
+            (shown_time(entry.at_ms), entry.who),
+            (entry.action, entry.selection),
+            filter(None, (numbers, entry.reason)),
         )
+        shown.add_row(*(escape(printable("\n".join(cell))) for cell in cells))
     console().print(shown)
 
 
@@ -181,7 +250,9 @@ def log(limit: int, as_json: bool) -> None:
 @dead.command()
 @filter_options
 @click.option(
-    "--dry-run", is_flag=True, help="Run today's extractors here, publish nothing, and say what would happen."
+    "--dry-run",
+    is_flag=True,
+    help="Run today's extractors here, publish nothing, and say what would happen; with --json a line a letter.",
 )
 @click.option("--rate", type=click.FloatRange(min=0.01), help="Events a second at the most.")
 @click.option("--canary", type=click.IntRange(1), metavar="K", help="Send K first, and go on only if they succeed.")
@@ -201,13 +272,18 @@ def replay(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Send dead letters again, as a job that can be resumed. Events that were published already change nothing."""
+    """Send dead letters again.
+
+    A replay is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
+    """
     from bridge.operations.replay import Replays
 
     if resend and not resume:
         raise click.UsageError("--resend goes with --resume.")
-    if resume and not chosen.is_everything:
-        raise click.UsageError("A replay that is resumed keeps its own filters.")
+    if resume and dry_run:
+        raise click.UsageError("--dry-run takes filters; what is left of a replay cannot be predicted by its id.")
+    if resume and (rate, canary, max_failures, chosen.is_everything) != (None, None, None, True):
+        raise click.UsageError("A replay that is resumed keeps its own filters, --rate, --canary and --max-failures.")
     with opened() as (client, settings, registry):
         replays, selection = Replays(client, settings, registry), chosen.resolved(registry)
         if dry_run:
@@ -215,7 +291,10 @@ def replay(
             return
         if not resume:
             number = sum(1 for _ in Letters(client, settings).ids(selection))
-            confirm(f"replay {number:,} dead letters ({selection})", number, yes=yes)
+            if not number and not as_json:
+                click.echo(NONE_MATCHES)
+                return
+            confirm(f"replay {counted(number, 'dead letter')} ({selection})", number, yes=yes)
             limit = read_share(max_failures) if max_failures else None
             resume = replays.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
         _run(replays, resume, resend=resend, as_json=as_json)
@@ -282,7 +361,7 @@ def _dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
             notes = Counter(dict(notes.most_common(500)))
     if as_json:
         return
-    click.echo(", ".join(f"{number:,} {name}" for name, number in counts.most_common()) or "No letter matches.")
+    click.echo(", ".join(f"{number:,} {name}" for name, number in counts.most_common()) or NONE_MATCHES)
     for note, number in notes.most_common(SHOWN_MAX):
         click.echo(f"  {number:,} times {printable(note)}")
     for prediction in changed:

@@ -94,27 +94,34 @@ def read_cursor(text: str | None) -> Cursor | None:
 
 
 def print_groups(groups: tuple[Group, ...], what: str) -> None:
-    """A table of root causes."""
+    """Root causes, a paragraph each: a cause is too long for a column."""
     from rich.markup import escape
 
-    from bridge.cli.console import console, table
+    from bridge.cli.console import console
 
-    shown = table("group", "count", "users", "last seen", "trend", "stage", "error", "cause", "types")
+    out = console()
     for group in groups:
         cause = group.cause
-        shown.add_row(
-            f"[bold]{group.group}[/]",
-            f"{group.count:,}",
-            f"{group.users:,}{'' if group.users_exact else '+'}",
-            shown_time(group.last_ms),
-            sparkline(group.trend),
-            cause.stage,
-            escape(cause.error_class),
-            escape("\n".join(filter(None, [printable(cause.message), printable(cause.place)]))),
-            escape(", ".join(f"{task.removeprefix('bridge.')} {count}" for task, count in group.tasks[:3])),
-        )
-    console().print(shown)
-    console().print(f"{sum(group.count for group in groups):,} {what} of {len(groups)} causes.")
+        times = counted(group.count, "time")
+        users = counted(group.users, "user", "" if group.users_exact else "+")
+        tasks = ", ".join(f"{task.removeprefix('bridge.')} {count:,}" for task, count in group.tasks[:3])
+        lines = [
+            f"[bold]{group.group}[/]  [bold red]{times}[/], {users}  {sparkline(group.trend)}",
+            f"  what    {escape(printable(f'{cause.error_class}: {cause.message}'))}",
+            f"  where   {escape(printable(': '.join(filter(None, [cause.stage, cause.place]))))}",
+            f"  when    first {shown_time(group.first_ms)}, last {shown_time(group.last_ms)}",
+            f"  types   {escape(printable(tasks))}",
+            f"  such as {escape(printable(group.sample))}",
+        ]
+        for line in lines:
+            out.print(line, soft_wrap=True)
+        out.print()
+    out.print(f"{counted(sum(group.count for group in groups), what)} of {counted(len(groups), 'cause')}.")
+
+
+def counted(number: int, noun: str, mark: str = "") -> str:
+    """A number with its noun: ``1 letter``, ``2,000 letters``; a mark such as + goes behind the number."""
+    return f"{number:,}{mark} {noun}{'' if number == 1 and not mark else 's'}"
 
 
 def sparkline(trend: tuple[int, ...]) -> str:

@@ -18,6 +18,8 @@ from bridge.cli.filters import (
 from bridge.errors import OperationRefusedError
 from bridge.operations.retries import Retries, Waiting
 from bridge.operations.selection import Selection, shown_time
+from bridge.store import cause_of
+from bridge.store.dead_letters import user_in
 
 
 @click.group()
@@ -49,22 +51,26 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         found = [waiting.as_dict(payloads=payloads) for waiting in page.retries]
         click.echo(json.dumps({"retries": found, "next": str(page.next) if page.next else None}, indent=2))
         return
+    if not page.retries:
+        click.echo("No retry matches.")
+        return
     from rich.markup import escape
 
     from bridge.cli.console import console, table
 
-    shown = table("due", "event", "type", "attempts", "stage", "error", "message")
-    shown.columns[1].no_wrap = True
+    shown = table("due", "event, and its user", "type, and why", "tries", "group")
+    for column in (0, 1, 4):
+        shown.columns[column].no_wrap = True
     for waiting in page.retries:
-        last = waiting.record.attempts[-1]
+        record, last = waiting.record, waiting.record.attempts[-1]
+        failure = last.failure
+        why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
         shown.add_row(
             "being tried" if waiting.taken else shown_time(waiting.due_ms),
-            waiting.record.event_id,
-            waiting.record.task.removeprefix("bridge."),
+            escape(printable(f"{record.event_id}\n{user_in(record.envelope)}")),
+            escape(printable(f"{record.task.removeprefix('bridge.')}\n{why}")),
             str(last.number),
-            last.failure.stage,
-            escape(last.failure.error_class),
-            escape(printable(last.failure.message)[:100]),
+            cause_of(failure).group,
         )
     console().print(shown)
     if page.next:
@@ -74,13 +80,19 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
 @retries.command()
 @click.argument("event_id")
 @payloads_option
-def show(event_id: str, payloads: bool) -> None:
-    """Show one waiting retry, as JSON, with every failed attempt."""
+@json_option
+def show(event_id: str, payloads: bool, as_json: bool) -> None:
+    """Show one waiting retry with every failed attempt and the last traceback."""
+    from bridge.cli.failures import print_waiting
+
     with opened() as (client, settings, _):
         waiting: Waiting | None = Retries(client, settings).show(event_id)
     if waiting is None:
         raise OperationRefusedError(f"No retry of event {event_id} waits: it was settled, or it is a dead letter.")
-    click.echo(json.dumps(waiting.as_dict(payloads=payloads), indent=2))
+    if as_json:
+        click.echo(json.dumps(waiting.as_dict(payloads=payloads), indent=2))
+    else:
+        print_waiting(waiting, payloads=payloads)
 
 
 @retries.command()
@@ -93,7 +105,7 @@ def groups(chosen: Selection, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([group.as_dict() for group in found], indent=2))
     else:
-        print_groups(found, "retries")
+        print_groups(found, "waiting event")
 
 
 @retries.command()

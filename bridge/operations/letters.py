@@ -1,7 +1,7 @@
 """``Letters``: listing, grouping, exporting and discarding dead letters; every reading is bounded in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from bridge.operations import log
-from bridge.operations.groups import Group, Grouping
+from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.selection import Selection, facts_of, shown_time
 from bridge.pipeline import Failure, Stage
 from bridge.settings import Settings
@@ -38,6 +38,25 @@ class LetterPage:
 
     letters: tuple[tuple[int, DeadLetter], ...]
     next: Cursor | None
+
+
+@dataclass(kw_only=True, slots=True)
+class UserHit:
+    """What a user's dead letters have in common.
+
+    Attributes:
+        user_id: whose.
+        count: how many.
+        first_ms: the earliest burial, in ms of Redis time.
+        last_ms: the latest.
+        tasks: how many a task.
+    """
+
+    user_id: str
+    count: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+    tasks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +192,30 @@ class Letters:
         letters = self._dead.get_many(list(samples.values()))
         causes = {group: cause_of(letters[sample].failure) for group, sample in samples.items() if sample in letters}
         return grouping.finish({UNREADABLE: _UNREADABLE_CAUSE, **causes})
+
+    def users(self, selection: Selection) -> tuple["UserHit", ...]:
+        """Whom the letters that match hit, most letters first; letters of nobody are left out.
+
+        Of more than USERS_MAX users, those whose first letter is the oldest are told.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        found: dict[str, UserHit] = {}
+        wanted = set(self.ids(selection)) if selection.text else None
+        for head in self._heads(selection):
+            if not head.user_id or (wanted is not None and head.letter_id not in wanted):
+                continue
+            hit = found.get(head.user_id)
+            if hit is None:
+                if len(found) == USERS_MAX:
+                    continue
+                hit = found[head.user_id] = UserHit(user_id=head.user_id, first_ms=head.buried_ms)
+            hit.count += 1
+            hit.last_ms = max(hit.last_ms, head.buried_ms)
+            hit.first_ms = min(hit.first_ms, head.buried_ms)
+            hit.tasks[head.task] = hit.tasks.get(head.task, 0) + 1
+        return tuple(sorted(found.values(), key=lambda hit: (-hit.count, hit.user_id)))
 
     def _heads(self, selection: Selection) -> Iterator[LetterHead]:
         heads = self._dead.heads(between_ms=(selection.since_ms, selection.until_ms), conditions=selection.conditions())

@@ -145,7 +145,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise SettingsError(f"This is no selection: {error}.") from error
 
     def __str__(self) -> str:
-        words = [f"{name} {_shown(name, value)}" for name, value in self.as_dict().items()]
+        words = [f"{name.removesuffix('_ms')} {_shown(name, value)}" for name, value in self.as_dict().items()]
         return ", ".join(words) or "everything"
 
 

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -16,7 +16,7 @@ from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetters, RetryRecord, RetrySet, connect, keys, read_balance
+from bridge.store import Counts, DeadLetters, RetryRecord, RetrySet, cause_of, connect, keys, read_balance
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
 from tests.support.moody_catalog import Category, EventType, Moody, registry
 from tests.support.processes import run_cli
@@ -323,13 +323,46 @@ def test_the_commands_speak_json_and_sentences(client, settings, redis_url, wait
     ]
     assert "a secret" in json.dumps(rest)
     assert run("dead", "groups", "--json")[0]["count"] == 3
-    assert run("dead", "show", made[0].letter_id)["letter_id"] == made[0].letter_id
+    assert run("dead", "show", made[0].letter_id, "--json")["letter_id"] == made[0].letter_id
     assert len(run("retries", "list", "--json")["retries"]) == 30
     assert run("retries", "cancel", "--yes", "--json") == {"changed": 30, "taken": 0}
     assert run("dead", "discard", "--id", made[0].letter_id, "--reason", "test", "--json")["discarded"] == 1
-    assert run("dead", "show", made[0].letter_id)["discarded"]["reason"] == "test"
+    assert run("dead", "show", made[0].letter_id, "--json")["discarded"]["reason"] == "test"
     assert [entry["action"] for entry in run("dead", "log", "--json")] == ["dead.discard", "retries.cancel"]
     refused = run_cli("dead", "discard", "--reason", "all", environment=environment)
     assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
     wrong = run_cli("dead", "list", "--since", "yesterday", environment=environment)
     assert (wrong.returncode, "is no time" in wrong.stderr) == (2, True)
+
+
+def test_the_commands_speak_to_people(client, settings, redis_url, waiting) -> None:
+    environment = {"BRIDGE_BROKER_URL": redis_url, "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry"}
+    environment["MOODY_DIR"] = "/nonexistent"
+    ann, bo = UUID(int=1), UUID(int=2)
+    made = [a_letter(mode="a secret", user_id=user) for user in (ann, ann, bo)]
+    bury(client, settings, [*made, a_letter(raw=b"\x1b[2Jjunk", failure=a_failure("odd", place=2))])
+
+    def run(*arguments: str, code: int = 0) -> str:
+        answer = run_cli(*arguments, environment=environment)
+        assert (answer.returncode, "Traceback (most" in answer.stderr) == (code, False), answer
+        return answer.stdout + answer.stderr
+
+    causes = run("dead", "groups")
+    assert "3 times, 2 users" in causes
+    assert f"where   extract: {cause_of(a_failure()).place}" in causes
+    assert "4 dead letters of 2 causes." in causes
+    users = run("dead", "users", "--group", made[0].group)
+    assert [line.split()[:2] for line in users.splitlines() if "-0000-" in line] == [[str(ann), "2"], [str(bo), "1"]]
+    assert users.endswith("Hit: 2 users.\n")
+    shown = run("dead", "show", made[0].letter_id)
+    assert f"user        {ann}" in shown
+    assert "\n    return look_up(event)\n" in shown
+    assert "a secret" not in shown
+    assert "a secret" in run("dead", "show", made[0].letter_id, "--payloads")
+    run("dead", "discard", "--id", made[0].letter_id, "--reason", "test")
+    assert "reason      test" in run("dead", "show", made[0].letter_id)
+    assert "attempt 1" in run("retries", "show", waiting[0])
+    for words in ("dead list", "dead users", "dead replay", "retries list"):
+        assert "matches." in run(*words.split(), "--group", "nonsense")
+    assert "keeps its own" in run("dead", "replay", "--resume", "1f0c6a3b92de", "--rate", "5", code=2)
+    assert "--dry-run takes filters" in run("dead", "replay", "--resume", "1f0c6a3b92de", "--dry-run", code=2)
