@@ -62,6 +62,7 @@ class Bundle:
     members: list[Claimed] = field(default_factory=list)
     parts: list[tuple[str, str, int]] = field(default_factory=list)
     envelopes: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
     events: int = 0
     size: int = OVERHEAD_BYTES
 
@@ -70,14 +71,16 @@ class Bundle:
         """The delivery tags of its messages."""
         return [member.tag for member in self.members]
 
-    def has_room_for(self, events: int, size: int, events_max: int) -> bool:
-        """Whether the bundle stays within its bounds."""
-        return self.events + events <= events_max and self.size + size < BYTES_MAX
+    def takes(self, claimed: Claimed, size: int, events: int, events_max: int) -> bool:
+        """Whether the bundle stays within its bounds; and a message that was sent twice is run twice, not at once."""
+        is_new = claimed.payload["headers"]["id"] not in self.ids
+        return is_new and self.events + events <= events_max and self.size + size < BYTES_MAX
 
     def add(self, claimed: Claimed, envelopes: str, events: int) -> None:
         """Take a message in."""
         headers = claimed.payload["headers"]
         self.members.append(claimed)
+        self.ids.add(headers["id"])
         self.parts.append((headers["id"], headers.get(BOOKED_HEADER, ""), events))
         self.envelopes.append(envelopes)
         self.events += events
@@ -111,7 +114,7 @@ def bundle(messages: Iterable[Claimed], *, events_max: int = EVENTS_MAX) -> Iter
         envelopes, events = found
         key = (claimed.queue, claimed.payload["headers"]["task"])
         current = open_bundles.get(key)
-        if current is None or not current.has_room_for(events, len(envelopes), events_max):
+        if current is None or not current.takes(claimed, len(envelopes), events, events_max):
             current = open_bundles[key] = Bundle(queue=claimed.queue, lead=claimed.payload)
             done.append(current)
         current.add(claimed, envelopes, events)

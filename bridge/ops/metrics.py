@@ -79,7 +79,9 @@ def _outcomes(status: Status, registry: Registry) -> Metric:
     made = CounterMetricFamily(
         "bridge_events", "Events by outcome; an event that is retried counts each time.", labels=_OUTCOME_LABELS
     )
-    for field, number in sorted(status.metrics.items()):
+    # From zero, or an alert on growth would miss the first that happens.
+    zero = {f"{outcome}:{meta.event_type.value}": 0 for outcome in OUTCOMES for meta in registry.events}
+    for field, number in sorted({**zero, "dead:": 0, **status.metrics}.items()):
         outcome, _, event_type = field.partition(":")
         if outcome in OUTCOMES:
             meta = registry.metadata_of_wire_name(event_type)

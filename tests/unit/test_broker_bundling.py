@@ -111,6 +111,12 @@ def test_a_message_without_a_part_goes_alone(part: str) -> None:
     assert next(one.tags for one in bundle([broken, claimed(1)])) == [broken.tag]
 
 
+def test_a_message_that_was_sent_twice_is_not_run_with_itself() -> None:
+    message = claimed(1)
+    again = Claimed("another tag", message.queue, message.payload)
+    assert next(one.tags for one in bundle([message, again, claimed(2)])) == [message.tag]
+
+
 def test_a_bundle_has_bounds() -> None:
     many = list(bundle([claimed(number) for number in range(EVENTS_MAX + 1)]))
     assert [one.events for one in many] == [EVENTS_MAX, 1]
