@@ -188,6 +188,12 @@ def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
     return shown
 
 
+_STRAYS = (
+    "Strays: {:,} (failed when the books had them no more, as when two workers ran one message at once; they count "
+    "beside the accepted until they are published, and what was published before then vanishes)."
+)
+
+
 def _remarks(found: "Audit") -> list[tuple[str, str]]:
     said = [
         (found.missing, "Missing: {:,} (on no queue, and in no worker's hands).", "red"),
@@ -202,9 +208,11 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
         text = "Not looked for: {:,} (behind others on their queue, or missing; RabbitMQ does not tell)."
         said.append((found.unchecked, text, "yellow"))
     remarks = [(text.format(number), colour) for number, text, colour in said if number]
+    if found.balance.stray:
+        remarks.append((_STRAYS.format(found.balance.stray), "yellow"))
     if found.written_off:
         remarks.append((f"Written off: {found.written_off:,}. bridge:operations:log says by whom and why.", "green"))
-    if not remarks:
+    if not (found.missing or found.unclear or found.unrecorded or found.trouble or found.unchecked):
         remarks.append(("Nothing that the broker took is missing.", "green"))
     return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]
 

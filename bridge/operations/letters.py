@@ -299,6 +299,7 @@ class Letters:
                     keys.TOMBSTONE_TIMES,
                     keys.IN_REPLAY,
                     keys.DEAD_HEADS,
+                    keys.STRAYS,
                 ],
                 args=args,
             )

@@ -99,6 +99,9 @@ def _books(status: Status) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "bridge_events_unbooked", "Events that came out of nowhere; should stay 0.", value=balance.unbooked
     )
+    yield GaugeMetricFamily(
+        "bridge_events_stray", "Failed events that the books had no more: second runs.", value=balance.stray
+    )
     yield GaugeMetricFamily("bridge_events_open", "Events on a queue or in a worker's hands.", value=balance.open)
     yield GaugeMetricFamily(
         "bridge_books_difference", "Events that nothing accounts for; should be 0.", value=balance.difference

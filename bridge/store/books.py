@@ -14,7 +14,9 @@ class Balance:
 
     Attributes:
         accepted: handed to the broker by producers, as often as they were emitted.
-        unbooked: came out of nowhere: published, waiting or buried, and the books did not have them (any more).
+        unbooked: came out of nowhere: published, and the books did not have them (any more).
+        stray: failed when the books did not have them (any more): two workers ran one message at once, and the other
+            had ended it. They wait, are dead, or were discarded or evicted as dead.
         open: on their way: on a queue or in a worker's hands.
         retrying: wait for their next attempt, or are in it.
         dead: in dead letters.
@@ -28,6 +30,7 @@ class Balance:
 
     accepted: int
     unbooked: int
+    stray: int
     open: int
     retrying: int
     dead: int
@@ -46,7 +49,7 @@ class Balance:
     @property
     def difference(self) -> int:
         """What cannot be accounted for; 0 when the books balance."""
-        return self.accepted + self.unbooked - self.open - self.retrying - self.dead - self.ended
+        return self.accepted + self.unbooked + self.stray - self.open - self.retrying - self.dead - self.ended
 
     @property
     def balanced(self) -> bool:
@@ -73,6 +76,7 @@ def read_balance(client: redis.Redis) -> Balance:
     return Balance(
         accepted=of("accepted"),
         unbooked=of("unbooked"),
+        stray=of("stray"),
         open=of("open"),
         retrying=retrying,
         dead=letters + of("dead_bundled"),

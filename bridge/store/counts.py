@@ -20,6 +20,7 @@ COUNT_NAMES = (
     "tombstones_evicted",
     "written_off",
     "unbooked",
+    "stray",
 )
 
 

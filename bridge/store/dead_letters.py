@@ -175,6 +175,7 @@ class DeadLetters:
                         keys.DEAD_WEIGHTS,
                         keys.METRICS,
                         keys.DEAD_HEADS,
+                        keys.STRAYS,
                     ],
                     args=args,
                 )

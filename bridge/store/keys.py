@@ -44,6 +44,8 @@ WORKERS: Final = "bridge:workers"
 GATEWAYS: Final = "bridge:gateways"
 """Hash: ``<host>:<pid>`` of a gateway process → ``<when it said so, in ms of Redis time> <open streams>``."""
 
+STRAYS: Final = "bridge:strays"
+"""Set: ``retry:<event id>`` or ``dead:<letter id>`` of what failed when the books had no such event (any more)."""
 DEAD_HEADS: Final = "bridge:dead:heads"
 """Hash: letter id → LetterHead as JSON. The index says which letters there are."""
 TOMBSTONES: Final = "bridge:dead:tombstones"

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import redis
@@ -16,6 +16,9 @@ from bridge.store.client import script_text, store_errors
 ID_BYTES = 16
 TIME_BYTES = 13
 SCAN_COUNT = 500
+
+_Call: TypeAlias = tuple[tuple[str, ...], tuple[str | int | bytes, ...]]
+"""Keys and arguments of a script."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,23 +115,32 @@ class Ledger:
             ]
         )
 
-    def _send(self, calls: Sequence[tuple[tuple[str, ...], tuple[str | int | bytes, ...]]]) -> None:
-        """Call ``send.lua`` once a message, all in one round trip."""
-        with store_errors():
-            try:
-                self._pipeline_of("EVALSHA", self._send_hash, calls)
-            except NoScriptError:
-                self._pipeline_of("EVAL", self._send_text, calls)
+    def _send(self, calls: Sequence[_Call]) -> None:
+        """Call ``send.lua`` once a message, all in one round trip; again for those that met no script only.
 
-    def _pipeline_of(
-        self, command: str, script: str, calls: Sequence[tuple[tuple[str, ...], tuple[str | int | bytes, ...]]]
-    ) -> None:
+        A server may forget its scripts between two commands: what it took must not be sent twice.
+        """
+        with store_errors():
+            unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
+            if unsent:
+                self._pipeline_of("EVAL", self._send_text, unsent)
+
+    def _pipeline_of(self, command: str, script: str, calls: Sequence[_Call]) -> list[_Call]:
+        """Those of the calls for which the server did not know the script.
+
+        Raises:
+            redis.RedisError: one failed otherwise.
+        """
         # Not registered scripts: redis-py would ask whether the server knows them before each pipeline.
         with self._client.pipeline(transaction=False) as pipeline:
             execute: Any = pipeline.execute_command
             for key_list, arguments in calls:
                 execute(command, script, len(key_list), *key_list, *arguments)
-            pipeline.execute()
+            answers = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, NoScriptError):
+                raise answer
+        return [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
         """Those of a message's events that have not ended, and neither wait nor are buried.

@@ -106,7 +106,16 @@ class RetrySet:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
         with store_errors():
             refused = self._add(
-                keys=[keys.RETRY_DUE, keys.RETRY_RECORDS, keys.COUNTS, keys.OPEN, keys.METRICS], args=args
+                keys=[
+                    keys.RETRY_DUE,
+                    keys.RETRY_RECORDS,
+                    keys.COUNTS,
+                    keys.OPEN,
+                    keys.METRICS,
+                    keys.DEAD_LETTERS,
+                    keys.STRAYS,
+                ],
+                args=args,
             )
         return frozenset(text(event_id) for event_id in refused)
 

@@ -199,6 +199,7 @@ _KEYS = (
     keys.BEGAN,
     keys.BROADCAST_STREAM,
     keys.DEAD_HEADS,
+    keys.STRAYS,
 )
 _EVERYBODY, _ITS_USER = 0, 1
 _DUPLICATE, _REFUSED = "=", "!"

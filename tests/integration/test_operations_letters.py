@@ -259,8 +259,9 @@ def waiting(client: redis.Redis, settings: Settings) -> list[str]:
     retries = RetrySet(client, settings)
     records = [a_retry(number) for number in range(30)]
     client.hincrby(keys.COUNTS, "accepted", 30)
-    client.hincrby(keys.COUNTS, "unbooked", -30)
+    client.hincrby(keys.COUNTS, "stray", -30)
     retries.add([(record, 100 + number) for number, record in enumerate(records)])
+    client.delete(keys.STRAYS)
     return [record.event_id for record in records]
 
 

@@ -142,4 +142,4 @@ def test_counts_start_at_zero_and_add_up(client: redis.Redis, settings: Settings
     counts = Counts(client)
     assert counts.read() == dict.fromkeys(COUNT_NAMES, 0)
     DeadLetters(client, settings).bury([a_letter(), a_letter()])
-    assert counts.read() == {**dict.fromkeys(COUNT_NAMES, 0), "dead": 2, "unbooked": 2}
+    assert counts.read() == {**dict.fromkeys(COUNT_NAMES, 0), "dead": 2, "stray": 2}

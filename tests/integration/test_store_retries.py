@@ -204,6 +204,7 @@ def test_what_is_skipped_is_gone_with_its_history_and_counted_once(
 ) -> None:
     gone, kept = a_record(), a_record()
     retries.add([(gone, 0), (kept, 0)])
+    client.delete(keys.STRAYS)  # as if a message had brought them
     settle_unseen(client, settings, gone, a_record())
     settle_unseen(client, settings, gone)
     assert Counts(client).read()["skipped"] == 1

@@ -24,6 +24,7 @@ STATUS = Status(
     balance=Balance(
         accepted=100,
         unbooked=1,
+        stray=0,
         open=10,
         retrying=3,
         dead=5,

@@ -61,4 +61,5 @@ def bury(client: redis.Redis, settings: Settings, letters: Sequence[DeadLetter])
     for start in range(0, len(letters), 500):
         dead.bury(letters[start : start + 500])
     client.hincrby(keys.COUNTS, "accepted", len(letters))
-    client.hincrby(keys.COUNTS, "unbooked", -len(letters))
+    client.hincrby(keys.COUNTS, "stray", -len(letters))
+    client.delete(keys.STRAYS)

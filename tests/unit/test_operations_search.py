@@ -80,6 +80,7 @@ def test_a_producer_went_away_if_it_holds_events_and_is_silent(said: Reported, h
 BALANCE = Balance(
     accepted=3,
     unbooked=0,
+    stray=0,
     open=1,
     retrying=0,
     dead=0,

@@ -9,6 +9,7 @@
 -- KEYS[7]  weights: hash, letter that holds a whole message → how many events
 -- KEYS[8]  metrics
 -- KEYS[9]  heads: hash, letter id → what a search looks at
+-- KEYS[10] strays
 -- ARGV[1]  letters to keep at the most
 -- ARGV[2]  ms to keep a letter
 -- ARGV[3]  id in the books of the message that brought them; '' if they came from elsewhere
@@ -38,7 +39,8 @@ for a = 6, #ARGV, 3 do
   local is_new = redis.call('HSET', KEYS[2], id, ARGV[a + 1]) == 1
   redis.call('HSET', KEYS[9], id, ARGV[a + 2])
   redis.call('ZADD', KEYS[1], now, id)
-  local tokens = take_retry(KEYS[4], KEYS[5], id) and 1 or 0
+  local tokens = 0
+  if take_retry(KEYS[4], KEYS[5], id) and not end_stray(KEYS[10], 'retry', id) then tokens = 1 end
   if ARGV[4] == '1' then
     tokens = tokens + message.take_all()
   elseif whole then
@@ -55,7 +57,7 @@ for a = 6, #ARGV, 3 do
     if whole then
       weigh(id, tokens)
     elseif tokens == 0 then
-      count('unbooked')
+      add_stray(KEYS[10], 'dead', id)
     else
       count('duplicate', tokens - 1)
     end
@@ -68,6 +70,7 @@ local function evict(ids)
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[2], id)
     redis.call('HDEL', KEYS[9], id)
+    redis.call('SREM', KEYS[10], 'dead:' .. id)
     if weight > 1 then
       redis.call('HDEL', KEYS[7], id)
       count('dead_bundled', 1 - weight)

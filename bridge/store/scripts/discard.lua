@@ -8,6 +8,7 @@
 -- KEYS[6]  times of the tombstones: sorted set
 -- KEYS[7]  letters that a replay has sent: hash, letter id → replay
 -- KEYS[8]  heads of the letters
+-- KEYS[9]  strays
 -- ARGV[1]  tombstones to keep at the most
 -- ARGV[2]  the replay that gives them up; '' if a person does
 -- ARGV[3…] two a letter: id, tombstone
@@ -35,6 +36,7 @@ for a = 3, #ARGV, 2 do
     local weight = tonumber(redis.call('HGET', KEYS[3], id) or 1)
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[8], id)
+    redis.call('SREM', KEYS[9], 'dead:' .. id)
     if weight > 1 then
       redis.call('HDEL', KEYS[3], id)
       count('dead_bundled', 1 - weight)

@@ -5,12 +5,15 @@
 -- KEYS[3]  counts
 -- KEYS[4]  open messages
 -- KEYS[5]  metrics
+-- KEYS[6]  dead letters
+-- KEYS[7]  strays
 -- ARGV[1]  most records that may wait
 -- ARGV[2]  id in the books of the message that brought them; '' if they came from the retry set
 -- ARGV[3]  event type
 -- ARGV[4…] four an event: event id, attempt that failed, wait in ms, record
 --
--- Returns the ids that found no room. Adding the same attempt again changes nothing.
+-- Returns the ids that found no room. Adding the same attempt again changes nothing; neither does a second run of an
+-- event that was buried by the first.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -26,9 +29,10 @@ for a = 4, #ARGV, 4 do
     count('retry_full')
   else
     local brought = message.take(id)
-    if known and brought then count('duplicate') end
-    if not known and not brought then count('unbooked') end
-    if known_attempt < attempt then
+    local buried = not known and not brought and redis.call('HEXISTS', KEYS[6], id) == 1
+    if known and brought and not end_stray(KEYS[7], 'retry', id) then count('duplicate') end
+    if not known and not brought and not buried then add_stray(KEYS[7], 'retry', id) end
+    if known_attempt < attempt and not buried then
       redis.call('HSET', KEYS[2], id, ARGV[a + 1] .. ':' .. record)
       redis.call('ZADD', KEYS[1], now + wait_ms, id)
       count('retried')

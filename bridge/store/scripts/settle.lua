@@ -13,6 +13,7 @@
 -- KEYS[11] position where the order began
 -- KEYS[12] broadcast stream
 -- KEYS[13] heads of the dead letters
+-- KEYS[14] strays
 -- ARGV[1]  length that a stream is trimmed to
 -- ARGV[2]  life of a stream in s; 0 keeps no history
 -- ARGV[3]  life of a seen mark in s
@@ -182,8 +183,16 @@ local function take_letter(event_id)
 end
 
 -- The token of an event that is not, or no longer, with its message: it is waiting, or it was buried.
+-- Returns whether there is one, and whether it was a stray.
 local function take_elsewhere(event_id)
-  return take_retry(KEYS[6], KEYS[7], event_id) or take_letter(event_id)
+  if take_retry(KEYS[6], KEYS[7], event_id) then return true, end_stray(KEYS[14], 'retry', event_id) end
+  if take_letter(event_id) then return true, end_stray(KEYS[14], 'dead', event_id) end
+  return false, false
+end
+
+local function take(open, event_id)
+  if open.take(event_id) then return true, false end
+  return take_elsewhere(event_id)
 end
 
 -- Usually the whole message ends here, and its record need not be read.
@@ -204,15 +213,17 @@ local function end_one_by_one(message)
     if not answer then break end
     local kind, event_id = string.byte(answer), events[5 * number - 3]
     if kind ~= REFUSED then
-      if open.take(event_id) or take_elsewhere(event_id) then
-        if kind == DUPLICATE then count('duplicate') end
-      elseif kind ~= DUPLICATE then
-        count('unbooked')
-      end
+      local taken, stray = take(open, event_id)
+      local booked = taken and not stray
+      if booked and kind == DUPLICATE then count('duplicate') end
+      if not booked and kind ~= DUPLICATE then count('unbooked') end
     end
   end
   for _, event_id in ipairs(message.skipped) do
-    if not failure and (open.take(event_id) or take_elsewhere(event_id)) then count('skipped') end
+    if not failure then
+      local taken, stray = take(open, event_id)
+      if taken and not stray then count('skipped') end
+    end
   end
   open.save()
 end

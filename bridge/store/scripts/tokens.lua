@@ -2,8 +2,10 @@
 --
 -- Every accepted event is a token. A token is in exactly one place: in the record of its message on the way (open),
 -- in the retry set, in the dead letters, or it is counted under how it ended. A script moves it in one step with
--- what it does; so whatever dies in between, `accepted + unbooked` is the sum of all places.
--- A token that should be somewhere and is not comes out of nowhere, and is counted as unbooked.
+-- what it does; so whatever dies in between, `accepted + unbooked + stray` is the sum of all places.
+-- A token that should be somewhere and is not comes out of nowhere. If its event is published, it is unbooked. If it
+-- fails, it is a stray: of a message that two workers ran at once, one may fail after the other has ended it. What
+-- the stray is shows when it ends: published before, it was that second run, and there was no such token.
 
 local tally = {}
 
@@ -72,5 +74,17 @@ end
 local function take_retry(due_key, records_key, event_id)
   redis.call('ZREM', due_key, event_id)
   return redis.call('HDEL', records_key, event_id) == 1
+end
+
+-- `place` is 'retry' or 'dead': an event may be in both.
+local function add_stray(key, place, event_id)
+  if redis.call('SADD', key, place .. ':' .. event_id) == 1 then count('stray') end
+end
+
+-- Returns whether there was one.
+local function end_stray(key, place, event_id)
+  if redis.call('SREM', key, place .. ':' .. event_id) == 0 then return false end
+  count('stray', -1)
+  return true
 end
 
