@@ -9,17 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from bridge.broker.message import (
-    BODY_HEAD,
-    BODY_TAIL,
-    BOOKED_HEADER,
-    BUNDLE_HEADER,
-    CONTENT_ENCODING,
-    CONTENT_TYPE,
-    OVERHEAD_BYTES,
-)
+from bridge.broker.message import BOOKED_HEADER, BUNDLE_HEADER, OVERHEAD_BYTES
+from bridge.broker.passing import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, envelopes_of, split
 
 EVENTS_MAX = 500
 """Events in a bundle at the most."""
@@ -35,7 +26,6 @@ _PLAIN: dict[str, Any] = {
     "expires": None,
     "timelimit": [None, None],
 }
-_envelopes = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +51,7 @@ class Bundle:
     lead: dict[str, Any]
     members: list[Claimed] = field(default_factory=list)
     parts: list[tuple[str, str, int]] = field(default_factory=list)
-    envelopes: list[str] = field(default_factory=list)
+    envelopes: list[bytes] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     events: int = 0
     size: int = OVERHEAD_BYTES
@@ -76,7 +66,7 @@ class Bundle:
         is_new = claimed.payload["headers"]["id"] not in self.ids
         return is_new and self.events + events <= events_max and self.size + size < BYTES_MAX
 
-    def add(self, claimed: Claimed, envelopes: str, events: int) -> None:
+    def add(self, claimed: Claimed, envelopes: bytes, events: int) -> None:
         """Take a message in."""
         headers = claimed.payload["headers"]
         self.members.append(claimed)
@@ -88,12 +78,19 @@ class Bundle:
 
     def payload(self) -> dict[str, Any]:
         """The one message in kombu's form; it goes by the name and tag of the first."""
-        if len(self.members) == 1:
+        if not self.events:
             return self.lead
-        body = BODY_HEAD.decode() + ",".join(self.envelopes) + BODY_TAIL.decode()
-        headers = {**self.lead["headers"], "argsrepr": f"({self.events} events)", BUNDLE_HEADER: self.parts}
-        properties = {**self.lead["properties"], "body_encoding": None}
-        return {**self.lead, "body": body, "headers": headers, "properties": properties}
+        headers = self.lead["headers"]
+        if len(self.members) > 1:
+            headers = {**headers, "argsrepr": f"({self.events} events)", BUNDLE_HEADER: self.parts}
+        return {
+            **self.lead,
+            "body": b",".join(self.envelopes),
+            "content-type": PASSED_CONTENT_TYPE,
+            "content-encoding": PASSED_CONTENT_ENCODING,
+            "headers": headers,
+            "properties": {**self.lead["properties"], "body_encoding": None},
+        }
 
 
 def bundle(messages: Iterable[Claimed], *, events_max: int = EVENTS_MAX) -> Iterator[Bundle]:
@@ -121,18 +118,14 @@ def bundle(messages: Iterable[Claimed], *, events_max: int = EVENTS_MAX) -> Iter
     yield from done
 
 
-def _plain_envelopes(payload: Mapping[str, Any]) -> tuple[str, int] | None:
+def _plain_envelopes(payload: Mapping[str, Any]) -> tuple[bytes, int] | None:
     """A message's envelopes as JSON with commas between them, and how many; None if it is not plain."""
     try:
-        if payload["content-type"] != CONTENT_TYPE or payload["content-encoding"] != CONTENT_ENCODING:
-            return None
         if payload["properties"]["body_encoding"] != "base64" or not _is_plain(payload["headers"]):
             return None
         body = a2b_base64(payload["body"])
-        if not (body.startswith(BODY_HEAD) and body.endswith(BODY_TAIL)):
-            return None
-        envelopes = body[len(BODY_HEAD) : -len(BODY_TAIL)]
-        return envelopes.decode(), len(_envelopes.decode(b"[%b]" % envelopes))
+        envelopes = envelopes_of(body, payload["content-type"], payload["content-encoding"])
+        return (envelopes, len(split(envelopes))) if envelopes else None
     except Exception:  # a queue may hold anything; the consumer says what is wrong with it
         return None
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from bridge.broker.passing import PASSED_SERIALIZER
 from bridge.settings import Settings
 
 SOCKET_TIMEOUT_S = 5
@@ -86,7 +87,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         # A name that is not in the registry goes nowhere.
         "task_create_missing_queues": False,
         "task_default_exchange_type": "direct",
-        "accept_content": ["json"],
+        # The second never comes over the wire: BridgeConsumer refuses it there.
+        "accept_content": ["json", PASSED_SERIALIZER],
         "task_serializer": "json",
         "task_time_limit": settings.task_time_limit_s,
         "task_soft_time_limit": soft_time_limit_s(settings),

@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from bridge.broker.bundling import Bundle, Claimed, bundle
 from bridge.broker.message import BUNDLE_HEADER
 from bridge.broker.pace import Pace
+from bridge.broker.passing import PASSED_CONTENT_TYPE
 from bridge.broker.redis_qos import ClaimingQoS
 from bridge.errors import DecodeError, StoreUnavailableError
 
@@ -193,20 +194,23 @@ class ClaimingChannel(stock.Channel):
         if deliveries:
             self._came_back[tag] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
         try:
-            payload = _read_message(raw, tag, queue, deliveries)
-            self.Message(payload, channel=self)
+            return Claimed(tag, queue, _read_message(raw, tag, queue, deliveries))
         except Exception as error:  # a queue may hold anything
             self._put_aside(tag, queue, raw, error)
             return None
-        return Claimed(tag, queue, payload)
 
     def _deliver_bundle(self, bundled: Bundle) -> None:
         lead_tag = bundled.tags[0]
-        self._bundles[lead_tag] = bundled
         if bundled.events:
             self._pace.begin(lead_tag, len(bundled.members), bundled.events)
         else:
             self._pace.forget()
+            try:
+                self.Message(bundled.lead, channel=self)
+            except Exception as error:  # a queue may hold anything
+                self._put_aside(lead_tag, bundled.queue, bundled.lead[RAW], error)
+                return
+        self._bundles[lead_tag] = bundled
         self.connection._deliver(bundled.payload(), bundled.queue)
 
     def deliver_one_by_one(self, lead_tag: str) -> bool:
@@ -312,6 +316,8 @@ def _read_message(raw: bytes, tag: str, queue: str, deliveries: int) -> dict[str
             raise DecodeError(f"The message has no {name}.")
     if not isinstance(payload["properties"].get("delivery_info", {}), dict):
         raise DecodeError("The message's delivery_info is no object.")
+    if payload.get("content-type") == PASSED_CONTENT_TYPE:
+        raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
     payload["headers"].pop(BUNDLE_HEADER, None)  # only we may say so
     payload["properties"]["delivery_tag"] = tag
     payload["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue, "redelivered": bool(deliveries)}

@@ -67,6 +67,24 @@ def read_envelope(raw: object) -> Envelope:
         raise DecodeError(f"This is no CloudEvents 1.0 envelope: {error}.") from error
 
 
+def parsed(raw: object) -> object:
+    """``raw`` as decoded JSON, if it is JSON itself.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError):
+        pass  # Python's own parser takes a little more: NaN, lone surrogates
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"The envelope is no JSON: {error}.") from error
+
+
 def encode_raw(raw: object) -> bytes:
     """JSON of an envelope, or of whatever came in its place: of any depth, with any text. Never raises."""
     try:
@@ -82,7 +100,7 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = ("_event_class", "_fields_of", "_frame_bytes", "_frozen", "_id_name", "_time_name", "_type")
+    __slots__ = ("_decoder", "_event_class", "_fields_of", "_frame_bytes", "_frozen", "_id_name", "_time_name", "_type")
 
     def __init__(self, event_class: type[Any]) -> None:
         info = cast("inspect.StructType", inspect.type_info(event_class))
@@ -93,6 +111,7 @@ class EventCodec:
         self._time_name = wire_names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*wire_names)
         self._frozen = _is_frozen(event_class)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_typed_envelope(event_class))
         self._frame_bytes = FRAME_BYTES + sum(ESCAPED_BYTES * len(name) + SCALAR_BYTES for name in wire_names.values())
 
     def may_wait(self, event: Any, size_max: int) -> bool:
@@ -157,6 +176,15 @@ class EventCodec:
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise PayloadError(f"{self._type} cannot be written as JSON: {error}.") from error
 
+    def decode_at_once(self, raw: msgspec.Raw) -> Any | None:
+        """The domain event in an envelope's JSON, if nothing at all is unusual about it; otherwise None."""
+        try:
+            envelope = self._decoder.decode(raw)
+        except msgspec.MsgspecError:
+            return None  # decode tells what is wrong, and takes what may be left out
+        event = envelope.data
+        return event if event.event_id == envelope.id and event.occurred_at == envelope.time else None
+
     def decode(self, envelope: Envelope) -> Any:
         """The domain event in ``envelope``.
 
@@ -170,6 +198,20 @@ class EventCodec:
             return msgspec.convert(fields, self._event_class)
         except msgspec.ValidationError as error:
             raise DecodeError(f"The data does not fit {self._type}: {error}.") from error
+
+
+def _typed_envelope(event_class: type[Any]) -> Any:
+    """``Envelope`` with the event instead of any data."""
+    fields: list[Any] = [
+        ("specversion", Literal["1.0"]),
+        ("id", UUID),
+        ("source", str),
+        ("type", Literal[event_class.__name__]),
+        ("time", Annotated[datetime, Meta(tz=True)]),
+        ("data", event_class),
+        ("traceparent", str | None, None),
+    ]
+    return msgspec.defstruct(f"EnvelopeOf{event_class.__name__}", fields, kw_only=True, frozen=True)
 
 
 def _is_frozen(event_class: type[Any]) -> bool:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from bridge.errors import DecodeError, PayloadError, PermanentError
 from bridge.events import encode_payload
-from bridge.pipeline.envelope import EventCodec, encode_raw, read_envelope
+from bridge.pipeline.envelope import EventCodec, encode_raw, parsed, read_envelope
 from bridge.pipeline.failure import Failure, Stage, describe
 from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
 from bridge.pipeline.transform import transform
@@ -37,7 +39,7 @@ class Pipeline:
 
         Args:
             mapping: the one whose task received the envelope.
-            raw: decoded JSON of any shape.
+            raw: decoded JSON of any shape, or the JSON itself as ``msgspec.Raw``.
             attempt: 1 for the first delivery of this event.
             last_attempt: bury it if this attempt fails, whatever the policy says.
         """
@@ -85,7 +87,12 @@ class Pipeline:
 
     def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
         self._bounded(encode_raw(raw), "envelope")
-        return self._codecs[mapping.domain_event_class].decode(read_envelope(raw))
+        codec = self._codecs[mapping.domain_event_class]
+        if isinstance(raw, msgspec.Raw):
+            event = codec.decode_at_once(raw)
+            if event is not None:
+                return event
+        return codec.decode(read_envelope(parsed(raw)))
 
     def _bounded(self, encoded: bytes, what: str) -> bytes:
         if len(encoded) > self._event_max_bytes:
@@ -102,6 +109,10 @@ def identify(raw: object) -> UUID:
 
 
 def _id_of(raw: object) -> UUID | None:
+    try:
+        raw = parsed(raw)
+    except DecodeError:
+        return None
     if not isinstance(raw, dict):
         return None
     try:

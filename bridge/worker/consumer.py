@@ -10,6 +10,7 @@ from celery.worker.consumer import Consumer
 
 from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
 from bridge.broker.fitness import DROPPED_HEADERS, check_message
+from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
 from bridge.pipeline import identify
@@ -66,9 +67,10 @@ class BridgeConsumer(Consumer):
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
-            if not claiming:
-                message.headers.pop(BUNDLE_HEADER, None)  # only our own transport may say so
             try:
+                if not claiming:
+                    _trust_nobody(message)
+                pass_on(message)
                 self._check(message)
             except DecodeError as error:
                 self._put_aside(message, error)
@@ -132,6 +134,17 @@ class BridgeConsumer(Consumer):
             message.ack_log_error(logger, self.connection_errors)
 
 
+def _trust_nobody(message: Any) -> None:
+    """Refuse or take out what only our own transport may say.
+
+    Raises:
+        DecodeError: the content type is ours.
+    """
+    if message.content_type == PASSED_CONTENT_TYPE:
+        raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
+    message.headers.pop(BUNDLE_HEADER, None)
+
+
 def _header(message: Any, name: str) -> str:
     value = message.headers.get(name) if isinstance(message.headers, dict) else None
     return value if isinstance(value, str) else ""
@@ -140,7 +153,8 @@ def _header(message: Any, name: str) -> str:
 def _event_ids(message: Any) -> list[str]:
     """The events in a part of a message that was taken apart; none if it cannot be read."""
     try:
-        return [str(identify(raw)) for raw in message.payload[0][0]]
+        args = message.payload[0]
+        return [str(identify(raw)) for raw in (args[0].split() if isinstance(args[0], Envelopes) else args[0])]
     except Exception:  # whatever is wrong with the message is being recorded already
         return []
 
@@ -150,11 +164,13 @@ def raw_bytes(message: Any) -> bytes:
     payload = getattr(message, "_raw", None)
     if isinstance(payload, dict) and RAW in payload:
         return bytes(payload[RAW])
-    body = message.body if isinstance(message.body, bytes) else str(message.body).encode("utf-8", "replace")
+    body, content_type, content_encoding = on_the_wire(message)
+    if not isinstance(body, bytes):
+        body = str(body).encode("utf-8", "replace")
     parts = {
         "body": base64.b64encode(body).decode(),
-        "content-type": message.content_type,
-        "content-encoding": message.content_encoding,
+        "content-type": content_type,
+        "content-encoding": content_encoding,
         "headers": _without(message.headers, COUNTED_BY_BROKER),
         # AMQP has the headers there once more.
         "properties": _without(message.properties, ("application_headers",)),

@@ -11,6 +11,7 @@ from celery.exceptions import Reject
 
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
 from bridge.broker.fitness import deliveries_of
+from bridge.broker.passing import Envelopes
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.registry import DomainToSSEMapping
 from bridge.worker.handler import Handler, Job
@@ -87,8 +88,12 @@ class BridgeTask(Task):
 
         Arguments that are anything but one list of envelopes count as one bad envelope.
         """
-        well_formed = len(args) == 1 and isinstance(args[0], list) and not kwargs
-        envelopes = args[0] if well_formed else [{"args": list(args), "kwargs": kwargs}]
+        if len(args) == 1 and isinstance(args[0], Envelopes):
+            envelopes: Sequence[object] = args[0].split()
+        elif len(args) == 1 and isinstance(args[0], list) and not kwargs:
+            envelopes = args[0]
+        else:
+            envelopes = [{"args": list(args), "kwargs": kwargs}]
         bundle = headers.get(BUNDLE_HEADER)
         if bundle:
             return self._unbundle(envelopes, bundle)

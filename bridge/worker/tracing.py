@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bridge.pipeline import Dead, Outcome, Published, Retry
+from bridge.errors import DecodeError
+from bridge.pipeline import Dead, Outcome, Published, Retry, parsed
 from bridge.registry import DomainToSSEMapping
 from bridge.tracing import active_tracer
 
@@ -64,9 +65,17 @@ def _parent(raw: object) -> "Context | None":
     """The context that an envelope carries; None starts a trace of its own."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    carried = raw.get("traceparent") if isinstance(raw, dict) else None
+    carried = _member(raw, "traceparent")
     return TraceContextTextMapPropagator().extract({"traceparent": carried}) if isinstance(carried, str) else None
 
 
 def _id_of(raw: object) -> str:
-    return str(raw.get("id", "")) if isinstance(raw, dict) else ""
+    return str(_member(raw, "id") or "")
+
+
+def _member(raw: object, name: str) -> object:
+    try:
+        envelope = parsed(raw)
+    except DecodeError:
+        return None
+    return envelope.get(name) if isinstance(envelope, dict) else None

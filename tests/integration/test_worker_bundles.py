@@ -74,7 +74,7 @@ def test_bundled_messages_end_one_by_one_in_the_books(
     assert scripts < 150  # claims, settles and the retry mover's; one of each a message would be 600
 
 
-def test_a_body_that_celery_cannot_read_is_quarantined_alone(
+def test_an_envelope_that_python_cannot_read_is_buried_alone(
     settings: Settings, client: redis.Redis, tmp_path: Path
 ) -> None:
     user_id = uuid4()
@@ -95,7 +95,8 @@ def test_a_body_that_celery_cannot_read_is_quarantined_alone(
     sender.close()
     emitter.close()
     (letter,) = DeadLetters(client, settings).newest_first()
-    assert letter.failure.stage == "message"
+    assert letter.failure.stage == "decode"
+    assert letter.envelope == huge.decode()
     assert read_balance(client).balanced, read_balance(client)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bridge.broker import BUNDLE_HEADER, TaskMessage
 from bridge.broker.bundling import BYTES_MAX, EVENTS_MAX, Claimed, bundle
+from bridge.broker.passing import PASSED_CONTENT_TYPE
 from bridge.broker.redis_wire import queue_item
 
 QUEUE = "bridge.moods"
@@ -26,8 +27,9 @@ def claimed(*numbers: int, task: str = "bridge.Moody", queue: str = QUEUE, size:
 
 def numbers_in(payload: dict[str, Any]) -> list[int]:
     """The events of a message, bundled or not."""
-    body = payload["body"] if payload["properties"]["body_encoding"] is None else b64decode(payload["body"])
-    return [envelope["number"] for envelope in json.loads(body)[0][0]]
+    if payload["content-type"] == PASSED_CONTENT_TYPE:
+        return [envelope["number"] for envelope in json.loads(b"[%b]" % payload["body"])]
+    return [envelope["number"] for envelope in json.loads(b64decode(payload["body"]))[0][0]]
 
 
 def test_messages_of_a_task_become_one_in_their_order() -> None:
@@ -42,10 +44,11 @@ def test_messages_of_a_task_become_one_in_their_order() -> None:
     assert together.tags == [message.tag for message in messages]
 
 
-def test_one_message_stays_as_it_is() -> None:
+def test_one_message_keeps_its_headers_and_is_no_bundle() -> None:
     message = claimed(1)
     (alone,) = bundle([message])
-    assert alone.payload() is message.payload
+    assert alone.payload()["headers"] == message.payload["headers"]
+    assert numbers_in(alone.payload()) == [1]
 
 
 def test_tasks_and_queues_are_kept_apart() -> None:

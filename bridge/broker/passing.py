@@ -1,0 +1,86 @@
+"""How a worker's main process passes envelopes on to its pool: as the bytes that came, parsed where they are run.
+
+Celery parses a body in the main process and again in the pool's. A body exactly as ``TaskMessage`` writes it
+travels between the two under a content type of our own, which Celery's parser takes as it is.
+"""
+
+from typing import Any
+
+import msgspec
+from kombu.serialization import register
+
+from bridge.broker.message import BODY_HEAD, BODY_TAIL, CONTENT_ENCODING, CONTENT_TYPE
+
+PASSED_CONTENT_TYPE = "application/x-bridge-envelopes"
+"""Never on the wire."""
+PASSED_CONTENT_ENCODING = "binary"
+PASSED_SERIALIZER = "bridge-envelopes"
+"""Celery's name of that content type."""
+
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Envelopes:
+    """Envelopes as JSON with commas between them."""
+
+    __slots__ = ("_json",)
+
+    def __init__(self, json: bytes) -> None:
+        self._json = json
+
+    def __repr__(self) -> str:
+        return f"<{len(self._json)} bytes of envelopes>"  # Celery may log arguments
+
+    def split(self) -> list[msgspec.Raw]:
+        """Each envelope's JSON."""
+        return split(self._json)
+
+
+def split(json: bytes) -> list[msgspec.Raw]:
+    """The values of JSON with commas between them.
+
+    Raises:
+        ValueError: it is not well-formed, or not in UTF-8.
+        RecursionError: it has too many levels.
+    """
+    json.decode()
+    return _raws.decode(b"[%b]" % json)
+
+
+def envelopes_of(body: object, content_type: object, content_encoding: object) -> bytes | None:
+    """What stands between the head and the tail of a body, if they are those of ``TaskMessage``."""
+    if content_type != CONTENT_TYPE or content_encoding != CONTENT_ENCODING:
+        return None
+    if not (isinstance(body, bytes) and body.startswith(BODY_HEAD) and body.endswith(BODY_TAIL)):
+        return None
+    return body[len(BODY_HEAD) : -len(BODY_TAIL)]
+
+
+def pass_on(message: Any) -> None:
+    """Have a kombu message's envelopes parsed by the pool only, if its body is well-formed and as we write it."""
+    json = envelopes_of(message.body, message.content_type, message.content_encoding)
+    if not json:
+        return
+    try:
+        split(json)
+    except (ValueError, RecursionError):
+        return  # Celery's parser will say what is wrong
+    message.body, message.content_type, message.content_encoding = json, PASSED_CONTENT_TYPE, PASSED_CONTENT_ENCODING
+
+
+def on_the_wire(message: Any) -> tuple[Any, Any, Any]:
+    """Body, content type and content encoding as they came."""
+    if message.content_type == PASSED_CONTENT_TYPE:
+        return BODY_HEAD + message.body + BODY_TAIL, CONTENT_TYPE, CONTENT_ENCODING
+    return message.body, message.content_type, message.content_encoding
+
+
+def _encode(body: Any) -> bytes:
+    raise NotImplementedError("Envelopes are passed on within a worker only; no message is written in this way.")
+
+
+def _decode(body: bytes) -> tuple[list[Envelopes], dict[str, Any], dict[str, Any]]:
+    return [Envelopes(body)], {}, {}
+
+
+register(PASSED_SERIALIZER, _encode, _decode, content_type=PASSED_CONTENT_TYPE, content_encoding="binary")
