@@ -11,7 +11,8 @@ from bridge.store.ledger import Ledger, OpenMessage, record_bytes
 from bridge.store.producers import ProducerReport, Producers, Reported
 from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
 from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
-from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus, Settler
+from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus
+from bridge.store.settler import Settler, Settling
 from bridge.store.starts import Starts
 from bridge.store.suitability import server_faults, server_warnings
 from bridge.store.workers import KnownWorker, WorkerReport, Workers
@@ -47,6 +48,7 @@ __all__ = [
     "RetrySet",
     "SSEPublisherProtocol",
     "Settler",
+    "Settling",
     "Starts",
     "StreamedEvent",
     "WorkerReport",

@@ -1,21 +1,20 @@
-"""Settling: the one script call that publishes a batch, for the worker (sync) and the publisher (async)."""
+"""Settling: what is handed over, and the arguments and answers of the one script call that publishes a batch; pure."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
-from typing import TypeAlias, cast
+from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
-import redis
 
 from bridge.events import SSEEvent
 from bridge.registry import Audience
 from bridge.settings import Settings
 from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import text
 
 BATCH_MAX = 500
 """Events in one script call at the most: a script blocks Redis for about 7 µs an event."""
@@ -221,86 +220,3 @@ def _receipt(answer: str) -> Receipt:
     if answer.startswith(_REFUSED):
         return Receipt(status=ReceiptStatus.REFUSED, error=answer[1:])
     return Receipt(status=ReceiptStatus.PUBLISHED, position=answer)
-
-
-class Settler:
-    """The worker's side: publishes batches, synchronously.
-
-    Args:
-        client: stays yours to close.
-        settings: retention and limits.
-        longest_retry_s: how long the most patient mapping may retry; seen marks outlive it.
-    """
-
-    def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:
-        self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
-        self._script = client.register_script(script_text("settle"))
-
-    def settle(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
-        """Publish each parcel once, and enter what became of each event; idempotent by event id and user.
-
-        Args:
-            deliveries: what came, message by message.
-
-        Returns:
-            One receipt a parcel, in order.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes. Part of a batch may be published;
-                calling again completes it.
-        """
-        receipts: list[Receipt] = []
-        for batch, answer in self._calls(deliveries):
-            receipts += self._call.receipts(answer, _parcels_in(batch))
-        return receipts
-
-    def settle_tersely(self, deliveries: Sequence[Delivery]) -> dict[int, str]:
-        """Do as ``settle``, but tell only of what Redis refused for good: place of the parcel → Redis' words.
-
-        A receipt costs more than the rest of what is done for an event here.
-        """
-        refused: dict[int, str] = {}
-        start = 0
-        for batch, answer in self._calls(deliveries):
-            refused |= {start + place: words for place, words in self._call.refusals(answer).items()}
-            start += _parcels_in(batch)
-        return refused
-
-    def _calls(self, deliveries: Sequence[Delivery]) -> Iterator[tuple[list[Delivery], Answer]]:
-        for batch in _batches(deliveries):
-            key_list, arg_list = self._call.arguments(batch)
-            with store_errors():
-                answer = self._script(keys=key_list, args=arg_list)
-            yield batch, cast("Answer", answer)
-
-
-def _parcels_in(batch: Sequence[Delivery]) -> int:
-    return sum(len(delivery.parcels) for delivery in batch)
-
-
-def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
-    """As many deliveries together as one call may take."""
-    batch: list[Delivery] = []
-    room = BATCH_MAX
-    for delivery in deliveries:
-        for piece in _pieces(delivery):
-            size = len(piece.parcels) + len(piece.skipped)
-            if batch and size > room:
-                yield batch
-                batch, room = [], BATCH_MAX
-            batch.append(piece)
-            room -= size
-    if batch:
-        yield batch
-
-
-def _pieces(delivery: Delivery) -> Iterator[Delivery]:
-    """A delivery, cut if it is larger than one call may be. The pieces of one do not end it as a whole."""
-    if len(delivery.parcels) + len(delivery.skipped) <= BATCH_MAX:
-        yield delivery
-        return
-    nothing = replace(delivery, record_bytes=0, parcels=(), skipped=(), metrics=())
-    for start in range(0, len(delivery.parcels), BATCH_MAX):
-        yield replace(nothing, parcels=delivery.parcels[start : start + BATCH_MAX], metrics=delivery.metrics)
-    for start in range(0, len(delivery.skipped), BATCH_MAX):
-        yield replace(nothing, skipped=delivery.skipped[start : start + BATCH_MAX])

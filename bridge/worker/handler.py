@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,7 @@ from bridge.store import (
     RetryRecord,
     RetrySet,
     Settler,
+    Settling,
     Starts,
     connect,
     extend_history,
@@ -46,6 +47,10 @@ from bridge.worker.identity import RELEASE, worker_name
 from bridge.worker.tracing import BatchTrace
 
 logger = logging.getLogger(__name__)
+
+PORTION_EVENTS = 100
+"""Events that are settled in one call, if a bundle has more: few enough that there is a next portion to decide
+meanwhile, many enough that a call's own cost does not count."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +110,15 @@ class _Todo:
                 assert_never(outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What was decided, of which Redis works on the part that ends here."""
+
+    todos: Sequence[tuple[Job, _Todo]]
+    ending: Sequence[tuple[Job, _Todo]]
+    settling: Settling
+
+
 class Handler:
     """Handles jobs. Connects lazily, so that each process of a prefork pool gets connections of its own.
 
@@ -133,18 +147,30 @@ class Handler:
         )
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Handle every envelope of the jobs, of one or more messages; they are settled together."""
-        trace = BatchTrace.begin()
-        todos: list[tuple[Job, _Todo]] = []
-        for job in jobs:
-            self._book(job)
-            todos.append((job, self._decide(job, trace)))
-        begun_ns = time.time_ns()
-        self._obey(todos)
+        """Handle every envelope of the jobs, of one or more messages, in order.
+
+        They are settled in portions: while Redis works on one, the next is decided.
+        """
+        trace, begun_ns = BatchTrace.begin(), 0
+        sent: _Sent | None = None
+        try:
+            for portion in _portions(jobs):
+                todos = [(job, self._decide(job, trace)) for job in portion]
+                if sent is not None:
+                    self._finish(sent)
+                begun_ns = begun_ns or time.time_ns()
+                sent = self._begin(todos)
+            if sent is not None:
+                self._finish(sent)
+        except BaseException:
+            if sent is not None:
+                sent.settling.abandon()
+            raise
         if trace:
             trace.settled(begun_ns)
 
     def _decide(self, job: Job, trace: BatchTrace | None) -> _Todo:
+        self._book(job)
         run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.replay))
         todo = _Todo()
         for raw in job.envelopes:
@@ -240,20 +266,22 @@ class Handler:
         )
 
     def _obey(self, todos: Sequence[tuple[Job, _Todo]]) -> None:
-        """Do what was decided. Failures come last: settling may add some."""
-        self._settle(todos)
-        for job, todo in todos:
+        """Do what was decided."""
+        self._finish(self._begin(todos))
+
+    def _begin(self, todos: Sequence[tuple[Job, _Todo]]) -> "_Sent":
+        """Ask Redis to publish, and to count what was skipped."""
+        ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
+        return _Sent(todos, ending, self._settler.begin([self._delivery(job, todo) for job, todo in ending]))
+
+    def _finish(self, sent: "_Sent") -> None:
+        """Wait for Redis. Then record the failures, to which what it refused for good is added."""
+        refused = sent.settling.refused()
+        if refused:
+            self._fail_refused(sent.ending, refused)
+        for job, todo in sent.todos:
             if todo.retries or todo.dead:
                 self._record_failures(job, todo.retries, todo.dead)
-
-    def _settle(self, todos: Sequence[tuple[Job, _Todo]]) -> None:
-        """Publish, and count what was skipped, in one call; what Redis refused for good is added as failed."""
-        ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
-        if not ending:
-            return
-        refused = self._settler.settle_tersely([self._delivery(job, todo) for job, todo in ending])
-        if refused:
-            self._fail_refused(ending, refused)
 
     def _fail_refused(self, todos: Sequence[tuple[Job, _Todo]], refused: Mapping[int, str]) -> None:
         """Add as failed what Redis refused, by its place among all that was to be published."""
@@ -326,6 +354,20 @@ class Handler:
         if job.replay:
             return frozenset(self._dead_letters.history(event_ids))
         return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
+
+
+def _portions(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """Jobs in their order, ``PORTION_EVENTS`` or more together as long as there are as many."""
+    portion: list[Job] = []
+    events = 0
+    for job in jobs:
+        portion.append(job)
+        events += len(job.envelopes)
+        if events >= PORTION_EVENTS:
+            yield portion
+            portion, events = [], 0
+    if portion:
+        yield portion
 
 
 def _ages_ms(published: Sequence[Published]) -> list[float]:

@@ -1,10 +1,19 @@
-"""Deliveries for tests that settle events without a message."""
+"""Parcels, and deliveries for tests that settle events without a message."""
 
 from collections.abc import Iterable
 from itertools import groupby
+from uuid import uuid4
 
+from bridge import SSEEvent, SSEEventType
 from bridge.store import Delivery, Parcel
 from bridge.store.settle import DIRECT
+
+
+def parcels(number: int) -> list[Parcel]:
+    """New events of one user."""
+    user_id = uuid4()
+    events = [SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id, data={}) for _ in range(number)]
+    return [Parcel(event=event, payload=b"{}", user_id=user_id) for event in events]
 
 
 def direct(parcels: Iterable[Parcel]) -> list[Delivery]:

@@ -1,0 +1,127 @@
+"""``Settler``: the worker's side of settling, synchronous; Redis may work on one batch while the next is prepared."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
+
+import redis
+
+from bridge.settings import Settings
+from bridge.store.ahead import ScriptAhead
+from bridge.store.client import script_text, store_errors
+from bridge.store.settle import BATCH_MAX, Answer, Delivery, Receipt, SettleCall
+
+
+class Settler:
+    """Publishes batches; safe with threads.
+
+    Args:
+        client: stays yours to close.
+        settings: retention and limits.
+        longest_retry_s: how long the most patient mapping may retry; seen marks outlive it.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:
+        self._client = client
+        self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
+        self._script = client.register_script(script_text("settle"))
+
+    def settle(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+        """Publish each parcel once, and enter what became of each event; idempotent by event id and user.
+
+        Args:
+            deliveries: what came, message by message.
+
+        Returns:
+            One receipt a parcel, in order.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes. Part of a batch may be published;
+                calling again completes it.
+        """
+        receipts: list[Receipt] = []
+        for batch in _batches(deliveries):
+            with store_errors():
+                answer = cast("Answer", self._send(batch).answer())
+            receipts += self._call.receipts(answer, _parcels_in(batch))
+        return receipts
+
+    def begin(self, deliveries: Sequence[Delivery]) -> "Settling":
+        """Do as ``settle``, but return as soon as Redis has been asked.
+
+        End it before the next one begins: the order of two at once is not promised.
+
+        Raises:
+            StoreUnavailableError: as for ``settle``.
+        """
+        return Settling(self, deliveries)
+
+    def _send(self, batch: Sequence[Delivery]) -> ScriptAhead:
+        key_list, arg_list = self._call.arguments(batch)
+        return ScriptAhead(self._client, self._script, key_list, arg_list)
+
+
+class Settling:
+    """Deliveries that are being settled."""
+
+    def __init__(self, settler: Settler, deliveries: Sequence[Delivery]) -> None:
+        self._settler = settler
+        self._batches = list(_batches(deliveries))
+        with store_errors():
+            self._first = settler._send(self._batches[0]) if self._batches else None
+
+    def refused(self) -> dict[int, str]:
+        """Wait for the end. Tells only of what Redis refused for good: place of the parcel → Redis' words.
+
+        A receipt costs more than the rest of what is done for an event here.
+
+        Raises:
+            StoreUnavailableError: as for ``Settler.settle``.
+        """
+        refused: dict[int, str] = {}
+        start = 0
+        for batch in self._batches:
+            with store_errors():
+                sent, self._first = self._first or self._settler._send(batch), None
+                answer = cast("Answer", sent.answer())
+            refused |= {start + place: words for place, words in SettleCall.refusals(answer).items()}
+            start += _parcels_in(batch)
+        return refused
+
+    def abandon(self) -> None:
+        """Wait for nothing: what Redis was asked for may happen or not. After ``refused`` it does nothing."""
+        if self._first is not None:
+            self._first.abandon()
+            self._first = None
+
+
+def _parcels_in(batch: Sequence[Delivery]) -> int:
+    return sum(len(delivery.parcels) for delivery in batch)
+
+
+def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
+    """As many deliveries together as one call may take."""
+    batch: list[Delivery] = []
+    room = BATCH_MAX
+    for delivery in deliveries:
+        for piece in _pieces(delivery):
+            size = len(piece.parcels) + len(piece.skipped)
+            if batch and size > room:
+                yield batch
+                batch, room = [], BATCH_MAX
+            batch.append(piece)
+            room -= size
+    if batch:
+        yield batch
+
+
+def _pieces(delivery: Delivery) -> Iterator[Delivery]:
+    """A delivery, cut if it is larger than one call may be. The pieces of one do not end it as a whole."""
+    if len(delivery.parcels) + len(delivery.skipped) <= BATCH_MAX:
+        yield delivery
+        return
+    nothing = replace(delivery, record_bytes=0, parcels=(), skipped=(), metrics=())
+    for start in range(0, len(delivery.parcels), BATCH_MAX):
+        yield replace(nothing, parcels=delivery.parcels[start : start + BATCH_MAX], metrics=delivery.metrics)
+    for start in range(0, len(delivery.skipped), BATCH_MAX):
+        yield replace(nothing, skipped=delivery.skipped[start : start + BATCH_MAX])

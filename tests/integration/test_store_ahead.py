@@ -1,0 +1,91 @@
+"""A script call whose answer is read later: nothing is mixed up, whatever happens in between."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from bridge.embedded.server import EmbeddedServer
+from bridge.errors import StoreUnavailableError
+from bridge.settings import Settings
+from bridge.store import Settler, connect
+from bridge.store.ahead import ScriptAhead
+from tests.support.books import direct, parcels
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def echo(client: redis.Redis) -> Any:
+    script = client.register_script("return ARGV[1]")
+    client.script_load(script.script)
+    return script
+
+
+def in_use(client: redis.Redis) -> int:
+    return len(client.connection_pool._in_use_connections)
+
+
+def test_the_answer_is_that_of_the_call_and_other_commands_may_come_first(client: redis.Redis, echo: Any) -> None:
+    ahead = ScriptAhead(client, echo, [], ["first"])
+    assert client.ping()
+    another = ScriptAhead(client, echo, [], ["second"])
+    assert (another.answer(), ahead.answer()) == (b"second", b"first")
+    assert in_use(client) == 0
+
+
+def test_a_call_that_is_abandoned_leaves_no_answer_for_the_next_one(client: redis.Redis, echo: Any) -> None:
+    ahead = ScriptAhead(client, echo, [], ["nobody reads this"])
+    ahead.abandon()
+    ahead.abandon()
+    assert in_use(client) == 0
+    assert ScriptAhead(client, echo, [], ["next"]).answer() == b"next"
+
+
+def test_a_script_that_the_server_forgot_is_loaded_and_called(client: redis.Redis, echo: Any) -> None:
+    client.script_flush()
+    assert ScriptAhead(client, echo, [], ["again"]).answer() == b"again"
+
+
+def test_an_error_of_the_script_is_raised_and_the_connection_goes_on(client: redis.Redis) -> None:
+    broken = client.register_script("return redis.error_reply('BROKEN it is')")
+    client.script_load(broken.script)
+    with pytest.raises(redis.ResponseError, match="BROKEN"):
+        ScriptAhead(client, broken, [], []).answer()
+    assert in_use(client) == 0
+    assert client.ping()
+
+
+def test_a_server_that_dies_before_it_answers_is_an_error() -> None:
+    with EmbeddedServer() as server, connect(Settings(broker_url=server.url)) as client:
+        settler = Settler(client, Settings(broker_url=server.url))
+        batch = direct(parcels(3))
+        settler.settle(direct(parcels(1)))
+        os.kill(server.pid or 0, signal.SIGSTOP)
+        settling = settler.begin(batch)
+        server.kill()
+        with pytest.raises(StoreUnavailableError):
+            settling.refused()
+        with pytest.raises(StoreUnavailableError):
+            settler.begin(batch)
+        assert in_use(client) == 0
+
+
+def test_settling_in_two_steps_may_be_given_up_between_them(client: redis.Redis, settings: Settings) -> None:
+    settler = Settler(client, settings)
+    settling = settler.begin(direct(parcels(600)))
+    settling.abandon()
+    settling.abandon()
+    batch = direct(parcels(600))
+    settling = settler.begin(batch)
+    assert settling.refused() == {}
+    settling.abandon()
+    assert in_use(client) == 0
+    assert {receipt.status.value for receipt in settler.settle(batch)} == {"duplicate"}
