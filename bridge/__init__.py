@@ -1,6 +1,7 @@
 """bridge: domain events to live browser updates, through Celery and Redis.
 
-The front door: public names, grouped by topic. Importing it connects to nothing and reads no environment.
+The front door: public names, grouped by topic. Importing it connects to nothing and reads no environment, and loads
+what emitting needs; the rest is loaded when it is asked for.
 """
 
 # ruff: noqa: I001  (grouped by topic)
@@ -13,14 +14,10 @@ from bridge.on_demand import on_demand
 from bridge.producer import Emitter, configure, emit, emit_many, flush
 
 # The language
-from bridge.events import (
-    DomainEvent,
-    EventType,
-    SSEEvent,
-    SSEEventCategory,
-    SSEEventType,
-    get_category_for_event_type,
-)
+from bridge.events import DomainEvent
+
+if TYPE_CHECKING:
+    from bridge.events import EventType, SSEEvent, SSEEventCategory, SSEEventType, get_category_for_event_type
 
 # The law
 from bridge.registry import (
@@ -34,7 +31,7 @@ from bridge.registry import (
     load_registry,
 )
 
-# The built-in catalog, loaded when it is asked for
+# The built-in catalog
 if TYPE_CHECKING:
     from bridge.registry import (
         DOMAIN_TO_SSE_MAPPING,
@@ -47,8 +44,9 @@ if TYPE_CHECKING:
     )
 
 # Publishing without a worker
-from bridge.producer import SSEEventHandler
-from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol
+if TYPE_CHECKING:
+    from bridge.producer import SSEEventHandler
+    from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol
 
 # Settings
 from bridge.settings import Settings, load_settings
@@ -111,14 +109,24 @@ __all__ = [
 
 __getattr__ = on_demand(
     __name__,
-    "bridge.registry",
     {
-        "DOMAIN_TO_SSE_MAPPING",
-        "SSE_EVENT_REGISTRY",
-        "get_all_sse_event_types",
-        "get_domain_event_to_sse_mapping",
-        "get_events_by_category",
-        "get_registry_statistics",
-        "get_sse_event_metadata",
+        "bridge.events": {
+            "EventType",
+            "SSEEvent",
+            "SSEEventCategory",
+            "SSEEventType",
+            "get_category_for_event_type",
+        },
+        "bridge.producer": {"SSEEventHandler"},
+        "bridge.store": {"Receipt", "ReceiptStatus", "RedisSSEPublisher", "SSEPublisherProtocol"},
+        "bridge.registry": {
+            "DOMAIN_TO_SSE_MAPPING",
+            "SSE_EVENT_REGISTRY",
+            "get_all_sse_event_types",
+            "get_domain_event_to_sse_mapping",
+            "get_events_by_category",
+            "get_registry_statistics",
+            "get_sse_event_metadata",
+        },
     },
 )

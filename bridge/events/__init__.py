@@ -2,14 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from bridge.events.domain import DomainEvent
-from bridge.events.frame import comment_frame, event_frame, reset_frame, retry_frame
-from bridge.events.json_payload import encode_payload
-from bridge.events.sse_event import SSEEvent, get_category_for_event_type
-from bridge.events.types import EventType, SSEEventCategory, SSEEventType
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
+    from bridge.events.domain import DomainEvent
     from bridge.events.finance import (
         AccountBalanceUpdated,
         AccountHoldingsUpdated,
@@ -37,7 +33,10 @@ if TYPE_CHECKING:
         TransactionSyncFailed,
         TransactionSyncSucceeded,
     )
-
+    from bridge.events.frame import comment_frame, event_frame, reset_frame, retry_frame
+    from bridge.events.json_payload import encode_payload
+    from bridge.events.sse_event import SSEEvent, get_category_for_event_type
+    from bridge.events.types import EventType, SSEEventCategory, SSEEventType
 
 __all__ = [
     "AIResponseChunkGenerated",
@@ -80,32 +79,38 @@ __all__ = [
 
 __getattr__ = on_demand(
     __name__,
-    "bridge.events.finance",
     {
-        "AccountBalanceUpdated",
-        "AccountHoldingsUpdated",
-        "AccountSyncAttempted",
-        "AccountSyncFailed",
-        "AccountSyncSucceeded",
-        "AIResponseChunkGenerated",
-        "AIResponseCompleted",
-        "AIToolExecutionStarted",
-        "FileImportAttempted",
-        "FileImportFailed",
-        "FileImportProgressed",
-        "FileImportSucceeded",
-        "HoldingsSyncAttempted",
-        "HoldingsSyncFailed",
-        "HoldingsSyncSucceeded",
-        "ProviderDisconnectionSucceeded",
-        "ProviderTokenExpiringSoon",
-        "ProviderTokenRefreshFailed",
-        "ProviderTokenRefreshSucceeded",
-        "SessionCreated",
-        "SessionExpiringSoon",
-        "SuspiciousSessionActivityDetected",
-        "TransactionSyncAttempted",
-        "TransactionSyncFailed",
-        "TransactionSyncSucceeded",
+        "bridge.events.domain": {"DomainEvent"},
+        "bridge.events.frame": {"comment_frame", "event_frame", "reset_frame", "retry_frame"},
+        "bridge.events.json_payload": {"encode_payload"},
+        "bridge.events.sse_event": {"SSEEvent", "get_category_for_event_type"},
+        "bridge.events.types": {"EventType", "SSEEventCategory", "SSEEventType"},
+        "bridge.events.finance": {
+            "AccountBalanceUpdated",
+            "AccountHoldingsUpdated",
+            "AccountSyncAttempted",
+            "AccountSyncFailed",
+            "AccountSyncSucceeded",
+            "AIResponseChunkGenerated",
+            "AIResponseCompleted",
+            "AIToolExecutionStarted",
+            "FileImportAttempted",
+            "FileImportFailed",
+            "FileImportProgressed",
+            "FileImportSucceeded",
+            "HoldingsSyncAttempted",
+            "HoldingsSyncFailed",
+            "HoldingsSyncSucceeded",
+            "ProviderDisconnectionSucceeded",
+            "ProviderTokenExpiringSoon",
+            "ProviderTokenRefreshFailed",
+            "ProviderTokenRefreshSucceeded",
+            "SessionCreated",
+            "SessionExpiringSoon",
+            "SuspiciousSessionActivityDetected",
+            "TransactionSyncAttempted",
+            "TransactionSyncFailed",
+            "TransactionSyncSucceeded",
+        },
     },
 )

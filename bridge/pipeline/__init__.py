@@ -1,10 +1,14 @@
 """The heart: from an envelope to an Outcome. Pure: no Celery, no Redis, no clock or dice of its own."""
 
-from bridge.pipeline.envelope import ESCAPED_BYTES, Envelope, EventCodec, encode_raw, parsed
-from bridge.pipeline.failure import Failure, Stage, describe
-from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
-from bridge.pipeline.pipeline import Pipeline, identify
-from bridge.pipeline.transform import transform
+from typing import TYPE_CHECKING
+
+from bridge.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from bridge.pipeline.envelope import ESCAPED_BYTES, Envelope, EventCodec, encode_raw, parsed
+    from bridge.pipeline.failure import Failure, Stage, describe
+    from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
+    from bridge.pipeline.pipeline import Pipeline, identify
 
 __all__ = [
     "ESCAPED_BYTES",
@@ -22,5 +26,14 @@ __all__ = [
     "encode_raw",
     "identify",
     "parsed",
-    "transform",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.pipeline.envelope": {"ESCAPED_BYTES", "Envelope", "EventCodec", "encode_raw", "parsed"},
+        "bridge.pipeline.failure": {"Failure", "Stage", "describe"},
+        "bridge.pipeline.outcome": {"Dead", "Outcome", "Published", "Retry", "Skipped"},
+        "bridge.pipeline.pipeline": {"Pipeline", "identify"},
+    },
+)

@@ -1,7 +1,14 @@
 """Door for producers: emit domain events and get on with business."""
 
+from typing import TYPE_CHECKING
+
+from bridge.on_demand import on_demand
 from bridge.producer.default import configure, emit, emit_many, flush
 from bridge.producer.emitter import Emitter
-from bridge.producer.handler import SSEEventHandler
+
+if TYPE_CHECKING:
+    from bridge.producer.handler import SSEEventHandler
 
 __all__ = ["Emitter", "SSEEventHandler", "configure", "emit", "emit_many", "flush"]
+
+__getattr__ = on_demand(__name__, {"bridge.producer.handler": {"SSEEventHandler"}})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.events import SSEEvent
-from bridge.pipeline import transform
+from bridge.pipeline.transform import transform
 from bridge.registry import Audience, DomainToSSEMapping, Registry, load_registry
 from bridge.store import Receipt, SSEPublisherProtocol
 

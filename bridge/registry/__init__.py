@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from bridge.on_demand import on_demand
-from bridge.registry.faults import unchecked_mappings
 from bridge.registry.loading import BUILT_IN, load_configured, load_registry
 from bridge.registry.metadata import (
     Audience,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         get_registry_statistics,
         get_sse_event_metadata,
     )
+    from bridge.registry.faults import unchecked_mappings
     from bridge.registry.tables import DOMAIN_TO_SSE_MAPPING, SSE_EVENT_REGISTRY
 
 __all__ = [
@@ -55,15 +55,17 @@ __all__ = [
 
 __getattr__ = on_demand(
     __name__,
-    "bridge.registry.builtin",
     {
-        "DOMAIN_TO_SSE_MAPPING",
-        "REGISTRY",
-        "SSE_EVENT_REGISTRY",
-        "get_all_sse_event_types",
-        "get_domain_event_to_sse_mapping",
-        "get_events_by_category",
-        "get_registry_statistics",
-        "get_sse_event_metadata",
+        "bridge.registry.faults": {"unchecked_mappings"},
+        "bridge.registry.builtin": {
+            "DOMAIN_TO_SSE_MAPPING",
+            "REGISTRY",
+            "SSE_EVENT_REGISTRY",
+            "get_all_sse_event_types",
+            "get_domain_event_to_sse_mapping",
+            "get_events_by_category",
+            "get_registry_statistics",
+            "get_sse_event_metadata",
+        },
     },
 )

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 from bridge.errors import RegistryError
-from bridge.registry.faults import Tables, find_faults
 from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
 from bridge.registry.naming import queue_name, task_name
 
@@ -44,6 +43,8 @@ class Registry:
         events: Iterable[SSEEventMetadata],
         mappings: Iterable[DomainToSSEMapping] = (),
     ) -> None:
+        from bridge.registry.faults import Tables, find_faults  # not before there is something to look through
+
         tables = Tables(event_types=event_types, categories=categories, events=tuple(events), mappings=tuple(mappings))
         faults = find_faults(tables)
         if faults:

@@ -1,21 +1,26 @@
 """Hands: everything that the bridge keeps in Redis, behind small classes; no Celery here."""
 
-from bridge.store.books import Balance, read_balance
-from bridge.store.client import connect, connect_async, connect_briefly, connect_broker
-from bridge.store.counts import COUNT_NAMES, Counts
-from bridge.store.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
-from bridge.store.fingerprint import Cause, cause_of
-from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
-from bridge.store.keys import BROADCAST_CHANNEL, user_channel
-from bridge.store.ledger import Ledger, OpenMessage, record_bytes
-from bridge.store.producers import ProducerReport, Producers, Reported
-from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
-from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
-from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus
-from bridge.store.settler import Settler, Settling
-from bridge.store.starts import Starts
-from bridge.store.suitability import server_faults, server_warnings
-from bridge.store.workers import KnownWorker, WorkerReport, Workers
+from typing import TYPE_CHECKING
+
+from bridge.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from bridge.store.books import Balance, read_balance
+    from bridge.store.client import connect, connect_async, connect_briefly, connect_broker
+    from bridge.store.counts import COUNT_NAMES, Counts
+    from bridge.store.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
+    from bridge.store.fingerprint import Cause, cause_of
+    from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
+    from bridge.store.keys import BROADCAST_CHANNEL, user_channel
+    from bridge.store.ledger import Ledger, OpenMessage, record_bytes
+    from bridge.store.producers import ProducerReport, Producers, Reported
+    from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
+    from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
+    from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus
+    from bridge.store.settler import Settler, Settling
+    from bridge.store.starts import Starts
+    from bridge.store.suitability import server_faults, server_warnings
+    from bridge.store.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
     "BROADCAST_CHANNEL",
@@ -66,3 +71,25 @@ __all__ = [
     "server_warnings",
     "user_channel",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.store.books": {"Balance", "read_balance"},
+        "bridge.store.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
+        "bridge.store.counts": {"COUNT_NAMES", "Counts"},
+        "bridge.store.dead_letters": {"Cursor", "DeadLetter", "DeadLetters", "LetterHead"},
+        "bridge.store.fingerprint": {"Cause", "cause_of"},
+        "bridge.store.history": {"START", "History", "Page", "Position", "StreamedEvent", "read_message"},
+        "bridge.store.keys": {"BROADCAST_CHANNEL", "user_channel"},
+        "bridge.store.ledger": {"Ledger", "OpenMessage", "record_bytes"},
+        "bridge.store.producers": {"ProducerReport", "Producers", "Reported"},
+        "bridge.store.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol"},
+        "bridge.store.retries": {"Attempt", "Claim", "RetryRecord", "RetrySet", "extend_history"},
+        "bridge.store.settle": {"Delivery", "Parcel", "Receipt", "ReceiptStatus"},
+        "bridge.store.settler": {"Settler", "Settling"},
+        "bridge.store.starts": {"Starts"},
+        "bridge.store.suitability": {"server_faults", "server_warnings"},
+        "bridge.store.workers": {"KnownWorker", "WorkerReport", "Workers"},
+    },
+)

@@ -18,7 +18,7 @@ from bridge.events import (
     finance,
     get_category_for_event_type,
 )
-from bridge.pipeline import transform
+from bridge.pipeline.transform import transform
 from bridge.registry import (
     DOMAIN_TO_SSE_MAPPING,
     REGISTRY,
