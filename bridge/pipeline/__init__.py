@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from bridge.pipeline.envelope import ESCAPED_BYTES, Envelope, EventCodec, encode_raw, parsed
+    from bridge.pipeline.envelope import Envelope, EventCodec, encode_raw, parsed
     from bridge.pipeline.failure import Failure, Stage, describe
     from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
     from bridge.pipeline.pipeline import Pipeline, identify
 
 __all__ = [
-    "ESCAPED_BYTES",
     "Dead",
     "Envelope",
     "EventCodec",
@@ -31,7 +30,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
-        "bridge.pipeline.envelope": {"ESCAPED_BYTES", "Envelope", "EventCodec", "encode_raw", "parsed"},
+        "bridge.pipeline.envelope": {"Envelope", "EventCodec", "encode_raw", "parsed"},
         "bridge.pipeline.failure": {"Failure", "Stage", "describe"},
         "bridge.pipeline.outcome": {"Dead", "Outcome", "Published", "Retry", "Skipped"},
         "bridge.pipeline.pipeline": {"Pipeline", "identify"},

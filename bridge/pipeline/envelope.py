@@ -21,15 +21,10 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 
 _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime, date})
 """Field values of these types are always written as JSON says; others get a closer look."""
+_ID_TYPES = frozenset({UUID, uuid6.UUID})
 
-
-ESCAPED_BYTES = 6
-"""JSON's longest way to write one ASCII character."""
-SCALAR_BYTES = 64
-"""More than a number, a date or a UUID takes, with what stands around it."""
-FRAME_BYTES = 512
-"""More than an envelope has beside its source and its data."""
-INT_LIMIT = 2**63
+TIME_BYTES = 35
+"""The longest moment in JSON: to the microsecond, with an offset to the second."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,7 +95,7 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = ("_decoder", "_event_class", "_fields_of", "_frame_bytes", "_frozen", "_id_name", "_time_name", "_type")
+    __slots__ = ("_decoder", "_event_class", "_fields_of", "_id_name", "_time_name", "_type")
 
     def __init__(self, event_class: type[Any]) -> None:
         info = cast("inspect.StructType", inspect.type_info(event_class))
@@ -110,71 +105,57 @@ class EventCodec:
         self._id_name = wire_names["event_id"]
         self._time_name = wire_names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*wire_names)
-        self._frozen = _is_frozen(event_class)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_typed_envelope(event_class))
-        self._frame_bytes = FRAME_BYTES + sum(ESCAPED_BYTES * len(name) + SCALAR_BYTES for name in wire_names.values())
 
-    def may_wait(self, event: Any, size_max: int) -> bool:
-        """Whether ``encode`` may be called later, from another thread: it will then succeed, with the same result.
-
-        Args:
-            event: of this codec's class.
-            size_max: bytes that the envelope may have, without its source.
-        """
-        if not self._frozen:
-            return False
-        try:
-            values = self._fields_of(event)
-            if not _PLAIN_TYPES.issuperset(map(type, values)):
-                return False
-            characters = 0
-            for value in values:
-                kind = type(value)
-                if kind is str:
-                    if not value.isascii():
-                        return False
-                    characters += len(value)
-                elif kind is int:
-                    if not -INT_LIMIT <= value < INT_LIMIT:
-                        return False
-                elif kind is datetime and value.tzinfo is not UTC:
-                    return False  # the offsets of others are foreign code
-            return (
-                isinstance(event.event_id, UUID)
-                and type(event.occurred_at) is datetime
-                and ESCAPED_BYTES * characters + self._frame_bytes <= size_max
-            )
-        except Exception:  # a field that is missing, say: encode tells
-            return False
-
-    def encode(self, event: Any, *, source: str, traceparent: str = "") -> bytes:
-        """The envelope of ``event`` as JSON; with a trace context, if there is one.
+    def write(self, event: Any) -> bytes:
+        """The event itself as JSON, which is the envelope's ``data``; nothing that happens to it later matters.
 
         Raises:
             PayloadError: the event holds what JSON cannot express, or its id or time is missing.
         """
-        if not isinstance(event.event_id, UUID):
-            raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event.event_id).__name__}.")
-        if not isinstance(event.occurred_at, datetime) or event.occurred_at.tzinfo is None:
-            raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")
+        # Nearly every event passes at once; with cold caches, which a busy caller has, each step here counts.
         try:
-            if not _PLAIN_TYPES.issuperset(map(type, self._fields_of(event))):
-                _refuse_not_finite(msgspec.to_builtins(event), self._type)
-            members = {
-                "specversion": "1.0",
-                "id": event.event_id,
-                "source": source,
-                "type": self._type,
-                "time": event.occurred_at,
-                "data": event,
-            }
-            if traceparent:
-                members["traceparent"] = traceparent
-            return _encoder.encode(members)
+            data = _encoder.encode(event)
+            event_id, occurred_at = event.event_id, event.occurred_at
         except UnicodeEncodeError as error:
             raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        except (AttributeError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise PayloadError(f"{self._type} cannot be written as JSON: {error}.") from error
+        if type(event_id) not in _ID_TYPES and not isinstance(event_id, UUID):
+            raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
+        if not isinstance(occurred_at, datetime) or occurred_at.tzinfo is None:
+            raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")
+        if b"null" in data and not _PLAIN_TYPES.issuperset(map(type, self._fields_of(event))):
+            # What is not finite is written as null, too.
+            _refuse_not_finite(msgspec.to_builtins(event), self._type)
+        return data
+
+    def wrap(self, data: bytes, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
+        """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
+        members = {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": source,
+            "type": self._type,
+            "time": occurred_at,
+            "data": msgspec.Raw(data),
+        }
+        if traceparent:
+            members["traceparent"] = traceparent
+        return _encoder.encode(members)
+
+    def encode(self, event: Any, *, source: str, traceparent: str = "") -> bytes:
+        """The envelope of ``event`` as JSON.
+
+        Raises:
+            PayloadError: as for ``write``.
+        """
+        return self.wrap(self.write(event), event.event_id, event.occurred_at, source=source, traceparent=traceparent)
+
+    def overhead_bytes(self, source: str) -> int:
+        """What an envelope has at the most beside its data, without a trace context."""
+        longest = self.wrap(b"", UUID(int=0), datetime.max.replace(tzinfo=UTC), source=source)
+        return len(longest) + TIME_BYTES
 
     def decode_at_once(self, raw: msgspec.Raw) -> Any | None:
         """The domain event in an envelope's JSON, if nothing at all is unusual about it; otherwise None."""
@@ -212,14 +193,6 @@ def _typed_envelope(event_class: type[Any]) -> Any:
         ("traceparent", str | None, None),
     ]
     return msgspec.defstruct(f"EnvelopeOf{event_class.__name__}", fields, kw_only=True, frozen=True)
-
-
-def _is_frozen(event_class: type[Any]) -> bool:
-    """Whether the fields of an event cannot be set anew; of attrs classes that is not asked."""
-    for name in ("__dataclass_params__", "__struct_config__"):
-        if getattr(getattr(event_class, name, None), "frozen", False):
-            return True
-    return False
 
 
 def _refuse_not_finite(value: Any, path: str) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import datetime
 from uuid import UUID
+
+import msgspec
 
 from bridge.broker import OVERHEAD_BYTES, TaskMessage
 from bridge.pipeline import EventCodec
@@ -21,27 +23,42 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the events of one class go, and how they are written."""
+    """Where the events of one class go, and how they are written.
+
+    Attributes:
+        codec: writes them.
+        task: of their messages.
+        queue: of their messages.
+        source: of their envelopes.
+        data_max: bytes that an event may surely have, whatever its envelope adds.
+    """
 
     codec: EventCodec
     task: str
     queue: str
     source: str
+    data_max: int
 
 
-class Entry(NamedTuple):
-    """An event in the buffer: written already, or one that cannot change and is written later."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An event in the buffer: written, but not in its envelope yet, which is left to the thread that sends.
+
+    A Struct, because one is made for every event.
+    """
 
     route: Route
-    event: Any
-    envelope: bytes | None
+    event_id: UUID
+    occurred_at: datetime
+    data: bytes
+    traceparent: str = ""
 
     def accepted(self) -> Accepted:
-        """The event, written."""
-        route, event, envelope = self
-        if envelope is None:
-            envelope = route.codec.encode(event, source=route.source)
-        return Accepted(route.task, route.queue, event.event_id, envelope)
+        """The event in its envelope."""
+        route = self.route
+        envelope = route.codec.wrap(
+            self.data, self.event_id, self.occurred_at, source=route.source, traceparent=self.traceparent
+        )
+        return Accepted(route.task, route.queue, self.event_id, envelope)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

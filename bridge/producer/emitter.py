@@ -1,6 +1,6 @@
 """``Emitter``: takes domain events from business code in microseconds, and sees them onto the broker.
 
-``emit`` encodes the event, so that nothing can change under it, puts it into a bounded buffer and
+``emit`` writes the event as JSON, so that nothing can change under it, puts it into a bounded buffer and
 returns. A background thread sends what is in the buffer (see ``Outbox``): at low load an event leaves
 at once and alone, under load batches grow by themselves, because more arrive while one is sent.
 """
@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
-from bridge.pipeline import ESCAPED_BYTES, EventCodec
+from bridge.pipeline import EventCodec
 from bridge.producer.batching import Entry, Route
 from bridge.producer.outbox import Outbox
-from bridge.registry import Registry, load_registry
+from bridge.registry import DomainToSSEMapping, Registry, load_registry
 from bridge.settings import Settings, load_settings
 from bridge.tracing import active_tracer, note_emitted
 
@@ -65,16 +65,7 @@ class Emitter:
         self._settings = settings or load_settings()
         self._registry = registry or load_registry(self._settings.registry)
         self._strict = strict
-        self._routes = {
-            row.domain_event_class: Route(
-                EventCodec(row.domain_event_class),
-                self._registry.task_of(row),
-                self._registry.queue_of(row),
-                self._settings.source,
-            )
-            for row in self._registry.mappings
-        }
-        self._size_max = self._settings.event_max_bytes - ESCAPED_BYTES * len(self._settings.source)
+        self._routes = {row.domain_event_class: self._route(row) for row in self._registry.mappings}
         self._unaccepted: Counter[str] = Counter()
         self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
         self._watched = False
@@ -101,10 +92,13 @@ class Emitter:
             and not self._strict
             and self._watched
             and active_tracer() is None  # a span ends on the thread of its caller
-            and route.codec.may_wait(event, self._size_max)
-            and self._outbox.put(Entry(route, event, None))
         ):
-            return True
+            try:
+                data = route.codec.write(event)
+            except Exception:
+                return self.emit_many((event,)) == 1  # which says why it is refused
+            if len(data) <= route.data_max and self._outbox.put(Entry(route, event.event_id, event.occurred_at, data)):
+                return True
         return self.emit_many((event,)) == 1
 
     def emit_many(self, events: Iterable[Any]) -> int:
@@ -161,24 +155,39 @@ class Emitter:
 
     # Accepting, on the caller's thread
 
+    def _route(self, row: DomainToSSEMapping) -> Route:
+        codec, source = EventCodec(row.domain_event_class), self._settings.source
+        return Route(
+            codec=codec,
+            task=self._registry.task_of(row),
+            queue=self._registry.queue_of(row),
+            source=source,
+            data_max=self._settings.event_max_bytes - codec.overhead_bytes(source),
+        )
+
     def _prepare(self, event: Any) -> Entry | None:
-        """Encode an event, so that nothing can change under it; None if it is unmapped or refused."""
+        """Write an event, so that nothing can change under it; None if it is unmapped or refused."""
         route = self._routes.get(type(event))
         if route is None:
             self._count("unmapped")
             return None
         try:
             trace = note_emitted(type(event).__name__, event.event_id, route.queue)
-            envelope = route.codec.encode(event, source=route.source, traceparent=trace)
-            if len(envelope) > self._settings.event_max_bytes:
-                raise PayloadError(
-                    f"Its envelope has {len(envelope)} bytes; at most {self._settings.event_max_bytes} are "
-                    "allowed (BRIDGE_EVENT_MAX_BYTES). Send a reference instead of the content."
-                )
+            entry = Entry(route, event.event_id, event.occurred_at, route.codec.write(event), trace)
+            if trace or len(entry.data) > route.data_max:
+                self._check_size(entry)
         except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
             self._refuse(event, error)
             return None
-        return Entry(route, event, envelope)
+        return entry
+
+    def _check_size(self, entry: Entry) -> None:
+        size, most = len(entry.accepted().envelope), self._settings.event_max_bytes
+        if size > most:
+            raise PayloadError(
+                f"Its envelope has {size} bytes; at most {most} are allowed (BRIDGE_EVENT_MAX_BYTES). "
+                "Send a reference instead of the content."
+            )
 
     def _enqueue(self, prepared: list[Entry]) -> int:
         """Put events into the outbox as far as there is room; returns how many."""
