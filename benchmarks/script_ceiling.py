@@ -58,6 +58,7 @@ def _ceiling(size: int, events: int) -> float:
     with running_store() as store:
         digest = str(store.client.script_load(script_text("settle")))
         keys, limits, batch = representative_batch(size)
+        assert b"\0" not in batch
         command = ["EVALSHA", digest, str(len(keys)), *keys, *limits]
         answer = subprocess.run(
             [
@@ -102,7 +103,6 @@ def representative_batch(size: int) -> tuple[list[str], list[str], bytes]:
     keys, arguments = call.arguments([delivery])
     *limits, batch = arguments
     assert isinstance(batch, bytes)
-    assert b"\0" not in batch
     for parcel in parcels:
         event_id = str(parcel.event.event_id)
         # The random number stands where the id's own random part does.
