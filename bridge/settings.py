@@ -128,7 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=10_000_000, description="Events a producer process holds while the broker is away."),
     ] = 100_000
-    emit_batch_max: Annotated[int, Meta(ge=1, le=10_000, description="Events in one Celery message at most.")] = 500
+    emit_batch_max: Annotated[int, Meta(ge=1, le=10_000, description="Events in one Celery message at most.")] = 100
     emit_linger_ms: Annotated[
         float,
         Meta(

@@ -68,7 +68,7 @@ def test_events_arrive_in_order_as_cloudevents(emitter: Emitter, redis_client: r
     first = envelopes[0]
     assert (first["specversion"], first["type"], first["source"]) == ("1.0", "FileImportSucceeded", "bridge")
     assert first["id"] == str(events[0].event_id)
-    assert redis_client.llen(QUEUE) == 3  # 500 events a message
+    assert redis_client.llen(QUEUE) == 12  # 100 events a message
     assert emitter.counts["delivered"] == emitter.counts["accepted"] == 1200
 
 
