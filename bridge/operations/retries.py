@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from bridge.operations.groups import Group, Grouping
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
 from bridge.settings import Settings
-from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, RetryRecord, cause_of, keys
+from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock, cause_of, keys
 from bridge.store.client import script_text, store_errors, text
 from bridge.store.retries import LEASE_S, read_retry
 
@@ -68,6 +67,7 @@ class Retries:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._dead = DeadLetters(client, settings)
+        self._clock = StoreClock(client)
         self._touch = client.register_script(script_text("retry_touch"))
 
     # Reading
@@ -119,7 +119,7 @@ class Retries:
             StoreUnavailableError: Redis is away.
         """
         causes: dict[str, Cause] = {}
-        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        now_ms = int(self._clock.now_s() * 1000)
         grouping = Grouping(first_ms=max(selection.since_ms, now_ms - 3_600_000), last_ms=now_ms)
         for waiting in self._walk():
             facts = facts_of(waiting.record)
@@ -175,7 +175,7 @@ class Retries:
         """Take them as a mover would, so that none does meanwhile; if this process dies, they are tried again."""
         taken = self._changed(event_ids, after_ms=f"{LEASE_S * 1000 + 0.5}")
         records = [waiting.record for waiting in self._read([(event_id, 0.0) for event_id in taken])]
-        now = datetime.now(UTC).isoformat()
+        now = self._clock.now().isoformat()
         by_task: dict[str, list[DeadLetter]] = {}
         for record in records:
             by_task.setdefault(record.task, []).append(_letter(record, now))

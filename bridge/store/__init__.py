@@ -7,6 +7,7 @@ from bridge.on_demand import on_demand
 if TYPE_CHECKING:
     from bridge.store.books import Balance, read_balance
     from bridge.store.client import connect, connect_async, connect_briefly, connect_broker
+    from bridge.store.clock import StoreClock
     from bridge.store.counts import COUNT_NAMES, Counts
     from bridge.store.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
     from bridge.store.fingerprint import Cause, cause_of
@@ -55,6 +56,7 @@ __all__ = [
     "Settler",
     "Settling",
     "Starts",
+    "StoreClock",
     "StreamedEvent",
     "WorkerReport",
     "Workers",
@@ -77,6 +79,7 @@ __getattr__ = on_demand(
     {
         "bridge.store.books": {"Balance", "read_balance"},
         "bridge.store.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
+        "bridge.store.clock": {"StoreClock"},
         "bridge.store.counts": {"COUNT_NAMES", "Counts"},
         "bridge.store.dead_letters": {"Cursor", "DeadLetter", "DeadLetters", "LetterHead"},
         "bridge.store.fingerprint": {"Cause", "cause_of"},

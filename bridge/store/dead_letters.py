@@ -33,7 +33,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         envelope: what came in; JSON.
         failure: the final cause.
         attempts: every failed try, oldest first, the final one included.
-        buried_at: RFC 3339, UTC, by the worker's clock.
+        buried_at: RFC 3339, UTC, by Redis' clock.
         worker: which worker gave up.
         release: version of the bridge that gave up.
         raw: the bytes that stood on the queue, where they were no message that Celery can run; then

@@ -9,7 +9,7 @@ from bridge.broker.options import celery_config, soft_time_limit_s
 from bridge.broker.topology import queues, routes
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
-from bridge.store import DeadLetters, connect
+from bridge.store import DeadLetters, StoreClock, connect
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
@@ -23,8 +23,8 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
     app.conf.task_routes = [routes(registry)]
-    quarantine = Quarantine(DeadLetters(connect(settings), settings))
-    app.bridge_quarantine = quarantine
+    client = connect(settings)
+    app.bridge_quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
     app.bridge_delivery_max = settings.delivery_max
     app.steps["worker"].add(SeldomCollectionStep)
     _add(app, registry, settings)

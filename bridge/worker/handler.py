@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
 from typing import assert_never
@@ -38,6 +37,7 @@ from bridge.store import (
     Settler,
     Settling,
     Starts,
+    StoreClock,
     connect,
     extend_history,
     record_bytes,
@@ -137,6 +137,7 @@ class Handler:
         self._dead_letters = DeadLetters(client, settings)
         self._ledger = Ledger(client, settings)
         self._starts = Starts(client)
+        self._clock = StoreClock(client)
         self._pipeline = Pipeline(
             registry,
             retry=RetryPolicy(
@@ -298,12 +299,12 @@ class Handler:
             message_id=job.book_id,
             record_bytes=self._record_bytes(job, ending=len(todo.published) + len(todo.skipped)),
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
-            metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published))],
+            metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
 
     def _record_failures(self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead]) -> None:
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
-        now = datetime.now(UTC).isoformat()
+        now = self._clock.now().isoformat()
         ids = [str(retry.event_id) for retry in retries] + [letter.letter_id for letter in dead]
         history = self._history(job, ids)
 
@@ -370,9 +371,11 @@ def _portions(jobs: Iterable[Job]) -> Iterator[list[Job]]:
         yield portion
 
 
-def _ages_ms(published: Sequence[Published]) -> list[float]:
-    """How long ago the events happened, by this machine's clock."""
-    now_s = time.time()
+def _ages_ms(published: Sequence[Published], clock: StoreClock) -> list[float]:
+    """How long ago the events happened, by Redis' clock."""
+    if not published:
+        return []
+    now_s = clock.now_s()
     return [(now_s - outcome.event.occurred_at.timestamp()) * 1e3 for outcome in published]
 
 

@@ -19,7 +19,6 @@ from celery.worker import state
 from bridge.errors import StoreUnavailableError
 from bridge.store import WorkerReport, Workers
 from bridge.worker.identity import worker_name
-from bridge.worker.task import BridgeTask
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +120,6 @@ class Heartbeat:
 
 
 def _oldest_age_s(requests: Iterable[Any]) -> float:
-    """Since the oldest running message of the bridge was started; Celery keeps that by the wall clock."""
-    ours = (request.time_start for request in requests if isinstance(request.task, BridgeTask))
-    started = min((at for at in ours if at is not None), default=None)
-    return 0.0 if started is None else max(0.0, time.time() - started)
+    """Since the oldest running message of the bridge was started."""
+    begun = min((at for request in requests if (at := getattr(request, "begun_s", None)) is not None), default=None)
+    return 0.0 if begun is None else time.monotonic() - begun

@@ -3,13 +3,13 @@
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 from bridge.errors import StoreUnavailableError
 from bridge.pipeline import Stage, describe
-from bridge.store import Attempt, DeadLetter, DeadLetters
+from bridge.store import Attempt, DeadLetter, DeadLetters, StoreClock
 from bridge.worker.identity import RELEASE, worker_name
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,9 @@ WAIT_S = 0.2
 class Quarantine:
     """Buries what cannot be run. Idempotent by its bytes, so that a redelivery makes the same letter."""
 
-    def __init__(self, dead_letters: DeadLetters) -> None:
+    def __init__(self, dead_letters: DeadLetters, clock: StoreClock) -> None:
         self._dead_letters = dead_letters
+        self._clock = clock
 
     def __call__(
         self,
@@ -49,7 +50,8 @@ class Quarantine:
             StoreUnavailableError: Redis stays away; the message must not be acknowledged.
         """
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
-        self._bury(_letter(letter_id, raw, queue, error, task), message_id=booked_as, whole=True, part=part)
+        letter = partial(_letter, letter_id, raw, queue, error, task)
+        self._bury(letter, message_id=booked_as, whole=True, part=part)
 
     def bury_record(self, event_id: str, raw: bytes, error: Exception) -> None:
         """Keep a waiting retry that cannot be read, under its event's id.
@@ -57,12 +59,15 @@ class Quarantine:
         Raises:
             StoreUnavailableError: Redis stays away.
         """
-        self._bury(_letter(event_id, raw, "", error, ""), message_id="", whole=False, part=None)
+        self._bury(partial(_letter, event_id, raw, "", error, ""), message_id="", whole=False, part=None)
 
-    def _bury(self, letter: DeadLetter, *, message_id: str, whole: bool, part: Sequence[str] | None) -> None:
+    def _bury(
+        self, write: Callable[[str], DeadLetter], *, message_id: str, whole: bool, part: Sequence[str] | None
+    ) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
+                letter = write(self._clock.now().isoformat())
                 self._dead_letters.bury([letter], message_id=message_id, whole=whole, part=part)
                 break
             except StoreUnavailableError:
@@ -78,8 +83,7 @@ class Quarantine:
         )
 
 
-def _letter(letter_id: str, raw: bytes, queue: str, error: Exception, task: str) -> DeadLetter:
-    now = datetime.now(UTC).isoformat()
+def _letter(letter_id: str, raw: bytes, queue: str, error: Exception, task: str, now: str) -> DeadLetter:
     failure = describe(error, Stage.MESSAGE)
     return DeadLetter(
         letter_id=letter_id,

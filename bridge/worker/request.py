@@ -19,6 +19,14 @@ class BridgeRequest(Request):
 
     task: BridgeTask
 
+    #: When its process began to run it, in s of the monotonic clock; Celery's own time is wrong once a clock is set.
+    begun_s: float | None = None
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Note the beginning."""
+        self.begun_s = time_accepted
+        super().on_accepted(pid, time_accepted)
+
     def revoked(self) -> bool:
         """Never: an accepted event is not dropped because a message expired or its id was revoked."""
         return False

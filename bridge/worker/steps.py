@@ -13,6 +13,7 @@ from bridge.settings import Settings
 from bridge.store import (
     DeadLetters,
     RetrySet,
+    StoreClock,
     Workers,
     connect,
     connect_briefly,
@@ -44,7 +45,7 @@ class RetryMoverStep(bootsteps.StartStopStep):
         self._mover = RetryMover(
             RetrySet(client, self.settings),
             TaskSender(self.settings, self.registry),
-            Quarantine(DeadLetters(client, self.settings)),
+            Quarantine(DeadLetters(client, self.settings), StoreClock(client)),
         )
         self._mover.start()
 

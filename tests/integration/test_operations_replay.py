@@ -24,7 +24,7 @@ from bridge.operations.letters import Letters
 from bridge.operations.replay import Replays, ReplayState
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, connect, keys, read_balance
+from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, connect, keys, read_balance
 from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import QUEUE, TASK, a_letter, bury
@@ -327,7 +327,7 @@ def _quarantine(client: redis.Redis, settings: Settings) -> list[str]:
     message = TaskMessage(task=TASK, queue=QUEUE, envelopes=envelopes, event_ids=event_ids)
     Ledger(client, settings).enter([(message.message_id, TASK, QUEUE, event_ids)])
     raw = queue_item(message, announced=True)
-    quarantine = Quarantine(DeadLetters(client, settings))
+    quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
     quarantine(raw, QUEUE, DecodeError("No task is called that."), task=TASK, booked_as=message.message_id)
     return [letter.letter_id for letter in letters]
 

@@ -17,7 +17,7 @@ from bridge.operations.foresight import Expected
 from bridge.operations.replay import Replays, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, connect, keys, read_balance
+from bridge.store import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, connect, keys, read_balance
 from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import QUEUE, TASK, a_letter, bury
@@ -70,7 +70,7 @@ class Quarantined:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self.client = client
         self.ledger = Ledger(client, settings)
-        self._quarantine = Quarantine(DeadLetters(client, settings))
+        self._quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
 
     def __call__(self, message: TaskMessage, *, announced: bool = True, part: Sequence[str] | None = None) -> bytes:
         """Announced messages are entered into the books first."""
