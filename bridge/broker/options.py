@@ -95,6 +95,8 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         # One bundle in work and one at hand; what comes meanwhile is claimed together.
         "worker_prefetch_multiplier": 2,
         "worker_concurrency": settings.worker_concurrency,
+        # Celery's own may wait for ever for a process that was killed; `-P solo` and the like still win.
+        "worker_pool": "bridge.worker.prefork:TaskPool",
         "worker_consumer": "bridge.worker.consumer:BridgeConsumer",
         "worker_soft_shutdown_timeout": 10.0,
         "worker_enable_soft_shutdown_on_idle": False,
@@ -105,6 +107,6 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def soft_time_limit_s(settings: Settings) -> int:
-    """When a running extractor is interrupted: early enough to record what else is in the batch."""
-    return max(1, min(settings.task_time_limit_s - 1, settings.task_time_limit_s * 3 // 4))
+def soft_time_limit_s(settings: Settings) -> float:
+    """When a running extractor is interrupted: in time to record what else is in the batch before it is killed."""
+    return settings.task_time_limit_s * 3 / 4

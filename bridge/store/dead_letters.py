@@ -142,6 +142,7 @@ class DeadLetters:
         whole: bool = False,
         part: Sequence[str] | None = None,
         event_type: str = "",
+        only_unfinished: bool = False,
     ) -> int:
         """Keep letters and end the retries of their events. Idempotent by letter id.
 
@@ -151,6 +152,7 @@ class DeadLetters:
             whole: there is one letter, and it holds the whole message.
             part: with ``whole``: the message was taken apart, and the letter holds these events of it only.
             event_type: of the events, for the metrics; empty if unknown.
+            only_unfinished: leave alone what, by the books, has ended meanwhile.
 
         Returns:
             How many old letters were evicted to stay within the bounds.
@@ -159,7 +161,7 @@ class DeadLetters:
             StoreUnavailableError: Redis is away or refuses writes.
         """
         what = int(whole) if part is None else " " + " ".join(part)
-        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type]
+        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
         for letter in letters:
             args += (letter.letter_id, msgspec.json.encode(letter), msgspec.json.encode(head_of(letter)))
         with store_errors():

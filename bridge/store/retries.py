@@ -86,7 +86,12 @@ class RetrySet:
         self._confirm = client.register_script(script_text("retry_confirm"))
 
     def add(
-        self, waiting: Sequence[tuple[RetryRecord, float]], *, message_id: str = "", event_type: str = ""
+        self,
+        waiting: Sequence[tuple[RetryRecord, float]],
+        *,
+        message_id: str = "",
+        event_type: str = "",
+        only_unfinished: bool = False,
     ) -> frozenset[str]:
         """Let events wait for the given seconds. Idempotent by event id and attempt.
 
@@ -94,6 +99,7 @@ class RetrySet:
             waiting: events and their waits.
             message_id: of the message in the books that brought them; empty if they were waiting already.
             event_type: of the events, for the metrics.
+            only_unfinished: leave alone what, by the books, has ended meanwhile.
 
         Returns:
             The ids that found no room (``retry_max``); they do not wait.
@@ -101,7 +107,7 @@ class RetrySet:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
-        args: list[str | int | bytes] = [self._max, message_id, event_type]
+        args: list[str | int | bytes] = [self._max, message_id, event_type, int(only_unfinished)]
         for record, after_s in waiting:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
         with store_errors():

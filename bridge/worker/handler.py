@@ -188,9 +188,10 @@ class Handler:
         failure = describe(error, Stage.WORKER)
         self._book(job)
         outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
-        # Its process may have settled some of them before it died.
+        # Its process may have settled some of them, and until it is dead, or its last command has arrived, may still.
         unfinished = self._unfinished(job, [_id_of(outcome) for outcome in outcomes])
-        self._obey([(job, _Todo.of(outcome for outcome in outcomes if _id_of(outcome) in unfinished))])
+        todo = _Todo.of(outcome for outcome in outcomes if _id_of(outcome) in unfinished)
+        self._record_failures(job, todo.retries, todo.dead, only_unfinished=True)
 
     def condemn(self, job: Job, times: int) -> None:
         """Dead-letter a job over which whole workers died."""
@@ -302,7 +303,9 @@ class Handler:
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
 
-    def _record_failures(self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead]) -> None:
+    def _record_failures(
+        self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead], *, only_unfinished: bool = False
+    ) -> None:
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
         now = self._clock.now().isoformat()
         ids = [str(retry.event_id) for retry in retries] + [letter.letter_id for letter in dead]
@@ -324,8 +327,12 @@ class Handler:
             for retry in retries
         }
         event_type = job.mapping.sse_event_type.value
+        add = partial(self._retries.add, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished)
+        bury = partial(
+            self._dead_letters.bury, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished
+        )
         waiting = [(records[str(retry.event_id)], retry.after_s) for retry in retries]
-        no_room = self._retries.add(waiting, message_id=job.book_id, event_type=event_type) if waiting else frozenset()
+        no_room = add(waiting) if waiting else frozenset()
         letters = [
             DeadLetter(
                 letter_id=letter_id,
@@ -341,7 +348,7 @@ class Handler:
             )
             for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
         ]
-        evicted = self._dead_letters.bury(letters, message_id=job.book_id, event_type=event_type) if letters else 0
+        evicted = bury(letters) if letters else 0
         _log(retries, letters, no_room, evicted)
 
     def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:

@@ -9,7 +9,19 @@ import redis
 from bridge.errors import StoreUnavailableError
 from bridge.pipeline import Failure, Stage
 from bridge.settings import Settings
-from bridge.store import COUNT_NAMES, Attempt, Counts, DeadLetter, DeadLetters, RetryRecord, RetrySet, connect, keys
+from bridge.store import (
+    COUNT_NAMES,
+    Attempt,
+    Counts,
+    DeadLetter,
+    DeadLetters,
+    Ledger,
+    RetryRecord,
+    RetrySet,
+    connect,
+    keys,
+    read_balance,
+)
 from bridge.store.dead_letters import PAGE
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="never — ☃", traceback="line 1\nline 2")
@@ -107,6 +119,24 @@ def test_a_burial_ends_the_retries_of_its_event_and_of_no_other(
     letters.bury([a_letter(dead)])
     assert [record.event_id for record in retries.claim().records] == [alive]
     assert retries.history([dead]) == {}
+
+
+def test_an_event_that_ended_meanwhile_is_not_buried(
+    letters: DeadLetters, client: redis.Redis, settings: Settings
+) -> None:
+    ended, on_its_way, waiting, dead = (uuid4() for _ in range(4))
+    Ledger(client, settings).book("m", "bridge.OrderPaid", "bridge.orders", [on_its_way, waiting, dead])
+    record = RetryRecord(
+        event_id=str(waiting), task="bridge.OrderPaid", queue="bridge.orders", envelope="{}", attempts=ATTEMPTS
+    )
+    RetrySet(client, settings).add([(record, 60)], message_id="m")
+    letters.bury([a_letter(str(dead))], message_id="m")
+    everything = [a_letter(str(event_id)) for event_id in (ended, on_its_way, waiting, dead)]
+    letters.bury(everything, message_id="m", only_unfinished=True)
+    assert {letter.letter_id for letter in letters.newest_first()} == {str(on_its_way), str(waiting), str(dead)}
+    balance = read_balance(client)
+    assert balance.balanced
+    assert (balance.open, balance.retrying, balance.dead) == (0, 0, 3)
 
 
 def test_letters_are_read_newest_first_over_all_pages(letters: DeadLetters, client: redis.Redis) -> None:

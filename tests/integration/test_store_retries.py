@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 import redis
 
@@ -16,12 +17,14 @@ from bridge.store import (
     Claim,
     Counts,
     Delivery,
+    Ledger,
     RetryRecord,
     RetrySet,
     Settler,
     connect,
     extend_history,
     keys,
+    read_balance,
 )
 from bridge.store import retries as retries_module
 from bridge.store.retries import HISTORY_MAX
@@ -72,6 +75,26 @@ def claim_until(retries: RetrySet, wanted: Callable[[Claim], bool], *, within_s:
 
 def ids(claim: Claim) -> list[str]:
     return [record.event_id for record in claim.records]
+
+
+def test_an_event_that_ended_meanwhile_is_not_tried_again(
+    retries: RetrySet, client: redis.Redis, settings: Settings
+) -> None:
+    ended, on_its_way, waiting = uuid4(), uuid4(), uuid4()
+    Ledger(client, settings).book("m", "bridge.OrderPaid", "bridge.orders", [on_its_way, waiting])
+    retries.add([(a_record(str(waiting)), 60)], message_id="m")
+    again = [(a_record(str(ended)), 0), (a_record(str(on_its_way)), 0), (a_record(str(waiting), number=2), 0)]
+    assert retries.add(again, message_id="m", only_unfinished=True) == frozenset()
+    assert set(ids(retries.claim())) == {str(on_its_way), str(waiting)}
+    balance = read_balance(client)
+    assert balance.balanced
+    assert (balance.open, balance.retrying) == (0, 2)
+
+
+def test_an_event_that_ended_needs_no_room(client: redis.Redis, settings: Settings) -> None:
+    full = RetrySet(client, msgspec.structs.replace(settings, retry_max=1))
+    full.add([(a_record(), 0)])
+    assert full.add([(a_record(), 0)], only_unfinished=True) == frozenset()
 
 
 def test_a_retry_is_due_after_its_wait_and_comes_back_as_it_went(retries: RetrySet) -> None:

@@ -16,7 +16,8 @@
 -- ARGV[4]  '0' if each letter is an event; '1' if the one letter is the whole message; otherwise it is a part of it,
 --          and this is a blank and the ids of its events, with blanks between them
 -- ARGV[5]  event type; '' if unknown
--- ARGV[6…] three a letter: id, letter, head
+-- ARGV[6]  1: leave an event alone that is neither with its message, nor waiting, nor buried, since it ended meanwhile
+-- ARGV[7…] three a letter: id, letter, head
 --
 -- Returns how many letters were evicted. Burying the same letter again only rewrites it.
 
@@ -34,10 +35,9 @@ local function weigh(id, events)
   end
 end
 
-for a = 6, #ARGV, 3 do
-  local id = ARGV[a]
-  local is_new = redis.call('HSET', KEYS[2], id, ARGV[a + 1]) == 1
-  redis.call('HSET', KEYS[9], id, ARGV[a + 2])
+local function bury(id, letter, head)
+  local is_new = redis.call('HSET', KEYS[2], id, letter) == 1
+  redis.call('HSET', KEYS[9], id, head)
   redis.call('ZADD', KEYS[1], now, id)
   local tokens = 0
   if take_retry(KEYS[4], KEYS[5], id) and not end_stray(KEYS[10], 'retry', id) then tokens = 1 end
@@ -62,6 +62,14 @@ for a = 6, #ARGV, 3 do
       count('duplicate', tokens - 1)
     end
   end
+end
+
+local function has_ended(id)
+  return not message.has(id) and redis.call('HEXISTS', KEYS[5], id) == 0 and redis.call('HEXISTS', KEYS[2], id) == 0
+end
+
+for a = 7, #ARGV, 3 do
+  if ARGV[6] ~= '1' or not has_ended(ARGV[a]) then bury(ARGV[a], ARGV[a + 1], ARGV[a + 2]) end
 end
 
 local function evict(ids)

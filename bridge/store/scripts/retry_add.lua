@@ -10,21 +10,24 @@
 -- ARGV[1]  most records that may wait
 -- ARGV[2]  id in the books of the message that brought them; '' if they came from the retry set
 -- ARGV[3]  event type
--- ARGV[4…] four an event: event id, attempt that failed, wait in ms, record
+-- ARGV[4]  1: leave an event alone that is neither with its message nor waiting, since it ended meanwhile; else 0
+-- ARGV[5…] four an event: event id, attempt that failed, wait in ms, record
 --
 -- Returns the ids that found no room. Adding the same attempt again changes nothing; neither does a second run of an
 -- event that was buried by the first.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local most, refused = tonumber(ARGV[1]), {}
+local most, only_unfinished, refused = tonumber(ARGV[1]), ARGV[4] == '1', {}
 local message = open_message(KEYS[4], ARGV[2])
 
-for a = 4, #ARGV, 4 do
+for a = 5, #ARGV, 4 do
   local id, attempt, wait_ms, record = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), ARGV[a + 3]
   local known = redis.call('HGET', KEYS[2], id)
   local known_attempt = known and tonumber(string.match(known, '^(%d+):')) or 0
-  if not known and redis.call('HLEN', KEYS[2]) >= most then
+  if only_unfinished and not known and not message.has(id) then
+    -- Nothing is left to try again.
+  elseif not known and redis.call('HLEN', KEYS[2]) >= most then
     refused[#refused + 1] = id
     count('retry_full')
   else

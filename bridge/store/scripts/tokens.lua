@@ -37,6 +37,10 @@ local function open_message(key, message_id)
   end
   local message = {}
 
+  function message.has(event_id)
+    return (waiting[raw_id(event_id)] or 0) > 0
+  end
+
   function message.take(event_id)
     local id = raw_id(event_id)
     if (waiting[id] or 0) == 0 then return false end
