@@ -1,55 +1,37 @@
 """A broker behind sentinels: the worker finds the master, claims from it, and publishes."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer, find_server, free_port
+from bridge.embedded.server import EmbeddedServer
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
 from bridge.store import Counts, connect
 from tests.support.moody_catalog import Moody, registry
+from tests.support.sentinels import MASTER, running_sentinels
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
 
 @pytest.fixture
 def sentinel_url(redis_server: EmbeddedServer, redis_url: str, tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    configuration = tmp_path / "sentinel.conf"
-    configuration.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor events 127.0.0.1 {redis_server.port} 1\n"
-    )
-    with (tmp_path / "sentinel.log").open("wb") as log:
-        process = subprocess.Popen([str(find_server()), str(configuration), "--sentinel"], stdout=log, stderr=log)
-    with redis.Redis(port=port) as client:
-        wait_until(lambda: _knows_the_master(client), what="the sentinel knows the master")
-    yield f"sentinel://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(10)
-
-
-def _knows_the_master(client: redis.Redis) -> bool:
-    try:
-        return bool(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "events"))
-    except redis.RedisError:
-        return False
+    with running_sentinels(tmp_path, redis_server.port) as sentinels:
+        yield sentinels.url
 
 
 def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, redis_url: str, tmp_path: Path) -> None:
     environment = {
         "BRIDGE_BROKER_URL": sentinel_url,
-        "BRIDGE_BROKER_SENTINEL_MASTER": "events",
+        "BRIDGE_BROKER_SENTINEL_MASTER": MASTER,
         "BRIDGE_REDIS_URL": redis_url,
         "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
         "MOODY_DIR": str(tmp_path),
     }
-    settings = Settings(broker_url=sentinel_url, broker_sentinel_master="events", redis_url=redis_url)
+    settings = Settings(broker_url=sentinel_url, broker_sentinel_master=MASTER, redis_url=redis_url)
     emitter = Emitter(settings, registry)
     with connect(settings) as client, running_worker(tmp_path, environment) as worker:
         emitter.emit_many([Moody(user_id=uuid4(), mode="fail" if n == 0 else "ok", times=1) for n in range(300)])
@@ -64,7 +46,7 @@ def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, r
 
 def test_an_audit_looks_into_queues_behind_sentinels(sentinel_url: str, redis_url: str) -> None:
     settings = Settings(
-        broker_url=sentinel_url, broker_sentinel_master="events", redis_url=redis_url, broker_keyprefix="theirs:"
+        broker_url=sentinel_url, broker_sentinel_master=MASTER, redis_url=redis_url, broker_keyprefix="theirs:"
     )
     emitter = Emitter(settings, registry)
     assert emitter.emit(Moody(user_id=uuid4()))

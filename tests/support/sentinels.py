@@ -1,0 +1,84 @@
+"""Sentinels of one's own that watch a master, on free ports and in a folder that goes away with them."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import redis
+
+from bridge.embedded.server import find_server, free_port
+from tests.support.waiting import wait_until
+
+MASTER = "events"
+"""What the sentinels call the master."""
+DOWN_AFTER_MS = 1_000
+"""A master that was silent for this long is down."""
+FAILOVER_TIMEOUT_MS = 5_000
+STOP_TIMEOUT_S = 10.0
+
+
+class Sentinels:
+    """One or more sentinels; most of them must agree."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self.ports = ports
+        self.url = ";".join(f"sentinel://127.0.0.1:{port}" for port in ports)
+
+    def master_ports(self) -> set[int]:
+        """Whom each sentinel calls the master; -1 if it knows none."""
+        return {_master_port(port) for port in self.ports}
+
+    def know_replicas(self, number: int) -> bool:
+        """Whether every sentinel knows so many replicas, and all others of its kind."""
+        others = len(self.ports) - 1
+        return all(_count(port, "REPLICAS") == number and _count(port, "SENTINELS") == others for port in self.ports)
+
+
+@contextmanager
+def running_sentinels(folder: Path, master_port: int, number: int = 1) -> Iterator[Sentinels]:
+    """Sentinels that know the master."""
+    sentinels = Sentinels([free_port() for _ in range(number)])
+    quorum = number // 2 + 1
+    with ExitStack() as stack:
+        for port in sentinels.ports:
+            stack.enter_context(_running(folder / f"sentinel-{port}", port, master_port, quorum))
+        wait_until(lambda: sentinels.master_ports() == {master_port}, what="the sentinels know the master")
+        yield sentinels
+
+
+@contextmanager
+def _running(folder: Path, port: int, master_port: int, quorum: int) -> Iterator[None]:
+    folder.mkdir()
+    configuration = folder / "sentinel.conf"
+    configuration.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+        f"sentinel monitor {MASTER} 127.0.0.1 {master_port} {quorum}\n"
+        f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n"
+        f"sentinel failover-timeout {MASTER} {FAILOVER_TIMEOUT_MS}\n"
+    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([str(find_server()), str(configuration), "--sentinel"], stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _master_port(port: int) -> int:
+    with redis.Redis(port=port, decode_responses=True) as client:
+        try:
+            address = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
+        except redis.RedisError:
+            return -1
+    return int(address[1]) if address else -1
+
+
+def _count(port: int, what: str) -> int:
+    with redis.Redis(port=port) as client:
+        return len(client.execute_command("SENTINEL", what, MASTER))
