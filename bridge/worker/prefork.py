@@ -1,10 +1,16 @@
-"""The prefork pool, but for a lock: its main process never waits for one that a dead process took with it."""
+"""Celery's prefork pool, mended where processes end: no lock ends with one, none ends unseen, none for nothing."""
 
 from contextlib import nullcontext
+from inspect import isgenerator
+from time import monotonic, sleep
 from typing import Any
 
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
+
+ENDS_WITHIN_S = 0.1
+ENDS_LOOK_S = 0.001
+"""How long a process that closed its files may take to end, and how often it is looked at meanwhile."""
 
 
 class UnlockedCounter:
@@ -32,7 +38,36 @@ class UnlockedCounter:
 
 
 class Pool(AsynPool):
-    """Celery's pool of processes that share an event loop with the worker."""
+    """Celery's pool of processes, whose results the worker's own event loop reads."""
+
+    def _event_process_exit(self, hub: Any, proc: Any) -> None:
+        """A process ends: its files close a moment before it can be asked how it ended.
+
+        Asked too early, Celery overlooks its end, and looks again 5 s later.
+        """
+        deadline = monotonic() + ENDS_WITHIN_S
+        while proc.exitcode is None and monotonic() < deadline:
+            sleep(ENDS_LOOK_S)
+        super()._event_process_exit(hub, proc)
+
+    def _on_soft_timeout(self, job: int, soft: float, hard: float, hub: Any) -> None:
+        self._read_results(job)
+        super()._on_soft_timeout(job, soft, hard, hub)
+
+    def _on_hard_timeout(self, job: int) -> None:
+        self._read_results(job)
+        super()._on_hard_timeout(job)
+
+    def _read_results(self, job: int) -> None:
+        """Read what the process that runs a job has said: a loop that was held up must not punish who has finished."""
+        running = self._cache.get(job)
+        process = next((one for one in self._pool if running and one.pid == running._worker_pid), None)
+        if process is None:
+            return
+        readers, place = self._result_handler._hub.readers, process.outqR_fd
+        # A generator is in the middle of a message; only the loop may go on with that.
+        while place in readers and not isgenerator(readers[place][0]) and process.outq._reader.poll(0):
+            self.handle_result_event(place)
 
     def _create_worker_process(self, i: int) -> Any:
         process = super()._create_worker_process(i)

@@ -18,10 +18,12 @@ from tests.fault.load import LONG, USERS, Producing, environment_for, expect_cle
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
-from tests.support.worker import running_worker
+from tests.support.worker import WorkerProcess, running_worker
 
 MODES = ("kill", "exit", "_exit", "greedy", "hang", "stubborn")
 FOR_GOOD = 99
+DEATHS = 12
+REPLACED_WITHIN_S = 2.0
 EVENTS_EACH = 100
 """Innocent events for each guilty one."""
 
@@ -102,6 +104,27 @@ def test_pool_processes_that_the_system_kills_at_random_cost_nothing(
         print(f"{kills} pool processes killed: {verdict}; {Counts(client).read()}")
         emitter.close()
         client.close()
+
+
+def test_a_pool_process_that_died_is_replaced_at_once(tmp_path: Path, scale: float) -> None:
+    """Celery overlooks one in four ends, for 5 s: the process has closed its files, and cannot be reaped yet."""
+    slowest_s = 0.0
+    with EmbeddedServer() as server:
+        settings = settings_for(server.url)
+        with running_worker(tmp_path, environment_for(settings, tmp_path), "--concurrency=2") as worker:
+            for _ in range(int(DEATHS * max(1, scale))):
+                before = worker.children()
+                os.kill(before[0], signal.SIGKILL)
+                begin = time.monotonic()
+                wait_until(lambda before=before: _replaced(worker, before), what="the pool is whole again")
+                slowest_s = max(slowest_s, time.monotonic() - begin)
+    print(f"replaced within {slowest_s:.2f} s")
+    assert slowest_s < REPLACED_WITHIN_S
+
+
+def _replaced(worker: WorkerProcess, before: list[int]) -> bool:
+    now = worker.children()
+    return before[0] not in now and len(now) == len(before)
 
 
 def _kill_one(pids: list[int], dice: random.Random) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +27,7 @@ ENDS_S = (0.98, 1.12)
 """When the extractors end: about the limit, and as long after it as the worker is busy with killing others."""
 UNHEARD = 8
 SPINS_S = 0.05
+HELD_UP = 3
 
 
 def test_processes_killed_at_their_limit_as_they_finish(tmp_path: Path, scale: float, dice: random.Random) -> None:
@@ -49,6 +51,38 @@ def test_processes_killed_at_their_limit_as_they_finish(tmp_path: Path, scale: f
         assert killed > 0
         emitter.close()
         client.close()
+
+
+def test_a_worker_that_was_held_up_punishes_nobody_who_had_finished(tmp_path: Path) -> None:
+    """Its timers have run out when it goes on, and the results lie unread."""
+    with EmbeddedServer() as server:
+        settings = settings_for(server.url, task_time_limit_s=LIMIT_S)
+        user = uuid4()
+        emitter = Emitter(settings, registry)
+        client = connect(settings)
+        with running_worker(tmp_path, environment_for(settings, tmp_path, REGISTRY)) as worker:
+            pool = worker.children()
+            accepted: list[str] = []
+            for number in range(1, HELD_UP + 1):
+                event = Lasting(user_id=user, lasts_s=0.2)
+                assert emitter.emit(event)
+                accepted.append(str(event.event_id))
+                wait_until(_begun(tmp_path, event), what="it runs")
+                _hold_up(worker, lambda number=number: Counts(client).read()["published"] == number)
+            expect_clean(settings, [user], accepted, timeout_s=15)
+            assert worker.children() == pool
+        assert "time limit" not in worker.text()
+        emitter.close()
+        client.close()
+
+
+def _hold_up(worker: WorkerProcess, finished: Callable[[], object]) -> None:
+    """Until its process has finished, and time has run out for it."""
+    worker.process.send_signal(signal.SIGSTOP)
+    runs_out = time.monotonic() + LIMIT_S + 0.2
+    wait_until(finished, what="the process has finished")
+    wait_until(lambda: time.monotonic() > runs_out, what="time runs out")
+    worker.process.send_signal(signal.SIGCONT)
 
 
 def test_a_process_killed_before_its_last_word_was_heard_stops_nobody(tmp_path: Path, scale: float) -> None:
