@@ -1,6 +1,8 @@
 """How Celery and kombu are set up so that they fit the bridge's promises; each line has its reason."""
 
 import ssl
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -59,6 +61,15 @@ def consuming_transport(settings: Settings) -> str | None:
     return name
 
 
+def claiming_sentinels(urls: Sequence[str]) -> Iterator[str]:
+    """Whom a worker that cannot connect tries in turn.
+
+    kombu takes the transport from the scheme of such a URL, whatever was configured: from then on messages
+    would be fetched its own way, which can lose them.
+    """
+    return cycle([url.replace("sentinel://", "bridge-sentinel://", 1) for url in urls])
+
+
 def tls_options(settings: Settings) -> dict[str, Any] | None:
     """TLS of ``rediss://``: certificates are checked, unless the URL says otherwise (``ssl_cert_reqs``)."""
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.broker_url.startswith("rediss") else None
@@ -69,6 +80,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker_url,
         "broker_transport": consuming_transport(settings),
+        "broker_failover_strategy": claiming_sentinels if settings.broker_url.startswith("sentinel") else None,
         "broker_use_ssl": tls_options(settings),
         "broker_transport_options": transport_options(settings),
         "broker_connection_retry_on_startup": True,

@@ -3,6 +3,7 @@
 import base64
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +25,9 @@ HELD_FACTOR = 4
 """A message may be in the hands of a dying worker this many times more often than it may be the one that runs:
 the innocent are claimed together with the guilty."""
 
+
+RECONNECT_S = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}
+"""How long a worker that lost its broker waits between two attempts: so long at first, so much longer each time."""
 
 COUNTED_BY_BROKER = ("x-delivery-count", "x-acquired-count")
 """Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
@@ -52,6 +56,11 @@ class BridgeConsumer(Consumer):
         self._delivery_max: int = self.app.bridge_delivery_max
         # Celery has tasks of its own: one of these would swallow events without a word.
         self._tasks = frozenset(name for name, task in self.app.tasks.items() if isinstance(task, BridgeTask))
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, and try again for as long as it takes; Celery waits ever longer, up to half a minute."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_S)
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's handler behind our own check.

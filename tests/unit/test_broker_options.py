@@ -1,0 +1,26 @@
+"""How Celery and kombu are set up: what no worker shows before something goes wrong."""
+
+import pytest
+
+from bridge import Settings
+from bridge.broker.options import soft_time_limit_s
+from bridge.broker.redis_transport import ClaimingSentinelTransport
+from bridge.registry import REGISTRY
+from bridge.worker import create_app
+
+
+def test_a_worker_that_moves_on_to_another_sentinel_still_claims() -> None:
+    urls = "sentinel://:secret@one:1;sentinel://:secret@two:2"
+    connection = create_app(Settings(broker_url=urls, redis_url="redis://three:3/0"), REGISTRY).connection_for_read()
+    for place in (("one", 1), ("two", 2), ("one", 1)):
+        assert (connection.hostname, connection.port, connection.password) == (*place, "secret")
+        assert connection.get_transport_cls() is ClaimingSentinelTransport
+        # kombu's channel looks here for all sentinels, by this scheme.
+        assert connection.alt == urls.split(";")
+        connection.maybe_switch_next()
+
+
+@pytest.mark.parametrize("limit_s", [1, 2, 120])
+def test_an_extractor_is_warned_before_its_process_is_killed(limit_s: int) -> None:
+    settings = Settings(task_time_limit_s=limit_s, visibility_timeout_s=limit_s + 1)
+    assert 0 < soft_time_limit_s(settings) < limit_s
