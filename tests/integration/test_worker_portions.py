@@ -1,0 +1,117 @@
+"""A bundle is settled in portions while the next is decided: in order, and once, also if it ends in the middle."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+
+from bridge.broker.passing import split
+from bridge.pipeline import EventCodec
+from bridge.settings import Settings
+from bridge.store import Ledger, connect, keys, read_balance
+from bridge.worker import handler as handler_module
+from bridge.worker.handler import PORTION_EVENTS, Handler, Job
+from tests.support.moody_catalog import Moody, registry
+
+USER = UUID("0190f0a1-0000-7000-8000-000000000001")
+MAPPING = registry.by_class[Moody]
+CODEC = EventCodec(Moody)
+
+
+@pytest.fixture(autouse=True)
+def moods(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the catalog counts attempts."""
+    monkeypatch.setenv("MOODY_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+def a_job(client: redis.Redis, settings: Settings, events: Sequence[Moody]) -> Job:
+    """A message that a producer announced, as the pool reads it."""
+    message_id = str(uuid4())
+    task, queue = registry.task_of(MAPPING), registry.queue_of(MAPPING)
+    ids = b"".join(event.event_id.bytes for event in events)
+    Ledger(client, settings).enter([(message_id, task, queue, ids)])
+    json = b",".join(CODEC.encode(event, source="test") for event in events)
+    return Job(mapping=MAPPING, envelopes=split(json), attempt=1, message_id=message_id, booked_as=message_id)
+
+
+def jobs(client: redis.Redis, settings: Settings, messages: int, events: int = 40) -> list[Job]:
+    numbers = iter(range(messages * events))
+    return [
+        a_job(client, settings, [Moody(user_id=USER, number=next(numbers)) for _ in range(events)])
+        for _ in range(messages)
+    ]
+
+
+def published(client: redis.Redis) -> list[str]:
+    return [fields[b"event_id"].decode() for _, fields in client.xrange(keys.user_stream(USER))]
+
+
+def ids_of(jobs: Sequence[Job]) -> list[str]:
+    return [str(CODEC.decode_at_once(raw).event_id) for job in jobs for raw in job.envelopes]
+
+
+def test_portions_are_whole_messages_in_their_order(client, settings) -> None:
+    many = jobs(client, settings, messages=7)
+    portions = list(handler_module._portions(many))
+    assert [job for portion in portions for job in portion] == many
+    assert all(sum(len(job.envelopes) for job in portion) >= PORTION_EVENTS for portion in portions[:-1])
+
+
+def test_the_next_portion_is_decided_before_the_answer_to_the_last_is_read(client, settings, monkeypatch) -> None:
+    handler = Handler(settings, registry)
+    steps: list[str] = []
+    for name in ("_decide", "_begin", "_finish"):
+        real = getattr(handler, name)
+
+        def noted(*args: object, real=real, name=name) -> object:
+            steps.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(handler, name, noted)
+    handler.run(jobs(client, settings, messages=3, events=PORTION_EVENTS))
+    assert steps == ["_decide", "_begin", *["_decide", "_finish", "_begin"] * 2, "_finish"]
+
+
+def test_everything_is_published_once_and_in_order(client, settings) -> None:
+    many = jobs(client, settings, messages=9)
+    Handler(settings, registry).run(many)
+    assert published(client) == ids_of(many)
+    balance = read_balance(client)
+    assert balance.balanced
+    assert (balance.published, balance.open) == (360, 0)
+    positions = [position for position, _ in client.xrange(keys.user_stream(USER))]
+    assert all(first < second for first, second in pairwise(map(_place, positions)))
+
+
+def test_a_run_that_ends_in_the_middle_can_be_run_again(client, settings, monkeypatch) -> None:
+    handler = Handler(settings, registry)
+    many = jobs(client, settings, messages=9)
+    real, left = handler._decide, iter(range(5))
+
+    def decide(*args: object) -> object:
+        if next(left, None) is None:
+            raise SystemExit("somebody wants this process to end")
+        return real(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(handler, "_decide", decide)
+        handler.run(many)
+    handler.run(many)
+    assert published(client) == ids_of(many)
+    balance = read_balance(client)
+    assert balance.balanced
+    assert balance.published + balance.duplicate == balance.accepted == 360
+
+
+def _place(position: bytes) -> tuple[int, int]:
+    ms, _, seq = position.decode().partition("-")
+    return int(ms), int(seq)
