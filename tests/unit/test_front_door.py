@@ -1,0 +1,46 @@
+"""What `import bridge` brings into a producer's process: what emitting needs, and nothing else."""
+
+import subprocess
+import sys
+
+import pytest
+
+import bridge
+import bridge.events
+import bridge.pipeline
+import bridge.producer
+import bridge.registry
+import bridge.store
+
+FOREIGN = {"celery", "kombu", "starlette", "uvicorn", "jwt", "click", "rich", "sqlite3", "prometheus_client", "jinja2"}
+OURS = {
+    "bridge.worker",
+    "bridge.gateway",
+    "bridge.ops",
+    "bridge.cli",
+    "bridge.operations",
+    "bridge.embedded",
+    "bridge.registry.builtin",
+    "bridge.registry.faults",
+    "bridge.store.dead_letters",
+    "bridge.store.retries",
+    "bridge.pipeline.pipeline",
+}
+
+
+def test_importing_the_front_door_loads_nothing_that_emitting_does_not_need() -> None:
+    program = "import sys, bridge; bridge.emit, bridge.Emitter, bridge.configure; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert (FOREIGN | OURS).intersection(loaded.stdout.split()) == set()
+
+
+@pytest.mark.parametrize(
+    "package",
+    [bridge, bridge.events, bridge.pipeline, bridge.producer, bridge.registry, bridge.store],
+    ids=lambda package: package.__name__,
+)
+def test_every_name_that_a_package_offers_is_there_when_it_is_asked_for(package) -> None:
+    for name in package.__all__:
+        assert getattr(package, name) is getattr(package, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = package.nothing
