@@ -45,7 +45,7 @@ def run(options: Options) -> Result:
     """Every peer to the channel, and the bridge to the SSE client."""
     result = Result("latency", "From emit to the channel, and to the SSE client", options)
     peers = result.present(options.taking_part(peer.name for peer in PEERS if peer.name != "bridge_single"))
-    seconds = 3 if options.quick else 10
+    seconds = 3 if options.quick else 6
     result.facts = {"seconds": seconds, "users": USERS, "grace_s": GRACE_S}
     cases = [
         Case(peer=peer, rate=rate, to=to)

@@ -40,7 +40,7 @@ def run(options: Options) -> Result:
     """Every producer in every state of its broker."""
     result = Result("producer_cost", "What emitting one event costs the caller", options)
     peers = result.present(options.taking_part(NAMES))
-    seconds = 2 if options.quick else 10
+    seconds = 2 if options.quick else 5
     result.facts = {"rate": RATE, "seconds": seconds, "given_up_after_s": 2 * seconds}
     # A frozen RabbitMQ is left out: what is asked is what a library does, and on Redis that is seen as well.
     cases = [(peer, state) for state in STATES for peer in peers if state != "frozen" or peer.broker == "redis"]

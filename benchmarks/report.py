@@ -53,9 +53,14 @@ def page(results: dict[str, Any]) -> str:
     parts = [_INTRODUCTION, _warning(results), *(_run_lines(results))]
     for name, write in _SECTIONS.items():
         if name in results:
-            parts += [write(results[name]), _not_measured(results[name])]
+            parts += [write(results[name]), _fewer_runs(results[name], results), _not_measured(results[name])]
     parts += [_settings(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _fewer_runs(result: dict[str, Any], results: dict[str, Any]) -> str:
+    most = max(found["runs"] for found in results.values())
+    return f"Here the medians are of {result['runs']} runs." if result["runs"] < most else ""
 
 
 def draw(results: dict[str, Any]) -> str:
