@@ -31,6 +31,10 @@ class Envelopes:
     def __repr__(self) -> str:
         return f"<{len(self._json)} bytes of envelopes>"  # Celery may log arguments
 
+    def __json__(self) -> str:
+        """What ``celery inspect`` shows: kombu asks for this."""
+        return repr(self)
+
     def split(self) -> list[msgspec.Raw]:
         """Each envelope's JSON."""
         return split(self._json)

@@ -15,7 +15,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.store import Counts, DeadLetters, connect
-from tests.support.moody_catalog import Moody, registry
+from tests.support.moody_catalog import Moody, attempts_of, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
@@ -122,17 +122,36 @@ def test_remote_control_answers_and_leaves_nothing_behind(broker, tmp_path) -> N
     environment = {**_environment(settings, tmp_path), "BRIDGE_REDIS_URL": ""}
     with redis.Redis.from_url(broker.url) as client, running_worker(tmp_path, environment):
         for command in ("ping", "stats"):
-            result = subprocess.run(
-                [sys.executable, "-m", "celery", "-A", "bridge.worker", "inspect", command, "--timeout", "2"],
-                cwd=ROOT,
-                env={**clean_environment(), **environment},
-                capture_output=True,
-                text=True,
-                timeout=40,
-                check=False,
-            )
-            assert result.returncode == 0, result.stdout + result.stderr
+            _inspect(command, environment)
         assert not client.exists("unacked", "bridge:deliveries")
+
+
+def test_remote_control_shows_what_runs_and_none_of_its_contents(broker, tmp_path) -> None:
+    settings = Settings(broker_url=broker.url)
+    environment = {**_environment(settings, tmp_path), "BRIDGE_REDIS_URL": "", "SLOW_S": "8"}
+    emitter = Emitter(settings, registry)
+    with running_worker(tmp_path, environment):
+        event = Moody(user_id=uuid4(), mode="slow")
+        emitter.emit(event)
+        wait_until(lambda: attempts_of(tmp_path, event.event_id) == 1, timeout_s=20, what="it runs")
+        shown = _inspect("active", environment)
+        assert "bridge.Moody" in shown
+        assert str(event.user_id) not in shown
+    emitter.close()
+
+
+def _inspect(command: str, environment: dict[str, str]) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "bridge.worker", "inspect", command, "--timeout", "2"],
+        cwd=ROOT,
+        env={**clean_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def test_a_server_that_cannot_tell_of_changes_costs_milliseconds(broker, tmp_path) -> None:
