@@ -42,6 +42,8 @@ local function open_message(key, message_id)
   end
 
   function message.take(event_id)
+    -- Of waiting retries and replayed letters there is no message, and ids are dear to read.
+    if #order == 0 then return false end
     local id = raw_id(event_id)
     if (waiting[id] or 0) == 0 then return false end
     waiting[id] = waiting[id] - 1
