@@ -1,7 +1,7 @@
 """Whether a letter is too old to be replayed: by its age, or because a newer event says the same thing."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,7 +55,7 @@ class Staleness:
             if subject is not None and subject.known:
                 newest[subject.about] = max(newest.get(subject.about, ""), subject.age)
 
-    def superseded(self, letters: Sequence[DeadLetter], newest: dict[str, str]) -> dict[str, str]:
+    def superseded(self, letters: Sequence[DeadLetter], newest: Mapping[str, str]) -> dict[str, str]:
         """Letter id → why it must not be replayed; empty text if that cannot be told. The others may be replayed.
 
         Raises:

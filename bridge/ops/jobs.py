@@ -3,16 +3,12 @@
 import logging
 import threading
 from collections import OrderedDict
-from typing import Any
-
-import redis
 
 from bridge.errors import BridgeError, OperationRefusedError
 from bridge.operations.replay import Replays
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import connect, keys
-from bridge.store.client import store_errors
+from bridge.store import connect
 
 RUNNING_MAX = 4
 TROUBLES_MAX = 100
@@ -90,17 +86,3 @@ class ReplayJobs:
                 self._troubles[replay_id] = trouble
                 if len(self._troubles) > TROUBLES_MAX:
                     self._troubles.popitem(last=False)
-
-
-def is_being_run(client: redis.Redis, replay_id: str) -> bool:
-    """Whether a living process, here or elsewhere, has the lease of a replay.
-
-    Raises:
-        StoreUnavailableError: Redis is away.
-    """
-    with store_errors(), client.pipeline(transaction=False) as pipeline:
-        pipeline.hmget(keys.replay(replay_id), ["owner", "lease_ends"])
-        pipeline.time()
-        answer: Any = pipeline.execute()
-    (owner, lease_ends), (seconds, _) = answer
-    return bool(owner) and int(lease_ends or 0) >= int(seconds) * 1000

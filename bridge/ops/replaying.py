@@ -20,7 +20,6 @@ from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
 from bridge.ops.fields import in_words, read_number, write_selection
-from bridge.ops.jobs import is_being_run
 
 DRY_RUN_MAX = 2000
 """Letters of a dry run; the command line runs all of them."""
@@ -120,7 +119,7 @@ def progress(desk: Desk, ask: Ask, replay_id: str) -> str:
         "part_replay.html",
         replay=status,
         selection=_shown_selection(status),
-        alive=is_being_run(desk.client, replay_id) or desk.jobs.is_here(replay_id),
+        alive=desk.replays.is_being_run(replay_id) or desk.jobs.is_here(replay_id),
         here=desk.jobs.is_here(replay_id),
         trouble=desk.jobs.trouble(replay_id),
         done=status.state is ReplayState.DONE,
@@ -142,7 +141,7 @@ def resume(desk: Desk, ask: Ask) -> Response:
     status = desk.replays.known(ask.path["replay_id"])
     if status.state is ReplayState.DONE:
         raise OperationRefusedError(f"Replay {status.replay_id} is done; there is nothing left to send.")
-    if is_being_run(desk.client, status.replay_id):
+    if desk.replays.is_being_run(status.replay_id):
         raise OperationRefusedError(f"Replay {status.replay_id} is being run by {status.owner}.")
     desk.jobs.start(status.replay_id, resend=ask.form.get("resend") == "yes")
     _note(desk, ask, "dead.replay.resume", status)

@@ -22,6 +22,7 @@ from bridge.operations import log
 from bridge.operations.foresight import Expected
 from bridge.operations.letters import Letters
 from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.replay.record import ReplayRecord
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
 from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, connect, keys, read_balance
@@ -200,8 +201,9 @@ def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
 def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, monkeypatch) -> None:
     bury(client, settings, [a_letter()])
     replay_id = idle_replays.begin(ALL)
-    assert idle_replays.renew(replay_id, "other") == 0
-    monkeypatch.setattr("bridge.operations.replay.LEASE_S", 0.1)
+    monkeypatch.setattr("bridge.operations.replay.record.LEASE_S", 0.1)
+    ReplayRecord(client, replay_id).take("other")
+    client.hset(keys.replay(replay_id), "lease_ends", 1 << 62)
     with pytest.raises(OperationRefusedError, match="is being run by other"):
         idle_replays.run(replay_id)
     assert client.llen(IDLE_QUEUE) == 0
