@@ -131,19 +131,24 @@ class Letters:
         """
         found: list[tuple[int, DeadLetter]] = []
         more = True
-        while more and len(found) < limit:
+        while more:
             glance = self._dead.look(
                 cursor=cursor,
                 between_ms=(selection.since_ms, selection.until_ms),
                 conditions=selection.conditions(),
-                take=limit - len(found),
+                # A text or an id is looked for here, in letters most of which do not match.
+                take=CHUNK if selection.text or selection.ids else limit - len(found),
             )
-            cursor, more = glance.cursor, glance.more
             for letter_id, at_ms, value in glance.found:
                 letter = read_letter(value) or unreadable(letter_id, value)
                 if _holds(selection, letter, at_ms):
                     found.append((at_ms, letter))
-        return LetterPage(letters=tuple(found), next=cursor if more else None)
+                if len(found) == limit:
+                    is_last = letter_id == glance.found[-1][0] and not glance.more
+                    rest = None if is_last else Cursor(at_ms=at_ms, letter_id=letter_id)
+                    return LetterPage(letters=tuple(found), next=rest)
+            cursor, more = glance.cursor, glance.more
+        return LetterPage(letters=tuple(found), next=None)
 
     def ids(self, selection: Selection) -> Iterator[str]:
         """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed.

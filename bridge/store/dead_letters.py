@@ -246,9 +246,7 @@ class DeadLetters:
                 keys=[keys.DEAD_INDEX, keys.DEAD_LETTERS, keys.DEAD_HEADS], args=args
             )
         return Glance(
-            found=tuple(
-                (text(found[at]), int(float(found[at + 1])), bytes(found[at + 2])) for at in range(0, len(found), 3)
-            ),
+            found=tuple(zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)),
             cursor=Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None,
             more=bool(more),
         )
