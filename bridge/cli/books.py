@@ -1,4 +1,4 @@
-"""What ``audit`` and ``trace`` share: opening the books, times and foreign text on a terminal."""
+"""What the operators' commands share: opening the books, times and foreign text on a terminal."""
 
 import json
 from collections.abc import Iterator
@@ -23,9 +23,19 @@ def open_books(settings: Settings) -> Iterator["redis.Redis"]:
     """
     from bridge.store import connect
 
+    with named_store(settings), connect(settings) as client:
+        yield client
+
+
+@contextmanager
+def named_store(settings: Settings) -> Iterator[None]:
+    """Have a store that does not answer named, with what to do.
+
+    Raises:
+        StoreUnavailableError: in place of one that names no place.
+    """
     try:
-        with connect(settings) as client:
-            yield client
+        yield
     except StoreUnavailableError as error:
         place = mask_password(settings.store_url)
         raise StoreUnavailableError(

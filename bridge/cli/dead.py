@@ -284,8 +284,11 @@ def replay(
         raise click.UsageError("--dry-run takes filters; what is left of a replay cannot be predicted by its id.")
     if resume and (rate, canary, max_failures, chosen.is_everything) != (None, None, None, True):
         raise click.UsageError("A replay that is resumed keeps its own filters, --rate, --canary and --max-failures.")
+    limit = read_share(max_failures) if max_failures else None
     with opened() as (client, settings, registry):
         replays, selection = Replays(client, settings, registry), chosen.resolved(registry)
+        if resume:
+            replays.known(resume)
         if dry_run:
             _dry_run(replays.predict(selection), as_json=as_json)
             return
@@ -295,7 +298,6 @@ def replay(
                 click.echo(NONE_MATCHES)
                 return
             confirm(f"replay {counted(number, 'dead letter')} ({selection})", number, yes=yes)
-            limit = read_share(max_failures) if max_failures else None
             resume = replays.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
         _run(replays, resume, resend=resend, as_json=as_json)
 

@@ -10,12 +10,13 @@ from typing import Any
 import click
 import redis
 
+from bridge.cli.books import open_books
 from bridge.errors import OperationRefusedError, SettingsError
 from bridge.operations.groups import Group
 from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time, shown_time
 from bridge.registry import Registry, load_configured
 from bridge.settings import Settings
-from bridge.store import Cursor, connect
+from bridge.store import Cursor
 
 _FILTERS = (
     click.option("--type", "types", multiple=True, metavar="TYPE", help="Event class or wire name; repeatable."),
@@ -61,9 +62,13 @@ payloads_option = click.option("--payloads", is_flag=True, help="Show the events
 
 @contextmanager
 def opened() -> Iterator[tuple[redis.Redis, Settings, Registry]]:
-    """A client of the store, the settings and the registry."""
+    """A client of the store, the settings and the registry.
+
+    Raises:
+        StoreUnavailableError: the store does not answer; names the place.
+    """
     settings, registry = load_configured()
-    with connect(settings) as client:
+    with open_books(settings) as client:
         yield client, settings, registry
 
 

@@ -130,11 +130,17 @@ def cancel(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
 def _act(chosen: Selection, verb: str, action: str, *, yes: bool, as_json: bool, reason: str = "") -> None:
     with opened() as (client, settings, registry):
         waiting, selection = Retries(client, settings), chosen.resolved(registry)
-        number = len(selection.ids) or waiting.count()
-        confirm(f"{verb} the waiting retries that match: {selection}", number, yes=yes)
+        number = len(waiting.ids(selection))
+        confirm(f"{verb} {_retries(number)} ({selection})", number, yes=yes)
         done = waiting.now(selection) if action == "now" else waiting.cancel(selection, reason=reason)
     if as_json:
         click.echo(json.dumps({"changed": done.changed, "taken": done.taken}))
     else:
         word = "due now" if action == "now" else "buried as dead letters"
-        click.echo(f"{done.changed} retries are {word}; {done.taken} were being tried and left alone.")
+        click.echo(f"{_retries(done.changed)} {'is' if done.changed == 1 else 'are'} {word}.")
+        if done.taken:
+            click.echo(f"Left alone: {done.taken:,}, which {'is' if done.taken == 1 else 'are'} being tried.")
+
+
+def _retries(number: int) -> str:
+    return f"{number:,} {'retry' if number == 1 else 'retries'}"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from bridge.cli.console import console, table
+from bridge.cli.books import named_store
+from bridge.cli.console import console, say, table
+from bridge.errors import StoreUnavailableError
 from bridge.registry import load_configured
 
 if TYPE_CHECKING:
@@ -50,13 +52,21 @@ def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
 def _statuses(watch_s: float | None) -> Iterator["Status"]:
     from bridge.operations.status import StatusReader
 
-    reader = StatusReader(*load_configured())
-    reader.read()
-    time.sleep(SAMPLE_S)
-    yield reader.read()
+    settings, registry = load_configured()
+    reader = StatusReader(settings, registry)
+    with named_store(settings):
+        reader.read()
+        time.sleep(SAMPLE_S)
+        yield reader.read()
     while watch_s is not None:
         time.sleep(watch_s)
-        yield reader.read()
+        try:
+            with named_store(settings):
+                shown = reader.read()
+        except StoreUnavailableError as error:
+            say(str(error), colour="yellow")  # whoever watches wants to see it come back
+        else:
+            yield shown
 
 
 def document(shown: "Status") -> dict[str, Any]:

@@ -112,6 +112,14 @@ class Retries:
                 found.append(waiting)
         return RetryPage(retries=tuple(found), next=None)
 
+    def ids(self, selection: Selection) -> list[str]:
+        """The ids of all retries that match: a snapshot, as what is changed moves in the order of due times.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return [waiting.record.event_id for waiting in self._walk() if selection.matches(waiting.record)]
+
     def groups(self, selection: Selection) -> tuple[Group, ...]:
         """The retries that match by the cause of their last failure, largest group first.
 
@@ -150,7 +158,7 @@ class Retries:
 
     def _act(self, action: str, selection: Selection, who: str, reason: str, act: Any) -> Touched:
         changed = met = 0
-        for part in chunks(self._ids(selection), CHUNK):
+        for part in chunks(self.ids(selection), CHUNK):
             met += len(part)
             changed += act(part)
         numbers = {"changed": changed, "taken": met - changed}
@@ -161,10 +169,6 @@ class Retries:
             ),
         )
         return Touched(changed=changed, taken=met - changed)
-
-    def _ids(self, selection: Selection) -> list[str]:
-        """A snapshot: what is changed moves in the order of due times, and would be met again."""
-        return [waiting.record.event_id for waiting in self._walk() if selection.matches(waiting.record)]
 
     def _changed(self, event_ids: Sequence[str], *, after_ms: str) -> list[str]:
         with store_errors():

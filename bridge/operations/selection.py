@@ -112,8 +112,10 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
         Raises:
             SettingsError: a stage or category is none; a type is neither a class of the registry, nor looks
-                like one of an older registry.
+                like one of an older registry; the times leave nothing between them.
         """
+        if self.since_ms > self.until_ms:
+            raise SettingsError(f"{shown_time(self.since_ms)} (since) is after {shown_time(self.until_ms)} (until).")
         known: dict[str, list[str]] = {meta.event_type.value: [] for meta in registry.events}
         for row in registry.mappings:
             known[row.sse_event_type.value].append(row.domain_event_class.__name__)

@@ -1,5 +1,6 @@
 """Dead letters: what did not succeed by itself, kept for a person, with its cause and its bytes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -106,8 +107,11 @@ class Cursor:
         Raises:
             ValueError: it is none.
         """
-        at_ms, _, letter_id = text.partition(":")
-        return cls(at_ms=float(at_ms), letter_id=letter_id)
+        place, _, letter_id = text.partition(":")
+        at_ms = float(place)
+        if not math.isfinite(at_ms):
+            raise ValueError(f"{place} is no time")
+        return cls(at_ms=at_ms, letter_id=letter_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
