@@ -14,6 +14,7 @@ from bridge.pipeline import Stage
 
 PAGE = 50
 SAMPLES = 5
+USERS = 10
 
 
 def dead_list(desk: Desk, ask: Ask) -> Response:
@@ -59,6 +60,8 @@ def dead_group(desk: Desk, ask: Ask) -> Response:
         "group.html",
         title=f"Cause {groups[0].group}",
         group=groups[0],
+        hit=desk.letters.users(selection),
+        users_shown=USERS,
         page=page,
         fixed=write_selection(selection),
     )

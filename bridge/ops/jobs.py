@@ -33,8 +33,13 @@ class ReplayJobs:
         self._threads: dict[str, threading.Thread] = {}
         self._troubles: OrderedDict[str, str] = OrderedDict()
 
-    def start(self, replay_id: str, *, resend: bool = False) -> None:
+    def start(self, replay_id: str, *, who: str, resend: bool = False) -> None:
         """Run a replay from now on, or go on with it.
+
+        Args:
+            replay_id: of the replay.
+            who: had it run, for the log.
+            resend: see ``Replays.run``.
 
         Raises:
             OperationRefusedError: this process runs it already, or as many as it may.
@@ -50,7 +55,7 @@ class ReplayJobs:
             self._troubles.pop(replay_id, None)
             # A daemon: a replay survives the end of its process, so the process need not wait for it.
             thread = threading.Thread(
-                target=self._run, args=(replay_id, resend), name=f"replay-{replay_id}", daemon=True
+                target=self._run, args=(replay_id, who, resend), name=f"replay-{replay_id}", daemon=True
             )
             self._threads[replay_id] = thread
             thread.start()
@@ -69,12 +74,12 @@ class ReplayJobs:
         for thread in list(self._threads.values()):
             thread.join(END_TIMEOUT_S)
 
-    def _run(self, replay_id: str, resend: bool) -> None:
+    def _run(self, replay_id: str, who: str, resend: bool) -> None:
         trouble = ""
         try:
             with connect(self._settings) as client:
                 replays = Replays(client, self._settings, self._registry)
-                replays.run(replay_id, should_stop=self._ending.is_set, resend=resend)
+                replays.run(replay_id, should_stop=self._ending.is_set, resend=resend, who=who)
         except BridgeError as error:
             trouble = str(error)
         except Exception:

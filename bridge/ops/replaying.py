@@ -21,6 +21,16 @@ from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
 from bridge.ops.fields import in_words, read_number, write_selection
 
+OUTCOMES = {
+    Expected.PUBLISHED: "Would be published",
+    Expected.DUPLICATE: "Were published before",
+    Expected.SKIPPED: "Have nobody to tell",
+    Expected.FAILED: "Would fail again",
+    Expected.STALE: "Stale, to be discarded",
+    Expected.RETURNED: "Would go back whole",
+    Expected.UNSENDABLE: "Cannot be sent",
+}
+"""What a dry run says of each outcome."""
 DRY_RUN_MAX = 2000
 """Letters of a dry run; the command line runs all of them."""
 DRY_RUN_S = 20.0
@@ -93,7 +103,7 @@ def begin(desk: Desk, ask: Ask) -> Response:
         max_failures=None if percent is None else percent / 100,
         who=ask.session.who,
     )
-    desk.jobs.start(replay_id)
+    desk.jobs.start(replay_id, who=ask.session.who)
     return desk.go_on(ask, f"/replays/{replay_id}")
 
 
@@ -143,7 +153,7 @@ def resume(desk: Desk, ask: Ask) -> Response:
         raise OperationRefusedError(f"Replay {status.replay_id} is done; there is nothing left to send.")
     if desk.replays.is_being_run(status.replay_id):
         raise OperationRefusedError(f"Replay {status.replay_id} is being run by {status.owner}.")
-    desk.jobs.start(status.replay_id, resend=ask.form.get("resend") == "yes")
+    desk.jobs.start(status.replay_id, who=ask.session.who, resend=ask.form.get("resend") == "yes")
     _note(desk, ask, "dead.replay.resume", status)
     return desk.go_on(ask, f"/replays/{status.replay_id}", "resumed")
 
@@ -160,7 +170,7 @@ def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -
         selection=in_words(selection),
         fixed=write_selection(fixed),
         foreseen=foreseen,
-        order=[expected.value for expected in Expected],
+        outcomes=[(expected.value, words) for expected, words in OUTCOMES.items()],
         notes=foreseen.notes.most_common(NOTES_MAX) if foreseen else [],
         canary=min(CANARY_DEFAULT, number),
         max_failures=f"{MAX_FAILURES_DEFAULT:.0%}",

@@ -369,7 +369,7 @@ def test_everything_works_without_javascript(
     plain.page.click("#live-groups tbody a")
     plain.click("Replay these")
     plain.click("Dry run")
-    assert plain.page.locator(".outcome div").all_inner_texts() == ["Published\n3"]
+    assert plain.page.locator(".outcome div").all_inner_texts() == ["Would be published\n3"]
     plain.page.click("button:has-text('Replay 3 letters')")
     address = plain.path()
     plain.wait(lambda: Replays(client, settings, registry).newest()[0].state == "done", "it is done")

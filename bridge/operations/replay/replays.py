@@ -158,6 +158,7 @@ class Replays:
         should_stop: Callable[[], bool] = lambda: False,
         resend: bool = False,
         patience_s: float = PATIENCE_S,
+        who: str = "",
     ) -> ReplayStatus:
         """Run a replay until it is done or stands still; to resume is to run it again.
 
@@ -168,6 +169,7 @@ class Replays:
             resend: first take back what was sent and has no outcome: for letters that a broker lost. Those
                 that it did not lose are then attempted twice, and published once.
             patience_s: how long to wait without any outcome.
+            who: had it run, for the log; this process's user if empty.
 
         Raises:
             OperationRefusedError: there is no such replay, it is done, or another process runs it.
@@ -187,7 +189,8 @@ class Replays:
             sender.close()
             record.give_back(owner)
         status = record.known()
-        self._log(f"dead.replay.{state.value}", replay_id, log.who_am_i(), status.chosen, status.numbers(), reason)
+        who = who or log.who_am_i()
+        self._log(f"dead.replay.{state.value}", replay_id, who, status.chosen, status.numbers(), reason)
         on_progress(status)
         return status
 

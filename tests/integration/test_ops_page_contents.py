@@ -1,0 +1,120 @@
+"""The operators' page over HTTP: what is masked, and what is escaped."""
+
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+import pytest
+import redis
+
+from bridge.operations import log
+from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.replay.record import ReplayRecord
+from bridge.operations.selection import Selection
+from bridge.pipeline import Failure, Stage
+from bridge.settings import Settings
+from bridge.store import connect, keys
+from tests.support.letters import a_letter, bury
+from tests.support.moody_catalog import registry
+from tests.support.ops_page import OPERATOR, SECRET, VIEWER, VIEWS, browser, filled, form_token, sign_in, wait_in_retry
+
+HOSTILE = "<script>alert('owned')</script>"
+
+
+@pytest.fixture
+def ops_settings(redis_url: str) -> Settings:
+    return Settings(broker_url=redis_url, ops_token=OPERATOR, ops_view_token=VIEWER)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as client:
+        yield client
+
+
+# What is masked
+
+
+@pytest.mark.parametrize(
+    ("token", "allowed", "shown"), [(OPERATOR, False, False), (OPERATOR, True, True), (VIEWER, True, False)]
+)
+async def test_contents_are_shown_to_operators_alone_and_only_if_the_settings_allow(
+    ops_settings: Settings, client: redis.Redis, token: str, allowed: bool, shown: bool
+) -> None:
+    letter = a_letter(mode=SECRET)
+    raw = a_letter(raw=f"no message: {SECRET}".encode())
+    bury(client, ops_settings, [letter, raw])
+    settings = msgspec.structs.replace(ops_settings, ops_payloads=allowed)
+    async with browser(settings, token) as somebody:
+        for one in (letter, raw):
+            assert (SECRET in (await somebody.get(f"/dead/letters/{one.letter_id}")).text) is shown
+        for path in ("/", "/dead", "/dead/groups", f"/dead/groups/{letter.group}", f"/trace?event={letter.letter_id}"):
+            assert SECRET not in (await somebody.get(path)).text
+        if token == OPERATOR:
+            answer = await somebody.post("/replays/dry-run", data={"form_token": await form_token(somebody)})
+            assert answer.status_code == 200
+            assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/dead", "/dead/groups", "/dead/discard", "/replays/new", "/retries"])
+async def test_masked_contents_cannot_be_found_out_by_searching(
+    ops_settings: Settings, client: redis.Redis, path: str
+) -> None:
+    bury(client, ops_settings, [a_letter(mode=SECRET)])
+    async with browser(ops_settings, OPERATOR) as operator:
+        answer = await operator.get(path, params={"text": SECRET})
+        assert answer.status_code == 400
+        assert "masked" in answer.text
+    async with browser(msgspec.structs.replace(ops_settings, ops_payloads=True), OPERATOR) as operator:
+        assert (await operator.get(path, params={"text": SECRET})).status_code == 200
+
+
+# What is escaped
+
+
+async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Settings, client: redis.Redis) -> None:
+    failure = Failure(stage=Stage.EXTRACT, error_class=HOSTILE, message=HOSTILE, traceback=HOSTILE)
+    letter = msgspec.structs.replace(
+        a_letter(failure=failure, mode=HOSTILE), worker=HOSTILE, release=HOSTILE, queue=HOSTILE, user_id=HOSTILE
+    )
+    odd = a_letter(letter_id="'\"><script>x</script>", failure=failure, task=HOSTILE, raw=HOSTILE.encode())
+    bury(client, ops_settings, [letter, odd])
+    log.append(client, log.LogEntry(who=HOSTILE, action=HOSTILE, selection=HOSTILE, reason=HOSTILE))
+    replay_id = Replays(client, ops_settings, registry).begin(Selection(), who=HOSTILE)
+    ReplayRecord(client, replay_id).set_state(ReplayState.STOPPED, HOSTILE)
+    client.hset(keys.PRODUCERS, "x", msgspec.json.encode({"host": HOSTILE, "pid": 7}))
+    wait_in_retry(client, ops_settings, failure)
+    settings = msgspec.structs.replace(ops_settings, ops_payloads=True)
+    async with browser(settings, OPERATOR) as operator:
+        await sign_in(operator, OPERATOR, name=HOSTILE)
+        for path in VIEWS:
+            for one in (letter, odd):
+                quoted = httpx.URL("/").copy_with(path="/" + one.letter_id).raw_path.decode()[1:]
+                url = filled(path, letter_id=quoted, group=one.group, replay_id=replay_id)
+                answer = await operator.get(url)
+                assert answer.status_code == 200, url
+                assert "<script>" not in answer.text, url
+        for url, fields in (
+            ("/dead", {"type": HOSTILE}),
+            ("/dead", {"group": HOSTILE}),
+            ("/dead", {"text": HOSTILE}),
+            ("/dead", {"after": HOSTILE}),
+            ("/dead", {"note": HOSTILE, "n": HOSTILE}),
+            ("/dead", {"note": "discarded", "n": "٣"}),
+            ("/retries", {"error": HOSTILE}),
+            ("/replays/new", {"id": HOSTILE}),
+            ("/trace", {"event": HOSTILE}),
+            ("/trace", {"event": letter.letter_id, "user": HOSTILE}),
+            (f"/dead/groups/{HOSTILE.replace('/', '%2F')}", {}),
+            ("/login", {"next": HOSTILE}),
+        ):
+            answer = await operator.get(url, params=fields)
+            assert answer.status_code in (200, 400, 404), url
+            assert "<script>" not in answer.text, url
+
+
+async def test_an_address_cannot_put_words_into_the_pages_mouth(ops_settings: Settings) -> None:
+    async with browser(ops_settings, VIEWER) as viewer:
+        text = (await viewer.get("/dead", params={"note": "call 555 now", "n": "666"})).text
+        assert "555" not in text
+        assert "666" not in text
