@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.broker.message import BOOKED_HEADER, BUNDLE_HEADER, OVERHEAD_BYTES
+from bridge.broker.message import BOOKED_HEADER, BUNDLE_HEADER, OVERHEAD_BYTES, shown_arguments
 from bridge.broker.passing import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, envelopes_of, split
 
 EVENTS_MAX = 500
@@ -82,7 +82,7 @@ class Bundle:
             return self.lead
         headers = self.lead["headers"]
         if len(self.members) > 1:
-            headers = {**headers, "argsrepr": f"({self.events} events)", BUNDLE_HEADER: self.parts}
+            headers = {**headers, "argsrepr": shown_arguments(self.events), BUNDLE_HEADER: self.parts}
         return {
             **self.lead,
             "body": b",".join(self.envelopes),

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 ATTEMPT_HEADER = "bridge_attempt"
 """Header that tells the worker which attempt a message is; absent means the first."""
@@ -65,7 +65,7 @@ class TaskMessage:
         return BODY_HEAD + b",".join(self.envelopes) + BODY_TAIL
 
     def headers(self, *, announced: bool) -> dict[str, Any]:
-        """Protocol 2 headers. Nothing of the envelopes' content is in them, as tools log and show them.
+        """Protocol 2 headers. Of the envelopes only an id is in them, as tools log and show them.
 
         Args:
             announced: whether ``event_ids`` are in the books.
@@ -81,7 +81,7 @@ class TaskMessage:
             "eta": None,
             "expires": None,
             "timelimit": [None, None],
-            "argsrepr": f"({len(self.envelopes)} events)",
+            "argsrepr": shown_arguments(len(self.envelopes), self.event_ids),
             "kwargsrepr": "{}",
             "origin": f"{os.getpid()}@{_HOST}",
             "ignore_result": True,
@@ -94,3 +94,10 @@ class TaskMessage:
         if booked_as:
             headers[BOOKED_HEADER] = booked_as
         return headers
+
+
+def shown_arguments(events: int, event_ids: bytes = b"") -> str:
+    """What Flower and Celery log or show: how many events, and the id of the first, for ``sse-bridge trace``."""
+    words = "1 event" if events == 1 else f"{events} events"
+    first = f" from {UUID(bytes=event_ids[:16])}" if event_ids else ""
+    return f"({words}{first})"
