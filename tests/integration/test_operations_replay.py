@@ -5,8 +5,11 @@ import os
 import random
 import signal
 import subprocess
+import threading
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,6 +17,7 @@ import pytest
 import redis
 from msgspec.structs import replace
 
+from bridge import Emitter
 from bridge.broker import TaskMessage
 from bridge.broker.redis_wire import queue_item
 from bridge.embedded.server import EmbeddedServer
@@ -29,7 +33,7 @@ from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, co
 from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import QUEUE, TASK, a_letter, bury
-from tests.support.moody_catalog import registry
+from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import COMMAND, clean_environment, run_cli
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker
@@ -166,8 +170,12 @@ def test_a_brake_without_a_canary_stops_the_rest(worker, client, settings, repla
 def test_a_stopped_replay_is_resumed_with_a_new_canary(worker, client, settings, replays) -> None:
     bury(client, settings, [a_letter(mode="permanent" if n < 10 else "ok") for n in range(200)])
     replay_id = replays.begin(ALL, canary=200, max_failures=0.01)
-    assert replays.run(replay_id).state is ReplayState.STOPPED
-    assert replays.run(replay_id).state is ReplayState.DONE
+    states = [replays.run(replay_id).state]
+    while states[-1] is ReplayState.STOPPED:
+        states.append(replays.run(replay_id).state)
+    assert states[0] is ReplayState.STOPPED, "more than two of ten failures were met"
+    assert 2 <= len(states) <= 4, "each turn meets three failures or more"
+    assert states[-1] is ReplayState.DONE
     assert len(published(client)) == 190
 
 
@@ -176,6 +184,22 @@ def test_the_rate_is_kept(worker, client, settings, replays) -> None:
     begun = client.time()[0] * 1e6 + client.time()[1]
     replays.run(replays.begin(ALL, rate=40))
     assert client.time()[0] * 1e6 + client.time()[1] - begun >= 1.2e6
+
+
+def test_new_events_do_not_wait_for_all_that_is_replayed(worker, client, settings, replays, moody_dir) -> None:
+    """SQS mixes what it redrives with new traffic. These letters take their extractor 20 s in all."""
+    bury(client, settings, [a_letter(mode="slow") for _ in range(1000)])
+    replay_id = replays.begin(ALL)
+    live = Moody(user_id=uuid4())
+    with closing(Emitter(settings, registry)) as emitter, ThreadPoolExecutor(1) as thread:
+        enough = threading.Event()
+        running = thread.submit(replays.run, replay_id, should_stop=enough.is_set)
+        wait_until(lambda: replays.known(replay_id).succeeded, what="the replay is under way")
+        emitter.emit(live)
+        wait_until(lambda: client.exists(user_stream(live.user_id)), timeout_s=6, what="the new event is published")
+        enough.set()
+        assert running.result(30).pending > 500
+    wait_until(lambda: at_rest(client), what="the worker rests")
 
 
 def test_a_replay_that_is_asked_to_stop_pauses_and_goes_on(worker, client, settings, replays) -> None:
@@ -285,7 +309,7 @@ def test_a_dry_run_predicts_the_replay_exactly_and_publishes_nothing(worker, cli
 def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothing(
     client, settings, idle_replays, environment
 ) -> None:
-    """No worker takes anything here, so the queue shows every message that was ever sent."""
+    """Nobody takes anything off the queue here, so it shows every message that was ever sent."""
     seed = int(os.environ.get("FAULT_SEED", random.randrange(1 << 32)))
     print(f"FAULT_SEED={seed}")
     dice = random.Random(seed)
@@ -293,9 +317,11 @@ def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothi
     bury(client, settings, letters)
     replay_id = idle_replays.begin(ALL, rate=2000)
     idle_environment = {**environment, "BRIDGE_BROKER_KEYPREFIX": "idle:"}
-    for _ in range(5):
-        _run_and_kill(client, replay_id, idle_environment, after_s=dice.uniform(0, 0.25))
-    _finish_sending(idle_replays, replay_id)
+    with _letters_end(settings):
+        for _ in range(5):
+            _run_and_kill(client, replay_id, idle_environment, after_s=dice.uniform(0, 0.25))
+        status = idle_replays.run(replay_id, patience_s=10)
+    assert (status.state, status.succeeded) == (ReplayState.DONE, 3000), status
     sent = _ids_on_the_queue(client)
     assert sorted(sent) == sorted(letter.letter_id for letter in letters)
 
@@ -345,13 +371,37 @@ def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, st
     client.hset(keys.replay(replay_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
 
 
-def _finish_sending(replays: Replays, replay_id: str) -> None:
-    status = replays.run(replay_id, patience_s=0.3)
-    assert (status.state, status.pending) == (ReplayState.STALLED, 0), status
+@contextmanager
+def _letters_end(settings: Settings) -> Iterator[None]:
+    """Have letters whose events stand on the idle queue end, as if a worker had published them."""
+    over = threading.Event()
+
+    def end_letters() -> None:
+        with connect(settings) as client:
+            ended = 0
+            while not over.is_set():
+                items = client.lrange(IDLE_QUEUE, 0, -1 - ended)
+                ended += len(items)
+                for letter_id in _ids_in(items):
+                    client.zrem(keys.DEAD_INDEX, letter_id)
+                    client.hdel(keys.DEAD_LETTERS, letter_id)
+                over.wait(0.005)
+
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(end_letters)
+        try:
+            yield
+        finally:
+            over.set()
+        ending.result()
 
 
 def _ids_on_the_queue(client: redis.Redis) -> list[str]:
-    bodies = [json.loads(b64decode(json.loads(item)["body"])) for item in client.lrange(IDLE_QUEUE, 0, -1)]
+    return _ids_in(client.lrange(IDLE_QUEUE, 0, -1))
+
+
+def _ids_in(items: Iterable[bytes]) -> list[str]:
+    bodies = [json.loads(b64decode(json.loads(item)["body"])) for item in items]
     return [envelope["id"] for body in bodies for envelope in body[0][0]]
 
 

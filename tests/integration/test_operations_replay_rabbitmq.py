@@ -12,6 +12,7 @@ from kombu import Connection
 from bridge.broker.looking import read_depths
 from bridge.errors import BrokerUnavailableError
 from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.replay.pace import WINDOW_MIN
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
 from bridge.store import DeadLetters, connect, keys, read_balance
@@ -120,9 +121,9 @@ def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, 
     assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
 
 
-def test_without_a_worker_messages_stand_on_the_queue(client, settings, replays) -> None:
+def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_sent(client, settings, replays) -> None:
     bury(client, settings, [a_letter() for _ in range(250)])
     status = replays.run(replays.begin(ALL), patience_s=0.5)
-    assert (status.state, status.under_way) == (ReplayState.STALLED, 250)
-    wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 2, what="two messages stand there")
+    assert (status.state, status.under_way, status.pending) == (ReplayState.STALLED, WINDOW_MIN, 250 - WINDOW_MIN)
+    wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 1, what="one message stands there")
     assert not client.exists(keys.replay_unconfirmed(status.replay_id))

@@ -7,6 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import redis
 
@@ -19,6 +20,7 @@ from tests.support.letters import a_failure, a_letter, bury
 from tests.support.processes import COMMAND, clean_environment
 from tests.support.worker import running_worker
 
+USERS = 10_000
 LETTERS = int(os.environ.get("SCALE_LETTERS", "100000"))
 GROUPS_MAX_S = 2.0
 PAGE_MAX_S = 0.2
@@ -66,9 +68,14 @@ def test_a_hundred_thousand_letters_are_grouped_listed_and_replayed(tmp_path: Pa
 def _fill(client: redis.Redis, settings: Settings) -> None:
     """The mode lets the extractor count nothing: it is the bridge that is measured, and not 100,000 files."""
     failures = [a_failure(place=place) for place in range(12)]
+    users = [uuid4() for _ in range(USERS)]
     for start in range(0, LETTERS, 1000):
         numbers = range(start, min(start + 1000, LETTERS))
-        bury(client, settings, [a_letter(mode="sample", failure=failures[n % 12]) for n in numbers])
+        bury(
+            client,
+            settings,
+            [a_letter(mode="sample", user_id=users[n % USERS], failure=failures[n % 12]) for n in numbers],
+        )
 
 
 def _read(client: redis.Redis, settings: Settings) -> None:

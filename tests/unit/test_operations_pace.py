@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.operations.replay import ReplayState, ReplayStatus
-from bridge.operations.replay.pace import BRAKE_MIN, STEP, WINDOW, Pace
+from bridge.operations.replay.pace import BRAKE_MIN, WINDOW, WINDOW_MIN, Pace
 
 
 class Clock:
@@ -24,12 +24,43 @@ def a_status(**numbers: float) -> ReplayStatus:
     return ReplayStatus(replay_id="r", state=ReplayState.RUNNING, selection={}, who="me", created_ms=0, **values)
 
 
-def test_so_much_is_under_way_as_a_stop_cannot_call_back_and_no_more() -> None:
-    pace = Pace(a_status())
-    assert pace.room(a_status()) == STEP
-    assert pace.room(a_status(under_way=WINDOW - 7)) == 7
+def under_way_after(seconds: float, *, workers_per_s: float, at_once: int = 1) -> int:
+    """The most letters that were under way, where workers end so many a second, so many at once."""
+    clock = Clock()
+    pace = Pace(a_status(), clock=clock)
+    under_way = done = most = 0
+    owed = 0.0
+    while clock.now_s < seconds:
+        status = a_status(total=10**6, pending=10**6, under_way=under_way, succeeded=done)
+        under_way += pace.room(status)
+        most = max(most, under_way)
+        clock.now_s += 0.02
+        owed = min(owed + workers_per_s * 0.02, under_way)
+        if owed >= min(at_once, under_way):
+            ended = int(owed)
+            under_way, done, owed = under_way - ended, done + ended, owed - ended
+    return most
+
+
+def test_fast_workers_are_given_enough_to_do_and_a_stop_cannot_call_back_more() -> None:
+    assert WINDOW * 0.9 < under_way_after(5, workers_per_s=9000) <= WINDOW
+    assert Pace(a_status()).room(a_status(pending=3)) == 3
+
+
+def test_new_events_wait_behind_half_a_second_of_replayed_ones(clock: Clock) -> None:
+    """SQS mixes what it redrives with new traffic, which then waits for all of it."""
+    assert under_way_after(5, workers_per_s=1000) <= 600
+    assert under_way_after(20, workers_per_s=50) == WINDOW_MIN
+    assert under_way_after(20, workers_per_s=50, at_once=50) == WINDOW_MIN
+
+
+def test_letters_of_a_queue_that_nobody_consumes_do_not_hold_up_the_others_for_ever(clock: Clock) -> None:
+    pace = Pace(a_status(), clock=clock)
+    assert pace.room(a_status(under_way=WINDOW_MIN)) == 0
+    clock.now_s += 3
+    assert pace.room(a_status(under_way=WINDOW_MIN)) == 3 * WINDOW_MIN
+    clock.now_s += 3600
     assert pace.room(a_status(under_way=WINDOW)) == 0
-    assert pace.room(a_status(pending=3)) == 3
 
 
 def test_a_rate_is_kept_over_time_and_saves_up_only_a_little(clock: Clock) -> None:
@@ -66,12 +97,12 @@ def test_a_canary_goes_first_and_its_last_outcome_is_awaited() -> None:
     assert pace.room(a_status(canary=50)) == 50
     assert pace.room(a_status(canary=50, canary_sent=30, under_way=30)) == 20
     assert pace.room(a_status(canary=50, canary_sent=50, under_way=1, succeeded=49)) == 0
-    assert pace.room(a_status(canary=50, canary_sent=50, succeeded=50)) == STEP
+    assert pace.room(a_status(canary=50, canary_sent=50, succeeded=50)) > 50
 
 
 def test_a_canary_of_which_some_were_left_out_does_not_hold_up_the_rest() -> None:
     """They were gone, or were sent by another replay: no outcome will come."""
-    assert Pace(a_status()).room(a_status(canary=50, canary_sent=50, succeeded=40)) == STEP
+    assert Pace(a_status()).room(a_status(canary=50, canary_sent=50, succeeded=40)) > 0
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 1.0])
