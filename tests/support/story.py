@@ -18,6 +18,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PICTURE = re.compile(r"!\[[^\]]*\]\((pictures/[\w-]+\.svg)\)")
 _ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?=\w*\d)[0-9a-f]{12}\b")
 _VOLATILE = (
+    (re.compile(r'(?<=File "/opt/bridge/)(\S+", line )\d+'), r"\g<1><n>"),  # our own lines move without a story in it
     (_ID, "<id>"),
     (re.compile(r"\b\d{13}(?:-\d+)?\b"), "<ms>"),
     (re.compile(r"\bh1:\d+ .*? prefork .*?  +(?=bridge)"), "<worker> "),
