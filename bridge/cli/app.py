@@ -99,7 +99,7 @@ class CommandGroup(click.Group):
         except BridgeError as error:
             kind = WrongError if isinstance(error, _WRONG) else FailedError
             raise kind(str(error)) from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # an Abort is Ctrl-C where a question was asked
             click.echo(err=True)
             ctx.exit(EXIT_INTERRUPTED)
 

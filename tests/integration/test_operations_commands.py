@@ -1,6 +1,7 @@
 """The operators' commands when what they were given is wrong, when Redis is away, or when somebody thinks twice."""
 
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from bridge.settings import Settings
 from bridge.store import DeadLetters, RetryRecord, RetrySet, connect, keys
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
-from tests.support.processes import assert_sentence, run_cli, running_cli
+from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli
+from tests.support.terminal import run_in_terminal
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
@@ -135,6 +137,20 @@ def test_ctrl_c_pauses_a_replay_and_it_goes_on_where_it_was(
         answer = run_cli("dead", "replay", "--resume", paused.replay_id, "--json", environment=environment)
     assert answer.returncode == 0, answer.stderr
     assert (json.loads(answer.stdout)["sent"], json.loads(answer.stdout)["succeeded"]) == (300, 300)
+
+
+@pytest.mark.parametrize(("answer", "code"), [("\x03", 130), ("n\n", 1), ("y\n", 0)])
+def test_a_question_is_answered_by_yes_no_or_ctrl_c(
+    client: redis.Redis, settings: Settings, environment: dict[str, str], tmp_path: Path, answer: str, code: int
+) -> None:
+    bury(client, settings, [a_letter() for _ in range(3)])
+    command = shlex.join([*COMMAND, "dead", "discard", "--reason", "old"])
+    session = run_in_terminal(
+        command, environment=clean_environment(environment), folder=tmp_path, typed=[(r"Go on\?", answer)]
+    )
+    assert (session.code, "Traceback" in session.text) == (code, False), session.text
+    assert "discard 3 dead letters (everything)" in session.moments[0]
+    assert DeadLetters(client, settings).count() == (3 if code else 0)
 
 
 def test_ctrl_c_breaks_off_what_only_looks(
