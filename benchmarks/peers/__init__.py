@@ -52,7 +52,7 @@ class Peer:
     environment: dict[str, str] = field(default_factory=dict)
     python_from: str = ""
     counted_by: str = "xadd"
-    burst_events: int = 10_000
+    burst_events: int = 3_000
 
     @property
     def python(self) -> str:

@@ -125,7 +125,8 @@ def _plain_envelopes(payload: Mapping[str, Any]) -> tuple[bytes, int] | None:
             return None
         body = a2b_base64(payload["body"])
         envelopes = envelopes_of(body, payload["content-type"], payload["content-encoding"])
-        return (envelopes, len(split(envelopes))) if envelopes else None
+        events = len(split(envelopes)) if envelopes else 0
+        return (envelopes, events) if envelopes and events else None
     except Exception:  # a queue may hold anything; the consumer says what is wrong with it
         return None
 
@@ -134,6 +135,7 @@ def _is_plain(headers: Mapping[str, Any]) -> bool:
     return (
         isinstance(headers.get("task"), str)
         and isinstance(headers.get("id"), str)
+        and headers["id"] != ""
         and isinstance(headers.get(BOOKED_HEADER, ""), str)
         and all(name in _ANY or (name in _PLAIN and value == _PLAIN[name]) for name, value in headers.items())
     )

@@ -4,11 +4,12 @@ Stock Celery 5.7 deletes some of these messages, dies over others, and reconnect
 So each header that Celery reads is checked before Celery sees it.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from bridge.errors import DecodeError
+from bridge.pipeline.envelope import LEVELS_MAX
 
 DELIVERIES_HEADERS = ("bridge_deliveries", "x-delivery-count")
 """Where a message says how often its worker died over it: on Redis, and on RabbitMQ's quorum queues."""
@@ -37,6 +38,7 @@ def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[
     except Exception as error:  # every serializer raises its own
         raise DecodeError(f"The body cannot be decoded: {type(error).__name__}: {error}") from error
     _check_body(body)
+    _check_levels(body)
 
 
 def deliveries_of(headers: Mapping[str, Any]) -> int:
@@ -65,6 +67,22 @@ def _check_body(body: object) -> None:
         raise DecodeError("The body's embed is no object.")
     if embed and any(embed.get(name) for name in ("callbacks", "errbacks", "chain", "chord")):
         raise DecodeError("The body asks for callbacks, a chain or a chord; the bridge's tasks give no results.")
+
+
+def _check_levels(body: object) -> None:
+    """Celery pickles what it has parsed, and dies over about 500 levels with a place of its pool taken."""
+    level = [body]
+    for _ in range(LEVELS_MAX):
+        level = [inner for item in level for inner in _inside(item)]
+        if not level:
+            return
+    raise DecodeError(f"The body has more than {LEVELS_MAX} objects and arrays within each other.")
+
+
+def _inside(item: object) -> Iterable[object]:
+    """Objects and arrays right within one."""
+    values = item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ()
+    return (value for value in values if isinstance(value, Mapping | list | tuple))
 
 
 def _is_text(value: object) -> bool:

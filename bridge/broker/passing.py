@@ -10,10 +10,13 @@ import msgspec
 from kombu.serialization import register
 
 from bridge.broker.message import BODY_HEAD, BODY_TAIL, CONTENT_ENCODING, CONTENT_TYPE
+from bridge.pipeline.envelope import levels_of
 
 PASSED_CONTENT_TYPE = "application/x-bridge-envelopes"
 """Never on the wire."""
 PASSED_CONTENT_ENCODING = "binary"
+LEVELS_SPLIT_MAX = 400
+"""Objects and arrays within each other; envelopes of more than LEVELS_MAX are refused one by one."""
 PASSED_SERIALIZER = "bridge-envelopes"
 """Celery's name of that content type."""
 
@@ -48,6 +51,9 @@ def split(json: bytes) -> list[msgspec.Raw]:
         RecursionError: it has too many levels.
     """
     json.decode()
+    # At half of the levels at which it gives up here, the parser will not give up in a process deep in other calls.
+    if levels_of(json) > LEVELS_SPLIT_MAX:
+        raise ValueError("It has too many levels.")
     return _raws.decode(b"[%b]" % json)
 
 
@@ -63,10 +69,9 @@ def envelopes_of(body: object, content_type: object, content_encoding: object) -
 def pass_on(message: Any) -> None:
     """Have a kombu message's envelopes parsed by the pool only, if its body is well-formed and as we write it."""
     json = envelopes_of(message.body, message.content_type, message.content_encoding)
-    if not json:
-        return
     try:
-        split(json)
+        if not json or not split(json):
+            return
     except (ValueError, RecursionError):
         return  # Celery's parser will say what is wrong
     message.body, message.content_type, message.content_encoding = json, PASSED_CONTENT_TYPE, PASSED_CONTENT_ENCODING

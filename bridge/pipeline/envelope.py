@@ -4,6 +4,7 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from math import isfinite
@@ -27,6 +28,37 @@ TIME_BYTES = 35
 """The longest moment in JSON: to the microsecond, with an offset to the second."""
 
 
+LEVELS_MAX = 100
+"""Objects and arrays within each other in one envelope. Far below the levels at which parsers give up, which depends
+on where in a program they run: what is read here must be readable everywhere."""
+_BRACKETS = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def levels_of(json: bytes) -> int:
+    """How many objects and arrays are within each other at the most; of any bytes, in linear time."""
+    if json.count(b"[") + json.count(b"{") <= LEVELS_MAX:
+        return json.count(b"[") + json.count(b"{")  # at the most, which is all that anybody asks
+    level = most = 0
+    for found in _BRACKETS.finditer(json):
+        first = found[0][:1]
+        if first in b"[{":
+            level += 1
+            most = max(most, level)
+        elif first != b'"':
+            level -= 1
+    return most
+
+
+def refuse_depth(json: bytes) -> None:
+    """See that an envelope can be read wherever it is read.
+
+    Raises:
+        DecodeError: it has too many levels.
+    """
+    if levels_of(json) > LEVELS_MAX:
+        raise DecodeError(f"The envelope has more than {LEVELS_MAX} objects and arrays within each other.")
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a producer puts on the queue for one domain event.
 
@@ -46,30 +78,34 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     type: str
     time: Annotated[datetime, Meta(tz=True)]
-    data: dict[str, Any]
+    data: dict[str, msgspec.Raw]
     traceparent: str | None = None
 
 
-def read_envelope(raw: object) -> Envelope:
-    """Check that ``raw`` (decoded JSON of any shape) is an envelope.
+def read_envelope(json: bytes) -> Envelope:
+    """An envelope from its JSON.
 
     Raises:
-        DecodeError: it is not; the message names the field.
+        DecodeError: it is none; the message names the field.
     """
     try:
-        return msgspec.convert(raw, Envelope)
-    except msgspec.ValidationError as error:
+        return _envelope_decoder.decode(json)
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise DecodeError(f"This is no CloudEvents 1.0 envelope: {error}.") from error
+
+
+_envelope_decoder = msgspec.json.Decoder(Envelope)
 
 
 def parsed(raw: object) -> object:
     """``raw`` as decoded JSON, if it is JSON itself.
 
     Raises:
-        DecodeError: it cannot be read.
+        DecodeError: it cannot be read, or has too many levels.
     """
     if not isinstance(raw, msgspec.Raw):
         return raw
+    refuse_depth(bytes(raw))
     try:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError):
@@ -95,7 +131,7 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = ("_decoder", "_event_class", "_fields_of", "_id_name", "_time_name", "_type")
+    __slots__ = ("_at_once", "_event_class", "_event_decoder", "_fields_of", "_id_name", "_time_name", "_type")
 
     def __init__(self, event_class: type[Any]) -> None:
         info = cast("inspect.StructType", inspect.type_info(event_class))
@@ -105,7 +141,9 @@ class EventCodec:
         self._id_name = wire_names["event_id"]
         self._time_name = wire_names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*wire_names)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_typed_envelope(event_class))
+        # Made when the first event is read: producers never need them.
+        self._event_decoder: msgspec.json.Decoder[Any] | None = None
+        self._at_once: msgspec.json.Decoder[Any] | None = None
 
     def write(self, event: Any) -> bytes:
         """The event itself as JSON, which is the envelope's ``data``; nothing that happens to it later matters.
@@ -125,6 +163,8 @@ class EventCodec:
             raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
         if not isinstance(occurred_at, datetime) or occurred_at.tzinfo is None:
             raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")
+        if len(data) > 2 * LEVELS_MAX and levels_of(data) >= LEVELS_MAX:
+            raise PayloadError(f"{self._type} has more than {LEVELS_MAX} objects and arrays within each other.")
         if b"null" in data and not _PLAIN_TYPES.issuperset(map(type, self._fields_of(event))):
             # What is not finite is written as null, too.
             _refuse_not_finite(msgspec.to_builtins(event), self._type)
@@ -157,28 +197,50 @@ class EventCodec:
         longest = self.wrap(b"", UUID(int=0), datetime.max.replace(tzinfo=UTC), source=source)
         return len(longest) + TIME_BYTES
 
-    def decode_at_once(self, raw: msgspec.Raw) -> Any | None:
-        """The domain event in an envelope's JSON, if nothing at all is unusual about it; otherwise None."""
-        try:
-            envelope = self._decoder.decode(raw)
-        except msgspec.MsgspecError:
-            return None  # decode tells what is wrong, and takes what may be left out
-        event = envelope.data
-        return event if event.event_id == envelope.id and event.occurred_at == envelope.time else None
-
-    def decode(self, envelope: Envelope) -> Any:
-        """The domain event in ``envelope``.
+    def decode(self, json: bytes) -> Any:
+        """The domain event in an envelope's JSON.
 
         Raises:
-            DecodeError: its type is another class's, or its data does not fit the class.
+            DecodeError: it is no envelope, its type is another class's, or its data does not fit the class.
         """
+        if self._event_decoder is None:
+            self._make_decoders()
+        event = self._decode_at_once(json)
+        return self._decode_in_steps(read_envelope(json)) if event is None else event
+
+    def _decode_at_once(self, json: bytes) -> Any | None:
+        """The event, if nothing at all is unusual about its envelope. Steps would give the same, and cost twice."""
+        if self._at_once is None:
+            return None
+        try:
+            envelope = self._at_once.decode(json)
+        except (msgspec.MsgspecError, RecursionError):
+            return None  # steps tell what is wrong, and take what may be left out
+        event, time = envelope.data, envelope.time
+        same_time = event.occurred_at == time and event.occurred_at.tzinfo == time.tzinfo
+        return event if same_time and event.event_id == envelope.id else None
+
+    def _decode_in_steps(self, envelope: Envelope) -> Any:
         if envelope.type != self._type:
             raise DecodeError(f"The envelope's type is {envelope.type!r}, but this task handles {self._type}.")
         fields = {**envelope.data, self._id_name: envelope.id, self._time_name: envelope.time}
+        assert self._event_decoder is not None  # noqa: S101
         try:
-            return msgspec.convert(fields, self._event_class)
+            return self._event_decoder.decode(_encoder.encode(fields))
         except msgspec.ValidationError as error:
             raise DecodeError(f"The data does not fit {self._type}: {error}.") from error
+
+    def _make_decoders(self) -> None:
+        if not _runs_code_of_its_own(self._event_class):
+            self._at_once = msgspec.json.Decoder(_typed_envelope(self._event_class))
+        self._event_decoder = msgspec.json.Decoder(self._event_class)
+
+
+def _runs_code_of_its_own(event_class: type[Any]) -> bool:
+    """Whether a class looks at its values when it is made: then it must not see an id that the envelope replaces."""
+    if any(hasattr(event_class, name) for name in ("__post_init__", "__attrs_post_init__", "__attrs_pre_init__")):
+        return True
+    return any(field.validator or field.converter for field in getattr(event_class, "__attrs_attrs__", ()))
 
 
 def _typed_envelope(event_class: type[Any]) -> Any:

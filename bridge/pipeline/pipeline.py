@@ -5,11 +5,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from bridge.errors import DecodeError, PayloadError, PermanentError
 from bridge.events import encode_payload
-from bridge.pipeline.envelope import EventCodec, encode_raw, parsed, read_envelope
+from bridge.pipeline.envelope import EventCodec, encode_raw, parsed, refuse_depth
 from bridge.pipeline.failure import Failure, Stage, describe
 from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
 from bridge.pipeline.transform import transform
@@ -86,13 +84,9 @@ class Pipeline:
         )
 
     def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
-        self._bounded(encode_raw(raw), "envelope")
-        codec = self._codecs[mapping.domain_event_class]
-        if isinstance(raw, msgspec.Raw):
-            event = codec.decode_at_once(raw)
-            if event is not None:
-                return event
-        return codec.decode(read_envelope(parsed(raw)))
+        json = self._bounded(encode_raw(raw), "envelope")
+        refuse_depth(json)
+        return self._codecs[mapping.domain_event_class].decode(json)
 
     def _bounded(self, encoded: bytes, what: str) -> bytes:
         if len(encoded) > self._event_max_bytes:

@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 
 
 class ScriptAhead:
-    """One call on its way, on a connection of its own.
+    """One call on its way, on a connection of its own, which is closed if nobody reads the answer.
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
 
@@ -30,10 +30,12 @@ class ScriptAhead:
     ) -> None:
         self._again: Any = lambda: script(keys=keys, args=arguments)
         self._pool: Any = client.connection_pool
-        self._connection: Any = self._pool.get_connection()
+        self._connection: Any = None
+        # A number would be turned into text in C, where redis-py's packer does not bear a signal's exception.
+        words = [argument if isinstance(argument, bytes) else str(argument) for argument in arguments]
         try:
-            send: Any = self._connection.send_command
-            send("EVALSHA", script.sha, len(keys), *keys, *arguments)
+            self._connection = self._pool.get_connection()
+            self._connection.send_command("EVALSHA", script.sha, str(len(keys)), *keys, *words)
         except BaseException:
             self.abandon()
             raise
@@ -63,6 +65,10 @@ class ScriptAhead:
         if self._connection is not None:
             self._connection.disconnect()
             self._release()
+
+    def __del__(self) -> None:
+        """A signal's exception may come between the call and whoever was to keep it."""
+        self.abandon()
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None

@@ -255,7 +255,7 @@ class Handler:
 
     def _book(self, job: Job) -> None:
         """Enter a message's events into the books, if nobody announced them."""
-        if job.book_id and not job.booked_as:
+        if job.book_id and not job.booked_as and job.envelopes:
             task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
             self._ledger.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])
 

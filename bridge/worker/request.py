@@ -55,4 +55,7 @@ class BridgeRequest(Request):
         except StoreUnavailableError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             return False
+        except Exception:  # whatever it is, the message must neither be lost nor stay in our hands for ever
+            logger.exception("bridge.message.returned id=%s", self.id)
+            return False
         return True

@@ -11,7 +11,6 @@ import redis
 
 from bridge.cli.app import COMMANDS
 from bridge.pipeline import EventCodec
-from bridge.pipeline.envelope import read_envelope
 from bridge.registry import REGISTRY
 from bridge.settings import Settings, environment_name
 from bridge.store import keys
@@ -83,7 +82,7 @@ def test_the_envelope_of_the_wire_format_is_read() -> None:
     raw = json.loads(blocks(ROOT / "docs" / "wire-format.md", "json")[0])
     mapping = REGISTRY.mapping_named(raw["type"])
     assert mapping is not None
-    event = EventCodec(mapping.domain_event_class).decode(read_envelope(raw))
+    event = EventCodec(mapping.domain_event_class).decode(json.dumps(raw).encode())
     assert mapping.payload_extractor(event) == {"file_name": "may.csv", "records_imported": 42}
 
 

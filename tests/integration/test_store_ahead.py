@@ -89,3 +89,9 @@ def test_settling_in_two_steps_may_be_given_up_between_them(client: redis.Redis,
     settling.abandon()
     assert in_use(client) == 0
     assert {receipt.status.value for receipt in settler.settle(batch)} == {"duplicate"}
+
+
+def test_a_call_that_nobody_keeps_leaves_no_connection_behind(client: redis.Redis, echo: Any) -> None:
+    ScriptAhead(client, echo, [], ["nobody keeps this"])
+    assert in_use(client) == 0
+    assert ScriptAhead(client, echo, [], ["next"]).answer() == b"next"

@@ -112,3 +112,28 @@ def test_a_process_that_dies_over_a_bundle_costs_no_other_event(
         wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
     emitter.close()
     assert read_balance(client).balanced, read_balance(client)
+
+
+def test_envelopes_of_any_depth_and_blanks_harm_no_neighbour(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    emitter = Emitter(settings, registry)
+    sender = TaskSender(settings, registry)
+    odd = [b" ", *(b'{"id":' + b"[" * levels + b"]" * levels + b"}" for levels in (150, 390, 600, 900, 960, 2_000))]
+    for number in range(120):
+        emitter.emit(Moody(user_id=uuid4(), number=number))
+        if number % 20 == 10 and odd:
+            assert emitter.flush(5)
+            sender.send([TaskMessage(task="bridge.Moody", queue=QUEUE, envelopes=[odd.pop()]) for _ in range(2) if odd])
+    assert emitter.flush(5)
+    assert not odd
+    with running_worker(tmp_path, environment(settings, tmp_path)) as worker:
+        pids = worker.children()
+        wait_until(lambda: Counts(client).read()["published"] == 120, timeout_s=30, what="the good ones are published")
+        wait_until(lambda: DeadLetters(client, settings).count() == 6, timeout_s=20, what="the odd ones are kept")
+        wait_until(lambda: not client.exists(QUEUE, "unacked"), what="all are acknowledged")
+        assert worker.children() == pids
+        assert "callback raised" not in worker.text()
+    sender.close()
+    emitter.close()
+    assert read_balance(client).balanced, read_balance(client)

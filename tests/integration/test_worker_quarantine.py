@@ -114,6 +114,10 @@ MALFORMED = {
     "a JSON number": b"7",
     "null": b"null",
     "nested deeply": b"[" * 100_000,
+    # Celery's own parser takes these; pickling them for the pool, it dies with a place of the pool in its hand.
+    "a body of 150 levels": item(body=encoded(b'[[[{"a":' + b"[" * 150 + b"]" * 150 + b"}]], {}, {}]")),
+    "a body of 600 levels": item(body=encoded(b'[[[{"a":' + b"[" * 600 + b"]" * 600 + b"}]], {}, {}]")),
+    "a body of 950 levels": item(body=encoded(b'[[[{"a":' + b"[" * 950 + b"]" * 950 + b"}]], {}, {}]")),
 }
 
 
@@ -135,6 +139,19 @@ def test_what_celery_cannot_run_is_kept_and_the_next_message_is_handled(
     wait_until(lambda: not redis_client.exists(QUEUE, "unacked", "unacked_index"), what="all acknowledged")
     assert worker.process.poll() is None
     assert worker.children() == pids
+    client.close()
+
+
+def test_a_message_of_no_events_is_done_and_leaves_nothing(
+    worker: WorkerProcess, settings: Settings, redis_client: redis.Redis
+) -> None:
+    redis_client.lpush(QUEUE, item(body=encoded(b"[[[]],{},{}]")))
+    redis_client.lpush(QUEUE, item())
+    client = connect(settings)
+    wait_until(lambda: Counts(client).read()["published"] == 1, what="the next is published")
+    wait_until(lambda: not redis_client.exists(QUEUE, "unacked"), what="all acknowledged")
+    assert not redis_client.exists("bridge:open")
+    assert DeadLetters(client, settings).count() == 0
     client.close()
 
 

@@ -68,6 +68,7 @@ def test_tasks_and_queues_are_kept_apart() -> None:
         {"retries": 1},
         {"stamps": {}},
         {"bridge_booked": 7},
+        {"id": ""},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -96,6 +97,9 @@ TAIL = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
         b"[[[" + b'"\xff"' + TAIL,
         b"[[[" + b"[" * 5000 + TAIL,
         b"[[[" + b"NaN" + TAIL,
+        b"[[[" + b" " + TAIL,
+        b"[[[" + TAIL,
+        b"[[[" + b"[" * 450 + b"]" * 450 + TAIL,
         b'[[[{"a":1}]], {}, {}]',
         b"no json",
     ],

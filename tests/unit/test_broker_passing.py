@@ -50,9 +50,23 @@ def test_what_came_can_be_told_afterwards() -> None:
         a_message(BODY.replace(b"1", b"\xff")),
         a_message(BODY.replace(b"1", b"[" * 5_000)),
         a_message(TaskMessage(task="t", queue="q", envelopes=[]).body()),
+        a_message(TaskMessage(task="t", queue="q", envelopes=[b" "]).body()),
+        a_message(TaskMessage(task="t", queue="q", envelopes=[b"[" * 450 + b"]" * 450]).body()),
         a_message(None),
     ],
-    ids=["type", "encoding", "foreign", "text", "unbalanced", "no UTF-8", "too deep", "empty", "nothing"],
+    ids=[
+        "type",
+        "encoding",
+        "foreign",
+        "text",
+        "unbalanced",
+        "no UTF-8",
+        "too deep",
+        "empty",
+        "blank",
+        "deep",
+        "nothing",
+    ],
 )
 def test_anything_else_stays_as_it_came(message: Any) -> None:
     before = dict(vars(message))

@@ -15,7 +15,7 @@ from uuid6 import uuid7
 
 from bridge.errors import DecodeError, PayloadError
 from bridge.pipeline import Envelope, EventCodec
-from bridge.pipeline.envelope import encode_raw, read_envelope
+from bridge.pipeline.envelope import LEVELS_MAX, encode_raw, levels_of, read_envelope, refuse_depth
 from bridge.registry import REGISTRY
 from bridge.registry.sampling import sample_event
 
@@ -84,7 +84,7 @@ def a_raw(**changes: Any) -> dict[str, Any]:
 
 
 def decode(raw: object, event_class: type[Any] = AsDataclass) -> Any:
-    return EventCodec(event_class).decode(read_envelope(raw))
+    return EventCodec(event_class).decode(json.dumps(raw).encode())
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
@@ -180,7 +180,7 @@ def test_a_missing_field_is_refused_by_name() -> None:
 )
 def test_a_broken_envelope_is_refused_by_field(change: dict[str, Any], named: str) -> None:
     with pytest.raises(DecodeError, match=rf"no CloudEvents 1\.0 envelope: .*`\$\.{named}`"):
-        read_envelope(a_raw() | change)
+        read_envelope(json.dumps(a_raw() | change).encode())
 
 
 @pytest.mark.parametrize("missing", ["specversion", "id", "source", "type", "time", "data"])
@@ -188,13 +188,13 @@ def test_an_envelope_without_a_required_field_is_refused(missing: str) -> None:
     raw = a_raw()
     del raw[missing]
     with pytest.raises(DecodeError, match=f"missing required field `{missing}`"):
-        read_envelope(raw)
+        read_envelope(json.dumps(raw).encode())
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 1, 1.5, True], ids=repr)
 def test_what_is_no_object_is_no_envelope(raw: object) -> None:
     with pytest.raises(DecodeError, match=r"no CloudEvents 1\.0 envelope"):
-        read_envelope(raw)
+        read_envelope(json.dumps(raw).encode())
 
 
 def test_an_envelope_of_another_type_is_refused() -> None:
@@ -238,9 +238,10 @@ def test_an_event_that_holds_itself_is_refused() -> None:
 
 
 def test_a_trace_travels_with_the_envelope() -> None:
-    assert read_envelope(a_raw(traceparent="00-1-2-01")).traceparent == "00-1-2-01"
-    assert "traceparent" not in json.loads(msgspec.json.encode(read_envelope(a_raw())))
-    assert isinstance(read_envelope(a_raw()), Envelope)
+    traced, untraced = (json.dumps(raw).encode() for raw in (a_raw(traceparent="00-1-2-01"), a_raw()))
+    assert read_envelope(traced).traceparent == "00-1-2-01"
+    assert "traceparent" not in json.loads(msgspec.json.encode(read_envelope(untraced)))
+    assert isinstance(read_envelope(untraced), Envelope)
 
 
 def nest(levels: int) -> list[Any]:
@@ -266,3 +267,96 @@ def test_raw_json_too_deep_for_any_encoder_is_kept_as_it_came() -> None:
 def test_raw_values_that_are_no_json_are_kept_in_words() -> None:
     assert b"object at 0x" not in encode_raw([object()])
     assert encode_raw({"a": [object(), 1]}) == encode_raw({"a": [object(), 1]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keyed:
+    event_id: UUID
+    occurred_at: datetime
+    by_number: dict[int, str] = field(default_factory=dict)
+    amount: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquisitive:
+    """Looks at its id as soon as it is made."""
+
+    event_id: UUID | None = None
+    occurred_at: datetime
+
+    def __post_init__(self) -> None:
+        assert self.event_id is not None
+        assert self.event_id.version == 4
+
+
+def json_of(event: Any, **data: Any) -> bytes:
+    raw = raw_of(event)
+    raw["data"] |= data
+    return json.dumps(raw).encode()
+
+
+class TestInSteps:
+    """An envelope that is read in steps gives what it gives at once."""
+
+    @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+    def test_usual_events_are_read_at_once_and_would_be_the_same_in_steps(self, event: Any) -> None:
+        codec = EventCodec(type(event))
+        written = codec.encode(event, source="shop")
+        in_steps = codec.decode(written.replace(b'"data"', b'"dataschema":null,"data"'))
+        codec._make_decoders()
+        codec._at_once = None
+        assert codec.decode(written) == in_steps == event
+
+    def test_keys_that_are_no_text_and_exact_numbers_are_read_in_either_way(self) -> None:
+        event = Keyed(event_id=EVENT_ID, occurred_at=MOMENT, by_number={1: "one"})
+        written = EventCodec(Keyed).encode(event, source="shop").replace(b'"0"', b"12345678901234567.89")
+        without_id = written.replace(f'"event_id":"{EVENT_ID}",'.encode(), b"")
+        assert len(without_id) < len(written)
+        first, second = (EventCodec(Keyed).decode(one) for one in (written, without_id))
+        assert first == second == replace(event, amount=Decimal("12345678901234567.89"))
+
+    def test_the_envelopes_offset_wins_also_if_the_moment_is_the_same(self) -> None:
+        written = json_of(Keyed(event_id=EVENT_ID, occurred_at=MOMENT), occurred_at="2026-01-02T05:04:05.678901+02:00")
+        assert EventCodec(Keyed).decode(written).occurred_at.isoformat() == MOMENT.isoformat()
+
+    def test_a_class_that_looks_at_its_values_sees_the_envelopes_id_only(self) -> None:
+        codec, good, bad = EventCodec(Inquisitive), UUID(int=1, version=4), UUID(int=1, version=1)
+        raw = json.loads(codec.encode(Inquisitive(event_id=good, occurred_at=MOMENT), source="shop"))
+        raw["data"]["event_id"] = str(bad)
+        assert codec.decode(json.dumps(raw).encode()).event_id == good
+        del raw["data"]["event_id"]
+        assert codec.decode(json.dumps(raw).encode()).event_id == good
+
+
+class TestLevels:
+    """What is too deep for a parser somewhere is refused everywhere."""
+
+    @pytest.mark.parametrize(
+        ("json", "levels"),
+        [
+            (b"[" * 150 + b"]" * 150, 150),
+            (b"[]" * 150, 1),
+            (b'{"a":' * 120 + b"1" + b"}" * 120, 120),
+            (b'{"a":"' + b"[{" * 90 + b'"}', 1),
+            (b'{"a":"\\"' + b"[" * 120 + b'"}', 1),
+            (b'"' + b"[" * 200, 200),
+            (b"]" * 50 + b"[" * 150, 100),
+        ],
+    )
+    def test_levels_are_counted_outside_of_texts(self, json: bytes, levels: int) -> None:
+        assert levels_of(json) == levels
+
+    def test_few_brackets_are_not_looked_at(self) -> None:
+        assert levels_of(b"[]" * 50) <= LEVELS_MAX
+
+    def test_an_event_that_is_too_deep_is_refused_where_it_is_made(self) -> None:
+        notes: Any = 1
+        for _ in range(LEVELS_MAX):
+            notes = [notes]
+        with pytest.raises(PayloadError, match="more than 100 objects and arrays"):
+            EventCodec(AsDataclass).encode(AsDataclass(occurred_at=MOMENT, notes={"a": notes}), source="shop")
+
+    @pytest.mark.parametrize("levels", [101, 300, 900, 100_000])
+    def test_an_envelope_that_is_too_deep_is_refused(self, levels: int) -> None:
+        with pytest.raises(DecodeError, match="more than 100 objects and arrays"):
+            refuse_depth(b'{"id":' + b"[" * levels + b"]" * levels + b"}")

@@ -99,6 +99,14 @@ if redis.call('HLEN', KEYS[9]) > redis.call('HLEN', KEYS[2]) then
   end
 end
 
+-- Workers of older releases leave strays behind that have ended.
+for _, place_and_id in ipairs(redis.call('SRANDMEMBER', KEYS[10], 10)) do
+  local place, id = string.match(place_and_id, '^(%a+):(.*)$')
+  if redis.call('HEXISTS', place == 'retry' and KEYS[5] or KEYS[2], id) == 0 then
+    redis.call('SREM', KEYS[10], place_and_id)
+  end
+end
+
 message.save()
 if (tally.dead or 0) > 0 then redis.call('HINCRBY', KEYS[8], 'dead:' .. ARGV[5], tally.dead) end
 write_counts(KEYS[3])
