@@ -4,46 +4,40 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import assert_never
 
 from bridge.broker import TaskMessage, TaskSender
 from bridge.pipeline import (
     Dead,
     Failure,
-    Outcome,
     Pipeline,
     Published,
     Retry,
-    Skipped,
     Stage,
     describe,
     encode_raw,
     identify,
 )
-from bridge.registry import DomainToSSEMapping, Registry, RetryPolicy
+from bridge.registry import Registry, RetryPolicy
 from bridge.settings import Settings
 from bridge.store import (
-    Attempt,
-    DeadLetter,
     DeadLetters,
     Delivery,
     Ledger,
     Parcel,
-    RetryRecord,
     RetrySet,
     Settler,
     Settling,
     Starts,
     StoreClock,
     connect,
-    extend_history,
     record_bytes,
 )
 from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS
-from bridge.worker.identity import RELEASE, worker_name
+from bridge.worker.failures import Failures
+from bridge.worker.job import Job, Todo
 from bridge.worker.tracing import BatchTrace
 
 logger = logging.getLogger(__name__)
@@ -53,69 +47,12 @@ PORTION_EVENTS = 100
 meanwhile, many enough that a call's own cost does not count."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One message's work.
-
-    Attributes:
-        mapping: of the task that received it.
-        envelopes: decoded JSON, of any shape.
-        attempt: 1 for the first.
-        message_id: the Celery task id.
-        booked_as: the message under which the events are in the books; empty if nobody announced them.
-        replay: the replay that sent it; empty if none.
-    """
-
-    mapping: DomainToSSEMapping
-    envelopes: Sequence[object]
-    attempt: int
-    message_id: str
-    booked_as: str
-    replay: str = ""
-
-    @property
-    def book_id(self) -> str:
-        """The message with which the books have the events; empty for retries and for replayed letters."""
-        return "" if self.attempt > 1 or self.replay else self.booked_as or self.message_id
-
-
-@dataclass(frozen=True, slots=True)
-class _Todo:
-    """A job's outcomes, by what is to be done about them."""
-
-    published: list[Published] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    retries: list[Retry] = field(default_factory=list)
-    dead: list[Dead] = field(default_factory=list)
-    took_us: list[float] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, outcomes: Iterable[Outcome]) -> "_Todo":
-        todo = cls()
-        for outcome in outcomes:
-            todo.add(outcome)
-        return todo
-
-    def add(self, outcome: Outcome) -> None:
-        match outcome:
-            case Published():
-                self.published.append(outcome)
-            case Skipped():
-                self.skipped.append(outcome)
-            case Retry():
-                self.retries.append(outcome)
-            case Dead():
-                self.dead.append(outcome)
-            case _:
-                assert_never(outcome)
-
-
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """What was decided, of which Redis works on the part that ends here."""
 
-    todos: Sequence[tuple[Job, _Todo]]
-    ending: Sequence[tuple[Job, _Todo]]
+    todos: Sequence[tuple[Job, Todo]]
+    ending: Sequence[tuple[Job, Todo]]
     settling: Settling
 
 
@@ -133,11 +70,11 @@ class Handler:
         policies = [row.retry for row in registry.mappings if row.retry]
         longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)
         self._settler = Settler(client, settings, longest_retry_s=longest_retry_s)
-        self._retries = RetrySet(client, settings)
-        self._dead_letters = DeadLetters(client, settings)
         self._ledger = Ledger(client, settings)
         self._starts = Starts(client)
         self._clock = StoreClock(client)
+        retries, dead_letters = RetrySet(client, settings), DeadLetters(client, settings)
+        self._failures = Failures(registry, retries, dead_letters, self._ledger, self._clock)
         self._pipeline = Pipeline(
             registry,
             retry=RetryPolicy(
@@ -170,10 +107,10 @@ class Handler:
         if trace:
             trace.settled(begun_ns)
 
-    def _decide(self, job: Job, trace: BatchTrace | None) -> _Todo:
+    def _decide(self, job: Job, trace: BatchTrace | None) -> Todo:
         self._book(job)
         run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.replay))
-        todo = _Todo()
+        todo = Todo()
         for raw in job.envelopes:
             begun_s = perf_counter()
             todo.add(trace.process(partial(run, raw), job.mapping, raw, job.attempt) if trace else run(raw))
@@ -189,9 +126,9 @@ class Handler:
         self._book(job)
         outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
         # Its process may have settled some of them, and until it is dead, or its last command has arrived, may still.
-        unfinished = self._unfinished(job, [_id_of(outcome) for outcome in outcomes])
-        todo = _Todo.of(outcome for outcome in outcomes if _id_of(outcome) in unfinished)
-        self._record_failures(job, todo.retries, todo.dead, only_unfinished=True)
+        unfinished = self._failures.unfinished(job, [_id_of(outcome) for outcome in outcomes])
+        todo = Todo.of(outcome for outcome in outcomes if _id_of(outcome) in unfinished)
+        self._failures.record(job, todo.retries, todo.dead, only_unfinished=True)
 
     def condemn(self, job: Job, times: int) -> None:
         """Dead-letter a job over which whole workers died."""
@@ -205,7 +142,7 @@ class Handler:
             self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=True)
             for raw in job.envelopes
         )
-        self._obey([(job, _Todo.of(outcomes))])
+        self._obey([(job, Todo.of(outcomes))])
 
     def count_start(self, message_id: str) -> int:
         """Note that a message that came back is started again; returns how often that has happened.
@@ -267,11 +204,11 @@ class Handler:
             self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping), len(job.envelopes)
         )
 
-    def _obey(self, todos: Sequence[tuple[Job, _Todo]]) -> None:
+    def _obey(self, todos: Sequence[tuple[Job, Todo]]) -> None:
         """Do what was decided."""
         self._finish(self._begin(todos))
 
-    def _begin(self, todos: Sequence[tuple[Job, _Todo]]) -> "_Sent":
+    def _begin(self, todos: Sequence[tuple[Job, Todo]]) -> "_Sent":
         """Ask Redis to publish, and to count what was skipped."""
         ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
         return _Sent(todos, ending, self._settler.begin([self._delivery(job, todo) for job, todo in ending]))
@@ -283,9 +220,9 @@ class Handler:
             self._fail_refused(sent.ending, refused)
         for job, todo in sent.todos:
             if todo.retries or todo.dead:
-                self._record_failures(job, todo.retries, todo.dead)
+                self._failures.record(job, todo.retries, todo.dead)
 
-    def _fail_refused(self, todos: Sequence[tuple[Job, _Todo]], refused: Mapping[int, str]) -> None:
+    def _fail_refused(self, todos: Sequence[tuple[Job, Todo]], refused: Mapping[int, str]) -> None:
         """Add as failed what Redis refused, by its place among all that was to be published."""
         everything = [(job, todo, outcome) for job, todo in todos for outcome in todo.published]
         for place, words in refused.items():
@@ -293,7 +230,7 @@ class Handler:
             failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=words)
             todo.add(self._failed(job, outcome.envelope, failure))
 
-    def _delivery(self, job: Job, todo: _Todo) -> Delivery:
+    def _delivery(self, job: Job, todo: Todo) -> Delivery:
         return Delivery(
             event_type=job.mapping.sse_event_type.value,
             parcels=[Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in todo.published],
@@ -302,66 +239,6 @@ class Handler:
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
-
-    def _record_failures(
-        self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead], *, only_unfinished: bool = False
-    ) -> None:
-        task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
-        now = self._clock.now().isoformat()
-        ids = [str(retry.event_id) for retry in retries] + [letter.letter_id for letter in dead]
-        history = self._history(job, ids)
-
-        def attempts(event_id: str, failure: Failure) -> tuple[Attempt, ...]:
-            past = history.get(event_id, ())
-            number = past[-1].number + 1 if job.replay and past else job.attempt
-            return extend_history(past, Attempt(number=number, at=now, failure=failure))
-
-        records = {
-            str(retry.event_id): RetryRecord(
-                event_id=str(retry.event_id),
-                task=task,
-                queue=queue,
-                envelope=retry.envelope.decode(),
-                attempts=attempts(str(retry.event_id), retry.failure),
-            )
-            for retry in retries
-        }
-        event_type = job.mapping.sse_event_type.value
-        add = partial(self._retries.add, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished)
-        bury = partial(
-            self._dead_letters.bury, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished
-        )
-        waiting = [(records[str(retry.event_id)], retry.after_s) for retry in retries]
-        no_room = add(waiting) if waiting else frozenset()
-        letters = [
-            DeadLetter(
-                letter_id=letter_id,
-                task=task,
-                queue=queue,
-                envelope=envelope.decode(),
-                failure=failure,
-                attempts=attempts(letter_id, failure),
-                buried_at=now,
-                worker=worker_name(),
-                release=RELEASE,
-                replay=job.replay,
-            )
-            for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
-        ]
-        evicted = bury(letters) if letters else 0
-        _log(retries, letters, no_room, evicted)
-
-    def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The earlier attempts of the events; a message that comes for the first time has none."""
-        if job.replay:
-            return self._dead_letters.history(event_ids)
-        return self._retries.history(event_ids) if job.attempt > 1 else {}
-
-    def _unfinished(self, job: Job, event_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the events that have not ended: the step that ends one takes it out of the books."""
-        if job.replay:
-            return frozenset(self._dead_letters.history(event_ids))
-        return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
 
 
 def _portions(jobs: Iterable[Job]) -> Iterator[list[Job]]:
@@ -388,38 +265,3 @@ def _ages_ms(published: Sequence[Published], clock: StoreClock) -> list[float]:
 
 def _id_of(outcome: Retry | Dead) -> str:
     return outcome.letter_id if isinstance(outcome, Dead) else str(outcome.event_id)
-
-
-def _to_bury(
-    retries: Sequence[Retry], dead: Sequence[Dead], no_room: frozenset[str]
-) -> list[tuple[str, bytes, Failure]]:
-    """Dead events, and retries for which the retry set has no room: better dead-lettered than lost."""
-    crowded_out = [
-        (str(retry.event_id), retry.envelope, retry.failure) for retry in retries if str(retry.event_id) in no_room
-    ]
-    return [(letter.letter_id, letter.envelope, letter.failure) for letter in dead] + crowded_out
-
-
-def _log(retries: Sequence[Retry], letters: Sequence[DeadLetter], no_room: frozenset[str], evicted: int) -> None:
-    for retry in retries:
-        if str(retry.event_id) not in no_room:
-            logger.warning(
-                "bridge.event.retried event_id=%s attempt=%d after_s=%.1f stage=%s error=%s",
-                retry.event_id,
-                retry.attempt,
-                retry.after_s,
-                retry.failure.stage,
-                retry.failure.error_class,
-            )
-    for letter in letters:
-        logger.error(
-            "bridge.event.buried letter_id=%s task=%s stage=%s error=%s",
-            letter.letter_id,
-            letter.task,
-            letter.failure.stage,
-            letter.failure.error_class,
-        )
-    if no_room:
-        logger.error("bridge.retries.full buried=%d: raise BRIDGE_RETRY_MAX or mend what fails.", len(no_room))
-    if evicted:
-        logger.error("bridge.dead_letters.evicted letters=%d: raise BRIDGE_DEAD_MAX or empty them.", evicted)

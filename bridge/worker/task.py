@@ -14,7 +14,8 @@ from bridge.broker.fitness import deliveries_of
 from bridge.broker.passing import Envelopes
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.registry import DomainToSSEMapping
-from bridge.worker.handler import Handler, Job
+from bridge.worker.handler import Handler
+from bridge.worker.job import Job
 
 logger = logging.getLogger(__name__)
 

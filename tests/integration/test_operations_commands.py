@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import redis
 from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.operations.replay import Replays
 from bridge.settings import Settings
-from bridge.store import DeadLetters, RetryRecord, RetrySet, connect, keys
+from bridge.store import DeadLetters, RetryRecord, RetrySet, keys
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli
@@ -73,12 +72,6 @@ UNKNOWN = {
 @pytest.fixture
 def environment(redis_url: str) -> dict[str, str]:
     return {**CATALOG, "BRIDGE_BROKER_URL": redis_url}
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.mark.parametrize("words", NEED_REDIS)

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,19 +15,13 @@ from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetters, RetryRecord, RetrySet, cause_of, connect, keys, read_balance
+from bridge.store import Counts, DeadLetters, RetryRecord, RetrySet, cause_of, keys, read_balance
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
 from tests.support.moody_catalog import Category, EventType, Moody, registry
 from tests.support.processes import run_cli
 
 ALL = Selection()
 CAUSES = 12
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

@@ -66,12 +66,6 @@ def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
-
-
-@pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Replays:
     return Replays(client, settings, registry)
 

@@ -15,7 +15,7 @@ from bridge.operations.replay import Replays, ReplayState
 from bridge.operations.replay.pace import WINDOW_MIN
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
-from bridge.store import DeadLetters, connect, keys, read_balance
+from bridge.store import DeadLetters, keys, read_balance
 from tests.support.letters import QUEUE, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, clean_environment
@@ -48,12 +48,6 @@ def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
         "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
         "MOODY_DIR": str(tmp_path),
     }
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

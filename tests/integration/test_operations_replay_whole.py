@@ -17,7 +17,7 @@ from bridge.operations.foresight import Expected
 from bridge.operations.replay import Replays, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, connect, keys, read_balance
+from bridge.store import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, keys, read_balance
 from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import QUEUE, TASK, a_letter, bury
@@ -45,12 +45,6 @@ def worker(tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedServe
 @pytest.fixture
 def settings(redis_url: str) -> Settings:
     return Settings(broker_url=redis_url, broker_keyprefix="mine:")
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

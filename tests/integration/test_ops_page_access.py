@@ -1,7 +1,6 @@
 """The operators' page over HTTP: who is let in, and what nobody can do without token, role and form."""
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -16,21 +15,9 @@ from bridge.ops.app import PAGES
 from bridge.ops.gate import COOKIE, SAFE_HEADERS
 from bridge.ops.sessions import Role
 from bridge.settings import Settings
-from bridge.store import connect
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import ACTS, OPERATOR, ORIGIN, VIEWER, VIEWS, browser, filled, form_token, sign_in
-
-
-@pytest.fixture
-def ops_settings(redis_url: str) -> Settings:
-    return Settings(broker_url=redis_url, ops_token=OPERATOR, ops_view_token=VIEWER)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.mark.parametrize("path", [*VIEWS, "/stream"])

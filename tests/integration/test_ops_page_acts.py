@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -19,17 +18,6 @@ from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, VIEWER, browser, form_token, token_in, wait_in_retry
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def ops_settings(redis_url: str) -> Settings:
-    return Settings(broker_url=redis_url, ops_token=OPERATOR, ops_view_token=VIEWER)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 async def test_retries_are_made_due_and_buried_with_a_reason(ops_settings: Settings, client: redis.Redis) -> None:

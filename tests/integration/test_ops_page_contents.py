@@ -1,7 +1,5 @@
 """The operators' page over HTTP: what is masked, and what is escaped."""
 
-from collections.abc import Iterator
-
 import httpx
 import msgspec
 import pytest
@@ -13,23 +11,12 @@ from bridge.operations.replay.record import ReplayRecord
 from bridge.operations.selection import Selection
 from bridge.pipeline import Failure, Stage
 from bridge.settings import Settings
-from bridge.store import connect, keys
+from bridge.store import keys
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, SECRET, VIEWER, VIEWS, browser, filled, form_token, sign_in, wait_in_retry
 
 HOSTILE = "<script>alert('owned')</script>"
-
-
-@pytest.fixture
-def ops_settings(redis_url: str) -> Settings:
-    return Settings(broker_url=redis_url, ops_token=OPERATOR, ops_view_token=VIEWER)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 # What is masked

@@ -3,12 +3,11 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import msgspec
-import pytest
 import redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -17,7 +16,6 @@ from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.gateway import create_app
 from bridge.ops import create_ops_app
 from bridge.settings import Settings
-from bridge.store import connect
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import (
@@ -29,18 +27,6 @@ from tests.support.ops_page import (
 )
 from tests.support.processes import assert_sentence, run_cli, running_cli
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def ops_settings(redis_url: str) -> Settings:
-    return Settings(broker_url=redis_url, ops_token=OPERATOR, ops_view_token=VIEWER)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
-
 
 # Live
 

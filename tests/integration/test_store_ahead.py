@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +13,6 @@ from bridge.settings import Settings
 from bridge.store import Settler, connect
 from bridge.store.ahead import ScriptAhead
 from tests.support.books import direct, parcels
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

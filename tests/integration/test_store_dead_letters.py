@@ -1,6 +1,5 @@
 """Dead letters on a real server: kept whole, bounded, counted, and the end of an event's retries."""
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -40,12 +39,6 @@ def a_letter(letter_id: str | None = None, *, worker: str = "one") -> DeadLetter
         worker=worker,
         release="0.1.0",
     )
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

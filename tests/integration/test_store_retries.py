@@ -48,12 +48,6 @@ def a_record(event_id: str | None = None, number: int = 1, **changes: Any) -> Re
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
-
-
-@pytest.fixture
 def retries(client: redis.Redis, settings: Settings) -> RetrySet:
     return RetrySet(client, settings)
 

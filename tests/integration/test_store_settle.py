@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
@@ -45,12 +44,6 @@ def parcel(event: SSEEvent, user_id: UUID | None = USER) -> Parcel:
 
 def parcels(number: int, user_id: UUID | None = USER) -> list[Parcel]:
     return [parcel(an_event(number=index), user_id) for index in range(number)]
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Settling replayed letters: usually a few calls for all of them, and otherwise as if they came one by one."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -8,18 +7,12 @@ import redis
 
 from bridge.events import SSEEvent, encode_payload
 from bridge.settings import Settings
-from bridge.store import DeadLetter, DeadLetters, Parcel, RetryRecord, RetrySet, Settler, connect, keys, read_balance
+from bridge.store import DeadLetter, DeadLetters, Parcel, RetryRecord, RetrySet, Settler, keys, read_balance
 from tests.support.books import waiting
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import EventType
 
 USER = UUID(int=7)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from bridge import Emitter
 from bridge.settings import Settings
 from bridge.store import connect
 from bridge.tracing import active_tracer
-from bridge.worker.handler import Handler, Job
+from bridge.worker.handler import Handler
+from bridge.worker.job import Job
 from tests.support.moody_catalog import Moody, registry
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="pip install opentelemetry-sdk")

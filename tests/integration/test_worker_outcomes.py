@@ -16,7 +16,8 @@ from bridge.broker import TaskMessage, TaskSender
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import COUNT_NAMES, Counts, DeadLetter, DeadLetters, RetrySet, connect, read_balance
 from bridge.store.keys import user_stream
-from bridge.worker.handler import Handler, Job
+from bridge.worker.handler import Handler
+from bridge.worker.job import Job
 from tests.support.moody_catalog import Announced, Moody, attempts_of, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker

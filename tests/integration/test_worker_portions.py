@@ -1,6 +1,6 @@
 """A bundle is settled in portions while the next is decided: in order, and once, also if it ends in the middle."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -11,9 +11,10 @@ import redis
 from bridge.broker.passing import split
 from bridge.pipeline import EventCodec
 from bridge.settings import Settings
-from bridge.store import Ledger, connect, keys, read_balance
+from bridge.store import Ledger, keys, read_balance
 from bridge.worker import handler as handler_module
-from bridge.worker.handler import PORTION_EVENTS, Handler, Job
+from bridge.worker.handler import PORTION_EVENTS, Handler
+from bridge.worker.job import Job
 from tests.support.moody_catalog import Moody, registry
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
@@ -25,12 +26,6 @@ CODEC = EventCodec(Moody)
 def moods(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the catalog counts attempts."""
     monkeypatch.setenv("MOODY_DIR", str(tmp_path))
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
 
 
 def a_job(client: redis.Redis, settings: Settings, events: Sequence[Moody]) -> Job:

@@ -1,0 +1,145 @@
+"""``Failures``: writes down what failed: who waits for another attempt, who is buried, and the attempts so far."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from bridge.pipeline import Dead, Failure, Retry
+from bridge.registry import Registry
+from bridge.store import (
+    Attempt,
+    DeadLetter,
+    DeadLetters,
+    Ledger,
+    RetryRecord,
+    RetrySet,
+    StoreClock,
+    extend_history,
+)
+from bridge.worker.identity import RELEASE, worker_name
+from bridge.worker.job import Job
+
+logger = logging.getLogger(__name__)
+
+
+class Failures:
+    """Records failed events; idempotent by event id and attempt."""
+
+    def __init__(
+        self, registry: Registry, retries: RetrySet, dead_letters: DeadLetters, ledger: Ledger, clock: StoreClock
+    ) -> None:
+        self._registry = registry
+        self._retries = retries
+        self._dead_letters = dead_letters
+        self._ledger = ledger
+        self._clock = clock
+
+    def record(
+        self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead], *, only_unfinished: bool = False
+    ) -> None:
+        """Let events wait for another attempt, or bury them, with all their attempts so far.
+
+        Args:
+            job: that brought them.
+            retries: to wait; what finds no room is buried.
+            dead: to bury.
+            only_unfinished: leave alone what, by the books, has ended meanwhile.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
+        now = self._clock.now().isoformat()
+        ids = [str(retry.event_id) for retry in retries] + [letter.letter_id for letter in dead]
+        history = self._history(job, ids)
+
+        def attempts(event_id: str, failure: Failure) -> tuple[Attempt, ...]:
+            past = history.get(event_id, ())
+            number = past[-1].number + 1 if job.replay and past else job.attempt
+            return extend_history(past, Attempt(number=number, at=now, failure=failure))
+
+        records = {
+            str(retry.event_id): RetryRecord(
+                event_id=str(retry.event_id),
+                task=task,
+                queue=queue,
+                envelope=retry.envelope.decode(),
+                attempts=attempts(str(retry.event_id), retry.failure),
+            )
+            for retry in retries
+        }
+        event_type = job.mapping.sse_event_type.value
+        add = partial(self._retries.add, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished)
+        bury = partial(
+            self._dead_letters.bury, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished
+        )
+        waiting = [(records[str(retry.event_id)], retry.after_s) for retry in retries]
+        no_room = add(waiting) if waiting else frozenset()
+        letters = [
+            DeadLetter(
+                letter_id=letter_id,
+                task=task,
+                queue=queue,
+                envelope=envelope.decode(),
+                failure=failure,
+                attempts=attempts(letter_id, failure),
+                buried_at=now,
+                worker=worker_name(),
+                release=RELEASE,
+                replay=job.replay,
+            )
+            for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
+        ]
+        evicted = bury(letters) if letters else 0
+        _log(retries, letters, no_room, evicted)
+
+    def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The earlier attempts of the events; a message that comes for the first time has none."""
+        if job.replay:
+            return self._dead_letters.history(event_ids)
+        return self._retries.history(event_ids) if job.attempt > 1 else {}
+
+    def unfinished(self, job: Job, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of a job's events that have not ended: the step that ends one takes it out of the books.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        if job.replay:
+            return frozenset(self._dead_letters.history(event_ids))
+        return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
+
+
+def _to_bury(
+    retries: Sequence[Retry], dead: Sequence[Dead], no_room: frozenset[str]
+) -> list[tuple[str, bytes, Failure]]:
+    """Dead events, and retries for which the retry set has no room: better dead-lettered than lost."""
+    crowded_out = [
+        (str(retry.event_id), retry.envelope, retry.failure) for retry in retries if str(retry.event_id) in no_room
+    ]
+    return [(letter.letter_id, letter.envelope, letter.failure) for letter in dead] + crowded_out
+
+
+def _log(retries: Sequence[Retry], letters: Sequence[DeadLetter], no_room: frozenset[str], evicted: int) -> None:
+    for retry in retries:
+        if str(retry.event_id) not in no_room:
+            logger.warning(
+                "bridge.event.retried event_id=%s attempt=%d after_s=%.1f stage=%s error=%s",
+                retry.event_id,
+                retry.attempt,
+                retry.after_s,
+                retry.failure.stage,
+                retry.failure.error_class,
+            )
+    for letter in letters:
+        logger.error(
+            "bridge.event.buried letter_id=%s task=%s stage=%s error=%s",
+            letter.letter_id,
+            letter.task,
+            letter.failure.stage,
+            letter.failure.error_class,
+        )
+    if no_room:
+        logger.error("bridge.retries.full buried=%d: raise BRIDGE_RETRY_MAX or mend what fails.", len(no_room))
+    if evicted:
+        logger.error("bridge.dead_letters.evicted letters=%d: raise BRIDGE_DEAD_MAX or empty them.", evicted)

@@ -1,0 +1,67 @@
+"""``Job`` and ``Todo``: one message's work, and what is to be done about each of its events."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from bridge.pipeline import Dead, Outcome, Published, Retry, Skipped
+from bridge.registry import DomainToSSEMapping
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One message's work.
+
+    Attributes:
+        mapping: of the task that received it.
+        envelopes: decoded JSON, of any shape.
+        attempt: 1 for the first.
+        message_id: the Celery task id.
+        booked_as: the message under which the events are in the books; empty if nobody announced them.
+        replay: the replay that sent it; empty if none.
+    """
+
+    mapping: DomainToSSEMapping
+    envelopes: Sequence[object]
+    attempt: int
+    message_id: str
+    booked_as: str
+    replay: str = ""
+
+    @property
+    def book_id(self) -> str:
+        """The message with which the books have the events; empty for retries and for replayed letters."""
+        return "" if self.attempt > 1 or self.replay else self.booked_as or self.message_id
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A job's outcomes, by what is to be done about them; ``took_us`` is what deciding each took."""
+
+    published: list[Published] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
+    dead: list[Dead] = field(default_factory=list)
+    took_us: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> "Todo":
+        """Sort outcomes."""
+        todo = cls()
+        for outcome in outcomes:
+            todo.add(outcome)
+        return todo
+
+    def add(self, outcome: Outcome) -> None:
+        """One more outcome."""
+        match outcome:
+            case Published():
+                self.published.append(outcome)
+            case Skipped():
+                self.skipped.append(outcome)
+            case Retry():
+                self.retries.append(outcome)
+            case Dead():
+                self.dead.append(outcome)
+            case _:
+                assert_never(outcome)
