@@ -29,15 +29,16 @@ TIME_BYTES = 35
 
 
 LEVELS_MAX = 100
-"""Objects and arrays within each other in one envelope. Far below the levels at which parsers give up, which depends
-on where in a program they run: what is read here must be readable everywhere."""
+"""Objects and arrays within each other in one event. Far below the levels at which parsers give up, which depends on
+where in a program they run: what is written here must be readable everywhere."""
 _BRACKETS = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def levels_of(json: bytes) -> int:
     """How many objects and arrays are within each other at the most; of any bytes, in linear time."""
-    if json.count(b"[") + json.count(b"{") <= LEVELS_MAX:
-        return json.count(b"[") + json.count(b"{")  # at the most, which is all that anybody asks
+    brackets = json.count(b"[") + json.count(b"{")
+    if brackets <= LEVELS_MAX:
+        return brackets  # at the most, which is all that anybody asks
     level = most = 0
     for found in _BRACKETS.finditer(json):
         first = found[0][:1]
@@ -47,16 +48,6 @@ def levels_of(json: bytes) -> int:
         elif first != b'"':
             level -= 1
     return most
-
-
-def refuse_depth(json: bytes) -> None:
-    """See that an envelope can be read wherever it is read.
-
-    Raises:
-        DecodeError: it has too many levels.
-    """
-    if levels_of(json) > LEVELS_MAX:
-        raise DecodeError(f"The envelope has more than {LEVELS_MAX} objects and arrays within each other.")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,11 +92,10 @@ def parsed(raw: object) -> object:
     """``raw`` as decoded JSON, if it is JSON itself.
 
     Raises:
-        DecodeError: it cannot be read, or has too many levels.
+        DecodeError: it cannot be read.
     """
     if not isinstance(raw, msgspec.Raw):
         return raw
-    refuse_depth(bytes(raw))
     try:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError):

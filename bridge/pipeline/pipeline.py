@@ -7,7 +7,7 @@ from uuid import UUID
 
 from bridge.errors import DecodeError, PayloadError, PermanentError
 from bridge.events import encode_payload
-from bridge.pipeline.envelope import EventCodec, encode_raw, parsed, refuse_depth
+from bridge.pipeline.envelope import EventCodec, encode_raw, parsed
 from bridge.pipeline.failure import Failure, Stage, describe
 from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
 from bridge.pipeline.transform import transform
@@ -85,7 +85,6 @@ class Pipeline:
 
     def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
         json = self._bounded(encode_raw(raw), "envelope")
-        refuse_depth(json)
         return self._codecs[mapping.domain_event_class].decode(json)
 
     def _bounded(self, encoded: bytes, what: str) -> bytes:
