@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -91,4 +92,5 @@ def _spoil(dice: random.Random, message: dict[str, Any]) -> None:
     if dice.random() < 0.3:
         place.pop(name, None)
     else:
-        place[name] = dice.choice(VALUES)
+        # A copy: one value in two places, spoiled again, would hold itself.
+        place[name] = deepcopy(dice.choice(VALUES))
