@@ -61,7 +61,7 @@ class Outbox:
         self._unaccepted = unaccepted
         self._settings = settings
         self._limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
-        # Appending is atomic, and so is copying the front in one call; nothing else is done without the lock.
+        # Appending is atomic; nothing but that and _front is done without the lock.
         self._buffer: deque[Entry] = deque()
         self._buffer_max = settings.emit_buffer_max
         self._linger_s = settings.emit_linger_ms / 1000
@@ -220,8 +220,16 @@ class Outbox:
             if not self._buffer and time.monotonic() > sleep_at:
                 self._sleep()
             if self._buffer:
-                return list(islice(self._buffer, ROUND_MAX))
+                return self._front(ROUND_MAX)
         return []
+
+    def _front(self, most: int | None) -> list[Entry]:
+        """A copy of the oldest entries. Only the thread that empties the buffer takes any out meanwhile."""
+        while True:
+            try:
+                return list(islice(self._buffer, most))
+            except RuntimeError:
+                continue  # somebody put one in between the two calls, which ends an iteration of a deque
 
     def _sleep(self) -> None:
         """Until somebody puts an event in, or closes."""
@@ -299,7 +307,7 @@ class Outbox:
 
     def _send_here(self) -> None:
         """Send once, on the caller's thread: there is no other, and the process is ending."""
-        round_ = [entry.accepted() for entry in self._buffer]
+        round_ = [entry.accepted() for entry in self._front(None)]
         try:
             self._sender.send(batch(round_, self._limits))
         except Exception as error:  # whatever it is, what is left is counted and logged as abandoned
