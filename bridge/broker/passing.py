@@ -96,4 +96,6 @@ def _decode(body: bytes) -> tuple[list[Envelopes], dict[str, Any], dict[str, Any
     return [Envelopes(body)], {}, {}
 
 
-register(PASSED_SERIALIZER, _encode, _decode, content_type=PASSED_CONTENT_TYPE, content_encoding="binary")
+register(
+    PASSED_SERIALIZER, _encode, _decode, content_type=PASSED_CONTENT_TYPE, content_encoding=PASSED_CONTENT_ENCODING
+)

@@ -22,7 +22,6 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 
 _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime, date})
 """Field values of these types are always written as JSON says; others get a closer look."""
-_ID_TYPES = frozenset({UUID, uuid6.UUID})
 
 TIME_BYTES = 35
 """The longest moment in JSON: to the microsecond, with an offset to the second."""
@@ -37,7 +36,7 @@ _BRACKETS = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|[\[{]|[\]}]', re.DOTALL)
 def levels_of(json: bytes) -> int:
     """How many objects and arrays are within each other at the most; of any bytes, in linear time."""
     brackets = json.count(b"[") + json.count(b"{")
-    if brackets <= LEVELS_MAX:
+    if brackets < LEVELS_MAX:
         return brackets  # at the most, which is all that anybody asks
     level = most = 0
     for found in _BRACKETS.finditer(json):
@@ -149,7 +148,7 @@ class EventCodec:
             raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
         except (AttributeError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise PayloadError(f"{self._type} cannot be written as JSON: {error}.") from error
-        if type(event_id) not in _ID_TYPES and not isinstance(event_id, UUID):
+        if not isinstance(event_id, UUID):
             raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
         if not isinstance(occurred_at, datetime) or occurred_at.tzinfo is None:
             raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")

@@ -355,3 +355,8 @@ class TestLevels:
             notes = [notes]
         with pytest.raises(PayloadError, match="more than 100 objects and arrays"):
             EventCodec(AsDataclass).encode(AsDataclass(occurred_at=MOMENT, notes={"a": notes}), source="shop")
+
+    @pytest.mark.parametrize("number", [*range(90, 102), 500])
+    def test_many_brackets_beside_each_other_are_no_levels(self, number: int) -> None:
+        event = AsDataclass(event_id=EVENT_ID, occurred_at=MOMENT, lines=(), notes={"a": [["x"]] * number})
+        assert EventCodec(AsDataclass).decode(EventCodec(AsDataclass).encode(event, source="shop")) == event
