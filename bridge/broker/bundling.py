@@ -12,9 +12,9 @@ from typing import Any
 from bridge.broker.message import BOOKED_HEADER, BUNDLE_HEADER, OVERHEAD_BYTES, shown_arguments
 from bridge.broker.passing import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, envelopes_of, split
 
-EVENTS_MAX = 500
+EVENTS_MAX = 2_000
 """Events in a bundle at the most."""
-BYTES_MAX = 262_144
+BYTES_MAX = 1_000_000
 """Bytes of a bundle's body at the most."""
 
 _ANY = frozenset({"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", BOOKED_HEADER})

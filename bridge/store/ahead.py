@@ -1,4 +1,4 @@
-"""``ScriptAhead``: a script call that is sent now and whose answer is read later, while Redis works on it."""
+"""``ScriptAhead``: a script call that is made ready, sent, and whose answer is read later, while Redis works on it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 
 
 class ScriptAhead:
-    """One call on its way, on a connection of its own, which is closed if nobody reads the answer.
+    """One call, on a connection of its own, which is closed if it was sent and nobody reads the answer.
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
 
@@ -20,10 +20,10 @@ class ScriptAhead:
         arguments: of the call.
 
     Raises:
-        redis.RedisError: the call could not be sent.
+        redis.RedisError: there is no connection.
     """
 
-    __slots__ = ("_again", "_connection", "_pool")
+    __slots__ = ("_again", "_connection", "_packed", "_pool")
 
     def __init__(
         self, client: redis.Redis, script: Script, keys: Sequence[str], arguments: Sequence[str | int | bytes]
@@ -35,7 +35,19 @@ class ScriptAhead:
         words = [argument if isinstance(argument, bytes) else str(argument) for argument in arguments]
         try:
             self._connection = self._pool.get_connection()
-            self._connection.send_command("EVALSHA", script.sha, str(len(keys)), *keys, *words)
+            self._packed = self._connection.pack_command("EVALSHA", script.sha, str(len(keys)), *keys, *words)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def send(self) -> None:
+        """Ask Redis; once.
+
+        Raises:
+            redis.RedisError: the call could not be sent.
+        """
+        try:
+            self._connection.send_packed_command(self._packed)
         except BaseException:
             self.abandon()
             raise
@@ -61,7 +73,7 @@ class ScriptAhead:
         return answer
 
     def abandon(self) -> None:
-        """Close the connection, whose answer nobody will read. Idempotent."""
+        """Close the connection: what may have been sent on it, nobody will read the answer. Idempotent."""
         if self._connection is not None:
             self._connection.disconnect()
             self._release()

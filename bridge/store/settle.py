@@ -100,6 +100,8 @@ class Delivery:
     metrics: Sequence[tuple[str, int]] = ()
 
 
+Arguments: TypeAlias = tuple[Sequence[str], Sequence[str | int | bytes]]
+"""KEYS and ARGV of the script."""
 Answer: TypeAlias = bytes | str | Sequence[bytes | str]
 """What the script says: the first position, or one string an event."""
 
@@ -132,7 +134,7 @@ class SettleCall:
             keys.SEEN,
         )
 
-    def arguments(self, deliveries: Sequence[Delivery]) -> tuple[Sequence[str], Sequence[str | int | bytes]]:
+    def arguments(self, deliveries: Sequence[Delivery]) -> Arguments:
         """KEYS and ARGV for a batch."""
         messages = [
             _Message(

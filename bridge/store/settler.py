@@ -9,7 +9,7 @@ import redis
 from bridge.settings import Settings
 from bridge.store.ahead import ScriptAhead
 from bridge.store.client import script_text, store_errors
-from bridge.store.settle import BATCH_MAX, Answer, Delivery, Receipt, SettleCall
+from bridge.store.settle import BATCH_MAX, Answer, Arguments, Delivery, Receipt, SettleCall
 
 
 class Settler:
@@ -42,57 +42,89 @@ class Settler:
         receipts: list[Receipt] = []
         for batch in _batches(deliveries):
             with store_errors():
-                answer = cast("Answer", self._send(batch).answer())
+                answer = self.ask(self.arguments(batch))
             receipts += self._call.receipts(answer, _parcels_in(batch))
         return receipts
 
-    def begin(self, deliveries: Sequence[Delivery]) -> "Settling":
-        """Do as ``settle``, but return as soon as Redis has been asked.
-
-        End it before the next one begins: the order of two at once is not promised.
+    def prepare(self, deliveries: Sequence[Delivery]) -> "Settling":
+        """Make ready what ``settle`` sends; nothing is asked of Redis before it begins.
 
         Raises:
             StoreUnavailableError: as for ``settle``.
         """
         return Settling(self, deliveries)
 
-    def _send(self, batch: Sequence[Delivery]) -> ScriptAhead:
-        key_list, arg_list = self._call.arguments(batch)
-        return ScriptAhead(self._client, self._script, key_list, arg_list)
+    def arguments(self, batch: Sequence[Delivery]) -> Arguments:
+        """What one call of the script takes."""
+        return self._call.arguments(batch)
+
+    def ask(self, arguments: Arguments) -> Answer:
+        """Make one call, and wait for its answer.
+
+        Raises:
+            redis.RedisError: it failed.
+        """
+        ahead = self.ahead(arguments)
+        ahead.send()
+        return cast("Answer", ahead.answer())
+
+    def ahead(self, arguments: Arguments) -> ScriptAhead:
+        """One call, ready to be sent.
+
+        Raises:
+            redis.RedisError: there is no connection.
+        """
+        return ScriptAhead(self._client, self._script, *arguments)
 
 
 class Settling:
-    """Deliveries that are being settled."""
+    """Deliveries that are about to be settled, or being settled."""
 
     def __init__(self, settler: Settler, deliveries: Sequence[Delivery]) -> None:
         self._settler = settler
-        self._batches = list(_batches(deliveries))
+        self._batches = [(settler.arguments(batch), _parcels_in(batch)) for batch in _batches(deliveries)]
         with store_errors():
-            self._first = settler._send(self._batches[0]) if self._batches else None
+            self._ahead = settler.ahead(self._batches[0][0]) if self._batches else None
+        self._begun = False
+
+    def begin(self) -> None:
+        """Ask Redis, and return at once. Idempotent.
+
+        End one before the next begins: the order of two at once is not promised.
+
+        Raises:
+            StoreUnavailableError: as for ``Settler.settle``.
+        """
+        if self._ahead is not None and not self._begun:
+            self._begun = True
+            with store_errors():
+                self._ahead.send()
 
     def refused(self) -> dict[int, str]:
-        """Wait for the end. Tells only of what Redis refused for good: place of the parcel → Redis' words.
+        """Begin, if it has not begun, and wait for the end.
 
+        Tells only of what Redis refused for good: place of the parcel → Redis' words.
         A receipt costs more than the rest of what is done for an event here.
 
         Raises:
             StoreUnavailableError: as for ``Settler.settle``.
         """
+        self.begin()
         refused: dict[int, str] = {}
         start = 0
-        for batch in self._batches:
+        for arguments, parcels in self._batches:
             with store_errors():
-                sent, self._first = self._first or self._settler._send(batch), None
-                answer = cast("Answer", sent.answer())
+                sent, self._ahead = self._ahead, None
+                answer = cast("Answer", sent.answer()) if sent is not None else self._settler.ask(arguments)
             refused |= {start + place: words for place, words in SettleCall.refusals(answer).items()}
-            start += _parcels_in(batch)
+            start += parcels
         return refused
 
     def abandon(self) -> None:
         """Wait for nothing: what Redis was asked for may happen or not. After ``refused`` it does nothing."""
-        if self._first is not None:
-            self._first.abandon()
-            self._first = None
+        if self._ahead is not None:
+            self._ahead.abandon()
+            self._ahead = None
 
 
 def _parcels_in(batch: Sequence[Delivery]) -> int:

@@ -43,13 +43,15 @@ from bridge.worker.tracing import BatchTrace
 logger = logging.getLogger(__name__)
 
 PORTION_EVENTS = 100
-"""Events that are settled in one call, if a bundle has more: few enough that there is a next portion to decide
-meanwhile, many enough that a call's own cost does not count."""
+"""Events of a bundle that are settled in its first call: few, because Redis has nothing to do until they are decided.
+Each further portion may have so many more, since deciding is faster than settling, and a call has a cost of its own."""
+PORTION_MAX = 400
+"""… up to so many: nobody else is served by Redis while it settles them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
-    """What was decided, of which Redis works on the part that ends here."""
+class _Decided:
+    """What was decided, of which Redis is asked to settle the part that ends here."""
 
     todos: Sequence[tuple[Job, Todo]]
     ending: Sequence[tuple[Job, Todo]]
@@ -90,19 +92,22 @@ class Handler:
         They are settled in portions: while Redis works on one, the next is decided.
         """
         trace, begun_ns = BatchTrace.begin(), 0
-        sent: _Sent | None = None
+        decided: _Decided | None = None
+        sent: _Decided | None = None
         try:
             for portion in _portions(jobs):
-                todos = [(job, self._decide(job, trace)) for job in portion]
+                decided = self._prepare([(job, self._decide(job, trace)) for job in portion])
                 if sent is not None:
                     self._finish(sent)
                 begun_ns = begun_ns or time.time_ns()
-                sent = self._begin(todos)
+                sent = decided
+                sent.settling.begin()
             if sent is not None:
                 self._finish(sent)
         except BaseException:
-            if sent is not None:
-                sent.settling.abandon()
+            for one in (sent, decided):
+                if one is not None:
+                    one.settling.abandon()
             raise
         if trace:
             trace.settled(begun_ns)
@@ -206,14 +211,16 @@ class Handler:
 
     def _obey(self, todos: Sequence[tuple[Job, Todo]]) -> None:
         """Do what was decided."""
-        self._finish(self._begin(todos))
+        decided = self._prepare(todos)
+        decided.settling.begin()
+        self._finish(decided)
 
-    def _begin(self, todos: Sequence[tuple[Job, Todo]]) -> "_Sent":
-        """Ask Redis to publish, and to count what was skipped."""
+    def _prepare(self, todos: Sequence[tuple[Job, Todo]]) -> _Decided:
+        """Make ready what Redis is to publish, and to count as skipped."""
         ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
-        return _Sent(todos, ending, self._settler.begin([self._delivery(job, todo) for job, todo in ending]))
+        return _Decided(todos, ending, self._settler.prepare([self._delivery(job, todo) for job, todo in ending]))
 
-    def _finish(self, sent: "_Sent") -> None:
+    def _finish(self, sent: _Decided) -> None:
         """Wait for Redis. Then record the failures, to which what it refused for good is added."""
         refused = sent.settling.refused()
         if refused:
@@ -242,15 +249,15 @@ class Handler:
 
 
 def _portions(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    """Jobs in their order, ``PORTION_EVENTS`` or more together as long as there are as many."""
+    """Jobs in their order, in growing portions of whole jobs."""
     portion: list[Job] = []
-    events = 0
+    events, enough = 0, PORTION_EVENTS
     for job in jobs:
         portion.append(job)
         events += len(job.envelopes)
-        if events >= PORTION_EVENTS:
+        if events >= enough:
             yield portion
-            portion, events = [], 0
+            portion, events, enough = [], 0, min(enough + PORTION_EVENTS, PORTION_MAX)
     if portion:
         yield portion
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import redis
 from bridge.embedded.server import EmbeddedServer
 from bridge.errors import StoreUnavailableError
 from bridge.settings import Settings
-from bridge.store import Settler, connect
+from bridge.store import Delivery, Settler, Settling, connect
 from bridge.store.ahead import ScriptAhead
 from tests.support.books import direct, parcels
 
@@ -22,36 +23,48 @@ def echo(client: redis.Redis) -> Any:
     return script
 
 
+def sent(client: redis.Redis, script: Any, *words: str) -> ScriptAhead:
+    ahead = ScriptAhead(client, script, [], words)
+    ahead.send()
+    return ahead
+
+
+def begun(settler: Settler, deliveries: Sequence[Delivery]) -> Settling:
+    settling = settler.prepare(deliveries)
+    settling.begin()
+    return settling
+
+
 def in_use(client: redis.Redis) -> int:
     return len(client.connection_pool._in_use_connections)
 
 
 def test_the_answer_is_that_of_the_call_and_other_commands_may_come_first(client: redis.Redis, echo: Any) -> None:
-    ahead = ScriptAhead(client, echo, [], ["first"])
+    ahead = sent(client, echo, "first")
     assert client.ping()
-    another = ScriptAhead(client, echo, [], ["second"])
+    another = sent(client, echo, "second")
     assert (another.answer(), ahead.answer()) == (b"second", b"first")
     assert in_use(client) == 0
 
 
 def test_a_call_that_is_abandoned_leaves_no_answer_for_the_next_one(client: redis.Redis, echo: Any) -> None:
-    ahead = ScriptAhead(client, echo, [], ["nobody reads this"])
+    ahead = sent(client, echo, "nobody reads this")
     ahead.abandon()
     ahead.abandon()
     assert in_use(client) == 0
-    assert ScriptAhead(client, echo, [], ["next"]).answer() == b"next"
+    assert sent(client, echo, "next").answer() == b"next"
 
 
 def test_a_script_that_the_server_forgot_is_loaded_and_called(client: redis.Redis, echo: Any) -> None:
     client.script_flush()
-    assert ScriptAhead(client, echo, [], ["again"]).answer() == b"again"
+    assert sent(client, echo, "again").answer() == b"again"
 
 
 def test_an_error_of_the_script_is_raised_and_the_connection_goes_on(client: redis.Redis) -> None:
     broken = client.register_script("return redis.error_reply('BROKEN it is')")
     client.script_load(broken.script)
     with pytest.raises(redis.ResponseError, match="BROKEN"):
-        ScriptAhead(client, broken, [], []).answer()
+        sent(client, broken).answer()
     assert in_use(client) == 0
     assert client.ping()
 
@@ -62,29 +75,43 @@ def test_a_server_that_dies_before_it_answers_is_an_error() -> None:
         batch = direct(parcels(3))
         settler.settle(direct(parcels(1)))
         os.kill(server.pid or 0, signal.SIGSTOP)
-        settling = settler.begin(batch)
+        settling = begun(settler, batch)
         server.kill()
         with pytest.raises(StoreUnavailableError):
             settling.refused()
         with pytest.raises(StoreUnavailableError):
-            settler.begin(batch)
+            begun(settler, batch)
         assert in_use(client) == 0
 
 
 def test_settling_in_two_steps_may_be_given_up_between_them(client: redis.Redis, settings: Settings) -> None:
     settler = Settler(client, settings)
-    settling = settler.begin(direct(parcels(600)))
+    settling = begun(settler, direct(parcels(600)))
     settling.abandon()
     settling.abandon()
     batch = direct(parcels(600))
-    settling = settler.begin(batch)
+    settling = begun(settler, batch)
     assert settling.refused() == {}
     settling.abandon()
     assert in_use(client) == 0
     assert {receipt.status.value for receipt in settler.settle(batch)} == {"duplicate"}
 
 
-def test_a_call_that_nobody_keeps_leaves_no_connection_behind(client: redis.Redis, echo: Any) -> None:
-    ScriptAhead(client, echo, [], ["nobody keeps this"])
+def test_nothing_is_asked_before_it_begins(client: redis.Redis, settings: Settings) -> None:
+    settler = Settler(client, settings)
+    batch = direct(parcels(3))
+    first = settler.prepare(batch)
+    assert {receipt.status.value for receipt in settler.settle(batch)} == {"published"}
+    first.abandon()
     assert in_use(client) == 0
-    assert ScriptAhead(client, echo, [], ["next"]).answer() == b"next"
+
+
+def test_a_call_that_is_not_sent_leaves_no_connection_behind(client: redis.Redis, echo: Any) -> None:
+    ScriptAhead(client, echo, [], ["never sent"])
+    assert in_use(client) == 0
+
+
+def test_a_call_that_nobody_keeps_leaves_no_connection_behind(client: redis.Redis, echo: Any) -> None:
+    sent(client, echo, "nobody keeps this")
+    assert in_use(client) == 0
+    assert sent(client, echo, "next").answer() == b"next"

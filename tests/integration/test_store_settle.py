@@ -117,11 +117,11 @@ def test_told_tersely_only_what_was_refused_is_named_by_its_place(
     redis_client.rpush(keys.user_stream(OTHER), "x")
     batch = direct([*parcels(number), parcel(an_event(OTHER), OTHER), *parcels(number)])
     for _ in range(2):
-        refused = settler.begin(batch).refused()
+        refused = settler.prepare(batch).refused()
         assert list(refused) == [number]
         assert refused[number].startswith("WRONGTYPE")
     assert len(entries(redis_client)) == 2 * number
-    assert settler.begin(direct(parcels(number))).refused() == {}
+    assert settler.prepare(direct(parcels(number))).refused() == {}
 
 
 def test_a_stream_that_gets_many_events_at_once_is_trimmed_in_the_same_step(

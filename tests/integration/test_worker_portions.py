@@ -12,8 +12,9 @@ from bridge.broker.passing import split
 from bridge.pipeline import EventCodec
 from bridge.settings import Settings
 from bridge.store import Ledger, keys, read_balance
+from bridge.store.ahead import ScriptAhead
 from bridge.worker import handler as handler_module
-from bridge.worker.handler import PORTION_EVENTS, Handler
+from bridge.worker.handler import PORTION_MAX, Handler
 from bridge.worker.job import Job
 from tests.support.moody_catalog import Moody, registry
 
@@ -55,25 +56,26 @@ def ids_of(jobs: Sequence[Job]) -> list[str]:
 
 
 def test_portions_are_whole_messages_in_their_order(client, settings) -> None:
-    many = jobs(client, settings, messages=7)
+    many = jobs(client, settings, messages=40)
     portions = list(handler_module._portions(many))
     assert [job for portion in portions for job in portion] == many
-    assert all(sum(len(job.envelopes) for job in portion) >= PORTION_EVENTS for portion in portions[:-1])
+    sizes = [sum(len(job.envelopes) for job in portion) for portion in portions]
+    assert sizes == [120, 200, 320, 400, 400, 160]
 
 
 def test_the_next_portion_is_decided_before_the_answer_to_the_last_is_read(client, settings, monkeypatch) -> None:
     handler = Handler(settings, registry)
     steps: list[str] = []
-    for name in ("_decide", "_begin", "_finish"):
-        real = getattr(handler, name)
+    for owner, name in ((handler, "_prepare"), (ScriptAhead, "send"), (ScriptAhead, "answer")):
+        real = getattr(owner, name)
 
         def noted(*args: object, real=real, name=name) -> object:
             steps.append(name)
             return real(*args)
 
-        monkeypatch.setattr(handler, name, noted)
-    handler.run(jobs(client, settings, messages=3, events=PORTION_EVENTS))
-    assert steps == ["_decide", "_begin", *["_decide", "_finish", "_begin"] * 2, "_finish"]
+        monkeypatch.setattr(owner, name, noted)
+    handler.run(jobs(client, settings, messages=3, events=PORTION_MAX))
+    assert steps == ["_prepare", "send", *["_prepare", "answer", "send"] * 2, "answer"]
 
 
 def test_everything_is_published_once_and_in_order(client, settings) -> None:
