@@ -1,5 +1,7 @@
 """The bridge's own tally in Redis: what happened, how often, since the beginning."""
 
+from collections.abc import Sequence
+
 import redis
 
 from bridge.store import keys
@@ -40,3 +42,21 @@ class Counts:
             values = self._client.hgetall(keys.COUNTS)
         found = {text(name): int(value) for name, value in values.items()}
         return {name: found.get(name, 0) for name in COUNT_NAMES}
+
+
+class Metrics:
+    """Add to the numbers by event type and to the histograms, where no script does."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def add(self, grown: Sequence[tuple[str, int]]) -> None:
+        """Let fields grow, each by so much, in one round trip; not idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for field, number in grown:
+                pipe.hincrby(keys.METRICS, field, number)
+            pipe.execute()

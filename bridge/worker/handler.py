@@ -26,6 +26,7 @@ from bridge.store import (
     DeadLetters,
     Delivery,
     Ledger,
+    Metrics,
     Parcel,
     RetrySet,
     Settler,
@@ -75,6 +76,7 @@ class Handler:
         self._ledger = Ledger(client, settings)
         self._starts = Starts(client)
         self._clock = StoreClock(client)
+        self._metrics = Metrics(client)
         retries, dead_letters = RetrySet(client, settings), DeadLetters(client, settings)
         self._failures = Failures(registry, retries, dead_letters, self._ledger, self._clock)
         self._pipeline = Pipeline(
@@ -228,6 +230,10 @@ class Handler:
         for job, todo in sent.todos:
             if todo.retries or todo.dead:
                 self._failures.record(job, todo.retries, todo.dead)
+        # Where something was published, it was counted in the same step.
+        took_us = [one for _, todo in sent.todos if not todo.published for one in todo.took_us]
+        if took_us:
+            self._metrics.add(EXTRACT_US.tally(took_us))
 
     def _fail_refused(self, todos: Sequence[tuple[Job, Todo]], refused: Mapping[int, str]) -> None:
         """Add as failed what Redis refused, by its place among all that was to be published."""

@@ -88,8 +88,8 @@ def test_counters_are_those_of_all_processes(
         assert found["bridge_store_up", ()] == 1
         assert found["bridge_publish_delay_seconds_count", ()] == 205
         assert 0 < found["bridge_publish_delay_seconds_sum", ()] < 205 * 30
-        # Every event of a message that published something, failed attempts included.
-        assert 205 <= found["bridge_extract_seconds_count", ()] <= len(events) + 4
+        # Every attempt, whatever became of it; four events had two.
+        assert found["bridge_extract_seconds_count", ()] == len(events) + 4
     finally:
         for worker in workers:
             worker.__exit__(None, None, None)
