@@ -1,11 +1,11 @@
-"""Bundling: small messages of one task that were claimed together become one, so that the pool is asked once; pure.
+"""Bundling: messages that were claimed together become one, whatever their task, so that the pool is asked once; pure.
 
 Only messages exactly as ``TaskMessage`` writes them take part, first deliveries without anything special.
-Each keeps its own place in the books and its own delivery tag.
+Each keeps its own task, its own place in the books and its own delivery tag.
 """
 
 from binascii import a2b_base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,12 +45,11 @@ class Claimed:
 
 @dataclass(slots=True)
 class Bundle:
-    """Messages of one task, in the order in which they were claimed; ``events`` is 0 for one that cannot be bundled."""
+    """Messages in the order in which they were claimed; ``events`` is 0 for one that cannot be bundled."""
 
-    queue: str
-    lead: dict[str, Any]
+    lead: Claimed
     members: list[Claimed] = field(default_factory=list)
-    parts: list[tuple[str, str, int]] = field(default_factory=list)
+    parts: list[tuple[str, str, str, int]] = field(default_factory=list)
     envelopes: list[bytes] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     events: int = 0
@@ -71,57 +70,57 @@ class Bundle:
         headers = claimed.payload["headers"]
         self.members.append(claimed)
         self.ids.add(headers["id"])
-        self.parts.append((headers["id"], headers.get(BOOKED_HEADER, ""), events))
+        self.parts.append((headers["task"], headers["id"], headers.get(BOOKED_HEADER, ""), events))
         self.envelopes.append(envelopes)
         self.events += events
         self.size += len(envelopes) + 1
 
     def payload(self) -> dict[str, Any]:
-        """The one message in kombu's form; it goes by the name and tag of the first."""
+        """The one message in kombu's form; it goes by the task, name and tag of the first."""
+        lead = self.lead.payload
         if not self.events:
-            return self.lead
-        headers = self.lead["headers"]
+            return lead
+        headers = lead["headers"]
         if len(self.members) > 1:
             headers = {**headers, "argsrepr": shown_arguments(self.events), BUNDLE_HEADER: self.parts}
         return {
-            **self.lead,
+            **lead,
             "body": b",".join(self.envelopes),
             "content-type": PASSED_CONTENT_TYPE,
             "content-encoding": PASSED_CONTENT_ENCODING,
             "headers": headers,
-            "properties": {**self.lead["properties"], "body_encoding": None},
+            "properties": {**lead["properties"], "body_encoding": None},
         }
 
 
-def bundle(messages: Iterable[Claimed], *, events_max: int = EVENTS_MAX) -> Iterator[Bundle]:
-    """Put messages together where that is possible, those of one task in their order.
+def bundle(messages: Iterable[Claimed], *, tasks: Collection[str], events_max: int = EVENTS_MAX) -> Iterator[Bundle]:
+    """Put messages together where that is possible, in their order.
 
     Args:
         messages: in the order in which they were claimed.
+        tasks: names of those that take bundles; a message for another goes alone.
         events_max: events in a bundle; a message that has more goes alone.
     """
     events_max = min(events_max, EVENTS_MAX)
-    open_bundles: dict[tuple[str, str], Bundle] = {}
+    current: Bundle | None = None
     done: list[Bundle] = []
     for claimed in messages:
-        found = _plain_envelopes(claimed.payload)
+        found = _plain_envelopes(claimed.payload, tasks)
         if found is None:
-            done.append(Bundle(queue=claimed.queue, lead=claimed.payload, members=[claimed]))
+            done.append(Bundle(lead=claimed, members=[claimed]))
             continue
         envelopes, events = found
-        key = (claimed.queue, claimed.payload["headers"]["task"])
-        current = open_bundles.get(key)
         if current is None or not current.takes(claimed, len(envelopes), events, events_max):
-            current = open_bundles[key] = Bundle(queue=claimed.queue, lead=claimed.payload)
+            current = Bundle(lead=claimed)
             done.append(current)
         current.add(claimed, envelopes, events)
     yield from done
 
 
-def _plain_envelopes(payload: Mapping[str, Any]) -> tuple[bytes, int] | None:
+def _plain_envelopes(payload: Mapping[str, Any], tasks: Collection[str]) -> tuple[bytes, int] | None:
     """A message's envelopes as JSON with commas between them, and how many; None if it is not plain."""
     try:
-        if payload["properties"]["body_encoding"] != "base64" or not _is_plain(payload["headers"]):
+        if payload["properties"]["body_encoding"] != "base64" or not _is_plain(payload["headers"], tasks):
             return None
         body = a2b_base64(payload["body"])
         envelopes = envelopes_of(body, payload["content-type"], payload["content-encoding"])
@@ -131,9 +130,9 @@ def _plain_envelopes(payload: Mapping[str, Any]) -> tuple[bytes, int] | None:
         return None
 
 
-def _is_plain(headers: Mapping[str, Any]) -> bool:
+def _is_plain(headers: Mapping[str, Any], tasks: Collection[str]) -> bool:
     return (
-        isinstance(headers.get("task"), str)
+        headers.get("task") in tasks
         and isinstance(headers.get("id"), str)
         and headers["id"] != ""
         and isinstance(headers.get(BOOKED_HEADER, ""), str)

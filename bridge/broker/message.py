@@ -18,7 +18,7 @@ BOOKED_HEADER = "bridge_booked"
 REPLAY_HEADER = "bridge_replay"
 """Header with the replay that sent a message; its events are dead letters, and have one attempt."""
 BUNDLE_HEADER = "bridge_bundle"
-"""Header of messages that the transport has put together, never on the wire: id, booked_as and events of each."""
+"""Header of messages that the transport has put together, never on the wire: task, id, booked_as and events of each."""
 
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"

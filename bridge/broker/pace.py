@@ -31,9 +31,9 @@ class Pace:
         """Something came that must be taken piece by piece: begin to learn anew."""
         self._message_s = self._event_s = 0.0
 
-    def messages_in(self, seconds: float) -> int:
-        """How many messages are done in that time, by experience; 0 without any."""
-        return int(seconds / self._message_s) if self._message_s else 0
+    def messages_in(self, seconds: float, *, events_max: int) -> int:
+        """How many messages are done in that time, and have no more events, by experience; 0 without any."""
+        return int(min(seconds, events_max * self._event_s) / self._message_s) if self._message_s else 0
 
     def events_in(self, seconds: float) -> int:
         """How many events are done in that time, by experience; 0 without any."""

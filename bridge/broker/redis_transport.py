@@ -8,7 +8,7 @@ changes (client-side caching's invalidation messages), and only then a claim is 
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from importlib.resources import files
 from queue import Empty
@@ -20,7 +20,7 @@ import msgspec
 from kombu.transport import redis as stock
 from redis.exceptions import NoScriptError, ResponseError
 
-from bridge.broker.bundling import Bundle, Claimed, bundle
+from bridge.broker.bundling import EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.broker.message import BUNDLE_HEADER
 from bridge.broker.pace import Pace
 from bridge.broker.passing import PASSED_CONTENT_TYPE
@@ -62,6 +62,8 @@ class ClaimingChannel(stock.Channel):
     QoS = ClaimingQoS
     #: Set by the consumer; without it, what is no message ends the reading with its error.
     quarantine: Quarantine | None = None
+    #: Names of the tasks that take bundles; set by the consumer.
+    bundling_tasks: Collection[str] = frozenset()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tag_start = f"{uuid4()}:"
@@ -140,7 +142,9 @@ class ClaimingChannel(stock.Channel):
         prefix = self.global_keyprefix
         keys = [prefix + self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
         keys += [prefix + queue for queue in queues]
-        wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, self._pace.messages_in(HELD_S)))
+        # No more than goes into a bundle: while a claim is read, nobody hands the pool its next one.
+        by_pace = self._pace.messages_in(HELD_S, events_max=EVENTS_MAX)
+        wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
         arguments = [wanted, f"{self._tag_start}{self._claims}:", *queues]
         command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", _script("claim"))
         self._asked, self._woken = queues, False
@@ -177,7 +181,7 @@ class ClaimingChannel(stock.Channel):
             for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True)
             if (message := self._read_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))) is not None
         ]
-        for bundled in bundle(claimed, events_max=self._pace.events_in(HELD_S)):
+        for bundled in bundle(claimed, tasks=self.bundling_tasks, events_max=self._pace.events_in(HELD_S)):
             self._deliver_bundle(bundled)
         done = [
             tag.decode()
@@ -200,18 +204,18 @@ class ClaimingChannel(stock.Channel):
             return None
 
     def _deliver_bundle(self, bundled: Bundle) -> None:
-        lead_tag = bundled.tags[0]
+        lead = bundled.lead
         if bundled.events:
-            self._pace.begin(lead_tag, len(bundled.members), bundled.events)
+            self._pace.begin(lead.tag, len(bundled.members), bundled.events)
         else:
             self._pace.forget()
             try:
-                self.Message(bundled.lead, channel=self)
+                self.Message(lead.payload, channel=self)
             except Exception as error:  # a queue may hold anything
-                self._put_aside(lead_tag, bundled.queue, bundled.lead[RAW], error)
+                self._put_aside(lead.tag, lead.queue, lead.payload[RAW], error)
                 return
-        self._bundles[lead_tag] = bundled
-        self.connection._deliver(bundled.payload(), bundled.queue)
+        self._bundles[lead.tag] = bundled
+        self.connection._deliver(bundled.payload(), lead.queue)
 
     def deliver_one_by_one(self, lead_tag: str) -> bool:
         """Deliver the messages of a bundle again, each alone; False if the tag is that of a single message."""

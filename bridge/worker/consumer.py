@@ -72,6 +72,7 @@ class BridgeConsumer(Consumer):
         claiming = isinstance(self.task_consumer.channel, ClaimingChannel)
         if claiming:
             self.task_consumer.channel.quarantine = self._quarantine
+            self.task_consumer.channel.bundling_tasks = self._tasks
         # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 

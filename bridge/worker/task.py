@@ -109,13 +109,11 @@ class BridgeTask(Task):
             )
         ]
 
-    def _unbundle(self, envelopes: Sequence[object], bundle: Iterable[tuple[str, str, int]]) -> list[Job]:
+    def _unbundle(self, envelopes: Sequence[object], bundle: Iterable[tuple[str, str, str, int]]) -> list[Job]:
         jobs, start = [], 0
-        for message_id, booked_as, events in bundle:
-            part = envelopes[start : start + events]
-            jobs.append(
-                Job(mapping=self.mapping, envelopes=part, attempt=1, message_id=message_id, booked_as=booked_as)
-            )
+        for task, message_id, booked_as, events in bundle:
+            mapping, part = self.app.tasks[task].mapping, envelopes[start : start + events]
+            jobs.append(Job(mapping=mapping, envelopes=part, attempt=1, message_id=message_id, booked_as=booked_as))
             start += events
         return jobs
 

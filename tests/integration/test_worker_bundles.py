@@ -10,8 +10,8 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.broker import TaskMessage, TaskSender
-from bridge.store import Counts, DeadLetters, connect, read_balance
-from tests.support.moody_catalog import Moody, registry
+from bridge.store import Counts, DeadLetters, connect, keys, read_balance
+from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
@@ -72,6 +72,34 @@ def test_bundled_messages_end_one_by_one_in_the_books(
     first_time = [number for number in numbers if number % 100 != 5]
     assert first_time == sorted(first_time)
     assert scripts < 150  # claims, settles and the retry mover's; one of each a message would be 600
+
+
+def test_messages_of_several_tasks_run_together_each_as_its_own(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    user_id = uuid4()
+    modes = {20: "fail", 30: "permanent"}
+    emitter = Emitter(settings, registry)
+    for number in range(100):
+        mode = modes.get(number, "ok")
+        emitter.emit(Announced(user_id=None, text=str(number)))
+        emitter.emit(Moody(user_id=user_id, number=number, mode=mode, times=1 if mode == "fail" else 0))
+    assert emitter.flush(10)
+    emitter.close()
+    with running_worker(tmp_path, environment(settings, tmp_path), "--concurrency=1") as worker:
+        wait_until(
+            lambda: read_balance(client).ended == 199 and not client.exists("unacked"), timeout_s=30, what="all ended"
+        )
+        runs = worker.text().count("succeeded in")
+    assert runs < 100  # of 200 messages
+    balance = read_balance(client)
+    assert balance.balanced, balance
+    (letter,) = DeadLetters(client, settings).newest_first()
+    assert (letter.task, letter.queue) == ("bridge.Moody", QUEUE)
+    metrics = {name.decode(): int(value) for name, value in client.hgetall(keys.METRICS).items()}
+    assert (metrics["published:news.announced"], metrics["published:mood.shown"]) == (100, 99)
+    told = [fields[b"data"] for _, fields in client.xrange(keys.BROADCAST_STREAM)]
+    assert [json.loads(data)["text"] for data in told] == [str(number) for number in range(100)]
 
 
 def test_an_envelope_that_python_cannot_read_is_buried_alone(

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from bridge.broker import BUNDLE_HEADER, TaskMessage
-from bridge.broker.bundling import BYTES_MAX, EVENTS_MAX, Claimed, bundle
+from bridge.broker.bundling import BYTES_MAX, EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.broker.passing import PASSED_CONTENT_TYPE
 from bridge.broker.redis_wire import queue_item
 
@@ -25,6 +26,10 @@ def claimed(*numbers: int, task: str = "bridge.Moody", queue: str = QUEUE, size:
     return Claimed(message.message_id, queue, payload)
 
 
+def bundles_of(messages: Iterable[Claimed]) -> list[Bundle]:
+    return list(bundle(messages, tasks={"bridge.Moody", "bridge.Other"}))
+
+
 def numbers_in(payload: dict[str, Any]) -> list[int]:
     """The events of a message, bundled or not."""
     if payload["content-type"] == PASSED_CONTENT_TYPE:
@@ -32,28 +37,30 @@ def numbers_in(payload: dict[str, Any]) -> list[int]:
     return [envelope["number"] for envelope in json.loads(b64decode(payload["body"]))[0][0]]
 
 
-def test_messages_of_a_task_become_one_in_their_order() -> None:
-    messages = [claimed(1), claimed(2, 3), claimed(4)]
-    (together,) = bundle(messages)
+def test_messages_become_one_in_their_order_whatever_their_task_and_queue() -> None:
+    messages = [claimed(1), claimed(2, 3, task="bridge.Other"), claimed(4, queue="bridge.news")]
+    (together,) = bundles_of(messages)
     payload = together.payload()
     assert numbers_in(payload) == [1, 2, 3, 4]
     assert payload["headers"]["id"] == messages[0].payload["headers"]["id"]
     assert payload["headers"][BUNDLE_HEADER] == [
-        (message.tag, message.tag, events) for message, events in zip(messages, (1, 2, 1), strict=True)
+        (message.payload["headers"]["task"], message.tag, message.tag, events)
+        for message, events in zip(messages, (1, 2, 1), strict=True)
     ]
     assert together.tags == [message.tag for message in messages]
 
 
 def test_one_message_keeps_its_headers_and_is_no_bundle() -> None:
     message = claimed(1)
-    (alone,) = bundle([message])
+    (alone,) = bundles_of([message])
     assert alone.payload()["headers"] == message.payload["headers"]
     assert numbers_in(alone.payload()) == [1]
 
 
-def test_tasks_and_queues_are_kept_apart() -> None:
-    messages = [claimed(1), claimed(2, task="bridge.Other"), claimed(3, queue="bridge.news"), claimed(4)]
-    assert [numbers_in(one.payload()) for one in bundle(messages)] == [[1, 4], [2], [3]]
+def test_a_message_for_a_task_that_takes_no_bundles_goes_alone() -> None:
+    messages = [claimed(1), claimed(2, task="celery.map"), claimed(3)]
+    assert [numbers_in(one.payload()) for one in bundles_of(messages)] == [[1, 3], [2]]
+    assert [one.tags for one in bundle(messages, tasks=())] == [[message.tag] for message in messages]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +76,13 @@ def test_tasks_and_queues_are_kept_apart() -> None:
         {"stamps": {}},
         {"bridge_booked": 7},
         {"id": ""},
+        {"task": ["bridge.Moody"]},
     ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_a_message_with_anything_special_goes_alone(changes: dict[str, Any]) -> None:
     special = claimed(2, **changes)
-    bundles = list(bundle([claimed(1), special, claimed(3)]))
+    bundles = bundles_of([claimed(1), special, claimed(3)])
     assert [one.tags for one in bundles][1] == [special.tag]
     assert bundles[1].events == 0
     assert [numbers_in(one.payload()) for one in bundles] == [[1, 3], [2]]
@@ -106,7 +114,7 @@ TAIL = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 )
 def test_a_body_that_could_spoil_others_goes_alone(body: bytes) -> None:
     spoiled = with_body(body)
-    bundles = list(bundle([claimed(1), spoiled, claimed(3)]))
+    bundles = bundles_of([claimed(1), spoiled, claimed(3)])
     assert bundles[1].tags == [spoiled.tag]
     assert numbers_in(bundles[0].payload()) == [1, 3]
 
@@ -115,18 +123,18 @@ def test_a_body_that_could_spoil_others_goes_alone(body: bytes) -> None:
 def test_a_message_without_a_part_goes_alone(part: str) -> None:
     broken = claimed(2)
     del broken.payload[part]
-    assert next(one.tags for one in bundle([broken, claimed(1)])) == [broken.tag]
+    assert bundles_of([broken, claimed(1)])[0].tags == [broken.tag]
 
 
 def test_a_message_that_was_sent_twice_is_not_run_with_itself() -> None:
     message = claimed(1)
     again = Claimed("another tag", message.queue, message.payload)
-    assert next(one.tags for one in bundle([message, again, claimed(2)])) == [message.tag]
+    assert bundles_of([message, again, claimed(2)])[0].tags == [message.tag]
 
 
 def test_a_bundle_has_bounds() -> None:
-    many = list(bundle([claimed(number) for number in range(EVENTS_MAX + 1)]))
+    many = bundles_of(claimed(number) for number in range(EVENTS_MAX + 1))
     assert [one.events for one in many] == [EVENTS_MAX, 1]
-    large = list(bundle([claimed(number, size=BYTES_MAX // 3) for number in range(4)]))
+    large = bundles_of(claimed(number, size=BYTES_MAX // 3) for number in range(4))
     assert [one.events for one in large] == [2, 2]
     assert all(len(one.payload()["body"]) <= BYTES_MAX for one in large)
