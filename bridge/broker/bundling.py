@@ -9,7 +9,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.broker.message import BOOKED_HEADER, BUNDLE_HEADER, OVERHEAD_BYTES, shown_arguments
+from bridge.broker.fitness import DELIVERIES_HEADERS
+from bridge.broker.message import (
+    ATTEMPT_HEADER,
+    BOOKED_HEADER,
+    BUNDLE_HEADER,
+    OVERHEAD_BYTES,
+    REPLAY_HEADER,
+    shown_arguments,
+)
 from bridge.broker.passing import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, envelopes_of, split
 
 EVENTS_MAX = 2_000
@@ -17,6 +25,7 @@ EVENTS_MAX = 2_000
 BYTES_MAX = 1_000_000
 """Bytes of a bundle's body at the most."""
 
+_OUT_OF_ORDER = (ATTEMPT_HEADER, REPLAY_HEADER, *DELIVERIES_HEADERS)
 _ANY = frozenset({"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", BOOKED_HEADER})
 _PLAIN: dict[str, Any] = {
     "parent_id": None,
@@ -96,6 +105,9 @@ class Bundle:
 def bundle(messages: Iterable[Claimed], *, tasks: Collection[str], events_max: int = EVENTS_MAX) -> Iterator[Bundle]:
     """Put messages together where that is possible, in their order.
 
+    What goes alone keeps its place too, unless it had lost it before: a retry, a replayed letter, a message that came
+    back from a dead worker.
+
     Args:
         messages: in the order in which they were claimed.
         tasks: names of those that take bundles; a message for another goes alone.
@@ -108,6 +120,8 @@ def bundle(messages: Iterable[Claimed], *, tasks: Collection[str], events_max: i
         found = _plain_envelopes(claimed.payload, tasks)
         if found is None:
             done.append(Bundle(lead=claimed, members=[claimed]))
+            if _keeps_its_place(claimed.payload):
+                current = None
             continue
         envelopes, events = found
         if current is None or not current.takes(claimed, len(envelopes), events, events_max):
@@ -128,6 +142,14 @@ def _plain_envelopes(payload: Mapping[str, Any], tasks: Collection[str]) -> tupl
         return (envelopes, events) if envelopes and events else None
     except Exception:  # a queue may hold anything; the consumer says what is wrong with it
         return None
+
+
+def _keeps_its_place(payload: Mapping[str, Any]) -> bool:
+    """Whether what comes after a message must not run before it; what is tried again has lost its place already."""
+    try:
+        return not any(payload["headers"].get(name) for name in _OUT_OF_ORDER)
+    except Exception:  # a queue may hold anything
+        return True
 
 
 def _is_plain(headers: Mapping[str, Any], tasks: Collection[str]) -> bool:

@@ -1,24 +1,27 @@
 """Grouping buffered events into Celery messages; pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from bridge.broker import OVERHEAD_BYTES, TaskMessage
 from bridge.pipeline import EventCodec
+from bridge.producer.ordering import User, known
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An accepted event: where it goes, and its envelope."""
+    """An accepted event: where it goes, its envelope, and whose it is; None if that is not known."""
 
     task: str
     queue: str
     event_id: UUID
     envelope: bytes
+    user: User | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Route:
         queue: of their messages.
         source: of their envelopes.
         data_max: bytes that an event may surely have, whatever its envelope adds.
+        user_of: reads whose an event is.
     """
 
     codec: EventCodec
@@ -38,6 +42,7 @@ class Route:
     queue: str
     source: str
     data_max: int
+    user_of: Callable[[Any], object]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +55,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     event_id: UUID
     occurred_at: datetime
     data: bytes
+    user: object
     traceparent: str = ""
 
     def accepted(self) -> Accepted:
@@ -58,7 +64,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         envelope = route.codec.wrap(
             self.data, self.event_id, self.occurred_at, source=route.source, traceparent=self.traceparent
         )
-        return Accepted(route.task, route.queue, self.event_id, envelope)
+        return Accepted(route.task, route.queue, self.event_id, envelope, known(self.user))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,32 +78,75 @@ class BatchLimits:
 def batch(accepted: Iterable[Accepted], limits: BatchLimits) -> list[TaskMessage]:
     """Pack events into messages of one task each, within the limits.
 
-    Events of one task keep their order. Messages stand in the order of their first event.
+    Messages stand in the order of their first event. In a queue's messages, read one after the other, the events of
+    each user keep their order, and an event whose user is not known keeps its place among all.
     """
-    by_task: dict[tuple[str, str], list[Accepted]] = {}
+    drafts: list[_Draft] = []
+    open_drafts: dict[tuple[str, str], _Draft] = {}
+    lanes: dict[str, _Lane] = {}
     for event in accepted:
-        by_task.setdefault((event.task, event.queue), []).append(event)
-    return [
-        TaskMessage(
-            task=task,
-            queue=queue,
-            envelopes=[event.envelope for event in part],
-            event_ids=b"".join([event.event_id.bytes for event in part]),
+        lane = lanes.get(event.queue)
+        if lane is None:
+            lane = lanes[event.queue] = _Lane()
+        to = (event.task, event.queue)
+        draft = open_drafts.get(to)
+        if draft is None or draft.place < lane.earliest(event.user) or not draft.takes(event, limits):
+            draft = open_drafts[to] = _Draft(place=len(drafts), task=event.task, queue=event.queue)
+            drafts.append(draft)
+        draft.add(event)
+        lane.note(event.user, draft.place)
+    return [draft.message() for draft in drafts]
+
+
+class _Lane:
+    """Where the events of one queue stand so far: places of messages."""
+
+    __slots__ = ("_floor", "_newest", "_of_user")
+
+    def __init__(self) -> None:
+        self._of_user: dict[User, int] = {}
+        self._newest = 0
+        self._floor = 0
+
+    def earliest(self, user: User | None) -> int:
+        """The first message that may take the next event of that user."""
+        return self._newest if user is None else max(self._floor, self._of_user.get(user, 0))
+
+    def note(self, user: User | None, place: int) -> None:
+        """An event of that user stands there."""
+        self._newest = max(self._newest, place)
+        if user is None:
+            self._floor = place
+        else:
+            self._of_user[user] = place
+
+
+class _Draft:
+    """A message that is being filled."""
+
+    __slots__ = ("_events", "_queue", "_size_bytes", "_task", "place")
+
+    def __init__(self, *, place: int, task: str, queue: str) -> None:
+        self.place = place
+        self._task = task
+        self._queue = queue
+        self._events: list[Accepted] = []
+        self._size_bytes = OVERHEAD_BYTES
+
+    def takes(self, event: Accepted, limits: BatchLimits) -> bool:
+        """Whether there is room; a single event is always taken."""
+        return len(self._events) < limits.events and self._size_bytes + len(event.envelope) <= limits.size_bytes
+
+    def add(self, event: Accepted) -> None:
+        """Take an event in."""
+        self._events.append(event)
+        self._size_bytes += len(event.envelope) + 1
+
+    def message(self) -> TaskMessage:
+        """What is sent."""
+        return TaskMessage(
+            task=self._task,
+            queue=self._queue,
+            envelopes=[event.envelope for event in self._events],
+            event_ids=b"".join([event.event_id.bytes for event in self._events]),
         )
-        for (task, queue), events in by_task.items()
-        for part in _split(events, limits)
-    ]
-
-
-def _split(events: list[Accepted], limits: BatchLimits) -> Iterator[list[Accepted]]:
-    part: list[Accepted] = []
-    size_bytes = OVERHEAD_BYTES
-    for event in events:
-        size = len(event.envelope)
-        if part and (len(part) >= limits.events or size_bytes + size > limits.size_bytes):
-            yield part
-            part, size_bytes = [], OVERHEAD_BYTES
-        part.append(event)
-        size_bytes += size + 1
-    if part:
-        yield part

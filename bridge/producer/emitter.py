@@ -18,6 +18,7 @@ from typing import Any
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
 from bridge.pipeline import EventCodec
 from bridge.producer.batching import Entry, Route
+from bridge.producer.ordering import user_reader
 from bridge.producer.outbox import Outbox
 from bridge.registry import DomainToSSEMapping, Registry, load_registry
 from bridge.settings import Settings, load_settings
@@ -95,9 +96,10 @@ class Emitter:
         ):
             try:
                 data = route.codec.write(event)
+                entry = Entry(route, event.event_id, event.occurred_at, data, route.user_of(event))
             except Exception:
                 return self.emit_many((event,)) == 1  # which says why it is refused
-            if len(data) <= route.data_max and self._outbox.put(Entry(route, event.event_id, event.occurred_at, data)):
+            if len(data) <= route.data_max and self._outbox.put(entry):
                 return True
         return self.emit_many((event,)) == 1
 
@@ -163,6 +165,7 @@ class Emitter:
             queue=self._registry.queue_of(row),
             source=source,
             data_max=self._settings.event_max_bytes - codec.overhead_bytes(source),
+            user_of=user_reader(row),
         )
 
     def _prepare(self, event: Any) -> Entry | None:
@@ -173,7 +176,8 @@ class Emitter:
             return None
         try:
             trace = note_emitted(type(event).__name__, event.event_id, route.queue)
-            entry = Entry(route, event.event_id, event.occurred_at, route.codec.write(event), trace)
+            data = route.codec.write(event)
+            entry = Entry(route, event.event_id, event.occurred_at, data, route.user_of(event), trace)
             if trace or len(entry.data) > route.data_max:
                 self._check_size(entry)
         except Exception as error:  # encoding runs foreign code, and no caller may suffer from it

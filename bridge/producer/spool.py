@@ -19,11 +19,12 @@ import msgspec
 from bridge.errors import SpoolError
 from bridge.producer.batching import Accepted
 from bridge.producer.naming import new_name
+from bridge.producer.ordering import User
 
 SUFFIX = ".spool"
 BUSY_TIMEOUT_S = 5.0
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB)"
+_SCHEMA = "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB, user TEXT)"
 
 
 class _Identified(msgspec.Struct):
@@ -62,6 +63,8 @@ class Spool:
             # One fsync a group of events: what append() returned for survives a power failure.
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute(_SCHEMA)
+            if "user" not in {column[1] for column in self._db.execute("PRAGMA table_info(events)")}:
+                self._db.execute("ALTER TABLE events ADD COLUMN user TEXT")  # a file that an older bridge left
             self._bytes = self._db.execute("SELECT coalesce(sum(length(envelope)), 0) FROM events").fetchone()[0]
         except sqlite3.Error as error:
             raise SpoolError(f"The spool file {path} cannot be used: {error}.") from error
@@ -116,8 +119,8 @@ class Spool:
         try:
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT INTO events (task, queue, envelope) VALUES (?, ?, ?)",
-                [(event.task, event.queue, event.envelope) for event in events],
+                "INSERT INTO events (task, queue, envelope, user) VALUES (?, ?, ?, ?)",
+                [(event.task, event.queue, event.envelope, _kept(event.user)) for event in events],
             )
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -129,10 +132,10 @@ class Spool:
     def oldest(self, limit: int) -> tuple[int, list[Accepted]]:
         """The oldest events, and the number to hand to ``remove`` when the broker has them."""
         with self._mutex:
-            query = "SELECT id, task, queue, envelope FROM events ORDER BY id LIMIT ?"
+            query = "SELECT id, task, queue, envelope, user FROM events ORDER BY id LIMIT ?"
             rows = [] if self._closed else self._db.execute(query, (limit,)).fetchall()
         return (rows[-1][0] if rows else 0), [
-            Accepted(task, queue, _id_of.decode(envelope).id, envelope) for _, task, queue, envelope in rows
+            Accepted(task, queue, _id_of.decode(envelope).id, envelope, user) for _, task, queue, envelope, user in rows
         ]
 
     def remove(self, up_to: int) -> None:
@@ -173,6 +176,11 @@ class Spool:
         """What the files of other processes take; their size on disk, a little more than their envelopes."""
         others = (path for path in self._path.parent.glob(f"*{SUFFIX}") if path != self._path)
         return sum(_size_of(path) for path in others)
+
+
+def _kept(user: User | None) -> str | None:
+    """A user as SQLite keeps it, whose own numbers are too small."""
+    return None if user is None else str(user)
 
 
 def _lock_path(path: Path) -> Path:

@@ -184,6 +184,20 @@ def test_a_file_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_an_older_bridge_left_is_read_and_written(tmp_path: Path) -> None:
+    event_id = uuid4()
+    envelope = json.dumps({"id": str(event_id)}).encode()
+    with closing(sqlite3.connect(tmp_path / "old.spool")) as old:
+        old.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB)")
+        old.execute("INSERT INTO events (task, queue, envelope) VALUES ('task', 'queue', ?)", (envelope,))
+        old.commit()
+    (spool,) = Spool.adopt(tmp_path, max_bytes=1_000_000)
+    known = Accepted("task", "queue", event_id, envelope, "alice")
+    assert spool.append([known]) == 1
+    assert spool.oldest(10) == (2, [Accepted("task", "queue", event_id, envelope), known])
+    spool.close()
+
+
 def test_the_wait_for_the_disk_is_not_the_callers(redis_url, tmp_path) -> None:
     emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path / "spool")), REGISTRY)
     costs_s = []
