@@ -91,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=86_400,
-            description="A batch that runs longer is stopped; well below the visibility timeout.",
+            description="A message that runs longer is stopped; well below the visibility timeout.",
         ),
     ] = 120
     worker_concurrency: Annotated[

@@ -1,4 +1,4 @@
-"""Bundling: messages that were claimed together become one, whatever their task, so that the pool is asked once; pure.
+"""Bundling: messages that were claimed together become one, so that the pool is asked once; pure.
 
 Only messages exactly as ``TaskMessage`` writes them take part, first deliveries without anything special.
 Each keeps its own task, its own place in the books and its own delivery tag.
@@ -102,7 +102,9 @@ class Bundle:
         }
 
 
-def bundle(messages: Iterable[Claimed], *, tasks: Collection[str], events_max: int = EVENTS_MAX) -> Iterator[Bundle]:
+def bundle(
+    messages: Iterable[Claimed], *, tasks: Collection[str], mixed: bool, events_max: int = EVENTS_MAX
+) -> Iterator[Bundle]:
     """Put messages together where that is possible, in their order.
 
     What goes alone keeps its place too, unless it had lost it before: a retry, a replayed letter, a message that came
@@ -111,21 +113,24 @@ def bundle(messages: Iterable[Claimed], *, tasks: Collection[str], events_max: i
     Args:
         messages: in the order in which they were claimed.
         tasks: names of those that take bundles; a message for another goes alone.
+        mixed: whether messages of several tasks and queues may go together.
         events_max: events in a bundle; a message that has more goes alone.
     """
     events_max = min(events_max, EVENTS_MAX)
-    current: Bundle | None = None
+    open_bundles: dict[tuple[str, str] | None, Bundle] = {}
     done: list[Bundle] = []
     for claimed in messages:
         found = _plain_envelopes(claimed.payload, tasks)
         if found is None:
             done.append(Bundle(lead=claimed, members=[claimed]))
             if _keeps_its_place(claimed.payload):
-                current = None
+                open_bundles.clear()
             continue
         envelopes, events = found
+        key = None if mixed else (claimed.queue, claimed.payload["headers"]["task"])
+        current = open_bundles.get(key)
         if current is None or not current.takes(claimed, len(envelopes), events, events_max):
-            current = Bundle(lead=claimed)
+            current = open_bundles[key] = Bundle(lead=claimed)
             done.append(current)
         current.add(claimed, envelopes, events)
     yield from done

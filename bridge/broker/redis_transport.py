@@ -8,6 +8,7 @@ changes (client-side caching's invalidation messages), and only then a claim is 
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from importlib.resources import files
@@ -62,8 +63,9 @@ class ClaimingChannel(stock.Channel):
     QoS = ClaimingQoS
     #: Set by the consumer; without it, what is no message ends the reading with its error.
     quarantine: Quarantine | None = None
-    #: Names of the tasks that take bundles; set by the consumer.
+    #: Names of the tasks that take bundles, and whether those of several may go together; set by the consumer.
     bundling_tasks: Collection[str] = frozenset()
+    mixes_tasks = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tag_start = f"{uuid4()}:"
@@ -77,6 +79,7 @@ class ClaimingChannel(stock.Channel):
         self._by_hash = True
         self._came_back: dict[str, str] = {}
         self._bundles: dict[str, Bundle] = {}
+        self._parting: deque[tuple[str, int]] = deque()
         self._pace = Pace()
         self._no_ack: set[str] = set()
         super().__init__(*args, **kwargs)
@@ -181,7 +184,8 @@ class ClaimingChannel(stock.Channel):
             for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True)
             if (message := self._read_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))) is not None
         ]
-        for bundled in bundle(claimed, tasks=self.bundling_tasks, events_max=self._pace.events_in(HELD_S)):
+        most = self._pace.events_in(HELD_S)
+        for bundled in bundle(claimed, tasks=self.bundling_tasks, mixed=self.mixes_tasks, events_max=most):
             self._deliver_bundle(bundled)
         done = [
             tag.decode()
@@ -217,13 +221,38 @@ class ClaimingChannel(stock.Channel):
         self._bundles[lead.tag] = bundled
         self.connection._deliver(bundled.payload(), lead.queue)
 
-    def deliver_one_by_one(self, lead_tag: str) -> bool:
-        """Deliver the messages of a bundle again, each alone; False if the tag is that of a single message."""
+    def part(self, lead_tag: str, *, done: int = 0) -> bool:
+        """Have the messages of a bundle delivered again, each alone, but for the first so many that are done.
+
+        Safe with threads: it happens at the next turn of the loop.
+
+        Returns:
+            False if there is nothing to part: a single message, or a channel that gives back what it holds.
+        """
+        bundled = self._bundles.get(lead_tag)
+        if self.closed or bundled is None or len(bundled.members) == 1:
+            return False
+        self._parting.append((lead_tag, done))
+        return True
+
+    def deliver_parted(self) -> None:
+        """Deliver what was parted since the last turn."""
+        while self._parting:
+            lead_tag, done = self._parting.popleft()
+            self.deliver_one_by_one(lead_tag, done=done)
+
+    def deliver_one_by_one(self, lead_tag: str, *, done: int = 0) -> bool:
+        """Do as ``part``, at once."""
         bundled = self._bundles.get(lead_tag)
         if bundled is None or len(bundled.members) == 1:
             return False
         del self._bundles[lead_tag]
-        for member in bundled.members:
+        self._pace.forget()
+        if done:
+            self.qos.ack(lead_tag)
+        if done > 1:
+            self.forget(bundled.tags[1:done])
+        for member in bundled.members[done:]:
             self.connection._deliver(member.payload, member.queue)
         return True
 
@@ -352,6 +381,7 @@ class ClaimingPoller(stock.MultiChannelPoller):
         """Acknowledge what is done, then claim where there is room and reason to."""
         for channel in self._channels:
             channel.qos.flush_acknowledgements()
+            channel.deliver_parted()
             if channel.active_queues and channel.qos.can_consume():
                 self._listen_for_changes(channel)
         super().on_poll_start()

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from bridge.store.books import Balance, read_balance
     from bridge.store.client import connect, connect_async, connect_briefly, connect_broker
     from bridge.store.clock import StoreClock
-    from bridge.store.counts import COUNT_NAMES, Counts, Metrics
+    from bridge.store.counts import COUNT_NAMES, Counts, Tally
     from bridge.store.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
     from bridge.store.fingerprint import Cause, cause_of
     from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
@@ -40,7 +40,6 @@ __all__ = [
     "KnownWorker",
     "Ledger",
     "LetterHead",
-    "Metrics",
     "OpenMessage",
     "Page",
     "Parcel",
@@ -59,6 +58,7 @@ __all__ = [
     "Starts",
     "StoreClock",
     "StreamedEvent",
+    "Tally",
     "WorkerReport",
     "Workers",
     "cause_of",
@@ -81,7 +81,7 @@ __getattr__ = on_demand(
         "bridge.store.books": {"Balance", "read_balance"},
         "bridge.store.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
         "bridge.store.clock": {"StoreClock"},
-        "bridge.store.counts": {"COUNT_NAMES", "Counts", "Metrics"},
+        "bridge.store.counts": {"COUNT_NAMES", "Counts", "Tally"},
         "bridge.store.dead_letters": {"Cursor", "DeadLetter", "DeadLetters", "LetterHead"},
         "bridge.store.fingerprint": {"Cause", "cause_of"},
         "bridge.store.history": {"START", "History", "Page", "Position", "StreamedEvent", "read_message"},

@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 
 
 class ScriptAhead:
-    """One call, on a connection of its own, which is closed if it was sent and nobody reads the answer.
+    """One call, on a connection of its own, which is closed if nobody reads the answer.
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
 
@@ -28,9 +28,9 @@ class ScriptAhead:
     def __init__(
         self, client: redis.Redis, script: Script, keys: Sequence[str], arguments: Sequence[str | int | bytes]
     ) -> None:
+        self._connection: Any = None
         self._again: Any = lambda: script(keys=keys, args=arguments)
         self._pool: Any = client.connection_pool
-        self._connection: Any = None
         # A number would be turned into text in C, where redis-py's packer does not bear a signal's exception.
         words = [argument if isinstance(argument, bytes) else str(argument) for argument in arguments]
         try:

@@ -44,7 +44,7 @@ class Counts:
         return {name: found.get(name, 0) for name in COUNT_NAMES}
 
 
-class Metrics:
+class Tally:
     """Add to the numbers by event type and to the histograms, where no script does."""
 
     def __init__(self, client: redis.Redis) -> None:

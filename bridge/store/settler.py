@@ -154,6 +154,7 @@ def _pieces(delivery: Delivery) -> Iterator[Delivery]:
         return
     nothing = replace(delivery, record_bytes=0, parcels=(), skipped=(), metrics=())
     for start in range(0, len(delivery.parcels), BATCH_MAX):
-        yield replace(nothing, parcels=delivery.parcels[start : start + BATCH_MAX], metrics=delivery.metrics)
+        metrics = delivery.metrics if start == 0 else ()
+        yield replace(nothing, parcels=delivery.parcels[start : start + BATCH_MAX], metrics=metrics)
     for start in range(0, len(delivery.skipped), BATCH_MAX):
         yield replace(nothing, skipped=delivery.skipped[start : start + BATCH_MAX])

@@ -71,8 +71,7 @@ class BridgeConsumer(Consumer):
         handle = super().create_task_handler(*args, **kwargs)
         claiming = isinstance(self.task_consumer.channel, ClaimingChannel)
         if claiming:
-            self.task_consumer.channel.quarantine = self._quarantine
-            self.task_consumer.channel.bundling_tasks = self._tasks
+            self._set_up(self.task_consumer.channel)
         # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
@@ -95,6 +94,15 @@ class BridgeConsumer(Consumer):
                 self._put_aside(message, error)
 
         return on_message
+
+    def _set_up(self, channel: ClaimingChannel) -> None:
+        channel.quarantine = self._quarantine
+        # The tasks of another registry in the same app have a handler of their own, which a bundle has not.
+        handler = next((self.app.tasks[name].handler for name in self._tasks), None)
+        channel.bundling_tasks = {name for name in self._tasks if self.app.tasks[name].handler is handler}
+        # With several processes a bundle of one task leaves the others to them.
+        most = getattr(self.controller, "max_concurrency", None) or self.pool.num_processes
+        channel.mixes_tasks = most == 1
 
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self._tasks)

@@ -9,6 +9,7 @@ from functools import partial
 from time import perf_counter
 
 from bridge.broker import TaskMessage, TaskSender
+from bridge.broker.options import soft_time_limit_s
 from bridge.pipeline import (
     Dead,
     Failure,
@@ -26,13 +27,13 @@ from bridge.store import (
     DeadLetters,
     Delivery,
     Ledger,
-    Metrics,
     Parcel,
     RetrySet,
     Settler,
     Settling,
     Starts,
     StoreClock,
+    Tally,
     connect,
     record_bytes,
 )
@@ -44,10 +45,12 @@ from bridge.worker.tracing import BatchTrace
 logger = logging.getLogger(__name__)
 
 PORTION_EVENTS = 100
-"""Events of a bundle that are settled in its first call: few, because Redis has nothing to do until they are decided.
-Each further portion may have so many more, since deciding is faster than settling, and a call has a cost of its own."""
+"""A bundle's first portion ends with the message that makes it so large: few, because Redis has nothing to do until
+they are decided. Each further one is so much larger: deciding is faster than settling, and a call has its own cost."""
 PORTION_MAX = 400
-"""… up to so many: nobody else is served by Redis while it settles them."""
+"""… up to so much: nobody else is served by Redis while it settles one."""
+RUN_S = 2.0
+"""A bundle that is not decided after this time, eight times of what experience said, ends there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Handler:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         client = connect(settings)
         self._settings = settings
+        self._run_s = min(RUN_S, soft_time_limit_s(settings) / 2)
         self._registry = registry
         policies = [row.retry for row in registry.mappings if row.retry]
         longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)
@@ -76,7 +80,7 @@ class Handler:
         self._ledger = Ledger(client, settings)
         self._starts = Starts(client)
         self._clock = StoreClock(client)
-        self._metrics = Metrics(client)
+        self._tally = Tally(client)
         retries, dead_letters = RetrySet(client, settings), DeadLetters(client, settings)
         self._failures = Failures(registry, retries, dead_letters, self._ledger, self._clock)
         self._pipeline = Pipeline(
@@ -88,22 +92,27 @@ class Handler:
             random=random.random,
         )
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[Job]) -> int:
         """Handle every envelope of the jobs, of one or more messages, in order.
 
         They are settled in portions: while Redis works on one, the next is decided.
+
+        Returns:
+            How many jobs are done: fewer than all, and at least one, if that took too long.
         """
         trace, begun_ns = BatchTrace.begin(), 0
         decided: _Decided | None = None
         sent: _Decided | None = None
+        done = 0
         try:
-            for portion in _portions(jobs):
-                decided = self._prepare([(job, self._decide(job, trace)) for job in portion])
+            for todos in self._portions(jobs, trace, time.monotonic() + self._run_s):
+                decided = self._prepare(todos)
                 if sent is not None:
                     self._finish(sent)
                 begun_ns = begun_ns or time.time_ns()
                 sent = decided
                 sent.settling.begin()
+                done += len(todos)
             if sent is not None:
                 self._finish(sent)
         except BaseException:
@@ -113,6 +122,24 @@ class Handler:
             raise
         if trace:
             trace.settled(begun_ns)
+        return done
+
+    def _portions(
+        self, jobs: Iterable[Job], trace: BatchTrace | None, stop_at: float
+    ) -> Iterator[list[tuple[Job, Todo]]]:
+        """Decide jobs in their order, as far as there is time, in growing portions of whole jobs."""
+        portion: list[tuple[Job, Todo]] = []
+        events, enough = 0, PORTION_EVENTS
+        for job in jobs:
+            portion.append((job, self._decide(job, trace)))
+            events += len(job.envelopes)
+            if time.monotonic() > stop_at:
+                break
+            if events >= enough:
+                yield portion
+                portion, events, enough = [], 0, min(enough + PORTION_EVENTS, PORTION_MAX)
+        if portion:
+            yield portion
 
     def _decide(self, job: Job, trace: BatchTrace | None) -> Todo:
         self._book(job)
@@ -233,7 +260,7 @@ class Handler:
         # Where something was published, it was counted in the same step.
         took_us = [one for _, todo in sent.todos if not todo.published for one in todo.took_us]
         if took_us:
-            self._metrics.add(EXTRACT_US.tally(took_us))
+            self._tally.add(EXTRACT_US.tally(took_us))
 
     def _fail_refused(self, todos: Sequence[tuple[Job, Todo]], refused: Mapping[int, str]) -> None:
         """Add as failed what Redis refused, by its place among all that was to be published."""
@@ -252,20 +279,6 @@ class Handler:
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
-
-
-def _portions(jobs: Iterable[Job]) -> Iterator[list[Job]]:
-    """Jobs in their order, in growing portions of whole jobs."""
-    portion: list[Job] = []
-    events, enough = 0, PORTION_EVENTS
-    for job in jobs:
-        portion.append(job)
-        events += len(job.envelopes)
-        if events >= enough:
-            yield portion
-            portion, events, enough = [], 0, min(enough + PORTION_EVENTS, PORTION_MAX)
-    if portion:
-        yield portion
 
 
 def _ages_ms(published: Sequence[Published], clock: StoreClock) -> list[float]:

@@ -17,7 +17,11 @@ ENDS_LOOK_S = 0.001
 """How long a process that closed its files may take to end, and how often it is looked at meanwhile."""
 
 PIPE_BYTES = 2**20
-"""What the pipe to a process holds, instead of 64 KiB: a whole bundle; as much as Linux lets anybody ask for."""
+"""What the pipe to a process holds, instead of the default: a whole bundle; as much as Linux lets anybody ask for."""
+DEFAULT_PIPE_BYTES = 2**16
+PIPES_BYTES = 2**24
+"""… and all of a worker's together. Linux lets a user's pipes hold 64 MiB; beyond that each new one, of any program of
+that user, is made small."""
 
 
 class UnlockedCounter:
@@ -80,15 +84,15 @@ class Pool(AsynPool):
         process = super()._create_worker_process(i)
         # The process has been forked: it keeps the counter that it was given, on the same memory.
         self._on_ready_counters[process.pid] = UnlockedCounter(self._on_ready_counters[process.pid])
-        _widen(process.inqW_fd)
+        _widen(process.inqW_fd, min(PIPE_BYTES, PIPES_BYTES // self._processes))
         return process
 
 
-def _widen(pipe: int) -> None:
-    """Let a pipe hold ``PIPE_BYTES``, where the system can; otherwise a bundle takes several turns of the loop."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
-        with suppress(OSError):  # one user's pipes may hold so much together and no more
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+def _widen(pipe: int, size_bytes: int) -> None:
+    """Let a pipe hold more, where the system can; otherwise a bundle takes several turns of the loop."""
+    if hasattr(fcntl, "F_SETPIPE_SZ") and size_bytes > DEFAULT_PIPE_BYTES:  # Linux
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size_bytes)
 
 
 class TaskPool(prefork.TaskPool):

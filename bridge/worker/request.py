@@ -1,4 +1,4 @@
-"""``BridgeRequest``: what happens in the worker's main process when the process that ran a task is gone."""
+"""``BridgeRequest``: what happens in the worker's main process when a task has not run to its end."""
 
 import logging
 from typing import Any
@@ -8,8 +8,9 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
+from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import StoreUnavailableError
-from bridge.worker.task import BridgeTask
+from bridge.worker.task import BridgeTask, Unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +37,33 @@ class BridgeRequest(Request):
 
         A task gives its own word by Reject. Anything else means that its process died, ran out of time,
         or that something escaped which no handler foresaw. A shutdown is not an attempt: then the message
-        goes back to its queue as it was.
+        goes back to its queue as it was. Nor is it one of a bundle: which of its messages was to blame is
+        unknown, so each is run again alone.
         """
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
+        if isinstance(error, Unfinished) and self._part(error.done):
+            return None
         if isinstance(error, Reject) or self._already_cancelled:
             return super().on_failure(exc_info, send_failed_event, return_ok)
-        if state.should_stop or state.should_terminate or not self._record_loss(error):
+        if state.should_stop or state.should_terminate:
+            return self.reject(requeue=True)
+        if self._part():
+            logger.warning("bridge.bundle.parted id=%s: %s.", self.id, type(error).__name__)
+            return None
+        if not self._record_loss(error):
             return self.reject(requeue=True)
         return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _part(self, done: int = 0) -> bool:
+        """Have the messages of a bundle run one by one, but for those that are done; False if it is no bundle."""
+        channel = self.message.channel
+        if not isinstance(channel, ClaimingChannel) or not channel.part(self.message.delivery_tag, done=done):
+            return False
+        state.task_ready(self)
+        self.acknowledged = True  # Celery must not do it: the first message has the bundle's tag
+        return True
 
     def _record_loss(self, error: BaseException) -> bool:
         """Whether the loss is in the books."""

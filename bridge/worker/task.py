@@ -29,6 +29,17 @@ STORE_WAIT_FIRST_S = 0.1
 STORE_WAIT_MAX_S = 2.0
 
 
+class Unfinished(Reject):
+    """A bundle took too long: its first ``done`` messages are settled, and the others are to be run one by one."""
+
+    def __init__(self, done: int) -> None:
+        super().__init__(f"{done} messages of a bundle are done, and the others go on alone", requeue=True)
+        self.done = done
+
+    def __reduce__(self) -> tuple[type["Unfinished"], tuple[int]]:
+        return type(self), (self.done,)
+
+
 class BridgeTask(Task):
     """Takes 1..N envelopes of one type. The rules below hold in any app, whatever its configuration."""
 
@@ -53,6 +64,7 @@ class BridgeTask(Task):
         """Settle every event of the running message.
 
         Raises:
+            Unfinished: it is a bundle that took too long.
             Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back.
         """
         jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
@@ -81,8 +93,8 @@ class BridgeTask(Task):
             self.handler.condemn(jobs[0], starts - 1)
         elif starts > SPLIT_AFTER and len(jobs[0].envelopes) > 1:
             self.handler.split(jobs[0])
-        else:
-            self.handler.run(jobs)
+        elif (done := self.handler.run(jobs)) < len(jobs):
+            raise Unfinished(done)
 
     def jobs(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> list[Job]:
         """Read a message: one job, or one a message where the transport has bundled several.

@@ -1,7 +1,10 @@
 """Messages that a real worker runs together: each event once, and a bad one harms no other."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -140,6 +143,55 @@ def test_a_process_that_dies_over_a_bundle_costs_no_other_event(
         wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
     emitter.close()
     assert read_balance(client).balanced, read_balance(client)
+
+
+def test_a_process_that_dies_over_a_bundle_costs_other_tasks_no_attempt(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    only_once = {**environment(settings, tmp_path), "BRIDGE_RETRY_ATTEMPTS": "1"}
+    with closing(Emitter(settings, registry)) as emitter, running_worker(tmp_path, only_once) as worker:
+        for number in range(150):
+            emitter.emit(Announced(user_id=None, text=str(number)))
+        wait_until(lambda: read_balance(client).published == 150, what="the worker has experience")
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        for number in range(150, 250):
+            emitter.emit(Announced(user_id=None, text=str(number)))
+            if number == 200:
+                emitter.emit(Moody(user_id=uuid4(), mode="kill", times=99))
+        assert emitter.flush(5)
+        os.kill(worker.process.pid, signal.SIGCONT)
+        wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
+        wait_until(lambda: not client.exists("unacked"), timeout_s=40, what="all are acknowledged")
+        assert "bridge.bundle.parted" in worker.text()  # else there was nothing to show
+    balance = read_balance(client)
+    assert balance.balanced, balance
+    assert (balance.published, balance.dead, Counts(client).read()["retried"]) == (250, 1, 2)
+
+
+def test_a_bundle_that_takes_too_long_goes_on_message_by_message(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    user_id = uuid4()
+    slow = {**environment(settings, tmp_path), "SLOW_S": "0.2", "BRIDGE_TASK_TIME_LIMIT_S": "2"}
+    with closing(Emitter(settings, registry)) as emitter, running_worker(tmp_path, slow) as worker:
+        for number in range(150):
+            emitter.emit(Announced(user_id=None, text=str(number)))
+        wait_until(lambda: read_balance(client).published == 150, what="the worker has experience")
+        pids = worker.children()
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        for number in range(20):
+            emitter.emit(Moody(user_id=user_id, number=number, mode="slow"))
+        assert emitter.flush(5)
+        os.kill(worker.process.pid, signal.SIGCONT)
+        wait_until(lambda: read_balance(client).published == 170, timeout_s=40, what="all are published")
+        wait_until(lambda: not client.exists("unacked"), what="all are acknowledged")
+        assert worker.children() == pids
+        assert "messages of a bundle are done" in worker.text()
+    balance = read_balance(client)
+    assert balance.balanced, balance
+    assert Counts(client).read()["retried"] == 0
+    numbers = [json.loads(fields[b"data"])["number"] for _, fields in client.xrange(keys.user_stream(user_id))]
+    assert numbers == list(range(20))
 
 
 def test_envelopes_of_any_depth_and_blanks_harm_no_neighbour(

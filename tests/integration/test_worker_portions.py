@@ -1,5 +1,6 @@
 """A bundle is settled in portions while the next is decided: in order, and once, also if it ends in the middle."""
 
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -57,10 +58,21 @@ def ids_of(jobs: Sequence[Job]) -> list[str]:
 
 def test_portions_are_whole_messages_in_their_order(client, settings) -> None:
     many = jobs(client, settings, messages=40)
-    portions = list(handler_module._portions(many))
-    assert [job for portion in portions for job in portion] == many
-    sizes = [sum(len(job.envelopes) for job in portion) for portion in portions]
+    portions = list(Handler(settings, registry)._portions(many, None, time.monotonic() + 60))
+    assert [job for portion in portions for job, _ in portion] == many
+    sizes = [sum(len(job.envelopes) for job, _ in portion) for portion in portions]
     assert sizes == [120, 200, 320, 400, 400, 160]
+
+
+def test_a_run_that_takes_too_long_ends_with_the_message_at_hand(client, settings, monkeypatch) -> None:
+    monkeypatch.setattr(handler_module, "RUN_S", 0.0)
+    many = jobs(client, settings, messages=3)
+    handler = Handler(settings, registry)
+    assert handler.run(many) == 1
+    assert published(client) == ids_of(many[:1])
+    assert [handler.run(many[1:]), handler.run(many[2:])] == [1, 1]
+    assert published(client) == ids_of(many)
+    assert read_balance(client).balanced
 
 
 def test_the_next_portion_is_decided_before_the_answer_to_the_last_is_read(client, settings, monkeypatch) -> None:

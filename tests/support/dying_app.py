@@ -10,7 +10,7 @@ from bridge.broker.redis_qos import ClaimingQoS
 from bridge.broker.redis_transport import ClaimingChannel
 from bridge.pipeline import Pipeline
 from bridge.registry import load_configured
-from bridge.store import DeadLetters, RetrySet, Settler, Settling
+from bridge.store import DeadLetters, RetrySet, Settling
 from bridge.worker import create_app, task
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
@@ -47,8 +47,8 @@ PLACES = {
     "restored from the dead": Place(ClaimingChannel, "_restore", after=True),
     NOT_BEGUN: Place(Handler, "run", after=False, when=lambda _, jobs: any(len(job.envelopes) > 1 for job in jobs)),
     "in the extractor": Place(Pipeline, "run", after=False),
-    "before settling": Place(Settler, "begin", after=False),
-    "settling": Place(Settler, "begin", after=True),
+    "before settling": Place(Settling, "begin", after=False),
+    "settling": Place(Settling, "begin", after=True),
     "settled": Place(Settling, "refused", after=True),
     "before the retry is written down": Place(RetrySet, "add", after=False, when=lambda _, added, **__: added),
     "retry written down": Place(RetrySet, "add", after=True),

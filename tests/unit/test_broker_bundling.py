@@ -26,8 +26,8 @@ def claimed(*numbers: int, task: str = "bridge.Moody", queue: str = QUEUE, size:
     return Claimed(message.message_id, queue, payload)
 
 
-def bundles_of(messages: Iterable[Claimed]) -> list[Bundle]:
-    return list(bundle(messages, tasks={"bridge.Moody", "bridge.Other"}))
+def bundles_of(messages: Iterable[Claimed], *, mixed: bool = True) -> list[Bundle]:
+    return list(bundle(messages, tasks={"bridge.Moody", "bridge.Other"}, mixed=mixed))
 
 
 def numbers_in(payload: dict[str, Any]) -> list[int]:
@@ -48,6 +48,12 @@ def test_messages_become_one_in_their_order_whatever_their_task_and_queue() -> N
         for message, events in zip(messages, (1, 2, 1), strict=True)
     ]
     assert together.tags == [message.tag for message in messages]
+
+
+def test_where_they_may_not_be_mixed_tasks_and_queues_are_kept_apart() -> None:
+    messages = [claimed(1), claimed(2, task="bridge.Other"), claimed(3, queue="bridge.news"), claimed(4)]
+    bundles = bundles_of(messages, mixed=False)
+    assert [numbers_in(one.payload()) for one in bundles] == [[1, 4], [2], [3]]
 
 
 def test_one_message_keeps_its_headers_and_is_no_bundle() -> None:
@@ -92,7 +98,7 @@ def test_a_message_that_is_tried_again_goes_alone_and_parts_no_others(changes: d
 
 def test_where_no_task_takes_bundles_each_message_goes_alone() -> None:
     messages = [claimed(1), claimed(2)]
-    assert [one.tags for one in bundle(messages, tasks=())] == [[message.tag] for message in messages]
+    assert [one.tags for one in bundle(messages, tasks=(), mixed=True)] == [[message.tag] for message in messages]
 
 
 def with_body(body: bytes) -> Claimed:
