@@ -45,10 +45,11 @@ class AwayHandler:
         self.calls.append("start")
         return 1
 
-    def run(self, job: object) -> None:
+    def run(self, jobs: list[object]) -> int:
         self.calls.append("run")
         if self.calls.count("run") <= self.failures:
             raise StoreUnavailableError
+        return len(jobs)
 
     def forget_starts(self, message_id: str) -> None:
         self.calls.append("forget")
