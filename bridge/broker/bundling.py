@@ -4,7 +4,6 @@ Only messages exactly as ``TaskMessage`` writes them take part, first deliveries
 Each keeps its own task, its own place in the books and its own delivery tag.
 """
 
-from binascii import a2b_base64
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +43,7 @@ class Claimed:
     Attributes:
         tag: its delivery tag.
         queue: where it stood.
-        payload: kombu's form of it.
+        payload: kombu's form of it, as ``read_item`` gives it.
     """
 
     tag: str
@@ -98,7 +97,6 @@ class Bundle:
             "content-type": PASSED_CONTENT_TYPE,
             "content-encoding": PASSED_CONTENT_ENCODING,
             "headers": headers,
-            "properties": {**lead["properties"], "body_encoding": None},
         }
 
 
@@ -139,10 +137,9 @@ def bundle(
 def _plain_envelopes(payload: Mapping[str, Any], tasks: Collection[str]) -> tuple[bytes, int] | None:
     """A message's envelopes as JSON with commas between them, and how many; None if it is not plain."""
     try:
-        if payload["properties"]["body_encoding"] != "base64" or not _is_plain(payload["headers"], tasks):
+        if payload["properties"]["body_encoding"] is not None or not _is_plain(payload["headers"], tasks):
             return None
-        body = a2b_base64(payload["body"])
-        envelopes = envelopes_of(body, payload["content-type"], payload["content-encoding"])
+        envelopes = envelopes_of(payload["body"], payload["content-type"], payload["content-encoding"])
         events = len(split(envelopes)) if envelopes else 0
         return (envelopes, events) if envelopes and events else None
     except Exception:  # a queue may hold anything; the consumer says what is wrong with it

@@ -7,6 +7,7 @@ from kombu import Connection, Producer, Queue
 from kombu.exceptions import KombuError
 
 from bridge.broker.announcer import Announcer
+from bridge.broker.compression import compressed
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
 from bridge.broker.topology import queue, queues
@@ -66,14 +67,15 @@ class KombuWire:
 
     def _publish(self, producer: Producer, message: TaskMessage, *, announced: bool) -> None:
         properties: dict[str, Any] = {"correlation_id": message.message_id, "reply_to": ""}
+        body, compression = compressed(message.body())
         producer.publish(
-            message.body(),
+            body,
             exchange="",
             routing_key=message.queue,
             declare=[self._queue(message.queue)],
             content_type=CONTENT_TYPE,
             content_encoding=CONTENT_ENCODING,
-            headers=message.headers(announced=announced),
+            headers=message.headers(announced=announced, compression=compression),
             delivery_mode=2,
             **properties,
         )

@@ -13,9 +13,10 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from bridge.broker.compression import decompressed
 from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
 from bridge.broker.topology import queue
-from bridge.errors import BrokerUnavailableError
+from bridge.errors import BrokerUnavailableError, DecodeError
 from bridge.settings import Settings
 from bridge.store import connect_broker
 
@@ -33,6 +34,7 @@ NOT_FOUND = 404
 class _Headers(msgspec.Struct):
     id: str | None = None
     bridge_booked: str | None = None
+    compression: str | None = None
 
 
 class _Item(msgspec.Struct):
@@ -57,13 +59,15 @@ class QueuedMessage:
         message_id: the Celery task id.
         book_id: the message under which its events are in the books.
         claimed: whether a worker has it.
-        body: base64 of the Celery body.
+        body: base64 of the Celery body, as it was sent.
+        compression: of the body.
     """
 
     message_id: str
     book_id: str
     claimed: bool
     body: str
+    compression: str | None = None
 
     @property
     def is_part(self) -> bool:
@@ -73,8 +77,9 @@ class QueuedMessage:
     def event_ids(self) -> frozenset[UUID]:
         """The ids of its events; none if the body cannot be read."""
         try:
-            return frozenset(event.id for event in _bodies.decode(b64decode(self.body))[0][0])
-        except (msgspec.MsgspecError, ValueError):
+            body = decompressed(b64decode(self.body), self.compression)
+            return frozenset(event.id for event in _bodies.decode(body)[0][0])
+        except (msgspec.MsgspecError, ValueError, DecodeError):
             return frozenset()
 
 
@@ -214,4 +219,5 @@ def _message(item: _Item, *, claimed: bool) -> QueuedMessage:
         book_id=headers.bridge_booked or headers.id or "",
         claimed=claimed,
         body=item.body,
+        compression=headers.compression,
     )

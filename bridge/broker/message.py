@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+from bridge.broker.compression import COMPRESSION_HEADER
+
 ATTEMPT_HEADER = "bridge_attempt"
 """Header that tells the worker which attempt a message is; absent means the first."""
 
@@ -64,11 +66,12 @@ class TaskMessage:
         """``[args, kwargs, embed]`` with ``args = [[envelope, ...]]``, as JSON."""
         return BODY_HEAD + b",".join(self.envelopes) + BODY_TAIL
 
-    def headers(self, *, announced: bool) -> dict[str, Any]:
+    def headers(self, *, announced: bool, compression: str = "") -> dict[str, Any]:
         """Protocol 2 headers. Of the envelopes only an id is in them, as tools log and show them.
 
         Args:
             announced: whether ``event_ids`` are in the books.
+            compression: of the body as it is sent; empty if it has none.
         """
         headers: dict[str, Any] = {
             "lang": "py",
@@ -86,6 +89,8 @@ class TaskMessage:
             "origin": f"{os.getpid()}@{_HOST}",
             "ignore_result": True,
         }
+        if compression:
+            headers[COMPRESSION_HEADER] = compression
         if self.attempt > 1:
             headers[ATTEMPT_HEADER] = self.attempt
         if self.replay:

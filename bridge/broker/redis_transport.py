@@ -17,26 +17,19 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 from kombu.transport import redis as stock
 from redis.exceptions import NoScriptError, ResponseError
 
 from bridge.broker.bundling import EVENTS_MAX, Bundle, Claimed, bundle
-from bridge.broker.message import BUNDLE_HEADER
 from bridge.broker.pace import Pace
-from bridge.broker.passing import PASSED_CONTENT_TYPE
+from bridge.broker.reading import RAW, read_item
 from bridge.broker.redis_qos import ClaimingQoS
-from bridge.errors import DecodeError, StoreUnavailableError
+from bridge.errors import StoreUnavailableError
 
 logger = logging.getLogger(__name__)
 
 DELIVERIES_KEY = "bridge:deliveries"
 """Hash: fingerprint of a message → how often it came back because its worker went away."""
-DELIVERIES_HEADER = "bridge_deliveries"
-"""Header that tells the consumer how often this message came back; absent when it never did."""
-
-RAW = "raw"
-"""Key under which a claimed message carries the bytes that stood on the queue."""
 
 CLAIM_MAX = 200
 """Messages that one claim takes at the most."""
@@ -202,7 +195,7 @@ class ClaimingChannel(stock.Channel):
         if deliveries:
             self._came_back[tag] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
         try:
-            return Claimed(tag, queue, _read_message(raw, tag, queue, deliveries))
+            return Claimed(tag, queue, read_item(raw, tag=tag, queue=queue, deliveries=deliveries))
         except Exception as error:  # a queue may hold anything
             self._put_aside(tag, queue, raw, error)
             return None
@@ -333,39 +326,6 @@ class ClaimingChannel(stock.Channel):
             except self.connection_errors:
                 logger.warning("bridge.broker.unacknowledged: finished messages will be delivered again.")
         super().close()
-
-
-def _read_message(raw: bytes, tag: str, queue: str, deliveries: int) -> dict[str, Any]:
-    """A queue item as kombu's message, under the claim's own tag.
-
-    Raises:
-        Exception: it is none; a DecodeError where the item says why.
-    """
-    payload = _loads(raw)
-    if not isinstance(payload, dict):
-        raise DecodeError("What stood on the queue is no message, which would be a JSON object.")
-    for name in ("headers", "properties"):
-        if not isinstance(payload.get(name), dict):
-            raise DecodeError(f"The message has no {name}.")
-    if not isinstance(payload["properties"].get("delivery_info", {}), dict):
-        raise DecodeError("The message's delivery_info is no object.")
-    if payload.get("content-type") == PASSED_CONTENT_TYPE:
-        raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
-    payload["headers"].pop(BUNDLE_HEADER, None)  # only we may say so
-    payload["properties"]["delivery_tag"] = tag
-    payload["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue, "redelivered": bool(deliveries)}
-    payload[RAW] = raw
-    if deliveries:
-        payload["headers"][DELIVERIES_HEADER] = deliveries
-    return payload
-
-
-def _loads(raw: bytes) -> Any:
-    """A queue item; as kombu reads it, where that makes a difference."""
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
-        return stock.loads(raw.decode())
 
 
 class ClaimingPoller(stock.MultiChannelPoller):

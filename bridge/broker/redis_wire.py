@@ -7,6 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from bridge.broker.announcer import Announcer
+from bridge.broker.compression import compressed
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.errors import BrokerUnavailableError, StoreUnavailableError
 from bridge.settings import Settings
@@ -60,12 +61,13 @@ class RedisWire:
 
 def queue_item(message: TaskMessage, *, announced: bool) -> bytes:
     """A message as kombu's Redis transport keeps it on a list."""
+    body, compression = compressed(message.body())
     return msgspec.json.encode(
         {
-            "body": b2a_base64(message.body(), newline=False).decode(),
+            "body": b2a_base64(body, newline=False).decode(),
             "content-encoding": CONTENT_ENCODING,
             "content-type": CONTENT_TYPE,
-            "headers": message.headers(announced=announced),
+            "headers": message.headers(announced=announced, compression=compression),
             "properties": {
                 "correlation_id": message.message_id,
                 "reply_to": "",

@@ -10,9 +10,10 @@ from uuid import UUID
 import msgspec
 import redis
 
+from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.looking import open_queues
 from bridge.broker.options import is_redis
-from bridge.errors import BrokerUnavailableError
+from bridge.errors import BrokerUnavailableError, DecodeError
 from bridge.settings import Settings
 from bridge.store import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord, keys
 from bridge.store.client import store_errors, text
@@ -236,6 +237,7 @@ def holds(letter: DeadLetter, event_id: UUID) -> bool:
 def _body(raw: bytes) -> bytes:
     """The body of a queue item; empty if there is none."""
     try:
-        return b64decode(msgspec.json.decode(raw)["body"])
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        item = msgspec.json.decode(raw)
+        return decompressed(b64decode(item["body"]), item["headers"].get(COMPRESSION_HEADER))
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError, DecodeError):
         return b""

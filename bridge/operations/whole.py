@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
+from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.fitness import check_message
 from bridge.errors import DecodeError
 from bridge.pipeline import identify
@@ -65,8 +66,8 @@ def read_whole(letter: DeadLetter) -> WholeMessage | None:
         return None
     try:
         item = _items.decode(letter.raw)
-        content = _bodies.decode(b64decode(item.body))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        content = _bodies.decode(decompressed(b64decode(item.body), item.headers.get(COMPRESSION_HEADER)))
+    except (msgspec.MsgspecError, ValueError, RecursionError, DecodeError):
         return None
     envelopes, headers = content[0][0], item.headers
     task, message_id = headers.get("task"), headers.get("id")

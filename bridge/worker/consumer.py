@@ -10,9 +10,11 @@ import msgspec
 from celery.worker.consumer import Consumer
 
 from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
+from bridge.broker.compression import COMPRESSION_HEADER
 from bridge.broker.fitness import DROPPED_HEADERS, check_message
 from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
-from bridge.broker.redis_transport import DELIVERIES_HEADER, RAW, ClaimingChannel
+from bridge.broker.reading import DELIVERIES_HEADER, RAW
+from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import DecodeError, StoreUnavailableError
 from bridge.pipeline import identify
 from bridge.worker.quarantine import Quarantine
@@ -76,6 +78,7 @@ class BridgeConsumer(Consumer):
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
+            message.headers.pop(COMPRESSION_HEADER, None)  # the body has been decompressed
             try:
                 if not claiming:
                     _trust_nobody(message)

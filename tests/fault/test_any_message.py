@@ -16,6 +16,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, DeadLetters, RetrySet, connect, keys
 from tests.fault.load import environment_for, settings_for
 from tests.integration.test_worker_quarantine import QUEUE, envelope
+from tests.support.items import COMPRESSIONS, body_of
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
@@ -62,6 +63,9 @@ _envelopes = st.builds(envelope) | _spoiled_envelope | _json
 _embed = st.just({}) | st.none() | _changed({}, ("callbacks", "errbacks", "chain", "chord"), _json)
 _good_bodies = st.tuples(st.lists(st.lists(_envelopes, max_size=4), min_size=1, max_size=1), st.just({}), _embed)
 _wild_bodies = st.tuples(_json, _json, _json) | _json
+WRONG = ("nothing", "nothing", "body", "bytes", "compression", "headers", "task", "properties", "parts", "all")
+COMPRESSED = (*COMPRESSIONS, "", "nonsense")
+_same_twice = st.sampled_from(COMPRESSED).map(lambda name: (name, name))
 GOOD_PROPERTIES = {
     "correlation_id": "x",
     "delivery_mode": 2,
@@ -79,9 +83,7 @@ def _good_headers(task: str) -> dict[str, Any]:
 @st.composite
 def _messages(draw: st.DrawFn) -> bytes:
     """A queue item: a message with something wrong in one place, often with nothing wrong, now and then no message."""
-    wrong = draw(
-        st.sampled_from(["nothing", "nothing", "body", "bytes", "headers", "task", "properties", "parts", "all"])
-    )
+    wrong = draw(st.sampled_from(WRONG))
     if wrong == "all":
         return draw(st.binary() | _json.map(lambda value: json.dumps(value).encode()))
     body = json.dumps(draw(_wild_bodies if wrong == "body" else _good_bodies)).encode()
@@ -89,6 +91,10 @@ def _messages(draw: st.DrawFn) -> bytes:
     properties: Any = GOOD_PROPERTIES
     if wrong == "bytes":
         body = draw(st.binary())
+    elif wrong == "compression":
+        told, done = draw(st.tuples(st.sampled_from(COMPRESSED), st.sampled_from(COMPRESSED)) | _same_twice)
+        headers["compression"] = draw(_json) if told == "nonsense" else told
+        body = COMPRESSIONS[done][0](body) if done in COMPRESSIONS else body
     elif wrong == "headers":
         headers = draw(_changed(headers, NAMES, _json) | _json)
     elif wrong == "task":
@@ -155,7 +161,7 @@ def _fate(client: redis.Redis, settings: Settings, raw: bytes) -> str:
 
 def _envelopes_of(raw: bytes) -> list[Any]:
     """What a message that is no nonsense carries; anything but one list of envelopes counts as one."""
-    args, kwargs, _ = json.loads(base64.b64decode(json.loads(raw)["body"]))
+    args, kwargs, _ = json.loads(body_of(raw))
     return args[0] if len(args) == 1 and isinstance(args[0], list) and not kwargs else [args]
 
 

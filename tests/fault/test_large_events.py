@@ -1,6 +1,5 @@
 """Events as large as they may be among small ones: within the bound they arrive whole, above it they are refused."""
 
-import base64
 import json
 import random
 from dataclasses import replace
@@ -17,6 +16,7 @@ from bridge.pipeline import EventCodec
 from bridge.store import connect
 from bridge.store.keys import user_stream
 from tests.fault.load import LONG, environment_for, expect_clean, settings_for
+from tests.support.items import body_of
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.worker import running_worker
@@ -95,7 +95,7 @@ def _events(settings: Settings, user: UUID, rounds: int, dice: random.Random) ->
 
 
 def _body_sizes(client: redis.Redis) -> list[int]:
-    return [len(base64.b64decode(json.loads(message)["body"])) for message in client.lrange("bridge.moods", 0, -1)]
+    return [len(body_of(message)) for message in client.lrange("bridge.moods", 0, -1)]
 
 
 def _texts(client: redis.Redis, user: UUID) -> dict[str, str]:

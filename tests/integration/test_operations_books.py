@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -26,6 +25,7 @@ from bridge.operations.search import Verdict
 from bridge.operations.trace import Tracer, Whereabouts
 from bridge.producer import reporter
 from bridge.store import Ledger, ProducerReport, Producers, connect, keys, read_balance
+from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -265,12 +265,13 @@ def test_a_strangers_message_that_was_booked_and_then_quarantined_is_not_missing
 def test_a_part_that_is_quarantined_takes_only_its_own_events_with_it(settings, client, emitter, tmp_path) -> None:
     one, two = Moody(user_id=uuid4()), Moody(user_id=uuid4())
     emit(emitter, one, two)
-    item = json.loads(client.rpop(QUEUE))
-    first, second = json.loads(b64decode(item["body"]))[0][0]
+    item = client.rpop(QUEUE)
+    first, second = envelopes_of(item)
+    booked_as = json.loads(item)["headers"]["id"]
     sender = TaskSender(settings, registry)
     sender.send(
         [
-            TaskMessage(task=task, queue=QUEUE, envelopes=[json.dumps(raw).encode()], booked_as=item["headers"]["id"])
+            TaskMessage(task=task, queue=QUEUE, envelopes=[json.dumps(raw).encode()], booked_as=booked_as)
             for task, raw in (("bridge.Unheard", first), (TASK, second))
         ]
     )

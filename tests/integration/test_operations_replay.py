@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import threading
-from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -32,6 +31,7 @@ from bridge.settings import Settings
 from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, connect, keys, read_balance
 from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
+from tests.support.items import envelopes_of
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import COMMAND, clean_environment, run_cli
@@ -395,8 +395,7 @@ def _ids_on_the_queue(client: redis.Redis) -> list[str]:
 
 
 def _ids_in(items: Iterable[bytes]) -> list[str]:
-    bodies = [json.loads(b64decode(json.loads(item)["body"])) for item in items]
-    return [envelope["id"] for body in bodies for envelope in body[0][0]]
+    return [envelope["id"] for item in items for envelope in envelopes_of(item)]
 
 
 def test_the_command_replays_and_says_what_came_of_it(worker, client, settings, environment) -> None:

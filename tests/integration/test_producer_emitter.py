@@ -14,7 +14,6 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
-import msgspec
 import pytest
 import redis
 
@@ -24,6 +23,7 @@ from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.events import AccountBalanceUpdated, DomainEvent, FileImportFailed, FileImportSucceeded
 from bridge.producer import default
 from bridge.registry import REGISTRY
+from tests.support.items import envelopes_of
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 
@@ -38,9 +38,7 @@ def queued(client: redis.Redis, queue: str = QUEUE) -> list[dict[str, object]]:
     """The envelopes on a queue, oldest first."""
     envelopes: list[dict[str, object]] = []
     for item in reversed(client.lrange(queue, 0, -1)):
-        message = msgspec.json.decode(item)
-        args, _, _ = msgspec.json.decode(msgspec.json.decode(f'"{message["body"]}"', type=bytes))
-        envelopes += args[0]
+        envelopes += envelopes_of(item)
     return envelopes
 
 

@@ -14,6 +14,7 @@ from bridge.store import connect
 from bridge.tracing import active_tracer
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
+from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Moody, registry
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="pip install opentelemetry-sdk")
@@ -37,14 +38,12 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def emitted(settings: Settings, *events: Moody) -> list[dict[str, Any]]:
     """The envelopes of events as they stand on the queue."""
-    from base64 import b64decode
-
     emitter = Emitter(settings, registry)
     for event in events:
         assert emitter.emit(event)
     assert emitter.close()
     items = connect(settings).lrange("bridge.moods", 0, -1)
-    return [envelope for item in reversed(items) for envelope in json.loads(b64decode(json.loads(item)["body"]))[0][0]]
+    return [envelope for item in reversed(items) for envelope in envelopes_of(item)]
 
 
 def run(settings: Settings, envelopes: list[dict[str, Any]], attempt: int = 1) -> None:

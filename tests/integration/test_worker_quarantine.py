@@ -2,6 +2,7 @@
 
 import base64
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
+from bridge.broker.compression import DECOMPRESSED_MAX
 from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, DeadLetters, connect
+from tests.support.items import COMPRESSIONS
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker
@@ -76,6 +79,8 @@ def item(*, headers: dict[str, Any] | None = None, without: str = "", **parts: A
     return json.dumps({name: value for name, value in message.items() if value is not ... and name != without}).encode()
 
 
+LARGE = zlib.compress(bytes(2 * DECOMPRESSED_MAX), 1)
+
 #: What stock Celery 5.7 drops, dies of, or reconnects over for ever.
 MALFORMED = {
     "unknown task": item(headers={"task": "bridge.Unheard"}),
@@ -100,6 +105,11 @@ MALFORMED = {
     "a chord": item(body=encoded(b'[[[]],{},{"chord":{"task":"x"}}]')),
     "body is no base64": item(body="%%%"),
     "body is null": item(body=None),
+    "compressed, it says": item(headers={"compression": "application/x-gzip"}),
+    "compression unheard of": item(headers={"compression": "x-unheard"}),
+    "compression is a list": item(headers={"compression": ["application/x-gzip"]}),
+    "cut off": item(headers={"compression": "application/x-gzip"}, body=encoded(zlib.compress(b"[[[]],{},{}]")[:-5])),
+    "a small body of 128 MiB": item(headers={"compression": "application/x-gzip"}, body=encoded(LARGE)),
     "body encoding unheard of": item(properties={"body_encoding": "rot13", "delivery_tag": "1"}),
     "no properties": item(without="properties"),
     "properties is a list": item(properties=[]),
@@ -162,6 +172,17 @@ def test_headers_that_would_drop_or_hold_a_message_are_ignored(
     redis_client.lpush(QUEUE, item(headers={"eta": "2999-01-01T00:00:00+00:00"}))
     client = connect(settings)
     wait_until(lambda: Counts(client).read()["published"] == 2, what="both published")
+    client.close()
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_what_celery_can_decompress_is_published(
+    compression: str, worker: WorkerProcess, settings: Settings, redis_client: redis.Redis
+) -> None:
+    body = COMPRESSIONS[compression][0](json.dumps([[[envelope()]], {}, {}]).encode())
+    redis_client.lpush(QUEUE, item(headers={"compression": compression}, body=encoded(body)))
+    client = connect(settings)
+    wait_until(lambda: Counts(client).read()["published"] == 1, what="it is published")
     client.close()
 
 

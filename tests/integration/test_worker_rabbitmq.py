@@ -9,10 +9,13 @@ from kombu import Connection
 from kombu.message import Message
 
 from bridge import Emitter, Settings
+from bridge.broker import TaskMessage, TaskSender
 from bridge.broker.topology import queue
 from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.operations.trace import holds
+from bridge.store import Counts, DeadLetters, connect
 from bridge.worker.consumer import raw_bytes
+from tests.support.items import body_of
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -53,6 +56,36 @@ def test_events_travel_through_rabbitmq(
         emitter.close()
         client.close()
         assert "delayed" not in worker.text()
+
+
+def test_a_compressed_message_is_kept_so_that_it_can_be_read(
+    amqp_url: str, redis_server: EmbeddedServer, redis_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(broker_url=amqp_url, redis_url=redis_url)
+    envelope = b'{"id":"%s","text":"%s"}'
+    ids = [uuid4() for _ in range(200)]
+    message = TaskMessage(
+        task="bridge.Unheard",
+        queue="bridge.moods",
+        envelopes=[envelope % (str(event_id).encode(), b"x" * 100) for event_id in ids],
+        event_ids=b"".join(event_id.bytes for event_id in ids),
+    )
+    environment = {
+        "BRIDGE_BROKER_URL": amqp_url,
+        "BRIDGE_REDIS_URL": redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+    }
+    client = connect(settings)
+    letters = DeadLetters(client, settings)
+    with running_worker(tmp_path, environment):
+        sender = TaskSender(settings, registry)
+        sender.send([message])
+        sender.close()
+        wait_until(lambda: letters.count() == 1, what="it is quarantined")
+    (letter,) = letters.newest_first()
+    assert body_of(letter.raw) == message.body()
+    assert all(holds(letter, event_id) for event_id in ids)
+    client.close()
 
 
 def test_a_message_that_comes_back_has_the_bytes_that_it_had(amqp_url: str) -> None:

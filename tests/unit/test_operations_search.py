@@ -1,6 +1,8 @@
 """What a search concludes from what it saw, and what an audit concludes from producers' words; no I/O."""
 
+import zlib
 from base64 import b64encode
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import msgspec
@@ -16,10 +18,11 @@ ONE, TWO = uuid4(), uuid4()
 
 
 def queued(message_id: str, book_id: str = "", events: tuple[UUID, ...] = ()) -> QueuedMessage:
-    body = msgspec.json.encode([[[{"id": event} for event in events]], {}, {}])
-    return QueuedMessage(
-        message_id=message_id, book_id=book_id or message_id, claimed=False, body=b64encode(body).decode()
-    )
+    return QueuedMessage(message_id=message_id, book_id=book_id or message_id, claimed=False, body=body_of(*events))
+
+
+def body_of(*events: UUID, encode: Callable[[bytes], bytes] = bytes) -> str:
+    return b64encode(encode(msgspec.json.encode([[[{"id": event} for event in events]], {}, {}]))).decode()
 
 
 def open_message(message_id: str, *events: UUID, queue: str = "bridge.moods") -> OpenMessage:
@@ -38,6 +41,16 @@ def test_of_a_message_that_was_taken_apart_only_the_events_of_seen_parts_are_the
     seen.note(queued("part", "whole", (ONE,)))
     assert seen.absent == {"whole"}
     assert seen.unseen(open_message("whole", ONE, TWO)) == (TWO,)
+
+
+@pytest.mark.parametrize(
+    ("compression", "ids"),
+    [("application/x-gzip", {ONE, TWO}), ("zlib", {ONE, TWO}), ("application/x-bz2", set()), (None, set())],
+)
+def test_a_compressed_body_is_read_where_its_header_says_so(compression: str | None, ids: set[UUID]) -> None:
+    body = body_of(ONE, TWO, encode=zlib.compress)
+    message = QueuedMessage(message_id="p", book_id="m", claimed=True, body=body, compression=compression)
+    assert message.event_ids() == ids
 
 
 @pytest.mark.parametrize("body", ["", "!", b64encode(b"no json").decode(), b64encode(b"[]").decode()])

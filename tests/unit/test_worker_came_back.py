@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.broker.redis_transport import DELIVERIES_HEADER
+from bridge.broker.reading import DELIVERIES_HEADER
 from bridge.errors import DecodeError, StoreUnavailableError
 from bridge.registry import REGISTRY
 from bridge.settings import Settings
