@@ -16,9 +16,15 @@ from bridge.store.client import script_text, store_errors
 ID_BYTES = 16
 TIME_BYTES = 13
 SCAN_COUNT = 500
+CALL_MESSAGES_MAX = 100
+"""Messages that one call of ``send.lua`` takes at the most …"""
+CALL_BYTES_MAX = 1_000_000
+"""… and about how many bytes, unless a single one has more: nobody else is served meanwhile."""
 
 _Call: TypeAlias = tuple[tuple[str, ...], tuple[str | int | bytes, ...]]
 """Keys and arguments of a script."""
+Pushed: TypeAlias = tuple[str, str, str, bytes, str, bytes]
+"""A message that is entered: id, task, queue, ids of its events; and, where it is put on a queue, key and item."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,14 +94,9 @@ class Ledger:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes; some may be entered.
         """
-        self._send(
-            [
-                ((keys.OPEN, keys.COUNTS), (message_id, entry(task, queue, ids), len(ids) // ID_BYTES, b""))
-                for message_id, task, queue, ids in messages
-            ]
-        )
+        self._send([(message_id, task, queue, ids, "", b"") for message_id, task, queue, ids in messages])
 
-    def enter_and_push(self, messages: Sequence[tuple[str, str, str, bytes, str, bytes]]) -> None:
+    def enter_and_push(self, messages: Sequence[Pushed]) -> None:
         """Enter messages, and put each on its queue in the same step.
 
         Args:
@@ -105,21 +106,14 @@ class Ledger:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
         """
-        self._send(
-            [
-                (
-                    (keys.OPEN, keys.COUNTS, key),
-                    (message_id, entry(task, queue, ids) if ids else b"", len(ids) // ID_BYTES, item),
-                )
-                for message_id, task, queue, ids, key, item in messages
-            ]
-        )
+        self._send(messages)
 
-    def _send(self, calls: Sequence[_Call]) -> None:
-        """Call ``send.lua`` once a message, all in one round trip; again for those that met no script only.
+    def _send(self, messages: Sequence[Pushed]) -> None:
+        """Call ``send.lua`` for some messages at a time, all in one round trip; again for those that met no script.
 
         A server may forget its scripts between two commands: what it took must not be sent twice.
         """
+        calls = [_call(group) for group in _groups(messages)]
         with store_errors():
             unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
             if unsent:
@@ -199,6 +193,30 @@ class Ledger:
             yield from records.items()
             if not cursor:
                 return
+
+
+def _groups(messages: Sequence[Pushed]) -> Iterator[list[Pushed]]:
+    """As many messages together as one call may take."""
+    group: list[Pushed] = []
+    size = 0
+    for message in messages:
+        size += len(message[-1]) + len(message[3])
+        if group and (len(group) >= CALL_MESSAGES_MAX or size > CALL_BYTES_MAX):
+            yield group
+            group, size = [], len(message[-1]) + len(message[3])
+        group.append(message)
+    if group:
+        yield group
+
+
+def _call(messages: Sequence[Pushed]) -> _Call:
+    """Keys and arguments of ``send.lua``."""
+    places: dict[str, int] = {}
+    arguments: list[str | int | bytes] = []
+    for message_id, task, queue, ids, key, item in messages:
+        place = places.setdefault(key, len(places) + 1) if key else 0
+        arguments += (message_id, entry(task, queue, ids) if ids else b"", len(ids) // ID_BYTES, place, item)
+    return (keys.OPEN, keys.COUNTS, *places), tuple(arguments)
 
 
 def read_record(message_id: str, record: bytes) -> OpenMessage:

@@ -17,20 +17,22 @@ local any_came_back = redis.call('EXISTS', KEYS[3]) == 1
 local taken, number = {}, 0
 
 for i = 4, #KEYS do
-  local name = ARGV[i - 1]
-  while number < room do
-    local message = redis.call('RPOP', KEYS[i])
-    if not message then break end
+  -- Restoring goes by the queue's name alone, so that no routing table can mislead it.
+  local from = ',"","' .. ARGV[i - 1] .. '"]'
+  local entries, scores = {}, {}
+  for at, message in ipairs(number < room and redis.call('RPOP', KEYS[i], room - number) or {}) do
     number = number + 1
     local tag = tag_start .. number
-    -- Restoring goes by the queue's name alone, so that no routing table can mislead it.
-    redis.call('HSET', KEYS[1], tag, '[' .. message .. ',"","' .. name .. '"]')
-    redis.call('ZADD', KEYS[2], now, tag)
     local times = any_came_back and redis.call('HGET', KEYS[3], redis.sha1hex(message)) or '0'
-    taken[#taken + 1] = tag
-    taken[#taken + 1] = i - 3
-    taken[#taken + 1] = message
-    taken[#taken + 1] = times or '0'
+    entries[2 * at - 1], entries[2 * at] = tag, '[' .. message .. from
+    scores[2 * at - 1], scores[2 * at] = now, tag
+    local last = 4 * number
+    taken[last - 3], taken[last - 2], taken[last - 1], taken[last] = tag, i - 3, message, times or '0'
+  end
+  if #entries > 0 then
+    -- At once: an error over the next queue must not find these in no place.
+    redis.call('HSET', KEYS[1], unpack(entries))
+    redis.call('ZADD', KEYS[2], unpack(scores))
   end
 end
 

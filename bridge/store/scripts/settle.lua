@@ -249,13 +249,18 @@ local function end_one_by_one(message)
   open.save()
 end
 
-local any_skipped, all_published = false, true
+local any_skipped, all_published, grown = false, true, {}
+
+local function grow(metric, number)
+  grown[metric] = (grown[metric] or 0) + number
+end
+
 for _, message in ipairs(messages) do
   count('published', message.published)
   all_published = all_published and message.published == message.events
   if message.published > 0 then
-    call('HINCRBY', KEYS[4], 'published:' .. message.event_type, message.published)
-    for _, metric in ipairs(message.metrics) do call('HINCRBY', KEYS[4], metric[1], metric[2]) end
+    grow('published:' .. message.event_type, message.published)
+    for _, metric in ipairs(message.metrics) do grow(metric[1], metric[2]) end
   end
   if message.id == '-' then
     count('accepted', message.ended)
@@ -265,11 +270,12 @@ for _, message in ipairs(messages) do
   end
   if #message.skipped > 0 and not failure then
     any_skipped = true
-    call('HINCRBY', KEYS[4], 'skipped:' .. message.event_type, #message.skipped)
+    grow('skipped:' .. message.event_type, #message.skipped)
     for _, event_id in ipairs(message.skipped) do call('ZADD', KEYS[10], now, event_id) end
   end
 end
 if any_skipped then call('ZREMRANGEBYRANK', KEYS[10], 0, -(tonumber(ARGV[4]) + 1)) end
+for metric, number in pairs(grown) do call('HINCRBY', KEYS[4], metric, number) end
 write_counts(KEYS[3])
 
 if failure then return failure end
