@@ -58,6 +58,15 @@ def page(results: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _commits(results: dict[str, Any]) -> str:
+    """Which code was measured; what is not of the newest is named."""
+    newest = max(
+        results.values(), key=lambda found: sum(other["commit"] == found["commit"] for other in results.values())
+    )
+    others = [f"{name}: {found['commit']}" for name, found in results.items() if found["commit"] != newest["commit"]]
+    return str(newest["commit"]) + (f" ({', '.join(others)})" if others else "")
+
+
 def _fewer_runs(result: dict[str, Any], results: dict[str, Any]) -> str:
     most = max(found["runs"] for found in results.values())
     return f"Here the medians are of {result['runs']} runs." if result["runs"] < most else ""
@@ -117,6 +126,7 @@ def _run_lines(results: dict[str, Any]) -> list[str]:
     return [
         f"Measured on {machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB, {machine['system']}, Python "
         f"{machine['python']}, {machine['server']}, RabbitMQ {machine['rabbitmq'] or 'not installed'}. {versions}. "
+        f"Code of commit {_commits(results)}. "
         f"Medians of {result['runs']} runs, in rounds: each round measures everybody once, with fresh servers and processes. In brackets: lowest to highest.",
         "![Events a second, end to end](performance.svg)" if "bursts" in results else "",
     ]

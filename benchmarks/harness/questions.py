@@ -154,7 +154,12 @@ def _short(values: Mapping[str, float]) -> str:
 
 
 def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10
-    )
-    return answer.stdout.strip() or "unknown"
+    """Of the code that was measured; the results of other questions are no change of it."""
+    commit = _git("describe", "--always") or "unknown"
+    changed = _git("status", "--porcelain", "--", ".", f":(exclude){RESULTS.relative_to(ROOT)}")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    answer = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
+    return answer.stdout.strip()

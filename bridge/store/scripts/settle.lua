@@ -67,10 +67,17 @@ else
 end
 
 -- Where the events of one addressee go; made once for each.
-local addresses = {[0] = {channel = ARGV[5], stream = broadcast_stream, seen = string.format(ARGV[8], broadcast_stream)}}
+local channel_before, channel_after = string.match(ARGV[6], '^(.*)%%s(.*)$')
+local stream_before, stream_after = string.match(ARGV[7], '^(.*)%%s(.*)$')
+local seen_before, seen_after = string.match(ARGV[8], '^(.*)%%s(.*)$')
+local addresses = {
+  [0] = {channel = ARGV[5], stream = broadcast_stream, seen = seen_before .. broadcast_stream .. seen_after}
+}
 setmetatable(addresses, {__index = function(known, user)
   local address = {
-    channel = string.format(ARGV[6], user), stream = string.format(ARGV[7], user), seen = string.format(ARGV[8], user)
+    channel = channel_before .. user .. channel_after,
+    stream = stream_before .. user .. stream_after,
+    seen = seen_before .. user .. seen_after
   }
   known[user] = address
   return address
