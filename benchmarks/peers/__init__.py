@@ -97,6 +97,7 @@ PEERS: tuple[Peer, ...] = (
         worker=_CELERY.replace("{module}", "bridge.worker"),
         needs="bridge",
         environment={"BRIDGE_EMIT_BATCH_MAX": "1"},
+        burst_events=30_000,
     ),
     Peer(
         name="bridge_rabbitmq",
