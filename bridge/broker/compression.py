@@ -55,7 +55,7 @@ def decompressed(body: bytes, compression: object) -> bytes:
     reader = zlib.decompressobj()
     try:
         found = reader.decompress(body, DECOMPRESSED_MAX)
-    except (zlib.error, TypeError) as error:
+    except zlib.error as error:
         raise DecodeError(f"The body cannot be decompressed: {error}.") from error
     if not reader.eof:
         raise DecodeError(f"The body is cut off, or has more than {DECOMPRESSED_MAX} bytes when it is decompressed.")

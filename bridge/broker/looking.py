@@ -34,7 +34,7 @@ NOT_FOUND = 404
 class _Headers(msgspec.Struct):
     id: str | None = None
     bridge_booked: str | None = None
-    compression: str | None = None
+    compression: Any = None
 
 
 class _Item(msgspec.Struct):
@@ -60,14 +60,14 @@ class QueuedMessage:
         book_id: the message under which its events are in the books.
         claimed: whether a worker has it.
         body: base64 of the Celery body, as it was sent.
-        compression: of the body.
+        compression: of the body, as its header says; anything may stand there.
     """
 
     message_id: str
     book_id: str
     claimed: bool
     body: str
-    compression: str | None = None
+    compression: object = None
 
     @property
     def is_part(self) -> bool:

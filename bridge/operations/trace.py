@@ -235,9 +235,14 @@ def holds(letter: DeadLetter, event_id: UUID) -> bool:
 
 
 def _body(raw: bytes) -> bytes:
-    """The body of a queue item; empty if there is none."""
+    """The body of a queue item; as it was sent, if it is not what its headers say; empty if there is none."""
     try:
         item = msgspec.json.decode(raw)
-        return decompressed(b64decode(item["body"]), item["headers"].get(COMPRESSION_HEADER))
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError, DecodeError):
+        body = b64decode(item["body"])
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         return b""
+    headers = item.get("headers")
+    try:
+        return decompressed(body, headers.get(COMPRESSION_HEADER) if isinstance(headers, dict) else None)
+    except DecodeError:
+        return body
