@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import isclose
 from pathlib import Path
@@ -53,23 +54,25 @@ def page(results: dict[str, Any]) -> str:
     parts = [_INTRODUCTION, _warning(results), *(_run_lines(results))]
     for name, write in _SECTIONS.items():
         if name in results:
-            parts += [write(results[name]), _fewer_runs(results[name], results), _not_measured(results[name])]
+            parts += [write(results[name]), _other_runs(results[name], results), _not_measured(results[name])]
     parts += [_settings(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _usual(results: dict[str, Any], name: str) -> Any:
+    """The value that most results have."""
+    return Counter(result[name] for result in results.values()).most_common(1)[0][0]
+
+
 def _commits(results: dict[str, Any]) -> str:
-    """Which code was measured; what is not of the newest is named."""
-    newest = max(
-        results.values(), key=lambda found: sum(other["commit"] == found["commit"] for other in results.values())
-    )
-    others = [f"{name}: {found['commit']}" for name, found in results.items() if found["commit"] != newest["commit"]]
-    return str(newest["commit"]) + (f" ({', '.join(others)})" if others else "")
+    """Which code was measured, and which results are of another."""
+    usual = _usual(results, "commit")
+    others = [f"{name}: {found['commit']}" for name, found in sorted(results.items()) if found["commit"] != usual]
+    return str(usual) + (f" ({', '.join(others)})" if others else "")
 
 
-def _fewer_runs(result: dict[str, Any], results: dict[str, Any]) -> str:
-    most = max(found["runs"] for found in results.values())
-    return f"Here the medians are of {result['runs']} runs." if result["runs"] < most else ""
+def _other_runs(result: dict[str, Any], results: dict[str, Any]) -> str:
+    return f"Here the medians are of {result['runs']} runs." if result["runs"] != _usual(results, "runs") else ""
 
 
 def draw(results: dict[str, Any]) -> str:
@@ -120,7 +123,7 @@ def _warning(results: dict[str, Any]) -> str:
 def _run_lines(results: dict[str, Any]) -> list[str]:
     if not results:
         return ["There are no results yet."]
-    result = max(results.values(), key=lambda found: found["runs"])
+    result = next(found for found in results.values() if found["runs"] == _usual(results, "runs"))
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return [

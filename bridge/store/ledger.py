@@ -94,27 +94,21 @@ class Ledger:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes; some may be entered.
         """
-        self._send([(message_id, task, queue, ids, "", b"") for message_id, task, queue, ids in messages])
+        self.enter_and_push([(message_id, task, queue, ids, "", b"") for message_id, task, queue, ids in messages])
 
     def enter_and_push(self, messages: Sequence[Pushed]) -> None:
-        """Enter messages, and put each on its queue in the same step.
+        """Enter messages, and put each on its queue in the same step; some at a time, all in one round trip.
 
         Args:
             messages: id, task, queue, ids of the events (16 bytes each; empty: enter nothing), key of the
-                queue's list, what to put there.
+                queue's list (empty: no queue), what to put there.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
         """
-        self._send(messages)
-
-    def _send(self, messages: Sequence[Pushed]) -> None:
-        """Call ``send.lua`` for some messages at a time, all in one round trip; again for those that met no script.
-
-        A server may forget its scripts between two commands: what it took must not be sent twice.
-        """
         calls = [_call(group) for group in _groups(messages)]
         with store_errors():
+            # A server may forget its scripts between two commands: what it took must not be sent twice.
             unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
             if unsent:
                 self._pipeline_of("EVAL", self._send_text, unsent)
@@ -200,11 +194,13 @@ def _groups(messages: Sequence[Pushed]) -> Iterator[list[Pushed]]:
     group: list[Pushed] = []
     size = 0
     for message in messages:
-        size += len(message[-1]) + len(message[3])
-        if group and (len(group) >= CALL_MESSAGES_MAX or size > CALL_BYTES_MAX):
+        _, _, _, ids, _, item = message
+        more = len(ids) + len(item)
+        if group and (len(group) >= CALL_MESSAGES_MAX or size + more > CALL_BYTES_MAX):
             yield group
-            group, size = [], len(message[-1]) + len(message[3])
+            group, size = [], 0
         group.append(message)
+        size += more
     if group:
         yield group
 
