@@ -1,4 +1,4 @@
-"""Celery's prefork pool, mended where processes end: no lock ends with one, none ends unseen, none for nothing.
+"""Celery's prefork pool, mended where processes end: no lock ends with one, none ends unseen, late, or for nothing.
 
 And a bundle reaches its process in one go.
 """
@@ -9,12 +9,17 @@ from inspect import isgenerator
 from time import monotonic, sleep
 from typing import Any
 
+from billiard.pool import TERMINATE
 from celery.concurrency import prefork
 from celery.concurrency.asynpool import AsynPool
 
 ENDS_WITHIN_S = 0.1
 ENDS_LOOK_S = 0.001
 """How long a process that closed its files may take to end, and how often it is looked at meanwhile."""
+
+BEGINS_WITHIN_S = 1.0
+BEGINS_LOOK_S = 0.001
+"""How long a process may take to say that it began with what it was given, and how often that is looked for."""
 
 PIPE_BYTES = 2**20
 """What the pipe to a process holds, instead of the default: a whole bundle; as much as Linux lets anybody ask for."""
@@ -61,23 +66,49 @@ class Pool(AsynPool):
             sleep(ENDS_LOOK_S)
         super()._event_process_exit(hub, proc)
 
+    def flush(self) -> None:
+        """Give up the jobs that no process has begun with, as the worker stops or has lost its broker.
+
+        Celery gives up those too that a process has, as long as its word that it began lies unread. Such a job runs
+        without anybody to read its result; and a process waits 30 s for that before it ends, and its worker with it.
+        """
+        deadline = monotonic() + BEGINS_WITHIN_S
+        while (given := self._given()) and monotonic() < deadline:
+            for job in given:
+                self._finish_giving(job)
+                self._read_results(job._write_to)
+            sleep(BEGINS_LOOK_S)
+        super().flush()
+
+    def _given(self) -> list[Any]:
+        """The jobs that a living process was given, at least in part, and has not said to have begun with."""
+        waiting = [job for job in self._cache.values() if job._write_to and not job._accepted]
+        return [job for job in waiting if self._state != TERMINATE and job._write_to._is_alive()]
+
+    def _finish_giving(self, job: Any) -> None:
+        writer = job._writer()  # a weak reference
+        if writer in self._active_writers:
+            self._flush_writer(job._write_to, writer)
+
     def _on_soft_timeout(self, job: int, soft: float, hard: float, hub: Any) -> None:
-        self._read_results(job)
+        self._read_results_of(job)
         super()._on_soft_timeout(job, soft, hard, hub)
 
     def _on_hard_timeout(self, job: int) -> None:
-        self._read_results(job)
+        self._read_results_of(job)
         super()._on_hard_timeout(job)
 
-    def _read_results(self, job: int) -> None:
+    def _read_results_of(self, job: int) -> None:
         """Read what the process that runs a job has said: a loop that was held up must not punish who has finished."""
         running = self._cache.get(job)
         process = next((one for one in self._pool if running and one.pid == running._worker_pid), None)
-        if process is None:
-            return
+        if process is not None and process.outqR_fd in self._result_handler._hub.readers:
+            self._read_results(process)
+
+    def _read_results(self, process: Any) -> None:
         readers, place = self._result_handler._hub.readers, process.outqR_fd
         # A generator is in the middle of a message; only the loop may go on with that.
-        while place in readers and not isgenerator(readers[place][0]) and process.outq._reader.poll(0):
+        while not _in_a_message(readers.get(place)) and process.outq._reader.poll(0):
             self.handle_result_event(place)
 
     def _create_worker_process(self, i: int) -> Any:
@@ -86,6 +117,10 @@ class Pool(AsynPool):
         self._on_ready_counters[process.pid] = UnlockedCounter(self._on_ready_counters[process.pid])
         _widen(process.inqW_fd, min(PIPE_BYTES, PIPES_BYTES // self._processes))
         return process
+
+
+def _in_a_message(reader: tuple[Any, Any] | None) -> bool:
+    return reader is not None and isgenerator(reader[0])
 
 
 def _widen(pipe: int, size_bytes: int) -> None:
