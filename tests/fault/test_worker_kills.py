@@ -19,6 +19,9 @@ from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
+MESSAGES = "bridge.moods", "unacked", "unacked_index"
+"""Where Redis keeps what is not done."""
+
 
 def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dice: random.Random) -> None:
     """Start workers one after another and kill each at a random moment, also while it starts."""
@@ -46,10 +49,12 @@ def _kill_and_judge(settings: Settings, folder: Path, scale: float, dice: random
             timeout_s=30 + 30 * scale,
             what="every accepted event is accounted for",
         )
+        # What a worker settled and was killed before it said so comes back when its claim has run out.
+        wait_until(lambda: not client.exists(*MESSAGES), timeout_s=20, what="no message is left")
     verdict = judge(client, settings, users, producing.ids)
     print(f"{kills} kills: {verdict}; {Counts(client).read()}")
     assert verdict.clean
-    assert not client.exists("bridge.moods", "unacked", "unacked_index")
+    assert not client.exists(*MESSAGES)
     emitter.close()
     client.close()
 
