@@ -63,18 +63,12 @@ class Hub:
         """Listen until cancelled, over any number of outages."""
         failures = 0
         while True:
-            connection = self._new_connection()
             try:
-                await connection.connect()  # type: ignore[no-untyped-call]
-                await self._listen(connection)
+                await self._listen(self._new_connection())
             except Exception as error:
                 # Also a fault of ours: whatever happens, all clients depend on this loop going on.
+                failures = 0 if self._lost_at is None else failures + 1
                 self._note_loss(error)
-            finally:
-                failures = 0 if self._rooms.broadcast.confirmed.is_set() else failures + 1
-                self._rooms.unlink()
-                with suppress(RedisError, OSError, TimeoutError):
-                    await connection.disconnect(nowait=True)
             await asyncio.sleep(BACKOFF.delay_s(failures + 1, random.random))
 
     def _new_connection(self) -> AbstractConnection:
@@ -85,8 +79,17 @@ class Hub:
         return connection
 
     async def _listen(self, connection: AbstractConnection) -> None:
-        self._rooms.link()
-        self._probed = False
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            self._rooms.link()
+            self._probed = False
+            await self._talk(connection)
+        finally:
+            self._rooms.unlink()
+            with suppress(RedisError, OSError, TimeoutError):
+                await connection.disconnect(nowait=True)
+
+    async def _talk(self, connection: AbstractConnection) -> None:
         tasks = [asyncio.create_task(self._write(connection)), asyncio.create_task(self._hear(connection))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

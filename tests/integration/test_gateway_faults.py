@@ -220,6 +220,27 @@ async def test_pubsub_connections_killed_while_publishing_leave_no_gap(
         await closing(*streams)
 
 
+async def test_every_member_knows_of_a_loss_before_it_is_counted_and_logged(
+    settings: Settings, redis_client: redis.Redis
+) -> None:
+    seen: list[bool] = []
+
+    class Watching(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "redis_lost" in record.getMessage():
+                seen.append(served.state.subscribed)
+
+    watching = Watching()
+    with Served(settings) as served:
+        hub_module.logger.addHandler(watching)
+        try:
+            redis_client.client_kill_filter(_type="pubsub")
+            await until(lambda: seen)
+        finally:
+            hub_module.logger.removeHandler(watching)
+    assert seen == [False]
+
+
 async def test_redis_killed_and_started_again_under_open_streams_leaves_no_gap(
     tmp_path: Path, client: httpx.AsyncClient, user: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
