@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from math import isfinite
 from operator import attrgetter
 from typing import Annotated, Any, Literal, cast
@@ -20,8 +21,8 @@ from bridge.errors import DecodeError, PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
-_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime, date})
-"""Field values of these types are always written as JSON says; others get a closer look."""
+_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime, date, Decimal})
+"""Field values of these types are always written as JSON says, and hold no others; the rest gets a closer look."""
 
 TIME_BYTES = 35
 """The longest moment in JSON: to the microsecond, with an offset to the second."""
@@ -144,6 +145,7 @@ class EventCodec:
         try:
             data = _encoder.encode(event)
             event_id, occurred_at = event.event_id, event.occurred_at
+            plain = _PLAIN_TYPES.issuperset(map(type, self._fields_of(event)))
         except UnicodeEncodeError as error:
             raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
         except (AttributeError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
@@ -152,12 +154,15 @@ class EventCodec:
             raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
         if not isinstance(occurred_at, datetime) or occurred_at.tzinfo is None:
             raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")
-        if len(data) > 2 * LEVELS_MAX and levels_of(data) >= LEVELS_MAX:
-            raise PayloadError(f"{self._type} has more than {LEVELS_MAX} objects and arrays within each other.")
-        if b"null" in data and not _PLAIN_TYPES.issuperset(map(type, self._fields_of(event))):
-            # What is not finite is written as null, too.
-            _refuse_not_finite(msgspec.to_builtins(event), self._type)
+        if not plain:
+            self._look_closer(event, data)
         return data
+
+    def _look_closer(self, event: Any, data: bytes) -> None:
+        if levels_of(data) >= LEVELS_MAX:
+            raise PayloadError(f"{self._type} has more than {LEVELS_MAX} objects and arrays within each other.")
+        if b"null" in data:  # as which msgspec writes what is not finite, too
+            _refuse_not_finite(msgspec.to_builtins(event), self._type)
 
     def wrap(self, data: bytes, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
         """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
