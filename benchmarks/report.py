@@ -20,6 +20,8 @@ Rows: TypeAlias = list[dict[str, Any]]
 _EMIT_AIM_US = (10, 200)
 _SSE_AIM_MS = (5, 25)
 _SSE_AIM_RATE = 1_000
+_KEPT = 0.99
+"""Of the rate that was asked for, and of the events sent: who does less than that has not done the job."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -315,7 +317,33 @@ def _latency(result: dict[str, Any]) -> str:
             for row in _of(OURS, result["rows"])
             if row["to"] == "sse" and row["rate"] == _SSE_AIM_RATE
         )
+        + "\n\nSooner at the channel than the bridge, in the median, of those that kept the rate:\n"
+        + "".join(
+            f"\n- at {rate:,}/s: {_sooner(result, rate)}" for rate in sorted({row["rate"] for row in result["rows"]})
+        )
     )
+
+
+def _sooner(result: dict[str, Any], rate: int) -> str:
+    rows = [
+        row
+        for row in _succeeded(result["rows"])
+        if (row["rate"], row["to"]) == (rate, "channel")
+        and row["sent_s"]["median"] >= _KEPT * rate
+        and row["arrived_share"]["median"] >= _KEPT
+    ]
+    return _ahead(result, rows, "p50_ms", "ms")
+
+
+def _ahead(result: dict[str, Any], rows: Rows, key: str, unit: str) -> str:
+    """Which peers need less than the bridge does; nothing at all needs who has no such thing."""
+    ours = _median(next(iter(_of(OURS, rows)), None), key)
+    ahead = [
+        f"{result['labels'][row['peer']]} ({row[key]['median']:,.1f} {unit})"
+        for row in rows
+        if ours is not None and not row["peer"].startswith(OURS) and 0 < row[key]["median"] < ours
+    ]
+    return ", ".join(ahead) or "nobody"
 
 
 def _memory(result: dict[str, Any]) -> str:
@@ -341,6 +369,16 @@ def _memory(result: dict[str, Any]) -> str:
         "histories cost most), and the worker's memory (PSS of parent and one pool process) before and after. The bridge's event includes its "
         "seen mark; the peers have none. Redis streams as a queue keep what was handled.\n\n"
         + _table(["", "users", "Redis bytes/event", "worker MiB, before", "after"], lines)
+        + "\n\nLess than the bridge need:\n"
+        + "".join(_lighter(result, users) for users in sorted({row["users"] for row in result["rows"]}))
+    )
+
+
+def _lighter(result: dict[str, Any], users: int) -> str:
+    rows = [row for row in _succeeded(result["rows"]) if row["users"] == users]
+    return (
+        f"\n- of Redis for an event, {users:,} users: {_ahead(result, rows, 'redis_bytes_an_event', 'bytes')}"
+        f"\n- for the worker, {users:,} users: {_ahead(result, rows, 'worker_after_mib', 'MiB')}"
     )
 
 
@@ -429,8 +467,12 @@ def _measured(rows: Rows) -> Rows:
     return [row for row in rows if "events_s" in row]
 
 
+def _succeeded(rows: Rows) -> Rows:
+    return [row for row in rows if not isinstance(row.get("failed"), str)]
+
+
 def _of(peer: str, rows: Rows) -> Rows:
-    return [row for row in rows if row["peer"] == peer and not isinstance(row.get("failed"), str)]
+    return [row for row in _succeeded(rows) if row["peer"] == peer]
 
 
 def _median(row: dict[str, Any] | None, key: str) -> float | None:

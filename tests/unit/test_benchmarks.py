@@ -145,12 +145,24 @@ class TestReport:
     def test_a_call_that_was_still_blocked_is_a_lower_bound(self, tmp_path: Path) -> None:
         values = {"p50_us": 606_000.0, "p99_us": 4e6, "max_us": 4e6, "calls": 7, "failed": 6, "blocked_s": 4.0}
         row = {"peer": "celery_redis", "state": "frozen"} | {k: spread([v]).to_dict() for k, v in values.items()}
-        result = Result("producer_cost", "How dear?", parse("", ["--quick", "--results", str(tmp_path)]), rows=[row])
-        result.facts = {"rate": 1_000, "seconds": 2, "given_up_after_s": 4}
-        result.write()
-        report.main(["--results", str(tmp_path), "--page", str(tmp_path / "page.md")])
-        line = "| Celery, Redis | frozen | 606.0 ms | ≥ 4.0 s | ≥ 4.0 s | 6 of 7 |"
-        assert line in (tmp_path / "page.md").read_text()
+        page = _page_of(tmp_path, "producer_cost", [row], {"rate": 1_000, "seconds": 2, "given_up_after_s": 4})
+        assert "| Celery, Redis | frozen | 606.0 ms | ≥ 4.0 s | ≥ 4.0 s | 6 of 7 |" in page
+
+    def test_the_page_says_who_is_sooner_among_those_that_did_the_job(self, tmp_path: Path) -> None:
+        rows = [
+            _latency_row("bridge", p50_ms=3.0),
+            _latency_row("faststream", p50_ms=1.5),
+            _latency_row("taskiq", p50_ms=1.0, sent_s=600.0),
+            _latency_row("dramatiq", p50_ms=9.0),
+        ]
+        page = _page_of(tmp_path, "latency", rows, {"seconds": 2, "users": 10, "grace_s": 5})
+        assert "- at 1,000/s: FastStream, Redis stream (1.5 ms)\n" in page
+
+    def test_the_page_says_who_needs_less_memory(self, tmp_path: Path) -> None:
+        rows = [_memory_row("bridge", 500, 80), _memory_row("celery_redis", 300, 90), _memory_row("in_process", 600, 0)]
+        page = _page_of(tmp_path, "memory", rows, {"events": 1_000})
+        assert "- of Redis for an event, 10 users: Celery, Redis (300.0 bytes)\n" in page
+        assert "- for the worker, 10 users: nobody\n" in page
 
     def test_the_drawing_is_well_formed_and_shows_each_bar(self, tmp_path: Path) -> None:
         _page(tmp_path, [_row("bridge", 1, 900), _row("celery_redis", 1, 30)])
@@ -171,6 +183,29 @@ class TestReport:
 def _row(peer: str, processes: int, rate: float) -> dict[str, Any]:
     names = ("events_s", "worker_cpu_us", "redis_cpu_us", "producer_cpu_us")
     return {"peer": peer, "processes": processes, **{name: spread([rate]).to_dict() for name in names}}
+
+
+def _latency_row(peer: str, **values: float) -> dict[str, Any]:
+    measured = {"p50_ms": 1.0, "p99_ms": 5.0, "sent_s": 1_000.0, "arrived_share": 1.0} | values
+    spreads = {name: spread([value]).to_dict() for name, value in measured.items()}
+    return {"peer": peer, "to": "channel", "rate": 1_000, **spreads}
+
+
+def _memory_row(peer: str, redis_bytes: float, worker_mib: float) -> dict[str, Any]:
+    measured = {
+        "redis_bytes_an_event": redis_bytes,
+        "worker_start_mib": worker_mib,
+        "worker_after_mib": worker_mib,
+    }
+    return {"peer": peer, "users": 10, **{name: spread([value]).to_dict() for name, value in measured.items()}}
+
+
+def _page_of(folder: Path, question: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> str:
+    result = Result(question, "How?", parse("", ["--quick", "--results", str(folder)]), rows=rows)
+    result.facts = facts
+    result.write()
+    report.main(["--results", str(folder), "--page", str(folder / "page.md")])
+    return (folder / "page.md").read_text()
 
 
 def _page(folder: Path, rows: list[dict[str, Any]]) -> str:
