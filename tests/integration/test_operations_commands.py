@@ -139,7 +139,7 @@ def test_a_question_is_answered_by_yes_no_or_ctrl_c(
     bury(client, settings, [a_letter() for _ in range(3)])
     command = shlex.join([*COMMAND, "dead", "discard", "--reason", "old"])
     session = run_in_terminal(
-        command, environment=clean_environment(environment), folder=tmp_path, typed=[(r"Go on\?", answer)]
+        command, environment=clean_environment(environment), folder=tmp_path, typed=[(r"Go on\? \[y/N\]: $", answer)]
     )
     assert (session.code, "Traceback" in session.text) == (code, False), session.text
     assert "discard 3 dead letters (everything)" in session.moments[0]

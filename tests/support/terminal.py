@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from select import select
 
+import psutil
+
+from tests.support.waiting import wait_until
+
 COLUMNS, LINES = 150, 50
 TIMEOUT_S = 30.0
 _OWN_TERMINAL = (
@@ -57,7 +61,7 @@ def run_in_terminal(
     )  # fmt: skip
     os.close(theirs)
     try:
-        text, moments = _converse(ours, list(typed), command)
+        text, moments = _converse(ours, list(typed), command, process.pid)
         return Session(code=process.wait(TIMEOUT_S), text=text, moments=moments)
     finally:
         if process.poll() is None:
@@ -66,7 +70,7 @@ def run_in_terminal(
         os.close(ours)
 
 
-def _converse(terminal: int, typed: list[tuple[str, str]], command: str) -> tuple[str, tuple[str, ...]]:
+def _converse(terminal: int, typed: list[tuple[str, str]], command: str, pid: int) -> tuple[str, tuple[str, ...]]:
     """Read to the end, typing on the way."""
     taken = b""
     moments: list[str] = []
@@ -79,8 +83,22 @@ def _converse(terminal: int, typed: list[tuple[str, str]], command: str) -> tupl
         text = taken.decode(errors="ignore")
         if typed and re.search(typed[0][0], text):
             moments.append(text)
+            wait_until(lambda: _sleeps(pid), what=f"{command} waits for a key")
             os.write(terminal, typed.pop(0)[1].encode())
     raise AssertionError(f"{command} did not end: {taken.decode(errors='replace')}")
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether all that runs there waits, or is gone.
+
+    Nobody presses Ctrl-C within the microseconds between a question and the reading of its answer. A test does, and
+    Python's ``input`` then notes the signal, and looks at it when the next key is pressed.
+    """
+    try:
+        process = psutil.Process(pid)
+        return all(one.status() == psutil.STATUS_SLEEPING for one in (process, *process.children(recursive=True)))
+    except psutil.NoSuchProcess:
+        return True
 
 
 def screen(text: str) -> list[str]:
