@@ -11,7 +11,7 @@ from typing import Any
 
 from billiard.pool import TERMINATE
 from celery.concurrency import prefork
-from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.asynpool import AsynPool, _select
 
 ENDS_WITHIN_S = 0.1
 ENDS_LOOK_S = 0.001
@@ -87,8 +87,9 @@ class Pool(AsynPool):
 
     def _finish_giving(self, job: Any) -> None:
         writer = job._writer()  # a weak reference
-        if writer in self._active_writers:
-            self._flush_writer(job._write_to, writer)
+        if writer in self._active_writers and _select(writers={job._write_to.inqW_fd}, timeout=0)[1]:
+            with suppress(StopIteration, OSError, EOFError):
+                next(writer)
 
     def _on_soft_timeout(self, job: int, soft: float, hard: float, hub: Any) -> None:
         self._read_results_of(job)
