@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _API = "opentelemetry.trace"
+_api: Any = None
+"""That module, once somebody has imported it: to look for it among thousands costs more than to ask it."""
 
 
 def active_tracer() -> "Tracer | None":
     """The bridge's tracer; None while nobody has set a provider, or if it fails. Imports nothing, never raises."""
-    api: Any = sys.modules.get(_API)
+    global _api
+    if _api is None:
+        _api = sys.modules.get(_API)
     # Asking the API itself reads the environment each time, which would double the price of an emit.
-    if api is None or getattr(api, "_TRACER_PROVIDER", api) is None:
+    if _api is None or getattr(_api, "_TRACER_PROVIDER", _api) is None:
         return None
     try:
-        provider = api.get_tracer_provider()
-        if isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
+        provider = _api.get_tracer_provider()
+        if isinstance(provider, _api.ProxyTracerProvider | _api.NoOpTracerProvider):
             return None
         tracer: Tracer = provider.get_tracer("bridge")
-    except Exception:  # somebody else's provider, or an API that is only half imported
+    except Exception:  # somebody else's provider, or an API that is only half imported, whose import may yet fail
+        _api = None
         logger.exception("bridge.tracing.failed")
         return None
     return tracer

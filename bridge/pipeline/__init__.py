@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bridge.pipeline.failure import Failure, Stage, describe
     from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
     from bridge.pipeline.pipeline import Pipeline, identify
+    from bridge.pipeline.snapshot import Snapshot, snapshot_taker
 
 __all__ = [
     "Dead",
@@ -20,11 +21,13 @@ __all__ = [
     "Published",
     "Retry",
     "Skipped",
+    "Snapshot",
     "Stage",
     "describe",
     "encode_raw",
     "identify",
     "parsed",
+    "snapshot_taker",
 ]
 
 __getattr__ = on_demand(
@@ -34,5 +37,6 @@ __getattr__ = on_demand(
         "bridge.pipeline.failure": {"Failure", "Stage", "describe"},
         "bridge.pipeline.outcome": {"Dead", "Outcome", "Published", "Retry", "Skipped"},
         "bridge.pipeline.pipeline": {"Pipeline", "identify"},
+        "bridge.pipeline.snapshot": {"Snapshot", "snapshot_taker"},
     },
 )

@@ -114,6 +114,12 @@ def encode_raw(raw: object) -> bytes:
         return _encode_leniently(raw)
 
 
+def wire_names(event_class: type[Any]) -> dict[str, str]:
+    """The fields of a dataclass, attrs class or Struct, in their order, and what each is called in JSON."""
+    info = cast("inspect.StructType", inspect.type_info(event_class))
+    return {field.name: field.encode_name for field in info.fields}
+
+
 class EventCodec:
     """Writes and reads the envelopes of one domain event class; built once for each mapping.
 
@@ -121,16 +127,25 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = ("_at_once", "_event_class", "_event_decoder", "_fields_of", "_id_name", "_time_name", "_type")
+    __slots__ = (
+        "_at_once",
+        "_event_class",
+        "_event_decoder",
+        "_fields_of",
+        "_id_name",
+        "_time_name",
+        "_type",
+        "_wire_names",
+    )
 
     def __init__(self, event_class: type[Any]) -> None:
-        info = cast("inspect.StructType", inspect.type_info(event_class))
-        wire_names = {field.name: field.encode_name for field in info.fields}
+        names = wire_names(event_class)
         self._event_class = event_class
         self._type = event_class.__name__
-        self._id_name = wire_names["event_id"]
-        self._time_name = wire_names["occurred_at"]
-        self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*wire_names)
+        self._id_name = names["event_id"]
+        self._time_name = names["occurred_at"]
+        self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+        self._wire_names = tuple(names.values())
         # Made when the first event is read: producers never need them.
         self._event_decoder: msgspec.json.Decoder[Any] | None = None
         self._at_once: msgspec.json.Decoder[Any] | None = None
@@ -166,13 +181,24 @@ class EventCodec:
 
     def wrap(self, data: bytes, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
         """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
+        return self._envelope(msgspec.Raw(data), event_id, occurred_at, source=source, traceparent=traceparent)
+
+    def encode_snapshot(self, values: Sequence[Any], *, source: str) -> tuple[UUID, bytes]:
+        """An event's id, and its envelope as ``encode`` gives it, from a snapshot (see ``snapshot_taker``)."""
+        data = dict(zip(self._wire_names, values, strict=True))
+        event_id = data[self._id_name]
+        return event_id, self._envelope(data, event_id, data[self._time_name], source=source)
+
+    def _envelope(
+        self, data: object, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = ""
+    ) -> bytes:
         members = {
             "specversion": "1.0",
             "id": event_id,
             "source": source,
             "type": self._type,
             "time": occurred_at,
-            "data": msgspec.Raw(data),
+            "data": data,
         }
         if traceparent:
             members["traceparent"] = traceparent

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from bridge.broker import OVERHEAD_BYTES, TaskMessage
-from bridge.pipeline import EventCodec
+from bridge.pipeline import EventCodec, Snapshot
 from bridge.producer.ordering import User, known
 
 
@@ -34,6 +34,7 @@ class Route:
         queue: of their messages.
         source: of their envelopes.
         data_max: bytes that an event may surely have, whatever its envelope adds.
+        snapshot_of: takes the snapshot of an event that may be written later; see ``snapshot_taker``.
         user_of: reads whose an event is.
     """
 
@@ -42,10 +43,11 @@ class Route:
     queue: str
     source: str
     data_max: int
+    snapshot_of: Callable[[Any], Snapshot | None]
     user_of: Callable[[Any], object]
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Written(msgspec.Struct, frozen=True, gc=False, eq=False):
     """An event in the buffer: written, but not in its envelope yet, which is left to the thread that sends.
 
     A Struct, because one is made for every event.
@@ -65,6 +67,24 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
             self.data, self.event_id, self.occurred_at, source=route.source, traceparent=self.traceparent
         )
         return Accepted(route.task, route.queue, self.event_id, envelope, known(self.user))
+
+
+class Unwritten(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """An event in the buffer of which even the writing is left to the thread that sends."""
+
+    route: Route
+    values: Snapshot
+    user: object
+
+    def accepted(self) -> Accepted:
+        """The event in its envelope."""
+        route = self.route
+        event_id, envelope = route.codec.encode_snapshot(self.values, source=route.source)
+        return Accepted(route.task, route.queue, event_id, envelope, known(self.user))
+
+
+Entry: TypeAlias = Written | Unwritten
+"""What the buffer holds for one event."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

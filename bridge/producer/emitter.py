@@ -1,8 +1,9 @@
 """``Emitter``: takes domain events from business code in microseconds, and sees them onto the broker.
 
-``emit`` writes the event as JSON, so that nothing can change under it, puts it into a bounded buffer and
-returns. A background thread sends what is in the buffer (see ``Outbox``): at low load an event leaves
-at once and alone, under load batches grow by themselves, because more arrive while one is sent.
+``emit`` takes the values of the event, so that nothing can change under it, puts them into a bounded buffer and
+returns. Writing them as JSON is left to the background thread that sends what is in the buffer (see ``Outbox``), but
+for events of which only writing shows whether they can be written. At low load an event leaves at once and alone,
+under load batches grow by themselves, because more arrive while one is sent.
 """
 
 import atexit
@@ -16,8 +17,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
-from bridge.pipeline import EventCodec
-from bridge.producer.batching import Entry, Route
+from bridge.pipeline import EventCodec, snapshot_taker
+from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.ordering import user_reader
 from bridge.producer.outbox import Outbox
 from bridge.registry import DomainToSSEMapping, Registry, load_registry
@@ -95,11 +96,11 @@ class Emitter:
             and active_tracer() is None  # a span ends on the thread of its caller
         ):
             try:
-                data = route.codec.write(event)
-                entry = Entry(route, event.event_id, event.occurred_at, data, route.user_of(event))
+                values = route.snapshot_of(event)
+                entry = _written(route, event) if values is None else Unwritten(route, values, route.user_of(event))
             except Exception:
                 return self.emit_many((event,)) == 1  # which says why it is refused
-            if len(data) <= route.data_max and self._outbox.put(entry):
+            if entry is not None and self._outbox.put(entry):
                 return True
         return self.emit_many((event,)) == 1
 
@@ -159,16 +160,18 @@ class Emitter:
 
     def _route(self, row: DomainToSSEMapping) -> Route:
         codec, source = EventCodec(row.domain_event_class), self._settings.source
+        data_max = self._settings.event_max_bytes - codec.overhead_bytes(source)
         return Route(
             codec=codec,
             task=self._registry.task_of(row),
             queue=self._registry.queue_of(row),
             source=source,
-            data_max=self._settings.event_max_bytes - codec.overhead_bytes(source),
+            data_max=data_max,
+            snapshot_of=snapshot_taker(row.domain_event_class, data_max),
             user_of=user_reader(row),
         )
 
-    def _prepare(self, event: Any) -> Entry | None:
+    def _prepare(self, event: Any) -> Written | None:
         """Write an event, so that nothing can change under it; None if it is unmapped or refused."""
         route = self._routes.get(type(event))
         if route is None:
@@ -177,7 +180,7 @@ class Emitter:
         try:
             trace = note_emitted(type(event).__name__, event.event_id, route.queue)
             data = route.codec.write(event)
-            entry = Entry(route, event.event_id, event.occurred_at, data, route.user_of(event), trace)
+            entry = Written(route, event.event_id, event.occurred_at, data, route.user_of(event), trace)
             if trace or len(entry.data) > route.data_max:
                 self._check_size(entry)
         except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
@@ -185,7 +188,7 @@ class Emitter:
             return None
         return entry
 
-    def _check_size(self, entry: Entry) -> None:
+    def _check_size(self, entry: Written) -> None:
         size, most = len(entry.accepted().envelope), self._settings.event_max_bytes
         if size > most:
             raise PayloadError(
@@ -193,7 +196,7 @@ class Emitter:
                 "Send a reference instead of the content."
             )
 
-    def _enqueue(self, prepared: list[Entry]) -> int:
+    def _enqueue(self, prepared: list[Written]) -> int:
         """Put events into the outbox as far as there is room; returns how many."""
         if not self._watched:
             self._watched = True
@@ -244,6 +247,14 @@ class Emitter:
         self._unaccepted.clear()
         self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
         self._watched = False
+
+
+def _written(route: Route, event: Any) -> Written | None:
+    """An event as JSON; None if it may be too large."""
+    data = route.codec.write(event)
+    if len(data) > route.data_max:
+        return None
+    return Written(route, event.event_id, event.occurred_at, data, route.user_of(event))
 
 
 _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()

@@ -87,6 +87,7 @@ def test_an_unmapped_event_goes_nowhere(emitter: Emitter, redis_client: redis.Re
     assert emitter.counts["unmapped"] == 2
 
 
+@pytest.mark.parametrize("earlier", [0, 1], ids=["first event", "later event"])
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
@@ -98,7 +99,8 @@ def test_an_unmapped_event_goes_nowhere(emitter: Emitter, redis_client: redis.Re
         (FileImportFailed(occurred_at=None, user_id=uuid4(), file_name="x", reason="y"), "timezone"),  # type: ignore[arg-type]
     ],
 )
-def test_an_event_that_cannot_travel_is_refused_with_a_reason(emitter, settings, caplog, bad, reason) -> None:
+def test_an_event_that_cannot_travel_is_refused_with_a_reason(emitter, settings, caplog, earlier, bad, reason) -> None:
+    assert emitter.emit_many(event() for _ in range(earlier)) == earlier
     assert emitter.emit(bad) is False
     assert reason in caplog.text
     assert emitter.counts["refused"] == 1
@@ -107,7 +109,9 @@ def test_an_event_that_cannot_travel_is_refused_with_a_reason(emitter, settings,
         strict.emit(bad)
 
 
-def test_an_event_cannot_change_after_it_was_emitted(emitter: Emitter, redis_client: redis.Redis) -> None:
+@pytest.mark.parametrize("earlier", [0, 1], ids=["first event", "later event"])
+def test_an_event_cannot_change_after_it_was_emitted(emitter: Emitter, redis_client: redis.Redis, earlier: int) -> None:
+    emitter.emit_many(event() for _ in range(earlier))
     balance = AccountBalanceUpdated(
         user_id=uuid4(),
         account_id=uuid4(),
