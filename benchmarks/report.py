@@ -105,7 +105,7 @@ How fast the bridge is, measured beside others that do the same job on the same 
 little; **the ratios are the result**.
 
 The job of each event: look up the mapping, make the domain event, extract, encode as JSON, `XADD` to the user's stream and `PUBLISH` on the
-user's channel, on the same kind of Redis (AOF, `everysec`). The bridge does more for each: one id is published once, positions are ordered across
+user's channel, on the same kind of Redis (AOF `everysec`, `stream-node-max-bytes 1024`). The bridge does more for each: one id is published once, positions are ordered across
 all streams, keys expire, nothing is lost when a worker is killed. The peers' one pipeline of two commands does none of this, and plain
 Celery, with its default early acknowledgement, loses what a killed worker held; the difference is in their favour.
 

@@ -16,6 +16,8 @@ from bridge.embedded.process import tethered
 from bridge.errors import BridgeError, MissingExtraError
 from bridge.store.suitability import MIN_VERSION
 
+STREAM_NODE_BYTES = 1024
+"""Room that a stream takes at the least. Redis' own is 4 KB, of which a user with few events uses little."""
 SERVER_NAMES = ("valkey-server", "redis-server")
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
@@ -183,5 +185,6 @@ def _options(port: int, folder: Path) -> list[str]:
         "--appendonly", "yes",
         "--appendfsync", "everysec",
         "--maxmemory-policy", "noeviction",
+        "--stream-node-max-bytes", str(STREAM_NODE_BYTES),
         "--save", "",
     ]  # fmt: skip

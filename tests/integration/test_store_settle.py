@@ -389,3 +389,14 @@ def test_an_event_leaves_the_retry_set_in_the_step_that_publishes_it(client: red
     assert client.zcard(keys.RETRY_DUE) == client.hlen(keys.RETRY_RECORDS) == 1
     settler.settle(waiting([parcel(events[0]), parcel(events[1])]))
     assert not client.exists(keys.RETRY_DUE, keys.RETRY_RECORDS)
+
+
+def test_a_user_with_one_event_takes_little_room(settler: Settler, client: redis.Redis) -> None:
+    def used_bytes() -> int:
+        return int(client.info("memory")["used_memory"])  # type: ignore[index]
+
+    users = [UUID(int=number) for number in range(1, 2001)]
+    settler.settle(direct(parcels(1)))
+    before = used_bytes()
+    settler.settle(direct([parcel(an_event(user_id=user), user) for user in users]))
+    assert (used_bytes() - before) / len(users) < 2_500  # stream and seen mark; 4.9 KB with Redis' own settings
