@@ -127,16 +127,7 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = (
-        "_at_once",
-        "_event_class",
-        "_event_decoder",
-        "_fields_of",
-        "_id_name",
-        "_time_name",
-        "_type",
-        "_wire_names",
-    )
+    __slots__ = ("_at_once", "_event_class", "_event_decoder", "_fields_of", "_id_name", "_time_name", "_type")
 
     def __init__(self, event_class: type[Any]) -> None:
         names = wire_names(event_class)
@@ -145,7 +136,6 @@ class EventCodec:
         self._id_name = names["event_id"]
         self._time_name = names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
-        self._wire_names = tuple(names.values())
         # Made when the first event is read: producers never need them.
         self._event_decoder: msgspec.json.Decoder[Any] | None = None
         self._at_once: msgspec.json.Decoder[Any] | None = None
@@ -183,11 +173,9 @@ class EventCodec:
         """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
         return self._envelope(msgspec.Raw(data), event_id, occurred_at, source=source, traceparent=traceparent)
 
-    def encode_snapshot(self, values: Sequence[Any], *, source: str) -> tuple[UUID, bytes]:
-        """An event's id, and its envelope as ``encode`` gives it, from a snapshot (see ``snapshot_taker``)."""
-        data = dict(zip(self._wire_names, values, strict=True))
-        event_id = data[self._id_name]
-        return event_id, self._envelope(data, event_id, data[self._time_name], source=source)
+    def encode_snapshot(self, snapshot: Any, *, source: str) -> bytes:
+        """The envelope of an event as ``encode`` gives it, from its snapshot (see ``snapshot_taker``)."""
+        return self._envelope(snapshot, snapshot.event_id, snapshot.occurred_at, source=source)
 
     def _envelope(
         self, data: object, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = ""

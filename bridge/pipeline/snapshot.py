@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
@@ -13,8 +13,13 @@ import uuid6
 
 from bridge.pipeline.envelope import wire_names
 
-Snapshot: TypeAlias = tuple[Any, ...]
-"""The values of an event's fields, in their order."""
+
+class Snapshot(Protocol):
+    """The values of an event's fields, by name; each event class has a Struct of its own, written as its events are."""
+
+    event_id: UUID
+    occurred_at: datetime
+
 
 VALUE_BYTES = 38
 """The longest JSON of a value without text: of a UUID."""
@@ -37,7 +42,8 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
     if not _is_written_by_name(event_class):
         return _none
     names = wire_names(event_class)
-    values_of: Callable[[Any], Snapshot] = attrgetter(*names)
+    values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+    snapshot_of: Callable[..., Snapshot] = _snapshot_class(names)
     without_text = len(msgspec.json.encode(dict.fromkeys(names.values(), "x" * (VALUE_BYTES - 2))))
     text_max = (size_max - without_text) // CHARACTER_BYTES
     id_at, time_at = (list(names).index(name) for name in ("event_id", "occurred_at"))
@@ -60,12 +66,22 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
             ):
                 return None
         writable = text <= text_max and isinstance(values[id_at], UUID) and isinstance(values[time_at], datetime)
-        return values if writable else None
+        return snapshot_of(*values) if writable else None
 
     return take
 
 
 _ALWAYS_WRITABLE = frozenset({UUID, uuid6.UUID, type(None), bool, date})
+
+
+def _snapshot_class(names: dict[str, str]) -> Callable[..., Any]:
+    """What makes a snapshot of values in the order of their names.
+
+    The garbage collector does not look at it, since no value refers to others: while a broker is away there are
+    thousands, and to look at these again and again would cost the caller milliseconds.
+    """
+    fields = [(name, Any) for name in names]
+    return msgspec.defstruct("Snapshot", fields, rename=names, frozen=True, eq=False, gc=False)
 
 
 def _none(_: object) -> None:

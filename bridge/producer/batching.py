@@ -73,14 +73,14 @@ class Unwritten(msgspec.Struct, frozen=True, gc=False, eq=False):
     """An event in the buffer of which even the writing is left to the thread that sends."""
 
     route: Route
-    values: Snapshot
+    snapshot: Snapshot
     user: object
 
     def accepted(self) -> Accepted:
         """The event in its envelope."""
-        route = self.route
-        event_id, envelope = route.codec.encode_snapshot(self.values, source=route.source)
-        return Accepted(route.task, route.queue, event_id, envelope, known(self.user))
+        route, snapshot = self.route, self.snapshot
+        envelope = route.codec.encode_snapshot(snapshot, source=route.source)
+        return Accepted(route.task, route.queue, snapshot.event_id, envelope, known(self.user))
 
 
 Entry: TypeAlias = Written | Unwritten

@@ -96,8 +96,8 @@ class Emitter:
             and active_tracer() is None  # a span ends on the thread of its caller
         ):
             try:
-                values = route.snapshot_of(event)
-                entry = _written(route, event) if values is None else Unwritten(route, values, route.user_of(event))
+                snapshot = route.snapshot_of(event)
+                entry = Unwritten(route, snapshot, route.user_of(event)) if snapshot else _written(route, event)
             except Exception:
                 return self.emit_many((event,)) == 1  # which says why it is refused
             if entry is not None and self._outbox.put(entry):
