@@ -397,8 +397,8 @@ def _scaling(result: dict[str, Any]) -> str:
         costs = (f"{row[key]['median']:,.1f}" for key in ("wall_us", "cpu_us", "worker_cpu_us", "redis_cpu_us"))
         lines.append([*start, *costs])
     swings = "".join(
-        f"\n- {result['labels'][OURS]}, over {axis}: worker {_swing(result, axis, 'worker_cpu_us')}, "
-        f"all processes {_swing(result, axis, 'cpu_us')}"
+        f"\n- {result['labels'][OURS]}, over {axis}: all processes {_swing(result, axis, 'cpu_us')}; of these the worker "
+        f"{_swing(result, axis, 'worker_cpu_us')}, Redis {_swing(result, axis, 'redis_cpu_us')}; elapsed {_swing(result, axis, 'wall_us')}"
         for axis in ("events", "users")
     )
     return (
@@ -406,7 +406,9 @@ def _scaling(result: dict[str, Any]) -> str:
         "What an event costs as the numbers grow: elapsed time, and processor time of all processes, of the worker and of Redis, in µs. "
         "Small bursts are repeated and averaged.\n\n"
         + _table(["", "events", "users", "workers", "elapsed", "CPU, all", "worker", "Redis"], lines)
-        + f"\n\nFrom the middle of its range (aim: ±15 %):{swings}"
+        + f"\n\nFrom the middle of its range (aim for the processor time of all: ±15 %):{swings}\n\n"
+        "Redis makes a stream for the first event of each user, which is what grows with users. A burst of 1,000 is over in 30 ms, and its "
+        "elapsed time holds the way of the first message."
     )
 
 
