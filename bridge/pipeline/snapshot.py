@@ -48,6 +48,8 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
     text_max = (size_max - without_text) // CHARACTER_BYTES
     id_at, time_at = (list(names).index(name) for name in ("event_id", "occurred_at"))
 
+    moment = _MOMENT["type"]
+
     def take(event: Any) -> Snapshot | None:
         values = values_of(event)
         text = 0
@@ -61,17 +63,19 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
             elif not (
                 kind in _ALWAYS_WRITABLE
                 or (kind is int and -INT_MAX <= value <= INT_MAX)
-                or (kind is datetime and value.tzinfo is UTC)  # any other may run code of its own
+                or (kind is moment and value.tzinfo is UTC)  # any other may run code of its own
                 or (kind is float and isfinite(value))
             ):
                 return None
-        writable = text <= text_max and isinstance(values[id_at], UUID) and isinstance(values[time_at], datetime)
+        writable = text <= text_max and isinstance(values[id_at], UUID) and type(values[time_at]) is moment
         return snapshot_of(*values) if writable else None
 
     return take
 
 
 _ALWAYS_WRITABLE = frozenset({UUID, uuid6.UUID, type(None), bool, date})
+_MOMENT = {"type": datetime}
+"""Out of reach of libraries that freeze the time in tests: they give modules a datetime that nothing can write."""
 
 
 def _snapshot_class(names: dict[str, str]) -> Callable[..., Any]:
@@ -89,6 +93,12 @@ def _none(_: object) -> None:
 
 
 def _is_written_by_name(event_class: type[Any]) -> bool:
-    """Whether an event's JSON is an object of its fields and nothing else; a Struct can be set to differ."""
+    """Whether an event's JSON is an object of its fields and nothing else.
+
+    A Struct can be set to differ. Of an attrs class private fields are not written, but all else that an instance has.
+    """
+    if hasattr(event_class, "__attrs_attrs__"):
+        names = (field.name for field in event_class.__attrs_attrs__)
+        return event_class.__dictoffset__ == 0 and not any(name.startswith("_") for name in names)
     config = getattr(event_class, "__struct_config__", None)
-    return config is None or not (config.tag or config.array_like or config.omit_defaults)
+    return config is None or not (config.tag is not None or config.array_like or config.omit_defaults)

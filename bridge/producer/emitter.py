@@ -210,7 +210,7 @@ class Emitter:
     def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
         reason = str(error) if isinstance(error, PayloadError) else f"it could not be read ({type(error).__name__})."
-        text = f"{type(event).__name__} {getattr(event, 'event_id', 'without id')} was not accepted: {reason}"
+        text = f"{_name_of(event)} was not accepted: {reason}"
         if self._strict:
             raise EventRefusedError(text) from error
         logger.error("bridge.event.refused %s", text)
@@ -247,6 +247,14 @@ class Emitter:
         self._unaccepted.clear()
         self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
         self._watched = False
+
+
+def _name_of(event: Any) -> str:
+    """How the log calls an event that may be anything."""
+    try:
+        return f"{type(event).__name__} {event.event_id}"
+    except Exception:  # foreign code, or a damaged id
+        return f"{type(event).__name__} without id"
 
 
 def _written(route: Route, event: Any) -> Written | None:

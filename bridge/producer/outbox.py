@@ -197,7 +197,8 @@ class Outbox:
         """Carry away what the buffer holds, round by round. It stays there until then, within its bound."""
         try:
             while round_ := self._next_round():
-                carried = carry([entry.accepted() for entry in round_])
+                written = self._write(round_)
+                carried = carry(written) if written else 0
                 with self.changed:
                     for _ in range(min(carried, len(self._buffer))):
                         self._buffer.popleft()
@@ -210,6 +211,32 @@ class Outbox:
         if self._spool is None:
             self._report_last()
             self._sender.close()
+
+    def _write(self, entries: Sequence[Entry]) -> list[Accepted]:
+        """Write the oldest entries. One that cannot be written is let go, or it would hold up all behind it."""
+        written: list[Accepted] = []
+        for entry in entries:
+            try:
+                written.append(entry.accepted())
+            except MemoryError:
+                raise  # another time it may be written
+            except Exception as error:  # none is known that was accepted, but to be wrong must not cost the others
+                self._let_go(entry, error)
+        return written
+
+    def _let_go(self, entry: Entry, error: Exception) -> None:
+        with self.changed:
+            self._buffer.remove(entry)
+            self._taken += 1
+            self._delivered += 1
+            self._counts["abandoned"] += 1
+            self.changed.notify_all()
+        logger.error(
+            "bridge.emitter.abandoned events=1: an event of %s could not be written as JSON after it was accepted "
+            "(%s). Please report this.",
+            entry.route.task,
+            type(error).__name__,
+        )
 
     def _next_round(self) -> list[Entry]:
         """Wait for events; none if the outbox closes."""
@@ -291,6 +318,7 @@ class Outbox:
                 "waiting": max(0, self._accepted - self._delivered - self._in_spool),
                 "spooled": self._in_spool,
                 "refused": self._unaccepted["refused"] + self._unaccepted["overflowed"],
+                "abandoned": self._counts["abandoned"],
             }
 
     def _report(self) -> None:
@@ -303,11 +331,12 @@ class Outbox:
     def _report_last(self) -> None:
         """Only on the thread that sends, when it ends: what is in memory then is abandoned."""
         figures = self._figures()
-        self._reporter.tell_last(**{**figures, "abandoned": figures["waiting"], "waiting": 0})
+        abandoned = figures["abandoned"] + figures["waiting"]
+        self._reporter.tell_last(**{**figures, "abandoned": abandoned, "waiting": 0})
 
     def _send_here(self) -> None:
         """Send once, on the caller's thread: there is no other, and the process is ending."""
-        round_ = [entry.accepted() for entry in self._front(None)]
+        round_ = self._write(self._front(None))
         try:
             self._sender.send(batch(round_, self._limits))
         except Exception as error:  # whatever it is, what is left is counted and logged as abandoned

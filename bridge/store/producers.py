@@ -25,7 +25,7 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
         waiting: in its memory: gone if it is killed.
         spooled: in its spool on disk, which the next process sends.
         refused: not accepted: unreadable, too large, or no room.
-        abandoned: it ended before the broker had them.
+        abandoned: it ended before the broker had them, or could not write them.
         at: when it said so, in ms of Redis time; 0 before it did.
     """
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import redis
@@ -287,6 +287,18 @@ def test_trouble_of_any_kind_is_waited_out(settings, redis_client, monkeypatch) 
     assert emitter.counts["broker_errors"] == 2
     assert len(queued(redis_client)) == 1
     emitter.close()
+
+
+def test_an_event_that_turns_out_unwritable_holds_up_no_other(emitter: Emitter, redis_client, caplog) -> None:
+    damaged = UUID.__new__(UUID)  # without its number
+    assert not emitter.emit(FileImportSucceeded(event_id=damaged, user_id=uuid4(), file_name="x", transaction_count=0))
+    assert emitter.emit(event(1))
+    assert emitter.emit(FileImportSucceeded(user_id=damaged, file_name="x", transaction_count=2))
+    assert emitter.emit(event(3))
+    assert emitter.flush()
+    assert [envelope["data"]["transaction_count"] for envelope in queued(redis_client)] == [1, 3]
+    assert (emitter.counts["accepted"], emitter.counts["delivered"], emitter.counts["abandoned"]) == (3, 2, 1)
+    assert "could not be written" in caplog.text
 
 
 SCRIPT = """

@@ -46,6 +46,16 @@ class AsAttrs:
     value: Any = None
 
 
+@attrs.define(kw_only=True)
+class WithPrivateField(AsAttrs):
+    _private: int = 1
+
+
+@attrs.define(kw_only=True, slots=False)
+class WithRoomForMore(AsAttrs):
+    pass
+
+
 class AsStruct(msgspec.Struct, kw_only=True, rename={"value": "wört"}):
     event_id: UUID
     occurred_at: datetime
@@ -53,6 +63,10 @@ class AsStruct(msgspec.Struct, kw_only=True, rename={"value": "wört"}):
 
 
 class Tagged(AsStruct, tag=True):
+    pass
+
+
+class TaggedWithZero(AsStruct, tag=0):
     pass
 
 
@@ -151,9 +165,21 @@ def test_an_event_without_a_sound_id_or_time_cannot_wait(change: dict[str, Any])
     assert snapshot(replace(Changeable(), **change)) is None
 
 
-@pytest.mark.parametrize("event_class", [Tagged, AsArray, WithoutDefaults])
-def test_a_struct_that_is_not_written_by_its_fields_alone_cannot_wait(event_class: type[Any]) -> None:
+@pytest.mark.parametrize(
+    "event_class", [Tagged, TaggedWithZero, AsArray, WithoutDefaults, WithPrivateField, WithRoomForMore]
+)
+def test_a_class_that_is_not_written_by_all_its_fields_alone_cannot_wait(event_class: type[Any]) -> None:
     assert snapshot(event_class(event_id=uuid7(), occurred_at=MOMENT)) is None
+
+
+def test_a_frozen_time_of_tests_is_no_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FakeDatetime(datetime):
+        pass
+
+    monkeypatch.setattr("bridge.pipeline.snapshot.datetime", FakeDatetime)
+    take = snapshot_taker(Changeable, SIZE_MAX)
+    assert take(Changeable(occurred_at=FakeDatetime(2026, 1, 2, tzinfo=UTC))) is None
+    assert take(Changeable()) is not None
 
 
 def test_a_lone_surrogate_is_noticed_at_once() -> None:
