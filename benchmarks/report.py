@@ -407,8 +407,8 @@ def _scaling(result: dict[str, Any]) -> str:
         "Small bursts are repeated and averaged.\n\n"
         + _table(["", "events", "users", "workers", "elapsed", "CPU, all", "worker", "Redis"], lines)
         + f"\n\nFrom the middle of its range (aim for the processor time of all: ±15 %):{swings}\n\n"
-        "Redis makes a stream for the first event of each user, which is what grows with users. A burst of 1,000 is over in 30 ms, and its "
-        "elapsed time holds the way of the first message."
+        "Redis makes a stream for the first event of each user, which is what grows with users. The elapsed "
+        "time of a small burst holds the way of its first message."
     )
 
 
