@@ -1,5 +1,6 @@
 """Fixtures for all suites: one real server for the session, an empty database for each test."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,10 @@ import redis
 
 from bridge.embedded.server import EmbeddedServer
 from bridge.settings import Settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job is started so. What tests start would inherit it, and never hear of an operator's Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

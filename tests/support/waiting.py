@@ -4,16 +4,28 @@ import time
 from collections.abc import Callable
 
 POLL_S = 0.02
+PATIENCE = 6.0
+"""How many times longer than on an idle machine a thing may take before its test fails: deadlines are there to end a
+test that hangs, and not to measure. The only place to change for a slower machine."""
+WAIT_S = 10.0 * PATIENCE
+"""For what takes a moment."""
+PROCESS_TIMEOUT_S = 30.0 * PATIENCE
+"""For a program that is run to its end, and for one that starts or stops."""
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
     """Poll until ``condition`` is truthy.
 
+    Args:
+        condition: may be called often.
+        timeout_s: enough on an idle machine; ``PATIENCE`` times as long is waited.
+        what: was waited for.
+
     Raises:
         AssertionError: it was not within the time; names ``what``.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"Not within {timeout_s:g} s: {what}")
+            raise AssertionError(f"Not within {timeout_s * PATIENCE:g} s: {what}")
         time.sleep(POLL_S)
