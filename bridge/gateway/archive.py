@@ -9,8 +9,8 @@ from uuid import UUID
 from bridge.errors import StoreUnavailableError
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery, Dispatch
-from bridge.gateway.tasks import end_tasks
 from bridge.store import History, Page, Position
+from bridge.supervision import end_tasks
 
 READERS_MAX = 16
 """Reads of Redis at once; after an outage every client asks in the same moment, and each takes a connection."""

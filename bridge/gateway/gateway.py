@@ -20,11 +20,11 @@ from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
 from bridge.gateway.session import Session
 from bridge.gateway.tally import Tally
-from bridge.gateway.tasks import end_tasks
 from bridge.gateway.wire import Wire
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import History, connect_async
+from bridge.supervision import end_tasks
 
 logger = logging.getLogger(__name__)
 

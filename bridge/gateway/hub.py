@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.rooms import Rooms
-from bridge.gateway.tasks import end_tasks
 from bridge.registry import RetryPolicy
+from bridge.supervision import end_tasks
 
 logger = logging.getLogger(__name__)
 

@@ -25,11 +25,11 @@ from bridge.gateway.delivery import Delivery
 from bridge.gateway.ending import Ending, ResetReason
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
-from bridge.gateway.tasks import end_tasks
 from bridge.gateway.wire import StalledError, Wire
 from bridge.registry import RetryPolicy
 from bridge.settings import Settings
 from bridge.store import START, Position
+from bridge.supervision import end_tasks
 
 logger = logging.getLogger(__name__)
 

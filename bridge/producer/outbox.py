@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.backoff import Backoff
 from bridge.broker import TaskSender
 from bridge.errors import SpoolError
-from bridge.producer.backoff import Backoff
 from bridge.producer.batching import Accepted, BatchLimits, Entry, batch
 from bridge.producer.reporter import Reporter
 from bridge.registry import Registry

@@ -1,4 +1,4 @@
-"""How long to wait before the broker is tried again."""
+"""How long to wait before what failed is tried again."""
 
 import random
 
@@ -13,7 +13,7 @@ class Backoff:
         self.failures = 0
 
     def next_s(self) -> float:
-        """Seconds to wait after one more failure."""
+        """Seconds to wait after one more failure; at most ``CAP_S``."""
         ceiling_s = min(CAP_S, BASE_S * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)

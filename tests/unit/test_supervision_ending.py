@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from bridge.gateway.tasks import end_tasks
+from bridge.supervision import end_tasks
 
 
 async def test_a_task_that_forgets_a_cancellation_is_ended_nevertheless() -> None:
