@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from bridge.bounds import LEVELS_BODY_MAX
 from bridge.errors import DecodeError
-from bridge.pipeline.envelope import LEVELS_MAX
 
 DELIVERIES_HEADERS = ("bridge_deliveries", "x-delivery-count")
 """Where a message says how often its worker died over it: on Redis, and on RabbitMQ's quorum queues."""
@@ -72,11 +72,11 @@ def _check_body(body: object) -> None:
 def _check_levels(body: object) -> None:
     """Celery pickles what it has parsed, and dies over about 500 levels with a place of its pool taken."""
     level = [body]
-    for _ in range(LEVELS_MAX):
+    for _ in range(LEVELS_BODY_MAX):
         level = [inner for item in level for inner in _inside(item)]
         if not level:
             return
-    raise DecodeError(f"The body has more than {LEVELS_MAX} objects and arrays within each other.")
+    raise DecodeError(f"The body has more than {LEVELS_BODY_MAX} objects and arrays within each other.")
 
 
 def _inside(item: object) -> Iterable[object]:

@@ -9,14 +9,12 @@ from typing import Any
 import msgspec
 from kombu.serialization import register
 
+from bridge.bounds import LEVELS_READ_MAX, levels_of
 from bridge.broker.message import BODY_HEAD, BODY_TAIL, CONTENT_ENCODING, CONTENT_TYPE
-from bridge.pipeline.envelope import levels_of
 
 PASSED_CONTENT_TYPE = "application/x-bridge-envelopes"
 """Never on the wire."""
 PASSED_CONTENT_ENCODING = "binary"
-LEVELS_SPLIT_MAX = 400
-"""Objects and arrays within each other in an envelope that is passed on; ``emit`` keeps to LEVELS_MAX."""
 PASSED_SERIALIZER = "bridge-envelopes"
 """Celery's name of that content type."""
 
@@ -54,9 +52,9 @@ def split(json: bytes) -> list[msgspec.Raw]:
     raws = _raws.decode(b"[%b]" % json)
     # At half of the levels at which it gives up here, the parser will not give up in a process deep in other calls.
     # An envelope has two brackets that open, and mostly no more: usually nobody needs to look.
-    if json.count(b"[") + json.count(b"{") - 2 * len(raws) > LEVELS_SPLIT_MAX:
+    if json.count(b"[") + json.count(b"{") - 2 * len(raws) > LEVELS_READ_MAX:
         for raw in raws:
-            if levels_of(bytes(raw)) > LEVELS_SPLIT_MAX:
+            if levels_of(bytes(raw)) > LEVELS_READ_MAX:
                 raise ValueError("It has too many levels.")
     return raws
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from bridge.bounds import LEVELS_PAYLOAD_MAX
 from bridge.errors import PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
@@ -22,7 +23,7 @@ _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
 """Values of these very types need no closer look: msgspec writes them as JSON says."""
 _KEY_TYPES = frozenset({str})
 
-MAX_DEPTH = 64
+MAX_DEPTH = LEVELS_PAYLOAD_MAX
 """Nesting levels that a payload may have."""
 
 

@@ -4,7 +4,6 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,6 +16,7 @@ import msgspec
 import uuid6
 from msgspec import Meta, inspect
 
+from bridge.bounds import LEVELS_MAX, levels_of
 from bridge.errors import DecodeError, PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
@@ -26,28 +26,6 @@ _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime
 
 TIME_BYTES = 35
 """The longest moment in JSON: to the microsecond, with an offset to the second."""
-
-
-LEVELS_MAX = 100
-"""Objects and arrays within each other in one event. Far below the levels at which parsers give up, which depends on
-where in a program they run: what is written here must be readable everywhere."""
-_BRACKETS = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|[\[{]|[\]}]', re.DOTALL)
-
-
-def levels_of(json: bytes) -> int:
-    """How many objects and arrays are within each other at the most; of any bytes, in linear time."""
-    brackets = json.count(b"[") + json.count(b"{")
-    if brackets < LEVELS_MAX:
-        return brackets  # at the most, which is all that anybody asks
-    level = most = 0
-    for found in _BRACKETS.finditer(json):
-        first = found[0][:1]
-        if first in b"[{":
-            level += 1
-            most = max(most, level)
-        elif first != b'"':
-            level -= 1
-    return most
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

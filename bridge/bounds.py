@@ -1,0 +1,142 @@
+"""What may come in from outside: how many bytes, levels, values and envelopes, and for how long; pure.
+
+Whatever a queue, a stream, a channel, a spool file or a request holds was written by somebody else. Each door applies
+the bound that is named here before anything else looks at the bytes, and looks at them in linear time only: no pattern
+that backtracks, no parser before the size is known. What a setting allows is in ``bridge.settings``; what is here holds
+whatever the settings say.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate, count
+from operator import sub
+
+# Messages: a queue's items, as a worker's main process meets them
+
+BODY_BYTES_MIN = 2**20
+"""A worker reads a body of this size whatever its own BRIDGE_MESSAGE_MAX_BYTES says, as a producer's may be larger."""
+BODY_OVERHEAD_BYTES = 1_024
+"""What a body may have beside its envelopes, so that one event of the largest size fits."""
+HEADERS_BYTES_MAX = 2**16
+"""Bytes of a queue item beside its body: Celery's headers take 600 bytes, and tracers add a few more."""
+ENVELOPES_MIN = 1_000
+"""A worker takes this many envelopes in a message whatever its own BRIDGE_EMIT_BATCH_MAX says, as a producer's may be
+larger; retries and replayed letters travel by the hundred."""
+VALUES_MAX = 1_000_000
+"""JSON values in one body: as Python objects they take 100 MB, however few bytes each has on the wire."""
+RETRIES_BYTES_MAX = 200_000
+"""Bytes of envelopes that the bridge itself puts into one message of retries or replayed letters; one event may have
+more."""
+
+# Levels: objects and arrays within each other
+
+LEVELS_MAX = 100
+"""Levels that an event may have. Far below those at which parsers give up, which depends on where in a program they
+run: what is written here must be readable everywhere."""
+LEVELS_PAYLOAD_MAX = 64
+"""Levels of a payload, which browsers and other clients parse."""
+LEVELS_BODY_MAX = LEVELS_MAX + 4
+"""Levels of a body that Celery parses and pickles, which it cannot at about 500: ``[args]``, the list of envelopes, the
+envelope and what an event may have in it."""
+LEVELS_READ_MAX = 400
+"""Levels of JSON that is read by the bridge alone: less than half of those at which its parser gives up."""
+
+# Decompression
+
+LZMA_MEMORY_MAX = 2**27
+"""Bytes that a decoder of lzma may take for its window, which the sender chooses: up to 4 GiB."""
+
+# Dead letters
+
+RAW_KEPT_MAX = 2**22
+"""Bytes kept of what was no message; of more, the beginning, with the size and the digest of the whole."""
+
+# Published events, as gateways and tools read them back
+
+ENTRY_BYTES_MAX = 2**25
+"""Bytes of a channel message: twice the largest payload that the settings allow, as foreign JSON may be escaped."""
+
+# Text that goes into a log line, a record's key or a page
+
+ID_CHARS_MAX = 255
+"""Characters of a message id; a UUID has 36."""
+TASK_CHARS_MAX = 255
+"""Characters of a task's name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageBounds:
+    """What a worker takes as one message; more is a dead letter as a whole, unread.
+
+    Attributes:
+        item_bytes: of a Redis queue's item, its body in base64.
+        body_bytes: of the body, after it was decompressed.
+        envelopes: in the body.
+    """
+
+    item_bytes: int
+    body_bytes: int
+    envelopes: int
+
+    @classmethod
+    def of(cls, *, message_max_bytes: int, emit_batch_max: int) -> "MessageBounds":
+        """The bounds that belong to a worker's settings."""
+        body_bytes = max(message_max_bytes + BODY_OVERHEAD_BYTES, BODY_BYTES_MIN)
+        return cls(
+            item_bytes=body_bytes * 4 // 3 + HEADERS_BYTES_MAX,
+            body_bytes=body_bytes,
+            envelopes=max(emit_batch_max, ENVELOPES_MIN),
+        )
+
+
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'"[]{},'))
+_TEXTS = re.compile(rb'"[^"]*"')
+"""Linear: there is one unclosed quote at the most, and behind it nothing begins."""
+_STEP = bytes.maketrans(b"[{]}", bytes((2, 2, 0, 0)))
+
+
+def _structure(json: bytes) -> bytes:
+    """Brackets and commas outside of texts; of any bytes, in linear time."""
+    # Pairs of backslashes from the left, then escaped quotes: what is left of a run of backslashes escapes.
+    without_escapes = json.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return _TEXTS.sub(b"", without_escapes.translate(None, _NOT_STRUCTURE))
+
+
+def levels_of(json: bytes) -> int:
+    """How many objects and arrays are within each other at the most; of any bytes, in linear time.
+
+    Fewer than LEVELS_MAX brackets are not looked at: then it is their number.
+    """
+    brackets = json.count(b"[") + json.count(b"{")
+    if brackets < LEVELS_MAX:
+        return brackets
+    steps = _structure(json).translate(_STEP, b'",')
+    # Each step is one more than it should be, so that bytes can hold it.
+    return max(map(sub, accumulate(steps), count(1)), default=0)
+
+
+def values_of(json: bytes) -> int:
+    """How many values a parser makes of it at the most, keys not counted; of any bytes, in linear time.
+
+    Fewer than VALUES_MAX commas are not looked at: then it is their number and one.
+    """
+    commas = json.count(b",")
+    return commas + 1 if commas < VALUES_MAX else _structure(json).count(b",") + 1
+
+
+def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Exception]) -> None:
+    """Refuse JSON that no parser should be given, in linear time; whether it is well-formed the parser says.
+
+    Args:
+        json: any bytes, of a size that was judged before.
+        levels_max: objects and arrays within each other.
+        refuse: makes the exception from a sentence.
+
+    Raises:
+        Exception: what ``refuse`` made.
+    """
+    if levels_of(json) > levels_max:
+        raise refuse(f"It has more than {levels_max} objects and arrays within each other.")
+    if values_of(json) > VALUES_MAX:
+        raise refuse(f"It has more than {VALUES_MAX} values.")
