@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 # Publishing without a worker
 if TYPE_CHECKING:
     from bridge.producer import SSEEventHandler
-    from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol
+    from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
 
 # Settings
 from bridge.settings import Settings, load_settings
@@ -103,6 +103,7 @@ __all__ = [
     "get_events_by_category",
     "get_registry_statistics",
     "get_sse_event_metadata",
+    "get_sse_publisher",
     "load_registry",
     "load_settings",
 ]
@@ -118,7 +119,7 @@ __getattr__ = on_demand(
             "get_category_for_event_type",
         },
         "bridge.producer": {"SSEEventHandler"},
-        "bridge.store": {"Receipt", "ReceiptStatus", "RedisSSEPublisher", "SSEPublisherProtocol"},
+        "bridge.store": {"Receipt", "ReceiptStatus", "RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
         "bridge.registry": {
             "DOMAIN_TO_SSE_MAPPING",
             "SSE_EVENT_REGISTRY",

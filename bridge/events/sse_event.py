@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any, Self, cast
 from uuid import UUID
 
@@ -77,12 +77,16 @@ class SSEEvent:
         return event_frame(self.event_id, self.event_type.value, json.dumps(plain))
 
     def to_dict(self) -> dict[str, Any]:
-        """A dict of JSON-ready values; ``from_dict`` reads it back."""
+        """A dict of JSON-ready values, whatever ``data`` holds; ``from_dict`` reads it back.
+
+        Raises:
+            PayloadError: ``data`` holds what JSON cannot express.
+        """
         return {
             "event_id": str(self.event_id),
             "event_type": self.event_type.value,
             "user_id": str(self.user_id),
-            "data": self.data,
+            "data": json.loads(encode_payload(self.data)),
             "occurred_at": self.occurred_at.isoformat(),
         }
 
@@ -130,15 +134,26 @@ _set_event_id, _set_event_type, _set_user_id, _set_data, _set_occurred_at = (
 )
 
 
+_EVENT_TYPE_TO_CATEGORY: dict[SSEEventType, SSEEventCategory] = {
+    event_type: cast("SSEEventCategory", event_type.category) for event_type in SSEEventType
+}
+"""Derived: a type is declared once, together with its category."""
+
+
 def get_category_for_event_type(event_type: SSEEventType) -> SSEEventCategory:
     """The category an event type was declared with.
 
+    Args:
+        event_type: a member, or the wire name of a type of the built-in catalog.
+
     Raises:
-        KeyError: ``event_type`` carries no category (it is not of the built-in catalog).
+        KeyError: it is no such name, or a member that carries no category (a plain StrEnum of another catalog).
     """
-    if not isinstance(event_type, EventType):
+    if isinstance(event_type, EventType):
+        return cast("SSEEventCategory", event_type.category)
+    if isinstance(event_type, Enum) or not isinstance(event_type, str):
         raise KeyError(event_type)
-    return cast("SSEEventCategory", event_type.category)
+    return _EVENT_TYPE_TO_CATEGORY[event_type]
 
 
 def _text(name: str, value: object) -> str:

@@ -31,17 +31,17 @@ class SSEEventCategory(StrEnum):
     """Categories by which a client filters: ``GET /api/v1/events?categories=data_sync,provider``."""
 
     DATA_SYNC = "data_sync"
-    """Account, transaction and holdings sync."""
+    """Account, transaction, and holdings sync events."""
     PROVIDER = "provider"
-    """Provider connection health and tokens."""
+    """Provider connection health and token events."""
     AI = "ai"
     """AI assistant streaming."""
     IMPORT = "import"
     """File import progress."""
     PORTFOLIO = "portfolio"
-    """Balance and holdings updates."""
+    """Balance and holdings update events."""
     SECURITY = "security"
-    """Session and security notifications."""
+    """Session and security notification events."""
 
 
 class SSEEventType(EventType):

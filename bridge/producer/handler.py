@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.events import SSEEvent
+from bridge.pipeline.failure import Stage, describe
 from bridge.pipeline.transform import transform
 from bridge.registry import Audience, DomainToSSEMapping, Registry, load_registry
-from bridge.store import Receipt, SSEPublisherProtocol
+from bridge.store import Receipt, ReceiptStatus, SSEPublisherProtocol
 
 
 class SSEEventHandler:
@@ -22,9 +23,10 @@ class SSEEventHandler:
         registry: default: the built-in catalog.
 
     Example:
+        >>> publisher = get_sse_publisher()
         >>> handler = SSEEventHandler(publisher=publisher)
-        >>> for event_class in handler.get_mapped_event_types():
-        ...     event_bus.subscribe(event_class, handler.handle)
+        >>> for domain_event_class in handler.get_mapped_event_types():
+        ...     event_bus.subscribe(domain_event_class, handler.handle)
     """
 
     def __init__(
@@ -44,14 +46,12 @@ class SSEEventHandler:
         if mapping is None:
             return
         try:
-            sse_event = transform(event, mapping)
+            sse_event = self._transform_event(event, mapping)
             if sse_event is None:
                 return
-            self._log(event, await self._publish(sse_event, mapping))
+            self._log(event, sse_event, await self._publish(sse_event, mapping))
         except Exception as error:  # extractors and publishers are foreign code; the business carries on
-            self._logger.error(
-                "bridge.event.not_published domain_event=%s error_type=%s", type(event).__name__, type(error).__name__
-            )
+            self._log_failure(event, type(error).__name__, describe(error, Stage.PUBLISH).message, ReceiptStatus.FAILED)
 
     def has_mapping_for(self, event_class: type[Any]) -> bool:
         """Whether events of this class are published."""
@@ -61,20 +61,46 @@ class SSEEventHandler:
         """The domain event classes that are published."""
         return list(self._mapping)
 
+    def _transform_event(self, domain_event: Any, mapping: DomainToSSEMapping) -> SSEEvent | None:
+        return transform(domain_event, mapping)
+
     async def _publish(self, event: SSEEvent, mapping: DomainToSSEMapping) -> Receipt | None:
         if mapping.audience is Audience.BROADCAST:
             return await self._publisher.broadcast(event)
         return await self._publisher.publish(event)
 
-    def _log(self, event: Any, receipt: Receipt | None) -> None:
+    def _log(self, event: Any, sse_event: SSEEvent, receipt: Receipt | None) -> None:
         """Say what happened. A publisher of the team's own may return nothing; then nothing is claimed."""
         if receipt is None:
             return
-        level = logging.DEBUG if receipt.ok else logging.ERROR
-        self._logger.log(
-            level,
-            "bridge.event.handled domain_event=%s event_id=%s status=%s",
-            type(event).__name__,
-            event.event_id,
+        if not receipt.ok:
+            self._log_failure(event, "Receipt", receipt.error or "no reason was given", receipt.status)
+            return
+        said = {
+            "domain_event": type(event).__name__,
+            "sse_event_type": sse_event.event_type.value,
+            "user_id": str(sse_event.user_id),
+            "event_id": str(sse_event.event_id),
+        }
+        self._logger.debug(
+            "Published SSE event from domain event: bridge.event.handled domain_event=%s event_id=%s status=%s",
+            said["domain_event"],
+            said["event_id"],
             receipt.status.value,
+            extra=said,
+        )
+
+    def _log_failure(self, event: Any, error_type: str, error: str, status: ReceiptStatus) -> None:
+        said = {
+            "domain_event": type(event).__name__,
+            "event_id": str(getattr(event, "event_id", None)),
+            "status": status.value,
+            "error": error,
+            "error_type": error_type,
+        }
+        self._logger.error(
+            "Failed to publish SSE event from domain event (fail-open): "
+            "bridge.event.not_published domain_event=%s event_id=%s status=%s error_type=%s error=%r",
+            *(said[name] for name in ("domain_event", "event_id", "status", "error_type", "error")),
+            extra=said,
         )

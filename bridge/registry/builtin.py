@@ -1,6 +1,5 @@
 """The built-in catalog as a Registry, and the seeds' helper functions, which describe it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from bridge.events.domain import DomainEvent
@@ -15,6 +14,13 @@ REGISTRY = Registry(
     events=SSE_EVENT_REGISTRY,
     mappings=DOMAIN_TO_SSE_MAPPING,
 )
+
+_IN_USE = (
+    "The built-in registry was made of this table already, so a change would be seen by nobody. "
+    "Build a Registry of your own from its rows and yours: see docs/catalog.md."
+)
+SSE_EVENT_REGISTRY.seal(_IN_USE)
+DOMAIN_TO_SSE_MAPPING.seal(_IN_USE)
 
 
 def get_sse_event_metadata(event_type: SSEEventType) -> SSEEventMetadata | None:
@@ -37,6 +43,6 @@ def get_registry_statistics() -> dict[str, Any]:
     return REGISTRY.statistics()
 
 
-def get_domain_event_to_sse_mapping() -> Mapping[type[DomainEvent], DomainToSSEMapping]:
-    """Read-only view: domain event class → its mapping."""
-    return REGISTRY.by_class
+def get_domain_event_to_sse_mapping() -> dict[type[DomainEvent], DomainToSSEMapping]:
+    """Domain event class → its mapping, in a dict of the caller's own."""
+    return dict(REGISTRY.by_class)

@@ -1,7 +1,7 @@
 """Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,8 +21,8 @@ _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
 class Tables:
     """The raw tables of a registry, before anybody vouches for them."""
 
-    event_types: type[StrEnum]
-    categories: type[StrEnum]
+    event_types: tuple[StrEnum, ...]
+    categories: tuple[StrEnum, ...]
     events: tuple[SSEEventMetadata, ...]
     mappings: tuple[DomainToSSEMapping, ...]
 
@@ -49,6 +49,10 @@ def unchecked_mappings(mappings: Iterable[DomainToSSEMapping]) -> tuple[str, ...
 
 def _type_faults(tables: Tables) -> Iterator[str]:
     registered = {meta.event_type for meta in tables.events}
+    for what, members in (("type", tables.event_types), ("category", tables.categories)):
+        for name, count in Counter(map(_wire_name, members)).items():
+            if count > 1:
+                yield f"one name for two members: {count} of the given {what} members are called {name!r}; keep one."
     for event_type in tables.event_types:
         if event_type not in registered:
             yield f"type without metadata: {event_type.name} has no row in the event table; add one."
@@ -64,14 +68,14 @@ def _metadata_faults(tables: Tables) -> Iterator[str]:
             yield f"duplicate type: {name} has {count} rows of metadata; keep one."
     for meta in tables.events:
         name = _wire_name(meta.event_type)
-        if not isinstance(meta.event_type, tables.event_types):
-            yield f"metadata without type: {name} is not a member of {tables.event_types.__name__}; add it there."
+        if not _is_one_of(meta.event_type, tables.event_types):
+            yield f"metadata without type: {name} is not a member of {_names_of(tables.event_types)}; add it there."
         if not is_wire_name(name):
             yield f"illegal wire name: {name!r}; use 2 or 3 lowercase segments joined by dots, such as 'order.paid'."
         elif name.startswith(RESERVED_PREFIX):
             yield f"reserved wire name: {name}; 'stream.' belongs to the bridge's own control events."
-        if not isinstance(meta.category, tables.categories):
-            yield f"unknown category: {meta.category!r} of {name} is not a member of {tables.categories.__name__}."
+        if not _is_one_of(meta.category, tables.categories):
+            yield f"unknown category: {meta.category!r} of {name} is not a member of {_names_of(tables.categories)}."
         for field_name, count in Counter(meta.payload_fields).items():
             if count > 1:
                 yield f"duplicate payload field: {name} names {field_name!r} {count} times."
@@ -90,7 +94,7 @@ def _mapping_faults(tables: Tables) -> Iterator[str]:
         yield from _one_mapping_faults(mapping, fields_of)
 
 
-def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, tuple[str, ...]]) -> Iterator[str]:
+def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]]) -> Iterator[str]:
     name = _class_name(mapping)
     shape = _shape_fault(mapping.domain_event_class)
     if shape:
@@ -148,6 +152,16 @@ def _extract_sample(mapping: DomainToSSEMapping) -> tuple[str, ...] | str:
         return f"{type(error).__name__} on the sample event"
 
 
+def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:
+    """Whether it is one of these very members: a member of another enum may be equal to one."""
+    return any(value is member for member in members)
+
+
+def _names_of(members: tuple[StrEnum, ...]) -> str:
+    """The enums that the members come from, for a sentence."""
+    return " or ".join(dict.fromkeys(type(member).__name__ for member in members)) or "any enum"
+
+
 def _wire_name(event_type: object) -> str:
     return str(getattr(event_type, "value", event_type))
 
@@ -160,5 +174,5 @@ def _name_of(event_class: object) -> str:
     return event_class.__name__ if isinstance(event_class, type) else repr(event_class)
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return f"({', '.join(names)})"

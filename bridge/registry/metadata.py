@@ -1,13 +1,17 @@
 """The two kinds of rows in a registry: what an event type is, and how a domain event becomes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from bridge.registry.sealed import SealedList
+
 MAX_DELAY_S = 31_536_000
 """A year: the longest wait that a policy may ask for."""
+
+_FROZEN_FIELDS = "payload_fields are part of immutable metadata; make a new SSEEventMetadata instead."
 
 
 class Audience(StrEnum):
@@ -106,16 +110,22 @@ class SSEEventMetadata:
         event_type: the StrEnum member; its value is the wire name.
         category: by which clients filter and workers queue.
         description: one sentence for people.
-        payload_fields: the keys of the payload, in order; a contract that every extractor is held to.
+        payload_fields: the keys of the payload, in order; a contract that every extractor is held to. Any iterable
+            of names is taken; what is kept is a list that equals it and cannot be changed.
+
+    Raises:
+        ValueError: ``payload_fields`` is one text.
     """
 
     event_type: StrEnum
     category: StrEnum
     description: str
-    payload_fields: tuple[str, ...] = field(default_factory=tuple)
+    payload_fields: Sequence[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "payload_fields", tuple(self.payload_fields))
+        if isinstance(self.payload_fields, str):  # would be a field for each of its letters
+            raise ValueError(f"payload_fields must be a list of names, not the text {self.payload_fields!r}.")
+        object.__setattr__(self, "payload_fields", SealedList.of(self.payload_fields, _FROZEN_FIELDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ class Registry:
     """The event types with their metadata, and the mappings from domain events to them.
 
     Args:
-        event_types: the StrEnum of all types; each member needs metadata.
-        categories: the StrEnum of all categories.
+        event_types: a StrEnum, or the members of several (``[*SSEEventType, *ExportType]``); each needs metadata.
+        categories: a StrEnum, or the members of several.
         events: metadata, one row a type.
         mappings: at most one a domain event class.
 
@@ -38,20 +38,25 @@ class Registry:
     def __init__(
         self,
         *,
-        event_types: type[StrEnum],
-        categories: type[StrEnum],
+        event_types: Iterable[StrEnum],
+        categories: Iterable[StrEnum],
         events: Iterable[SSEEventMetadata],
         mappings: Iterable[DomainToSSEMapping] = (),
     ) -> None:
         from bridge.registry.faults import Tables, find_faults  # not before there is something to look through
 
-        tables = Tables(event_types=event_types, categories=categories, events=tuple(events), mappings=tuple(mappings))
+        tables = Tables(
+            event_types=tuple(event_types),
+            categories=tuple(categories),
+            events=tuple(events),
+            mappings=tuple(mappings),
+        )
         faults = find_faults(tables)
         if faults:
             raise RegistryError(faults=faults)
         set_once = super().__setattr__
-        set_once("event_types", event_types)
-        set_once("categories", categories)
+        set_once("event_types", tables.event_types)
+        set_once("categories", tables.categories)
         set_once("events", tables.events)
         set_once("mappings", tables.mappings)
         set_once("_metadata", {meta.event_type: meta for meta in tables.events})
@@ -62,8 +67,8 @@ class Registry:
 
     events: tuple[SSEEventMetadata, ...]
     mappings: tuple[DomainToSSEMapping, ...]
-    event_types: type[StrEnum]
-    categories: type[StrEnum]
+    event_types: tuple[StrEnum, ...]
+    categories: tuple[StrEnum, ...]
     _metadata: Mapping[StrEnum, SSEEventMetadata]
     _types: Mapping[str, SSEEventMetadata]
     _by_class: Mapping[type[Any], DomainToSSEMapping]

@@ -1,4 +1,4 @@
-"""The built-in tables: 25 event types with their payload contracts, and 25 mappings on one screen each."""
+"""The built-in tables: event types with their payload contracts, and mappings. How to add a row: docs/catalog.md."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from bridge.events import finance as e
 from bridge.events.domain import DomainEvent
 from bridge.events.types import SSEEventType as T
 from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.registry.sealed import SealedList
 
 
 def _event(event_type: T, description: str, *payload_fields: str) -> SSEEventMetadata:
@@ -15,19 +16,26 @@ def _event(event_type: T, description: str, *payload_fields: str) -> SSEEventMet
     return SSEEventMetadata(event_type, event_type.category, description, payload_fields)
 
 
-SSE_EVENT_REGISTRY: tuple[SSEEventMetadata, ...] = (
+SSE_EVENT_REGISTRY: SealedList[SSEEventMetadata] = SealedList([
     # Data sync
-    _event(T.SYNC_ACCOUNTS_STARTED, "Account sync started", "connection_id", "provider_slug"),
-    _event(T.SYNC_ACCOUNTS_COMPLETED, "Account sync completed", "connection_id", "provider_slug", "account_count"),
-    _event(T.SYNC_ACCOUNTS_FAILED, "Account sync failed", "connection_id", "provider_slug", "error"),
-    _event(T.SYNC_TRANSACTIONS_STARTED, "Transaction sync started", "connection_id", "account_id"),
+    _event(T.SYNC_ACCOUNTS_STARTED, "Account sync operation started", "connection_id", "provider_slug"),
     _event(
-        T.SYNC_TRANSACTIONS_COMPLETED, "Transaction sync completed", "connection_id", "account_id", "transaction_count"
+        T.SYNC_ACCOUNTS_COMPLETED, "Account sync operation completed successfully",
+        "connection_id", "provider_slug", "account_count",
     ),
-    _event(T.SYNC_TRANSACTIONS_FAILED, "Transaction sync failed", "connection_id", "account_id", "error"),
-    _event(T.SYNC_HOLDINGS_STARTED, "Holdings sync started", "connection_id", "account_id"),
-    _event(T.SYNC_HOLDINGS_COMPLETED, "Holdings sync completed", "connection_id", "account_id", "holdings_count"),
-    _event(T.SYNC_HOLDINGS_FAILED, "Holdings sync failed", "connection_id", "account_id", "error"),
+    _event(T.SYNC_ACCOUNTS_FAILED, "Account sync operation failed", "connection_id", "provider_slug", "error"),
+    _event(T.SYNC_TRANSACTIONS_STARTED, "Transaction sync operation started", "connection_id", "account_id"),
+    _event(
+        T.SYNC_TRANSACTIONS_COMPLETED, "Transaction sync operation completed successfully",
+        "connection_id", "account_id", "transaction_count",
+    ),
+    _event(T.SYNC_TRANSACTIONS_FAILED, "Transaction sync operation failed", "connection_id", "account_id", "error"),
+    _event(T.SYNC_HOLDINGS_STARTED, "Holdings sync operation started", "connection_id", "account_id"),
+    _event(
+        T.SYNC_HOLDINGS_COMPLETED, "Holdings sync operation completed successfully",
+        "connection_id", "account_id", "holdings_count",
+    ),
+    _event(T.SYNC_HOLDINGS_FAILED, "Holdings sync operation failed", "connection_id", "account_id", "error"),
     # Provider
     _event(
         T.PROVIDER_TOKEN_EXPIRING, "A provider's token expires soon",
@@ -44,10 +52,10 @@ SSE_EVENT_REGISTRY: tuple[SSEEventMetadata, ...] = (
     _event(T.AI_TOOL_EXECUTING, "The assistant uses a tool", "conversation_id", "tool_name"),
     _event(T.AI_RESPONSE_COMPLETE, "The assistant's answer is complete", "conversation_id"),
     # Import
-    _event(T.IMPORT_STARTED, "File import started", "file_name", "file_format"),
-    _event(T.IMPORT_PROGRESS, "File import advanced", "file_name", "progress_percent", "records_processed"),
-    _event(T.IMPORT_COMPLETED, "File import completed", "file_name", "records_imported"),
-    _event(T.IMPORT_FAILED, "File import failed", "file_name", "error"),
+    _event(T.IMPORT_STARTED, "File import operation started", "file_name", "file_format"),
+    _event(T.IMPORT_PROGRESS, "File import operation advanced", "file_name", "progress_percent", "records_processed"),
+    _event(T.IMPORT_COMPLETED, "File import operation completed successfully", "file_name", "records_imported"),
+    _event(T.IMPORT_FAILED, "File import operation failed", "file_name", "error"),
     # Portfolio
     _event(
         T.PORTFOLIO_BALANCE_UPDATED, "An account's balance changed",
@@ -58,7 +66,7 @@ SSE_EVENT_REGISTRY: tuple[SSEEventMetadata, ...] = (
     _event(T.SECURITY_SESSION_NEW, "A new session was opened", "session_id", "device_info", "location"),
     _event(T.SECURITY_SESSION_SUSPICIOUS, "A session behaves suspiciously", "session_id", "reason"),
     _event(T.SECURITY_SESSION_EXPIRING, "A session expires soon", "session_id", "expires_in_seconds"),
-)  # fmt: skip
+])  # fmt: skip
 
 _FIELDS_OF = {meta.event_type: meta.payload_fields for meta in SSE_EVENT_REGISTRY}
 
@@ -90,7 +98,7 @@ def _map(event_class: type[DomainEvent], event_type: T, **renames: str) -> Domai
     return DomainToSSEMapping(event_class, event_type, _extractor(event_type, renames), _user_of)
 
 
-DOMAIN_TO_SSE_MAPPING: tuple[DomainToSSEMapping, ...] = (
+DOMAIN_TO_SSE_MAPPING: SealedList[DomainToSSEMapping] = SealedList([
     # Data sync
     _map(e.AccountSyncAttempted, T.SYNC_ACCOUNTS_STARTED),
     _map(e.AccountSyncSucceeded, T.SYNC_ACCOUNTS_COMPLETED),
@@ -122,4 +130,4 @@ DOMAIN_TO_SSE_MAPPING: tuple[DomainToSSEMapping, ...] = (
     _map(e.SessionCreated, T.SECURITY_SESSION_NEW),
     _map(e.SuspiciousSessionActivityDetected, T.SECURITY_SESSION_SUSPICIOUS, reason="activity_type"),
     _map(e.SessionExpiringSoon, T.SECURITY_SESSION_EXPIRING),
-)
+])  # fmt: skip

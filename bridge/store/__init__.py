@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bridge.store.keys import BROADCAST_CHANNEL, user_channel
     from bridge.store.ledger import Ledger, OpenMessage, record_bytes
     from bridge.store.producers import ProducerReport, Producers, Reported
-    from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol
+    from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
     from bridge.store.retries import Attempt, Claim, RetryRecord, RetrySet, extend_history
     from bridge.store.settle import Delivery, Parcel, Receipt, ReceiptStatus
     from bridge.store.settler import Settler, Settling
@@ -67,6 +67,7 @@ __all__ = [
     "connect_briefly",
     "connect_broker",
     "extend_history",
+    "get_sse_publisher",
     "read_balance",
     "read_message",
     "record_bytes",
@@ -88,7 +89,7 @@ __getattr__ = on_demand(
         "bridge.store.keys": {"BROADCAST_CHANNEL", "user_channel"},
         "bridge.store.ledger": {"Ledger", "OpenMessage", "record_bytes"},
         "bridge.store.producers": {"ProducerReport", "Producers", "Reported"},
-        "bridge.store.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol"},
+        "bridge.store.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
         "bridge.store.retries": {"Attempt", "Claim", "RetryRecord", "RetrySet", "extend_history"},
         "bridge.store.settle": {"Delivery", "Parcel", "Receipt", "ReceiptStatus"},
         "bridge.store.settler": {"Settler", "Settling"},

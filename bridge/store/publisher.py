@@ -8,8 +8,8 @@ import redis.asyncio
 
 from bridge.errors import BridgeError
 from bridge.events import SSEEvent, encode_payload
-from bridge.settings import Settings
-from bridge.store.client import script_text, store_errors
+from bridge.settings import Settings, load_settings
+from bridge.store.client import connect_async, script_text, store_errors
 from bridge.store.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class RedisSSEPublisher:
 
     def __init__(self, client: redis.asyncio.Redis, settings: Settings | None = None) -> None:
         settings = settings or Settings()
+        self._client = client
         self._call = SettleCall(settings)
         self._script = client.register_script(script_text("settle"))
         self._event_max_bytes = settings.event_max_bytes
@@ -65,6 +66,10 @@ class RedisSSEPublisher:
         """Publish to everybody, whoever the event names; otherwise as ``publish_to_user``."""
         return await self._send(event, None)
 
+    async def aclose(self) -> None:
+        """Close the client. For who has no other hold of it: see ``get_sse_publisher``."""
+        await self._client.aclose()
+
     async def _send(self, event: SSEEvent, user_id: UUID | None) -> Receipt:
         try:
             payload = encode_payload(event.data)
@@ -87,3 +92,15 @@ class RedisSSEPublisher:
     def _failure(self, event: SSEEvent, reason: str) -> Receipt:
         logger.error("bridge.event.not_published event_id=%s reason=%s", event.event_id, reason)
         return Receipt(status=ReceiptStatus.FAILED, error=reason)
+
+
+def get_sse_publisher() -> RedisSSEPublisher:
+    """A new publisher from the environment's settings: one an application, made where its event loop runs.
+
+    Opens no connection before its first event; ``aclose`` ends it.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    settings = load_settings()
+    return RedisSSEPublisher(connect_async(settings), settings)

@@ -23,7 +23,7 @@ EVENTS_PATH = "/api/v1/events"
 
 
 @contextmanager
-def running_gateway(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def running_gateway(folder: Path, environment: dict[str, str], *, cwd: Path = ROOT) -> Iterator[str]:
     """The address of ``uvicorn bridge.gateway:app``; stopped by SIGTERM at the end."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -31,7 +31,7 @@ def running_gateway(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", str(port)],
-            cwd=ROOT,
+            cwd=cwd,
             env={**clean_environment(), "BRIDGE_JWT_SECRET": SECRET, **environment},
             stdout=output,
             stderr=output,

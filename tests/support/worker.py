@@ -20,12 +20,14 @@ STOP_TIMEOUT_S = 20.0
 class WorkerProcess:
     """``celery -A bridge.worker worker``, or of another app, with its log in a file."""
 
-    def __init__(self, log: Path, environment: dict[str, str], *options: str, app: str = "bridge.worker") -> None:
+    def __init__(
+        self, log: Path, environment: dict[str, str], *options: str, app: str = "bridge.worker", cwd: Path = ROOT
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel=INFO", *options],
-                cwd=ROOT,
+                cwd=cwd,
                 env={**clean_environment(), **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -71,10 +73,15 @@ class WorkerProcess:
 
 @contextmanager
 def running_worker(
-    folder: Path, environment: dict[str, str], *options: str, app: str = "bridge.worker", name: str = "worker"
+    folder: Path,
+    environment: dict[str, str],
+    *options: str,
+    app: str = "bridge.worker",
+    name: str = "worker",
+    cwd: Path = ROOT,
 ) -> Iterator[WorkerProcess]:
     """A worker that is ready; stopped warmly at the end."""
-    worker = WorkerProcess(folder / f"{name}.log", environment, *options, app=app)
+    worker = WorkerProcess(folder / f"{name}.log", environment, *options, app=app, cwd=cwd)
     try:
         worker.wait_until_ready()
         yield worker

@@ -205,10 +205,22 @@ def test_an_event_for_nobody_makes_no_sse_event(mapping: DomainToSSEMapping) -> 
 # Immutability
 
 
-def test_the_tables_are_tuples_all_the_way_down() -> None:
-    assert type(SSE_EVENT_REGISTRY) is type(DOMAIN_TO_SSE_MAPPING) is tuple
+def test_the_tables_are_lists_that_cannot_be_changed_any_more() -> None:
     assert type(REGISTRY.events) is type(REGISTRY.mappings) is tuple
-    assert {type(meta.payload_fields) for meta in SSE_EVENT_REGISTRY} == {tuple}
+    tables: list[Any] = [SSE_EVENT_REGISTRY, DOMAIN_TO_SSE_MAPPING, SSE_EVENT_REGISTRY[0].payload_fields]
+    for table in tables:
+        assert isinstance(table, list)
+        before = list(table)
+        with pytest.raises(TypeError, match="immutable" if table is tables[-1] else "of your own"):
+            table.append(table[0])
+        with pytest.raises(TypeError, match="immutable" if table is tables[-1] else "of your own"):
+            table[0] = table[1]
+        with pytest.raises(TypeError, match="immutable" if table is tables[-1] else "of your own"):
+            table += [table[0]]
+        assert table == before == list(table)
+        assert table == tuple(before)
+        assert tuple(before) == table
+        assert hash(table) == hash(tuple(before))
 
 
 def test_a_list_of_payload_fields_is_frozen_by_the_metadata() -> None:
@@ -240,4 +252,4 @@ def test_a_registry_cannot_be_changed(name: str) -> None:
         setattr(REGISTRY, name, ())
     with pytest.raises(AttributeError, match="immutable"):
         delattr(REGISTRY, name)
-    assert REGISTRY.events is SSE_EVENT_REGISTRY
+    assert REGISTRY.events == SSE_EVENT_REGISTRY

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections import OrderedDict, UserDict
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from uuid6 import uuid7
 
+from bridge.errors import PayloadError
 from bridge.events import (
     AIResponseCompleted,
     SSEEvent,
@@ -139,8 +141,35 @@ def test_a_field_that_could_spoil_a_key_or_a_frame_is_refused_by_name(change: di
 def test_the_category_of_a_foreign_type_is_a_question_for_its_registry() -> None:
     with pytest.raises(KeyError):
         _ = an_event(event_type=Plain.KNOWN).category
-    with pytest.raises(KeyError):
-        get_category_for_event_type("import.started")  # type: ignore[arg-type]
+    for stranger in (Plain.KNOWN, "shop.order", None, 5, ["import.started"]):
+        with pytest.raises(KeyError):
+            get_category_for_event_type(stranger)  # type: ignore[arg-type]
+
+
+def test_a_wire_name_has_the_category_of_its_type() -> None:
+    for event_type in SSEEventType:
+        assert get_category_for_event_type(event_type.value) is event_type.category  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_dict_of_an_event_is_json_ready_whatever_its_data_holds(times: int) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+    event = an_event(
+        data={"id": USER, "sum": Decimal("1.10"), "at": moment, "in": [{"deep": (USER,)}], "on": moment.date()}
+    )
+    for _ in range(times):
+        wire = json.loads(json.dumps(event.to_dict()))
+        event = SSEEvent.from_dict(wire)
+    assert event.to_dict() == wire
+    assert event.data == {
+        "id": str(USER), "sum": "1.10", "at": "2026-01-02T01:04:05Z", "in": [{"deep": [str(USER)]}], "on": "2026-01-02",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), b"x", "\ud800", {1: 2}], ids=repr)
+def test_a_dict_of_what_json_cannot_express_is_refused(value: Any) -> None:
+    with pytest.raises(PayloadError):
+        an_event(data={"x": value}).to_dict()
 
 
 # The frame

@@ -1,0 +1,324 @@
+"""The documents that this project began with, to the letter: samples, names, signatures, defaults and log fields."""
+
+import dataclasses
+import inspect
+import json
+import logging
+import pickle
+import re
+from copy import deepcopy
+from dataclasses import FrozenInstanceError
+from datetime import UTC, datetime
+from typing import Any, get_type_hints
+from unittest.mock import AsyncMock
+from uuid import UUID, uuid4
+
+import pytest
+
+import bridge
+from bridge.errors import SettingsError
+from bridge.events import AccountSyncSucceeded, DomainEvent, SSEEvent, SSEEventCategory, SSEEventType
+from bridge.events.sse_event import _EVENT_TYPE_TO_CATEGORY, get_category_for_event_type
+from bridge.producer import SSEEventHandler
+from bridge.registry import (
+    DOMAIN_TO_SSE_MAPPING,
+    SSE_EVENT_REGISTRY,
+    DomainToSSEMapping,
+    SSEEventMetadata,
+    get_all_sse_event_types,
+    get_domain_event_to_sse_mapping,
+    get_events_by_category,
+    get_registry_statistics,
+    get_sse_event_metadata,
+)
+from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+
+user_id, conn_id = uuid4(), uuid4()
+
+# The registry's document: its compliance tests
+
+
+def test_all_sse_event_types_have_registry_metadata() -> None:
+    registered_types = {m.event_type for m in SSE_EVENT_REGISTRY}
+    for event_type in SSEEventType:
+        assert event_type in registered_types
+
+
+def test_registry_category_matches_event_type_mapping() -> None:
+    for meta in SSE_EVENT_REGISTRY:
+        expected = get_category_for_event_type(meta.event_type)  # type: ignore[arg-type]
+        assert meta.category == expected
+
+
+def test_every_event_type_has_a_category_mapping() -> None:
+    assert isinstance(_EVENT_TYPE_TO_CATEGORY, dict)
+    assert set(_EVENT_TYPE_TO_CATEGORY) == set(SSEEventType)
+    for event_type, category in _EVENT_TYPE_TO_CATEGORY.items():
+        assert isinstance(category, SSEEventCategory)
+        assert get_category_for_event_type(event_type) is category
+
+
+def test_statistics_expected_counts() -> None:
+    stats = get_registry_statistics()
+    expected = {
+        "data_sync": 9,
+        "provider": 4,
+        "ai": 3,
+        "import": 4,
+        "portfolio": 2,
+        "security": 3,
+    }
+    for cat_name, count in expected.items():
+        assert stats["by_category"][cat_name] == count
+
+
+def test_no_duplicate_event_types_in_registry() -> None:
+    event_types = [m.event_type for m in SSE_EVENT_REGISTRY]
+    assert len(event_types) == len(set(event_types))
+
+
+# The registry's document: its samples
+
+
+def test_the_registry_is_a_list_of_the_rows_that_are_given_word_for_word() -> None:
+    assert isinstance(SSE_EVENT_REGISTRY, list)
+    assert SSE_EVENT_REGISTRY[:2] == [
+        SSEEventMetadata(
+            event_type=SSEEventType.SYNC_ACCOUNTS_STARTED,
+            category=SSEEventCategory.DATA_SYNC,
+            description="Account sync operation started",
+            payload_fields=["connection_id", "provider_slug"],
+        ),
+        SSEEventMetadata(
+            event_type=SSEEventType.SYNC_ACCOUNTS_COMPLETED,
+            category=SSEEventCategory.DATA_SYNC,
+            description="Account sync operation completed successfully",
+            payload_fields=["connection_id", "provider_slug", "account_count"],
+        ),
+    ]
+
+
+def test_payload_fields_are_a_list_and_empty_by_default() -> None:
+    meta = SSEEventMetadata(SSEEventType.IMPORT_STARTED, SSEEventCategory.IMPORT, "d")
+    assert isinstance(meta.payload_fields, list)
+    assert meta.payload_fields == []
+    assert json.dumps(SSE_EVENT_REGISTRY[0].payload_fields) == '["connection_id", "provider_slug"]'
+    with pytest.raises(FrozenInstanceError):
+        meta.description = "other"  # type: ignore[misc]
+    with pytest.raises(ValueError, match="list of names"):
+        SSEEventMetadata(SSEEventType.IMPORT_STARTED, SSEEventCategory.IMPORT, "d", "file_name")
+
+
+def test_rows_can_be_copied_pickled_and_kept_in_sets() -> None:
+    meta = SSE_EVENT_REGISTRY[1]
+    for copy in (pickle.loads(pickle.dumps(meta)), deepcopy(meta), dataclasses.replace(meta)):
+        assert copy == meta
+        assert hash(copy) == hash(meta)
+        with pytest.raises(TypeError, match="immutable"):
+            copy.payload_fields.append("more")
+
+
+def test_a_mapping_is_written_as_the_document_writes_it() -> None:
+    mapping = DomainToSSEMapping(
+        domain_event_class=AccountSyncSucceeded,
+        sse_event_type=SSEEventType.SYNC_ACCOUNTS_COMPLETED,
+        payload_extractor=lambda e: {
+            "connection_id": str(e.connection_id),
+            "provider_slug": e.provider_slug,
+            "account_count": e.account_count,
+        },
+        user_id_extractor=lambda e: e.user_id,
+    )
+    event = AccountSyncSucceeded(user_id=user_id, connection_id=conn_id, provider_slug="bank", account_count=3)
+    built_in = get_domain_event_to_sse_mapping()[AccountSyncSucceeded]
+    assert isinstance(DOMAIN_TO_SSE_MAPPING, list)
+    assert built_in in DOMAIN_TO_SSE_MAPPING
+    assert mapping.payload_extractor(event) == built_in.payload_extractor(event)
+    assert mapping.user_id_extractor(event) == built_in.user_id_extractor(event) == user_id
+
+
+def test_metadata_is_found_as_the_document_says() -> None:
+    meta = get_sse_event_metadata(SSEEventType.SYNC_ACCOUNTS_COMPLETED)
+    assert meta is not None
+    assert meta.description == "Account sync operation completed successfully"
+    assert len(get_events_by_category(SSEEventCategory.DATA_SYNC)) == 9
+    assert get_all_sse_event_types() == list(SSEEventType)
+    assert type(get_all_sse_event_types()) is list
+    stats = get_registry_statistics()
+    assert type(stats) is type(stats["by_category"]) is dict
+    assert stats["total_event_types"] == 25
+
+
+def test_the_mapping_is_a_dict_of_ones_own() -> None:
+    mapping = get_domain_event_to_sse_mapping()
+    assert type(mapping) is dict
+    if AccountSyncSucceeded in mapping:
+        sse_mapping = mapping[AccountSyncSucceeded]
+    assert sse_mapping.sse_event_type is SSEEventType.SYNC_ACCOUNTS_COMPLETED
+    mapping.clear()
+    assert AccountSyncSucceeded in get_domain_event_to_sse_mapping()
+
+
+def test_an_equal_string_has_the_category_of_its_type() -> None:
+    assert get_category_for_event_type("sync.accounts.completed") is SSEEventCategory.DATA_SYNC  # type: ignore[arg-type]
+    with pytest.raises(KeyError):
+        get_category_for_event_type("export.completed")  # type: ignore[arg-type]
+
+
+# The event's document
+
+
+def test_an_event_has_the_fields_and_defaults_of_the_document() -> None:
+    fields = {field.name: field for field in dataclasses.fields(SSEEvent)}
+    assert list(fields) == ["event_type", "user_id", "data", "event_id", "occurred_at"]
+    assert all(field.kw_only for field in fields.values())
+    hints = get_type_hints(SSEEvent)
+    assert (hints["user_id"], hints["event_id"], hints["occurred_at"]) == (UUID, UUID, datetime)
+    event = SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id, data={})
+    assert event.event_id.version == 7
+    assert event.occurred_at.tzinfo is UTC
+    assert event.category is SSEEventCategory.IMPORT
+
+
+def test_the_wire_format_is_that_of_the_documents_example() -> None:
+    event = SSEEvent(
+        event_id=UUID("019447f2-3a5b-7c8d-9e0f-1a2b3c4d5e6f"),
+        event_type=SSEEventType.SYNC_ACCOUNTS_COMPLETED,
+        user_id=user_id,
+        data={"connection_id": "abc123", "account_count": 3},
+    )
+    assert event.to_sse_format() == (
+        "id: 019447f2-3a5b-7c8d-9e0f-1a2b3c4d5e6f\n"
+        "event: sync.accounts.completed\n"
+        'data: {"connection_id": "abc123", "account_count": 3}\n'
+        "\n"
+    )
+
+
+def test_an_event_becomes_a_dict_for_redis_and_comes_back() -> None:
+    event = SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id, data={"a": [1, None, 1.5, "ä"]})
+    assert SSEEvent.from_dict(json.loads(json.dumps(event.to_dict()))) == event
+    wire = event.to_dict()
+    for name in wire:
+        with pytest.raises(KeyError):
+            SSEEvent.from_dict({key: value for key, value in wire.items() if key != name})
+        with pytest.raises(ValueError, match=r"."):
+            SSEEvent.from_dict(wire | {name: "no such value"})
+
+
+# The publisher's and the handler's documents
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("publish", ["self", "event"]),
+        ("publish_to_user", ["self", "user_id", "event"]),
+        ("broadcast", ["self", "event"]),
+    ],
+)
+def test_a_publisher_has_the_three_methods(method: str, parameters: list[str]) -> None:
+    for publisher in (SSEPublisherProtocol, RedisSSEPublisher):
+        function = getattr(publisher, method)
+        assert inspect.iscoroutinefunction(function)
+        assert list(inspect.signature(function).parameters) == parameters
+
+
+async def test_a_publisher_is_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRIDGE_BROKER_URL", "redis://127.0.0.1:1/0")
+    publisher: SSEPublisherProtocol = get_sse_publisher()
+    assert bridge.get_sse_publisher is get_sse_publisher
+    event = SSEEvent(
+        event_type=SSEEventType.PROVIDER_TOKEN_EXPIRING,
+        user_id=user_id,
+        data={"connection_id": str(conn_id), "expires_in": 3600},
+    )
+    assert (await publisher.publish(event)).status is ReceiptStatus.FAILED
+    assert isinstance(publisher, RedisSSEPublisher)
+    await publisher.aclose()
+    monkeypatch.setenv("BRIDGE_BROKER_URL", "no url")
+    with pytest.raises(SettingsError):
+        get_sse_publisher()
+
+
+class Bus:
+    def __init__(self) -> None:
+        self.handlers: dict[type[Any], Any] = {}
+
+    def subscribe(self, event_class: type[Any], handle: Any) -> None:
+        self.handlers[event_class] = handle
+
+
+def wired(**behaviour: Any) -> tuple[Bus, SSEEventHandler, AsyncMock]:
+    publisher = AsyncMock(**behaviour)
+    handler = SSEEventHandler(publisher=publisher)
+    event_bus = Bus()
+    for domain_event_class in get_domain_event_to_sse_mapping():
+        event_bus.subscribe(domain_event_class, handler.handle)
+    return event_bus, handler, publisher
+
+
+EVENT = AccountSyncSucceeded(user_id=user_id, connection_id=conn_id, provider_slug="bank", account_count=3)
+
+
+async def test_the_handler_publishes_and_says_so_with_the_documents_fields(caplog: pytest.LogCaptureFixture) -> None:
+    bus, _, publisher = wired(**{"publish.return_value": Receipt(status=ReceiptStatus.PUBLISHED)})
+    with caplog.at_level(logging.DEBUG):
+        await bus.handlers[AccountSyncSucceeded](EVENT)
+    publisher.publish.assert_awaited_once()
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert record.message.startswith("Published SSE event from domain event")
+    assert {name: vars(record)[name] for name in ("domain_event", "sse_event_type", "user_id", "event_id")} == {
+        "domain_event": "AccountSyncSucceeded",
+        "sse_event_type": "sync.accounts.completed",
+        "user_id": str(user_id),
+        "event_id": str(EVENT.event_id),
+    }
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "error_type"),
+    [
+        (
+            {"publish.side_effect": RuntimeError("bus\nis full, token=abc")},
+            r"bus\nis full, token=\*\*\*",
+            "RuntimeError",
+        ),
+        (
+            {"publish.return_value": Receipt(status=ReceiptStatus.FAILED, error="Redis is away")},
+            "Redis is away",
+            "Receipt",
+        ),
+    ],
+)
+async def test_the_handler_fails_open_and_says_why_with_the_documents_fields(
+    behaviour: dict[str, Any], error: str, error_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus, _, _ = wired(**behaviour)
+    with caplog.at_level(logging.DEBUG):
+        await bus.handlers[AccountSyncSucceeded](EVENT)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.message.startswith("Failed to publish SSE event from domain event (fail-open)")
+    assert "\n" not in record.message
+    assert vars(record)["domain_event"] == "AccountSyncSucceeded"
+    assert vars(record)["error_type"] == error_type
+    assert re.fullmatch(error, vars(record)["error"])
+
+
+async def test_the_handler_ignores_what_has_no_mapping(caplog: pytest.LogCaptureFixture) -> None:
+    _, handler, publisher = wired()
+    await handler.handle(DomainEvent(user_id=user_id))
+    assert not publisher.mock_calls
+    assert not caplog.records
+    assert handler.has_mapping_for(AccountSyncSucceeded)
+    assert not handler.has_mapping_for(DomainEvent)
+    assert handler.get_mapped_event_types() == list(get_domain_event_to_sse_mapping().keys())
+
+
+def test_the_handler_takes_the_parameters_of_the_document() -> None:
+    parameters = inspect.signature(SSEEventHandler.__init__).parameters
+    assert list(parameters)[:3] == ["self", "publisher", "logger"]
+    assert parameters["logger"].default is None
+    assert list(inspect.signature(SSEEventHandler.handle).parameters) == ["self", "event"]
