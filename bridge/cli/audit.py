@@ -57,7 +57,7 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
         raise click.UsageError("Give --write-off a reason; it is kept in the log.")
     if unclear and reason is None:
         raise click.UsageError("--unclear belongs to --write-off.")
-    settings, registry = load_configured()
+    settings, registry = load_configured("cli")
     from bridge.operations.audit import Auditor
     from bridge.operations.search import Verdict
 

@@ -5,11 +5,18 @@ import json
 import click
 
 from bridge.cli.inspection import Finding, inspect_configuration, inspect_connections
+from bridge.settings import PROCESSES, Process
 
 
 @click.command()
 @click.option(
     "--connect", is_flag=True, help="Also connect to the broker and to Redis, and look at how they are set up."
+)
+@click.option(
+    "--for",
+    "process",
+    type=click.Choice(PROCESSES),
+    help="Judge what this process uses, and nothing else.  [default: what any of them uses]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 @click.option(
@@ -20,7 +27,7 @@ from bridge.cli.inspection import Finding, inspect_configuration, inspect_connec
     help="The registry to check, as package.module:attribute.  [default: that of BRIDGE_REGISTRY]",
 )
 @click.pass_context
-def check(ctx: click.Context, connect: bool, as_json: bool, registry: str) -> None:
+def check(ctx: click.Context, connect: bool, process: Process | None, as_json: bool, registry: str) -> None:
     r"""Check settings and registry; with --connect also the broker and Redis.
 
     Reports every fault at once. Warnings are what works but may surprise: mappings whose payload could not be
@@ -30,11 +37,12 @@ def check(ctx: click.Context, connect: bool, as_json: bool, registry: str) -> No
     Examples:
       sse-bridge check
       sse-bridge check --connect
+      sse-bridge check --connect --for worker
       sse-bridge check --registry shop.catalog:registry --json
 
     Exit codes: 0 no faults (warnings are allowed), 1 broker or Redis cannot be used, 2 settings or registry are wrong.
     """
-    settings, findings = inspect_configuration(registry)
+    settings, findings = inspect_configuration(registry, [process] if process else PROCESSES)
     if connect and settings is not None:
         findings += inspect_connections(settings)
     if as_json:

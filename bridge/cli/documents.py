@@ -1,5 +1,6 @@
 """The generated pages docs/events.md and docs/settings.md, and the plain values behind them. Pure text, no I/O."""
 
+from collections.abc import Iterable
 from dataclasses import MISSING
 from typing import Any, get_type_hints
 
@@ -16,7 +17,8 @@ from bridge.registry import (
     Supersede,
 )
 from bridge.registry.sampling import CannotSampleError, sample_event
-from bridge.settings import Settings, environment_name
+from bridge.settings import PROCESSES, Settings, environment_name, readers_of
+from bridge.settings.names import CRITICAL
 
 SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token"})
 """Settings that are never shown."""
@@ -192,10 +194,21 @@ def describe_settings(settings: Settings) -> list[dict[str, Any]]:
             "default": field.default,
             "unit": _unit(field.name),
             "range": _range(inspect.type_info(hints[field.name])),
+            "read_by": _read_by(field.name),
             "reason": _reason(hints[field.name]),
         }
         for field in msgspec.structs.fields(Settings)
     ]
+
+
+def _read_by(field: str) -> list[str]:
+    readers = readers_of(field)
+    return ["all"] if len(readers) == len(PROCESSES) else [process for process in PROCESSES if process in readers]
+
+
+def _names(fields: Iterable[str]) -> str:
+    *most, last = (f"`{environment_name(field)}`" for field in Settings.__struct_fields__ if field in fields)
+    return f"{', '.join(most)} or {last}"
 
 
 def shown_value(field: str, value: Any) -> Any:
@@ -224,15 +237,23 @@ def settings_page() -> str:
         "",
         "<!-- Generated: sse-bridge settings --format markdown > docs/settings.md -->",
         "",
-        "All settings are environment variables and all are optional. They are read and checked together when a "
-        "process starts: every fault is reported at once, and a `BRIDGE_*` name that is not in this table is refused "
-        "with the nearest known one. `sse-bridge settings` shows the values in force, `sse-bridge check` checks them.",
+        "All settings are environment variables and all are optional. A process checks those that it reads when it "
+        "starts, and reports every fault at once; a wrong value of a setting that only others read is a warning there. "
+        "`sse-bridge settings` shows the values in force, `sse-bridge check --for worker` judges as a worker does.",
         "",
-        "| Variable | Default | Unit | Range | What it is for |",
-        "|---|---|---|---|---|",
+        "Of a `BRIDGE_*` name that is not in this table:",
+        "",
+        "- What Kubernetes, Docker or Podman inject for a service called `bridge-…` (`BRIDGE_GATEWAY_PORT=tcp://…`, "
+        "`BRIDGE_SERVICE_HOST`, …) is known by the form of name and value together, and left alone.",
+        f"- One that is probably a mistyped {_names(CRITICAL)} stops whoever reads that setting: events would go "
+        "elsewhere, or to whom they should not.",
+        "- Any other is a warning, with the nearest name: a newer version's, a team's own, or a mistake.",
+        "",
+        "| Variable | Default | Unit | Range | Read by | What it is for |",
+        "|---|---|---|---|---|---|",
     ]
     for row in describe_settings(Settings()):
-        cells = (row["unit"], _cell(row["range"]))
+        cells = (row["unit"], _cell(row["range"]), ", ".join(row["read_by"]) or "-")
         default = f"`{shown_default(row['default'])}`" if row["default"] != "" else "empty"
         lines.append(
             f"| `{row['name']}` | {default} | {' | '.join(cell or '-' for cell in cells)} | {_cell(row['reason'])} |"

@@ -34,7 +34,7 @@ def emit(event_type: str, text: str | None, user_id: UUID | None, example: bool)
 
     Exit codes: 0 the broker has it, 1 the broker did not take it, 2 wrong type, fields or settings.
     """
-    settings, registry = load_configured()
+    settings, registry = load_configured("producer")
     mapping = event_mapping(registry, event_type)
     if example:
         click.echo(example_json(mapping, user_id))

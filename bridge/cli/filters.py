@@ -67,7 +67,7 @@ def opened() -> Iterator[tuple[redis.Redis, Settings, Registry]]:
     Raises:
         StoreUnavailableError: the store does not answer; names the place.
     """
-    settings, registry = load_configured()
+    settings, registry = load_configured("cli")
     with open_books(settings) as client:
         yield client, settings, registry
 

@@ -27,7 +27,7 @@ def gateway(host: str | None, port: int | None) -> None:
     Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings.
     """
     given: dict[str, Any] = {"gateway_host": host, "gateway_port": port}
-    settings = load_settings(None, **{name: value for name, value in given.items() if value is not None})
+    settings = load_settings(for_="gateway", **{name: value for name, value in given.items() if value is not None})
     registry = load_registry(settings.registry)
     room = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
     from bridge.embedded.serving import serve

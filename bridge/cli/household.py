@@ -13,9 +13,11 @@ from bridge.cli.rooms import import_extra
 from bridge.embedded.house import House, is_live, require_free_port
 from bridge.embedded.server import find_server
 from bridge.errors import MissingExtraError, SettingsError
-from bridge.settings import Settings, is_loopback, load_settings
+from bridge.settings import Process, Settings, is_loopback, load_settings
 
 SERVER_FOLDER = "server"
+PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")
+"""Who lives on this machine."""
 
 
 def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +61,7 @@ def machine_settings(
         overrides["gateway_port"] = port
     if broker_url:
         overrides["broker_url"] = broker_url
-    settings = load_settings(None, **overrides)
+    settings = load_settings(for_=PARTS, **overrides)
     if dev is None:
         dev = not (settings.jwt_secret or settings.jwt_jwks_url)
     if not dev:
@@ -69,7 +71,7 @@ def machine_settings(
             f"BRIDGE_GATEWAY_HOST is {settings.gateway_host}, but nobody's token can be checked. Set BRIDGE_JWT_SECRET "
             "(openssl rand -hex 32), or leave the host at 127.0.0.1."
         )
-    return load_settings(None, **{**overrides, "gateway_dev": True})
+    return load_settings({}, for_=PARTS, **{**_fields(settings), "gateway_dev": True})
 
 
 def start_bridge(
@@ -98,12 +100,12 @@ def start_bridge(
     require_free_port(settings.gateway_host, settings.gateway_port)
     if settings.redis_url and own_server:
         # Only BRIDGE_REDIS_URL is set: it is the broker too.
-        settings = load_settings({}, **{**_fields(settings), "broker_url": settings.redis_url})
+        settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": settings.redis_url})
     if not embeds:
         say(f"Using Redis at {mask_password(settings.store_url)}.")
     else:
         server = house.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
-        settings = load_settings({}, **{**_fields(settings), "broker_url": server.url})
+        settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": server.url})
     worker = house.add_worker(settings)
     house.wait_for(worker.is_ready.is_set, "The worker")
     return settings

@@ -1,13 +1,13 @@
 """What ``check`` finds: each finding is a sentence about one subject."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bridge.cli.documents import mask_password
-from bridge.errors import RegistryError, SettingsError
+from bridge.errors import RegistryError
 from bridge.registry import BUILT_IN, Registry, load_registry, unchecked_mappings
-from bridge.settings import Settings, load_settings
+from bridge.settings import PROCESSES, Process, Settings, read_settings
 
 CONNECT_TIMEOUT_S = 3.0
 
@@ -29,22 +29,22 @@ class Finding:
         return asdict(self)
 
 
-def inspect_configuration(registry_path: str) -> tuple[Settings | None, list[Finding]]:
-    """Findings about settings and registry; the settings, if they are usable. Empty path: the built-in registry."""
-    findings: list[Finding] = []
-    settings = None
-    try:
-        settings = load_settings()
+def inspect_configuration(
+    registry_path: str, processes: Iterable[Process] = PROCESSES
+) -> tuple[Settings | None, list[Finding]]:
+    """Findings about settings and registry; the settings, if they are usable.
+
+    Args:
+        registry_path: of the registry; empty: the built-in one.
+        processes: whose settings are judged.
+    """
+    reading = read_settings(for_=processes)
+    findings = [Finding(level="fault", subject="settings", text=fault) for fault in reading.faults]
+    if not findings:
         findings.append(Finding(level="ok", subject="settings", text="all values are valid."))
-    except SettingsError as error:
-        findings += [Finding(level="fault", subject="settings", text=fault) for fault in _faults(error)]
+    findings += [Finding(level="warning", subject="settings", text=remark) for remark in reading.remarks]
     findings += _inspect_registry(registry_path or BUILT_IN)
-    return settings, findings
-
-
-def _faults(error: SettingsError) -> list[str]:
-    lines = str(error).splitlines()
-    return [line.removeprefix("  - ") for line in lines[1:]] or lines
+    return (None if reading.faults else reading.settings), findings
 
 
 def _inspect_registry(path: str) -> Iterator[Finding]:

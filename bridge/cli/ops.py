@@ -28,7 +28,7 @@ def ops(host: str | None, port: int | None) -> None:
     Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings or no token, 130 Ctrl-C.
     """
     given: dict[str, Any] = {"ops_host": host, "ops_port": port}
-    settings = load_settings(None, **{name: value for name, value in given.items() if value is not None})
+    settings = load_settings(for_="ops", **{name: value for name, value in given.items() if value is not None})
     if not (settings.ops_token or settings.ops_view_token):
         raise SettingsError(
             "The operators' page needs a token. Make one and keep it, then start again: "

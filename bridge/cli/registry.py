@@ -26,7 +26,7 @@ def registry(form: str) -> None:
 
     Exit codes: 0 shown, 2 the registry or a setting is wrong.
     """
-    _, catalog = load_configured()
+    _, catalog = load_configured("cli")
     if form == "json":
         click.echo(json.dumps(describe_registry(catalog), indent=2))
     elif form == "markdown":

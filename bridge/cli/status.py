@@ -52,7 +52,7 @@ def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
 def _statuses(watch_s: float | None) -> Iterator["Status"]:
     from bridge.operations.status import StatusReader
 
-    settings, registry = load_configured()
+    settings, registry = load_configured("cli")
     reader = StatusReader(settings, registry)
     with named_store(settings):
         reader.read()

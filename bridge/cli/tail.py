@@ -36,7 +36,7 @@ def tail(
     """
     if from_start and last_event_id:
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
-    settings, registry = load_configured()
+    settings, registry = load_configured("cli")
     chosen = _categories(categories, registry)
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")

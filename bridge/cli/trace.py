@@ -35,7 +35,7 @@ def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: boo
 
     Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
     """
-    settings = load_settings()
+    settings = load_settings(for_="cli")
     from bridge.operations.trace import Tracer
 
     with open_books(settings) as client:

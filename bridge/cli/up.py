@@ -9,7 +9,7 @@ from bridge.cli.documents import mask_password
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
 from bridge.embedded.house import House
-from bridge.registry import load_configured
+from bridge.registry import load_registry
 from bridge.settings import Settings
 
 
@@ -44,8 +44,8 @@ def up(
 
     Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 a part did not start or ended by itself, 2 wrong settings.
     """
-    load_configured()
     settings = machine_settings(port=port, broker_url=broker_url)
+    load_registry(settings.registry)
     with House(logger(verbose=verbose)) as house:
         settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
         house.add_gateway(settings)

@@ -36,7 +36,7 @@ def __getattr__(name: str) -> "Starlette":
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        made = create_app(*load_configured())
+        made = create_app(*load_configured("gateway"))
     except BridgeError as error:
         # An operator's mistake is told in sentences, without a traceback.
         raise SystemExit(str(error)) from None

@@ -35,7 +35,7 @@ def __getattr__(name: str) -> "Starlette":
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        made = create_ops_app(*load_configured())
+        made = create_ops_app(*load_configured("ops"))
     except BridgeError as error:
         # An operator's mistake is told in sentences, without a traceback.
         raise SystemExit(str(error)) from None

@@ -64,7 +64,7 @@ class Emitter:
     def __init__(
         self, settings: Settings | None = None, registry: Registry | None = None, *, strict: bool = False
     ) -> None:
-        self._settings = settings or load_settings()
+        self._settings = settings or load_settings(for_="producer")
         self._registry = registry or load_registry(self._settings.registry)
         self._strict = strict
         self._routes = {row.domain_event_class: self._route(row) for row in self._registry.mappings}

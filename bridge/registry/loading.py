@@ -4,20 +4,20 @@ import importlib
 
 from bridge.errors import RegistryError
 from bridge.registry.registry import Registry
-from bridge.settings import Settings, load_settings
+from bridge.settings import Process, Settings, load_settings
 
 BUILT_IN = "bridge.registry.builtin:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
 
 
-def load_configured() -> tuple[Settings, Registry]:
-    """The environment's settings, and the registry that they name.
+def load_configured(for_: Process) -> tuple[Settings, Registry]:
+    """The environment's settings as one process reads them, and the registry that they name.
 
     Raises:
         SettingsError: a setting is wrong.
         RegistryError: the registry cannot be loaded.
     """
-    settings = load_settings()
+    settings = load_settings(for_=for_)
     return settings, load_registry(settings.registry)
 
 

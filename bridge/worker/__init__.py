@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        made = create_app(*load_configured())
+        made = create_app(*load_configured("worker"))
     except BridgeError as error:
         raise SystemExit(str(error)) from None
     globals()["app"] = made

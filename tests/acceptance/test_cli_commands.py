@@ -33,9 +33,9 @@ def test_a_catalog_in_the_folder_of_the_call_is_found(tmp_path: Path) -> None:
 
 
 def test_check_reports_everything_at_once_and_fails() -> None:
-    environment = {"BRIDGE_STREAM_MAXLEN": "0", "BRIDGE_STREM_TTL_S": "1", "BRIDGE_REGISTRY": "nope:registry"}
+    environment = {"BRIDGE_STREAM_MAXLEN": "0", "BRIDGE_BROKER_ULR": "1", "BRIDGE_REGISTRY": "nope:registry"}
     answer = run_cli("check", environment=environment)
-    assert_sentence(answer, "BRIDGE_STREAM_MAXLEN", "BRIDGE_STREM_TTL_S", "no module 'nope'", code=2)
+    assert_sentence(answer, "BRIDGE_STREAM_MAXLEN", "BRIDGE_BROKER_ULR", "no module 'nope'", code=2)
 
 
 def test_check_connects_on_request_and_warns_of_eviction(redis_url: str, redis_client: redis.Redis) -> None:

@@ -91,4 +91,4 @@ if os.environ.get("DIE_AT"):
         # At once, instead of after some more deaths.
         task.SPLIT_AFTER = 0
 
-app = create_app(*load_configured())
+app = create_app(*load_configured("worker"))

@@ -3,7 +3,7 @@
 from bridge.registry import load_configured
 from bridge.worker import create_app
 
-app = create_app(*load_configured())
+app = create_app(*load_configured("worker"))
 for name, task in app.tasks.items():
     if name.startswith("bridge."):
         task.time_limit = task.soft_time_limit = None

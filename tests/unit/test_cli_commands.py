@@ -63,10 +63,10 @@ def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
 @pytest.mark.parametrize("name", ["registry", "settings", "emit", "up"])
 def test_a_wrong_setting_is_a_sentence_and_exit_code_2(name: str) -> None:
     arguments = ["emit", "FileImportFailed", "{}"] if name == "emit" else [name]
-    answer = run(*arguments, BRIDGE_STREAM_MAXLEN="many", BRIDGE_STREM_TTL_S="1")
+    answer = run(*arguments, BRIDGE_BROKER_URL="nowhere", BRIDGE_BROKER_ULR="1")
     assert answer.exit_code == 2
-    assert "BRIDGE_STREAM_MAXLEN" in answer.output
-    assert "did you mean BRIDGE_STREAM_TTL_S" in answer.output
+    assert "BRIDGE_BROKER_URL must start with" in answer.output
+    assert "did you mean BRIDGE_BROKER_URL" in answer.output
     assert "Traceback" not in answer.output
 
 

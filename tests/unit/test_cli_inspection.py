@@ -44,7 +44,7 @@ def test_check_says_of_a_redis_what_the_worker_says_of_it(info: dict[str, object
 
 def test_faults_of_settings_and_registry_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGE_STREAM_MAXLEN", "0")
-    monkeypatch.setenv("BRIDGE_NOPE", "1")
+    monkeypatch.setenv("BRIDGE_BROKER_ULR", "1")
     settings, findings = inspect_configuration("nowhere:registry")
     assert settings is None
     faults = [finding.subject for finding in findings if finding.level == "fault"]

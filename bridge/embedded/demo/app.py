@@ -224,7 +224,7 @@ def main(argument: str) -> int:
     from bridge.gateway import create_app
 
     try:
-        settings = load_settings()
+        settings = load_settings(for_="gateway")
         gateway = create_app(settings, REGISTRY)
         plan = DemoPlan.from_argument(argument)
         demo = create_demo(settings, plan, lambda: len(gateway.state.gateway.sessions))

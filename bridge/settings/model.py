@@ -1,23 +1,13 @@
-"""Every setting: its unit, range and reason. The only reader of the environment (``BRIDGE_*``)."""
+"""``Settings``: one frozen value with every setting of every process: its unit, range and reason."""
 
-import os
-import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
-from ipaddress import ip_address
-from typing import Annotated, Any, get_type_hints
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import Meta
 
-from bridge.errors import SettingsError
+from bridge.settings.contradictions import contradictions, shortest_seen_life_s
 
-PREFIX = "BRIDGE_"
-BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-OPS_TOKEN_CHARS_MIN = 16
 SEEN_MARGIN_S = 600
 """Added to the shortest safe life of a seen mark, for clocks and slow hands."""
 
@@ -30,7 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of all processes; a value made by hand in tests, by ``load_settings`` in service.
 
     Raises:
-        ValueError: two settings contradict each other.
+        ValueError: two settings contradict each other, whichever process reads them.
     """
 
     broker_url: Annotated[
@@ -214,7 +204,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
     def __post_init__(self) -> None:
-        faults = list(_contradictions(self))
+        faults = contradictions(self)
         if faults:
             raise ValueError("\n".join(faults))
 
@@ -244,161 +234,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def seen_life_s(self) -> int:
         """How long a seen mark lives; longer than the stream and than the latest redelivery or retry."""
-        return self.seen_ttl_s or _shortest_seen_life_s(self) + SEEN_MARGIN_S
-
-
-def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """Read ``BRIDGE_*`` from the environment.
-
-    Args:
-        environ: defaults to ``os.environ``.
-        overrides: settings by field name that win over the environment.
-
-    Raises:
-        SettingsError: one or more settings are wrong or unknown; the message lists them all.
-    """
-    environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
-    faults: list[str] = []
-    for name, text in environ.items():
-        if not name.startswith(PREFIX):
-            continue
-        field = name.removeprefix(PREFIX).lower()
-        if field not in Settings.__struct_fields__:
-            faults.append(_unknown(name))
-        elif field not in overrides:
-            faults += _read(field, text.strip(), values)
-    for field, value in overrides.items():
-        faults += _read(field, value, values) if field in _HINTS else [_unknown(environment_name(field))]
-    try:
-        settings = Settings(**values)
-    except ValueError as error:
-        faults += str(error).splitlines()
-    if faults:
-        raise SettingsError("\n".join(["The settings are wrong:", *(f"  - {fault}" for fault in faults)]))
-    return settings
-
-
-def environment_name(field: str) -> str:
-    """The environment variable of a setting."""
-    return PREFIX + field.upper()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-_HINTS = get_type_hints(Settings, include_extras=True)
-
-
-def _read(field: str, value: object, values: dict[str, Any]) -> list[str]:
-    """Convert one value into ``values``; the fault as a sentence, if any. The value may be a secret."""
-    try:
-        values[field] = msgspec.convert(value, _HINTS[field], strict=not isinstance(value, str))
-    except msgspec.ValidationError:
-        return [f"{environment_name(field)} must {_demand(field)}. {_description(field)}"]
-    return []
-
-
-def _demand(field: str) -> str:
-    """What a value must be, after "must"."""
-    hint = inspect.type_info(_HINTS[field])
-    described, kind = (hint.extra or {}, hint.type) if isinstance(hint, inspect.Metadata) else ({}, hint)
-    match kind:
-        case inspect.IntType(ge=low, le=high):
-            return f"be a whole number between {low} and {high}"
-        case inspect.FloatType(ge=low, le=high):
-            return f"be a number between {low} and {high}"
-        case inspect.BoolType():
-            return "be 1 or 0, true or false"
-        case inspect.StrType(min_length=shortest, max_length=int(longest)):
-            return f"be {shortest or 0} to {longest} characters long"
-        case inspect.StrType(min_length=int()):
-            return "not be empty"
-    return f"be {described.get('form', 'text')}"
-
-
-def _description(field: str) -> str:
-    meta: Meta = _HINTS[field].__metadata__[-1]
-    return meta.description or ""
-
-
-def _unknown(name: str) -> str:
-    known = [environment_name(field) for field in Settings.__struct_fields__]
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "see docs/settings.md for the names."
-    return f"{name} is not a setting of this version; {hint}"
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if "://" in url else ""
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    yield from _url_faults(settings)
-    if settings.task_time_limit_s >= settings.visibility_timeout_s:
-        yield (
-            "BRIDGE_TASK_TIME_LIMIT_S must be below BRIDGE_VISIBILITY_TIMEOUT_S, "
-            "or a running batch is delivered a second time."
-        )
-    if settings.retry_base_s > settings.retry_cap_s:
-        yield "BRIDGE_RETRY_BASE_S must not exceed BRIDGE_RETRY_CAP_S."
-    if settings.event_max_bytes > settings.message_max_bytes:
-        yield "BRIDGE_EVENT_MAX_BYTES must not exceed BRIDGE_MESSAGE_MAX_BYTES."
-    if 0 < settings.seen_ttl_s < _shortest_seen_life_s(settings):
-        yield (
-            f"BRIDGE_SEEN_TTL_S must be 0 or at least {_shortest_seen_life_s(settings)}: "
-            "the stream's life, one redelivery and all retries."
-        )
-    yield from _gateway_faults(settings)
-    yield from _ops_faults(settings)
-
-
-def _url_faults(settings: Settings) -> Iterator[str]:
-    if _scheme(settings.broker_url) not in BROKER_SCHEMES:
-        yield f"BRIDGE_BROKER_URL must start with one of {', '.join(s + '://' for s in BROKER_SCHEMES)}."
-    if settings.redis_url and _scheme(settings.redis_url) not in REDIS_SCHEMES:
-        yield f"BRIDGE_REDIS_URL must start with one of {', '.join(s + '://' for s in REDIS_SCHEMES)}."
-    if not settings.redis_url and _scheme(settings.broker_url) not in ("redis", "rediss"):
-        yield "BRIDGE_REDIS_URL is needed, because the broker is not a plain Redis: streams and pub/sub live there."
-    for name, url in (("BRIDGE_BROKER_URL", settings.broker_url), ("BRIDGE_REDIS_URL", settings.redis_url)):
-        try:
-            parts = urlsplit(url.split(";")[0])
-            _ = parts.port
-        except ValueError:
-            yield f"{name} has a port that is no number between 0 and 65535."
-            continue
-        # kombu stops at another path, and redis-py silently takes database 0.
-        if parts.scheme in ("redis", "rediss") and not re.fullmatch("/?|/[0-9]+", parts.path):
-            yield f"{name} must end in a database number, such as /0, or in none."
-
-
-def _gateway_faults(settings: Settings) -> Iterator[str]:
-    if settings.jwt_secret and settings.jwt_jwks_url:
-        yield "Set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL, not both."
-    if settings.jwt_secret and len(settings.jwt_secret.encode()) < 32:
-        yield "BRIDGE_JWT_SECRET must have at least 32 bytes; make one with: openssl rand -hex 32."
-    if settings.gateway_dev and not is_loopback(settings.gateway_host):
-        yield (
-            "BRIDGE_GATEWAY_DEV lets anybody be anybody, so it refuses to listen beyond loopback: "
-            "unset it, or listen on 127.0.0.1 (BRIDGE_GATEWAY_HOST, or the option --host)."
-        )
-
-
-def _ops_faults(settings: Settings) -> Iterator[str]:
-    tokens = {"BRIDGE_OPS_TOKEN": settings.ops_token, "BRIDGE_OPS_VIEW_TOKEN": settings.ops_view_token}
-    for name, token in tokens.items():
-        if token and len(token) < OPS_TOKEN_CHARS_MIN:
-            yield f"{name} must have at least {OPS_TOKEN_CHARS_MIN} characters; make one with: openssl rand -hex 32."
-    if settings.ops_token and settings.ops_token == settings.ops_view_token:
-        yield "BRIDGE_OPS_VIEW_TOKEN must differ from BRIDGE_OPS_TOKEN, or whoever may look may also act."
-
-
-def _shortest_seen_life_s(settings: Settings) -> int:
-    return int(settings.stream_ttl_s + 2 * settings.visibility_timeout_s + settings.longest_retry_s)
+        return self.seen_ttl_s or shortest_seen_life_s(self) + SEEN_MARGIN_S
