@@ -54,12 +54,14 @@ from bridge.settings import Settings, load_settings
 # What goes wrong
 from bridge.errors import (
     BridgeError,
+    BrokerRefusedError,
     BrokerUnavailableError,
     DeliveryError,
     EventRefusedError,
     PermanentError,
     RegistryError,
     SettingsError,
+    StoreRefusedError,
     StoreUnavailableError,
 )
 
@@ -68,6 +70,7 @@ __all__ = [
     "SSE_EVENT_REGISTRY",
     "Audience",
     "BridgeError",
+    "BrokerRefusedError",
     "BrokerUnavailableError",
     "DeliveryError",
     "DomainEvent",
@@ -91,6 +94,7 @@ __all__ = [
     "SSEPublisherProtocol",
     "Settings",
     "SettingsError",
+    "StoreRefusedError",
     "StoreUnavailableError",
     "Supersede",
     "configure",

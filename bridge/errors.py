@@ -1,5 +1,18 @@
 """Every exception that bridge raises on purpose; a class's docstring is its default message."""
 
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """What an error of Redis or of the broker calls for."""
+
+    TRANSIENT = "transient"
+    """Wait: the same server takes the command later (away, starting, busy, full)."""
+    WRONG_PEER = "wrong peer"
+    """Drop the connection and connect anew, by the same name: its other end is not, or no longer, whom we want."""
+    PERMANENT = "permanent"
+    """Say it, once, by name and with what to do: nothing changes before somebody changes it."""
+
 
 class BridgeError(Exception):
     """Something went wrong in the bridge."""
@@ -35,12 +48,46 @@ class DeliveryError(BridgeError):
     """The broker did not confirm the events in time."""
 
 
-class BrokerUnavailableError(BridgeError):
-    """The broker could not be reached or did not take the messages."""
+class OutsideError(BridgeError):
+    """A server did not do what it was asked.
+
+    Attributes:
+        code: the server's own word for it, such as READONLY or NOPERM; a class name if it gave none.
+    """
+
+    def __init__(self, message: str | None = None, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
-class StoreUnavailableError(BridgeError):
-    """Redis could not be reached or refused a write."""
+class BrokerError(OutsideError):
+    """The broker did not take the messages."""
+
+
+class BrokerUnavailableError(BrokerError):
+    """The broker could not be reached or did not take the messages; trying again may help."""
+
+
+class BrokerRefusedError(BrokerError):
+    """The broker refuses for good: nothing changes before somebody changes it."""
+
+
+class StoreError(OutsideError):
+    """Redis did not do what it was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """Redis could not be reached or refused a write; trying again may help."""
+
+
+class StoreRefusedError(StoreError):
+    """Redis refuses for good: nothing changes before somebody changes it."""
+
+
+def as_broker_error(error: StoreError, said: str) -> BrokerError:
+    """The trouble of a Redis that is the broker."""
+    kind = BrokerRefusedError if isinstance(error, StoreRefusedError) else BrokerUnavailableError
+    return kind(f"{said} {error}", code=error.code)
 
 
 class OperationRefusedError(BridgeError):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from bridge.broker.message import TaskMessage
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError, StoreUnavailableError
 from bridge.settings import Settings
 from bridge.store import Ledger, ProducerReport, Producers, connect_briefly
 
@@ -30,7 +30,7 @@ class Announcer:
             return False
         try:
             self._ledger.enter([(m.message_id, m.task, m.queue, m.event_ids) for m in messages if m.event_ids])
-        except StoreUnavailableError as error:
+        except StoreError as error:
             self._away_until = time.monotonic() + PAUSE_S
             logger.warning("bridge.books.away: for %g s messages are sent unannounced. %s", PAUSE_S, error)
             return False
@@ -46,7 +46,7 @@ class Announcer:
             raise StoreUnavailableError("The books were out of reach a moment ago.")
         try:
             self._producers.keep(producer, report)
-        except StoreUnavailableError:
+        except StoreError:
             self._away_until = time.monotonic() + PAUSE_S
             raise
 

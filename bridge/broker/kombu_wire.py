@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from kombu import Connection, Producer, Queue
-from kombu.exceptions import KombuError
 
 from bridge.broker.announcer import Announcer
 from bridge.broker.compression import compressed
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
 from bridge.broker.topology import queue, queues
-from bridge.errors import BrokerUnavailableError
+from bridge.broker.trouble import broker_error
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import ProducerReport
@@ -37,11 +36,10 @@ class KombuWire:
                     self._publish(producer, message, announced=announced)
         except Exception as error:
             self.close()
-            if isinstance(error, self._trouble()):
-                raise BrokerUnavailableError(
-                    f"The broker did not take {len(messages)} messages: {type(error).__name__}: {error}"
-                ) from error
-            raise
+            trouble = broker_error(error, f"The broker did not take {len(messages)} messages.")
+            if trouble is None:
+                raise  # a fault of ours
+            raise trouble from error
 
     def report(self, producer: str, report: ProducerReport | None) -> None:
         """As ``TaskSender.report``."""
@@ -85,10 +83,3 @@ class KombuWire:
         if name not in self._queues:
             self._queues[name] = queue(self._settings, name)
         return self._queues[name]
-
-    def _trouble(self) -> tuple[type[BaseException], ...]:
-        """What counts as the broker's trouble rather than as a bug."""
-        probe = Connection(self._settings.broker_url)
-        errors = (*probe.connection_errors, *probe.channel_errors, KombuError, OSError)
-        # kombu lists KeyError among Redis connection errors; here it would hide a bug of ours.
-        return tuple(error for error in errors if error is not KeyError)

@@ -10,13 +10,12 @@ from uuid import UUID
 import msgspec
 import redis
 from kombu import Connection
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from bridge.broker.compression import decompressed
 from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
 from bridge.broker.topology import queue
-from bridge.errors import BrokerUnavailableError, DecodeError
+from bridge.broker.trouble import broker_error
+from bridge.errors import DecodeError
 from bridge.settings import Settings
 from bridge.store import connect_broker
 
@@ -96,9 +95,9 @@ def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
     """The queues of a Redis broker, alone or behind sentinels.
 
     Raises:
-        BrokerUnavailableError: it is away; also from within, whatever asks it.
+        BrokerError: it is away or refuses; also from within, whatever asks it.
     """
-    with _broker_errors(settings):
+    with _broker_errors():
         if settings.broker_url.startswith("redis"):
             with connect_broker(settings) as client:
                 yield RedisQueues(client, settings.broker_keyprefix)
@@ -158,11 +157,11 @@ def read_depths(settings: Settings, names: Sequence[str]) -> dict[str, Depth]:
     """How much stands on each queue of RabbitMQ; nothing on one that does not exist.
 
     Raises:
-        BrokerUnavailableError: the broker is away.
+        BrokerError: the broker is away or refuses.
     """
     options = {"read_timeout": CONNECT_TIMEOUT_S, "write_timeout": CONNECT_TIMEOUT_S}
     with (
-        _broker_errors(settings),
+        _broker_errors(),
         Connection(
             settings.broker_url,
             connect_timeout=CONNECT_TIMEOUT_S,
@@ -187,15 +186,14 @@ def _depth(connection: Connection, settings: Settings, name: str) -> Depth:
 
 
 @contextmanager
-def _broker_errors(settings: Settings) -> Iterator[None]:
-    probe = Connection(settings.broker_url)
+def _broker_errors() -> Iterator[None]:
     try:
         yield
-    except (*probe.connection_errors, *probe.channel_errors, KombuError, RedisError, OSError) as error:
-        # kombu lists KeyError among Redis connection errors; here it would hide a bug of ours.
-        if isinstance(error, KeyError):
+    except Exception as error:
+        trouble = broker_error(error, "The broker did not answer.")
+        if trouble is None:
             raise
-        raise BrokerUnavailableError(f"The broker did not answer: {type(error).__name__}: {error}") from error
+        raise trouble from error
 
 
 def _read(item: bytes) -> QueuedMessage | None:

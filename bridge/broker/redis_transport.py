@@ -24,7 +24,7 @@ from bridge.broker.bundling import EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.broker.pace import Pace
 from bridge.broker.reading import RAW, read_item
 from bridge.broker.redis_qos import ClaimingQoS
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -267,7 +267,7 @@ class ClaimingChannel(stock.Channel):
             raise error
         try:
             self.quarantine(raw, queue, error)
-        except StoreUnavailableError as trouble:
+        except StoreError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
         else:
             self.forget([tag])

@@ -9,7 +9,7 @@ import msgspec
 from bridge.broker.announcer import Announcer
 from bridge.broker.compression import compressed
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
-from bridge.errors import BrokerUnavailableError, StoreUnavailableError
+from bridge.errors import StoreError, as_broker_error
 from bridge.settings import Settings
 from bridge.store import Ledger, ProducerReport, Producers, connect_broker
 
@@ -41,9 +41,9 @@ class RedisWire:
                     for message in messages
                 ]
             )
-        except StoreUnavailableError as error:
+        except StoreError as error:
             self.close()
-            raise BrokerUnavailableError(f"The broker did not take {len(messages)} messages: {error}") from error
+            raise as_broker_error(error, f"The broker did not take {len(messages)} messages.") from error
 
     def report(self, producer: str, report: ProducerReport | None) -> None:
         """As ``TaskSender.report``."""

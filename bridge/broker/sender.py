@@ -37,7 +37,7 @@ class TaskSender:
         """Put messages on their queues, in order, enter them into the books, and wait until the broker has them.
 
         Raises:
-            BrokerUnavailableError: not all of them were confirmed. Some may have been taken: send all
+            BrokerError: not all of them were confirmed. Some may have been taken: send all
                 again, since the worker recognises an event that it has published before.
         """
         self._open().send(messages)

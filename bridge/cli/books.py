@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bridge.cli.documents import mask_password
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def open_books(settings: Settings) -> Iterator["redis.Redis"]:
     """A connection to the store.
 
     Raises:
-        StoreUnavailableError: it does not answer; names the place.
+        StoreError: it does not answer, or refuses; names the place.
     """
     from bridge.store import connect
 
@@ -32,13 +32,13 @@ def named_store(settings: Settings) -> Iterator[None]:
     """Have a store that does not answer named, with what to do.
 
     Raises:
-        StoreUnavailableError: in place of one that names no place.
+        StoreError: in place of one that names no place.
     """
     try:
         yield
-    except StoreUnavailableError as error:
+    except StoreError as error:
         place = mask_password(settings.store_url)
-        raise StoreUnavailableError(
+        raise type(error)(
             f"The books at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
             f"BRIDGE_BROKER_URL is right. {error}"
         ) from error

@@ -65,7 +65,7 @@ def opened() -> Iterator[tuple[redis.Redis, Settings, Registry]]:
     """A client of the store, the settings and the registry.
 
     Raises:
-        StoreUnavailableError: the store does not answer; names the place.
+        StoreError: the store does not answer; names the place.
     """
     settings, registry = load_configured("cli")
     with open_books(settings) as client:

@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.cli.books import named_store
 from bridge.cli.console import console, say, table
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.registry import load_configured
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _statuses(watch_s: float | None) -> Iterator["Status"]:
         try:
             with named_store(settings):
                 shown = reader.read()
-        except StoreUnavailableError as error:
+        except StoreError as error:
             say(str(error), colour="yellow")  # whoever watches wants to see it come back
         else:
             yield shown

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.gateway.archive import Archive
 from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
@@ -115,7 +115,7 @@ class Gateway:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._archive.now()
-        except (StoreUnavailableError, TimeoutError):
+        except (StoreError, TimeoutError):
             return False
         return True
 

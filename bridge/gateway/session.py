@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.events import comment_frame, reset_frame, retry_frame
 from bridge.gateway.archive import Archive, Chapter
 from bridge.gateway.auth import Principal
@@ -43,6 +43,8 @@ SHUTDOWN_SPREAD = (0.5, 4.0)
 """The same when all clients are sent away at once."""
 BACKOFF = RetryPolicy(base_s=0.2, cap_s=3.0)
 """Waits before reading the history again while Redis is away."""
+REFUSED_WAIT_S = 5.0
+"""The same while Redis refuses for good."""
 EXPIRY_MAX_S = 30 * 86_400.0
 """No stream is older than this, however long its token is good."""
 
@@ -304,9 +306,12 @@ class Session:
         for attempt in range(1, 1_000_000):
             try:
                 return await self._beating(read())
-            except StoreUnavailableError:
+            except StoreError as error:
                 self._counters.backfill_retries += 1
-                await self._beating(asyncio.sleep(BACKOFF.delay_s(attempt, random.random)))
+                wait_s = BACKOFF.delay_s(attempt, random.random)
+                if isinstance(error, StoreRefusedError):
+                    wait_s = max(wait_s, REFUSED_WAIT_S)  # nothing changes before an operator does something
+                await self._beating(asyncio.sleep(wait_s))
         raise StoreUnavailableError
 
     async def _beating(self, waiting: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import redis.asyncio
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.gateway.counters import Counters
 from bridge.store.gateways import Gateways
 
@@ -26,6 +26,7 @@ class Tally:
         self._counters = counters
         self._connections = connections
         self._told: dict[str, int] = dict.fromkeys(counters.as_dict(), 0)
+        self._said = ""
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def run(self) -> None:
@@ -40,7 +41,7 @@ class Tally:
             async with asyncio.timeout(LAST_BEAT_TIMEOUT_S):
                 await self._beat()
                 await self._gateways.leave(self._name)
-        except (StoreUnavailableError, TimeoutError):
+        except (StoreError, TimeoutError):
             logger.info("bridge.gateway.uncounted: Redis was away at the end.")
 
     async def _beat(self) -> None:
@@ -48,7 +49,9 @@ class Tally:
         grown = {name: number - self._told[name] for name, number in now.items() if number != self._told[name]}
         try:
             await self._gateways.add(self._name, connections=self._connections(), grown=grown)
-        except StoreUnavailableError as error:
-            logger.debug("bridge.gateway.uncounted: %s", error)
+        except StoreError as error:
+            if error.code != self._said:  # once a kind of trouble, however long it lasts
+                logger.warning("bridge.gateway.uncounted: %s", error)
+            self._said = error.code
         else:
-            self._told = now
+            self._told, self._said = now, ""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import redis
 
-from bridge.errors import BrokerUnavailableError
+from bridge.errors import BrokerError
 from bridge.operations.log import ENTRIES_MAX, LogEntry, append, who_am_i
 from bridge.operations.search import Sought, Verdict, search_on
 from bridge.registry import Registry
@@ -197,7 +197,7 @@ class Auditor:
                     if len(found) >= WRITE_OFF_CHUNK:
                         tally.written_off += self._end(found, reason)
                         found = []
-            except BrokerUnavailableError as error:
+            except BrokerError as error:
                 tally.trouble = str(error)
                 tally.numbers[Verdict.UNCHECKED] += sum(summary.events for summary in portion.values())
             if found:

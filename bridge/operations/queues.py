@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
 from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options, transport_options
-from bridge.errors import BrokerUnavailableError, StoreUnavailableError
+from bridge.errors import StoreError, as_broker_error
 from bridge.settings import Settings
 from bridge.store import Ledger, keys
 from bridge.store.client import BRIEF_TIMEOUT_S, connect_briefly, store_errors
@@ -49,7 +49,7 @@ class QueueReader(Protocol):
         """Every queue, and how many messages workers have claimed; None if the broker does not say.
 
         Raises:
-            BrokerUnavailableError: the broker is away.
+            BrokerError: the broker is away.
             StoreUnavailableError: the books are away.
         """
         ...
@@ -75,8 +75,8 @@ class _RedisQueues:
                         pipeline.lindex(self._prefix + name, -1)
                     pipeline.hlen(self._prefix + UNACKED)
                     *answers, claimed = pipeline.execute()
-            except StoreUnavailableError as error:
-                raise BrokerUnavailableError(f"The broker does not answer: {error}") from error
+            except StoreError as error:
+                raise as_broker_error(error, "The broker does not answer.") from error
         heads = [_read_head(item) for item in answers[1::2]]
         accepted = self._accepted_ms([head.booked_as for head in heads])
         states = [
@@ -173,7 +173,8 @@ def _declared_depth(connection: Any, name: str) -> int:
 @contextmanager
 def _kombu_connection(settings: Settings) -> Iterator[Any]:
     from kombu import Connection
-    from kombu.exceptions import KombuError
+
+    from bridge.broker.trouble import broker_error
 
     # Keys are written out in full here; kombu would put the prefix before some, and not before others.
     options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}
@@ -183,11 +184,12 @@ def _kombu_connection(settings: Settings) -> Iterator[Any]:
         ssl=tls_options(settings) or False,
         transport_options=options,
     )
-    # kombu lists KeyError among Redis connection errors; here it would hide a bug of ours.
-    trouble = (*(kind for kind in connection.connection_errors if kind is not KeyError), KombuError, OSError)
     try:
         with connection:
             connection.connect()
             yield connection
-    except trouble as error:
-        raise BrokerUnavailableError(f"The broker does not answer: {type(error).__name__}: {error}") from error
+    except Exception as error:
+        trouble = broker_error(error, "The broker does not answer.")
+        if trouble is None:
+            raise
+        raise trouble from error

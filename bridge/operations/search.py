@@ -47,7 +47,7 @@ class Search(Protocol):
             queues: where they may stand.
 
         Raises:
-            BrokerUnavailableError: the broker is away.
+            BrokerError: the broker is away.
             StoreUnavailableError: the books cannot be read.
         """
         ...

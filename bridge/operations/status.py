@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from bridge.errors import BrokerUnavailableError
+from bridge.errors import BrokerError
 from bridge.operations.health import Fault, judge
 from bridge.operations.queues import QueueState, queue_reader
 from bridge.registry import Registry
@@ -129,7 +129,7 @@ class StatusReader:
     def _read_queues(self, now_ms: int) -> tuple[tuple[QueueState, ...], int | None, list[Fault]]:
         try:
             queues, claimed = self._queues.read(self._names, now_ms)
-        except BrokerUnavailableError as error:
+        except BrokerError as error:
             return (), None, [Fault(subject="broker", sentence=str(error))]
         return tuple(queues), claimed, []
 

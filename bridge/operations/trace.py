@@ -13,7 +13,7 @@ import redis
 from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.looking import open_queues
 from bridge.broker.options import is_redis
-from bridge.errors import BrokerUnavailableError, DecodeError
+from bridge.errors import BrokerError, DecodeError
 from bridge.settings import Settings
 from bridge.store import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord, keys
 from bridge.store.client import store_errors, text
@@ -184,7 +184,7 @@ class Tracer:
                     if queued.book_id != message.message_id or (queued.is_part and event_id not in queued.event_ids()):
                         continue
                     return Whereabouts.CLAIMED if queued.claimed else Whereabouts.QUEUED
-        except BrokerUnavailableError:
+        except BrokerError:
             return Whereabouts.UNKNOWN
         return Whereabouts.MISSING
 

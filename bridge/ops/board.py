@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import redis
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.operations.groups import Group
 from bridge.operations.health import is_consuming
 from bridge.operations.letters import Letters
@@ -99,7 +99,7 @@ class Board:
         try:
             status = self._reader.read()
             groups = self._read_groups(status)
-        except StoreUnavailableError as error:
+        except StoreError as error:
             return Figures(status=None, trouble=str(error))
         if status.published_per_s is not None:
             self._rates.append(status.published_per_s)

@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 from bridge.errors import (
     BridgeError,
-    BrokerUnavailableError,
+    BrokerError,
     OperationRefusedError,
     SettingsError,
-    StoreUnavailableError,
+    StoreError,
 )
 from bridge.ops.ask import Ask, Page
 from bridge.ops.desk import Desk
@@ -47,8 +47,8 @@ SAFE_HEADERS = {
 _STATUS_OF: dict[type[BridgeError], HTTPStatus] = {
     SettingsError: HTTPStatus.BAD_REQUEST,
     OperationRefusedError: HTTPStatus.CONFLICT,
-    StoreUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
-    BrokerUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.operations.health import Fault
 from bridge.operations.status import StatusReader
 from bridge.registry import Registry
@@ -50,5 +50,5 @@ class _Health:
         try:
             with self._turn:
                 return self._reader.read().faults
-        except StoreUnavailableError as error:
+        except StoreError as error:
             return (Fault(subject="redis", sentence=str(error)),)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.operations.health import is_consuming
 from bridge.operations.status import Status, StatusReader
 from bridge.registry import Registry
@@ -55,7 +55,7 @@ class BridgeCollector(Collector):
         try:
             with self._turn:
                 status = self._reader.read()
-        except StoreUnavailableError:
+        except StoreError:
             yield GaugeMetricFamily("bridge_store_up", "Whether Redis answers.", value=0)
             return
         yield GaugeMetricFamily("bridge_store_up", "Whether Redis answers.", value=1)

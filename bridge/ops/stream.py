@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.events import comment_frame, event_frame, retry_frame
 from bridge.ops import overview, replaying
 from bridge.ops.ask import Ask
@@ -80,7 +80,7 @@ class Streams:
             if replay_id:
                 return {"live-replay": replaying.progress(self._desk, ask, replay_id)}
             return {f"live-{name}": html for name, html in overview.parts(self._desk, ask).items()}
-        except StoreUnavailableError:
+        except StoreError:
             return {}  # the browser keeps what it shows; the page itself says what is the matter
 
     def _frame(self, changed: dict[str, str]) -> str:

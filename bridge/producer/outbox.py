@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from bridge.backoff import Backoff
 from bridge.broker import TaskSender
-from bridge.errors import SpoolError
+from bridge.errors import BrokerRefusedError, SpoolError
 from bridge.producer.batching import Accepted, BatchLimits, Entry, batch
 from bridge.producer.reporter import Reporter
 from bridge.registry import Registry
@@ -279,12 +279,16 @@ class Outbox:
     def _send(self, events: Sequence[Accepted]) -> bool:
         """Send until the broker has all; False if the outbox closes before that."""
         messages = batch(events, self._limits)
-        backoff = Backoff()
+        backoff, said, refused = Backoff(), "", False
         while True:
             try:
                 self._sender.send(messages)
             except Exception as error:  # a dead thread would lose everything; trouble of any kind is waited out
-                self._note_trouble("bridge.broker.away", error, first=backoff.failures == 0)
+                refused = isinstance(error, BrokerRefusedError)
+                code = getattr(error, "code", "") or type(error).__name__
+                name = "bridge.broker.refused" if refused else "bridge.broker.away"
+                self._note_trouble(name, error, first=code != said)
+                said = code
             else:
                 if backoff.failures:
                     logger.info("bridge.broker.returned after_failures=%d", backoff.failures)
@@ -292,7 +296,7 @@ class Outbox:
             if self._settings.store_url != self._settings.broker_url:
                 self._report()
             with self.changed:
-                if self.changed.wait_for(lambda: self.closing, backoff.next_s()):
+                if self.changed.wait_for(lambda: self.closing, backoff.next_s(refused=refused)):
                     return False
 
     def _note_delivered(self, number: int) -> None:
@@ -307,7 +311,8 @@ class Outbox:
             waiting = len(self._buffer)
             self.changed.notify_all()
         if first:
-            logger.warning("%s waiting=%d: %s: %s", name, waiting, type(error).__name__, error)
+            level = logging.ERROR if isinstance(error, BrokerRefusedError) else logging.WARNING
+            logger.log(level, "%s waiting=%d: %s: %s", name, waiting, type(error).__name__, error)
 
     def _figures(self) -> dict[str, int]:
         """What is reported; in memory is what neither the broker nor the spool has."""

@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from bridge.errors import StoreUnavailableError
 from bridge.settings import Settings
+from bridge.store.trouble import store_error
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
@@ -65,15 +65,17 @@ def script_text(name: str) -> str:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn whatever redis-py raises into StoreUnavailableError.
+    """Turn whatever redis-py raises into a StoreError, by what it calls for.
 
     Raises:
-        StoreUnavailableError: Redis is away, full, loading, read-only or otherwise refuses.
+        StoreUnavailableError: Redis is away, full, starting or no master; trying again may help. A connection whose
+            other end is the wrong one is closed by then.
+        StoreRefusedError: Redis refuses for good: rights, password, cluster, a key that holds something else.
     """
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailableError(f"Redis did not take the command: {type(error).__name__}: {error}") from error
+        raise store_error(error) from error
 
 
 def text(value: bytes | str) -> str:

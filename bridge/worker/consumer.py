@@ -15,7 +15,7 @@ from bridge.broker.fitness import DROPPED_HEADERS, check_message
 from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 from bridge.broker.reading import DELIVERIES_HEADER, RAW
 from bridge.broker.redis_transport import ClaimingChannel
-from bridge.errors import DecodeError, StoreUnavailableError
+from bridge.errors import DecodeError, StoreError
 from bridge.pipeline import identify
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.task import BridgeTask
@@ -148,7 +148,7 @@ class BridgeConsumer(Consumer):
                 booked_as=booked_as,
                 part=None if booked_as == message_id else _event_ids(message),
             )
-        except StoreUnavailableError as trouble:
+        except StoreError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             message.reject_log_error(logger, self.connection_errors, requeue=True)
         else:

@@ -66,7 +66,7 @@ class Handler:
     """Handles jobs. Connects lazily, so that each process of a prefork pool gets connections of its own.
 
     Every method is idempotent by event id, so that a redelivered message changes nothing, and raises
-    StoreUnavailableError when Redis is away: then the message must not be acknowledged.
+    StoreError when Redis is away or refuses: then the message must not be acknowledged.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
@@ -198,7 +198,7 @@ class Handler:
         """Put each envelope back on the queue in a message of its own, as if it came for the first time.
 
         Raises:
-            BrokerUnavailableError: not all are on the queue; the message must not be acknowledged.
+            BrokerError: not all are on the queue; the message must not be acknowledged.
         """
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
         sender = TaskSender(self._settings, self._registry)

@@ -16,7 +16,7 @@ from typing import Any
 
 from celery.worker import state
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.store import WorkerReport, Workers
 from bridge.worker.identity import worker_name
 
@@ -99,23 +99,23 @@ class Heartbeat:
 
     def _run(self) -> None:
         name = worker_name()
-        swept = in_trouble = False
+        swept, said = False, ""
         while not self._stopping:
             self._news.clear()
             try:
                 self._workers.beat(name, self.report(), sweep=not swept)
-                swept, in_trouble = True, False
-            except StoreUnavailableError as error:
-                if not in_trouble:
+                swept, said = True, ""
+            except StoreError as error:
+                if error.code != said:  # once a kind of trouble, however long it lasts
                     logger.warning("bridge.heartbeat.unheard: %s", error)
-                in_trouble = True
+                said = error.code
             except Exception:  # no surprise may end the reports: the worker would look dead
                 logger.exception("bridge.heartbeat.failed")
             if not self._stopping:
                 self._news.wait(BEAT_S)
         try:
             self._workers.leave(name)
-        except StoreUnavailableError as error:
+        except StoreError as error:
             logger.warning("bridge.heartbeat.unheard: %s", error)
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable
 
 from bridge.broker import TaskMessage, TaskSender
-from bridge.errors import BrokerUnavailableError, DecodeError, StoreUnavailableError
+from bridge.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
 from bridge.pipeline import Stage
 from bridge.store import RetryRecord, RetrySet
 from bridge.worker.quarantine import Quarantine
@@ -16,6 +16,8 @@ POLL_S = 1.0
 """Longest pause between two looks: an idle bridge costs Redis one small script a second and worker."""
 POLL_MIN_S = 0.02
 TROUBLE_WAIT_S = 2.0
+REFUSED_WAIT_S = 10.0
+"""How long a mover waits that was refused for good: an operator may grant what is missing."""
 STOP_TIMEOUT_S = 10.0
 MESSAGE_MAX = 100
 """Retries in one message at the most."""
@@ -50,8 +52,8 @@ class RetryMover:
         """Move what is due; returns the seconds to wait before the next look.
 
         Raises:
-            StoreUnavailableError: Redis is away.
-            BrokerUnavailableError: the broker is away; the claimed retries are due again after their lease.
+            StoreError: Redis is away, or refuses.
+            BrokerError: the broker is away, or refuses; the claimed retries are due again after their lease.
         """
         claim = self._retries.claim()
         for event_id, raw in claim.unreadable:
@@ -64,16 +66,17 @@ class RetryMover:
         return POLL_S if claim.next_due_s is None else min(POLL_S, max(POLL_MIN_S, claim.next_due_s))
 
     def _run(self) -> None:
-        in_trouble = False
+        said = ""
         wait_s = 0.0
         while not self._stopping.wait(wait_s):
             try:
                 wait_s = self.move()
-                in_trouble = False
-            except (StoreUnavailableError, BrokerUnavailableError) as error:
-                if not in_trouble:
-                    logger.warning("bridge.retries.stalled: %s", error)
-                in_trouble, wait_s = True, TROUBLE_WAIT_S
+                said = ""
+            except (StoreError, BrokerError) as error:
+                refused = isinstance(error, StoreRefusedError | BrokerRefusedError)
+                if error.code != said:  # once a kind of trouble, however long it lasts
+                    logger.log(logging.ERROR if refused else logging.WARNING, "bridge.retries.stalled: %s", error)
+                said, wait_s = error.code, REFUSED_WAIT_S if refused else TROUBLE_WAIT_S
             except Exception:  # no surprise may end the moving: events would wait for ever, unseen
                 logger.exception("bridge.retries.failed")
                 wait_s = TROUBLE_WAIT_S

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.pipeline import Stage, describe
 from bridge.store import Attempt, DeadLetter, DeadLetters, StoreClock
 from bridge.worker.identity import RELEASE, worker_name
@@ -47,7 +47,7 @@ class Quarantine:
             part: ids of its events, if it is only a part of the message in the books.
 
         Raises:
-            StoreUnavailableError: Redis stays away; the message must not be acknowledged.
+            StoreError: Redis stays away, or refuses; the message must not be acknowledged.
         """
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
         letter = partial(_letter, letter_id, raw, queue, error, task)
@@ -57,7 +57,7 @@ class Quarantine:
         """Keep a waiting retry that cannot be read, under its event's id.
 
         Raises:
-            StoreUnavailableError: Redis stays away.
+            StoreError: Redis stays away, or refuses.
         """
         self._bury(partial(_letter, event_id, raw, "", error, ""), message_id="", whole=False, part=None)
 
@@ -70,7 +70,7 @@ class Quarantine:
                 letter = write(self._clock.now().isoformat())
                 self._dead_letters.bury([letter], message_id=message_id, whole=whole, part=part)
                 break
-            except StoreUnavailableError:
+            except StoreError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(WAIT_S)

@@ -9,7 +9,7 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from bridge.broker.redis_transport import ClaimingChannel
-from bridge.errors import StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.worker.task import BridgeTask, Unfinished
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class BridgeRequest(Request):
         try:
             for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
                 self.task.handler.lose(job, error)
-        except StoreUnavailableError as trouble:
+        except StoreError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             return False
         except Exception:  # whatever it is, the message must neither be lost nor stay in our hands for ever

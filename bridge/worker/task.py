@@ -12,7 +12,7 @@ from celery.exceptions import Reject
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
 from bridge.broker.fitness import deliveries_of
 from bridge.broker.passing import Envelopes
-from bridge.errors import BrokerUnavailableError, StoreUnavailableError
+from bridge.errors import BrokerError, StoreError, StoreRefusedError
 from bridge.registry import DomainToSSEMapping
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
@@ -23,10 +23,14 @@ T = TypeVar("T")
 
 STORE_PATIENCE_S = 30.0
 """How long a task waits for Redis before it gives its message back; at most half of its time limit."""
+AWAY = (logging.WARNING, "bridge.store.away: %s")
+REFUSED = (logging.ERROR, "bridge.store.refused: %s")
 SPLIT_AFTER = 2
 """A message that was started this often is taken apart next time, so that only the guilty event stays behind."""
 STORE_WAIT_FIRST_S = 0.1
 STORE_WAIT_MAX_S = 2.0
+REFUSED_WAIT_S = 5.0
+"""How long a task waits before it asks again what Redis refuses for good: an operator may grant what is missing."""
 
 
 class Unfinished(Reject):
@@ -73,7 +77,7 @@ class BridgeTask(Task):
             self._with_patience(lambda: self._run(jobs, starts))
             if starts:
                 self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
-        except (StoreUnavailableError, BrokerUnavailableError, SoftTimeLimitExceeded) as error:
+        except (StoreError, BrokerError, SoftTimeLimitExceeded) as error:
             reason = str(error) or "time ran out"
             logger.error("bridge.message.returned events=%d: %s", sum(len(job.envelopes) for job in jobs), reason)
             raise Reject(reason, requeue=True) from error
@@ -133,15 +137,19 @@ class BridgeTask(Task):
         """Run, waiting for Redis to come back. Running again is harmless."""
         patience_s = min(STORE_PATIENCE_S, (self.soft_time_limit or STORE_PATIENCE_S) / 2)
         deadline = time.monotonic() + patience_s
-        wait_s = STORE_WAIT_FIRST_S
+        wait_s, said = STORE_WAIT_FIRST_S, ""
         while True:
             try:
                 return run()
-            except StoreUnavailableError as error:
+            except StoreError as error:
+                # A whole store that refuses is no event's fault: nobody's attempt is used up, and no more is consumed.
+                refused = isinstance(error, StoreRefusedError)
+                wait_s = max(wait_s, REFUSED_WAIT_S) if refused else wait_s
                 if time.monotonic() + wait_s > deadline:
                     raise
-                if wait_s == STORE_WAIT_FIRST_S:
-                    logger.warning("bridge.store.away: %s", error)
+                if error.code != said:  # once a kind of trouble
+                    logger.log(*(REFUSED if refused else AWAY), error)
+                said = error.code
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
 

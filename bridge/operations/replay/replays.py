@@ -174,7 +174,7 @@ class Replays:
         Raises:
             OperationRefusedError: there is no such replay, it is done, or another process runs it.
             StoreUnavailableError: Redis is away; the replay can be resumed.
-            BrokerUnavailableError: the broker is away; the replay can be resumed.
+            BrokerError: the broker is away; the replay can be resumed.
         """
         owner = f"{log.who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
         record = ReplayRecord(self._client, replay_id)

@@ -80,7 +80,7 @@ class Sending:
         Raises:
             OperationRefusedError: another process took the lease.
             StoreUnavailableError: Redis is away.
-            BrokerUnavailableError: the broker is away.
+            BrokerError: the broker is away.
         """
         letters = self._dead.get_many(ids)
         found = {letter_id: self._foresight.whole_message(letter) for letter_id, letter in letters.items()}

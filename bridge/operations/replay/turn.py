@@ -95,7 +95,7 @@ class Turn:
         Raises:
             OperationRefusedError: another process took the lease.
             StoreUnavailableError: Redis is away.
-            BrokerUnavailableError: the broker is away.
+            BrokerError: the broker is away.
         """
         newest = self._snapshot.newest()
         while True:
