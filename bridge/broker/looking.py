@@ -100,12 +100,12 @@ def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
     with _broker_errors():
         if settings.broker_url.startswith("redis"):
             with connect_broker(settings) as client:
-                yield RedisQueues(client, settings.broker_keyprefix)
+                yield RedisQueues(client, settings.queue_prefix)
             return
         # The prefix is put before each key here, as kombu's own client does it for some commands only.
         options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}
         with Connection(settings.broker_url, transport_options=options) as connection:
-            yield RedisQueues(connection.default_channel.client, settings.broker_keyprefix)
+            yield RedisQueues(connection.default_channel.client, settings.queue_prefix)
 
 
 class RedisQueues:

@@ -45,8 +45,8 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         "priority_steps": [0],
         "queue_order_strategy": "round_robin",
     }
-    if settings.broker_keyprefix:
-        options["global_keyprefix"] = settings.broker_keyprefix
+    if settings.queue_prefix:
+        options["global_keyprefix"] = settings.queue_prefix
     if settings.broker_url.startswith("sentinel"):
         options["master_name"] = settings.broker_sentinel_master
     return options

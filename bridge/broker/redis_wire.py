@@ -20,7 +20,7 @@ class RedisWire:
     def __init__(self, settings: Settings) -> None:
         self._client = connect_broker(settings)
         self._ledger = Ledger(self._client, settings)
-        self._prefix = settings.broker_keyprefix
+        self._prefix = settings.queue_prefix
         # With the books elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if settings.store_url == settings.broker_url else Announcer(settings)
 

@@ -211,7 +211,7 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
     if found.balance.stray:
         remarks.append((_STRAYS.format(found.balance.stray), "yellow"))
     if found.written_off:
-        remarks.append((f"Written off: {found.written_off:,}. bridge:operations:log says by whom and why.", "green"))
+        remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says by whom and why.", "green"))
     if not (found.missing or found.unclear or found.unrecorded or found.trouble or found.unchecked):
         remarks.append(("Nothing that the broker took is missing.", "green"))
     return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]

@@ -23,7 +23,7 @@ from bridge.gateway.tally import Tally
 from bridge.gateway.wire import Wire
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import History, connect_async
+from bridge.store import History, Keyspace, connect_async
 from bridge.supervision import end_tasks
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self.counters = Counters()
-        self.rooms = Rooms()
+        self.rooms = Rooms(Keyspace.of(settings))
         self.sessions: set[Session] = set()
         self.draining = False
         self._settings = settings

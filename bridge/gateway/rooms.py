@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from bridge.gateway.delivery import Delivery
-from bridge.store import BROADCAST_CHANNEL, user_channel
+from bridge.store import Keyspace
 
 COMMAND_CHANNELS_MAX = 500
 """Channels in one (un)subscribe command at most."""
@@ -42,10 +42,15 @@ class Room:
 
 
 class Rooms:
-    """One room a user, while somebody listens to that user; and the broadcast room, which holds everybody."""
+    """One room a user, while somebody listens to that user; and the broadcast room, which holds everybody.
 
-    def __init__(self) -> None:
-        self.broadcast = Room(BROADCAST_CHANNEL)
+    Args:
+        keys: names of the channels.
+    """
+
+    def __init__(self, keys: Keyspace) -> None:
+        self._keys = keys
+        self.broadcast = Room(keys.BROADCAST_CHANNEL)
         self.has_commands = asyncio.Event()
         self._rooms: dict[str, Room] = {}
         self._commands: deque[tuple[str, str]] = deque()
@@ -59,7 +64,7 @@ class Rooms:
 
     def join(self, user_id: UUID, member: Member) -> Room:
         """Let somebody listen to a user and to the broadcasts; see ``wait_until_heard``."""
-        channel = user_channel(user_id)
+        channel = self._keys.user_channel(user_id)
         room = self._rooms.get(channel)
         if room is None:
             room = self._rooms[channel] = Room(channel)

@@ -16,8 +16,8 @@ from bridge.operations.log import ENTRIES_MAX, LogEntry, append, who_am_i
 from bridge.operations.search import Sought, Verdict, search_on
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import Balance, Ledger, OpenMessage, Producers, Reported, keys, read_balance
-from bridge.store.client import script_text, store_errors, text
+from bridge.store import Balance, Ledger, OpenMessage, Producers, Reported, read_balance
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.ledger import Summary
 
 GRACE_S = 60.0
@@ -129,6 +129,7 @@ class Auditor:
 
     def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._ledger = Ledger(client, settings)
         self._search = search_on(settings, self._ledger)
         self._queues = frozenset(registry.queues)
@@ -215,7 +216,9 @@ class Auditor:
         for message in messages:
             arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
         with store_errors():
-            return int(self._write_off(keys=[keys.OPEN, keys.COUNTS, keys.OPERATIONS_LOG], args=arguments))
+            return int(
+                self._write_off(keys=[self._keys.OPEN, self._keys.COUNTS, self._keys.OPERATIONS_LOG], args=arguments)
+            )
 
     def _producers(self, reason: str) -> tuple[Reported, ...]:
         """Those that hold events. With a reason, those that went away are shown for the last time."""
@@ -224,7 +227,7 @@ class Auditor:
         gone = [reported.producer for reported in found if went_away(reported) and not reported.report.spooled]
         if gone and reason:
             with store_errors():
-                self._client.hdel(keys.PRODUCERS, *gone)
+                self._client.hdel(self._keys.PRODUCERS, *gone)
             numbers = {"producers": len(gone)}
             append(self._client, LogEntry(who=who_am_i(), action="audit.forget", numbers=numbers, reason=reason))
         return found
@@ -239,11 +242,11 @@ class Auditor:
     def _whereabouts(self, event_ids: set[str]) -> Mapping[str, str]:
         ids = sorted(event_ids)
         with store_errors():
-            waiting = self._client.hmget(keys.RETRY_RECORDS, ids)
-            dead = self._client.hmget(keys.DEAD_LETTERS, ids)
+            waiting = self._client.hmget(self._keys.RETRY_RECORDS, ids)
+            dead = self._client.hmget(self._keys.DEAD_LETTERS, ids)
             published = {
                 event_id
-                for key in self._client.scan_iter(match=keys.seen_marks(), count=SCAN_COUNT)
+                for key in self._client.scan_iter(match=self._keys.seen_marks(), count=SCAN_COUNT)
                 if (event_id := text(key).rpartition(":")[2]) in event_ids
             }
         found = {event_id: "dead" for event_id, letter in zip(ids, dead, strict=True) if letter is not None}

@@ -18,8 +18,9 @@ from bridge.operations.whole import WholeMessage, read_whole
 from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
 from bridge.settings import Settings
-from bridge.store import DeadLetter, keys
-from bridge.store.client import store_errors, text
+from bridge.store import DeadLetter
+from bridge.store.client import keyspace_of, store_errors, text
+from bridge.store.keys import Keyspace
 
 TIME_LIMIT_S = 5.0
 
@@ -85,6 +86,7 @@ class Foresight:
         self, client: redis.Redis, settings: Settings, registry: Registry, *, time_limit_s: float = TIME_LIMIT_S
     ) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         # With the broker elsewhere no script can put a message back and take its letter out.
         self.in_one_step = settings.broker_url.startswith("redis") and settings.store_url == settings.broker_url
         self._keeps_history = settings.stream_ttl_s > 0
@@ -182,7 +184,7 @@ class Foresight:
         """For each: what clients were told if it was published before, and why Redis would refuse it."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             for outcome in published:
-                stream, seen = stream_and_mark(outcome)
+                stream, seen = stream_and_mark(self._keys, outcome)
                 pipeline.get(seen)
                 pipeline.type(stream)
             answers = pipeline.execute(raise_on_error=False)
@@ -200,13 +202,13 @@ class Foresight:
 
     def _told(self, outcome: Published, position: str) -> dict[str, Any]:
         """The payload that was published; empty if it is no longer retained."""
-        stream, _ = stream_and_mark(outcome)
+        stream, _ = stream_and_mark(self._keys, outcome)
         with store_errors():
             entries: Any = self._client.xrange(stream, position, position)
         return msgspec.json.decode(entries[0][1][b"data"], type=dict[str, Any]) if entries else {}
 
 
-def stream_and_mark(outcome: Published) -> tuple[str, str]:
+def stream_and_mark(keys: Keyspace, outcome: Published) -> tuple[str, str]:
     """Where an event would be published, and the key of its seen mark."""
     event = outcome.event
     if outcome.audience is Audience.BROADCAST:

@@ -13,8 +13,8 @@ from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.selection import Selection, facts_of, shown_time
 from bridge.pipeline import Failure, Stage
 from bridge.settings import Settings
-from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, LetterHead, cause_of, keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, LetterHead, cause_of
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.dead_letters import UNREADABLE, read_letter
 
 T = TypeVar("T")
@@ -95,6 +95,7 @@ class Letters:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._dead = DeadLetters(client, settings)
         self._discard = client.register_script(script_text("discard"))
 
@@ -115,7 +116,7 @@ class Letters:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            value = cast("bytes | None", self._client.hget(keys.DEAD_LETTERS, letter_id))
+            value = cast("bytes | None", self._client.hget(self._keys.DEAD_LETTERS, letter_id))
         return None if value is None else read_letter(value) or unreadable(letter_id, value)
 
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = PAGE_DEFAULT) -> LetterPage:
@@ -232,8 +233,8 @@ class Letters:
     def _span(self, selection: Selection) -> tuple[int, int]:
         """Between which times the letters were buried."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
-            pipeline.zrange(keys.DEAD_INDEX, -1, -1, withscores=True)
+            pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
             first, last = pipeline.execute()
         if not first:
             return 0, 0
@@ -296,15 +297,15 @@ class Letters:
         with store_errors():
             discarded, in_replay = self._discard(
                 keys=[
-                    keys.DEAD_INDEX,
-                    keys.DEAD_LETTERS,
-                    keys.DEAD_WEIGHTS,
-                    keys.COUNTS,
-                    keys.TOMBSTONES,
-                    keys.TOMBSTONE_TIMES,
-                    keys.IN_REPLAY,
-                    keys.DEAD_HEADS,
-                    keys.STRAYS,
+                    self._keys.DEAD_INDEX,
+                    self._keys.DEAD_LETTERS,
+                    self._keys.DEAD_WEIGHTS,
+                    self._keys.COUNTS,
+                    self._keys.TOMBSTONES,
+                    self._keys.TOMBSTONE_TIMES,
+                    self._keys.IN_REPLAY,
+                    self._keys.DEAD_HEADS,
+                    self._keys.STRAYS,
                 ],
                 args=args,
             )
@@ -318,8 +319,8 @@ class Letters:
         """
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.hget(keys.TOMBSTONES, letter_id)
-            pipeline.zscore(keys.TOMBSTONE_TIMES, letter_id)
+            pipeline.hget(self._keys.TOMBSTONES, letter_id)
+            pipeline.zscore(self._keys.TOMBSTONE_TIMES, letter_id)
             value, at_ms = pipeline.execute()
         if value is None:
             return None

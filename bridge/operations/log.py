@@ -8,8 +8,7 @@ from typing import Any, cast
 import msgspec
 import redis
 
-from bridge.store import keys
-from bridge.store.client import store_errors, text
+from bridge.store.client import keyspace_of, store_errors, text
 
 ENTRIES_MAX = 10_000
 
@@ -57,7 +56,7 @@ def append(client: redis.Redis, entry: LogEntry) -> None:
         "reason": entry.reason,
     }
     with store_errors():
-        client.xadd(keys.OPERATIONS_LOG, fields, maxlen=ENTRIES_MAX, approximate=True)
+        client.xadd(keyspace_of(client).OPERATIONS_LOG, fields, maxlen=ENTRIES_MAX, approximate=True)
 
 
 def read(client: redis.Redis, limit: int = 100) -> list[LogEntry]:
@@ -67,7 +66,8 @@ def read(client: redis.Redis, limit: int = 100) -> list[LogEntry]:
         StoreUnavailableError: Redis is away.
     """
     with store_errors():
-        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(keys.OPERATIONS_LOG, count=limit))
+        reply = client.xrevrange(keyspace_of(client).OPERATIONS_LOG, count=limit)
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)
     return [
         _read(text(position), {text(name): text(value) for name, value in fields.items()})
         for position, fields in entries

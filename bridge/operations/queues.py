@@ -16,8 +16,8 @@ from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
 from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options, transport_options
 from bridge.errors import StoreError, as_broker_error
 from bridge.settings import Settings
-from bridge.store import Ledger, keys
-from bridge.store.client import BRIEF_TIMEOUT_S, connect_briefly, store_errors
+from bridge.store import Ledger
+from bridge.store.client import BRIEF_TIMEOUT_S, connect_briefly, keyspace_of, store_errors
 from bridge.store.ledger import read_record
 
 UNACKED = "unacked"
@@ -63,8 +63,9 @@ def queue_reader(settings: Settings) -> QueueReader:
 class _RedisQueues:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._prefix = settings.broker_keyprefix
+        self._prefix = settings.queue_prefix
         self._books = connect_briefly(settings)
+        self._keys = keyspace_of(self._books)
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
         with _broker_client(self._settings, self._books) as client:
@@ -88,7 +89,7 @@ class _RedisQueues:
     def _accepted_ms(self, message_ids: Sequence[str]) -> dict[str, int]:
         ids = [message_id for message_id in message_ids if message_id]
         with store_errors():
-            records = self._books.hmget(keys.OPEN, ids) if ids else []
+            records = self._books.hmget(self._keys.OPEN, ids) if ids else []
         found = zip(ids, cast("list[bytes | None]", records), strict=True)
         return {message_id: read_record(message_id, record).accepted_ms for message_id, record in found if record}
 

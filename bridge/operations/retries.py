@@ -12,8 +12,8 @@ from bridge.operations.groups import Group, Grouping
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
 from bridge.settings import Settings
-from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock, cause_of, keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock, cause_of
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.retries import LEASE_S, read_retry
 
 CHUNK = 500
@@ -66,6 +66,7 @@ class Retries:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._dead = DeadLetters(client, settings)
         self._clock = StoreClock(client)
         self._touch = client.register_script(script_text("retry_touch"))
@@ -79,7 +80,7 @@ class Retries:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            return int(self._client.zcard(keys.RETRY_DUE))
+            return int(self._client.zcard(self._keys.RETRY_DUE))
 
     def show(self, event_id: str) -> Waiting | None:
         """One retry; None if there is none.
@@ -88,7 +89,7 @@ class Retries:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            due = self._client.zscore(keys.RETRY_DUE, event_id)
+            due = self._client.zscore(self._keys.RETRY_DUE, event_id)
         return next(iter(self._read([(event_id, due)])), None) if due is not None else None
 
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = 50) -> RetryPage:
@@ -172,7 +173,7 @@ class Retries:
 
     def _changed(self, event_ids: Sequence[str], *, after_ms: str) -> list[str]:
         with store_errors():
-            changed = self._touch(keys=[keys.RETRY_DUE, keys.RETRY_RECORDS], args=[after_ms, *event_ids])
+            changed = self._touch(keys=[self._keys.RETRY_DUE, self._keys.RETRY_RECORDS], args=[after_ms, *event_ids])
         return [text(event_id) for event_id in changed]
 
     def _bury(self, event_ids: Sequence[str]) -> int:
@@ -196,7 +197,7 @@ class Retries:
         while True:
             with store_errors():
                 entries: Any = self._client.zrange(
-                    keys.RETRY_DUE,
+                    self._keys.RETRY_DUE,
                     low,
                     "+inf",
                     byscore=True,
@@ -218,7 +219,7 @@ class Retries:
         if not known:
             return
         with store_errors():
-            values = self._client.hmget(keys.RETRY_RECORDS, [event_id for event_id, _ in known])
+            values = self._client.hmget(self._keys.RETRY_RECORDS, [event_id for event_id, _ in known])
         for (_, due), value in zip(known, values, strict=True):
             record = None if value is None else read_retry(value)
             if record is not None:

@@ -14,7 +14,8 @@ from bridge.pipeline import Published
 from bridge.registry import Registry, Supersede
 from bridge.settings import Settings
 from bridge.store import DeadLetter
-from bridge.store.client import store_errors, text
+from bridge.store.client import keyspace_of, store_errors, text
+from bridge.store.keys import Keyspace
 
 HISTORY_LOOK_MAX = 1000
 """Entries of a stream, newest first, that are searched for a newer event."""
@@ -35,6 +36,7 @@ class Staleness:
 
     def __init__(self, client: redis.Redis, settings: Settings, foresight: Foresight) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._settings = settings
         self._foresight = foresight
 
@@ -83,7 +85,7 @@ class Staleness:
         occurred_at = occurred_at_of(letter.envelope)
         if not isinstance(outcome, Published) or occurred_at is None:
             return _Subject(rule=mapping.staleness)
-        about = _about(outcome, mapping.staleness, outcome.payload)
+        about = _about(self._keys, outcome, mapping.staleness, outcome.payload)
         age = f"{int(occurred_at.timestamp() * 1_000_000):020d} {letter.letter_id}"
         return _Subject(rule=mapping.staleness, about=about, age=age, outcome=outcome)
 
@@ -91,7 +93,7 @@ class Staleness:
         """The id of a newer published event about the same thing; empty if none is retained."""
         outcome = subject.outcome
         assert outcome is not None  # noqa: S101  (the caller looked)
-        stream, _ = stream_and_mark(outcome)
+        stream, _ = stream_and_mark(self._keys, outcome)
         with store_errors():
             entries: Any = self._client.xrevrange(stream, count=HISTORY_LOOK_MAX)
         for _, fields in entries:
@@ -99,7 +101,7 @@ class Staleness:
             if (
                 entry["event_type"] == outcome.event.event_type.value
                 and datetime.fromisoformat(entry["occurred_at"]) > outcome.event.occurred_at
-                and _about(outcome, subject.rule, entry["data"].encode()) == subject.about
+                and _about(self._keys, outcome, subject.rule, entry["data"].encode()) == subject.about
             ):
                 return entry["event_id"]
         return ""
@@ -119,12 +121,12 @@ class _Subject:
         return bool(self.about)
 
 
-def _about(outcome: Published, rule: Supersede, payload: bytes) -> str:
+def _about(keys: Keyspace, outcome: Published, rule: Supersede, payload: bytes) -> str:
     """Type, address and key as one short name; empty if the payload has no key."""
     try:
         key = rule.key_of(msgspec.json.decode(payload, type=dict[str, Any]))
     except Exception:  # the team's own function, or a payload of an older release
         return ""
-    stream, _ = stream_and_mark(outcome)
+    stream, _ = stream_and_mark(keys, outcome)
     words = f"{outcome.event.event_type.value}\0{stream}\0{key!r}"
     return hashlib.sha256(words.encode()).hexdigest()[:24]

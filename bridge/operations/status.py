@@ -9,9 +9,9 @@ from bridge.operations.health import Fault, judge
 from bridge.operations.queues import QueueState, queue_reader
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import Balance, KnownWorker, Workers, keys
+from bridge.store import Balance, KnownWorker, Workers
 from bridge.store.books import read_balance
-from bridge.store.client import connect_briefly, store_errors, text
+from bridge.store.client import connect_briefly, keyspace_of, store_errors, text
 from bridge.store.gateways import GatewayStates, read_gateways
 from bridge.store.producers import ProducerReport, Producers
 
@@ -78,6 +78,7 @@ class StatusReader:
         self._settings = settings
         self._names = registry.queues
         self._client = connect_briefly(settings)
+        self._keys = keyspace_of(self._client)
         self._workers = Workers(self._client)
         self._producers = Producers(self._client)
         self._queues = queue_reader(settings)
@@ -91,12 +92,12 @@ class StatusReader:
         """
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
-            pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
-            pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
-            pipeline.zrange(keys.DEAD_INDEX, -1, -1, withscores=True)
-            pipeline.zcard(keys.DEAD_INDEX)
-            pipeline.hgetall(keys.METRICS)
-            pipeline.hgetall(keys.GATEWAYS)
+            pipeline.zrange(self._keys.RETRY_DUE, 0, 0, withscores=True)
+            pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
+            pipeline.zcard(self._keys.DEAD_INDEX)
+            pipeline.hgetall(self._keys.METRICS)
+            pipeline.hgetall(self._keys.GATEWAYS)
             time, due, dead, newest, letters, metrics, gateways = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)

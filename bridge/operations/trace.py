@@ -15,8 +15,9 @@ from bridge.broker.looking import open_queues
 from bridge.broker.options import is_redis
 from bridge.errors import BrokerError, DecodeError
 from bridge.settings import Settings
-from bridge.store import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord, keys
-from bridge.store.client import store_errors, text
+from bridge.store import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord
+from bridge.store.client import keyspace_of, store_errors, text
+from bridge.store.keys import Keyspace, seen_owner
 from bridge.store.retries import read_retry
 
 SCAN_COUNT = 1000
@@ -119,6 +120,7 @@ class Tracer:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._settings = settings
         self._ledger = Ledger(client, settings)
         self._letters = DeadLetters(client, settings)
@@ -144,19 +146,19 @@ class Tracer:
     def _published(self, event_id: UUID, user_id: UUID | None) -> Iterator[Published]:
         with store_errors():
             if user_id is not None:
-                marks = {keys.user_seen(user_id, event_id), keys.broadcast_seen(event_id)}
+                marks = {self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)}
             else:
-                found = self._client.scan_iter(match=keys.seen_marks(event_id), count=SCAN_COUNT)
+                found = self._client.scan_iter(match=self._keys.seen_marks(event_id), count=SCAN_COUNT)
                 marks = {text(key) for key in found}
             for mark in sorted(marks):
                 position = cast("bytes | None", self._client.get(mark))
-                owner = _owner(mark)
+                owner = _owner(self._keys, mark)
                 if position is not None and owner:
                     yield self._place_of(mark, owner, text(position))
 
     def _place_of(self, mark: str, owner: str, position: str) -> Published:
-        everybody = owner == keys.BROADCAST_STREAM
-        stream = owner if everybody else keys.user_stream(UUID(owner))
+        everybody = owner == self._keys.BROADCAST_STREAM
+        stream = owner if everybody else self._keys.user_stream(UUID(owner))
         entries = self._client.xrange(stream, position, position)
         return Published(
             position=position, user_id=None if everybody else owner, seen_key=mark, in_stream=bool(entries)
@@ -192,10 +194,10 @@ class Tracer:
         """What is kept by the event's own id, read at once."""
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.time()
-            pipeline.hget(keys.RETRY_RECORDS, event_id)
-            pipeline.zscore(keys.RETRY_DUE, event_id)
-            pipeline.zscore(keys.SKIPPED, event_id)
-            pipeline.hget(keys.TOMBSTONES, event_id)
+            pipeline.hget(self._keys.RETRY_RECORDS, event_id)
+            pipeline.zscore(self._keys.RETRY_DUE, event_id)
+            pipeline.zscore(self._keys.SKIPPED, event_id)
+            pipeline.hget(self._keys.TOMBSTONES, event_id)
             (seconds, microseconds), record, due, skipped, tombstone = pipeline.execute()
         if record is not None:
             due_in_s = None if due is None else due / 1000 - seconds - microseconds / 1e6
@@ -209,9 +211,9 @@ class Tracer:
             yield read_tombstone(tombstone)
 
 
-def _owner(mark: str) -> str:
+def _owner(keys: Keyspace, mark: str) -> str:
     """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is none of ours."""
-    owner = keys.seen_owner(mark)
+    owner = seen_owner(mark)
     try:
         return owner if owner == keys.BROADCAST_STREAM else str(UUID(owner))
     except ValueError:

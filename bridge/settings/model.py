@@ -30,12 +30,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Where streams, pub/sub and the bridge's books live. Empty: the broker, when that is Redis."),
     ] = ""
+    prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9:_.-]{0,50}$",
+            extra={"form": "at most 50 letters, digits, or any of : _ . -"},
+            description="Put before every key and channel, where several bridges share a Redis database.",
+        ),
+    ] = ""
     broker_keyprefix: Annotated[
         str,
         Meta(
             pattern=r"^[A-Za-z0-9:_.-]{0,50}$",
             extra={"form": "at most 50 letters, digits, or any of : _ . -"},
-            description="Put before every broker key (Redis), where several Celery apps share a database.",
+            description="Put before every broker key (Redis), where several Celery apps share a database. "
+            "Empty: BRIDGE_PREFIX.",
         ),
     ] = ""
     broker_sentinel_master: Annotated[
@@ -220,6 +229,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def store_url(self) -> str:
         """The Redis that holds streams, pub/sub and books: ``redis_url``, or else the broker."""
         return self.redis_url or self.broker_url
+
+    @property
+    def queue_prefix(self) -> str:
+        """What stands before the broker's keys on Redis: ``broker_keyprefix``, or else the bridge's own prefix."""
+        return self.broker_keyprefix or self.prefix
 
     @property
     def retention(self) -> bool:

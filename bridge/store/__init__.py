@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bridge.store.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
     from bridge.store.fingerprint import Cause, cause_of
     from bridge.store.history import START, History, Page, Position, StreamedEvent, read_message
-    from bridge.store.keys import BROADCAST_CHANNEL, user_channel
+    from bridge.store.keys import Keyspace
     from bridge.store.ledger import Ledger, OpenMessage, record_bytes
     from bridge.store.producers import ProducerReport, Producers, Reported
     from bridge.store.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bridge.store.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
-    "BROADCAST_CHANNEL",
     "COUNT_NAMES",
     "START",
     "Attempt",
@@ -37,6 +36,7 @@ __all__ = [
     "DeadLetters",
     "Delivery",
     "History",
+    "Keyspace",
     "KnownWorker",
     "Ledger",
     "LetterHead",
@@ -73,7 +73,6 @@ __all__ = [
     "record_bytes",
     "server_faults",
     "server_warnings",
-    "user_channel",
 ]
 
 __getattr__ = on_demand(
@@ -86,7 +85,7 @@ __getattr__ = on_demand(
         "bridge.store.dead_letters": {"Cursor", "DeadLetter", "DeadLetters", "LetterHead"},
         "bridge.store.fingerprint": {"Cause", "cause_of"},
         "bridge.store.history": {"START", "History", "Page", "Position", "StreamedEvent", "read_message"},
-        "bridge.store.keys": {"BROADCAST_CHANNEL", "user_channel"},
+        "bridge.store.keys": {"Keyspace"},
         "bridge.store.ledger": {"Ledger", "OpenMessage", "record_bytes"},
         "bridge.store.producers": {"ProducerReport", "Producers", "Reported"},
         "bridge.store.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import redis
 
-from bridge.store import keys
-from bridge.store.client import store_errors, text
+from bridge.store.client import keyspace_of, store_errors, text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +62,7 @@ def read_balance(client: redis.Redis) -> Balance:
     Raises:
         StoreUnavailableError: Redis is away.
     """
+    keys = keyspace_of(client)
     with store_errors(), client.pipeline(transaction=True) as pipeline:
         pipeline.hgetall(keys.COUNTS)
         pipeline.hlen(keys.RETRY_RECORDS)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from bridge.settings import Settings
+from bridge.store.keys import Keyspace
 from bridge.store.trouble import store_error
 
 CONNECT_TIMEOUT_S = 3.0
@@ -32,25 +33,52 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+class StoreClient(redis.Redis):
+    """A client of the store, with the names that this bridge's keys have there."""
+
+    keyspace = Keyspace()
+
+
+class AsyncStoreClient(redis.asyncio.Redis):
+    """The same for asyncio."""
+
+    keyspace = Keyspace()
+
+
+def keyspace_of(client: "redis.Redis | redis.asyncio.Redis") -> Keyspace:
+    """The names that its bridge's keys have; for a client that was made elsewhere, those without a prefix."""
+    if isinstance(client, StoreClient | AsyncStoreClient):
+        return client.keyspace
+    return Keyspace(database=int(client.connection_pool.connection_kwargs.get("db") or 0))
+
+
 def connect(settings: Settings) -> redis.Redis:
     """A client for threads and processes. Opens no connection before its first command."""
-    return redis.Redis.from_url(settings.store_url, **_OPTIONS)
+    return _client(settings, settings.store_url, **_OPTIONS)
 
 
 def connect_broker(settings: Settings) -> redis.Redis:
     """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user."""
-    return redis.Redis.from_url(settings.broker_url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
+    return _client(settings, settings.broker_url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
 
 
 def connect_briefly(settings: Settings) -> redis.Redis:
     """A client for what can be left out: it gives up soon."""
     options = {**_OPTIONS, "socket_connect_timeout": BRIEF_TIMEOUT_S, "socket_timeout": BRIEF_TIMEOUT_S}
-    return redis.Redis.from_url(settings.store_url, retry=Retry(NoBackoff(), 0), **options)
+    return _client(settings, settings.store_url, retry=Retry(NoBackoff(), 0), **options)
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
     """A client for asyncio. Opens no connection before its first command."""
-    return redis.asyncio.Redis.from_url(settings.store_url, **_OPTIONS)
+    client = cast("AsyncStoreClient", AsyncStoreClient.from_url(settings.store_url, **_OPTIONS))
+    client.keyspace = Keyspace.of(settings)
+    return client
+
+
+def _client(settings: Settings, url: str, **options: Any) -> redis.Redis:
+    client = cast("StoreClient", StoreClient.from_url(url, **options))
+    client.keyspace = Keyspace.of(settings)
+    return client
 
 
 @cache

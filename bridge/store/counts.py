@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import redis
 
-from bridge.store import keys
-from bridge.store.client import store_errors, text
+from bridge.store.client import keyspace_of, store_errors, text
 
 COUNT_NAMES = (
     "accepted",
@@ -31,6 +30,7 @@ class Counts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
 
     def read(self) -> dict[str, int]:
         """Every count; 0 for what never happened.
@@ -39,7 +39,7 @@ class Counts:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            values = self._client.hgetall(keys.COUNTS)
+            values = self._client.hgetall(self._keys.COUNTS)
         found = {text(name): int(value) for name, value in values.items()}
         return {name: found.get(name, 0) for name in COUNT_NAMES}
 
@@ -49,6 +49,7 @@ class Tally:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
         """Let fields grow, each by so much, in one round trip; not idempotent.
@@ -58,5 +59,5 @@ class Tally:
         """
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             for field, number in grown:
-                pipe.hincrby(keys.METRICS, field, number)
+                pipe.hincrby(self._keys.METRICS, field, number)
             pipe.execute()

@@ -12,8 +12,7 @@ from msgspec.structs import force_setattr
 
 from bridge.pipeline import Failure
 from bridge.settings import Settings
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.fingerprint import cause_of
 from bridge.store.retries import Attempt
 
@@ -134,6 +133,7 @@ class DeadLetters:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._limits = (settings.dead_max, settings.dead_ttl_s * 1000)
         self._bury = client.register_script(script_text("bury"))
         self._page = client.register_script(script_text("dead_page"))
@@ -172,16 +172,16 @@ class DeadLetters:
             return int(
                 self._bury(
                     keys=[
-                        keys.DEAD_INDEX,
-                        keys.DEAD_LETTERS,
-                        keys.COUNTS,
-                        keys.RETRY_DUE,
-                        keys.RETRY_RECORDS,
-                        keys.OPEN,
-                        keys.DEAD_WEIGHTS,
-                        keys.METRICS,
-                        keys.DEAD_HEADS,
-                        keys.STRAYS,
+                        self._keys.DEAD_INDEX,
+                        self._keys.DEAD_LETTERS,
+                        self._keys.COUNTS,
+                        self._keys.RETRY_DUE,
+                        self._keys.RETRY_RECORDS,
+                        self._keys.OPEN,
+                        self._keys.DEAD_WEIGHTS,
+                        self._keys.METRICS,
+                        self._keys.DEAD_HEADS,
+                        self._keys.STRAYS,
                     ],
                     args=args,
                 )
@@ -194,7 +194,7 @@ class DeadLetters:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            value = self._client.hget(keys.DEAD_LETTERS, letter_id)
+            value = self._client.hget(self._keys.DEAD_LETTERS, letter_id)
         return None if value is None else _read(value)
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
@@ -204,7 +204,7 @@ class DeadLetters:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            values = self._client.hmget(keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
+            values = self._client.hmget(self._keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
         return {
             letter_id: _read(value).attempts
             for letter_id, value in zip(letter_ids, values, strict=True)
@@ -247,7 +247,7 @@ class DeadLetters:
             args += (len(words), *words)
         with store_errors():
             more, at_ms, letter_id, *found = self._page(
-                keys=[keys.DEAD_INDEX, keys.DEAD_LETTERS, keys.DEAD_HEADS], args=args
+                keys=[self._keys.DEAD_INDEX, self._keys.DEAD_LETTERS, self._keys.DEAD_HEADS], args=args
             )
         return Glance(
             found=tuple(zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)),
@@ -279,7 +279,7 @@ class DeadLetters:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            values = self._client.hmget(keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
+            values = self._client.hmget(self._keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
         found = {}
         for letter_id, value in zip(letter_ids, values, strict=True):
             letter = None if value is None else read_letter(value)
@@ -296,8 +296,8 @@ class DeadLetters:
         start = 0
         while True:
             with store_errors():
-                ids = cast("list[bytes]", self._client.zrevrange(keys.DEAD_INDEX, start, start + PAGE - 1))
-                values = self._client.hmget(keys.DEAD_LETTERS, ids) if ids else []
+                ids = cast("list[bytes]", self._client.zrevrange(self._keys.DEAD_INDEX, start, start + PAGE - 1))
+                values = self._client.hmget(self._keys.DEAD_LETTERS, ids) if ids else []
             letters = (read_letter(value) for value in values if value is not None)
             yield from (letter for letter in letters if letter is not None)
             if len(ids) < PAGE:
@@ -311,7 +311,7 @@ class DeadLetters:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            return int(self._client.zcard(keys.DEAD_INDEX))
+            return int(self._client.zcard(self._keys.DEAD_INDEX))
 
 
 def read_letter(value: bytes | str) -> DeadLetter | None:

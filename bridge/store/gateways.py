@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import redis.asyncio
 
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 FORGET_AFTER_S = 60
 """A gateway process that was silent for longer is gone, and so are its streams."""
@@ -31,6 +30,7 @@ class Gateways:
 
     def __init__(self, client: "redis.asyncio.Redis") -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._add = client.register_script(script_text("gateway"))
 
     async def add(self, name: str, *, connections: int, grown: Mapping[str, int]) -> None:
@@ -48,7 +48,7 @@ class Gateways:
         for counter, number in grown.items():
             args += (METRIC_PREFIX + counter, number)
         with store_errors():
-            await self._add(keys=[keys.METRICS, keys.GATEWAYS], args=args)
+            await self._add(keys=[self._keys.METRICS, self._keys.GATEWAYS], args=args)
 
     async def leave(self, name: str) -> None:
         """A process ends.
@@ -57,7 +57,7 @@ class Gateways:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            await self._client.hdel(keys.GATEWAYS, name)
+            await self._client.hdel(self._keys.GATEWAYS, name)
 
 
 def read_gateways(records: Mapping[bytes, bytes], now_ms: int) -> GatewayStates:

@@ -10,8 +10,7 @@ import msgspec
 import redis.asyncio
 
 from bridge.settings import Settings
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 PAGE = 200
 """Entries read from each stream at once."""
@@ -125,6 +124,7 @@ class History:
 
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._read = client.register_script(script_text("read"))
         self._now = client.register_script(script_text("now"))
         self._stream_ttl_s = settings.stream_ttl_s
@@ -136,7 +136,9 @@ class History:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            marks = await self._client.mget(keys.user_seen(user_id, event_id), keys.broadcast_seen(event_id))
+            marks = await self._client.mget(
+                self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)
+            )
         return next((Position(text(mark)) for mark in marks if mark), None)
 
     async def now(self) -> Page:
@@ -146,7 +148,7 @@ class History:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            newest, now_ms = await self._now(keys=[keys.POSITION, keys.BEGAN])
+            newest, now_ms = await self._now(keys=[self._keys.POSITION, self._keys.BEGAN])
         return _page(Position(text(newest)), True, int(text(now_ms)), (), ())
 
     async def read(self, user_id: UUID, after: Position, *, read_at_ms: int = 0) -> Page:
@@ -163,7 +165,13 @@ class History:
         """
         with store_errors():
             newest, complete, now_ms, own, broadcast = await self._read(
-                keys=[keys.user_stream(user_id), keys.BROADCAST_STREAM, keys.POSITION, keys.BROADCAST_TIP, keys.BEGAN],
+                keys=[
+                    self._keys.user_stream(user_id),
+                    self._keys.BROADCAST_STREAM,
+                    self._keys.POSITION,
+                    self._keys.BROADCAST_TIP,
+                    self._keys.BEGAN,
+                ],
                 args=[str(after), PAGE, self._stream_ttl_s, read_at_ms],
             )
         return _page(Position(text(newest)), bool(complete), int(text(now_ms)), own, broadcast)

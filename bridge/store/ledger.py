@@ -10,8 +10,8 @@ import redis
 from redis.exceptions import NoScriptError
 
 from bridge.settings import Settings
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors
+from bridge.store.client import keyspace_of, script_text, store_errors
+from bridge.store.keys import Keyspace
 
 ID_BYTES = 16
 TIME_BYTES = 13
@@ -70,6 +70,7 @@ class Ledger:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._send_text = script_text("send")
         self._send_hash = hashlib.sha1(self._send_text.encode(), usedforsecurity=False).hexdigest()
         self._mark_life_s = settings.seen_life_s
@@ -84,7 +85,7 @@ class Ledger:
         ids = b"".join(event_id.bytes for event_id in event_ids)
         with store_errors():
             self._book(
-                keys=[keys.OPEN, keys.COUNTS, keys.booked(message_id)],
+                keys=[self._keys.OPEN, self._keys.COUNTS, self._keys.booked(message_id)],
                 args=[message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
             )
 
@@ -106,7 +107,7 @@ class Ledger:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
         """
-        calls = [_call(group) for group in _groups(messages)]
+        calls = [_call(self._keys, group) for group in _groups(messages)]
         with store_errors():
             # A server may forget its scripts between two commands: what it took must not be sent twice.
             unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
@@ -137,7 +138,7 @@ class Ledger:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            record = cast("bytes | None", self._client.hget(keys.OPEN, message_id))
+            record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
         waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
         return frozenset(waiting.intersection(event_ids))
 
@@ -161,7 +162,7 @@ class Ledger:
         if not message_ids:
             return []
         with store_errors():
-            records = cast("list[bytes | None]", self._client.hmget(keys.OPEN, list(message_ids)))
+            records = cast("list[bytes | None]", self._client.hmget(self._keys.OPEN, list(message_ids)))
         return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
@@ -182,7 +183,7 @@ class Ledger:
         cursor = 0
         while True:
             with store_errors():
-                answer = self._client.hscan(keys.OPEN, cursor, count=SCAN_COUNT)
+                answer = self._client.hscan(self._keys.OPEN, cursor, count=SCAN_COUNT)
             cursor, records = cast("tuple[int, dict[bytes, bytes]]", answer)
             yield from records.items()
             if not cursor:
@@ -205,7 +206,7 @@ def _groups(messages: Sequence[Pushed]) -> Iterator[list[Pushed]]:
         yield group
 
 
-def _call(messages: Sequence[Pushed]) -> _Call:
+def _call(keys: Keyspace, messages: Sequence[Pushed]) -> _Call:
     """Keys and arguments of ``send.lua``."""
     places: dict[str, int] = {}
     arguments: list[str | int | bytes] = []

@@ -6,8 +6,7 @@ from typing import cast
 import msgspec
 import redis
 
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 PRODUCERS_MAX = 1000
 """Producers that are remembered; those that said nothing for longest fall off."""
@@ -55,6 +54,7 @@ class Producers:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._report_text = script_text("report")
 
     def keep(self, producer: str, report: ProducerReport | None) -> None:
@@ -65,14 +65,19 @@ class Producers:
         """
         if report is None:
             with store_errors():
-                self._client.hdel(keys.PRODUCERS, producer)
+                self._client.hdel(self._keys.PRODUCERS, producer)
             return
         fields = msgspec.to_builtins(report)
         del fields["at"]
         with store_errors():
             # Not a registered script: once in five seconds its text costs less than a look whether it is known.
             self._client.eval(
-                self._report_text, 1, keys.PRODUCERS, str(PRODUCERS_MAX), producer, msgspec.json.encode(fields)[1:]
+                self._report_text,
+                1,
+                self._keys.PRODUCERS,
+                str(PRODUCERS_MAX),
+                producer,
+                msgspec.json.encode(fields)[1:],
             )
 
     def all(self) -> list[Reported]:
@@ -83,7 +88,7 @@ class Producers:
         """
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
-            pipeline.hgetall(keys.PRODUCERS)
+            pipeline.hgetall(self._keys.PRODUCERS)
             (seconds, microseconds), values = cast(
                 "tuple[tuple[int, int], dict[bytes, bytes]]", tuple(pipeline.execute())
             )

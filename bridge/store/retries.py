@@ -8,8 +8,7 @@ import redis
 
 from bridge.pipeline import Failure
 from bridge.settings import Settings
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 LEASE_S = 30
 """How long a mover may take to put claimed retries back on their queue."""
@@ -80,6 +79,7 @@ class RetrySet:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._max = settings.retry_max
         self._add = client.register_script(script_text("retry_add"))
         self._claim = client.register_script(script_text("retry_claim"))
@@ -113,13 +113,13 @@ class RetrySet:
         with store_errors():
             refused = self._add(
                 keys=[
-                    keys.RETRY_DUE,
-                    keys.RETRY_RECORDS,
-                    keys.COUNTS,
-                    keys.OPEN,
-                    keys.METRICS,
-                    keys.DEAD_LETTERS,
-                    keys.STRAYS,
+                    self._keys.RETRY_DUE,
+                    self._keys.RETRY_RECORDS,
+                    self._keys.COUNTS,
+                    self._keys.OPEN,
+                    self._keys.METRICS,
+                    self._keys.DEAD_LETTERS,
+                    self._keys.STRAYS,
                 ],
                 args=args,
             )
@@ -132,7 +132,7 @@ class RetrySet:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            values = self._client.hmget(keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
+            values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         records = (read_retry(value) for value in values if value is not None)
         return {record.event_id: record.attempts for record in records if record is not None}
 
@@ -143,7 +143,7 @@ class RetrySet:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            values = self._client.hmget(keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
+            values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
 
     def claim(self, limit: int = CLAIM_MAX) -> Claim:
@@ -154,7 +154,7 @@ class RetrySet:
         """
         with store_errors():
             wait_ms, lease, *pairs = self._claim(
-                keys=[keys.RETRY_DUE, keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
+                keys=[self._keys.RETRY_DUE, self._keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
             )
         found = [
             (text(event_id), value, read_retry(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)
@@ -175,7 +175,7 @@ class RetrySet:
         if claim.records:
             ids = [record.event_id for record in claim.records]
             with store_errors():
-                self._confirm(keys=[keys.RETRY_DUE], args=[claim.lease, RESEND_S * 1000, *ids])
+                self._confirm(keys=[self._keys.RETRY_DUE], args=[claim.lease, RESEND_S * 1000, *ids])
 
     def count(self) -> int:
         """Events that wait or are being tried again.
@@ -184,7 +184,7 @@ class RetrySet:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            return int(self._client.hlen(keys.RETRY_RECORDS))
+            return int(self._client.hlen(self._keys.RETRY_RECORDS))
 
 
 def read_retry(value: bytes | str) -> RetryRecord | None:

@@ -13,8 +13,8 @@ import msgspec
 from bridge.events import SSEEvent
 from bridge.registry import Audience
 from bridge.settings import Settings
-from bridge.store import keys
 from bridge.store.client import text
+from bridge.store.keys import Keyspace
 
 BATCH_MAX = 500
 """Events in one script call at the most: a script blocks Redis for about 7 µs an event."""
@@ -120,9 +120,26 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True):
 class SettleCall:
     """Builds the arguments of ``settle.lua`` and reads its answers."""
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_keys", "_limits")
 
     def __init__(self, settings: Settings, *, longest_retry_s: float = 0) -> None:
+        keys = Keyspace.of(settings)
+        self._keys = (
+            keys.POSITION,
+            keys.BROADCAST_TIP,
+            keys.COUNTS,
+            keys.METRICS,
+            keys.OPEN,
+            keys.RETRY_DUE,
+            keys.RETRY_RECORDS,
+            keys.DEAD_INDEX,
+            keys.DEAD_LETTERS,
+            keys.SKIPPED,
+            keys.BEGAN,
+            keys.BROADCAST_STREAM,
+            keys.DEAD_HEADS,
+            keys.STRAYS,
+        )
         self._limits = (
             settings.stream_maxlen,
             settings.stream_ttl_s,
@@ -159,7 +176,7 @@ class SettleCall:
                 parcel.payload.decode(),
                 occurred_at,
             )
-        return _KEYS, (*self._limits, _encoder.encode((messages, events)))
+        return self._keys, (*self._limits, _encoder.encode((messages, events)))
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:
@@ -186,22 +203,6 @@ class SettleCall:
         return {place: words[1:] for place, words in enumerate(answers) if words.startswith(_REFUSED)}
 
 
-_KEYS = (
-    keys.POSITION,
-    keys.BROADCAST_TIP,
-    keys.COUNTS,
-    keys.METRICS,
-    keys.OPEN,
-    keys.RETRY_DUE,
-    keys.RETRY_RECORDS,
-    keys.DEAD_INDEX,
-    keys.DEAD_LETTERS,
-    keys.SKIPPED,
-    keys.BEGAN,
-    keys.BROADCAST_STREAM,
-    keys.DEAD_HEADS,
-    keys.STRAYS,
-)
 _EVERYBODY, _ITS_USER = 0, 1
 _DUPLICATE, _REFUSED = "=", "!"
 _encoder = msgspec.msgpack.Encoder()

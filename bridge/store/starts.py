@@ -2,8 +2,7 @@
 
 import redis
 
-from bridge.store import keys
-from bridge.store.client import store_errors
+from bridge.store.client import keyspace_of, store_errors
 
 LIFE_S = 86_400
 """The tally is forgotten this long after its last change; messages that came back are done long before."""
@@ -14,6 +13,7 @@ class Starts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
 
     def add(self, message_id: str) -> int:
         """Count one start; returns how many there were.
@@ -22,8 +22,8 @@ class Starts:
             StoreUnavailableError: Redis is away or refuses writes.
         """
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.hincrby(keys.STARTS, message_id, 1)
-            pipeline.expire(keys.STARTS, LIFE_S)
+            pipeline.hincrby(self._keys.STARTS, message_id, 1)
+            pipeline.expire(self._keys.STARTS, LIFE_S)
             times, _ = pipeline.execute()
         return int(times)
 
@@ -34,4 +34,4 @@ class Starts:
             StoreUnavailableError: Redis is away or refuses writes.
         """
         with store_errors():
-            self._client.hdel(keys.STARTS, message_id)
+            self._client.hdel(self._keys.STARTS, message_id)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import msgspec
 import redis
 
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 FORGET_AFTER_S = 86_400
 """A worker that was silent for longer is swept when another one starts."""
@@ -66,6 +65,7 @@ class Workers:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._beat = client.register_script(script_text("beat"))
 
     def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
@@ -76,7 +76,7 @@ class Workers:
         """
         with store_errors():
             self._beat(
-                keys=[keys.WORKERS],
+                keys=[self._keys.WORKERS],
                 args=[name, msgspec.json.encode(report), FORGET_AFTER_S * 1000 if sweep else ""],
             )
 
@@ -87,7 +87,7 @@ class Workers:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            self._client.hdel(keys.WORKERS, name)
+            self._client.hdel(self._keys.WORKERS, name)
 
     def known(self) -> tuple[KnownWorker, ...]:
         """All that did not say good-bye, by name.
@@ -96,7 +96,7 @@ class Workers:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            records = self._client.hgetall(keys.WORKERS)
+            records = self._client.hgetall(self._keys.WORKERS)
         found = (_read(text(name), record) for name, record in records.items())
         return tuple(sorted((worker for worker in found if worker is not None), key=lambda worker: worker.name))
 

@@ -17,7 +17,8 @@ import redis
 from bridge import DomainEvent, Emitter, Settings
 from bridge.embedded.server import EmbeddedServer
 from bridge.registry import REGISTRY
-from bridge.store import connect, user_channel
+from bridge.store import connect
+from bridge.store.keys import user_channel
 from tests.support.producer import catalog
 from tests.support.sentinels import MASTER, running_sentinels
 from tests.support.waiting import wait_until

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.rooms import Room, Rooms
-from bridge.store import BROADCAST_CHANNEL, user_channel
+from bridge.store.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 
@@ -25,7 +25,7 @@ class Someone:
 
 
 def linked() -> Rooms:
-    rooms = Rooms()
+    rooms = Rooms(UNPREFIXED)
     rooms.link()
     rooms.next_command()
     rooms.confirm(BROADCAST_CHANNEL)
@@ -90,7 +90,7 @@ def test_a_lost_connection_is_told_to_everybody_and_the_next_one_subscribes_anew
 
 
 async def test_waiting_for_a_room_ends_when_both_channels_are_heard() -> None:
-    rooms = Rooms()
+    rooms = Rooms(UNPREFIXED)
     room = rooms.join(ALICE, Someone())
     waiting = asyncio.create_task(rooms.wait_until_heard(room))
     rooms.link()
@@ -123,7 +123,7 @@ class World:
     """Rooms, a Redis and members, moved by steps."""
 
     def __init__(self) -> None:
-        self.rooms, self.redis = Rooms(), FakeRedis()
+        self.rooms, self.redis = Rooms(UNPREFIXED), FakeRedis()
         self.inside: list[tuple[Room, Someone]] = []
         self.up = False
         self.steps = {

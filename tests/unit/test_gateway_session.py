@@ -20,7 +20,8 @@ from bridge.gateway.rooms import Rooms
 from bridge.gateway.session import Session
 from bridge.gateway.wire import Wire
 from bridge.settings import Settings
-from bridge.store import BROADCAST_CHANNEL, START, Position, user_channel
+from bridge.store import START, Position
+from bridge.store.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 
 USER = UUID(int=1)
 SETTINGS = Settings(gateway_dev=True, gateway_heartbeat_s=0.1, gateway_queue_max=4)
@@ -82,7 +83,7 @@ class Line:
         self.open.set()
         self.error: Exception | None = None
         self.left = asyncio.Event()
-        self.rooms, self.archive, self.counters = Rooms(), FakeArchive(), Counters()
+        self.rooms, self.archive, self.counters = Rooms(UNPREFIXED), FakeArchive(), Counters()
         wire = Wire({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
         self.session = Session(
             principal=Principal(user_id=USER),

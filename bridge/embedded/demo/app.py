@@ -25,7 +25,8 @@ from bridge.embedded.serving import serve
 from bridge.errors import BridgeError
 from bridge.registry import REGISTRY, Registry
 from bridge.settings import Settings, is_loopback, load_settings
-from bridge.store import Counts, connect, keys
+from bridge.store import Counts, connect
+from bridge.store.client import keyspace_of
 
 PAGE = Path(__file__).parent.parent / "page"
 SECURITY_HEADERS = {
@@ -155,7 +156,7 @@ class _Desk:
         """What Redis holds; null from where it stops answering."""
         answer: dict[str, int | None] = {"kept": None, "published": None, "queued": None}
         try:
-            answer["kept"] = self._store.xlen(keys.user_stream(self._plan.user_id))
+            answer["kept"] = self._store.xlen(keyspace_of(self._store).user_stream(self._plan.user_id))
             answer["published"] = Counts(self._store).read()["published"]
             answer["queued"] = self._queued()
         except (BridgeError, RedisError):
@@ -170,8 +171,8 @@ class _Desk:
         with redis.Redis.from_url(settings.broker_url, socket_timeout=1) as client:
             pipeline = client.pipeline(transaction=False)
             for queue in self._registry.queues:
-                pipeline.llen(settings.broker_keyprefix + queue)
-            pipeline.hlen(settings.broker_keyprefix + "unacked")
+                pipeline.llen(settings.queue_prefix + queue)
+            pipeline.hlen(settings.queue_prefix + "unacked")
             return sum(int(length) for length in pipeline.execute())
 
     async def ask(self, request: Request) -> Response:

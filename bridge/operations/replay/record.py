@@ -9,8 +9,7 @@ import redis
 
 from bridge.errors import OperationRefusedError
 from bridge.operations.replay.job import ReplayState, ReplayStatus
-from bridge.store import keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 LEASE_S = 5.0
 KEPT_S = 30 * 86_400
@@ -28,8 +27,9 @@ class ReplayRecord:
 
     def __init__(self, client: redis.Redis, replay_id: str) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._id = replay_id
-        self._key = keys.replay(replay_id)
+        self._key = self._keys.replay(replay_id)
         self._lease = client.register_script(script_text("replay_lease"))
 
     def begin(self, values: Mapping[str, Any], now_ms: int) -> None:
@@ -42,8 +42,8 @@ class ReplayRecord:
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hset(self._key, mapping=fields)
             pipeline.expire(self._key, KEPT_S)
-            pipeline.zadd(keys.REPLAYS, {self._id: now_ms})
-            pipeline.zremrangebyrank(keys.REPLAYS, 0, -REPLAYS_MAX - 1)
+            pipeline.zadd(self._keys.REPLAYS, {self._id: now_ms})
+            pipeline.zremrangebyrank(self._keys.REPLAYS, 0, -REPLAYS_MAX - 1)
             pipeline.execute()
 
     def status(self) -> ReplayStatus | None:
@@ -54,8 +54,8 @@ class ReplayRecord:
         """
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(self._key)
-            pipeline.zcard(keys.replay_pending(self._id))
-            pipeline.zcard(keys.replay_sent(self._id))
+            pipeline.zcard(self._keys.replay_pending(self._id))
+            pipeline.zcard(self._keys.replay_sent(self._id))
             raw, pending, under_way = pipeline.execute()
         values = {text(name): text(value) for name, value in raw.items()}
         if "state" not in values:

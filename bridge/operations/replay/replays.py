@@ -20,8 +20,8 @@ from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import DeadLetters, keys
-from bridge.store.client import store_errors, text
+from bridge.store import DeadLetters
+from bridge.store.client import keyspace_of, store_errors, text
 
 PATIENCE_S = 120.0
 """How long a replay waits without any outcome before it says that no worker seems to run."""
@@ -38,6 +38,7 @@ class Replays:
 
     def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._settings = settings
         self._registry = registry
         self._letters = Letters(client, settings)
@@ -136,7 +137,7 @@ class Replays:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            ids: Any = self._client.zrevrange(keys.REPLAYS, 0, limit - 1)
+            ids: Any = self._client.zrevrange(self._keys.REPLAYS, 0, limit - 1)
         found = (self.status(text(replay_id)) for replay_id in ids)
         return [status for status in found if status is not None]
 

@@ -16,8 +16,8 @@ from bridge.operations.staleness import Staleness
 from bridge.operations.whole import WholeMessage
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import DeadLetter, DeadLetters, keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store import DeadLetter, DeadLetters
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.ledger import ID_BYTES, entry
 
 MESSAGE_MAX = 200
@@ -52,6 +52,7 @@ class Sending:
         keep_lease: Callable[[], None],
     ) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._settings = settings
         self._registry = registry
         self._sender = sender
@@ -125,11 +126,13 @@ class Sending:
 
     def _exists(self, letter_id: str) -> bool:
         with store_errors():
-            return bool(self._client.hexists(keys.DEAD_LETTERS, letter_id))
+            return bool(self._client.hexists(self._keys.DEAD_LETTERS, letter_id))
 
     def _leave_out(self, field: str, letter_ids: Sequence[str]) -> None:
         with store_errors():
-            self._leave(keys=[keys.replay(self._id), keys.replay_pending(self._id)], args=[field, *letter_ids])
+            self._leave(
+                keys=[self._keys.replay(self._id), self._keys.replay_pending(self._id)], args=[field, *letter_ids]
+            )
 
     # Events
 
@@ -150,17 +153,19 @@ class Sending:
     def _mark_and_push(self, message: TaskMessage, letter_ids: list[str]) -> frozenset[str]:
         """Mark letters as sent, and send them if the broker is this server; or say which must be left out."""
         place = (
-            self._settings.broker_keyprefix + message.queue if self._in_one_step else keys.replay_unconfirmed(self._id)
+            self._settings.queue_prefix + message.queue
+            if self._in_one_step
+            else self._keys.replay_unconfirmed(self._id)
         )
         item = queue_item(message, announced=False) if self._in_one_step else b""
         with store_errors():
             answer = self._send(
                 keys=[
-                    keys.replay(self._id),
-                    keys.replay_pending(self._id),
-                    keys.replay_sent(self._id),
-                    keys.IN_REPLAY,
-                    keys.DEAD_INDEX,
+                    self._keys.replay(self._id),
+                    self._keys.replay_pending(self._id),
+                    self._keys.replay_sent(self._id),
+                    self._keys.IN_REPLAY,
+                    self._keys.DEAD_INDEX,
                     place,
                 ],
                 args=[self._id, self._owner, item, *letter_ids],
@@ -177,7 +182,7 @@ class Sending:
     def _send_elsewhere(self, message: TaskMessage, letters: Sequence[DeadLetter]) -> None:
         self._sender.send([message])
         with store_errors():
-            self._client.srem(keys.replay_unconfirmed(self._id), *(letter.letter_id for letter in letters))
+            self._client.srem(self._keys.replay_unconfirmed(self._id), *(letter.letter_id for letter in letters))
 
     # Whole messages
 
@@ -186,17 +191,17 @@ class Sending:
         with store_errors():
             answer = self._return(
                 keys=[
-                    keys.replay(self._id),
-                    keys.replay_pending(self._id),
-                    keys.replay_sent(self._id),
-                    keys.replay_returned(self._id),
-                    keys.DEAD_INDEX,
-                    keys.DEAD_LETTERS,
-                    keys.DEAD_HEADS,
-                    keys.DEAD_WEIGHTS,
-                    keys.COUNTS,
-                    keys.OPEN,
-                    self._settings.broker_keyprefix + message.queue,
+                    self._keys.replay(self._id),
+                    self._keys.replay_pending(self._id),
+                    self._keys.replay_sent(self._id),
+                    self._keys.replay_returned(self._id),
+                    self._keys.DEAD_INDEX,
+                    self._keys.DEAD_LETTERS,
+                    self._keys.DEAD_HEADS,
+                    self._keys.DEAD_WEIGHTS,
+                    self._keys.COUNTS,
+                    self._keys.OPEN,
+                    self._settings.queue_prefix + message.queue,
                 ],
                 args=[
                     self._owner,

@@ -11,8 +11,8 @@ from bridge.operations.replay.pace import STEP
 from bridge.operations.replay.record import KEPT_S
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
-from bridge.store import DeadLetters, keys
-from bridge.store.client import script_text, store_errors, text
+from bridge.store import DeadLetters
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 
 class Snapshot:
@@ -37,8 +37,9 @@ class Snapshot:
         keep_lease: Callable[[], None],
     ) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._id = replay_id
-        self._key = keys.replay_pending(replay_id)
+        self._key = self._keys.replay_pending(replay_id)
         self._letters = letters
         self._dead = dead
         self._staleness = staleness
@@ -61,7 +62,7 @@ class Snapshot:
             self._note_newest(self._staleness)
         with store_errors():
             total = self._client.zcard(self._key)
-            self._client.hset(keys.replay(self._id), mapping={"total": total, "state": ReplayState.READY.value})
+            self._client.hset(self._keys.replay(self._id), mapping={"total": total, "state": ReplayState.READY.value})
 
     def take_back_sent(self) -> None:
         """Have everything pending again that was sent and has no outcome.
@@ -71,11 +72,11 @@ class Snapshot:
             StoreUnavailableError: Redis is away.
         """
         key_list = [
-            keys.replay(self._id),
+            self._keys.replay(self._id),
             self._key,
-            keys.replay_sent(self._id),
-            keys.IN_REPLAY,
-            keys.replay_unconfirmed(self._id),
+            self._keys.replay_sent(self._id),
+            self._keys.IN_REPLAY,
+            self._keys.replay_unconfirmed(self._id),
         ]
         taken = STEP
         while taken:
@@ -106,11 +107,11 @@ class Snapshot:
         if self._staleness is None:
             return {}
         with store_errors():
-            values: Any = self._client.hgetall(keys.replay_newest(self._id))
+            values: Any = self._client.hgetall(self._keys.replay_newest(self._id))
         return {text(name): text(value) for name, value in values.items()}
 
     def _note_newest(self, staleness: Staleness) -> None:
-        newest_key = keys.replay_newest(self._id)
+        newest_key = self._keys.replay_newest(self._id)
         start = 0
         while ids := self.first(STEP, start=start):
             newest = self.newest()

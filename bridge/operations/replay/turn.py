@@ -17,8 +17,8 @@ from bridge.operations.replay.snapshot import Snapshot
 from bridge.operations.staleness import Staleness
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import DeadLetters, keys
-from bridge.store.client import script_text, store_errors
+from bridge.store import DeadLetters
+from bridge.store.client import keyspace_of, script_text, store_errors
 
 POLL_S = 0.02
 
@@ -47,6 +47,7 @@ class Turn:
         patience_s: float,
     ) -> None:
         self._client = client
+        self._keys = keyspace_of(client)
         self._id = replay_id
         self._owner = owner
         self._patience_s = patience_s
@@ -125,14 +126,14 @@ class Turn:
         with store_errors():
             done, failed, open_ = self._collect(
                 keys=[
-                    keys.replay(self._id),
-                    keys.replay_sent(self._id),
-                    keys.IN_REPLAY,
-                    keys.DEAD_INDEX,
-                    keys.DEAD_HEADS,
-                    keys.replay_unconfirmed(self._id),
-                    keys.replay_returned(self._id),
-                    keys.OPEN,
+                    self._keys.replay(self._id),
+                    self._keys.replay_sent(self._id),
+                    self._keys.IN_REPLAY,
+                    self._keys.DEAD_INDEX,
+                    self._keys.DEAD_HEADS,
+                    self._keys.replay_unconfirmed(self._id),
+                    self._keys.replay_returned(self._id),
+                    self._keys.OPEN,
                 ],
                 args=[self._id, self._passed_over, STEP],
             )

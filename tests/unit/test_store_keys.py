@@ -1,0 +1,92 @@
+"""The names of keys and channels: what stands before them, and that nobody goes past that."""
+
+import ast
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+import bridge
+from bridge.settings import Settings
+from bridge.store.keys import Keyspace, database_of
+
+USER = UUID("019c0000-0000-7000-8000-000000000001")
+NAMES = [name for name in vars(Keyspace()) if name.isupper()]
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("redis://h", 0),
+        ("redis://h:6379/", 0),
+        ("redis://h:6379/0", 0),
+        ("rediss://u:p@h:6379/7", 7),
+        ("redis://h/2?db=3", 3),
+        ("unix:///run/redis/5", 0),
+        ("unix:///run/redis.sock?db=4", 4),
+        ("sentinel://a:26379/2;sentinel://b:26379/2", 2),
+    ],
+)
+def test_the_database_is_read_as_redis_clients_read_it(url: str, database: int) -> None:
+    assert database_of(url) == database
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_has_the_prefix(name: str) -> None:
+    plain, prefixed = getattr(Keyspace(), name), getattr(Keyspace("staging:"), name)
+    assert prefixed == "staging:" + plain
+
+
+def test_without_a_prefix_the_names_are_the_documented_ones() -> None:
+    keys = Keyspace()
+    assert keys.user_channel(USER) == f"sse:user:{{{USER}}}"
+    assert keys.BROADCAST_CHANNEL == "sse:broadcast"
+    assert keys.broadcast_seen(USER) == f"sse:seen:{{sse:stream:broadcast}}:{USER}"
+    assert keys.COUNTS == "bridge:counts"
+    assert keys.replay("r") == "bridge:replay:r"
+    assert keys.booked("m") == "bridge:booked:m"
+
+
+def test_only_channels_have_the_number_of_the_database() -> None:
+    plain, other = Keyspace("p:"), Keyspace("p:", database=3)
+    differing = {name for name in NAMES if getattr(plain, name) != getattr(other, name)}
+    assert differing == {"BROADCAST_CHANNEL", "USER_CHANNEL"}
+    assert other.BROADCAST_CHANNEL == "p:/3.sse:broadcast"
+
+
+def test_the_settings_say_prefix_and_database() -> None:
+    keys = Keyspace.of(Settings(broker_url="redis://h/1", redis_url="redis://h/2", prefix="x."))
+    assert keys.BROADCAST_CHANNEL == "x./2.sse:broadcast"
+    assert keys.COUNTS == "x.bridge:counts"
+
+
+def test_the_broker_s_keys_have_the_same_prefix_unless_they_are_given_one() -> None:
+    assert Settings(prefix="a:").queue_prefix == "a:"
+    assert Settings(prefix="a:", broker_keyprefix="b:").queue_prefix == "b:"
+
+
+def test_no_module_of_the_bridge_uses_names_without_a_prefix() -> None:
+    folder = Path(bridge.__file__).parent
+    found = []
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            names = {alias.name for alias in node.names}
+            past_the_prefix = node.module == "bridge.store" and "keys" in names
+            past_the_prefix |= node.module == "bridge.store.keys" and bool(
+                names - {"Keyspace", "seen_owner", "database_of"}
+            )
+            if past_the_prefix:
+                found.append(f"{path.relative_to(folder)}:{node.lineno}")
+    assert not found, "take the names from keyspace_of(client) or Keyspace.of(settings)"
+
+
+def test_no_script_names_a_key_of_its_own() -> None:
+    folder = Path(bridge.__file__).parent
+    scripts = [*folder.rglob("*.lua")]
+    assert scripts
+    for path in scripts:
+        code = "\n".join(line.partition("--")[0] for line in path.read_text(encoding="utf-8").splitlines())
+        assert "sse:" not in code, path.name
+        assert "bridge:" not in code, path.name
