@@ -5,12 +5,14 @@ from typing import Any
 
 from kombu import Connection, Producer, Queue
 
+from bridge.broker.alarm import AlarmWatch, blocked
 from bridge.broker.announcer import Announcer
 from bridge.broker.compression import compressed
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
-from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
+from bridge.broker.options import CONNECT_TIMEOUT_S, sending_options, tls_options
 from bridge.broker.topology import queue, queues
-from bridge.broker.trouble import broker_error
+from bridge.broker.trouble import broker_error, diagnose
+from bridge.errors import BrokerError
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import ProducerReport
@@ -25,21 +27,41 @@ class KombuWire:
         self._announcer = Announcer(settings)
         self._connection: Connection | None = None
         self._producer: Producer | None = None
+        self._alarm = AlarmWatch()
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As ``TaskSender.send``."""
         announced = self._announcer.announce(messages)
         try:
+            self.insist_on_room()
             producer = self._open()
             with producer.batch():
                 for message in messages:
                     self._publish(producer, message, announced=announced)
         except Exception as error:
+            if self._alarm.blocked:
+                raise blocked() from error
             self.close()
             trouble = broker_error(error, f"The broker did not take {len(messages)} messages.")
             if trouble is None:
                 raise  # a fault of ours
             raise trouble from error
+
+    def insist_on_room(self) -> None:
+        """As ``TaskSender.insist_on_room``; drops a connection that was blocked, as soon as it is not any more.
+
+        What was sent over it last still lies before the broker, which takes it when the alarm ends: each new connection
+        would add another copy. It is dropped then, so that a late confirmation is taken for no other message's.
+        """
+        if not self._alarm.blocked:
+            return
+        try:
+            if self._alarm.still_blocked():
+                raise blocked()
+        except Exception as error:
+            if isinstance(error, BrokerError) or diagnose(error) is None:
+                raise
+        self.close()  # also if it is lost
 
     def report(self, producer: str, report: ProducerReport | None) -> None:
         """As ``TaskSender.report``."""
@@ -58,9 +80,10 @@ class KombuWire:
                 self._settings.broker_url,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 ssl=tls_options(self._settings) or False,
-                transport_options=transport_options(self._settings),
+                transport_options=sending_options(self._settings),
             )
             self._producer = Producer(self._connection.channel(), auto_declare=False)
+            self._alarm.watch(self._connection)
         return self._producer
 
     def _publish(self, producer: Producer, message: TaskMessage, *, announced: bool) -> None:

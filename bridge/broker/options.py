@@ -26,10 +26,9 @@ def is_redis(settings: Settings) -> bool:
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
-    """Options of kombu's transport for this broker."""
+    """Options of kombu's transport for a connection that consumes or looks, and sends nothing that matters."""
     if not is_redis(settings):
-        # A publish returns only when RabbitMQ has the message on a majority of disks.
-        return {"confirm_publish": True, "read_timeout": SOCKET_TIMEOUT_S, "write_timeout": SOCKET_TIMEOUT_S}
+        return {"read_timeout": SOCKET_TIMEOUT_S, "write_timeout": SOCKET_TIMEOUT_S}
     options: dict[str, Any] = {
         # A message of a dead worker comes back after this time; the default is an hour …
         "visibility_timeout": settings.visibility_timeout_s,
@@ -49,6 +48,16 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         options["global_keyprefix"] = settings.queue_prefix
     if settings.broker_url.startswith("sentinel"):
         options["master_name"] = settings.broker_sentinel_master
+    return options
+
+
+def sending_options(settings: Settings) -> dict[str, Any]:
+    """Options of kombu's transport for a connection that sends events."""
+    options = transport_options(settings)
+    if not is_redis(settings):
+        # A publish returns only when RabbitMQ has the message on a majority of disks. Under an alarm it has none: who
+        # must go on meanwhile, as a worker's main loop that sends heartbeats to Flower, cannot wait for that.
+        options["confirm_publish"] = True
     return options
 
 

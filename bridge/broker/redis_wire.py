@@ -45,6 +45,9 @@ class RedisWire:
             self.close()
             raise as_broker_error(error, f"The broker did not take {len(messages)} messages.") from error
 
+    def insist_on_room(self) -> None:
+        """As ``TaskSender.insist_on_room``: a full Redis is known when it is written to."""
+
     def report(self, producer: str, report: ProducerReport | None) -> None:
         """As ``TaskSender.report``."""
         if self._announcer is None:

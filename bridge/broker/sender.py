@@ -16,6 +16,10 @@ class Wire(Protocol):
         """As ``TaskSender.send``."""
         ...
 
+    def insist_on_room(self) -> None:
+        """As ``TaskSender.insist_on_room``."""
+        ...
+
     def report(self, producer: str, report: ProducerReport | None) -> None:
         """As ``TaskSender.report``."""
         ...
@@ -41,6 +45,14 @@ class TaskSender:
                 again, since the worker recognises an event that it has published before.
         """
         self._open().send(messages)
+
+    def insist_on_room(self) -> None:
+        """Ask before messages are taken from elsewhere to be sent; free unless the broker refused the last ones.
+
+        Raises:
+            BrokerUnavailableError: the broker is known to be blocked by an alarm, and nothing need be tried.
+        """
+        self._open().insist_on_room()
 
     def report(self, producer: str, report: ProducerReport | None) -> None:
         """Write into the books what a producer says of itself, over the connection that is there; None withdraws it.

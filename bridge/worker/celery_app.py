@@ -11,6 +11,7 @@ from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
 from bridge.store import DeadLetters, StoreClock, connect
 from bridge.worker.handler import Handler
+from bridge.worker.monitoring import Events
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
 from bridge.worker.task import BridgeTask
@@ -18,7 +19,7 @@ from bridge.worker.task import BridgeTask
 
 def create_app(settings: Settings, registry: Registry) -> Celery:
     """A Celery app that does nothing but the bridge's work."""
-    app = Celery("bridge", set_as_current=False)
+    app = Celery("bridge", set_as_current=False, events=Events)
     app.conf.update(celery_config(settings))
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]

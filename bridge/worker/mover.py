@@ -55,6 +55,7 @@ class RetryMover:
             StoreError: Redis is away, or refuses.
             BrokerError: the broker is away, or refuses; the claimed retries are due again after their lease.
         """
+        self._sender.insist_on_room()
         claim = self._retries.claim()
         for event_id, raw in claim.unreadable:
             self._quarantine.bury_record(

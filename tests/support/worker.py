@@ -49,6 +49,16 @@ class WorkerProcess:
         """Process ids of its pool."""
         return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
 
+    def pause(self) -> None:
+        """Let it and its pool stand still; ``resume`` lets them go on."""
+        for pid in (self.process.pid, *self.children()):
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a pause."""
+        for pid in (*self.children(), self.process.pid):
+            os.kill(pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """Warm shutdown, as an operator does it."""
         if self.process.poll() is None:

@@ -1,0 +1,117 @@
+"""A RabbitMQ that is short of memory or disk: what is on its queues is worked off, and what comes meanwhile waits."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+
+from bridge import Emitter, Settings
+from bridge.broker.alarm import BLOCKED
+from bridge.store import Counts, keys, read_balance
+from tests.support.moody_catalog import Moody, registry
+from tests.support.rabbitmq import RabbitMQ, running_server
+from tests.support.waiting import wait_until
+from tests.support.worker import running_worker
+
+BACKLOG = 400
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(rabbitmq: RabbitMQ, redis_url: str) -> Settings:
+    """One message an event."""
+    return Settings(broker_url=rabbitmq.url, redis_url=redis_url, emit_batch_max=1)
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    return {
+        "BRIDGE_BROKER_URL": settings.broker_url,
+        "BRIDGE_REDIS_URL": settings.redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    emitter = Emitter(settings, registry)
+    yield emitter
+    emitter.close()
+
+
+def published(client: redis.Redis, user_id: UUID) -> list[int]:
+    """The numbers in a user's stream, in order."""
+    entries = client.xrange(f"sse:stream:user:{{{user_id}}}")
+    return sorted(int(fields[b"data"].split(b'"number":')[1].split(b",")[0]) for _, fields in entries)
+
+
+def events(user_id: UUID, numbers: range, mode: str = "ok") -> list[Moody]:
+    return [Moody(user_id=user_id, number=number, mode=mode, times=1) for number in numbers]
+
+
+@pytest.mark.parametrize(("kind", "options"), [("memory", ["-E"]), ("memory", ["-P", "solo"]), ("disk", [])])
+def test_a_backlog_is_worked_off_and_new_events_wait(
+    kind: str,
+    options: list[str],
+    rabbitmq: RabbitMQ,
+    emitter: Emitter,
+    environment: dict[str, str],
+    client: redis.Redis,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    user_id = uuid4()
+    with running_worker(tmp_path, environment, *options) as worker:
+        # The worker's own connections have sent something before, as they have after a while.
+        wait_until(lambda: client.hlen(keys.WORKERS), what="the worker has reported")
+        worker.pause()
+        emitter.emit_many(events(user_id, range(BACKLOG)))
+        assert emitter.flush(60)
+        with rabbitmq.alarm(kind):
+            worker.resume()
+            wait_until(
+                lambda: published(client, user_id) == list(range(BACKLOG)), timeout_s=20, what="it is worked off"
+            )
+            with caplog.at_level(logging.WARNING):
+                emitter.emit_many(events(user_id, range(BACKLOG, BACKLOG + 100)))
+                wait_until(lambda: BLOCKED in caplog.text, what="the producer says why it waits")
+            wait_until(lambda: f"monitoring.paused: {BLOCKED}" in worker.text(), what="the worker notices")
+            wait_until(lambda: loop_age_s(client) < 2, what="its loop turns all the same")
+        assert emitter.flush(60)
+        wait_until(lambda: read_balance(client).published == BACKLOG + 100, timeout_s=20, what="all arrive")
+        wait_until(lambda: "monitoring.resumed" in worker.text(), what="the worker is heard again")
+    assert published(client, user_id) == list(range(BACKLOG + 100))
+    assert read_balance(client).balanced
+
+
+def test_retries_wait_and_are_moved_afterwards(rabbitmq, emitter, environment, client, tmp_path) -> None:
+    user_id = uuid4()
+    with running_worker(tmp_path, environment) as worker:
+        worker.pause()
+        emitter.emit_many(events(user_id, range(BACKLOG), "fail"))
+        assert emitter.flush(60)
+        with rabbitmq.alarm("memory"):
+            worker.resume()
+            wait_until(lambda: "retries.stalled" in worker.text(), timeout_s=20, what="the mover stands still")
+            wait_until(
+                lambda: Counts(client).read().get("retried") == BACKLOG, timeout_s=20, what="each has failed once"
+            )
+        wait_until(lambda: read_balance(client).published == BACKLOG, timeout_s=60, what="all arrive")
+        assert f"retries.stalled: {BLOCKED}" in worker.text()
+    assert published(client, user_id) == list(range(BACKLOG))
+    assert read_balance(client).balanced
+
+
+def loop_age_s(client: redis.Redis) -> float:
+    (record,) = client.hvals(keys.WORKERS)
+    return float(json.loads(record.partition(b" ")[2])["loop_age_s"])
