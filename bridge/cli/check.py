@@ -30,8 +30,9 @@ from bridge.settings import PROCESSES, Process
 def check(ctx: click.Context, connect: bool, process: Process | None, as_json: bool, registry: str) -> None:
     r"""Check settings and registry; with --connect also the broker and Redis.
 
-    Reports every fault at once. Warnings are what works but may surprise: mappings whose payload could not be
-    checked, types that nothing is mapped to, a Redis that evicts. Good as a step of CI and before a deployment.
+    Reports every fault at once. Sends sample events of each mapping the whole way, as far as it leads without a
+    broker: written, read, extracted, encoded. Warnings are what works but may surprise: mappings of which no sample
+    can be made, types that nothing is mapped to, a Redis that evicts. Good as a step of CI and before a deployment.
 
     \b
     Examples:

@@ -12,6 +12,7 @@ from bridge.cli.documents import event_fields
 from bridge.errors import EventRefusedError
 from bridge.events.domain import utc_now
 from bridge.registry import DomainToSSEMapping, Registry
+from bridge.registry.contract import examples_of
 from bridge.registry.sampling import CannotSampleError, sample_event
 
 
@@ -69,7 +70,7 @@ def example_json(mapping: DomainToSSEMapping, user_id: UUID | None = None) -> st
         EventRefusedError: no sample can be made of the class.
     """
     try:
-        event = mapping.example() if mapping.example else sample_event(mapping.domain_event_class)
+        event = examples_of(mapping)[0] if mapping.example else sample_event(mapping.domain_event_class)
     except CannotSampleError as error:
         raise EventRefusedError(f"No sample of {mapping.domain_event_class.__name__} can be made: {error}.") from None
     fields = json.loads(msgspec.json.encode(event))

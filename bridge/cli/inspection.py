@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from bridge.cli.documents import mask_password
 from bridge.errors import RegistryError
-from bridge.registry import BUILT_IN, Registry, load_registry, unchecked_mappings
+from bridge.pipeline.rehearsal import rehearse
+from bridge.registry import BUILT_IN, Registry, load_registry
 from bridge.settings import PROCESSES, Process, Settings, read_settings
 
 CONNECT_TIMEOUT_S = 3.0
+_RUNS_MAPPINGS = frozenset({"producer", "worker"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,21 +45,23 @@ def inspect_configuration(
     if not findings:
         findings.append(Finding(level="ok", subject="settings", text="all values are valid."))
     findings += [Finding(level="warning", subject="settings", text=remark) for remark in reading.remarks]
-    findings += _inspect_registry(registry_path or BUILT_IN)
+    findings += _inspect_registry(registry_path or reading.settings.registry or BUILT_IN, reading.settings, processes)
     return (None if reading.faults else reading.settings), findings
 
 
-def _inspect_registry(path: str) -> Iterator[Finding]:
+def _inspect_registry(path: str, settings: Settings, processes: Iterable[Process]) -> Iterator[Finding]:
     try:
         registry = load_registry(path)
     except RegistryError as error:
         for fault in error.faults or (str(error),):
             yield Finding(level="fault", subject="registry", text=fault)
         return
-    yield Finding(level="ok", subject="registry", text=_summary(registry, path))
-    for name in unchecked_mappings(registry.mappings):
-        text = f"{name}'s payload was not checked, as no sample could be made; give its mapping an example."
-        yield Finding(level="warning", subject="registry", text=text)
+    rehearsed = _RUNS_MAPPINGS.intersection(processes)
+    remarks = rehearse(registry, event_max_bytes=settings.event_max_bytes) if rehearsed else []
+    if not any(remark.fatal for remark in remarks):
+        yield Finding(level="ok", subject="registry", text=_summary(registry, path))
+    for remark in remarks:
+        yield Finding(level="fault" if remark.fatal else "warning", subject="registry", text=remark.text)
     for meta in registry.gaps():
         text = f"no domain event is mapped to {meta.event_type.value}; the worker never publishes it."
         yield Finding(level="warning", subject="registry", text=text)

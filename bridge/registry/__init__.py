@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         get_registry_statistics,
         get_sse_event_metadata,
     )
-    from bridge.registry.faults import unchecked_mappings
     from bridge.registry.tables import DOMAIN_TO_SSE_MAPPING, SSE_EVENT_REGISTRY
 
 __all__ = [
@@ -50,13 +49,11 @@ __all__ = [
     "load_registry",
     "queue_name",
     "task_name",
-    "unchecked_mappings",
 ]
 
 __getattr__ = on_demand(
     __name__,
     {
-        "bridge.registry.faults": {"unchecked_mappings"},
         "bridge.registry.builtin": {
             "DOMAIN_TO_SSE_MAPPING",
             "REGISTRY",

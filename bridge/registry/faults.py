@@ -1,15 +1,15 @@
 """Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec import inspect
 
+from bridge.registry.contract import class_name, sample_faults
 from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
 from bridge.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
-from bridge.registry.sampling import CannotSampleError, sample_event
 
 _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
     "event_id": inspect.UUIDType,
@@ -30,21 +30,10 @@ class Tables:
 def find_faults(tables: Tables) -> tuple[str, ...]:
     """All faults of the tables, in reading order; empty when the registry is valid.
 
-    Runs every extractor once on a sample event. An extractor that raises there is not a fault (it may
-    need data that a sample does not have); keys that differ from ``payload_fields`` are.
+    Runs every extractor once on a sample event. One that raises there is not a fault (it may need data that a
+    sample does not have); what it returns is, if it could never be published.
     """
     return (*_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
-
-
-def unchecked_mappings(mappings: Iterable[DomainToSSEMapping]) -> tuple[str, ...]:
-    """Mappings whose payload contract could not be checked, one sentence each: a warning, no fault."""
-    reports = ((mapping, _extract_sample(mapping)) for mapping in mappings)
-    return tuple(
-        f"{_class_name(mapping)}: its payload could not be checked on a sample event ({keys}); "
-        "give the mapping an example=."
-        for mapping, keys in reports
-        if isinstance(keys, str)
-    )
 
 
 def _type_faults(tables: Tables) -> Iterator[str]:
@@ -95,7 +84,7 @@ def _mapping_faults(tables: Tables) -> Iterator[str]:
 
 
 def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]]) -> Iterator[str]:
-    name = _class_name(mapping)
+    name = class_name(mapping)
     shape = _shape_fault(mapping.domain_event_class)
     if shape:
         yield f"illegal domain event: {name} {shape}"
@@ -103,13 +92,7 @@ def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Se
     if mapping.sse_event_type not in fields_of:
         yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
         return
-    keys = _extract_sample(mapping)
-    expected = fields_of[mapping.sse_event_type]
-    if isinstance(keys, tuple) and set(keys) != set(expected):
-        yield (
-            f"payload differs from the contract: {name} extracts {_listed(keys)}, "
-            f"but {mapping.sse_event_type.value} promises {_listed(expected)}."
-        )
+    yield from sample_faults(mapping, fields_of[mapping.sse_event_type])
 
 
 def _shape_fault(event_class: object) -> str | None:
@@ -141,17 +124,6 @@ def _may_be(kind: type[inspect.Type], hint: inspect.Type) -> bool:
     return isinstance(hint, kind | inspect.AnyType)
 
 
-def _extract_sample(mapping: DomainToSSEMapping) -> tuple[str, ...] | str:
-    """The keys that the extractor gives for a sample, or why that could not be found out."""
-    try:
-        event = mapping.example() if mapping.example else sample_event(mapping.domain_event_class)
-        return tuple(mapping.payload_extractor(event))
-    except CannotSampleError as error:
-        return str(error)
-    except Exception as error:  # an extractor is foreign code and may raise anything
-        return f"{type(error).__name__} on the sample event"
-
-
 def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:
     """Whether it is one of these very members: a member of another enum may be equal to one."""
     return any(value is member for member in members)
@@ -166,13 +138,5 @@ def _wire_name(event_type: object) -> str:
     return str(getattr(event_type, "value", event_type))
 
 
-def _class_name(mapping: DomainToSSEMapping) -> str:
-    return _name_of(mapping.domain_event_class)
-
-
 def _name_of(event_class: object) -> str:
     return event_class.__name__ if isinstance(event_class, type) else repr(event_class)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"({', '.join(names)})"

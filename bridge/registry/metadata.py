@@ -140,8 +140,8 @@ class DomainToSSEMapping:
         user_id_extractor: domain event → UUID of the user to tell, or None for nobody.
         retry: policy of this mapping; None means the settings' policy.
         audience: the user (default) or everybody.
-        example: makes a sample event for the contract check; needed only where one cannot be built
-            from the class's type hints.
+        example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
+            needed only where those that are built from the class's type hints are not like real ones.
         staleness: what a replay of dead letters does with an old event; None replays it, however old.
     """
 

@@ -1,9 +1,10 @@
-"""Sample events built from a class's type hints, to hold extractors to their payload contract."""
+"""Sample events built from a class's type hints: every kind of value that the hints allow occurs in one of them."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,21 +15,52 @@ _SAMPLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 _SCALARS: dict[type[inspect.Type], Any] = {
     inspect.UUIDType: _SAMPLE_ID,
-    inspect.DateTimeType: _SAMPLE_TIME,
     inspect.DecimalType: Decimal("12.34"),
-    inspect.BoolType: True,
     inspect.BytesType: b"sample",
+    inspect.ByteArrayType: b"sample",
     inspect.DateType: _SAMPLE_TIME.date(),
+    inspect.TimeType: time(12, tzinfo=UTC),
+    inspect.TimeDeltaType: timedelta(seconds=90),
     inspect.AnyType: "sample",
+    inspect.RawType: msgspec.Raw(b'"sample"'),
     inspect.NoneType: None,
 }
 _RECORDS = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType)
 _LISTS = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
+_ALWAYS_SET = frozenset({"event_id", "occurred_at"})
+"""Fields of an event that no producer may leave out, whatever their hints allow."""
+
 MAX_DEPTH = 8
+"""Levels of records and collections in a sample; a class that contains itself ends at half of them."""
+CHOICES_MAX = 64
+"""Values tried for one field."""
+SAMPLES_MAX = 256
+"""Samples of one class."""
 
 
 class CannotSampleError(Exception):
-    """The class has a field of a type that no sample is known for."""
+    """No sample can be made: a field's type is not understood, or the class refuses what was made."""
+
+
+class UnwritableTypeError(CannotSampleError):
+    """A field is of a type that JSON cannot carry, so that no such event could travel."""
+
+
+class Sample(NamedTuple):
+    """A sample event.
+
+    Attributes:
+        event: of the class.
+        special: what is special about it, as ``field=value``; empty for the typical one.
+    """
+
+    event: Any
+    special: str
+
+
+class _Choice(NamedTuple):
+    value: Any
+    special: str = ""
 
 
 def sample_event(event_class: type[Any]) -> Any:
@@ -37,53 +69,160 @@ def sample_event(event_class: type[Any]) -> Any:
     Raises:
         CannotSampleError: a field's type is not understood, or the class refuses the sample.
     """
+    return next(sample_events(event_class)).event
+
+
+def sample_events(event_class: type[Any]) -> Iterator[Sample]:
+    """The typical event; then one for each other kind of value that a field may have; then one with all of them None.
+
+    Kinds are: None where it is allowed, each choice of a union, each member of an enum, collections without
+    anything in them, and all these within records. Values that the class itself refuses are left out.
+
+    Raises:
+        CannotSampleError: a field's type is not understood, or the class refuses the typical sample.
+    """
     try:
-        fields = _record(inspect.type_info(event_class), depth=0)
-        return msgspec.convert(fields, event_class)
+        first, *others = _records(inspect.type_info(event_class), 0)
+        typical = msgspec.convert(first.value, event_class)
     except (TypeError, ValueError, NotImplementedError, NameError, msgspec.MsgspecError) as error:
         raise CannotSampleError(str(error)) from error
+    yield Sample(typical, "")
+    for choice in others[:SAMPLES_MAX]:
+        try:
+            event = msgspec.convert(choice.value, event_class)
+        except Exception:  # noqa: S112  (the class looks at its values, with code of its own)
+            continue
+        yield Sample(event, choice.special)
 
 
-def _record(info: Any, *, depth: int) -> dict[str, Any]:
+def _records(info: Any, depth: int) -> list[_Choice]:
+    """The fields of a record: all typical; then one other at a time; then None wherever that is allowed."""
     if not isinstance(info, _RECORDS):
         raise CannotSampleError("it is no dataclass, attrs class or msgspec Struct")
-    return {field.encode_name: _value(field.type, depth=depth + 1) for field in info.fields}
+    choices = {field.encode_name: _field_choices(field, depth) for field in info.fields}
+    tag = {info.tag_field: info.tag} if isinstance(info, inspect.StructType) and info.tag_field else {}
+    typical = {**tag, **{name: first.value for name, (first, *_) in choices.items()}}
+    made = [_Choice(typical)]
+    for name, (_, *others) in choices.items():
+        made += [_Choice({**typical, name: other.value}, _named(name, other.special)) for other in others]
+    empty = {name: None for name, found in choices.items() if any(choice.value is None for choice in found)}
+    if len(empty) > 1:
+        made.append(_Choice({**typical, **empty}, f"{', '.join(empty)}=None"))
+    return made
 
 
-def _value(info: inspect.Type, *, depth: int) -> Any:
+def _named(name: str, special: str) -> str:
+    """``a=None``, or ``a.b=None`` for a field of a record within."""
+    return f"{name}.{special}" if "=" in special else f"{name}={special}"
+
+
+def _field_choices(field: inspect.Field, depth: int) -> list[_Choice]:
+    try:
+        found = _choices(field.type, depth + 1)
+    except CannotSampleError as error:
+        raise type(error)(f"field {field.name}: {error}") from None
+    return found[:1] if depth == 0 and field.name in _ALWAYS_SET else found[:CHOICES_MAX]
+
+
+def _choices(info: inspect.Type, depth: int) -> list[_Choice]:
+    """Values for a type hint, the typical one first."""
     if depth > MAX_DEPTH:
-        raise CannotSampleError("its fields nest too deeply")
-    if isinstance(info, inspect.Metadata):
-        return _value(info.type, depth=depth)
-    if isinstance(info, inspect.UnionType):
-        return _value(info.types[0], depth=depth)
-    if isinstance(info, inspect.EnumType):
-        member: Enum = next(iter(info.cls))
-        return member.value
-    if isinstance(info, inspect.LiteralType):
-        return info.values[0]
-    if isinstance(info, _RECORDS):
-        return _record(info, depth=depth)
-    if isinstance(info, _LISTS):
-        return [_value(info.item_type, depth=depth + 1)]
-    return _bounded_scalar(info, depth=depth)
-
-
-def _bounded_scalar(info: inspect.Type, *, depth: int) -> Any:
-    if isinstance(info, inspect.TupleType):
-        return [_value(item, depth=depth + 1) for item in info.item_types]
-    if isinstance(info, inspect.DictType):
-        return {"sample": _value(info.value_type, depth=depth + 1)}
-    if isinstance(info, inspect.IntType | inspect.FloatType):
-        bounds = (
-            info.ge,
-            info.le,
-            None if info.gt is None else info.gt + 1,
-            None if info.lt is None else info.lt - 1,
-        )
-        return next((bound for bound in bounds if bound is not None), 1)
-    if isinstance(info, inspect.StrType):
-        return "sample".ljust(info.min_length or 0, "x")[: info.max_length]
+        raise CannotSampleError("it nests too deeply")
+    for kinds, make in _MAKERS:
+        if isinstance(info, kinds):
+            return make(info, depth)
     if type(info) in _SCALARS:
-        return _SCALARS[type(info)]
-    raise CannotSampleError(f"no sample is known for a field of type {type(info).__name__}")
+        return [_Choice(_SCALARS[type(info)], "None" if isinstance(info, inspect.NoneType) else "")]
+    if isinstance(info, inspect.CustomType):
+        raise UnwritableTypeError(f"JSON cannot carry a {info.cls.__name__}")
+    raise CannotSampleError(f"no sample is known for the type {type(info).__name__.removesuffix('Type')}")
+
+
+def _of_union(info: inspect.UnionType, depth: int) -> list[_Choice]:
+    kinds = sorted(info.types, key=lambda kind: isinstance(kind, inspect.NoneType))
+    if depth > MAX_DEPTH // 2 and isinstance(kinds[-1], inspect.NoneType):
+        return [_Choice(None, "None")]  # a record that may contain itself ends here
+    groups = [[_Choice(c.value, c.special or _kind(c.value)) for c in _choices(kind, depth)] for kind in kinds]
+    return list(chain.from_iterable(groups))
+
+
+def _of_enum(info: inspect.EnumType, _: int) -> list[_Choice]:
+    return [_Choice(member.value, member.name) for member in info.cls]
+
+
+def _of_literal(info: inspect.LiteralType, _: int) -> list[_Choice]:
+    return [_Choice(value, repr(value)) for value in info.values]
+
+
+def _of_list(info: Any, depth: int) -> list[_Choice]:
+    least = info.min_length or 0
+    empty = [] if least else [_Choice([], "empty")]
+    if depth > MAX_DEPTH // 2 and empty:
+        return empty
+    items = _choices(info.item_type, depth + 1)
+    return [_Choice([item.value] * max(least, 1), item.special) for item in items] + empty
+
+
+def _of_tuple(info: inspect.TupleType, depth: int) -> list[_Choice]:
+    return _row(info.item_types, depth)
+
+
+def _of_named_tuple(info: inspect.NamedTupleType, depth: int) -> list[_Choice]:
+    return _row([field.type for field in info.fields], depth)
+
+
+def _row(kinds: Iterable[inspect.Type], depth: int) -> list[_Choice]:
+    columns = [_choices(kind, depth + 1) for kind in kinds]
+    typical = [column[0].value for column in columns]
+    others = (
+        _Choice([*typical[:at], other.value, *typical[at + 1 :]], f"[{at}]={other.special}")
+        for at, column in enumerate(columns)
+        for other in column[1:]
+    )
+    return [_Choice(typical), *islice(others, CHOICES_MAX)]
+
+
+def _of_dict(info: inspect.DictType, depth: int) -> list[_Choice]:
+    empty = [] if info.min_length else [_Choice({}, "empty")]
+    if depth > MAX_DEPTH // 2 and empty:
+        return empty
+    key = _choices(info.key_type, depth + 1)[0].value
+    return [_Choice({key: item.value}, item.special) for item in _choices(info.value_type, depth + 1)] + empty
+
+
+def _of_number(info: inspect.IntType | inspect.FloatType, _: int) -> list[_Choice]:
+    bounds = (info.ge, info.le, None if info.gt is None else info.gt + 1, None if info.lt is None else info.lt - 1)
+    return [_Choice(next((bound for bound in bounds if bound is not None), 1))]
+
+
+def _of_text(info: inspect.StrType, _: int) -> list[_Choice]:
+    return [_Choice("sample".ljust(info.min_length or 0, "x")[: info.max_length])]
+
+
+def _of_bool(_: inspect.BoolType, __: int) -> list[_Choice]:
+    return [_Choice(True, "True"), _Choice(False, "False")]
+
+
+def _of_moment(info: inspect.DateTimeType, _: int) -> list[_Choice]:
+    return [_Choice(_SAMPLE_TIME.replace(tzinfo=None) if info.tz is False else _SAMPLE_TIME)]
+
+
+_MAKERS: tuple[tuple[Any, Callable[[Any, int], list[_Choice]]], ...] = (
+    (inspect.Metadata, lambda info, depth: _choices(info.type, depth)),
+    (inspect.UnionType, _of_union),
+    (inspect.EnumType, _of_enum),
+    (inspect.LiteralType, _of_literal),
+    (_RECORDS, _records),
+    (_LISTS, _of_list),
+    (inspect.TupleType, _of_tuple),
+    (inspect.NamedTupleType, _of_named_tuple),
+    (inspect.DictType, _of_dict),
+    ((inspect.IntType, inspect.FloatType), _of_number),
+    (inspect.StrType, _of_text),
+    (inspect.BoolType, _of_bool),
+    (inspect.DateTimeType, _of_moment),
+)
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__

@@ -1,0 +1,83 @@
+"""What a mapping's extractors must return: a UUID or None, and a payload with the promised keys, fit for JSON."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from bridge.errors import PayloadError
+from bridge.events import encode_payload
+from bridge.registry.metadata import DomainToSSEMapping
+from bridge.registry.sampling import CannotSampleError, sample_event
+
+
+def user_fault(mapping: DomainToSSEMapping, user_id: object) -> str | None:
+    """Why nobody can be told by what ``user_id_extractor`` returned; None if somebody can, or nobody should be."""
+    if user_id is None or isinstance(user_id, UUID):
+        return None
+    return (
+        f"user of the wrong type: user_id_extractor of {class_name(mapping)} returns {type(user_id).__name__}; "
+        "it must return a UUID, or None for nobody."
+    )
+
+
+def payload_fault(mapping: DomainToSSEMapping, payload: object, promised: Sequence[str]) -> str | None:
+    """Why what ``payload_extractor`` returned cannot be published; None if it can."""
+    name = class_name(mapping)
+    if not isinstance(payload, dict):
+        return (
+            f"payload of the wrong type: payload_extractor of {name} returns {type(payload).__name__}; "
+            "it must return a dict."
+        )
+    if set(payload) != set(promised):
+        return (
+            f"payload differs from the contract: {name} extracts {listed(payload)}, "
+            f"but {mapping.sse_event_type.value} promises {listed(promised)}."
+        )
+    try:
+        encode_payload(payload)
+    except PayloadError as error:
+        return f"payload that JSON cannot carry: payload_extractor of {name}: {error}"
+    return None
+
+
+def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str]) -> Iterator[str]:
+    """What is wrong with what the extractors return for one sample event.
+
+    One that raises there is no fault: it may need data that a sample does not have. `sse-bridge check` says so.
+    """
+    try:
+        event = examples_of(mapping)[0] if mapping.example else sample_event(mapping.domain_event_class)
+    except CannotSampleError:
+        return
+    except Exception:  # an example is foreign code
+        return
+    with suppress(Exception, SystemExit):  # an extractor is foreign code and may raise anything
+        yield from filter(None, [user_fault(mapping, mapping.user_id_extractor(event))])
+    with suppress(Exception, SystemExit):
+        yield from filter(None, [payload_fault(mapping, mapping.payload_extractor(event), promised)])
+
+
+def examples_of(mapping: DomainToSSEMapping) -> Sequence[Any]:
+    """The sample events that a mapping gives itself: one, or several.
+
+    Raises:
+        CannotSampleError: it gives none.
+        Exception: whatever the mapping's function raises.
+    """
+    made = mapping.example() if mapping.example else ()
+    examples = made if isinstance(made, list | tuple) and not hasattr(made, "_fields") else (made,)
+    if not examples:
+        raise CannotSampleError("its example= gives no event")
+    return examples
+
+
+def class_name(mapping: DomainToSSEMapping) -> str:
+    """The name of a mapping's domain event class, whatever stands in its place."""
+    event_class: object = mapping.domain_event_class
+    return event_class.__name__ if isinstance(event_class, type) else repr(event_class)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names in brackets."""
+    return f"({', '.join(map(str, names))})"
