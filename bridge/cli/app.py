@@ -1,7 +1,5 @@
 """The command group: which commands there are, and how every mistake becomes one sentence and an exit code."""
 
-import os
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -125,9 +123,6 @@ cli.help = keep_lines(cli.help or "")
 
 
 def main() -> NoReturn:
-    """Run ``sse-bridge``; the folder it is called in is importable, so BRIDGE_REGISTRY finds a catalog there."""
-    here = str(os.path.realpath("."))
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    """Run ``sse-bridge``."""
     cli.main(prog_name="sse-bridge")
     raise SystemExit(0)
