@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.books import duration, moment, open_books, plain
-from bridge.cli.console import console, table
+from bridge.cli.console import FiniteRange, console, table
 from bridge.registry import load_configured
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--grace",
     "grace_s",
-    type=click.FloatRange(0),
+    type=FiniteRange(0, 31_536_000),
     default=60.0,
     show_default=True,
     help="Look for messages that are on their way for at least this many seconds.",

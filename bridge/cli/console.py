@@ -1,10 +1,11 @@
 """How commands print: tables and text on stdout, remarks on stderr, colour only where a person looks."""
 
+import math
 import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH_WITHOUT_TERMINAL = 160
+
+
+class FiniteRange(click.FloatRange):
+    """A number between two bounds; NaN, which compares with nothing, is none."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number.
+
+        Raises:
+            BadParameter: it is none, or out of range.
+        """
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 def form_options(markdown_help: str) -> Callable[[Callable[[str], None]], Callable[..., None]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bridge.cli.console import FiniteRange
 from bridge.cli.filters import (
     confirm,
     counted,
@@ -43,7 +44,7 @@ def dead() -> None:
       sse-bridge dead replay --group 440c2fe28afb --dry-run
       sse-bridge dead replay --group 440c2fe28afb --canary 50 --rate 500
       sse-bridge dead replay --resume 1f0c6a3b92de
-      sse-bridge dead discard --type ImportProgressed --until 7d --reason "stale progress"
+      sse-bridge dead discard --type FileImportProgressed --until 7d --reason "stale progress"
       sse-bridge dead export --since 1d --payloads > letters.jsonl
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 3 a replay stopped itself, 130 Ctrl-C.
@@ -254,8 +255,10 @@ def log(limit: int, as_json: bool) -> None:
     is_flag=True,
     help="Run today's extractors here, publish nothing, and say what would happen; with --json a line a letter.",
 )
-@click.option("--rate", type=click.FloatRange(min=0.01), help="Events a second at the most.")
-@click.option("--canary", type=click.IntRange(1), metavar="K", help="Send K first, and go on only if they succeed.")
+@click.option("--rate", type=FiniteRange(0.01, 1_000_000), help="Events a second at the most.")
+@click.option(
+    "--canary", type=click.IntRange(1, 1_000_000), metavar="K", help="Send K first, and go on only if they succeed."
+)
 @click.option("--max-failures", metavar="PERCENT", help="Stop when more fail again.  [default: 10% with --canary]")
 @click.option("--resume", metavar="REPLAY", help="Go on with a replay that was stopped or whose process died.")
 @click.option("--resend", is_flag=True, help="With --resume: send again what has no outcome, as the broker lost it.")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import click
 
-from bridge.cli.console import say
+from bridge.cli.console import FiniteRange, say
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
 from bridge.embedded.demo.plan import DemoPlan
@@ -32,7 +32,7 @@ ROWS_PER_S = 25.0
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 10_000),
+    type=FiniteRange(0, 10_000),
     default=ROWS_PER_S,
     show_default=True,
     help="Transactions imported per second; 0 is as fast as possible.",

@@ -1,5 +1,6 @@
 """``sse-bridge ops``: the operators' page, served by uvicorn as the settings say."""
 
+import os
 from typing import Any
 
 import click
@@ -39,8 +40,11 @@ def ops(host: str | None, port: int | None) -> None:
     app = room.create_ops_app(settings, registry)
     from bridge.embedded.serving import serve
 
+    # Uvicorn believes every client of this machine by default, and so whoever a proxy here lets through.
+    forwarded = bool(os.environ.get("FORWARDED_ALLOW_IPS"))
+
     click.echo(f"The operators' page: http://{_shown(settings.ops_host)}:{settings.ops_port}/  (Ctrl-C ends it)")
-    serve(app, host=settings.ops_host, port=settings.ops_port, named="BRIDGE_OPS", extra="ops")
+    serve(app, host=settings.ops_host, port=settings.ops_port, named="BRIDGE_OPS", extra="ops", forwarded=forwarded)
 
 
 def _shown(host: str) -> str:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from bridge.cli.books import named_store
-from bridge.cli.console import console, say, table
+from bridge.cli.console import FiniteRange, console, say, table
 from bridge.errors import StoreError
 from bridge.registry import load_configured
 
@@ -23,9 +23,7 @@ SAMPLE_S = 1.0
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs; with --watch one line each.")
-@click.option(
-    "--watch", type=click.FloatRange(1, 3600), metavar="SECONDS", help="Show it again and again, until Ctrl-C."
-)
+@click.option("--watch", type=FiniteRange(1, 3600), metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
     r"""Show queues, workers, producers and books, and whether events flow.

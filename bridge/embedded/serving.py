@@ -17,7 +17,9 @@ class CannotListenError(BridgeError):
     """The address cannot be listened on."""
 
 
-def serve(app: Any, *, host: str, port: int, named: str = "BRIDGE_GATEWAY", extra: str = "gateway") -> None:
+def serve(
+    app: Any, *, host: str, port: int, named: str = "BRIDGE_GATEWAY", extra: str = "gateway", forwarded: bool = True
+) -> None:
     """Serve until SIGINT or SIGTERM, then end the open streams and return.
 
     Args:
@@ -26,6 +28,7 @@ def serve(app: Any, *, host: str, port: int, named: str = "BRIDGE_GATEWAY", extr
         port: port to listen on.
         named: with what the names of the settings for both begin.
         extra: that brings uvicorn.
+        forwarded: whether to believe what a proxy says of its clients' addresses.
 
     Raises:
         CannotListenError: the port is in use or not ours to take; the message says which.
@@ -36,7 +39,13 @@ def serve(app: Any, *, host: str, port: int, named: str = "BRIDGE_GATEWAY", extr
     except ImportError:
         raise MissingExtraError(extra, "Serving") from None
     config = uvicorn.Config(
-        app, host=host, port=port, access_log=False, timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S, server_header=False
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+        server_header=False,
+        proxy_headers=forwarded,
     )
     with listen(host, port, named) as listener:
         # uvicorn raises the signal again when it is done; being asked to stop is no failure.
@@ -54,8 +63,8 @@ def listen(host: str, port: int, named: str = "BRIDGE_GATEWAY") -> socket.socket
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise CannotListenError(f"{host!r} ({named}_HOST or --host) is no address here: {error}.") from error
+    except (OSError, ValueError) as error:  # a NUL, or a label that no name may have
+        raise CannotListenError(f"{host[:80]!r} ({named}_HOST or --host) is no address here: {error}.") from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -15,7 +15,10 @@ from bridge.store import DeadLetter, LetterHead, RetryRecord, cause_of
 from bridge.store.dead_letters import user_in
 
 FOR_EVER_MS = 1 << 52
-_AGO = re.compile(r"(\d+)\s*([smhdw])")
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, which is the last that has a date."""
+_AGO = re.compile(r"([0-9]{1,9})\s*([smhdw])")
+_ECHO_CHARS = 60
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
@@ -123,7 +126,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for name in self.types:
             # A class that the registry no longer has may well be what died.
             if name not in known and not name.isidentifier():
-                raise SettingsError(f"There is no event type {name!r}; see sse-bridge registry.")
+                raise SettingsError(f"There is no event type {echoed(name)}; see sse-bridge registry.")
             names += known.get(name, [name])
         _check(self.stages, [stage.value for stage in Stage], "stage")
         _check(self.categories, [category.value for category in registry.categories], "category")
@@ -195,18 +198,26 @@ def _text_of(failure: Failure, *contents: str) -> str:
 
 
 def parse_time(text: str, now_ms: int) -> int:
-    """``90s``, ``2h``, ``3d`` (so long ago), or RFC 3339; in ms.
+    """``90s``, ``2h``, ``3d`` (so long ago), or RFC 3339; in ms, 0 to LAST_MS.
 
     Raises:
-        SettingsError: it is neither.
+        SettingsError: it is neither, or before 1970 or after 9999.
     """
     ago = _AGO.fullmatch(text.strip())
     if ago:
-        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
+        return max(0, now_ms - int(ago[1]) * _UNIT_MS[ago[2]])
     try:
-        return _ms_of(text.strip())
-    except ValueError:
-        raise SettingsError(f"{text!r} is no time: give 30m, 2h, 7d, or 2026-11-21T08:00:00Z.") from None
+        at_ms = _ms_of(text.strip())
+    except (ValueError, OverflowError):
+        at_ms = -1
+    if not 0 <= at_ms <= LAST_MS:
+        raise SettingsError(f"{echoed(text)} is no time: give 30m, 2h, 7d, or 2026-11-21T08:00:00Z.")
+    return at_ms
+
+
+def echoed(text: str) -> str:
+    """What somebody typed, for a sentence: quoted, without control characters, and never longer than a line."""
+    return repr(text if len(text) <= _ECHO_CHARS else text[:_ECHO_CHARS] + "…")
 
 
 def shown_time(at_ms: int) -> str:
@@ -230,7 +241,7 @@ def _quoted(value: str) -> str:
 def _check(given: Sequence[str], known: Sequence[str], what: str) -> None:
     wrong = sorted(set(given).difference(known))
     if wrong:
-        raise SettingsError(f"There is no {what} {', '.join(wrong)}; there are {', '.join(known)}.")
+        raise SettingsError(f"There is no {what} {', '.join(map(echoed, wrong))}; there are {', '.join(known)}.")
 
 
 def _shown(name: str, value: Any) -> str:

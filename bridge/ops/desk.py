@@ -1,5 +1,6 @@
 """What every page is made with: the bridge's operations, the board, the replays of this process, and the templates."""
 
+import re
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -31,6 +32,7 @@ NOTES = {
     "resumed": "The replay goes on.",
 }
 """What a page says after an act; an address can only choose among these and fill in numbers."""
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,5 +118,5 @@ def now_ms() -> int:
 
 def _note(ask: Ask) -> str:
     sentence = NOTES.get(ask.query.get("note", ""), "")
-    numbers = [f"{int(text):,}" for text in ask.query.getlist("n")[:2] if text.isascii() and text.isdigit()]
+    numbers = [f"{int(text):,}" for text in ask.query.getlist("n")[:2] if _NUMBER.fullmatch(text)]
     return sentence.format(*numbers, *("some", "some")) if sentence else ""

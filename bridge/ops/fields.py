@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.datastructures import QueryParams
 
 from bridge.errors import SettingsError
-from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time
+from bridge.operations.selection import FOR_EVER_MS, Selection, echoed, parse_time
 from bridge.registry import Registry
 from bridge.store import Cursor
 
@@ -146,7 +146,7 @@ def _check_uuid(text: str) -> None:
     try:
         UUID(text)
     except ValueError:
-        raise SettingsError(f"{text!r} is no user id: those are UUIDs.") from None
+        raise SettingsError(f"{echoed(text)} is no user id: those are UUIDs.") from None
 
 
 def _exact_time(at_ms: int) -> str:

@@ -121,7 +121,7 @@ class Gate:
         wait_s = self._throttle.wait_s(address)
         if wait_s:
             seconds = int(wait_s) + 1
-            message = f"Too many wrong tokens came from your address. Try again in {seconds} s."
+            message = f"Too many wrong tokens were tried. Try again in {seconds} s."
             raise RefusedError(HTTPStatus.TOO_MANY_REQUESTS, message, {"Retry-After": str(seconds)})
         role = self._sessions.role_of(token)
         if role is None:
@@ -214,7 +214,7 @@ class Login:
             self._sessions.to_cookie(session),
             max_age=LIFE_S,
             path=base_of(request) or "/",
-            secure=request.url.scheme == "https",
+            secure=is_https(request),
             httponly=True,
             samesite="strict",
         )
@@ -240,6 +240,11 @@ class Login:
 def base_of(request: Request) -> str:
     """What stands before every path of ours."""
     return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def is_https(request: Request) -> bool:
+    """Whether the browser came by HTTPS. Whoever forges the header binds a cookie of their own more strictly."""
+    return "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto", "").lower())
 
 
 def wants_html(request: Request) -> bool:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from bridge.errors import SettingsError
 from bridge.operations import log, trace
+from bridge.operations.selection import echoed
 from bridge.ops.ask import Ask
 from bridge.ops.board import Figures
 from bridge.ops.desk import Desk
@@ -60,7 +61,7 @@ def _uuid(text: str, what: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise SettingsError(f"{text!r} is no {what} id: those are UUIDs.") from None
+        raise SettingsError(f"{echoed(text)} is no {what} id: those are UUIDs.") from None
 
 
 def describe(place: trace.Place) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """``GET /stream``: what changes on a page, as server-sent events; parts of it as HTML, by the id of their element."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from random import uniform
 
@@ -10,6 +13,7 @@ import uuid6
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from bridge.errors import StoreError
 from bridge.events import comment_frame, event_frame, retry_frame
@@ -17,27 +21,102 @@ from bridge.ops import overview, replaying
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
 from bridge.ops.gate import Gate, RefusedError
+from bridge.ops.sessions import Role, Session
+
+logger = logging.getLogger(__name__)
 
 STREAM_PATH = "/stream"
 EVENT_TYPE = "ops.parts"
 STREAMS_MAX = 50
+VIEWER_STREAMS_MAX = 40
+"""Of all viewers together: the others are kept for operators, who are wanted when there is trouble."""
+SESSION_STREAMS_MAX = 8
+"""Of one session, which is one browser; all scripts of a role count as one."""
 STEP_S = 1.0
 LIFE_S = 300.0
 """After this time a stream ends and its browser asks again, so that a session that is over ends its streams too."""
 RETRY_MS = 1500
 
 
-class Streams:
-    """The open streams, up to STREAMS_MAX; all end when ``end`` is called.
+class Places:
+    """Who has how many streams open. Used on one event loop; not thread-safe.
 
     Attributes:
-        open_now: how many there are.
+        refused: streams that found no place.
+    """
+
+    def __init__(self) -> None:
+        self._by_holder: Counter[str] = Counter()
+        self._by_role: Counter[Role] = Counter()
+        self.refused = 0
+
+    @property
+    def taken(self) -> int:
+        """How many streams there are."""
+        return self._by_role.total()
+
+    def take(self, role: Role, holder: str) -> None:
+        """Take a place, to be given back by ``leave``.
+
+        Raises:
+            RefusedError: there is none for them.
+        """
+        fault = self._fault(role, holder)
+        if fault:
+            self.refused += 1
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, fault)
+        self._by_holder[holder] += 1
+        self._by_role[role] += 1
+
+    def leave(self, role: Role, holder: str) -> None:
+        """Give a place back."""
+        self._by_role[role] -= 1
+        self._by_holder[holder] -= 1
+        if not self._by_holder[holder]:
+            del self._by_holder[holder]
+
+    def _fault(self, role: Role, holder: str) -> str:
+        if self._by_holder[holder] >= SESSION_STREAMS_MAX:
+            return f"You watch {SESSION_STREAMS_MAX} pages already; close one and reload."
+        if role is Role.VIEWER and self._by_role[role] >= VIEWER_STREAMS_MAX:
+            return f"Viewers watch {VIEWER_STREAMS_MAX} pages already; the others are kept for operators."
+        if self.taken >= STREAMS_MAX:
+            return f"{STREAMS_MAX} pages are being watched already."
+        return ""
+
+
+class _Stream(StreamingResponse):
+    """A stream that holds its place for as long as it is sent, also when its client is gone before the first frame."""
+
+    def __init__(self, frames: AsyncIterator[str], places: Places, role: Role, holder: str) -> None:
+        super().__init__(frames, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._places, self._role, self._holder = places, role, holder
+        places.take(role, holder)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; see Starlette. A client that takes nothing does not keep its place for longer than others."""
+        try:
+            async with asyncio.timeout(LIFE_S * 1.1):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            logger.info("bridge.ops.stream_cut role=%s", self._role.value)
+        finally:
+            self._places.leave(self._role, self._holder)
+
+
+class Streams:
+    """The open streams, as many as have a place; all end when ``end`` is called.
+
+    Attributes:
+        open_now: how many are being sent.
+        places: who has how many.
     """
 
     def __init__(self, gate: Gate, desk: Desk) -> None:
         self._gate = gate
         self._desk = desk
         self.open_now = 0
+        self.places = Places()
         self._ending: set[asyncio.Event] = set()
 
     def end(self) -> None:
@@ -50,17 +129,12 @@ class Streams:
         return await self._gate.answer(request, lambda: self._begin(request))
 
     async def _begin(self, request: Request) -> Response:
-        session, _ = self._gate.admit(request)
-        if self.open_now >= STREAMS_MAX:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, f"{STREAMS_MAX} pages are being watched already.")
+        session, by_bearer = self._gate.admit(request)
         ask = self._gate.ask(request, session, request.query_params.__class__())
-        return StreamingResponse(self._frames(ask), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return _Stream(self._frames(ask), self.places, session.role, _holder(session, by_bearer=by_bearer))
 
     async def _frames(self, ask: Ask) -> AsyncIterator[str]:
-        ending = asyncio.Event()
-        self.open_now += 1
-        self._ending.add(ending)
-        try:
+        with self._counted() as ending:
             yield retry_frame(RETRY_MS)
             shown: dict[str, str] = {}
             ends_at = asyncio.get_running_loop().time() + LIFE_S * uniform(0.8, 1.0)  # noqa: S311  (no secret)
@@ -70,6 +144,14 @@ class Streams:
                 shown = parts
                 yield self._frame(changed)
                 await _rest(ending)
+
+    @contextmanager
+    def _counted(self) -> Iterator[asyncio.Event]:
+        ending = asyncio.Event()
+        self.open_now += 1
+        self._ending.add(ending)
+        try:
+            yield ending
         finally:
             self.open_now -= 1
             self._ending.discard(ending)
@@ -87,6 +169,11 @@ class Streams:
         if not changed:
             return comment_frame("nothing changed")
         return event_frame(uuid6.uuid7(), EVENT_TYPE, msgspec.json.encode(changed).decode())
+
+
+def _holder(session: Session, *, by_bearer: bool) -> str:
+    """Who holds a place: a signed-in session, or a role's scripts, each request of which is a session of its own."""
+    return f"script {session.role.value}" if by_bearer else session.nonce
 
 
 async def _rest(ending: asyncio.Event) -> None:

@@ -1,0 +1,56 @@
+"""Absurd values in every field of every operators' page: an answer in words, and never a failure of ours."""
+
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from bridge.ops.app import PAGES
+from bridge.ops.ask import Page
+from bridge.settings import Settings
+from tests.support.absurd import ABSURD
+from tests.support.letters import a_letter, bury
+from tests.support.ops_page import OPERATOR, browser, filled, form_token
+
+FIELDS = (
+    "type", "category", "user", "error", "stage", "group", "id", "since", "until", "text", "after",
+    "n", "event", "rate", "canary", "max_failures", "reason",
+)  # fmt: skip
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
+async def test_a_page_answers_absurd_fields_in_words(ops_settings: Settings, client: redis.Redis, page: Page) -> None:
+    bury(client, ops_settings, [a_letter()])
+    async with browser(ops_settings, OPERATOR) as operator:
+        token = await form_token(operator)
+        for name in FIELDS:
+            for value in ABSURD:
+                fields = f"{name}={quote(value.encode('utf-8', 'surrogatepass'))}"
+                if page.method == "GET":
+                    answer = await operator.get(f"{filled(page.path)}?note=discarded&{fields}")
+                else:
+                    content = f"form_token={token}&{fields}" + ("" if name == "reason" else "&reason=x")
+                    answer = await operator.post(filled(page.path), content=content, headers=FORM)
+                assert answer.status_code < 500, (name, value[:40])
+                assert answer.status_code < 400 or "<p" in answer.text
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "{" in page.path], ids=lambda page: page.path)
+async def test_a_path_that_names_nothing_is_answered_in_words(ops_settings: Settings, page: Page) -> None:
+    async with browser(ops_settings, OPERATOR) as operator:
+        token = await form_token(operator)
+        for value in ABSURD:
+            name = quote(value.encode("utf-8", "surrogatepass"), safe="")
+            url = filled(page.path, letter_id=name, group=name, replay_id=name)
+            answer = await operator.request(page.method, url, content=f"form_token={token}", headers=FORM)
+            assert 400 <= answer.status_code < 500, (value[:40], answer.status_code)
+
+
+async def test_a_time_so_long_ago_means_the_beginning(ops_settings: Settings, client: redis.Redis) -> None:
+    letter = a_letter()
+    bury(client, ops_settings, [letter])
+    async with browser(ops_settings, OPERATOR) as operator:
+        assert letter.letter_id in (await operator.get("/dead?since=99999999d")).text
+        refused = await operator.get("/dead?since=99999999999999999999d")
+        assert (refused.status_code, "is no time" in refused.text) == (400, True)
