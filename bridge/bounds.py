@@ -57,6 +57,27 @@ RAW_KEPT_MAX = 2**22
 ENTRY_BYTES_MAX = 2**25
 """Bytes of a channel message: twice the largest payload that the settings allow, as foreign JSON may be escaped."""
 
+# Clients of the gateway: what one may send, and what is held for it
+
+REQUEST_BYTES_MAX = 32_768
+"""Bytes of a request, its line and headers; a token of 8 KiB in a cookie among others fits. More is answered 431."""
+REQUEST_S = 10.0
+"""Seconds from the first byte of a request, or from the connection, until the request is whole; later is 408."""
+REPLAY_BYTES_MAX = 2**17
+"""Bytes of events that are read from each of a client's two streams at once, and held until it has taken them."""
+REPLAY_BYTES_MIN = 2**14
+"""The same when many clients are behind at once, and share ``REPLAYS_BYTES_MAX``."""
+REPLAYS_BYTES_MAX = 2**26
+"""Bytes that are read and not yet taken, over all clients of a process, up to one event a client."""
+QUEUE_BYTES_MAX = 2**18
+"""Bytes of live events held for one client; what does not fit is read from the history when the client is ready."""
+UNTAKEN_BYTES_MAX = 2**16
+"""Bytes handed to a server that takes them without waiting for the client (HTTP/2)."""
+READERS_MAX = 16
+"""Reads of the history at once in one process; each takes a connection to Redis."""
+READERS_PER_USER_MAX = 2
+"""The same for one user, however many streams that user has: others wait behind these only."""
+
 # Text that goes into a log line, a record's key or a page
 
 ID_CHARS_MAX = 255

@@ -2,8 +2,8 @@
 
 One cursor says what the client has had, because positions are ordered across all streams: everything up to
 it was sent, or not asked for. What the hub offers is queued. While there is a *gap* (at the beginning, after
-the hub lost touch, when the queue overflowed in a replay, now and then), the queue is held, the history is
-read from the cursor, and then the queue is released without what the history has brought already.
+the hub lost touch, when the queue was full, now and then), the queue is held, the history is read from the
+cursor, and then the queue is released without what the history has brought already.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
+from bridge.bounds import QUEUE_BYTES_MAX
 from bridge.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.events import comment_frame, reset_frame, retry_frame
 from bridge.gateway.archive import Archive, Chapter
@@ -85,6 +86,8 @@ class Session:
         self._counters = counters
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._queue: deque[Delivery] = deque()
+        self._queue_bytes = 0
+        self._spilled = 0
         self._wake = asyncio.Event()
         self._holding = True
         self._gap = False
@@ -94,22 +97,42 @@ class Session:
         self._check_at = _next_check()
         self._room = rooms.join(principal.user_id, self)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its connection has ended, and nobody has noticed yet."""
+        return self._wire.is_lost and not self._ending.done()
+
     # What others tell the session; all of it returns at once
 
     def offer(self, delivery: Delivery) -> bool:
-        """See ``Member``. Full: held events are in the history and are read again; a live client is cut."""
+        """See ``Member``. Full of events: a live client is cut. Full of bytes, or not live: the history has them."""
         self._heard = delivery.position
         if self._ending.done() or not self._request.wants(delivery.category):
             return False
-        if len(self._queue) >= self._settings.gateway_queue_max:
+        if len(self._queue) + self._spilled >= self._settings.gateway_queue_max:
             if not (self._holding and self._settings.retention):
                 self.end(Ending.TOO_SLOW)
                 return False
-            self._queue.clear()
-            self._gap = True
+            self._spill()
+        elif self._queue and self._queue_bytes + len(delivery.frame) > QUEUE_BYTES_MAX:
+            if not self._settings.retention:
+                self.end(Ending.TOO_SLOW)
+                return False
+            self._spill()
         self._queue.append(delivery)
+        self._queue_bytes += len(delivery.frame)
         self._wake.set()
-        return 2 * len(self._queue) >= self._settings.gateway_queue_max
+        half_full = 2 * (len(self._queue) + self._spilled) >= self._settings.gateway_queue_max
+        return half_full or 2 * self._queue_bytes >= QUEUE_BYTES_MAX
+
+    def _spill(self) -> None:
+        """Keep nothing of what is queued: it is read from the history when the client is ready for it."""
+        if not self._holding:
+            # It is waited for as if it were still here.
+            self._spilled += len(self._queue)
+        self._queue.clear()
+        self._queue_bytes = 0
+        self._gap = True
 
     def lose_touch(self) -> None:
         """See ``Member``."""
@@ -141,6 +164,7 @@ class Session:
         finally:
             self._rooms.leave(self._room, self)
             self._queue.clear()
+            self._queue_bytes = 0
             if expiry:
                 expiry.cancel()
             for task in tasks:
@@ -160,9 +184,7 @@ class Session:
 
     async def _part(self, ending: Ending, listener: "asyncio.Task[None]") -> None:
         match ending:
-            case Ending.CLIENT_LEFT:
-                pass
-            case Ending.TOO_SLOW | Ending.STALLED:
+            case Ending.CLIENT_LEFT | Ending.TOO_SLOW | Ending.STALLED:
                 await self._wire.hang_up(listener)
             case Ending.SHUTDOWN:
                 await self._wire.finish(self._retry_hint(SHUTDOWN_SPREAD), listener)
@@ -226,6 +248,7 @@ class Session:
     async def _catch_up(self) -> None:
         """Close the gap, and any that opens meanwhile; then the queue follows on the cursor."""
         self._holding = True
+        self._spilled = 0
         while self._gap:
             await self._until_heard()
             # No await since it was heard: a loss from here on sets it again.
@@ -264,12 +287,14 @@ class Session:
     def _take(self) -> bytes:
         """The next frames of the queue; moves the cursor past them."""
         while self._queue and self._queue[0].position <= self._cursor:
-            self._queue.popleft()
+            self._queue_bytes -= len(self._queue.popleft().frame)
         if not self._queue:
             # Whatever else was heard was for others' ears; so a later check begins here.
             self._cursor = max(self._cursor, self._heard)
             return b""
-        return self._chunk(self._queue)
+        chunk = self._chunk(self._queue)
+        self._queue_bytes -= len(chunk)
+        return chunk
 
     def _chunk(self, deliveries: deque[Delivery]) -> bytes:
         """Take frames off the left, up to ``CHUNK_BYTES`` and at least one."""

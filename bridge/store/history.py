@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import redis.asyncio
 
+from bridge.bounds import ENTRY_BYTES_MAX, REPLAY_BYTES_MAX
 from bridge.settings import Settings
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 
@@ -149,9 +150,11 @@ class History:
         """
         with store_errors():
             newest, now_ms = await self._now(keys=[self._keys.POSITION, self._keys.BEGAN])
-        return _page(Position(text(newest)), True, int(text(now_ms)), (), ())
+        return _page(Position(text(newest)), True, int(text(now_ms)))
 
-    async def read(self, user_id: UUID, after: Position, *, read_at_ms: int = 0) -> Page:
+    async def read(
+        self, user_id: UUID, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
+    ) -> Page:
         """The next page after a position, of one moment: nothing before its horizon is missing from it.
 
         Args:
@@ -159,12 +162,13 @@ class History:
             after: what the client has had.
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event, if there was one.
                 Without it a client that heard nothing for as long as a stream lives counts as behind.
+            limit_bytes: of each stream at the most, though at least one entry.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            newest, complete, now_ms, own, broadcast = await self._read(
+            newest, complete, now_ms, *streams = await self._read(
                 keys=[
                     self._keys.user_stream(user_id),
                     self._keys.BROADCAST_STREAM,
@@ -172,17 +176,22 @@ class History:
                     self._keys.BROADCAST_TIP,
                     self._keys.BEGAN,
                 ],
-                args=[str(after), PAGE, self._stream_ttl_s, read_at_ms],
+                args=[str(after), PAGE, self._stream_ttl_s, read_at_ms, limit_bytes, ENTRY_BYTES_MAX],
             )
-        return _page(Position(text(newest)), bool(complete), int(text(now_ms)), own, broadcast)
+        own, broadcast, *whole = streams
+        return _page(Position(text(newest)), bool(complete), int(text(now_ms)), (own, broadcast), whole)
 
 
 def _page(
-    newest: Position, complete: bool, read_at_ms: int, own: Sequence[object], broadcast: Sequence[object]
+    newest: Position,
+    complete: bool,
+    read_at_ms: int,
+    read: Sequence[Sequence[object]] = (),
+    whole: Sequence[int] = (),
 ) -> Page:
-    """Merge two streams; a stream that was cut at ``PAGE`` entries limits how far the page can vouch."""
-    streams = [[_entry(entry) for entry in stream] for stream in (own, broadcast)]
-    cuts = [entries[-1][0] for entries in streams if len(entries) >= PAGE]
+    """Merge streams; one of which more follows than was read limits how far the page can vouch."""
+    streams = [[_entry(entry) for entry in stream] for stream in read]
+    cuts = [entries[-1][0] for entries, is_whole in zip(streams, whole, strict=True) if not is_whole]
     tops = [entries[-1][0] for entries in streams if entries]
     horizon = min(cuts) if cuts else max([newest, *tops])
     within = [event for entries in streams for position, event in entries if position <= horizon]

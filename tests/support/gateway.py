@@ -5,14 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import jwt
-from httpx_sse import ServerSentEvent, connect_sse
+from httpx_sse import ServerSentEvent
+from httpx_sse._decoders import SSEDecoder
 
 from bridge.embedded.server import free_port
 from tests.support.waiting import wait_until
@@ -22,30 +23,44 @@ SECRET = "a secret of at least thirty-two bytes"
 EVENTS_PATH = "/api/v1/events"
 
 
+UVICORN = (sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", "{port}")
+COMMAND = (sys.executable, "-m", "bridge.cli", "gateway", "--port", "{port}")
+"""``sse-bridge gateway``."""
+
+
 @contextmanager
-def running_gateway(folder: Path, environment: dict[str, str], *, cwd: Path = ROOT) -> Iterator[str]:
-    """The address of ``uvicorn bridge.gateway:app``; stopped by SIGTERM at the end."""
+def gateway_process(
+    folder: Path, environment: Mapping[str, str], argv: Sequence[str] = UVICORN
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A gateway's process and its address; ended by SIGTERM at the end, unless it has."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = folder / f"gateway-{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", str(port)],
-            cwd=cwd,
+            [word.replace("{port}", str(port)) for word in argv],
+            cwd=ROOT,
             env={**clean_environment(), "BRIDGE_JWT_SECRET": SECRET, **environment},
             stdout=output,
             stderr=output,
         )
     try:
-        wait_until(lambda: _is_ready(url) or process.poll() is not None, timeout_s=20, what="the gateway is ready")
+        wait_until(lambda: _is_ready(url) or process.poll() is not None, timeout_s=40, what="the gateway is ready")
         assert process.poll() is None, log.read_text()
-        yield url
+        yield process, url
         process.terminate()
-        process.wait(10)
+        process.wait(20)
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def running_gateway(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """The address of ``uvicorn bridge.gateway:app``; stopped by SIGTERM at the end."""
+    with gateway_process(folder, environment) as (_, url):
+        yield url
 
 
 def token_for(user_id: UUID) -> str:
@@ -60,7 +75,7 @@ class Listener:
         self.events: list[ServerSentEvent] = []
         self._client = httpx.Client(timeout=httpx.Timeout(5, read=60))
         self._opened = threading.Event()
-        self._headers = {"Authorization": f"Bearer {token_for(user_id)}"}
+        self._headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {token_for(user_id)}"}
         if last_event_id:
             self._headers["Last-Event-ID"] = last_event_id
         self._url = url + EVENTS_PATH + (f"?categories={categories}" if categories else "")
@@ -70,12 +85,14 @@ class Listener:
 
     def _read(self) -> None:
         try:
-            with connect_sse(self._client, "GET", self._url, headers=self._headers) as source:
-                self._response = source.response
-                for event in source.iter_sse():
-                    # The first frame (the retry hint) tells that the subscription stands.
+            with self._client.stream("GET", self._url, headers=self._headers) as response:
+                self._response = response
+                decoder = SSEDecoder()
+                for line in response.iter_lines():
+                    # The first line (the retry hint) tells that the subscription stands.
                     self._opened.set()
-                    if event.data:
+                    event = decoder.decode(line)
+                    if event and event.data:
                         self.events.append(event)
         except httpx.HTTPError:
             return

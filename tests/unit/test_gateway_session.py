@@ -2,138 +2,15 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from bridge.errors import StoreUnavailableError
-from bridge.gateway.archive import Chapter
-from bridge.gateway.auth import Principal
-from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Delivery
 from bridge.gateway.ending import Ending
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.rooms import Rooms
-from bridge.gateway.session import Session
-from bridge.gateway.wire import Wire
-from bridge.settings import Settings
 from bridge.store import START, Position
-from bridge.store.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
-
-USER = UUID(int=1)
-SETTINGS = Settings(gateway_dev=True, gateway_heartbeat_s=0.1, gateway_queue_max=4)
-
-
-def delivery(position: str, category: str | None = "import") -> Delivery:
-    return Delivery(Position(position), category, f"id: {position}\n\n".encode())
-
-
-def chapter(*positions: str, horizon: str, complete: bool = True) -> Chapter:
-    deliveries = tuple(map(delivery, positions))
-    return Chapter(deliveries=deliveries, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
-
-
-class FakeArchive:
-    def __init__(self) -> None:
-        self.newest = Position("10-0")
-        self.chapters: list[Chapter] = []
-        self.reads: list[Position] = []
-        self.away = False
-        self.hangs = False
-        self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
-
-    async def now(self) -> Chapter:
-        return await self._answer(chapter(horizon=str(self.newest)))
-
-    async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
-        return await self._answer(None)
-
-    async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> Chapter:
-        self.reads.append(after)
-        if self.chapters:
-            return await self._answer(self.chapters.pop(0))
-        return await self._answer(chapter(horizon=str(max(after, self.newest))))
-
-    async def _answer(self, answer: Any) -> Any:
-        await asyncio.sleep(0)
-        if self.hangs:
-            await self._hang()
-        if self.away:
-            raise StoreUnavailableError
-        return answer
-
-    async def _hang(self) -> None:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            if self.when_cancelled is None:
-                raise
-            await self.when_cancelled()
-
-
-class Line:
-    """A session with both its ends in the test's hands."""
-
-    def __init__(self, request: StreamRequest | None = None, settings: Settings = SETTINGS) -> None:
-        self.sent = b""
-        self.open = asyncio.Event()
-        self.open.set()
-        self.error: Exception | None = None
-        self.left = asyncio.Event()
-        self.rooms, self.archive, self.counters = Rooms(UNPREFIXED), FakeArchive(), Counters()
-        wire = Wire({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
-        self.session = Session(
-            principal=Principal(user_id=USER),
-            request=request or StreamRequest(),
-            wire=wire,
-            rooms=self.rooms,
-            archive=self.archive,  # type: ignore[arg-type]
-            settings=settings,
-            counters=self.counters,
-        )
-
-    async def _send(self, message: Mapping[str, Any]) -> None:
-        await self.open.wait()
-        error, self.error = self.error, None
-        if error:
-            raise error
-        self.sent += message.get("body", b"")
-
-    async def receive(self) -> dict[str, Any]:
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
-    def link(self) -> None:
-        self.rooms.link()
-        self.rooms.confirm(user_channel(USER))
-        self.rooms.confirm(BROADCAST_CHANNEL)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(3):
-            while not condition():  # noqa: ASYNC110  (polls what has no event)
-                await asyncio.sleep(0.005)
-
-    @property
-    def ids(self) -> list[str]:
-        return [frame[4:].decode() for frame in self.sent.split(b"\n\n") if frame.startswith(b"id: ")]
-
-
-@asynccontextmanager
-async def running(line: Line) -> AsyncIterator["asyncio.Task[Ending]"]:
-    task = asyncio.create_task(line.session.run(line.receive))
-    try:
-        yield task
-    finally:
-        line.left.set()
-        line.open.set()
-        await asyncio.wait({task}, timeout=3)
-        assert task.done()
-        assert line.rooms.channels == (BROADCAST_CHANNEL,)
-        assert not line.rooms.broadcast.members
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+from tests.support.line import Line, chapter, delivery, running
 
 
 async def test_no_frame_but_heartbeats_before_the_subscription_stands() -> None:
@@ -292,4 +169,4 @@ async def test_the_first_cause_of_an_ending_counts() -> None:
         line.session.end(Ending.SHUTDOWN)
         line.session.end(Ending.TOKEN_EXPIRED)
         assert await task is Ending.SHUTDOWN
-        assert line.sent.rsplit(b"\n\n", 2)[-2].startswith(b"retry: ")
+        assert line.sent.splitlines()[-1].startswith(b"retry: ")

@@ -9,11 +9,15 @@
 -- ARGV[2]  entries to return from each stream at the most
 -- ARGV[3]  life of a stream in s
 -- ARGV[4]  Redis time in ms of the reader's last complete reading; 0 if there was none
+-- ARGV[5]  bytes to return from each stream at the most; the first entry is returned whatever its size
+-- ARGV[6]  bytes of one entry at the most; of a larger one only the position is returned
 --
 -- Returns: newest position ('0-0' if none), 1 if nothing after ARGV[1] can be missing else 0, Redis time in ms
--- (as text), the user's entries, the broadcast entries.
+-- (as text), the user's entries, the broadcast entries, 1 if the user's are all that follow else 0, the same of the
+-- broadcasts.
 
-local after, limit, ttl_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local after, limit, ttl_s = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local limit_bytes, entry_bytes_max = tonumber(ARGV[5]), tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local newest = redis.call('GET', KEYS[3])
@@ -35,8 +39,33 @@ local function is_after(a, b)
   return a_ms > b_ms or (a_ms == b_ms and a_seq > b_seq)
 end
 
+local function size_of(entry)
+  local bytes = 0
+  for _, text in ipairs(entry[2]) do bytes = bytes + #text end
+  return bytes
+end
+
+-- What is read and not returned costs its time again: so one entry, then as many as fit if they are alike, and never
+-- more than a few, as large ones may follow on many small ones.
+local STEP = 16
+
 local function read(stream)
-  return redis.call('XRANGE', stream, '(' .. after, '+', 'COUNT', limit)
+  local found, bytes, last, count = {}, 0, after, 1
+  while true do
+    local entries = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', count)
+    for _, entry in ipairs(entries) do
+      local size = size_of(entry)
+      if size > entry_bytes_max then entry, size = {entry[1], {}}, 0 end
+      if #found > 0 and bytes + size > limit_bytes then return found, 0 end
+      bytes = bytes + size
+      found[#found + 1] = entry
+      last = entry[1]
+    end
+    if #entries < count then return found, 1 end
+    if #found >= limit then return found, 0 end
+    local alike = math.floor((limit_bytes - bytes) * #found / math.max(bytes, 1))
+    count = math.max(1, math.min(limit - #found, STEP, alike))
+  end
 end
 
 -- Until then the reader has everything, whatever streams have expired since.
@@ -77,4 +106,6 @@ if after ~= '0-0' and after ~= newest then
   end
 end
 
-return {newest, complete, string.format('%.0f', now_ms), read(KEYS[1]), read(KEYS[2])}
+local own, own_is_all = read(KEYS[1])
+local broadcasts, broadcasts_are_all = read(KEYS[2])
+return {newest, complete, string.format('%.0f', now_ms), own, broadcasts, own_is_all, broadcasts_are_all}

@@ -1,0 +1,131 @@
+"""Reading the history for many: shared where it is the same, fair between users, and never what came too early."""
+
+import asyncio
+import gc
+from uuid import UUID, uuid4
+
+import pytest
+
+from bridge.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
+from bridge.gateway import archive as archive_module
+from bridge.gateway.archive import Archive, Chapter
+from bridge.gateway.counters import Counters
+from bridge.gateway.delivery import Dispatch
+from bridge.registry import REGISTRY
+from bridge.store import START, Page, Position
+
+USER, OTHER = UUID(int=1), UUID(int=2)
+
+
+class ScriptedHistory:
+    """Answers when it is let."""
+
+    def __init__(self, *, last: bool = True) -> None:
+        self.last = last
+        self.let = asyncio.Event()
+        self.now: list[UUID] = []
+        self.begun: list[tuple[UUID, Position, int]] = []
+
+    async def read(self, user_id: UUID, after: Position, *, read_at_ms: int, limit_bytes: int) -> Page:
+        self.begun.append((user_id, after, limit_bytes))
+        self.now.append(user_id)
+        try:
+            await self.let.wait()
+        finally:
+            self.now.remove(user_id)
+        horizon = Position(f"{len(self.begun)}-0")
+        return Page(events=(), horizon=horizon, complete=True, last=self.last, read_at_ms=1)
+
+
+def opened(history: ScriptedHistory) -> Archive:
+    counters = Counters()
+    return Archive(history, Dispatch(REGISTRY, counters), counters)  # type: ignore[arg-type]
+
+
+def asking(archive: Archive, number: int = 1, user: UUID = USER) -> "list[asyncio.Task[Chapter]]":
+    return [asyncio.create_task(archive.read(user, START, 0)) for _ in range(number)]
+
+
+async def turns(number: int = 10) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_who_asks_for_the_same_at_once_shares_one_reading() -> None:
+    history = ScriptedHistory()
+    archive = opened(history)
+    readers = asking(archive, 60)
+    await turns()
+    history.let.set()
+    chapters = await asyncio.gather(*readers)
+    assert len(history.begun) == 1 and len(set(map(id, chapters))) == 1
+
+
+async def test_who_asks_after_a_reading_has_begun_is_not_given_its_end() -> None:
+    history = ScriptedHistory()
+    archive = opened(history)
+    early = asking(archive)
+    await turns()
+    assert len(history.begun) == 1
+    late = asking(archive, 5)
+    await turns()
+    history.let.set()
+    assert (await early[0]).horizon == Position("1-0")
+    assert {chapter.horizon for chapter in await asyncio.gather(*late)} == {Position("2-0")}
+    assert len(history.begun) == 2
+
+
+async def test_a_part_that_is_not_the_last_is_shared_as_long_as_somebody_holds_it() -> None:
+    history = ScriptedHistory(last=False)
+    history.let.set()
+    archive = opened(history)
+    held = await archive.read(USER, START, 0)
+    assert await archive.read(USER, START, 0) is held
+    del held
+    await turns()  # the loop holds what it has just handed over
+    gc.collect()
+    await archive.read(USER, START, 0)
+    assert len(history.begun) == 2
+
+
+async def test_one_users_many_places_leave_room_for_others() -> None:
+    history = ScriptedHistory()
+    archive = opened(history)
+    greedy = [asyncio.create_task(archive.read(USER, Position(f"{n}-0"), 0)) for n in range(60)]
+    await turns()
+    assert history.now == [USER] * READERS_PER_USER_MAX
+    others = [asyncio.create_task(archive.read(uuid4(), START, 0)) for _ in range(60)]
+    await turns()
+    assert len(history.now) == READERS_MAX
+    history.let.set()
+    await asyncio.gather(*greedy, *others)
+    assert not archive._desks and not archive._readings
+
+
+async def test_one_that_leaves_leaves_the_others_theirs_and_the_last_ends_the_reading() -> None:
+    history = ScriptedHistory()
+    archive = opened(history)
+    first, second, third = asking(archive, 3)
+    await turns()
+    first.cancel()
+    await turns()
+    history.let.set()
+    assert await second is await third
+    history.let.clear()
+    lone = asking(archive)[0]
+    await turns()
+    lone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await lone
+    assert not history.now and not archive._readings
+
+
+async def test_the_more_is_held_the_smaller_are_the_next_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "REPLAYS_BYTES_MAX", 4 * REPLAY_BYTES_MAX)
+    history = ScriptedHistory(last=False)
+    history.let.set()
+    archive = opened(history)
+    held = [await archive.read(uuid4(), START, 0) for _ in range(100)]
+    sizes = [limit_bytes for _, _, limit_bytes in history.begun]
+    assert sizes[0] == REPLAY_BYTES_MAX and sizes[-1] == REPLAY_BYTES_MIN
+    assert sizes == sorted(sizes, reverse=True) and len(held) == 100
