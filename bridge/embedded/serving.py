@@ -38,10 +38,14 @@ def serve(
         import uvicorn
     except ImportError:
         raise MissingExtraError(extra, "Serving") from None
+    from bridge.gateway.protocol import BoundedProtocol
+
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=BoundedProtocol,
+        ws="none",
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
         server_header=False,

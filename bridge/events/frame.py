@@ -28,8 +28,11 @@ def reset_frame(reason: str) -> str:
 
 
 def comment_frame(text: str) -> str:
-    """A comment, which clients ignore; used as heartbeat. ``text`` must hold no line break."""
-    return f": {text}\n\n"
+    """A comment, which clients ignore; used as heartbeat. ``text`` must hold no line break.
+
+    No empty line: at each one many clients show their application an event, if an empty one.
+    """
+    return f": {text}\n"
 
 
 def retry_frame(delay_ms: int, position: str = "") -> str:
@@ -37,6 +40,7 @@ def retry_frame(delay_ms: int, position: str = "") -> str:
 
     Args:
         delay_ms: how long.
-        position: becomes the client's id until its first event; without data, it is shown nothing.
+        position: becomes the client's id until its first event. That takes an empty line, at which a browser shows
+            nothing, as there is no data, and some clients an empty event. The delay alone takes none.
     """
-    return f"retry: {delay_ms}\n" + (f"id: {position}\n" if position else "") + "\n"
+    return f"retry: {delay_ms}\n" + (f"id: {position}\n\n" if position else "")

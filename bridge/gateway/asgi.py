@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,11 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.auth import Authenticator, Principal, authenticator
+from bridge.gateway.connection import note_connection
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
-from bridge.gateway.refusal import RequestRefusedError, problem
+from bridge.gateway.origins import origin_fault
+from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, parse_request
-from bridge.gateway.wire import note_abort, stream_headers
+from bridge.gateway.wire import stream_headers
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.shutdown import heard_signals
@@ -68,7 +69,7 @@ class _Application(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             # Here ``send`` is still the server's own; middleware wraps it.
-            note_abort(scope, send)
+            note_connection(scope, send)
         await super().__call__(scope, receive, send)
 
 
@@ -82,9 +83,18 @@ class Doors:
 
     async def events(self, request: Request) -> Response:
         """The stream. Whatever can be refused is refused here, before its first byte."""
+        try:
+            return await self._admit(request)
+        except RequestRefusedError as refusal:
+            if request.method == "HEAD" or not passes(refusal, request.headers.get("Accept", "")):
+                raise
+            self._gateway.counters.requests_refused += 1
+            return passing(refusal, stream_headers(request.scope))
+
+    async def _admit(self, request: Request) -> Response:
         principal = await self._authenticator.identify(request)
         wanted = parse_request(request.query_params, request.headers, self._registry)
-        if refusal := self._gateway.refusal():
+        if refusal := self._gateway.refusal(principal):
             raise refusal
         if request.method == "HEAD":
             return Response(headers=stream_headers(request.scope))
@@ -98,14 +108,17 @@ class Doors:
         """Clients are served: Redis answers and the hub hears it."""
         gateway = self._gateway
         redis_answers = await gateway.redis_answers()
-        ready = redis_answers and gateway.subscribed and not gateway.draining
-        document = {
+        faults = gateway.faults
+        ready = redis_answers and gateway.subscribed and not gateway.draining and not faults
+        document: dict[str, object] = {
             "status": "ready" if ready else "not_ready",
             "redis": redis_answers,
             "subscribed": gateway.subscribed,
             "draining": gateway.draining,
             "clients": len(gateway.sessions),
         }
+        if faults:
+            document["faults"] = faults
         return JSONResponse(document, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def refuse(self, _request: Request, error: Exception) -> Response:
@@ -142,12 +155,8 @@ class _Stream:
 
 def _cors(settings: Settings) -> list[Middleware]:
     origins = [origin.strip() for origin in settings.gateway_cors_origins.split(",") if origin.strip()]
-    faults = [origin for origin in origins if not _is_origin(origin)]
-    if faults:
-        raise SettingsError(
-            f"BRIDGE_GATEWAY_CORS_ORIGINS names {', '.join(map(repr, faults))}; an origin is written "
-            "https://host or https://host:port, without a path, and '*' is refused because cookies are sent."
-        )
+    if faults := [fault for origin in origins if (fault := origin_fault(origin))]:
+        raise SettingsError("BRIDGE_GATEWAY_CORS_ORIGINS: " + " ".join(faults))
     if not origins:
         return []
     return [
@@ -159,8 +168,3 @@ def _cors(settings: Settings) -> list[Middleware]:
             allow_headers=["Authorization", "Cache-Control", "Last-Event-ID"],
         )
     ]
-
-
-def _is_origin(origin: str) -> bool:
-    parts = urlsplit(origin)
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and origin == f"{parts.scheme}://{parts.netloc}"

@@ -1,5 +1,7 @@
 """Who is asking: by a bearer token, or in development by saying so."""
 
+import logging
+import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.request import parse_uuid
 from bridge.settings import Settings, is_loopback
+
+logger = logging.getLogger(__name__)
 
 TOKEN_LENGTH_MAX = 8192
 KEYS_RETRY_AFTER_S = 10.0
@@ -92,7 +96,7 @@ class TokenAuthenticator:
         user_id = parse_uuid(claims["sub"])
         if user_id is None:
             raise UnauthorizedError("The token's subject is no UUID, so it names no user.")
-        return Principal(user_id=user_id, expires_at=float(claims["exp"]))
+        return Principal(user_id=user_id, expires_at=_unix_time(claims["exp"]))
 
     def _token(self, request: HTTPConnection) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -127,8 +131,8 @@ class TokenAuthenticator:
             raise UnauthorizedError("The token is for another audience.") from None
         except jwt.InvalidIssuerError:
             raise UnauthorizedError("The token is from another issuer.") from None
-        except (jwt.PyJWTError, ValueError, TypeError, ArithmeticError):
-            raise UnauthorizedError("The token is not valid.") from None
+        except Exception as error:
+            raise _invalid(error) from None
 
 
 class DevelopmentAuthenticator:
@@ -178,8 +182,26 @@ def _host_name(host: str) -> str:
 def _header(token: str) -> dict[str, Any]:
     try:
         return dict(jwt.get_unverified_header(token))
-    except (jwt.PyJWTError, ValueError):
-        raise UnauthorizedError("The token is not valid.") from None
+    except Exception as error:
+        raise _invalid(error) from None
+
+
+def _unix_time(value: object) -> float:
+    """When a token ends. The reader of tokens compares any whole number; what no clock can hold is no time."""
+    try:
+        ends_at = float(str(value))
+    except ValueError:
+        ends_at = math.nan
+    if not math.isfinite(ends_at):
+        raise UnauthorizedError("The token's claim 'exp' is no time.")
+    return ends_at
+
+
+def _invalid(error: Exception) -> UnauthorizedError:
+    """What a stranger wrote is no token, whatever reading it raised: a depth or a number that no parser takes, too."""
+    if not isinstance(error, (jwt.PyJWTError, ValueError)):
+        logger.info("bridge.gateway.token_unreadable error=%s", type(error).__name__)
+    return UnauthorizedError("The token is not valid.")
 
 
 def _shared_secret(secret: str) -> FindKey:

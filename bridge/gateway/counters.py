@@ -9,9 +9,11 @@ class Counters:
 
     Attributes:
         streams_opened: streams that got their 200.
-        requests_refused: requests answered with an error instead of a stream.
+        requests_refused: requests answered with an error instead of a stream, or sent away for a while.
+        users_full: requests sent away because their user had as many streams as one may have; among the refused.
         cut_too_slow: clients cut because their queue was full.
         cut_stalled: clients cut because they took nothing for ``gateway_send_timeout_s``.
+        connections_lost: streams ended because their connection had, of which the server said nothing.
         tokens_expired: streams ended at their token's end.
         streams_failed: streams ended by a fault of ours.
         replays: streams that began with a Last-Event-ID.
@@ -27,8 +29,10 @@ class Counters:
 
     streams_opened: int = 0
     requests_refused: int = 0
+    users_full: int = 0
     cut_too_slow: int = 0
     cut_stalled: int = 0
+    connections_lost: int = 0
     tokens_expired: int = 0
     streams_failed: int = 0
     replays: int = 0

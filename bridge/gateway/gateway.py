@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
 from bridge.errors import StoreError
 from bridge.gateway.archive import Archive
 from bridge.gateway.auth import Principal
+from bridge.gateway.connection import connection_of
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.ending import Ending
@@ -20,11 +23,11 @@ from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
 from bridge.gateway.session import Session
 from bridge.gateway.tally import Tally
-from bridge.gateway.wire import Wire
+from bridge.gateway.wire import FINISH_S, LINGER_S, Wire
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import History, Keyspace, connect_async
-from bridge.supervision import end_tasks
+from bridge.supervision import SupervisedTask
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,16 @@ READY_TIMEOUT_S = 1.0
 """How long Redis may take to answer before this process counts as not ready."""
 RETRY_AFTER_S = (2.0, 10.0)
 """When a client that found no room is told to come again."""
+LEFT_EVERY_S = 0.02
+"""How often it is looked whether all have left, at the end."""
+NOT_RUNNING = (
+    "This gateway was not started. An application that mounts it must run its lifespan: "
+    "`async with gateway.router.lifespan_context(gateway): yield` in its own."
+)
+SWEEP_EVERY_S = 2.0
+"""How often it is looked whether connections have ended of which the server said nothing."""
+SWEEP_SLICE = 500
+"""Streams looked at before others get a turn."""
 
 
 class Gateway:
@@ -42,6 +55,7 @@ class Gateway:
         rooms: who listens to what.
         sessions: the open streams.
         draining: whether the process is ending.
+        tasks: of the process, beside those of each stream.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
@@ -49,6 +63,8 @@ class Gateway:
         self.rooms = Rooms(Keyspace.of(settings))
         self.sessions: set[Session] = set()
         self.draining = False
+        self.tasks: tuple[SupervisedTask, ...] = ()
+        self._running = False
         self._settings = settings
         self._dispatch = Dispatch(registry, self.counters)
 
@@ -57,25 +73,40 @@ class Gateway:
         """Listen to Redis; whether it is there or not."""
         self._client = connect_async(self._settings)
         self._archive = Archive(History(self._client, self._settings), self._dispatch, self.counters)
-        hub = asyncio.create_task(Hub(self._client, self.rooms, self._dispatch.read, self.counters).run())
         tally = Tally(self._client, self.counters, lambda: len(self.sessions))
-        counting = asyncio.create_task(tally.run())
+        hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters)
+        self.tasks = (
+            SupervisedTask(hub.run, name="bridge-gateway-hub"),
+            SupervisedTask(tally.run, name="bridge-gateway-tally"),
+            SupervisedTask(self._sweep, name="bridge-gateway-sweep"),
+        )
+        for task in self.tasks:
+            task.start()
+        self._running = True
         try:
             yield
         finally:
             self.drain()
-            await end_tasks(hub, counting)
+            await self._until_left()
+            self._running = False
+            await asyncio.gather(*(task.stop() for task in self.tasks))
             await self._archive.close()
             await tally.close()
             await self._client.aclose()
 
-    def refusal(self) -> RequestRefusedError | None:
-        """Why another stream cannot be opened now, if so."""
+    def refusal(self, principal: Principal) -> RequestRefusedError | None:
+        """Why another stream cannot be opened for somebody now, if so."""
+        if not self._running and not self.draining:
+            logger.error("bridge.gateway.not_running: %s", NOT_RUNNING)
+            return RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, NOT_RUNNING)
         retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
         if self.draining:
             return unavailable("This gateway is shutting down; connect again.", retry_after_s)
         if len(self.sessions) >= self._settings.gateway_clients_max:
             return unavailable("This gateway has no room for another stream; try again later.", retry_after_s)
+        if self.rooms.listeners(principal.user_id) >= self._settings.gateway_streams_per_user:
+            self.counters.users_full += 1
+            return unavailable("You have too many streams open; close one, and try again later.", retry_after_s)
         return None
 
     async def serve(
@@ -83,6 +114,7 @@ class Gateway:
     ) -> None:
         """Serve one client until its stream ends."""
         settings = self._settings
+        connection_of(scope).on_shutdown(self.drain)
         wire = Wire(
             scope, send, send_timeout_s=settings.gateway_send_timeout_s, heartbeat_s=settings.gateway_heartbeat_s
         )
@@ -112,12 +144,39 @@ class Gateway:
 
     async def redis_answers(self) -> bool:
         """Whether Redis takes commands."""
+        if not self._running:
+            return False
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._archive.now()
         except (StoreError, TimeoutError):
             return False
         return True
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What of this process does not run as it should, in sentences."""
+        if not self._running:
+            return () if self.draining else (NOT_RUNNING,)
+        ailing = [task.state for task in self.tasks if task.done() or task.state.in_trouble]
+        return tuple(f"The task {state.name} failed: {state.error or 'it has ended'}." for state in ailing)
+
+    async def _sweep(self) -> None:
+        """End the streams whose connections have ended without a word."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            for number, session in enumerate(tuple(self.sessions), start=1):
+                if session.is_lost:
+                    self.counters.connections_lost += 1
+                    session.end(Ending.CLIENT_LEFT)
+                if number % SWEEP_SLICE == 0:
+                    await asyncio.sleep(0)
+
+    async def _until_left(self) -> None:
+        """Give the streams the time to say when their clients shall come back."""
+        deadline = time.monotonic() + FINISH_S + LINGER_S
+        while self.sessions and time.monotonic() < deadline:  # noqa: ASYNC110  (the server's requests end, not ours)
+            await asyncio.sleep(LEFT_EVERY_S)
 
     @property
     def subscribed(self) -> bool:

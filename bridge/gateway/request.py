@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from http import HTTPStatus
 from typing import Protocol
 from uuid import UUID
@@ -14,6 +15,33 @@ ECHO_MAX = 5
 """Unknown names that a refusal repeats at most."""
 ECHO_LENGTH_MAX = 100
 """Characters of each."""
+CATEGORIES = "categories"
+RESUME_HEADER = "Last-Event-ID"
+RESUMES = frozenset({"lasteventid", "evslasteventid"})
+"""Query parameters that say where a client stopped, without case, hyphens and underscores: clients that cannot send the
+header write ``lastEventId``, ``Last-Event-ID`` or ``last_event_id``, and each takes its own for granted."""
+OTHER_WORDS = frozenset(
+    {
+        "category",
+        "channel",
+        "channels",
+        "event",
+        "events",
+        "eventtype",
+        "eventtypes",
+        "type",
+        "types",
+        "filter",
+        "filters",
+        "topic",
+        "topics",
+    }
+)
+"""What people write, without the same, when they mean ``categories``: ignored, they would get everything."""
+NEAR = 0.7
+"""Likeness (0 to 1) from which a parameter counts as one of ours, mistyped."""
+NAME_MAX = 40
+"""Characters of a parameter's name that could be one of ours."""
 POSITION_LIMIT = Position(f"{2**64 - 1}-{2**64 - 1}")
 """Redis reads nothing after this."""
 
@@ -23,6 +51,10 @@ class Query(Protocol):
 
     def getlist(self, key: str) -> list[str]:
         """Every value of a parameter."""
+        ...
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """Every parameter and value, in order."""
         ...
 
 
@@ -48,15 +80,18 @@ class StreamRequest:
 
 
 def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) -> StreamRequest:
-    """Read ``categories``, ``last_event_id`` and the ``Last-Event-ID`` header.
+    """Read ``categories``, where the client stopped (header or query), and nothing else; caches' and tokens' pass by.
 
     Raises:
-        RequestRefusedError: 422, a category is unknown.
+        RequestRefusedError: 422, a category is unknown, or a parameter is near to one of ours.
     """
+    parameters = query.multi_items()
+    for name in {name for name, _ in parameters}:
+        _refuse_near(name)
     # The header wins: a browser's own reconnect sends it, and repeats the query of the first connect.
-    given = headers.get("Last-Event-ID", "").strip() or _last(query.getlist("last_event_id"))
+    given = headers.get(RESUME_HEADER, "").strip() or _stopped_at(parameters)
     return StreamRequest(
-        categories=_categories(query.getlist("categories"), registry),
+        categories=_categories(query.getlist(CATEGORIES), registry),
         resumes=bool(given),
         last_event_id=parse_uuid(given),
         after=_position(given),
@@ -93,5 +128,32 @@ def _categories(values: Iterable[str], registry: Registry) -> frozenset[str] | N
     return frozenset(asked) or None
 
 
-def _last(values: list[str]) -> str:
-    return values[-1].strip() if values else ""
+def _stopped_at(parameters: Iterable[tuple[str, str]]) -> str:
+    """The last that says so: who appends one to an address that has one means the newer."""
+    given = [value.strip() for name, value in parameters if len(name) <= NAME_MAX and _plain(name) in RESUMES]
+    return next((value for value in reversed(given) if value), "")
+
+
+def _refuse_near(name: str) -> None:
+    """Refuse a parameter that was meant to be one of ours: ignored, it would change what the client gets."""
+    if name == CATEGORIES or len(name) > NAME_MAX:
+        return
+    plain = _plain(name)
+    if plain in RESUMES:
+        return
+    meant = CATEGORIES if plain in OTHER_WORDS or _is_near(plain, CATEGORIES) else ""
+    meant = meant or ("last_event_id" if _is_near(plain, "lasteventid") else "")
+    if meant:
+        raise RequestRefusedError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"There is no parameter {name!r}; did you mean {meant!r}?",
+            members={"unknown": [name], "known": [CATEGORIES, "last_event_id"]},
+        )
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _is_near(plain: str, ours: str) -> bool:
+    return SequenceMatcher(None, plain, ours).ratio() >= NEAR

@@ -73,6 +73,11 @@ class Rooms:
         self.broadcast.members.add(member)
         return room
 
+    def listeners(self, user_id: UUID) -> int:
+        """How many listen to a user."""
+        room = self._rooms.get(self._keys.user_channel(user_id))
+        return len(room.members) if room else 0
+
     def leave(self, room: Room, member: Member) -> None:
         """Let somebody go; the last one closes the room. Idempotent."""
         self.broadcast.members.discard(member)

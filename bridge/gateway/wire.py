@@ -2,15 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope, Send
+
+from bridge.bounds import UNTAKEN_BYTES_MAX
+from bridge.gateway.connection import connection_of
 
 FINISH_S = 1.0
 """Patience with the last bytes of a stream."""
 LINGER_S = 1.0
 """What a client has not read this long after the end is thrown away, so that it cannot hold up a shutdown."""
+TAKEN_EVERY_S = 0.05
+"""How often it is looked whether a client has taken enough, where the server does not wait for it."""
+SILENCE_FACTOR = 2
+"""The kernel gives up a peer after so many times the patience that we have: we say why."""
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -18,20 +25,10 @@ HEADERS = {
     "Cache-Control": "no-cache, no-store, no-transform",
     "X-Accel-Buffering": "no",
 }
-ABORT = "bridge.abort"
-"""In the scope: closes the transport at once. ASGI has no message for it."""
 
 
 class StalledError(Exception):
     """The client took nothing for too long."""
-
-
-def note_abort(scope: Scope, send: Send) -> None:
-    """Remember how to close the connection behind ``send``, where the server lets us (uvicorn)."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    abort = getattr(transport, "abort", None)
-    if abort is not None:
-        scope[ABORT] = abort
 
 
 def stream_headers(scope: Scope) -> Mapping[str, str]:
@@ -53,7 +50,7 @@ class Wire:
 
     def __init__(self, scope: Scope, send: Send, *, send_timeout_s: float, heartbeat_s: float) -> None:
         self._headers = stream_headers(scope)
-        self._abort: Callable[[], None] | None = scope.get(ABORT)
+        self._connection = connection_of(scope)
         self._send = send
         self._send_timeout_s = send_timeout_s
         self._heartbeat_s = heartbeat_s
@@ -64,8 +61,15 @@ class Wire:
         """Seconds until a heartbeat is due; 0 or less when it is."""
         return self._sent_at + self._heartbeat_s - time.monotonic()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended, or never will in order, without a word of the server."""
+        return self._connection.is_lost
+
     async def open(self) -> None:
         """Send the head of the response."""
+        self._connection.bound_silence(SILENCE_FACTOR * self._send_timeout_s)
+        self._connection.end_by_closing()
         headers = MutableHeaders(headers=self._headers)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers.raw})
 
@@ -76,9 +80,13 @@ class Wire:
             StalledError: the client took nothing for too long.
             OSError: the client is gone.
         """
+        if self._connection.is_lost:
+            raise ConnectionResetError("The connection has ended.")
         try:
             async with asyncio.timeout(self._send_timeout_s):
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
+                while self._connection.untaken_bytes > UNTAKEN_BYTES_MAX:  # noqa: ASYNC110  (nobody tells us)
+                    await asyncio.sleep(TAKEN_EVERY_S)
         except TimeoutError:
             raise StalledError from None
         self._sent_at = time.monotonic()
@@ -90,6 +98,7 @@ class Wire:
             farewell: the last bytes.
             gone: done when the server has noticed that the client is gone.
         """
+        self._connection.note_last(farewell)
         try:
             async with asyncio.timeout(FINISH_S):
                 await self._send({"type": "http.response.body", "body": farewell, "more_body": False})
@@ -97,8 +106,8 @@ class Wire:
             await self.hang_up(gone)
         except OSError:
             return
-        if self._abort:
-            asyncio.get_running_loop().call_later(LINGER_S, self._abort)
+        if self._connection.can_end:
+            asyncio.get_running_loop().call_later(LINGER_S, self._connection.end)
 
     async def hang_up(self, gone: asyncio.Future[None]) -> None:
         """End the connection at once, unread bytes included; where the server does not let us, it must see to it.
@@ -106,7 +115,7 @@ class Wire:
         Args:
             gone: as in ``finish``.
         """
-        if self._abort:
-            self._abort()
+        if self._connection.can_end:
+            self._connection.end()
             # The server must have noticed, or it takes the unfinished response for a fault of ours.
             await asyncio.wait({gone}, timeout=FINISH_S)

@@ -163,8 +163,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=100_000, description="Events held for one slow client; then it is cut, and resumes."),
     ] = 512
     gateway_clients_max: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Streams open in one gateway process; more get a 503.")
+        int,
+        Meta(ge=1, le=1_000_000, description="Streams open in one gateway process; more are sent away for now."),
     ] = 10_000
+    gateway_streams_per_user: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Streams that one user has open in a gateway process; as above."),
+    ] = 32
     gateway_heartbeat_s: Annotated[
         float,
         Meta(ge=0.1, le=300, description="A comment is sent after this much silence, so proxies keep the line."),

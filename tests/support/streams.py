@@ -89,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as the wire had it."""
+    """One frame as the wire had it: the lines up to an empty one, or one comment."""
 
     text: str
 
@@ -132,7 +132,7 @@ class Stream:
         return self
 
     async def _read(self, client: httpx.AsyncClient) -> None:
-        pending = ""
+        pending, block = "", list[str]()
         try:
             async with client.stream("GET", self._url, headers=self._headers) as response:
                 self.response = response
@@ -140,13 +140,25 @@ class Stream:
                     await response.aread()
                     return
                 async for text in response.aiter_text():
-                    *whole, pending = (pending + text).split("\n\n")
-                    self.frames += map(Frame, whole)
-                    self.arrived_at += [time.monotonic()] * len(whole)
+                    *lines, pending = (pending + text).split("\n")
+                    for line in lines:
+                        self._take(line, block)
         except httpx.HTTPError:
             pass
         finally:
+            # A delay counts without an empty line.
+            self._take("", block)
             self.ended = True
+
+    def _take(self, line: str, block: list[str]) -> None:
+        if line and not line.startswith(":"):
+            block.append(line)
+            return
+        if line or block:
+            self.frames.append(Frame(line or "\n".join(block)))
+            self.arrived_at.append(time.monotonic())
+        if not line:
+            block.clear()
 
     @property
     def is_live(self) -> bool:

@@ -199,7 +199,9 @@ def test_no_text_in_a_payload_makes_another_field_or_event(data: dict[str, Any])
 def test_the_control_frames_are_as_the_standard_says() -> None:
     assert browser_reads(reset_frame("trimmed")) == [{"event": "stream.reset", "data": '{"reason": "trimmed"}'}]
     assert browser_reads(comment_frame("heartbeat")) == []
-    assert retry_frame(1500) == "retry: 1500\n\n"
+    assert comment_frame("heartbeat") == ": heartbeat\n", "an empty line shows some clients an event"
+    assert retry_frame(1500) == "retry: 1500\n"
+    assert retry_frame(1500, "17-3") == "retry: 1500\nid: 17-3\n\n"
 
 
 # The dict

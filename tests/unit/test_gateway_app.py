@@ -11,7 +11,8 @@ import pytest
 
 import bridge.gateway
 from bridge.errors import MissingExtraError, SettingsError
-from bridge.gateway.wire import StalledError, Wire, note_abort, stream_headers
+from bridge.gateway.connection import note_connection
+from bridge.gateway.wire import StalledError, Wire, stream_headers
 from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from bridge.shutdown import heard_signals
@@ -119,7 +120,7 @@ async def test_a_client_that_takes_nothing_has_stalled_and_is_hung_up_on() -> No
 
     scope: dict[str, object] = {"type": "http"}
     cycle = Cycle()
-    note_abort(scope, cycle.send)
+    note_connection(scope, cycle.send)
     wire = Wire(scope, cycle.send, send_timeout_s=0.01, heartbeat_s=15)
     with pytest.raises(StalledError):
         await wire.send(b"x")

@@ -82,3 +82,62 @@ def test_what_redis_would_not_take_for_a_position_is_none(given: str) -> None:
     asked = parse(**{"Last-Event-ID": given})
     assert asked.after is None
     assert asked.resumes
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "last_event_id",
+        "lastEventId",
+        "lastEventID",
+        "Last-Event-ID",
+        "last-event-id",
+        "LAST_EVENT_ID",
+        "evs_last_event_id",
+    ],
+)
+def test_each_clients_own_name_for_where_it_stopped_is_read(name: str) -> None:
+    assert parse(f"{name}={AN_ID}").last_event_id == AN_ID
+    assert parse(f"{name}={AN_ID}", **{"last-event-id": str(ANOTHER_ID)}).last_event_id == ANOTHER_ID
+
+
+def test_of_several_the_last_that_says_something_counts() -> None:
+    assert parse(f"lastEventId={AN_ID}&Last-Event-ID={ANOTHER_ID}").last_event_id == ANOTHER_ID
+    assert parse(f"last_event_id={AN_ID}&lastEventId=").last_event_id == AN_ID
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("category", "categories"),
+        ("Categories", "categories"),
+        ("categories[]", "categories"),
+        ("catagories", "categories"),
+        ("event_type", "categories"),
+        ("topics", "categories"),
+        ("lastId", "last_event_id"),
+        ("event_id", "last_event_id"),
+        ("lastEventIds", "last_event_id"),
+    ],
+)
+def test_a_parameter_that_was_meant_to_be_ours_is_refused_with_its_name(name: str, meant: str) -> None:
+    with pytest.raises(RequestRefusedError, match=f"did you mean '{meant}'") as refused:
+        parse(f"{name}=import")
+    assert refused.value.status == 422
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_=1700000000",
+        "authorizationToken=x",
+        "utm_source=mail",
+        "t=1",
+        "v=2",
+        "user_id=7",
+        "fbclid=x",
+        "x" * 5000 + "=1",
+    ],
+)
+def test_what_caches_and_polyfills_add_is_ignored(query: str) -> None:
+    assert parse(query) == StreamRequest()
