@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -53,6 +54,22 @@ def keep_lines(text: str) -> str:
     return text.replace("\\b\n", "\b\n")
 
 
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_file(argument: str) -> bool:
+    path = argument.partition("=")[2] if argument.startswith("--") else argument
+    try:
+        return Path(path or ".").exists()
+    except (OSError, ValueError):
+        return False
+
+
 class CommandGroup(click.Group):
     """Loads a command's module when it is asked for, and keeps tracebacks from operators."""
 
@@ -72,6 +89,13 @@ class CommandGroup(click.Group):
         """The overview, without importing any command."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, after a look at the bytes: only the name of a file may be other than UTF-8."""
+        for number, argument in enumerate(args, start=1):
+            if not argument.isascii() and not _is_utf8(argument) and not _is_file(argument):
+                raise click.UsageError(f"Argument {number} is no UTF-8 text: {argument[:60]!a}.", ctx)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -69,7 +69,7 @@ def test_what_is_no_time_is_refused_before_anything_is_done(
             continue
         answer = CliRunner().invoke(cli, arguments(*found, value))
         assert answer.exit_code == 2, (value[:40], answer.output[:500])
-        assert "is no time" in answer.output
+        assert "is no time" in answer.output or "is no UTF-8 text" in answer.output
 
 
 @pytest.mark.parametrize("text", ABSURD, ids=lambda text: ascii(text[:20]))
@@ -78,3 +78,20 @@ def test_a_time_is_within_the_years_that_have_dates_or_refused(text: str) -> Non
         assert 0 <= parse_time(text, 1_767_225_600_000) <= LAST_MS
     except SettingsError as refusal:
         assert len(str(refusal)) < 200
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["dead", "list", "--group=\udcff"],
+        ["dead", "discard", "--reason", "\udcff"],
+        ["retries", "show", "\ud800"],
+        ["emit", "FileImportFailed", '{"file_name": "\udcff"}'],
+        ["trace", "\udcff"],
+    ],
+    ids=lambda given: " ".join(given[:2]),
+)
+def test_bytes_that_are_no_text_are_refused_before_anything_is_done(given: list[str]) -> None:
+    answer = CliRunner().invoke(cli, given)
+    assert answer.exit_code == 2
+    assert "no UTF-8 text" in answer.output
