@@ -39,7 +39,8 @@ class Expected(StrEnum):
     STALE = "stale"
     """Its mapping's rule would discard it: too old, or superseded by a newer event."""
     RETURNED = "returned"
-    """It holds a whole message, which goes back to its queue as it was, and whose task today's registry knows."""
+    """It holds a whole message, whose task today's registry knows: it goes back to its queue as it was, or its events
+    are sent anew where the broker is not the store."""
     UNSENDABLE = "unsendable"
     """It is no message that could be sent again, or the registry has no mapping for its task; it stays."""
 
@@ -87,7 +88,7 @@ class Foresight:
     ) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        # With the broker elsewhere no script can put a message back and take its letter out.
+        # With the broker elsewhere no script can put a message back and take its letter out: see unfolded.
         self.in_one_step = settings.broker_url.startswith("redis") and settings.store_url == settings.broker_url
         self._keeps_history = settings.stream_ttl_s > 0
         self._registry = registry
@@ -117,6 +118,14 @@ class Foresight:
         """The message that a replay would put back as it was; None if the letter holds none, or it cannot be."""
         message = read_whole(letter) if self.in_one_step else None
         return message if message is not None and message.queue in self._registry.queues else None
+
+    def unfolded(self, letter: DeadLetter) -> tuple[DeadLetter, ...]:
+        """A letter for each event of the message in this one, where it cannot go back as it was; none if they neither.
+
+        To be put back and to leave the dead letters would be two steps there, with a loss between them.
+        """
+        message = None if self.in_one_step else read_whole(letter)
+        return message.letters(letter) if message and not message.refusal_of_events(self._registry) else ()
 
     def predict(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
         """What would become of each letter, superseding apart; publishes nothing.
@@ -156,6 +165,8 @@ class Foresight:
     def _judge_whole(self, letter: DeadLetter) -> Prediction:
         """Of a letter without an event that can be sent."""
         predicted = partial(Prediction, letter_id=letter.letter_id, group=letter.group)
+        if parts := self.unfolded(letter):
+            return predicted(expected=Expected.RETURNED, note=f"its {len(parts)} events are sent, each with its letter")
         message = self.whole_message(letter)
         if message is None:
             return predicted(expected=Expected.UNSENDABLE, note=self._why_unsendable(letter))
@@ -168,10 +179,7 @@ class Foresight:
         """One sentence for a letter that cannot be sent again."""
         message = read_whole(letter)
         if message is not None and not self.in_one_step:
-            return (
-                "It holds a whole message, which goes back as it was only where one Redis is both broker and store; "
-                "export it, and emit its events anew."
-            )
+            return f"Its message cannot be run: {message.refusal_of_events(self._registry)}"
         if message is not None:
             return f"Today's registry has no queue {message.queue}, to which its message would go back."
         if letter.raw or not is_json(letter.envelope):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
 from bridge.broker.compression import COMPRESSION_HEADER, decompressed
@@ -16,7 +17,7 @@ from bridge.store import DeadLetter
 
 
 class _Properties(msgspec.Struct, frozen=True):
-    body_encoding: Literal["base64"]
+    body_encoding: Literal["base64"] | None = None
 
 
 class _Item(msgspec.Struct, frozen=True, rename="kebab"):
@@ -24,15 +25,17 @@ class _Item(msgspec.Struct, frozen=True, rename="kebab"):
     properties: _Properties
     body: str
     content_type: Literal["application/json"]
+    content_encoding: str | None = None
 
 
 _items = msgspec.json.Decoder(_Item)
 _bodies = msgspec.json.Decoder(tuple[tuple[list[Any]], dict[str, Any], Any])
+_envelopes = msgspec.json.Decoder(tuple[tuple[list[msgspec.Raw]], dict[str, Any], Any])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WholeMessage:
-    """A message of events, as it stood on a queue of a Redis broker.
+    """A message of events, as it stood on a queue.
 
     Attributes:
         task: that it names.
@@ -40,7 +43,7 @@ class WholeMessage:
         book_id: under which the books had its events; empty if these are waiting retries, or replayed letters.
         event_ids: 16 bytes an event.
         headers: Celery's and ours.
-        content: the decoded body.
+        body: what Celery calls so, in UTF-8, not compressed.
     """
 
     task: str
@@ -48,16 +51,24 @@ class WholeMessage:
     book_id: str
     event_ids: bytes
     headers: dict[str, Any]
-    content: object
+    body: bytes
 
     def refusal(self, registry: Registry) -> str:
         """Why a worker with this registry would quarantine it again; empty if it would run it."""
-        tasks = [registry.task_of(mapping) for mapping in registry.mappings]
-        try:
-            check_message(self.headers, lambda: self.content, tasks)
-        except DecodeError as error:
-            return str(error)
-        return ""
+        return _refusal(self.headers, self.body, registry)
+
+    def refusal_of_events(self, registry: Registry) -> str:
+        """Why its events cannot be sent in messages of their own, with other headers; empty if they can."""
+        return _refusal({"task": self.task, "id": self.headers["id"]}, self.body, registry)
+
+    def letters(self, whole: DeadLetter) -> tuple[DeadLetter, ...]:
+        """A letter for each of its events, with the cause and the place of the one that holds them all."""
+        found = {}
+        for raw in _envelopes.decode(self.body)[0][0]:
+            letter_id, envelope = str(identify(raw)), bytes(raw).decode()
+            # Whose event it is, and what its cause is called, is made anew.
+            found[letter_id] = replace(whole, letter_id=letter_id, envelope=envelope, raw=b"", replay="", group="")
+        return tuple(found.values())
 
 
 def read_whole(letter: DeadLetter) -> WholeMessage | None:
@@ -66,8 +77,9 @@ def read_whole(letter: DeadLetter) -> WholeMessage | None:
         return None
     try:
         item = _items.decode(letter.raw)
-        content = _bodies.decode(decompressed(b64decode(item.body), item.headers.get(COMPRESSION_HEADER)))
-    except (msgspec.MsgspecError, ValueError, RecursionError, DecodeError):
+        body = _body_of(item)
+        content = _bodies.decode(body)
+    except (msgspec.MsgspecError, ValueError, LookupError, RecursionError, DecodeError):
         return None
     envelopes, headers = content[0][0], item.headers
     task, message_id = headers.get("task"), headers.get("id")
@@ -80,8 +92,26 @@ def read_whole(letter: DeadLetter) -> WholeMessage | None:
         book_id="" if _is_again(headers) else booked_as if booked_as and isinstance(booked_as, str) else message_id,
         event_ids=b"".join(identify(raw).bytes for raw in envelopes),
         headers=headers,
-        content=content,
+        body=body,
     )
+
+
+def _body_of(item: _Item) -> bytes:
+    """The body as Celery parses it, in UTF-8."""
+    # Who writes to Redis by hand may leave base64 out, as kombu does where it is told to.
+    in_base64 = item.properties.body_encoding == "base64"
+    body = b64decode(item.body) if in_base64 else item.body.encode()
+    body = decompressed(body, item.headers.get(COMPRESSION_HEADER))
+    return body.decode(item.content_encoding or "utf-8").encode() if in_base64 else body
+
+
+def _refusal(headers: dict[str, Any], body: bytes, registry: Registry) -> str:
+    tasks = [registry.task_of(mapping) for mapping in registry.mappings]
+    try:
+        check_message(headers, lambda: msgspec.json.decode(body), tasks)
+    except DecodeError as error:
+        return str(error)
+    return ""
 
 
 def _is_again(headers: dict[str, Any]) -> bool:

@@ -21,7 +21,7 @@ REPLY_TIMEOUT_S = 5.0
 BRIEF_TIMEOUT_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
 
-BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return"})
+BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return", "replay_unfold"})
 """Scripts that move events in the books."""
 
 _OPTIONS: dict[str, Any] = {

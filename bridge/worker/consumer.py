@@ -187,21 +187,29 @@ def raw_bytes(message: Any) -> bytes:
         return bytes(payload[RAW])
     body, content_type, content_encoding = on_the_wire(message)
     if not isinstance(body, bytes):
-        body = str(body).encode("utf-8", "replace")
+        body = _encoded(str(body), content_encoding)
     parts = {
         "body": base64.b64encode(body).decode(),
         "content-type": content_type,
         "content-encoding": content_encoding,
-        "headers": _without(message.headers, COUNTED_BY_BROKER),
-        # AMQP has the headers there once more.
-        "properties": _without(message.properties, ("application_headers",)),
+        "headers": _members(message.headers, but=COUNTED_BY_BROKER),
+        # AMQP has the headers there once more. How the body is written here is said as on a Redis queue.
+        "properties": {**_members(message.properties, but=("application_headers",)), "body_encoding": "base64"},
     }
     # RabbitMQ does not keep the order of headers either.
     return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
 
 
-def _without(names_to_values: Any, left_out: Collection[str]) -> Any:
-    """Without some members, if there are members at all."""
+def _encoded(text: str, encoding: object) -> bytes:
+    """The bytes of a body that py-amqp has decoded by its content encoding."""
+    try:
+        return text.encode(str(encoding))
+    except (LookupError, UnicodeError):
+        return text.encode("utf-8", "replace")
+
+
+def _members(names_to_values: Any, *, but: Collection[str]) -> dict[str, Any]:
+    """The members of a table without some; none if it is no table."""
     if not isinstance(names_to_values, dict):
-        return names_to_values
-    return {name: value for name, value in names_to_values.items() if name not in left_out}
+        return {}
+    return {name: value for name, value in names_to_values.items() if name not in but}

@@ -243,11 +243,64 @@ def test_a_message_of_a_queue_that_is_no_more_stays(client, settings, replays) -
     assert replay(replays).unsendable == 1
 
 
-def test_with_the_broker_elsewhere_it_stays_and_says_so(client, settings, quarantined, redis_url) -> None:
-    quarantined(a_message())
+@pytest.fixture
+def elsewhere(client: redis.Redis, redis_url: str) -> Replays:
+    """Replays to a broker that is not the store, and that no worker consumes."""
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url)
+    return Replays(client, apart, registry)
+
+
+def run(replays: Replays) -> ReplayStatus:
+    return replays.run(replays.begin(ALL), patience_s=0.2)
+
+
+def test_with_the_broker_elsewhere_its_events_are_sent_as_letters_of_their_own(
+    client, settings, quarantined, elsewhere
+) -> None:
+    messages = [a_message(5), a_message(1)]
+    for message in messages:
+        quarantined(message)
+    assert {prediction.expected for prediction in elsewhere.predict(ALL)} == {Expected.RETURNED}
+    status = run(elsewhere)
+    assert (status.total, status.pending, status.under_way, status.unsendable) == (6, 0, 6, 0)
+    letters = list(DeadLetters(client, settings).newest_first())
+    assert sorted(letter.letter_id for letter in letters) == sorted(ids_in(messages[0]) + ids_in(messages[1]))
+    assert {(letter.raw, letter.task, letter.user_id) for letter in letters} == {(b"", TASK, str(USER))}
+    balance = read_balance(client)
+    assert (balance.balanced, balance.dead, balance.accepted) == (True, 6, 6)
+
+
+def test_elsewhere_events_that_wait_or_have_letters_already_are_counted_once(
+    client, settings, quarantined, elsewhere
+) -> None:
+    retried = a_message(1, attempt=2)
+    (event_id,) = ids_in(retried)
+    quarantined.ledger.enter([("first", TASK, QUEUE, retried.event_ids)])
+    record = RetryRecord(
+        event_id=event_id, task=TASK, queue=QUEUE, envelope=retried.envelopes[0].decode(), attempts=a_letter().attempts
+    )
+    RetrySet(client, settings).add([(record, 600.0)], message_id="first", event_type="mood.shown")
+    quarantined(as_moved(retried))
+    replayed = a_message(2, replay="earlier")
+    bury(client, settings, [a_letter(user_id=USER, letter_id=letter_id) for letter_id in ids_in(replayed)])
+    quarantined(replayed, announced=False)
+    assert run(elsewhere).under_way == 3
+    balance = read_balance(client)
+    assert (balance.balanced, balance.dead, balance.retrying) == (True, 3, 0)
+
+
+def test_elsewhere_what_would_be_quarantined_again_stays_and_says_so(client, quarantined, elsewhere) -> None:
+    quarantined(a_message(4, task="bridge.OfTomorrow"))
+    (prediction,) = elsewhere.predict(ALL)
+    assert prediction.expected is Expected.UNSENDABLE
+    assert prediction.note.startswith("Its message cannot be run: No task is called 'bridge.OfTomorrow'")
+    assert (run(elsewhere).unsendable, Counts(client).read()["dead"]) == (1, 1)
+
+
+def test_elsewhere_no_letter_is_pushed_out_for_the_events_of_another(client, redis_url, quarantined) -> None:
+    quarantined(a_message(20))
+    apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url, dead_max=10)
     replays = Replays(client, apart, registry)
-    (prediction,) = replays.predict(ALL)
-    assert (prediction.expected, "one Redis" in prediction.note) == (Expected.UNSENDABLE, True)
-    assert replay(replays).unsendable == 1
-    assert Counts(client).read()["dead"] == 1
+    status = run(replays)
+    assert (status.unsendable, status.under_way) == (1, 0)
+    assert (read_balance(client).dead, read_balance(client).evicted) == (20, 0)

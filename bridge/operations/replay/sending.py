@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import msgspec
 import redis
 
 from bridge.broker import TaskMessage, TaskSender
@@ -18,6 +19,7 @@ from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import DeadLetter, DeadLetters
 from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.store.dead_letters import head_of
 from bridge.store.ledger import ID_BYTES, entry
 
 MESSAGE_MAX = 200
@@ -67,6 +69,7 @@ class Sending:
         self._letters = Letters(client, settings)
         self._send = client.register_script(script_text("replay_send"))
         self._return = client.register_script(script_text("replay_return"))
+        self._take_apart = client.register_script(script_text("replay_unfold"))
         self._leave = client.register_script(script_text("replay_leave"))
 
     def send(self, ids: Sequence[str], newest: Mapping[str, str], status: ReplayStatus, pace: Pace) -> int:
@@ -86,7 +89,8 @@ class Sending:
         letters = self._dead.get_many(ids)
         found = {letter_id: self._foresight.whole_message(letter) for letter_id, letter in letters.items()}
         wholes = {letter_id: message for letter_id, message in found.items() if message is not None}
-        others = [letter_id for letter_id in ids if letter_id not in wholes]
+        parted = {letter_id for letter_id, letter in letters.items() if self._unfold(letter)}
+        others = [letter_id for letter_id in ids if letter_id not in wholes and letter_id not in parted]
         sent = 0
         for task, queue, part in _messages(self._sift(others, letters, newest, status.who), self._registry):
             sent += self._send_message(task, queue, part)
@@ -219,6 +223,39 @@ class Sending:
             return 0
         pace.spend(len(message.event_ids) // ID_BYTES)
         return 1
+
+    def _unfold(self, letter: DeadLetter) -> bool:
+        """Replace a letter that holds a whole message by letters of its events, to be sent in their turn.
+
+        Returns:
+            Whether it was dealt with; False if it holds none, or one that goes back as it was.
+        """
+        parts = self._foresight.unfolded(letter)
+        if not parts:
+            return False
+        args: list[str | int | bytes] = [self._owner, letter.letter_id, self._settings.dead_max]
+        for part in parts:
+            args += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
+        keys = self._keys
+        with store_errors():
+            answer = self._take_apart(
+                keys=[
+                    keys.replay(self._id),
+                    keys.replay_pending(self._id),
+                    keys.DEAD_INDEX,
+                    keys.DEAD_LETTERS,
+                    keys.DEAD_HEADS,
+                    keys.DEAD_WEIGHTS,
+                    keys.COUNTS,
+                    keys.RETRY_DUE,
+                    keys.RETRY_RECORDS,
+                    keys.STRAYS,
+                ],
+                args=args,
+            )
+        self._insist_on_lease(answer)
+        self._keep_lease()
+        return True
 
     def _insist_on_lease(self, answer: bytes | str) -> None:
         if text(answer) == "lease":
