@@ -1,4 +1,4 @@
-"""``KombuWire``: messages through kombu's own transports, for RabbitMQ and for Redis behind sentinels."""
+"""``KombuWire``: messages through kombu's own transports, for RabbitMQ."""
 
 from collections.abc import Sequence
 from typing import Any

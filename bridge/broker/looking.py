@@ -12,7 +12,7 @@ import redis
 from kombu import Connection
 
 from bridge.broker.compression import decompressed
-from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options, transport_options
+from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options
 from bridge.broker.topology import queue
 from bridge.broker.trouble import broker_error
 from bridge.errors import DecodeError
@@ -97,15 +97,8 @@ def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
     Raises:
         BrokerError: it is away or refuses; also from within, whatever asks it.
     """
-    with _broker_errors():
-        if settings.broker_url.startswith("redis"):
-            with connect_broker(settings) as client:
-                yield RedisQueues(client, settings.queue_prefix)
-            return
-        # The prefix is put before each key here, as kombu's own client does it for some commands only.
-        options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}
-        with Connection(settings.broker_url, transport_options=options) as connection:
-            yield RedisQueues(connection.default_channel.client, settings.queue_prefix)
+    with _broker_errors(), connect_broker(settings) as client:
+        yield RedisQueues(client, settings.queue_prefix)
 
 
 class RedisQueues:

@@ -6,9 +6,12 @@ from itertools import cycle
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES
+from redis.connection import parse_url
 
 from bridge.broker.passing import PASSED_SERIALIZER
 from bridge.settings import Settings
+from bridge.store.pools import sentinel_options
+from bridge.topology import topology
 
 SOCKET_TIMEOUT_S = 5
 CONNECT_TIMEOUT_S = 3
@@ -22,7 +25,7 @@ CLAIMING_TRANSPORTS = {
 
 def is_redis(settings: Settings) -> bool:
     """Whether the broker is a Redis, alone or behind sentinels."""
-    return settings.broker_url.startswith(("redis", "sentinel"))
+    return topology(settings).broker is not None
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
@@ -46,8 +49,10 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     }
     if settings.queue_prefix:
         options["global_keyprefix"] = settings.queue_prefix
-    if settings.broker_url.startswith("sentinel"):
-        options["master_name"] = settings.broker_sentinel_master
+    broker = topology(settings).broker
+    if broker is not None and broker.sentinels:
+        options["master_name"] = broker.master
+        options["sentinel_kwargs"] = sentinel_options(broker, tls_options(settings) or {})
     return options
 
 
@@ -61,11 +66,17 @@ def sending_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def kombu_url(settings: Settings) -> str:
+    """The broker's URL in the form that kombu reads."""
+    broker = topology(settings).broker
+    return settings.broker_url if broker is None else broker.kombu_url()
+
+
 def consuming_transport(settings: Settings) -> str | None:
     """The kombu transport of workers; None for the URL's own. Producers need no claims, and use kombu's."""
     if not is_redis(settings):
         return None
-    name = "bridge-sentinel" if settings.broker_url.startswith("sentinel") else "bridge-redis"
+    name = "bridge-sentinel" if _behind_sentinels(settings) else "bridge-redis"
     TRANSPORT_ALIASES[name] = CLAIMING_TRANSPORTS[name]
     return name
 
@@ -80,16 +91,26 @@ def claiming_sentinels(urls: Sequence[str]) -> Iterator[str]:
 
 
 def tls_options(settings: Settings) -> dict[str, Any] | None:
-    """TLS of ``rediss://``: certificates are checked, unless the URL says otherwise (``ssl_cert_reqs``)."""
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.broker_url.startswith("rediss") else None
+    """TLS of a Redis: certificates are checked, unless the URL says otherwise (``ssl_cert_reqs``)."""
+    broker = topology(settings).broker
+    if broker is None or not broker.url.startswith("rediss"):
+        return None
+    of_url = {name: value for name, value in parse_url(broker.url).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+    # kombu reads the options of a URL at an address by itself.
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(of_url if broker.sentinels else {})}
+
+
+def _behind_sentinels(settings: Settings) -> bool:
+    broker = topology(settings).broker
+    return broker is not None and bool(broker.sentinels)
 
 
 def celery_config(settings: Settings) -> dict[str, Any]:
     """Configuration of the bridge's own Celery app, but for its queues and routes."""
     return {
-        "broker_url": settings.broker_url,
+        "broker_url": kombu_url(settings),
         "broker_transport": consuming_transport(settings),
-        "broker_failover_strategy": claiming_sentinels if settings.broker_url.startswith("sentinel") else None,
+        "broker_failover_strategy": claiming_sentinels if _behind_sentinels(settings) else None,
         "broker_use_ssl": tls_options(settings),
         "broker_transport_options": transport_options(settings),
         "broker_connection_retry_on_startup": True,

@@ -25,6 +25,12 @@ from bridge.broker.pace import Pace
 from bridge.broker.reading import RAW, read_item
 from bridge.broker.redis_qos import ClaimingQoS
 from bridge.errors import StoreError
+from bridge.store.connections import (
+    BrokerConnection,
+    BrokerSentinelConnection,
+    BrokerSentinelSSLConnection,
+    BrokerSSLConnection,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +60,8 @@ class ClaimingChannel(stock.Channel):
     """A channel whose fetch is one script."""
 
     QoS = ClaimingQoS
+    connection_class: type = BrokerConnection
+    connection_class_ssl: type = BrokerSSLConnection
     #: Set by the consumer; without it, what is no message ends the reading with its error.
     quarantine: Quarantine | None = None
     #: Names of the tasks that take bundles, and whether those of several may go together; set by the consumer.
@@ -400,6 +408,9 @@ class ClaimingTransport(ClaimingTransportMixin, stock.Transport):
 
 class ClaimingSentinelChannel(ClaimingChannel, stock.SentinelChannel):
     """A claiming channel behind sentinels."""
+
+    connection_class = BrokerSentinelConnection
+    connection_class_ssl = BrokerSentinelSSLConnection
 
 
 class ClaimingSentinelTransport(ClaimingTransportMixin, stock.SentinelTransport):

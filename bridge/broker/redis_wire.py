@@ -12,6 +12,7 @@ from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.errors import StoreError, as_broker_error
 from bridge.settings import Settings
 from bridge.store import Ledger, ProducerReport, Producers, connect_broker
+from bridge.topology import topology
 
 
 class RedisWire:
@@ -22,7 +23,7 @@ class RedisWire:
         self._ledger = Ledger(self._client, settings)
         self._prefix = settings.queue_prefix
         # With the books elsewhere, they are written first: what is announced and not sent is found by an audit.
-        self._announcer = None if settings.store_url == settings.broker_url else Announcer(settings)
+        self._announcer = None if topology(settings).one_server else Announcer(settings)
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As ``TaskSender.send``."""

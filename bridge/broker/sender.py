@@ -7,6 +7,7 @@ from bridge.broker.message import TaskMessage
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import ProducerReport
+from bridge.topology import topology
 
 
 class Wire(Protocol):
@@ -75,7 +76,7 @@ class TaskSender:
 
 def _wire(settings: Settings, registry: Registry) -> Wire:
     """Redis is written to directly. The rest goes through kombu, which a producer on Redis need not import."""
-    if settings.broker_url.startswith("redis"):
+    if topology(settings).broker is not None:
         from bridge.broker.redis_wire import RedisWire
 
         return RedisWire(settings)

@@ -4,6 +4,7 @@ from kombu import Exchange, Queue
 
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.topology import topology
 
 
 def queues(settings: Settings, registry: Registry) -> list[Queue]:
@@ -16,7 +17,7 @@ def queues(settings: Settings, registry: Registry) -> list[Queue]:
 
 def queue(settings: Settings, name: str) -> Queue:
     """The queue of that name, declared as all of the bridge's are."""
-    arguments = {"x-queue-type": "quorum"} if settings.broker_url.startswith("amqp") else {}
+    arguments = {"x-queue-type": "quorum"} if topology(settings).broker is None else {}
     return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments)
 
 

@@ -20,7 +20,7 @@ from bridge.registry.sampling import CannotSampleError, sample_event
 from bridge.settings import PROCESSES, Settings, environment_name, readers_of
 from bridge.settings.names import CRITICAL
 
-SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token"})
+SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token", "sentinel_password"})
 """Settings that are never shown."""
 URLS = frozenset({"broker_url", "redis_url", "jwt_jwks_url"})
 """Settings whose password is never shown."""
@@ -216,12 +216,14 @@ def shown_value(field: str, value: Any) -> Any:
     if field in SECRETS:
         return MASK if value else ""
     if field in URLS:
-        return ";".join(mask_password(part) for part in value.split(";"))
+        return mask_password(value)
     return value
 
 
 def mask_password(url: str) -> str:
-    """A URL without its password."""
+    """A URL without its password; each member of a list of sentinels likewise."""
+    if ";" in url:
+        return ";".join(mask_password(member) for member in url.split(";"))
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     if not at:

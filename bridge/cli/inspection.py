@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bridge.cli.documents import mask_password
-from bridge.errors import RegistryError
+from bridge.errors import RegistryError, StoreError
 from bridge.pipeline.rehearsal import rehearse
 from bridge.registry import BUILT_IN, Registry, load_registry
 from bridge.settings import PROCESSES, Process, Settings, read_settings
+from bridge.topology import topology
+
+if TYPE_CHECKING:
+    import redis
 
 CONNECT_TIMEOUT_S = 3.0
 _RUNS_MAPPINGS = frozenset({"producer", "worker"})
@@ -74,20 +78,25 @@ def _summary(registry: Registry, path: str) -> str:
 
 def inspect_connections(settings: Settings) -> list[Finding]:
     """Findings about the broker and Redis, from connecting to them."""
-    if settings.store_url == settings.broker_url:
-        return list(_inspect_redis(settings.store_url, "redis"))
-    return [*_inspect_broker(settings), *_inspect_redis(settings.store_url, "redis")]
+    from bridge.store import connect_briefly
+
+    servers = topology(settings)
+    if servers.one_server:
+        return list(_inspect_redis(settings.store_url, connect_briefly(settings), "redis"))
+    return [*_inspect_broker(settings), *_inspect_redis(settings.store_url, connect_briefly(settings), "redis")]
 
 
 def _inspect_broker(settings: Settings) -> Iterator[Finding]:
-    if settings.broker_url.startswith("redis"):
-        yield from _inspect_redis(settings.broker_url, "broker")
+    if topology(settings).broker is not None:
+        from bridge.store import connect_broker
+
+        yield from _inspect_redis(settings.broker_url, connect_broker(settings, briefly=True), "broker")
         return
     from kombu import Connection
 
     from bridge.broker.options import transport_options
 
-    place = ";".join(mask_password(part) for part in settings.broker_url.split(";"))
+    place = mask_password(settings.broker_url)
     try:
         with Connection(
             settings.broker_url, connect_timeout=CONNECT_TIMEOUT_S, transport_options=transport_options(settings)
@@ -99,17 +108,15 @@ def _inspect_broker(settings: Settings) -> Iterator[Finding]:
         yield Finding(level="ok", subject="broker", text=f"{place} answers.")
 
 
-def _inspect_redis(url: str, subject: str) -> Iterator[Finding]:
-    import redis
+def _inspect_redis(url: str, client: "redis.Redis", subject: str) -> Iterator[Finding]:
+    from bridge.store.client import store_errors
 
     place = mask_password(url)
     try:
-        with redis.Redis.from_url(
-            url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=CONNECT_TIMEOUT_S
-        ) as client:
+        with store_errors(), client:
             info: dict[str, Any] = client.info()
-    except (redis.RedisError, OSError, ValueError) as error:
-        yield Finding(level="fault", subject=subject, text=f"{place} cannot be used: {_reason(error)}.")
+    except StoreError as error:
+        yield Finding(level="fault", subject=subject, text=f"{place} cannot be used: {error}")
         return
     yield from judge_redis(info, place, subject)
 

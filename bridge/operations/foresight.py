@@ -21,6 +21,7 @@ from bridge.settings import Settings
 from bridge.store import DeadLetter
 from bridge.store.client import keyspace_of, store_errors, text
 from bridge.store.keys import Keyspace
+from bridge.topology import topology
 
 TIME_LIMIT_S = 5.0
 
@@ -89,7 +90,7 @@ class Foresight:
         self._client = client
         self._keys = keyspace_of(client)
         # With the broker elsewhere no script can put a message back and take its letter out: see unfolded.
-        self.in_one_step = settings.broker_url.startswith("redis") and settings.store_url == settings.broker_url
+        self.in_one_step = topology(settings).one_server
         self._keeps_history = settings.stream_ttl_s > 0
         self._registry = registry
         self._time_limit_s = time_limit_s

@@ -9,16 +9,15 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
 from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options, transport_options
 from bridge.errors import StoreError, as_broker_error
 from bridge.settings import Settings
 from bridge.store import Ledger
-from bridge.store.client import BRIEF_TIMEOUT_S, connect_briefly, keyspace_of, store_errors
+from bridge.store.client import connect_briefly, connect_broker, keyspace_of, store_errors
 from bridge.store.ledger import read_record
+from bridge.topology import topology
 
 UNACKED = "unacked"
 """kombu's hash of claimed messages, behind the broker's key prefix."""
@@ -96,20 +95,11 @@ class _RedisQueues:
 
 @contextmanager
 def _broker_client(settings: Settings, books: redis.Redis) -> Iterator[redis.Redis]:
-    if settings.broker_url == settings.store_url:
+    if topology(settings).one_server:
         yield books
         return
-    if settings.broker_url.startswith("redis"):
-        options: dict[str, Any] = {
-            "socket_connect_timeout": BRIEF_TIMEOUT_S,
-            "socket_timeout": BRIEF_TIMEOUT_S,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        with redis.Redis.from_url(settings.broker_url, **options) as client:
-            yield client
-        return
-    with _kombu_connection(settings) as connection:
-        yield connection.channel().client
+    with connect_broker(settings, briefly=True) as client:
+        yield client
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from bridge.producer.batching import Accepted, BatchLimits, Entry, batch
 from bridge.producer.reporter import Reporter
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.topology import topology
 
 if TYPE_CHECKING:
     from bridge.producer.spool import Spool
@@ -293,7 +294,7 @@ class Outbox:
                 if backoff.failures:
                     logger.info("bridge.broker.returned after_failures=%d", backoff.failures)
                 return True
-            if self._settings.store_url != self._settings.broker_url:
+            if not topology(self._settings).one_server:
                 self._report()
             with self.changed:
                 if self.changed.wait_for(lambda: self.closing, backoff.next_s(refused=refused)):

@@ -1,10 +1,10 @@
 """Settings that are fine one by one and not together; each is a fault of the processes that would suffer from it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from bridge.settings.processes import EVERYBODY, Process, chosen
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bridge.settings.model import Settings
 
 BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "sentinel", "unix")
 OPS_TOKEN_CHARS_MIN = 16
 
 
@@ -63,21 +63,35 @@ def _broker_faults(settings: "Settings") -> Iterator[str]:
 def _store_faults(settings: "Settings") -> Iterator[str]:
     if settings.redis_url and _scheme(settings.redis_url) not in REDIS_SCHEMES:
         yield f"BRIDGE_REDIS_URL must start with one of {', '.join(s + '://' for s in REDIS_SCHEMES)}."
-    if not settings.redis_url and _scheme(settings.broker_url) not in ("redis", "rediss"):
-        yield "BRIDGE_REDIS_URL is needed, because the broker is not a plain Redis: streams and pub/sub live there."
+    if not settings.redis_url and _scheme(settings.broker_url) not in ("redis", "rediss", "sentinel"):
+        yield "BRIDGE_REDIS_URL is needed, because the broker is no Redis: streams and pub/sub live there."
     yield from _shape_faults("BRIDGE_REDIS_URL", settings.redis_url)
 
 
 def _shape_faults(name: str, url: str) -> Iterator[str]:
     try:
-        parts = urlsplit(url.split(";")[0])
-        _ = parts.port
+        members = [urlsplit(member if "://" in member else f"sentinel://{member}") for member in url.split(";")]
+        _ = [member.port for member in members]
     except ValueError:
         yield f"{name} has a port that is no number between 0 and 65535."
         return
+    parts = members[0]
+    if url and parts.scheme == "sentinel":
+        yield from _sentinel_faults(name, members)
     # kombu stops at another path, and redis-py silently takes database 0.
     if parts.scheme in ("redis", "rediss") and not re.fullmatch("/?|/[0-9]+", parts.path):
         yield f"{name} must end in a database number, such as /0, or in none."
+
+
+def _sentinel_faults(name: str, members: Sequence[SplitResult]) -> Iterator[str]:
+    if any(member.scheme != "sentinel" for member in members):
+        yield f"{name} mixes sentinel:// with something else; write sentinel://host:port;sentinel://host:port/0."
+    if any(not member.hostname for member in members):
+        yield f"{name} names a sentinel without a host."
+    if any(not re.fullmatch("/?|/[0-9]+", member.path) for member in members):
+        yield f"{name} must end in a database number, such as /0, or in none."
+    if len({member.path.strip("/") for member in members} - {""}) > 1:
+        yield f"{name} names several databases; the last sentinel's is enough, such as /0."
 
 
 def _worker_faults(settings: "Settings") -> Iterator[str]:

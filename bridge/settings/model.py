@@ -28,7 +28,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = DEFAULT_REDIS_URL
     redis_url: Annotated[
         str,
-        Meta(description="Where streams, pub/sub and the bridge's books live. Empty: the broker, when that is Redis."),
+        Meta(
+            description="Where streams, pub/sub and the books live: redis://, rediss://, sentinel:// or unix://. "
+            "Empty: the broker, when that is Redis."
+        ),
     ] = ""
     prefix: Annotated[
         str,
@@ -50,6 +53,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker_sentinel_master: Annotated[
         str, Meta(description="Name of the master that the sentinels watch; only with sentinel://.")
     ] = "mymaster"
+    redis_sentinel_master: Annotated[
+        str,
+        Meta(description="The same for BRIDGE_REDIS_URL, with sentinel://. Empty: BRIDGE_BROKER_SENTINEL_MASTER."),
+    ] = ""
+    sentinel_username: Annotated[
+        str, Meta(description="User of the sentinels themselves; that of the master stands in the URL.")
+    ] = ""
+    sentinel_password: Annotated[
+        str, Meta(description="Password of the sentinels themselves. Empty: they want none.")
+    ] = ""
+    sentinel_tls: Annotated[
+        bool, Meta(description="Reach sentinels and their master over TLS; certificates are checked.")
+    ] = False
     registry: Annotated[str, Meta(description="The catalog, as package.module:attribute. Empty: the built-in one.")] = (
         ""
     )

@@ -28,7 +28,16 @@ VALUE_MAX = 300
 """Characters of a value that a platform injects, at most."""
 
 ROUTING = frozenset(
-    {"broker_url", "redis_url", "registry", "spool_dir", "prefix", "broker_keyprefix", "broker_sentinel_master"}
+    {
+        "broker_url",
+        "redis_url",
+        "registry",
+        "spool_dir",
+        "prefix",
+        "broker_keyprefix",
+        "broker_sentinel_master",
+        "redis_sentinel_master",
+    }
 )
 """Settings that say where events go: mistyped, events would go elsewhere without a word."""
 SAFETY = frozenset(

@@ -20,7 +20,7 @@ _READERS: dict[str, frozenset[Process]] = {
     "message_max_bytes": _set("producer"),
     "event_max_bytes": _set("producer", "worker", "ops", "cli"),
     "broker_keyprefix": _set("producer", "worker", "ops", "cli"),
-    "broker_sentinel_master": _set("producer", "worker", "ops", "cli"),
+    "broker_sentinel_master": EVERYBODY,
     "worker_": _set("worker"),
     "delivery_max": _set("worker"),
     "stream_maxlen": _set("worker"),

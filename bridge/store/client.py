@@ -8,17 +8,24 @@ from typing import Any, cast
 
 import redis
 import redis.asyncio
-from redis.backoff import NoBackoff
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from bridge.settings import Settings
 from bridge.store.keys import Keyspace
+from bridge.store.pools import async_pool, pool
 from bridge.store.trouble import store_error
+from bridge.topology import RedisPlace, topology
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 BRIEF_TIMEOUT_S = 1.0
+RETRIES = 3
+"""How often a command is tried again on a new connection, where its user leaves that to the client."""
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
 
 BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return", "replay_unfold"})
@@ -31,6 +38,7 @@ _OPTIONS: dict[str, Any] = {
     "health_check_interval": HEALTH_CHECK_INTERVAL_S,
     "protocol": 2,
 }
+_BRIEF = {"socket_connect_timeout": BRIEF_TIMEOUT_S, "socket_timeout": BRIEF_TIMEOUT_S}
 
 
 class StoreClient(redis.Redis):
@@ -54,29 +62,41 @@ def keyspace_of(client: "redis.Redis | redis.asyncio.Redis") -> Keyspace:
 
 def connect(settings: Settings) -> redis.Redis:
     """A client for threads and processes. Opens no connection before its first command."""
-    return _client(settings, settings.store_url, **_OPTIONS)
+    return _client(settings, topology(settings).store, retry=Retry(_backoff(), RETRIES))
 
 
-def connect_broker(settings: Settings) -> redis.Redis:
-    """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user."""
-    return _client(settings, settings.broker_url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
+def connect_broker(settings: Settings, *, briefly: bool = False) -> redis.Redis:
+    """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user.
+
+    Args:
+        settings: of the bridge.
+        briefly: give up soon.
+    """
+    broker = topology(settings).broker
+    assert broker is not None  # noqa: S101  (whoever calls this has looked)
+    return _client(settings, broker, briefly=briefly, retry=Retry(NoBackoff(), 0))
 
 
 def connect_briefly(settings: Settings) -> redis.Redis:
     """A client for what can be left out: it gives up soon."""
-    options = {**_OPTIONS, "socket_connect_timeout": BRIEF_TIMEOUT_S, "socket_timeout": BRIEF_TIMEOUT_S}
-    return _client(settings, settings.store_url, retry=Retry(NoBackoff(), 0), **options)
+    return _client(settings, topology(settings).store, briefly=True, retry=Retry(NoBackoff(), 0))
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
     """A client for asyncio. Opens no connection before its first command."""
-    client = cast("AsyncStoreClient", AsyncStoreClient.from_url(settings.store_url, **_OPTIONS))
+    connections = async_pool(topology(settings).store, {**_OPTIONS, "retry": AsyncRetry(_backoff(), RETRIES)})
+    client = cast("AsyncStoreClient", AsyncStoreClient.from_pool(connections))
     client.keyspace = Keyspace.of(settings)
     return client
 
 
-def _client(settings: Settings, url: str, **options: Any) -> redis.Redis:
-    client = cast("StoreClient", StoreClient.from_url(url, **options))
+def _backoff() -> ExponentialWithJitterBackoff:
+    return ExponentialWithJitterBackoff(base=RETRY_FIRST_S, cap=RETRY_MAX_S)
+
+
+def _client(settings: Settings, place: RedisPlace, *, briefly: bool = False, retry: Retry) -> redis.Redis:
+    options = {**_OPTIONS, **(_BRIEF if briefly else {}), "retry": retry}
+    client = cast("StoreClient", StoreClient.from_pool(pool(place, options)))
     client.keyspace = Keyspace.of(settings)
     return client
 

@@ -1,10 +1,10 @@
 """Every Redis key and channel of the bridge. A user's keys share a hash tag, so a cluster keeps them in one slot."""
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from bridge.settings import Settings
+from bridge.topology import topology
 
 
 class Keyspace:
@@ -84,7 +84,7 @@ class Keyspace:
     @classmethod
     def of(cls, settings: Settings) -> "Keyspace":
         """The names of the bridge that the settings describe."""
-        return cls(settings.prefix, database_of(settings.store_url))
+        return cls(settings.prefix, topology(settings).store.database)
 
     def replay(self, replay_id: str) -> str:
         """Hash: what a replay is to do, and how far it is."""
@@ -142,14 +142,6 @@ UNPREFIXED = Keyspace()
 def __getattr__(name: str) -> Any:
     """``keys.COUNTS`` and so on, for whoever reads a bridge without a prefix by hand; the bridge itself never does."""
     return getattr(UNPREFIXED, name)
-
-
-def database_of(url: str) -> int:
-    """The number of the database that a Redis URL names, as redis-py and kombu read it."""
-    parts = urlsplit(url.split(";")[0])
-    named = parse_qs(parts.query).get("db", [""])[0]
-    path = "" if parts.scheme == "unix" else parts.path.strip("/")
-    return next((int(text) for text in (named, path) if text.isascii() and text.isdigit()), 0)
 
 
 def seen_owner(mark: str) -> str:

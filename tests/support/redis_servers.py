@@ -54,4 +54,4 @@ def _answers(server: RedisServer) -> bool:
         with server.client() as client:
             return bool(client.ping())
     except redis.RedisError as error:
-        return "max number" in str(error)
+        return isinstance(error, redis.AuthenticationError) or "max number" in str(error)

@@ -21,34 +21,45 @@ STOP_TIMEOUT_S = 10.0
 class Sentinels:
     """One or more sentinels; most of them must agree."""
 
-    def __init__(self, ports: list[int]) -> None:
+    def __init__(self, ports: list[int], password: str = "") -> None:
         self.ports = ports
+        self._password = password
         self.url = ";".join(f"sentinel://127.0.0.1:{port}" for port in ports)
 
     def master_ports(self) -> set[int]:
         """Whom each sentinel calls the master; -1 if it knows none."""
-        return {_master_port(port) for port in self.ports}
+        return {_master_port(port, self._password) for port in self.ports}
 
     def know_replicas(self, number: int) -> bool:
         """Whether every sentinel knows so many replicas, and all others of its kind."""
         others = len(self.ports) - 1
-        return all(_count(port, "REPLICAS") == number and _count(port, "SENTINELS") == others for port in self.ports)
+        return all(
+            (self._count(port, "REPLICAS"), self._count(port, "SENTINELS")) == (number, others) for port in self.ports
+        )
+
+    def _count(self, port: int, what: str) -> int:
+        with redis.Redis(port=port, password=self._password or None) as client:
+            return len(client.execute_command("SENTINEL", what, MASTER))
 
 
 @contextmanager
-def running_sentinels(folder: Path, master_port: int, number: int = 1) -> Iterator[Sentinels]:
+def running_sentinels(
+    folder: Path, master_port: int, number: int = 1, *, master_password: str = "", password: str = ""
+) -> Iterator[Sentinels]:
     """Sentinels that know the master."""
-    sentinels = Sentinels([free_port() for _ in range(number)])
+    sentinels = Sentinels([free_port() for _ in range(number)], password)
+    secrets = f"sentinel auth-pass {MASTER} {master_password}\n" if master_password else ""
+    secrets += f"requirepass {password}\nsentinel sentinel-pass {password}\n" if password else ""
     quorum = number // 2 + 1
     with ExitStack() as stack:
         for port in sentinels.ports:
-            stack.enter_context(_running(folder / f"sentinel-{port}", port, master_port, quorum))
+            stack.enter_context(_running(folder / f"sentinel-{port}", port, master_port, quorum, secrets))
         wait_until(lambda: sentinels.master_ports() == {master_port}, what="the sentinels know the master")
         yield sentinels
 
 
 @contextmanager
-def _running(folder: Path, port: int, master_port: int, quorum: int) -> Iterator[None]:
+def _running(folder: Path, port: int, master_port: int, quorum: int, secrets: str) -> Iterator[None]:
     folder.mkdir()
     configuration = folder / "sentinel.conf"
     configuration.write_text(
@@ -56,6 +67,7 @@ def _running(folder: Path, port: int, master_port: int, quorum: int) -> Iterator
         f"sentinel monitor {MASTER} 127.0.0.1 {master_port} {quorum}\n"
         f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n"
         f"sentinel failover-timeout {MASTER} {FAILOVER_TIMEOUT_MS}\n"
+        f"{secrets}"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([str(find_server()), str(configuration), "--sentinel"], stdout=log, stderr=log)
@@ -70,15 +82,10 @@ def _running(folder: Path, port: int, master_port: int, quorum: int) -> Iterator
             process.wait()
 
 
-def _master_port(port: int) -> int:
-    with redis.Redis(port=port, decode_responses=True) as client:
+def _master_port(port: int, password: str) -> int:
+    with redis.Redis(port=port, password=password or None, decode_responses=True) as client:
         try:
             address = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
         except redis.RedisError:
             return -1
     return int(address[1]) if address else -1
-
-
-def _count(port: int, what: str) -> int:
-    with redis.Redis(port=port) as client:
-        return len(client.execute_command("SENTINEL", what, MASTER))

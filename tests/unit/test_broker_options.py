@@ -10,10 +10,12 @@ from bridge.worker import create_app
 
 
 def test_a_worker_that_moves_on_to_another_sentinel_still_claims() -> None:
-    urls = "sentinel://:secret@one:1;sentinel://:secret@two:2"
-    connection = create_app(Settings(broker_url=urls, redis_url="redis://three:3/0"), REGISTRY).connection_for_read()
+    urls = "sentinel://:secret@one:1/4;sentinel://:secret@two:2/4"
+    settings = Settings(broker_url="sentinel://:secret@one:1;sentinel://two:2/4", redis_url="redis://three:3/0")
+    connection = create_app(settings, REGISTRY).connection_for_read()
     for place in (("one", 1), ("two", 2), ("one", 1)):
         assert (connection.hostname, connection.port, connection.password) == (*place, "secret")
+        assert connection.virtual_host == "4"
         assert connection.get_transport_cls() is ClaimingSentinelTransport
         # kombu's channel looks here for all sentinels, by this scheme.
         assert connection.alt == urls.split(";")

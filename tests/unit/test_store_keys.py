@@ -8,7 +8,8 @@ import pytest
 
 import bridge
 from bridge.settings import Settings
-from bridge.store.keys import Keyspace, database_of
+from bridge.store.keys import Keyspace
+from bridge.topology import topology
 
 USER = UUID("019c0000-0000-7000-8000-000000000001")
 NAMES = [name for name in vars(Keyspace()) if name.isupper()]
@@ -28,7 +29,7 @@ NAMES = [name for name in vars(Keyspace()) if name.isupper()]
     ],
 )
 def test_the_database_is_read_as_redis_clients_read_it(url: str, database: int) -> None:
-    assert database_of(url) == database
+    assert topology(Settings(redis_url=url)).store.database == database
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,9 +75,7 @@ def test_no_module_of_the_bridge_uses_names_without_a_prefix() -> None:
                 continue
             names = {alias.name for alias in node.names}
             past_the_prefix = node.module == "bridge.store" and "keys" in names
-            past_the_prefix |= node.module == "bridge.store.keys" and bool(
-                names - {"Keyspace", "seen_owner", "database_of"}
-            )
+            past_the_prefix |= node.module == "bridge.store.keys" and bool(names - {"Keyspace", "seen_owner"})
             if past_the_prefix:
                 found.append(f"{path.relative_to(folder)}:{node.lineno}")
     assert not found, "take the names from keyspace_of(client) or Keyspace.of(settings)"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -25,8 +24,9 @@ from bridge.embedded.serving import serve
 from bridge.errors import BridgeError
 from bridge.registry import REGISTRY, Registry
 from bridge.settings import Settings, is_loopback, load_settings
-from bridge.store import Counts, connect
+from bridge.store import Counts, connect, connect_broker
 from bridge.store.client import keyspace_of
+from bridge.topology import topology
 
 PAGE = Path(__file__).parent.parent / "page"
 SECURITY_HEADERS = {
@@ -166,9 +166,9 @@ class _Desk:
     def _queued(self) -> int | None:
         """Messages on the queues, those in a worker's hands included; None if the broker is no Redis."""
         settings = self._settings
-        if not settings.broker_url.startswith("redis"):
+        if topology(settings).broker is None:
             return None
-        with redis.Redis.from_url(settings.broker_url, socket_timeout=1) as client:
+        with connect_broker(settings, briefly=True) as client:
             pipeline = client.pipeline(transaction=False)
             for queue in self._registry.queues:
                 pipeline.llen(settings.queue_prefix + queue)
