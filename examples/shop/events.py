@@ -1,7 +1,8 @@
 """What happens in the shop, as its own code says it. Nothing here comes from bridge.
 
 Every event needs an ``event_id: UUID`` and an aware ``occurred_at: datetime``; the class may be a
-dataclass, an attrs class or a msgspec Struct. A shop would pick one kind; this one shows all three.
+dataclass, an attrs class or a msgspec Struct. A shop would pick one kind; this one shows those that need
+nothing besides what bridge brings.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-import attrs
 import msgspec
 from uuid6 import uuid7
 
@@ -35,10 +35,10 @@ class OrderPlaced:
     lines: tuple[OrderLine, ...]
 
 
-@attrs.frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OrderPaid:
-    event_id: UUID = attrs.field(factory=uuid7)
-    occurred_at: datetime = attrs.field(factory=now)
+    event_id: UUID = field(default_factory=uuid7)
+    occurred_at: datetime = field(default_factory=now)
     customer_id: UUID
     order_number: str
     amount: Decimal
