@@ -1,5 +1,6 @@
 """The demo's web side: the real gateway, plus one page, its snapshot, and a button that asks for an import."""
 
+import json
 import re
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -29,6 +30,8 @@ from bridge.store.client import keyspace_of
 from bridge.topology import topology
 
 PAGE = Path(__file__).parent.parent / "page"
+RECENT = 100
+"""Events that a page shows of the time before it was opened."""
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -128,7 +131,11 @@ class _Desk:
         return Response((PAGE / "index.html").read_bytes(), media_type="text/html")
 
     def state(self, _request: Request) -> Response:
-        """What the page needs before it can follow events: a snapshot, as in a real product."""
+        """What the page needs before it can follow events: a snapshot, as in a real product.
+
+        The position in the stream first: what happens meanwhile comes once more, and is never left out.
+        """
+        recent = self._recent()
         with closing(Ledger(self._plan.ledger)) as ledger:
             return JSONResponse(
                 {
@@ -137,8 +144,20 @@ class _Desk:
                     "types": {meta.event_type.value: meta.category.value for meta in self._registry.events},
                     "accounts": ledger.accounts(),
                     "last_import": None if ledger.importing() else ledger.last_import(),
+                    "recent": recent,
                 }
             )
+
+    def _recent(self) -> list[dict[str, Any]]:
+        """The newest events that are kept, newest first: what a page that is opened later shows."""
+        try:
+            rows: Any = self._store.xrevrange(keyspace_of(self._store).user_stream(self._plan.user_id), count=RECENT)
+        except RedisError:
+            return []
+        return [
+            {"id": row[b"event_id"].decode(), "type": row[b"event_type"].decode(), "payload": json.loads(row[b"data"])}
+            for _, row in rows
+        ]
 
     def journey(self, _request: Request) -> Response:
         """How many events each station has seen; null where it cannot be told.

@@ -115,7 +115,8 @@ class AccountCard {
     const from = this.shown;
     const startedAt = performance.now();
     const step = (now) => {
-      const part = Math.min(1, (now - startedAt) / COUNT_MS);
+      // A frame's time is that of its beginning, which may lie before the event that asked for it.
+      const part = Math.max(0, Math.min(1, (now - startedAt) / COUNT_MS));
       this.#print(part === 1 ? target : from + (target - from) * (1 - (1 - part) ** 3));
       if (part < 1) this.frame = requestAnimationFrame(step);
     };

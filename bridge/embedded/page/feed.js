@@ -9,16 +9,26 @@ export class Feed {
   #latencies = [];
 
   add(event) {
-    const details = make("details", { className: event.replayed ? "replayed" : "" },
+    this.#list.querySelector(`li[data-id="${CSS.escape(event.id)}"]`)?.remove(); // it came again, or was in the snapshot
+    this.#push(this.#entry(event, event.replayed ? "replayed" : ""));
+    byId("position").textContent = `at …${event.id.slice(-12)}`;
+    if (!event.replayed) this.#measure(event.latencyMs);
+  }
+
+  #entry(event, when) {
+    const details = make("details", { className: when ? "replayed" : "" },
       make("summary", {},
         make("i"),
         make("code", { className: "type", text: event.type }),
         make("span", { className: "brief", text: brief(event) }),
-        make("span", { className: "ms", text: event.replayed ? "replayed" : `${event.latencyMs} ms` })));
+        make("span", { className: "ms", text: when || `${event.latencyMs} ms` })));
     details.addEventListener("toggle", () => details.open && fill(details, event), { once: true });
-    this.#push(make("li", { className: event.replayed ? "" : "new", "data-category": event.category, "data-id": event.id, "data-type": event.type }, details));
-    byId("position").textContent = `at …${event.id.slice(-12)}`;
-    if (!event.replayed) this.#measure(event.latencyMs);
+    return make("li", { className: when ? "" : "new", "data-category": event.category, "data-id": event.id, "data-type": event.type }, details);
+  }
+
+  // What had happened before this page was opened, newest first; of the snapshot, not of the stream.
+  showEarlier(events) {
+    for (const event of events) this.#list.append(this.#entry(event, "earlier"));
   }
 
   addReset(reason) {

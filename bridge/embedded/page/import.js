@@ -4,6 +4,12 @@ import { post } from "./main.js";
 
 const SIZE_MAX = 8 * 1024 * 1024;
 
+const SAYS = {
+  "": "A bank statement is being imported.",
+  done: "A bank statement was imported.",
+  failed: "A bank statement could not be imported.",
+};
+
 export class ImportCard {
   onFresh = () => {};
   #percent = 0;
@@ -47,6 +53,7 @@ export class ImportCard {
     this.#percent = percent;
     const bar = byId("bar");
     bar.dataset.end = end;
+    byId("says").textContent = SAYS[end];
     bar.setAttribute("aria-valuenow", String(percent));
     byId("bar-fill").style.transform = `scaleX(${percent / 100})`;
     byId("percent").textContent = end === "failed" ? "Failed" : `${percent} %`;

@@ -1,5 +1,5 @@
-// The six stations with their counters, and a dot for each event that arrives. All figures are of one moment, the
-// browser's too: what had arrived when the others were asked, they had seen.
+// The six stations with their counters, and a dot for each event that arrives. The browser's own figure is of this very
+// moment; what it has, the stations before it had, so none of them shows less until they are asked again.
 import { byId, calm, make } from "./dom.js";
 
 const POLL_MS = 250;
@@ -10,9 +10,12 @@ export class Journey {
   #received = 0;
   #dots = 0;
   #last = {};
+  #asked = {};
+  #receivedBefore = 0;
 
   arrived(event) {
     this.#received += 1;
+    this.#show();
     this.#pulse("browser");
     if (!event.replayed) this.#travel(event.category);
   }
@@ -20,18 +23,27 @@ export class Journey {
   async poll() {
     if (!document.hidden) {
       const received = this.#received;
-      this.#show({ ...(await askStations()), received });
+      this.#asked = await askStations();
+      this.#receivedBefore = received;
+      this.#show();
     }
     setTimeout(() => this.poll(), POLL_MS);
   }
 
-  #show(now) {
-    this.#put("emitted", now.emitted, "producer");
-    this.#put("queued", now.queued, "queue");
-    this.#put("published", now.published, "worker");
-    this.#put("kept", now.kept, "redis");
-    this.#put("clients", now.clients, null);
-    this.#put("received", now.received, null);
+  #show() {
+    const { emitted, queued, published, kept, clients } = this.#asked;
+    // A stream that was trimmed or has expired keeps less than was published, and so may hold less than arrived here.
+    const trimmed = kept < this.#receivedBefore;
+    this.#put("emitted", this.#atLeast(emitted), "producer");
+    this.#put("queued", queued, "queue");
+    this.#put("published", this.#atLeast(published), "worker");
+    this.#put("kept", trimmed ? kept : this.#atLeast(kept), "redis");
+    this.#put("clients", clients, null);
+    this.#put("received", this.#received, null);
+  }
+
+  #atLeast(number) {
+    return typeof number === "number" ? Math.max(number, this.#received) : number;
   }
 
   #put(name, value, station) {

@@ -19,6 +19,7 @@ async function start() {
   const filters = new Filters(snapshot.categories, (chosen) => stream.choose(chosen));
   let away = null;
   let reset = null;
+  feed.showEarlier(snapshot.recent.map((event) => ({ ...event, category: snapshot.types[event.type] })));
 
   stream.onState = (state) => {
     document.body.dataset.state = state;
@@ -71,7 +72,8 @@ async function start() {
     await post("/demo/session");
     await post("/demo/import?first");
   };
-  stream.connect();
+  // From where the snapshot ends, so that nothing is missed between the two.
+  stream.connectFrom(snapshot.recent[0]?.id ?? "");
   journey.poll();
 }
 
