@@ -38,7 +38,12 @@ def is_consuming(settings: Settings, worker: "WorkerState") -> bool:
 
 
 def judge(
-    settings: Settings, names: Sequence[str], queues: Sequence[QueueState], workers: Sequence["WorkerState"]
+    settings: Settings,
+    names: Sequence[str],
+    queues: Sequence[QueueState],
+    workers: Sequence["WorkerState"],
+    *,
+    takes_writes: bool = True,
 ) -> Iterator[Fault]:
     """What hinders events from flowing.
 
@@ -47,7 +52,12 @@ def judge(
         names: queues of the registry.
         queues: their states; none if the broker is away.
         workers: that did not say good-bye.
+        takes_writes: whether Redis does; if not, that workers are silent says nothing about them.
     """
+    if not takes_writes:
+        workers = [worker for worker in workers if worker.silent_s <= STILL_S]
+        if not workers:
+            return
     for worker in workers:
         yield from (Fault(subject="workers", sentence=sentence) for sentence in _worker_faults(settings, worker))
     consuming = [worker for worker in workers if is_consuming(settings, worker)]

@@ -3,12 +3,12 @@
 import getpass
 import os
 import socket
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import redis
 
-from bridge.store.client import keyspace_of, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 ENTRIES_MAX = 10_000
 
@@ -48,15 +48,18 @@ def append(client: redis.Redis, entry: LogEntry) -> None:
     Raises:
         StoreUnavailableError: Redis is away or refuses writes.
     """
-    fields: Any = {
+    fields: dict[str, str | bytes] = {
         "who": entry.who,
         "action": entry.action,
         "selection": entry.selection,
         "numbers": msgspec.json.encode(entry.numbers),
         "reason": entry.reason,
     }
+    words: list[str | bytes] = [word for name, value in fields.items() for word in (name, value)]
     with store_errors():
-        client.xadd(keyspace_of(client).OPERATIONS_LOG, fields, maxlen=ENTRIES_MAX, approximate=True)
+        client.register_script(script_text("log"))(
+            keys=[keyspace_of(client).OPERATIONS_LOG], args=[ENTRIES_MAX, *words]
+        )
 
 
 def read(client: redis.Redis, limit: int = 100) -> list[LogEntry]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from bridge.errors import BrokerError
+from bridge.errors import BrokerError, StoreError
 from bridge.operations.health import Fault, judge
 from bridge.operations.queues import QueueState, queue_reader
 from bridge.registry import Registry
@@ -14,6 +14,8 @@ from bridge.store.books import read_balance
 from bridge.store.client import connect_briefly, keyspace_of, store_errors, text
 from bridge.store.gateways import GatewayStates, read_gateways
 from bridge.store.producers import ProducerReport, Producers
+
+PROBE_LIFE_MS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,7 @@ class StatusReader:
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)
         queues, claimed, faults = self._read_queues(now_ms)
+        refusals = self._refusals()
         workers = tuple(
             WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000)
             for worker in self._workers.known()
@@ -120,12 +123,28 @@ class StatusReader:
             gateways=read_gateways(gateways, now_ms),
             balance=balance,
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
-            faults=(*faults, *judge(self._settings, self._names, queues, workers)),
+            faults=(
+                *refusals,
+                *faults,
+                *judge(self._settings, self._names, queues, workers, takes_writes=not refusals),
+            ),
         )
 
     def close(self) -> None:
         """Drop the connection."""
         self._client.close()
+
+    def _refusals(self) -> list[Fault]:
+        """Why Redis takes no writes, if it takes none: then workers cannot be heard, and nothing can be published."""
+        try:
+            with store_errors():
+                self._client.set(self._keys.PROBE, 1, px=PROBE_LIFE_MS)
+        except StoreError as error:
+            if error.code == "NOPERM":
+                return []  # whoever looks may not write; that says nothing about the others
+            sentence = f"Redis takes no writes, so that events wait, and workers may not be heard. {error}"
+            return [Fault(subject="redis", sentence=sentence)]
+        return []
 
     def _read_queues(self, now_ms: int) -> tuple[tuple[QueueState, ...], int | None, list[Fault]]:
         try:

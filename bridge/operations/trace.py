@@ -18,6 +18,7 @@ from bridge.settings import Settings
 from bridge.store import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord
 from bridge.store.client import keyspace_of, store_errors, text
 from bridge.store.keys import Keyspace, seen_owner
+from bridge.store.look import look
 from bridge.store.retries import read_retry
 
 SCAN_COUNT = 1000
@@ -192,21 +193,23 @@ class Tracer:
 
     def _elsewhere(self, event_id: str) -> Iterator[Place]:
         """What is kept by the event's own id, read at once."""
-        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.time()
-            pipeline.hget(self._keys.RETRY_RECORDS, event_id)
-            pipeline.zscore(self._keys.RETRY_DUE, event_id)
-            pipeline.zscore(self._keys.SKIPPED, event_id)
-            pipeline.hget(self._keys.TOMBSTONES, event_id)
-            (seconds, microseconds), record, due, skipped, tombstone = pipeline.execute()
+        (seconds, microseconds), record, due, skipped, tombstone = look(
+            self._client,
+            ("TIME",),
+            ("HGET", self._keys.RETRY_RECORDS, event_id),
+            ("ZSCORE", self._keys.RETRY_DUE, event_id),
+            ("ZSCORE", self._keys.SKIPPED, event_id),
+            ("HGET", self._keys.TOMBSTONES, event_id),
+        )
         if record is not None:
-            due_in_s = None if due is None else due / 1000 - seconds - microseconds / 1e6
-            yield Waiting(record=read_retry(record), due_ms=None if due is None else int(due), due_in_s=due_in_s)
+            due_ms = None if due is None else float(due)
+            due_in_s = None if due_ms is None else due_ms / 1000 - int(seconds) - int(microseconds) / 1e6
+            yield Waiting(record=read_retry(record), due_ms=None if due_ms is None else int(due_ms), due_in_s=due_in_s)
         letter = self._letters.get(event_id)
         if letter is not None:
             yield Buried(letter=letter)
         if skipped is not None:
-            yield SkippedEvent(at_ms=int(skipped))
+            yield SkippedEvent(at_ms=int(float(skipped)))
         if tombstone is not None:
             yield read_tombstone(tombstone)
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import redis
 
-from bridge.store.client import keyspace_of, store_errors, text
+from bridge.store.client import keyspace_of
+from bridge.store.look import as_hash, look
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,12 +64,10 @@ def read_balance(client: redis.Redis) -> Balance:
         StoreUnavailableError: Redis is away.
     """
     keys = keyspace_of(client)
-    with store_errors(), client.pipeline(transaction=True) as pipeline:
-        pipeline.hgetall(keys.COUNTS)
-        pipeline.hlen(keys.RETRY_RECORDS)
-        pipeline.hlen(keys.DEAD_LETTERS)
-        raw, retrying, letters = pipeline.execute()
-    counts = {text(name): int(value) for name, value in raw.items()}
+    raw, retrying, letters = look(
+        client, ("HGETALL", keys.COUNTS), ("HLEN", keys.RETRY_RECORDS), ("HLEN", keys.DEAD_LETTERS)
+    )
+    counts = {name: int(value) for name, value in as_hash(raw).items()}
 
     def of(name: str) -> int:
         return counts.get(name, 0)

@@ -30,6 +30,12 @@ HEALTH_CHECK_INTERVAL_S = 10
 
 BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return", "replay_unfold"})
 """Scripts that move events in the books."""
+READING = frozenset({"look", "dead_page"})
+"""Scripts that write nothing. A full Redis runs them."""
+ALSO_WHEN_FULL = frozenset(
+    {"beat", "gateway", "report", "discard", "write_off", "log", "retry_confirm", "replay_lease"}
+)
+"""Scripts that free memory, or write into a place that is bounded: a full Redis is to run them, too."""
 
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -106,9 +112,10 @@ def script_text(name: str) -> str:
     """The source of ``scripts/<name>.lua``, behind ``tokens.lua`` where it moves events in the books."""
     folder = files("bridge.store").joinpath("scripts")
     source = folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    if name not in BOOKKEEPING:
-        return source
-    return folder.joinpath("tokens.lua").read_text(encoding="utf-8") + source
+    if name in BOOKKEEPING:
+        source = folder.joinpath("tokens.lua").read_text(encoding="utf-8") + source
+    flag = "no-writes" if name in READING else "allow-oom" if name in ALSO_WHEN_FULL else ""
+    return f"#!lua flags={flag}\n{source}" if flag else source
 
 
 @contextmanager

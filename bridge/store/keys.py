@@ -78,6 +78,8 @@ class Keyspace:
         """Sorted set: replay → when it was begun, in ms of Redis time."""
         self.IN_REPLAY = prefix + "bridge:replays:sent"
         """Hash: letter that was sent by a replay and has no outcome yet → the replay."""
+        self.PROBE = prefix + "bridge:probe"
+        """Written by whoever wants to know whether Redis takes writes; lives for a second."""
         self.OPERATIONS_LOG = prefix + "bridge:operations:log"
         """Stream: who did what to which letters and retries, and why."""
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Put messages whose worker went away back on their queues; also gives up a claim on purpose.
 --
 -- KEYS[1]  unacked

@@ -9,7 +9,8 @@ import redis
 
 from bridge.errors import OperationRefusedError
 from bridge.operations.replay.job import ReplayState, ReplayStatus
-from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.store.client import keyspace_of, script_text, store_errors
+from bridge.store.look import as_hash, look
 
 LEASE_S = 5.0
 KEPT_S = 30 * 86_400
@@ -52,12 +53,13 @@ class ReplayRecord:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.hgetall(self._key)
-            pipeline.zcard(self._keys.replay_pending(self._id))
-            pipeline.zcard(self._keys.replay_sent(self._id))
-            raw, pending, under_way = pipeline.execute()
-        values = {text(name): text(value) for name, value in raw.items()}
+        raw, pending, under_way = look(
+            self._client,
+            ("HGETALL", self._key),
+            ("ZCARD", self._keys.replay_pending(self._id)),
+            ("ZCARD", self._keys.replay_sent(self._id)),
+        )
+        values = as_hash(raw)
         if "state" not in values:
             return None
         return msgspec.convert(
