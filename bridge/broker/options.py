@@ -109,7 +109,6 @@ def celery_config(settings: Settings) -> dict[str, Any]:
     """Configuration of the bridge's own Celery app, but for its queues and routes."""
     return {
         "broker_url": kombu_url(settings),
-        "broker_transport": consuming_transport(settings),
         "broker_failover_strategy": claiming_sentinels if _behind_sentinels(settings) else None,
         "broker_use_ssl": tls_options(settings),
         "broker_transport_options": transport_options(settings),

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from bridge.broker.options import celery_config, soft_time_limit_s
+from bridge.broker.options import celery_config, consuming_transport, soft_time_limit_s
 from bridge.broker.topology import queues, routes
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
@@ -17,9 +17,24 @@ from bridge.worker.steps import HeartbeatStep, RetryMoverStep, SeldomCollectionS
 from bridge.worker.task import BridgeTask
 
 
+class ClaimingCelery(Celery):
+    """Consumes through our transport; whatever else connects gets the URL's own, whose name tools such as Flower know.
+
+    Attributes:
+        consuming_transport: kombu's name for it; None for the URL's own.
+    """
+
+    consuming_transport: str | None = None
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """A connection to consume from; see Celery."""
+        return super().connection_for_read(url, **{"transport": self.consuming_transport, **options})
+
+
 def create_app(settings: Settings, registry: Registry) -> Celery:
     """A Celery app that does nothing but the bridge's work."""
-    app = Celery("bridge", set_as_current=False, events=Events)
+    app = ClaimingCelery("bridge", set_as_current=False, events=Events)
+    app.consuming_transport = consuming_transport(settings)
     app.conf.update(celery_config(settings))
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]

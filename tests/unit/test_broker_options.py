@@ -26,3 +26,19 @@ def test_a_worker_that_moves_on_to_another_sentinel_still_claims() -> None:
 def test_an_extractor_is_warned_before_its_process_is_killed(limit_s: int) -> None:
     settings = Settings(task_time_limit_s=limit_s, visibility_timeout_s=limit_s + 1)
     assert 0 < soft_time_limit_s(settings) < limit_s
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme"),
+    [
+        ("redis://:secret@one:1/4", "redis"),
+        ("sentinel://:secret@one:1/4;sentinel://:secret@two:2/4", "sentinel"),
+        ("amqp://guest@one//", "amqp"),
+    ],
+)
+def test_whoever_only_looks_at_the_broker_finds_a_name_that_tools_know(url: str, scheme: str) -> None:
+    """Flower chooses by the scheme how it counts what waits, and knows nobody's but kombu's own."""
+    app = create_app(Settings(broker_url=url, redis_url="redis://three:3/0"), REGISTRY)
+    assert app.connection().as_uri().partition("://")[0] == scheme
+    consuming = app.connection_for_read()
+    assert consuming.transport_cls == {"amqp": "amqp"}.get(scheme, f"bridge-{scheme}")
