@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, count
 from operator import sub
+from typing import ClassVar
 
 # Messages: a queue's items, as a worker's main process meets them
 
@@ -44,8 +45,13 @@ LEVELS_READ_MAX = 400
 
 # Decompression
 
+DECOMPRESSED_MAX = 2**26
+"""Bytes of a body at the most, where no worker's settings are at hand: as many as the settings allow a message.
+Unbounded, a few hundred bytes may hold gigabytes."""
 LZMA_MEMORY_MAX = 2**27
 """Bytes that a decoder of lzma may take for its window, which the sender chooses: up to 4 GiB."""
+ZSTD_WINDOW_LOG_MAX = 27
+"""The same for zstd, as a power of two."""
 
 # Dead letters
 
@@ -81,9 +87,9 @@ READERS_PER_USER_MAX = 2
 # Text that goes into a log line, a record's key or a page
 
 ID_CHARS_MAX = 255
-"""Characters of a message id; a UUID has 36."""
-TASK_CHARS_MAX = 255
-"""Characters of a task's name."""
+"""Characters of a message id, which is a UUID of 36, and of a task's name."""
+NUMBER_MAX = 2**31 - 1
+"""Largest number in a header: attempts and deliveries are counted in tens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +101,9 @@ class MessageBounds:
         body_bytes: of the body, after it was decompressed.
         envelopes: in the body.
     """
+
+    WIDEST: ClassVar["MessageBounds"]
+    """What any worker's settings can allow."""
 
     item_bytes: int
     body_bytes: int
@@ -109,6 +118,9 @@ class MessageBounds:
             body_bytes=body_bytes,
             envelopes=max(emit_batch_max, ENVELOPES_MIN),
         )
+
+
+MessageBounds.WIDEST = MessageBounds.of(message_max_bytes=DECOMPRESSED_MAX, emit_batch_max=10_000)
 
 
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'"[]{},'))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.bounds import ID_CHARS_MAX, MessageBounds
 from bridge.broker.fitness import DELIVERIES_HEADERS
 from bridge.broker.message import (
     ATTEMPT_HEADER,
@@ -101,7 +102,12 @@ class Bundle:
 
 
 def bundle(
-    messages: Iterable[Claimed], *, tasks: Collection[str], mixed: bool, events_max: int = EVENTS_MAX
+    messages: Iterable[Claimed],
+    *,
+    tasks: Collection[str],
+    mixed: bool,
+    events_max: int = EVENTS_MAX,
+    envelopes_max: int = MessageBounds.WIDEST.envelopes,
 ) -> Iterator[Bundle]:
     """Put messages together where that is possible, in their order.
 
@@ -113,12 +119,13 @@ def bundle(
         tasks: names of those that take bundles; a message for another goes alone.
         mixed: whether messages of several tasks and queues may go together.
         events_max: events in a bundle; a message that has more goes alone.
+        envelopes_max: in one message; one that has more is judged by the consumer.
     """
     events_max = min(events_max, EVENTS_MAX)
     open_bundles: dict[tuple[str, str] | None, Bundle] = {}
     done: list[Bundle] = []
     for claimed in messages:
-        found = _plain_envelopes(claimed.payload, tasks)
+        found = _plain_envelopes(claimed.payload, tasks, envelopes_max)
         if found is None:
             done.append(Bundle(lead=claimed, members=[claimed]))
             if _keeps_its_place(claimed.payload):
@@ -134,13 +141,15 @@ def bundle(
     yield from done
 
 
-def _plain_envelopes(payload: Mapping[str, Any], tasks: Collection[str]) -> tuple[bytes, int] | None:
+def _plain_envelopes(
+    payload: Mapping[str, Any], tasks: Collection[str], envelopes_max: int
+) -> tuple[bytes, int] | None:
     """A message's envelopes as JSON with commas between them, and how many; None if it is not plain."""
     try:
         if payload["properties"]["body_encoding"] is not None or not _is_plain(payload["headers"], tasks):
             return None
         envelopes = envelopes_of(payload["body"], payload["content-type"], payload["content-encoding"])
-        events = len(split(envelopes)) if envelopes else 0
+        events = len(split(envelopes, envelopes_max=envelopes_max)) if envelopes else 0
         return (envelopes, events) if envelopes and events else None
     except Exception:  # a queue may hold anything; the consumer says what is wrong with it
         return None
@@ -158,7 +167,8 @@ def _is_plain(headers: Mapping[str, Any], tasks: Collection[str]) -> bool:
     return (
         headers.get("task") in tasks
         and isinstance(headers.get("id"), str)
-        and headers["id"] != ""
+        and 0 < len(headers["id"]) <= ID_CHARS_MAX
+        and headers["id"].isprintable()
         and isinstance(headers.get(BOOKED_HEADER, ""), str)
         and all(name in _ANY or (name in _PLAIN and value == _PLAIN[name]) for name, value in headers.items())
     )

@@ -4,13 +4,17 @@ Stock Celery 5.7 deletes some of these messages, dies over others, and reconnect
 So each header that Celery reads is checked before Celery sees it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bridge.bounds import LEVELS_BODY_MAX
+from bridge.bounds import ID_CHARS_MAX, LEVELS_BODY_MAX, LEVELS_READ_MAX, NUMBER_MAX, quick_check
+from bridge.broker.message import CONTENT_TYPE
 from bridge.errors import DecodeError
 
+UTF8_NAMES = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "binary"})
+ENCODINGS = frozenset({"utf-16", "utf-32", "latin-1", "latin1", "iso-8859-1", "windows-1252", "cp1252"})
+"""Content encodings that are read besides UTF-8. Python's codecs hold others that take quadratic time."""
 DELIVERIES_HEADERS = ("bridge_deliveries", "x-delivery-count")
 """Where a message says how often its worker died over it: on Redis, and on RabbitMQ's quorum queues."""
 
@@ -41,6 +45,51 @@ def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[
     _check_levels(body)
 
 
+def check_size(body: object, *, body_bytes_max: int) -> None:
+    """Refuse a body that is too large for anything to look at.
+
+    Raises:
+        DecodeError: it is.
+    """
+    if isinstance(body, bytes | str) and len(body) > body_bytes_max:
+        raise DecodeError(
+            f"The body has {len(body)} bytes; at most {body_bytes_max} are read (see BRIDGE_MESSAGE_MAX_BYTES)."
+        )
+
+
+def in_utf8(body: bytes, encoding: object) -> bytes:
+    """A body of the content encoding that its message names, in UTF-8.
+
+    Raises:
+        DecodeError: the bridge does not read that encoding, or the body is not in it.
+    """
+    name = str(encoding or "utf-8").lower()
+    if name in UTF8_NAMES:
+        return body
+    if name not in ENCODINGS:
+        raise DecodeError(f"The content encoding is {encoding!r}; send JSON in UTF-8.")
+    try:
+        return body.decode(name).encode()
+    except UnicodeError as error:
+        raise DecodeError(f"The body is not in {name}: {error}.") from error
+
+
+def check_bytes(body: object, content_type: object) -> None:
+    """Refuse, in linear time and before any parser sees it, a body that Celery's parser should not be given.
+
+    Raises:
+        DecodeError: it is too deep, or no JSON is promised: Python's codecs, which kombu asks otherwise, can expand
+            what they read, and take quadratic time over it.
+    """
+    if content_type != CONTENT_TYPE:
+        raise DecodeError(f"The content type is {content_type!r}; the bridge reads {CONTENT_TYPE} only.")
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    if not isinstance(body, bytes):
+        raise DecodeError(f"The body is of type {type(body).__name__}, which is no text.")
+    quick_check(body, levels_max=LEVELS_READ_MAX, refuse=DecodeError)
+
+
 def deliveries_of(headers: Mapping[str, Any]) -> int:
     """How often a worker died over this message."""
     counts = (headers.get(name) for name in DELIVERIES_HEADERS)
@@ -51,6 +100,10 @@ def _check_names(headers: Mapping[str, Any], tasks: Collection[str]) -> None:
     for name in ("id", "task"):
         if not isinstance(headers.get(name), str) or not headers[name]:
             raise DecodeError(f"The message has no header {name!r}.")
+        if len(headers[name]) > ID_CHARS_MAX or not headers[name].isprintable():
+            raise DecodeError(
+                f"The header {name!r} has more than {ID_CHARS_MAX} characters, or some that do not print."
+            )
     if headers["task"] not in tasks:
         raise DecodeError(
             f"No task is called {headers['task']!r}. Is the registry of this worker (BRIDGE_REGISTRY) the producer's?"
@@ -67,6 +120,19 @@ def _check_body(body: object) -> None:
         raise DecodeError("The body's embed is no object.")
     if embed and any(embed.get(name) for name in ("callbacks", "errbacks", "chain", "chord")):
         raise DecodeError("The body asks for callbacks, a chain or a chord; the bridge's tasks give no results.")
+
+
+def check_number(args: Sequence[object], envelopes_max: int) -> None:
+    """Refuse a message of more envelopes than one may have.
+
+    Raises:
+        DecodeError: it is.
+    """
+    found = len(args[0]) if len(args) == 1 and isinstance(args[0], list | tuple) else 1
+    if found > envelopes_max:
+        raise DecodeError(
+            f"The message has {found} envelopes; at most {envelopes_max} are handled (see BRIDGE_EMIT_BATCH_MAX)."
+        )
 
 
 def _check_levels(body: object) -> None:
@@ -90,7 +156,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX
 
 
 def _is_time(value: object) -> bool:

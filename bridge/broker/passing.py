@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from kombu.serialization import register
 
-from bridge.bounds import LEVELS_READ_MAX, levels_of
+from bridge.bounds import LEVELS_READ_MAX, VALUES_MAX, MessageBounds, levels_of, values_of
 from bridge.broker.message import BODY_HEAD, BODY_TAIL, CONTENT_ENCODING, CONTENT_TYPE
 
 PASSED_CONTENT_TYPE = "application/x-bridge-envelopes"
@@ -41,21 +41,23 @@ class Envelopes:
         return split(self._json)
 
 
-def split(json: bytes) -> list[msgspec.Raw]:
+def split(json: bytes, *, envelopes_max: int = MessageBounds.WIDEST.envelopes) -> list[msgspec.Raw]:
     """The values of JSON with commas between them.
 
     Raises:
-        ValueError: it is not well-formed, or not in UTF-8.
+        ValueError: it is not well-formed, or not in UTF-8, or beyond a bound.
         RecursionError: it has too many levels.
     """
     json.decode()
+    if values_of(json) > VALUES_MAX:
+        raise ValueError("It has too many values.")
     raws = _raws.decode(b"[%b]" % json)
+    if len(raws) > envelopes_max:
+        raise ValueError("It has too many envelopes.")
     # At half of the levels at which it gives up here, the parser will not give up in a process deep in other calls.
     # An envelope has two brackets that open, and mostly no more: usually nobody needs to look.
-    if json.count(b"[") + json.count(b"{") - 2 * len(raws) > LEVELS_READ_MAX:
-        for raw in raws:
-            if levels_of(bytes(raw)) > LEVELS_READ_MAX:
-                raise ValueError("It has too many levels.")
+    if json.count(b"[") + json.count(b"{") - 2 * len(raws) > LEVELS_READ_MAX and levels_of(json) > LEVELS_READ_MAX:
+        raise ValueError("It has too many levels.")
     return raws
 
 
@@ -68,11 +70,11 @@ def envelopes_of(body: object, content_type: object, content_encoding: object) -
     return body[len(BODY_HEAD) : -len(BODY_TAIL)]
 
 
-def pass_on(message: Any) -> None:
+def pass_on(message: Any, *, envelopes_max: int = MessageBounds.WIDEST.envelopes) -> None:
     """Have a kombu message's envelopes parsed by the pool only, if its body is well-formed and as we write it."""
     json = envelopes_of(message.body, message.content_type, message.content_encoding)
     try:
-        if not json or not split(json):
+        if not json or not split(json, envelopes_max=envelopes_max):
             return
     except (ValueError, RecursionError):
         return  # Celery's parser will say what is wrong

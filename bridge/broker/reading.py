@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from kombu.transport import redis as stock
 
-from bridge.broker.compression import COMPRESSION_HEADER, decompressed, is_ours
+from bridge.bounds import MessageBounds
+from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.message import BUNDLE_HEADER
 from bridge.broker.passing import PASSED_CONTENT_TYPE
 from bridge.errors import DecodeError
@@ -17,7 +18,9 @@ RAW = "raw"
 """Key under which a message that was read carries the bytes that stood on the queue."""
 
 
-def read_item(raw: bytes, *, tag: str, queue: str, deliveries: int) -> dict[str, Any]:
+def read_item(
+    raw: bytes, *, tag: str, queue: str, deliveries: int, bounds: MessageBounds = MessageBounds.WIDEST
+) -> dict[str, Any]:
     """A message in the form in which kombu's virtual transports hand it on, its body as bytes where we know how.
 
     Args:
@@ -25,10 +28,15 @@ def read_item(raw: bytes, *, tag: str, queue: str, deliveries: int) -> dict[str,
         tag: delivery tag of the claim.
         queue: where it stood, whatever it says itself.
         deliveries: how often it came back from a dead worker.
+        bounds: of a message.
 
     Raises:
         Exception: it is no message; a DecodeError where that can be said better.
     """
+    if len(raw) > bounds.item_bytes:
+        raise DecodeError(
+            f"The message has {len(raw)} bytes; at most {bounds.item_bytes} are read (see BRIDGE_MESSAGE_MAX_BYTES)."
+        )
     payload = _loads(raw)
     if not isinstance(payload, dict):
         raise DecodeError("What stood on the queue is no message, which would be a JSON object.")
@@ -40,7 +48,7 @@ def read_item(raw: bytes, *, tag: str, queue: str, deliveries: int) -> dict[str,
         raise DecodeError("The message's delivery_info is no object.")
     if payload.get("content-type") == PASSED_CONTENT_TYPE:
         raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
-    _read_body(payload, headers, properties)
+    _read_body(payload, headers, properties, bounds)
     headers.pop(BUNDLE_HEADER, None)  # only we may say so
     properties["delivery_tag"] = tag
     properties["delivery_info"] = {"exchange": "", "routing_key": queue, "redelivered": bool(deliveries)}
@@ -50,15 +58,16 @@ def read_item(raw: bytes, *, tag: str, queue: str, deliveries: int) -> dict[str,
     return payload
 
 
-def _read_body(payload: dict[str, Any], headers: dict[str, Any], properties: dict[str, Any]) -> None:
-    """Do what kombu would do as it makes a message of this, but within bounds; what else it knows is left to it."""
+def _read_body(
+    payload: dict[str, Any], headers: dict[str, Any], properties: dict[str, Any], bounds: MessageBounds
+) -> None:
+    """Do what kombu would do as it makes a message of this, but within bounds."""
+    compression = headers.pop(COMPRESSION_HEADER, None)
     if properties.get("body_encoding") != "base64":
+        if compression:
+            raise DecodeError("The body says that it is compressed, and is not in base64.")
         return
-    compression = headers.get(COMPRESSION_HEADER)
-    body = a2b_base64(payload["body"])
-    if is_ours(compression):
-        body = decompressed(body, compression)
-        del headers[COMPRESSION_HEADER]
+    body = decompressed(a2b_base64(payload["body"]), compression, max_bytes=bounds.body_bytes)
     payload["body"], properties["body_encoding"] = body, None
 
 

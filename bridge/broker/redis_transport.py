@@ -20,6 +20,7 @@ from uuid import uuid4
 from kombu.transport import redis as stock
 from redis.exceptions import NoScriptError, ResponseError
 
+from bridge.bounds import MessageBounds
 from bridge.broker.bundling import EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.broker.pace import Pace
 from bridge.broker.reading import RAW, read_item
@@ -64,6 +65,8 @@ class ClaimingChannel(stock.Channel):
     connection_class_ssl: type = BrokerSSLConnection
     #: Set by the consumer; without it, what is no message ends the reading with its error.
     quarantine: Quarantine | None = None
+    #: Of a message; set by the consumer.
+    bounds = MessageBounds.WIDEST
     #: Names of the tasks that take bundles, and whether those of several may go together; set by the consumer.
     bundling_tasks: Collection[str] = frozenset()
     mixes_tasks = False
@@ -186,7 +189,13 @@ class ClaimingChannel(stock.Channel):
             if (message := self._read_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))) is not None
         ]
         most = self._pace.events_in(HELD_S)
-        for bundled in bundle(claimed, tasks=self.bundling_tasks, mixed=self.mixes_tasks, events_max=most):
+        for bundled in bundle(
+            claimed,
+            tasks=self.bundling_tasks,
+            mixed=self.mixes_tasks,
+            events_max=most,
+            envelopes_max=self.bounds.envelopes,
+        ):
             self._deliver_bundle(bundled)
         done = [
             tag.decode()
@@ -203,7 +212,7 @@ class ClaimingChannel(stock.Channel):
         if deliveries:
             self._came_back[tag] = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
         try:
-            return Claimed(tag, queue, read_item(raw, tag=tag, queue=queue, deliveries=deliveries))
+            return Claimed(tag, queue, read_item(raw, tag=tag, queue=queue, deliveries=deliveries, bounds=self.bounds))
         except Exception as error:  # a queue may hold anything
             self._put_aside(tag, queue, raw, error)
             return None

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import redis
 
+from bridge.bounds import MessageBounds
 from bridge.operations.whole import WholeMessage, read_whole
 from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
@@ -94,6 +95,9 @@ class Foresight:
         self._keeps_history = settings.stream_ttl_s > 0
         self._registry = registry
         self._time_limit_s = time_limit_s
+        self._bounds = MessageBounds.of(
+            message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max
+        )
         self._pipeline = Pipeline(
             registry, retry=RetryPolicy(), event_max_bytes=settings.event_max_bytes, random=random.random
         )
@@ -171,13 +175,18 @@ class Foresight:
         message = self.whole_message(letter)
         if message is None:
             return predicted(expected=Expected.UNSENDABLE, note=self._why_unsendable(letter))
-        refusal = message.refusal(self._registry)
+        refusal = message.refusal(self._registry, self._bounds)
         if refusal:
             return predicted(expected=Expected.FAILED, note=f"would be quarantined again: {refusal}")
         return predicted(expected=Expected.RETURNED, note="goes back to its queue as it was")
 
     def _why_unsendable(self, letter: DeadLetter) -> str:
         """One sentence for a letter that cannot be sent again."""
+        if letter.cut_from:
+            return (
+                f"Only the beginning of what stood on the queue was kept ({letter.cut_from}): send its events anew "
+                "from where they came from, in smaller messages, or discard it."
+            )
         message = read_whole(letter)
         if message is not None and not self.in_one_step:
             return f"Its message cannot be run: {message.refusal_of_events(self._registry)}"

@@ -3,13 +3,15 @@
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import uuid4
 
 import msgspec
 from msgspec.structs import replace
 
+from bridge.bounds import MessageBounds
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
 from bridge.broker.compression import COMPRESSION_HEADER, decompressed
-from bridge.broker.fitness import check_message
+from bridge.broker.fitness import check_message, check_number, check_size, in_utf8
 from bridge.errors import DecodeError
 from bridge.pipeline import identify
 from bridge.registry import Registry
@@ -53,13 +55,13 @@ class WholeMessage:
     headers: dict[str, Any]
     body: bytes
 
-    def refusal(self, registry: Registry) -> str:
-        """Why a worker with this registry would quarantine it again; empty if it would run it."""
-        return _refusal(self.headers, self.body, registry)
+    def refusal(self, registry: Registry, bounds: MessageBounds) -> str:
+        """Why a worker with this registry and these bounds would quarantine it again; empty if it would run it."""
+        return _refusal(self.headers, self.body, registry, bounds)
 
     def refusal_of_events(self, registry: Registry) -> str:
         """Why its events cannot be sent in messages of their own, with other headers; empty if they can."""
-        return _refusal({"task": self.task, "id": self.headers["id"]}, self.body, registry)
+        return _refusal({"task": self.task, "id": str(uuid4())}, self.body, registry, MessageBounds.WIDEST)
 
     def letters(self, whole: DeadLetter) -> tuple[DeadLetter, ...]:
         """A letter for each of its events, with the cause and the place of the one that holds them all."""
@@ -73,7 +75,7 @@ class WholeMessage:
 
 def read_whole(letter: DeadLetter) -> WholeMessage | None:
     """The message that a letter holds; None if it holds an event, or bytes that are no message of events."""
-    if letter.envelope or not letter.raw:
+    if letter.envelope or not letter.raw or letter.cut_from:
         return None
     try:
         item = _items.decode(letter.raw)
@@ -102,13 +104,16 @@ def _body_of(item: _Item) -> bytes:
     in_base64 = item.properties.body_encoding == "base64"
     body = b64decode(item.body) if in_base64 else item.body.encode()
     body = decompressed(body, item.headers.get(COMPRESSION_HEADER))
-    return body.decode(item.content_encoding or "utf-8").encode() if in_base64 else body
+    return in_utf8(body, item.content_encoding) if in_base64 else body
 
 
-def _refusal(headers: dict[str, Any], body: bytes, registry: Registry) -> str:
+def _refusal(headers: dict[str, Any], body: bytes, registry: Registry, bounds: MessageBounds) -> str:
     tasks = [registry.task_of(mapping) for mapping in registry.mappings]
     try:
-        check_message(headers, lambda: msgspec.json.decode(body), tasks)
+        check_size(body, body_bytes_max=bounds.body_bytes)
+        content = msgspec.json.decode(body)
+        check_message(headers, lambda: content, tasks)
+        check_number(content[0], bounds.envelopes)
     except DecodeError as error:
         return str(error)
     return ""

@@ -9,12 +9,19 @@ import msgspec
 MAX_MESSAGE_CHARS = 500
 MAX_TRACEBACK_CHARS = 8_000
 
+FRAMES_MAX = 200
+"""Innermost frames that are looked at: of a recursion there are a thousand, and each takes reading a line of a file."""
+_SCRUBBED_MAX = 4
+"""Text is capped before it is scrubbed, but not so far: half a secret would no longer be recognised as one."""
+
+# Each begins with a few letters that are looked for as they are, and takes as much as it can and never gives back
+# (``++``): so the time is in proportion to the text, whatever stands there.
 _SECRETS = (
-    (re.compile(r"(\w+://[^\s:/@]*):[^\s/]+@"), r"\1:***@"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), r"\1 ***"),
+    (re.compile(r"(://[^\s:/@]*+:)[^\s/]+@"), r"\1***@"),
+    (re.compile(r"(?<![\w-])eyJ[\w-]++\.[\w-]++\.[\w-]*+"), "***"),
+    (re.compile(r"(?i)\b(bearer|basic)\s++[\w.~+/=-]{8,}+"), r"\1 ***"),
     (
-        re.compile(r"(?i)([\w-]*(?:password|passwd|secret|token|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&)]+"),
+        re.compile(r"(?i)((?:password|passwd|secret|token|api[_-]?key)[\"']?\s*+[=:]\s*+[\"']?)[^\s\"',;&)]++"),
         r"\1***",
     ),
 )
@@ -64,7 +71,7 @@ def describe(error: BaseException, stage: Stage, *, with_traceback: bool = False
 
 
 def scrub(text: str) -> str:
-    """Mask passwords and tokens, and what UTF-8 cannot carry."""
+    """Mask passwords and tokens, and what UTF-8 cannot carry; in time proportionate to the text, which may be any."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -76,14 +83,26 @@ def _class_name(cls: type[BaseException]) -> str:
 
 def _text_of(error: BaseException) -> str:
     try:
-        # Capped before it is scrubbed: an error text may be megabytes long.
-        return str(error)[: 4 * MAX_MESSAGE_CHARS]
+        return _beginning(str(error), _SCRUBBED_MAX * MAX_MESSAGE_CHARS)
     except Exception as broken:  # the exception's own __str__ raised
         return f"(its text could not be read: {type(broken).__name__})"
 
 
 def _traceback_of(error: BaseException) -> str:
-    lines = traceback.format_tb(error.__traceback__)
+    lines = traceback.format_tb(error.__traceback__, limit=-FRAMES_MAX)
     lines.append(f"{_class_name(type(error))}: {_text_of(error)}\n")
-    # Scrubbed before it is capped: half a secret is no longer recognised as one.
-    return scrub("".join(lines))[-MAX_TRACEBACK_CHARS:]
+    return scrub(_end("".join(lines), _SCRUBBED_MAX * MAX_TRACEBACK_CHARS))[-MAX_TRACEBACK_CHARS:]
+
+
+def _beginning(text: str, chars_max: int) -> str:
+    """Text cut between two words, or before an address: it may end in half a secret."""
+    if len(text) <= chars_max:
+        return text
+    cut = text[:chars_max]
+    word_ends = max(cut.rfind(" "), cut.rfind("\n"))
+    return cut[:word_ends] if word_ends > 0 else cut.partition("://")[0]
+
+
+def _end(text: str, chars_max: int) -> str:
+    """Text cut between two lines: it may begin with half a secret."""
+    return text if len(text) <= chars_max else text[-chars_max:].partition("\n")[2]

@@ -38,6 +38,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         release: version of the bridge that gave up.
         raw: the bytes that stood on the queue, where they were no message that Celery can run; then
             ``envelope`` is empty.
+        cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
         replay: the replay in which it died again; empty if it was never replayed since it was first buried.
         group: of its cause; made from the failure.
         user_id: the envelope's ``data.user_id``; empty if it has none. Made from the envelope.
@@ -53,6 +54,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     release: str
     raw: bytes = b""
+    cut_from: str = ""
     replay: str = ""
     group: str = ""
     user_id: str = ""

@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
+from bridge.bounds import MessageBounds
 from bridge.broker.options import celery_config, consuming_transport, soft_time_limit_s
 from bridge.broker.topology import queues, routes
 from bridge.registry import DomainToSSEMapping, Registry
@@ -42,6 +43,9 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     client = connect(settings)
     app.bridge_quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
     app.bridge_delivery_max = settings.delivery_max
+    app.bridge_message_bounds = MessageBounds.of(
+        message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max
+    )
     app.steps["worker"].add(SeldomCollectionStep)
     _add(app, registry, settings)
     return app

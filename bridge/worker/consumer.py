@@ -9,14 +9,17 @@ from typing import Any
 import msgspec
 from celery.worker.consumer import Consumer
 
+from bridge.bounds import MessageBounds
 from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
+from bridge.broker.bounded_message import bounded
 from bridge.broker.compression import COMPRESSION_HEADER
-from bridge.broker.fitness import DROPPED_HEADERS, check_message
+from bridge.broker.fitness import DROPPED_HEADERS, check_bytes, check_message, check_number, check_size
 from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 from bridge.broker.reading import DELIVERIES_HEADER, RAW
 from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import DecodeError, StoreError
 from bridge.pipeline import identify
+from bridge.plain_text import one_line
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.task import BridgeTask
 
@@ -56,6 +59,7 @@ class BridgeConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._quarantine: Quarantine = self.app.bridge_quarantine
         self._delivery_max: int = self.app.bridge_delivery_max
+        self._bounds: MessageBounds = self.app.bridge_message_bounds
         # Celery has tasks of its own: one of these would swallow events without a word.
         self._tasks = frozenset(name for name, task in self.app.tasks.items() if isinstance(task, BridgeTask))
 
@@ -74,21 +78,25 @@ class BridgeConsumer(Consumer):
         claiming = isinstance(self.task_consumer.channel, ClaimingChannel)
         if claiming:
             self._set_up(self.task_consumer.channel)
+        else:
+            channel = self.task_consumer.channel
+            channel.Message = bounded(type(channel).Message, self._bounds)
+            channel.auto_decode = False  # py-amqp asks whatever codec a message names, also those of quadratic time
         # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
-            message.headers.pop(COMPRESSION_HEADER, None)  # the body has been decompressed
             try:
                 if not claiming:
                     _trust_nobody(message)
-                pass_on(message)
+                pass_on(message, envelopes_max=self._bounds.envelopes)
+                _check_body(message, self._bounds)
                 self._check(message)
+                check_number(message.payload[0], self._bounds.envelopes)
             except DecodeError as error:
                 self._put_aside(message, error)
                 return
-            for name in DROPPED_HEADERS:
-                message.headers.pop(name, None)
+            _tidy(message.headers)
             try:
                 handle(message)
             except trouble:
@@ -100,6 +108,7 @@ class BridgeConsumer(Consumer):
 
     def _set_up(self, channel: ClaimingChannel) -> None:
         channel.quarantine = self._quarantine
+        channel.bounds = self._bounds
         # The tasks of another registry in the same app have a handler of their own, which a bundle has not.
         handler = next((self.app.tasks[name].handler for name in self._tasks), None)
         channel.bundling_tasks = {name for name in self._tasks if self.app.tasks[name].handler is handler}
@@ -146,7 +155,7 @@ class BridgeConsumer(Consumer):
                 error,
                 task=_header(message, "task"),
                 booked_as=booked_as,
-                part=None if booked_as == message_id else _event_ids(message),
+                part=None if booked_as == message_id else _event_ids(message, self._bounds),
             )
         except StoreError as trouble:
             logger.error("bridge.message.returned: %s", trouble)
@@ -166,14 +175,35 @@ def _trust_nobody(message: Any) -> None:
     message.headers.pop(BUNDLE_HEADER, None)
 
 
+def _check_body(message: Any, bounds: MessageBounds) -> None:
+    """Refuse a body that Celery's parser should not be given; what is passed on it never sees.
+
+    Raises:
+        DecodeError: it is too large or too deep, or no JSON.
+    """
+    if message.content_type != PASSED_CONTENT_TYPE:
+        check_size(message.body, body_bytes_max=bounds.body_bytes)
+        check_bytes(message.body, message.content_type)
+
+
+def _tidy(headers: dict[str, Any]) -> None:
+    """Take out what Celery must not act on, and what would forge a line where Celery logs or shows a header."""
+    for name in DROPPED_HEADERS:
+        headers.pop(name, None)
+    for name, value in headers.items():
+        if isinstance(value, str) and not value.isprintable():
+            headers[name] = one_line(value)
+
+
 def _header(message: Any, name: str) -> str:
     value = message.headers.get(name) if isinstance(message.headers, dict) else None
     return value if isinstance(value, str) else ""
 
 
-def _event_ids(message: Any) -> list[str]:
+def _event_ids(message: Any, bounds: MessageBounds) -> list[str]:
     """The events in a part of a message that was taken apart; none if it cannot be read."""
     try:
+        _check_body(message, bounds)
         args = message.payload[0]
         return [str(identify(raw)) for raw in (args[0].split() if isinstance(args[0], Envelopes) else args[0])]
     except Exception:  # whatever is wrong with the message is being recorded already
@@ -186,13 +216,18 @@ def raw_bytes(message: Any) -> bytes:
     if isinstance(payload, dict) and RAW in payload:
         return bytes(payload[RAW])
     body, content_type, content_encoding = on_the_wire(message)
+    headers = _members(message.headers, but=COUNTED_BY_BROKER)
+    sent = getattr(message, "sent", None)
+    if sent is not None:
+        body, compression = sent
+        headers = {**headers, COMPRESSION_HEADER: compression} if compression else headers
     if not isinstance(body, bytes):
         body = _encoded(str(body), content_encoding)
     parts = {
         "body": base64.b64encode(body).decode(),
         "content-type": content_type,
         "content-encoding": content_encoding,
-        "headers": _members(message.headers, but=COUNTED_BY_BROKER),
+        "headers": headers,
         # AMQP has the headers there once more. How the body is written here is said as on a Redis queue.
         "properties": {**_members(message.properties, but=("application_headers",)), "body_encoding": "base64"},
     }

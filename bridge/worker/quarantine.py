@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
+from bridge.bounds import RAW_KEPT_MAX
 from bridge.errors import StoreError
 from bridge.pipeline import Stage, describe
+from bridge.plain_text import one_line
 from bridge.store import Attempt, DeadLetter, DeadLetters, StoreClock
 from bridge.worker.identity import RELEASE, worker_name
 
@@ -20,7 +22,7 @@ WAIT_S = 0.2
 
 
 class Quarantine:
-    """Buries what cannot be run. Idempotent by its bytes, so that a redelivery makes the same letter."""
+    """Buries what cannot be run, with RAW_KEPT_MAX of its bytes. Idempotent: a redelivery makes the same letter."""
 
     def __init__(self, dead_letters: DeadLetters, clock: StoreClock) -> None:
         self._dead_letters = dead_letters
@@ -76,10 +78,10 @@ class Quarantine:
                 time.sleep(WAIT_S)
         logger.error(
             "bridge.message.quarantined letter_id=%s queue=%s error=%s: %s",
-            letter.letter_id,
-            letter.queue,
+            one_line(letter.letter_id),
+            one_line(letter.queue),
             letter.failure.error_class,
-            letter.failure.message,
+            one_line(letter.failure.message),
         )
 
 
@@ -95,5 +97,6 @@ def _letter(letter_id: str, raw: bytes, queue: str, error: Exception, task: str,
         buried_at=now,
         worker=worker_name(),
         release=RELEASE,
-        raw=raw,
+        raw=raw[:RAW_KEPT_MAX],
+        cut_from=f"{len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()}" if len(raw) > RAW_KEPT_MAX else "",
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bridge.errors import PermanentError
 from bridge.pipeline import Stage, describe
 from bridge.pipeline.failure import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, scrub
+from tests.support.growth import HOSTILE, assert_in_proportion, hostile
 
 
 def raised(error: BaseException) -> BaseException:
@@ -136,3 +137,23 @@ def test_a_traceback_is_kept_only_when_asked_for() -> None:
 @given(st.text())
 def test_scrubbing_ends_and_gives_text_that_utf8_can_carry(text: str) -> None:
     scrub(text).encode()
+
+
+@pytest.mark.parametrize("piece", HOSTILE.values(), ids=list(HOSTILE))
+def test_scrubbing_takes_time_in_proportion(piece: str) -> None:
+    assert_in_proportion(scrub, hostile(piece), 2_000)
+
+
+@pytest.mark.parametrize("piece", HOSTILE.values(), ids=list(HOSTILE))
+def test_describing_takes_the_same_time_however_long_the_text_is(piece: str) -> None:
+    def described(text: str) -> None:
+        describe(raised(RuntimeError(text)), Stage.EXTRACT, with_traceback=True)
+
+    assert_in_proportion(described, hostile(piece), 10_000)
+
+
+@pytest.mark.parametrize("before", [1, 1_900, 1_990, 1_999])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_half_a_secret_at_the_end_of_what_is_looked_at_is_left_out(before: int, blank: str) -> None:
+    text = "token=x " * (before // 8) + blank + "redis://:" + "hunter2" * 1_000 + "@host"
+    assert "hunter2" not in describe(raised(RuntimeError(text)), Stage.EXTRACT).message

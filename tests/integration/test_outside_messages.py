@@ -1,0 +1,238 @@
+"""Whatever its size, depth, number or compression: a message holds up nobody, and ends as one letter with its bytes."""
+
+import base64
+import bz2
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+import redis
+
+from bridge import Emitter, Settings
+from bridge.bounds import RAW_KEPT_MAX, MessageBounds
+from bridge.embedded.server import EmbeddedServer
+from bridge.store import Counts, DeadLetter, DeadLetters, connect
+from tests.support.brokers import Put, body_of, envelope, put_on_rabbitmq, put_on_redis
+from tests.support.items import body_of as body_in
+from tests.support.moody_catalog import Moody, registry
+from tests.support.rabbitmq import running_rabbitmq
+from tests.support.waiting import wait_until
+from tests.support.worker import WorkerProcess, running_worker
+
+PEAK_BYTES = 300 * 2**20
+BOMB_BYTES = 2**30
+BOUNDS = MessageBounds.of(message_max_bytes=262_144, emit_batch_max=100)
+
+
+@dataclass
+class Bridge:
+    """A worker that runs, and ways to reach its broker and store."""
+
+    settings: Settings
+    worker: WorkerProcess
+    put: Put
+
+    def publish_an_innocent(self) -> None:
+        emitter = Emitter(self.settings, registry)
+        assert emitter.emit(Moody(user_id=uuid4()))
+        assert emitter.flush(20)
+        emitter.close()
+
+    def letters_after_an_innocent(self, client: redis.Redis, number: int = 1) -> list[DeadLetter]:
+        """The letters there are when something behind them is published, and they are there."""
+        before = Counts(client).read()["published"]
+        self.publish_an_innocent()
+        letters = DeadLetters(client, self.settings)
+        wait_until(lambda: Counts(client).read()["published"] > before, timeout_s=60, what="the innocent is published")
+        wait_until(lambda: letters.count() >= number, timeout_s=60, what="the letters are written")
+        return list(letters.newest_first())
+
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def bridge(
+    request: pytest.FixtureRequest, redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bridge]:
+    folder = tmp_path_factory.mktemp("outside")
+    environment = {"BRIDGE_REGISTRY": "tests.support.moody_catalog:registry", "MOODY_DIR": str(folder)}
+    if request.param == "redis":
+        settings = Settings(broker_url=redis_server.url)
+        client = connect(settings)
+        with running_worker(folder, {**environment, "BRIDGE_BROKER_URL": redis_server.url}) as worker:
+            yield Bridge(settings, worker, put_on_redis(client))
+        client.close()
+        return
+    with running_rabbitmq(folder) as url:
+        settings = Settings(broker_url=url, redis_url=redis_server.url)
+        environment |= {"BRIDGE_BROKER_URL": url, "BRIDGE_REDIS_URL": redis_server.url}
+        with running_worker(folder, environment) as worker:
+            yield Bridge(settings, worker, put_on_rabbitmq(url, redis_server.url))
+
+
+def _peak_bytes(worker: WorkerProcess) -> int:
+    """The most memory that any of its processes ever had."""
+    peaks = []
+    for pid in (worker.process.pid, *worker.children()):
+        status = Path(f"/proc/{pid}/status").read_text()
+        peaks.append(int(status.partition("VmHWM:")[2].split()[0]) * 1024)
+    return max(peaks)
+
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "brackets before escaped backslashes": lambda size: "[" * 600 + '\\"' * (size // 3) + "\n",
+    "brackets": lambda size: "[{" * (size // 2),
+    "quotes": lambda size: '"' * (size // 2),
+    "backslashes": lambda size: "\\" * (size // 2),
+}
+
+
+@pytest.mark.parametrize("size", [60_000, 1_000_000, 5_000_000])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_holds_up_nobody(bridge: Bridge, redis_client: redis.Redis, name: str, size: int) -> None:
+    before = Counts(redis_client).read()["published"]
+    for separators in ((", ", ": "), (",", ":")):
+        hostile = envelope(data={"user_id": str(uuid4()), "number": 1, "mode": HOSTILE[name](size)})
+        body = json.dumps([[[hostile]], {}, {}], separators=separators).encode()
+        bridge.put(body)
+    bridge.publish_an_innocent()
+    fits = len(body) <= BOUNDS.body_bytes and len(json.dumps(hostile)) < 65_000
+    wait_until(
+        lambda: Counts(redis_client).read()["published"] - before == (3 if fits else 1),
+        timeout_s=60,
+        what="what is behind it is published",
+    )
+    assert bridge.worker.process.poll() is None
+
+
+def _brackets_behind_a_text(levels: int) -> bytes:
+    return b'{"text":"ends in a backslash\\\\","deep":' + b"[" * levels + b"]" * levels + b"}"
+
+
+def test_levels_are_seen_behind_a_text_and_not_in_one(bridge: Bridge, redis_client: redis.Redis) -> None:
+    deep, flat = json.dumps(envelope()).encode(), json.dumps(envelope()).encode()
+    deep = deep.replace(b'"specversion"', b'"more":%b,"specversion"' % _brackets_behind_a_text(450))
+    flat = flat.replace(b'"specversion"', b'"more":"\\"%b","specversion"' % (b"[" * 500))
+    tail = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+    bridge.put(b"[[[" + deep + tail)
+    bridge.put(b"[[[" + flat + tail)
+    letters = bridge.letters_after_an_innocent(redis_client)
+    assert [letter.failure.stage for letter in letters] == ["message"]
+    wait_until(lambda: Counts(redis_client).read()["published"] == 2, timeout_s=20, what="the flat one is published")
+
+
+BOMBS: dict[str, Callable[[], Any]] = {
+    "zlib": lambda: zlib.compressobj(9),
+    "bzip2": bz2.BZ2Compressor,
+    "lzma": lambda: lzma.LZMACompressor(preset=1),
+}
+
+
+@cache
+def _bomb(name: str) -> bytes:
+    packer = BOMBS[name]()
+    piece = b" " * 2**22
+    return b"".join(packer.compress(piece) for _ in range(BOMB_BYTES // len(piece))) + packer.flush()
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_body_of_a_gigabyte_is_kept_as_it_was_sent(
+    bridge: Bridge, redis_client: redis.Redis, name: str
+) -> None:
+    bomb = _bomb(name)
+    bridge.put(bomb, compression=name)
+    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    assert f"more than {BOUNDS.body_bytes} bytes" in letter.failure.message
+    item = json.loads(letter.raw)
+    assert item["headers"]["compression"] == name
+    assert len(letter.raw) < 2 * len(bomb) + 2_000
+    assert _peak_bytes(bridge.worker) < PEAK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("compression", "pack"), [("bzip2", bz2.compress), ("xz", lzma.compress), ("application/x-gzip", zlib.compress)]
+)
+def test_a_legal_body_of_any_compression_is_published(
+    bridge: Bridge, redis_client: redis.Redis, compression: str, pack: Callable[[bytes], bytes]
+) -> None:
+    bridge.put(pack(body_of(envelope())), compression=compression)
+    wait_until(lambda: Counts(redis_client).read()["published"] == 1, timeout_s=20, what="it is published")
+
+
+def test_a_compressed_message_that_is_refused_for_its_content_is_kept_as_it_was_sent(
+    bridge: Bridge, redis_client: redis.Redis
+) -> None:
+    body = json.dumps({"no": "message"}).encode()
+    bridge.put(bz2.compress(body), compression="application/x-bz2")
+    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    assert body_in(letter.raw) == body
+
+
+@pytest.mark.parametrize("codec", ["zlib_codec", "bz2_codec", "idna", "punycode"])
+def test_no_codec_of_pythons_is_asked(bridge: Bridge, redis_client: redis.Redis, codec: str) -> None:
+    """kombu asks them for what has the content type ``application/data``; some expand what they read."""
+    if not bridge.settings.broker_url.startswith("redis"):
+        pytest.skip("the same code")
+    item = {
+        "body": "",
+        "content-type": "application/data",
+        "content-encoding": codec,
+        "headers": {"task": "bridge.Moody", "id": "1"},
+        "properties": {"delivery_tag": "1", "body_encoding": "base64"},
+    }
+
+    item["body"] = base64.b64encode(_bomb("zlib")[:700_000] if "zlib" in codec else b"a" * 700_000).decode()
+    redis_client.lpush("bridge.moods", json.dumps(item))
+    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    assert "reads application/json only" in letter.failure.message
+    assert _peak_bytes(bridge.worker) < PEAK_BYTES
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("number", [BOUNDS.envelopes + 1, 105_000, 1_000_000])
+def test_a_message_of_too_many_is_one_letter(
+    bridge: Bridge, redis_client: redis.Redis, number: int, packed: bool
+) -> None:
+    body = b"[[[" + b"1," * (number - 1) + b'1]],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+    bridge.put(zlib.compress(body) if packed else body, compression="zlib" if packed else "")
+    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    assert letter.failure.stage == "message"
+    assert (
+        str(number) in letter.failure.message
+        or "more than" in letter.failure.message
+        or "at most" in letter.failure.message
+    )
+    assert Counts(redis_client).read()["dead"] == 1
+
+
+def test_what_is_too_large_to_keep_is_cut_and_says_so(bridge: Bridge, redis_client: redis.Redis) -> None:
+    if not bridge.settings.broker_url.startswith("redis"):
+        pytest.skip("RabbitMQ has a bound of its own")
+    bridge.put(b"x" * (2 * RAW_KEPT_MAX))
+    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    assert len(letter.raw) == RAW_KEPT_MAX
+    assert "sha256" in letter.cut_from
+    assert _peak_bytes(bridge.worker) < PEAK_BYTES
+
+
+def test_headers_cannot_forge_a_line_of_the_log(bridge: Bridge, redis_client: redis.Redis) -> None:
+    forged = "x\r\n[2026-01-01 00:00:00,000: ERROR/MainProcess] forged \x1b[2J"
+    bridge.put(body_of(envelope()), headers={"id": forged})
+    bridge.put(body_of(envelope()), headers={"task": forged})
+    bridge.put(body_of(envelope()), headers={"argsrepr": forged, "origin": forged, "root_id": forged})
+    letters = bridge.letters_after_an_innocent(redis_client, 2)
+    assert len(letters) == 2
+    log = bridge.worker.text()
+    assert "\x1b" not in log
+    assert not any(line.startswith("[2026-01-01") for line in log.splitlines())
+
+
+def test_the_worker_is_the_one_that_began(bridge: Bridge) -> None:
+    assert psutil.Process(bridge.worker.process.pid).is_running()
+    assert _peak_bytes(bridge.worker) < PEAK_BYTES
