@@ -173,3 +173,17 @@ def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Excepti
         raise refuse(f"It has more than {levels_max} objects and arrays within each other.")
     if values_of(json) > VALUES_MAX:
         raise refuse(f"It has more than {VALUES_MAX} values.")
+
+
+# Spool files: anybody who may write to the directory may have put something there
+
+SPOOL_ENVELOPE_BYTES_MAX = 2**24
+"""Bytes of an envelope in a spool file: the largest event that the settings allow."""
+SPOOL_TEXT_BYTES_MAX = 1_024
+"""Bytes of a name in a spool file: of a task, a queue or a user."""
+SPOOL_ROUND_BYTES_MAX = 2**24
+"""Bytes of envelopes that are read from a spool file at a time; one event may have more."""
+SPOOL_WRITE_BYTES_MAX = 2**20
+"""Bytes of envelopes that are written to a spool file in one transaction: as much, twice, is the write-ahead log's."""
+SPOOL_SET_ASIDE_MAX = 100
+"""Files in a spool directory that are set aside as unreadable; more are left where they are, and skipped."""

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 from bridge.broker.message import TaskMessage
-from bridge.errors import StoreError, StoreUnavailableError
+from bridge.errors import StoreError
 from bridge.settings import Settings
-from bridge.store import Ledger, ProducerReport, Producers, connect_briefly
+from bridge.store import Ledger, connect_briefly
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,6 @@ class Announcer:
     def __init__(self, settings: Settings) -> None:
         self._client = connect_briefly(settings)
         self._ledger = Ledger(self._client, settings)
-        self._producers = Producers(self._client)
         self._away_until = 0.0
 
     def announce(self, messages: Sequence[TaskMessage]) -> bool:
@@ -35,20 +34,6 @@ class Announcer:
             logger.warning("bridge.books.away: for %g s messages are sent unannounced. %s", PAUSE_S, error)
             return False
         return True
-
-    def report(self, producer: str, report: ProducerReport | None) -> None:
-        """As ``TaskSender.report``; left out while the books are out of reach.
-
-        Raises:
-            StoreUnavailableError: the books are out of reach.
-        """
-        if time.monotonic() < self._away_until:
-            raise StoreUnavailableError("The books were out of reach a moment ago.")
-        try:
-            self._producers.keep(producer, report)
-        except StoreError:
-            self._away_until = time.monotonic() + PAUSE_S
-            raise
 
     def close(self) -> None:
         """Drop the connection; the next call opens another."""

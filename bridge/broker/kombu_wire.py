@@ -15,7 +15,6 @@ from bridge.broker.trouble import broker_error, diagnose
 from bridge.errors import BrokerError
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import ProducerReport
 
 
 class KombuWire:
@@ -28,6 +27,14 @@ class KombuWire:
         self._connection: Connection | None = None
         self._producer: Producer | None = None
         self._alarm = AlarmWatch()
+
+    def prepare(self) -> None:
+        """As ``TaskSender.prepare``."""
+        # Which transport it is, and which errors it has, are looked up at first use.
+        connection = self._connect()
+        _ = connection.transport.connection_errors
+        broker_error(OSError(), "")
+        connection.release()
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As ``TaskSender.send``."""
@@ -63,10 +70,6 @@ class KombuWire:
                 raise
         self.close()  # also if it is lost
 
-    def report(self, producer: str, report: ProducerReport | None) -> None:
-        """As ``TaskSender.report``."""
-        self._announcer.report(producer, report)
-
     def close(self) -> None:
         """As ``TaskSender.close``."""
         self._announcer.close()
@@ -76,15 +79,21 @@ class KombuWire:
 
     def _open(self) -> Producer:
         if self._producer is None:
-            self._connection = Connection(
-                self._settings.broker_url,
-                connect_timeout=CONNECT_TIMEOUT_S,
-                ssl=tls_options(self._settings) or False,
-                transport_options=sending_options(self._settings),
-            )
+            self._connection = self._connect()
             self._producer = Producer(self._connection.channel(), auto_declare=False)
             self._alarm.watch(self._connection)
         return self._producer
+
+    def _connect(self) -> Connection:
+        """A connection that is opened when a channel is asked for."""
+        url = self._settings.broker_url
+        return Connection(
+            # By its alias kombu would look for librabbitmq each time, which is an import on whatever thread this is.
+            url.replace("amqp://", "pyamqp://") if url.startswith("amqp://") else url,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            ssl=tls_options(self._settings) or False,
+            transport_options=sending_options(self._settings),
+        )
 
     def _publish(self, producer: Producer, message: TaskMessage, *, announced: bool) -> None:
         properties: dict[str, Any] = {"correlation_id": message.message_id, "reply_to": ""}

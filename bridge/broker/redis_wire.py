@@ -11,7 +11,7 @@ from bridge.broker.compression import compressed
 from bridge.broker.message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.errors import StoreError, as_broker_error
 from bridge.settings import Settings
-from bridge.store import Ledger, ProducerReport, Producers, connect_broker
+from bridge.store import Ledger, connect_broker
 from bridge.topology import topology
 
 
@@ -24,6 +24,9 @@ class RedisWire:
         self._prefix = settings.queue_prefix
         # With the books elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if topology(settings).one_server else Announcer(settings)
+
+    def prepare(self) -> None:
+        """As ``TaskSender.prepare``."""
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As ``TaskSender.send``."""
@@ -48,13 +51,6 @@ class RedisWire:
 
     def insist_on_room(self) -> None:
         """As ``TaskSender.insist_on_room``: a full Redis is known when it is written to."""
-
-    def report(self, producer: str, report: ProducerReport | None) -> None:
-        """As ``TaskSender.report``."""
-        if self._announcer is None:
-            Producers(self._client).keep(producer, report)
-        else:
-            self._announcer.report(producer, report)
 
     def close(self) -> None:
         """As ``TaskSender.close``."""

@@ -6,12 +6,15 @@ from typing import Protocol
 from bridge.broker.message import TaskMessage
 from bridge.registry import Registry
 from bridge.settings import Settings
-from bridge.store import ProducerReport
 from bridge.topology import topology
 
 
 class Wire(Protocol):
     """The way to one kind of broker."""
+
+    def prepare(self) -> None:
+        """As ``TaskSender.prepare``."""
+        ...
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As ``TaskSender.send``."""
@@ -19,10 +22,6 @@ class Wire(Protocol):
 
     def insist_on_room(self) -> None:
         """As ``TaskSender.insist_on_room``."""
-        ...
-
-    def report(self, producer: str, report: ProducerReport | None) -> None:
-        """As ``TaskSender.report``."""
         ...
 
     def close(self) -> None:
@@ -55,13 +54,9 @@ class TaskSender:
         """
         self._open().insist_on_room()
 
-    def report(self, producer: str, report: ProducerReport | None) -> None:
-        """Write into the books what a producer says of itself, over the connection that is there; None withdraws it.
-
-        Raises:
-            StoreUnavailableError: the books are out of reach.
-        """
-        self._open().report(producer, report)
+    def prepare(self) -> None:
+        """Import all that sending needs, on the caller's thread: a fork must not meet a thread that imports."""
+        self._open().prepare()
 
     def close(self) -> None:
         """Drop the connection; ``send`` opens another. Idempotent, and never raises on a dead connection."""

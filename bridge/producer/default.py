@@ -1,28 +1,17 @@
 """``emit``, ``emit_many`` and ``flush``: one emitter for the process, made at first use from the environment."""
 
 import logging
-import os
-import threading
 from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import BridgeError
-from bridge.producer.emitter import Emitter
+from bridge.producer.emitter import Emitter, guard
 from bridge.registry import Registry
 from bridge.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-def _after_fork_in_child() -> None:
-    """Another thread of the parent may have held the lock."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-_lock = threading.Lock()
 _emitter: Emitter | None = None
 _broken = False
 
@@ -38,7 +27,7 @@ def configure(settings: Settings | None = None, registry: Registry | None = None
     """
     global _emitter, _broken
     emitter = Emitter(settings, registry, strict=strict)
-    with _lock:
+    with guard():
         previous, _emitter, _broken = _emitter, emitter, False
     if previous is not None:
         previous.close()
@@ -68,11 +57,12 @@ def _get() -> Emitter | None:
     global _emitter, _broken
     if _emitter is not None or _broken:
         return _emitter
-    with _lock:
+    with guard():
         if _emitter is None and not _broken:
             try:
                 _emitter = Emitter()
-            except BridgeError as error:
+            except Exception as error:  # also a surprise: no caller may suffer from it
                 _broken = True
-                logger.critical("bridge.emitter.misconfigured: no event of this process is published. %s", error)
+                text = error if isinstance(error, BridgeError) else f"{type(error).__name__}: {error}"
+                logger.critical("bridge.emitter.misconfigured: no event of this process is published. %s", text)
     return _emitter

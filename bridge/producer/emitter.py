@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
 from collections import Counter
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
+from bridge.forks import ForkMark
 from bridge.pipeline import EventCodec, snapshot_taker
 from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.ordering import user_reader
@@ -69,10 +71,16 @@ class Emitter:
         self._strict = strict
         self._routes = {row.domain_event_class: self._route(row) for row in self._registry.mappings}
         self._unaccepted: Counter[str] = Counter()
-        self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
-        self._watched = False
+        self._unmapped_classes: dict[str, None] = {}
         self._last_warning = -WARN_INTERVAL_S
-        _emitters.add(self)
+        self._pid = os.getpid()
+        # True when an event was accepted in this process: then it is watched over, and no fork lies between.
+        self._watched = ForkMark()
+        self._flag = self._watched.flag
+        self._outbox = self._new_outbox()
+        self._put = self._outbox.buffer.put
+        with _guard:
+            _emitters.add(self)
 
     # Front
 
@@ -92,7 +100,7 @@ class Emitter:
         if (
             route is not None
             and not self._strict
-            and self._watched
+            and self._flag[0]
             and active_tracer() is None  # a span ends on the thread of its caller
         ):
             try:
@@ -100,7 +108,7 @@ class Emitter:
                 entry = Unwritten(route, snapshot, route.user_of(event)) if snapshot else _written(route, event)
             except Exception:
                 return self.emit_many((event,)) == 1  # which says why it is refused
-            if entry is not None and self._outbox.put(entry):
+            if entry is not None and self._put(entry):
                 return True
         return self.emit_many((event,)) == 1
 
@@ -115,6 +123,7 @@ class Emitter:
                 no room.
             DeliveryError: strict only; as for ``emit``.
         """
+        self._notice_fork()
         prepared = [accepted for event in events if (accepted := self._prepare(event)) is not None]
         count = self._enqueue(prepared) if prepared else 0
         if count and self._strict:
@@ -127,6 +136,7 @@ class Emitter:
         Returns:
             Whether it has. False after ``timeout_s`` seconds; the events stay in the buffer.
         """
+        self._notice_fork()
         return self._outbox.wait_until_delivered(timeout_s)
 
     def close(self, timeout_s: float | None = None) -> bool:
@@ -141,6 +151,7 @@ class Emitter:
         Returns:
             Whether nothing is abandoned.
         """
+        self._notice_fork()
         _open.discard(self)
         abandoned, spooled = self._outbox.close(self._settings.emit_exit_flush_s if timeout_s is None else timeout_s)
         if spooled:
@@ -152,7 +163,8 @@ class Emitter:
     @property
     def counts(self) -> dict[str, int]:
         """What happened to the events of this process so far; see ``COUNTER_NAMES``."""
-        with self._outbox.changed:
+        self._notice_fork()
+        with self._outbox.progress.changed:
             sent = self._outbox.counts
             return {name: sent.get(name, 0) + self._unaccepted[name] for name in COUNTER_NAMES}
 
@@ -199,10 +211,10 @@ class Emitter:
     def _enqueue(self, prepared: list[Written]) -> int:
         """Put events into the outbox as far as there is room; returns how many."""
         if not self._watched:
-            self._watched = True
+            self._watched.set()
             _open.add(self)
             _close_with_process()
-        count = self._outbox.put_many(prepared)
+        count = self._outbox.buffer.put_many(prepared)
         if count < len(prepared):
             self._overflow(len(prepared) - count)
         return count
@@ -219,7 +231,7 @@ class Emitter:
         self._count("overflowed", number)
         text = (
             "the emitter is closed"
-            if self._outbox.closing
+            if self._outbox.buffer.closing
             else f"the buffer holds {self._settings.emit_buffer_max} events (BRIDGE_EMIT_BUFFER_MAX) "
             "that the broker has not taken. Check the broker."
         )
@@ -238,15 +250,28 @@ class Emitter:
             )
 
     def _count(self, name: str, number: int = 1) -> None:
-        with self._outbox.changed:
+        with self._outbox.progress.changed:
             self._unaccepted[name] += number
+
+    def _new_outbox(self) -> Outbox:
+        return Outbox(self._settings, self._registry, self._unaccepted, self._unmapped_classes)
+
+    def _notice_fork(self) -> None:
+        """Also where a server forks without Python's hooks."""
+        if self._pid != os.getpid():
+            _after_fork_in_child()
 
     def _forget_parent(self) -> None:
         """In a forked child: the parent's threads, connection and events are the parent's."""
+        if self._pid == os.getpid():
+            return
         self._outbox.abandon()
+        _inherited.append(self._outbox)
+        self._pid = os.getpid()
         self._unaccepted.clear()
-        self._outbox = Outbox(self._settings, self._registry, self._unaccepted)
-        self._watched = False
+        self._watched.clear()
+        self._outbox = self._new_outbox()
+        self._put = self._outbox.buffer.put
 
 
 def _name_of(event: Any) -> str:
@@ -269,16 +294,47 @@ _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
 """Every emitter of the process: a forked child must make each forget its parent."""
 _open: set[Emitter] = set()
 """Emitters that accepted events: they live until they are closed, whoever else has forgotten them."""
+_inherited: list[Outbox] = []
+"""What a fork brought along. To tidy it up here would end connections that the parent still uses."""
+_guard = threading.RLock()
+"""Held while emitters are made, and through each fork: a child must not be born of a half-made one."""
+_guard_pid = os.getpid()
+FORK_WAIT_S = 5.0
+"""How long a fork waits at the most for an emitter that is being made."""
+
+
+def guard() -> threading.RLock:
+    """The lock under which emitters are made; in a child it is free, whoever held it in the parent."""
+    global _guard, _guard_pid
+    if _guard_pid != os.getpid():
+        _guard, _guard_pid = threading.RLock(), os.getpid()
+    return _guard
+
+
+_held_for_fork = threading.local()
+
+
+def _before_fork() -> None:
+    _held_for_fork.guard = guard() if guard().acquire(timeout=FORK_WAIT_S) else None
+
+
+def _after_fork_in_parent() -> None:
+    held, _held_for_fork.guard = getattr(_held_for_fork, "guard", None), None
+    if held is not None:
+        held.release()
 
 
 def _after_fork_in_child() -> None:
     """A child has neither the thread nor a right to the parent's connection and buffered events."""
-    for emitter in _emitters:
-        emitter._forget_parent()
-    _open.clear()
+    with guard():
+        _open.clear()
+        for emitter in list(_emitters):
+            emitter._forget_parent()
 
 
 def _at_exit() -> None:
+    if _guard_pid != os.getpid():
+        _after_fork_in_child()
     for emitter in list(_open):
         emitter.close()
 
@@ -299,5 +355,5 @@ def _close_with_process() -> None:
 _finalized: dict[str, int] = {}
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)

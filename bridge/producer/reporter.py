@@ -1,74 +1,131 @@
-"""``Reporter``: tells the books now and then what this producer still has in its hands; nobody waits for it."""
+"""``Reporter``: tells the store what this producer still has in its hands, on a thread and a connection of its own.
+
+So a sender that is held up, by whatever it is, is told of while it is.
+"""
 
 import logging
 import os
 import socket
 import time
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from bridge.broker import TaskSender
-from bridge.errors import BridgeError
+from bridge.errors import StoreError
 from bridge.producer.naming import new_name
-from bridge.store import ProducerReport
+from bridge.settings import Settings
+from bridge.store import ProducerReport, Producers, connect_briefly
+from bridge.supervision import SupervisedThread
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S = 5.0
-"""A producer reports at most this often, and not before it has run for so long."""
+INTERVAL_S = 3.0
+"""How often a producer reports; not before it has run for so long."""
+IDLE_INTERVAL_S = 9.0
+"""How often it does while nothing happens."""
+SAMPLE_S = 1.0
+"""How often it is seen how far the broker has come, to know for how long the oldest event waits."""
+SAMPLES_MAX = 600
+"""Samples that are kept; an event that waits for longer is as old as the oldest of them."""
+
+
+class Ages:
+    """For how long the oldest event waits that the broker does not have: to a second, and without a look at each."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # (when, how many were accepted by then), each with more than the one before.
+        self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES_MAX)
+        self._accepted_at = clock()
+        self._accepted = 0
+
+    def note(self, accepted: int, done: int) -> None:
+        """So many were accepted by now, and so many of them are off our hands."""
+        now = self._clock()
+        if accepted > self._accepted:
+            self._accepted, self._accepted_at = accepted, now
+            if len(self._samples) < SAMPLES_MAX:
+                self._samples.append((now, accepted))
+            else:
+                self._samples[-1] = (self._samples[-1][0], accepted)
+        while self._samples and self._samples[0][1] <= done:
+            self._samples.popleft()
+
+    @property
+    def oldest_s(self) -> float:
+        """Of the oldest event that waits; 0 if none does."""
+        return self._clock() - self._samples[0][0] if self._samples else 0.0
+
+    @property
+    def accepted_s(self) -> float:
+        """Since an event was last accepted."""
+        return self._clock() - self._accepted_at
 
 
 class Reporter:
-    """Reports through the sender of the thread that calls it, and never raises. Not thread-safe.
+    """Runs until its thread is stopped, and then says what is left behind.
+
+    Args:
+        settings: of the bridge.
+        report: fills in a report: what there is to say now.
 
     Attributes:
         producer: under which name this process reports; also that of its spool file.
+        thread: reports every few seconds.
     """
 
-    def __init__(self, sender: TaskSender) -> None:
+    def __init__(self, settings: Settings, report: Callable[[ProducerReport], ProducerReport]) -> None:
         self.producer = new_name()
-        self._sender = sender
+        self.thread = SupervisedThread(self._run, name="bridge-reporter")
+        self._client = connect_briefly(settings)
+        self._producers = Producers(self._client)
         self._self = ProducerReport(host=socket.gethostname(), pid=os.getpid(), started=datetime.now(UTC).isoformat())
-        self._told: ProducerReport | None = None
-        self._due_at: float | None = None
-        self._pending = False
-
-    @property
-    def wait_s(self) -> float | None:
-        """Seconds until there is something to tell; None if there is nothing."""
-        return max(0.0, self._due_at - time.monotonic()) if self._pending and self._due_at is not None else None
-
-    def tell(self, **figures: int) -> None:
-        """Report if it is time to, and if anything changed or is still in our hands."""
-        now = time.monotonic()
-        report = replace(self._self, **figures)
-        self._pending = report != self._told or bool(report.waiting or report.spooled)
-        if self._due_at is None:
-            self._due_at = now + INTERVAL_S
-        elif self._pending and now >= self._due_at:
-            self._due_at = now + INTERVAL_S
-            self._write(self.producer, report)
-
-    def tell_last(self, **figures: int) -> None:
-        """Report what is left behind; a process that leaves nothing takes its report with it."""
-        report = replace(self._self, **figures)
-        if report.abandoned or report.spooled:
-            self._write(self.producer, report)
-        elif self._told is not None:
-            self._write(self.producer, None)
+        self._report = report
+        self._told = False
+        self._said = ""
+        self._withdrawn: deque[str] = deque()
 
     def withdraw(self, producer: str) -> None:
-        """Withdraw the report of a process that is no more, when its spool has been sent."""
-        self._write(producer, None)
+        """Withdraw the report of a process that is no more, when its spool has been sent. From any thread."""
+        self._withdrawn.append(producer)
 
-    def _write(self, producer: str, report: ProducerReport | None) -> None:
+    def _run(self) -> None:
+        due_at = time.monotonic() + INTERVAL_S
+        while not self.thread.stopping.wait(SAMPLE_S):
+            report = self._report(self._self)
+            if time.monotonic() >= due_at:
+                is_idle = not report.oldest_s and report.accepted_age_s > INTERVAL_S and not report.trouble
+                due_at = time.monotonic() + (IDLE_INTERVAL_S if is_idle else INTERVAL_S)
+                self._told |= self._keep(self.producer, report)
+                self._tell_withdrawn()
+        self._tell_last()
+        self._client.close()
+
+    def _tell_last(self) -> None:
+        """Say what is left behind; a process that leaves nothing takes its report with it."""
+        report = self._report(self._self)
+        abandoned = report.abandoned + report.waiting
+        report = replace(report, abandoned=abandoned, waiting=0, left=True, oldest_s=0.0, threads=())
+        if abandoned or report.spooled:
+            self._keep(self.producer, report)
+        elif self._told:
+            self._keep(self.producer, None)
+        self._tell_withdrawn()
+
+    def _tell_withdrawn(self) -> None:
+        while self._withdrawn and self._keep(self._withdrawn[0], None):
+            self._withdrawn.popleft()
+
+    def _keep(self, producer: str, report: ProducerReport | None) -> bool:
+        """Write; whether the store has it. Trouble is told once a kind, and only where nobody looks every day."""
         try:
-            self._sender.report(producer, report)
-        except BridgeError as error:
-            logger.debug("bridge.producer.unreported: %s", error)
-        except Exception:  # reporting may hold up nothing, least of all the thread that sends
-            logger.warning("bridge.producer.unreported", exc_info=True)
-        else:
-            self._told = report if producer == self.producer else self._told
-            self._pending = bool(self._told and (self._told.waiting or self._told.spooled))
+            self._producers.keep(producer, report)
+        except StoreError as error:
+            if error.code != self._said:
+                logger.info("bridge.producer.unreported: %s", error)
+            self._said = error.code
+            return False
+        self._said = ""
+        return True

@@ -1,102 +1,86 @@
-"""``Spool``: accepted events on disk, until the broker has them; also for the next process, after a crash.
+"""``Spool``: this process's own spool file, for what it accepts until the broker has it; made anew when it is lost.
 
 Each process writes a file of its own in the spool directory and holds a lock on it, so that processes
 share a directory without waiting for each other. A file whose lock is free belongs to nobody any more:
-whoever finds it first adopts it, sends what is in it, and removes it.
+whoever finds it first adopts it, sends what is in it, and removes it (see ``Orphans``).
 """
 
-import fcntl
+import logging
 import os
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
-from uuid import UUID
 
-import msgspec
-
+from bridge.bounds import SPOOL_WRITE_BYTES_MAX
 from bridge.errors import SpoolError
+from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.naming import new_name
 from bridge.producer.ordering import User
+from bridge.producer.set_aside import set_aside
+from bridge.producer.spool_file import SUFFIX, DamagedError, SpoolFile, as_spool_error
+from bridge.producer.spool_lock import is_at, lock, lock_path, unlock
 
-SUFFIX = ".spool"
+logger = logging.getLogger(__name__)
+
 BUSY_TIMEOUT_S = 5.0
-
-_SCHEMA = "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB, user TEXT)"
-
-
-class _Identified(msgspec.Struct):
-    """All that is read of an envelope."""
-
-    id: UUID
+ROW_BYTES = 48
+"""What a row takes on disk beside its texts, at the most."""
+COPY_ROWS_MAX = 1_000
+"""Rows that are copied at a time into a file that is made anew."""
+SHRINK_FROM_BYTES = 2**20
+"""A file that is empty and larger gives its room back to the other processes."""
 
 
-_id_of = msgspec.json.Decoder(_Identified)
+_INSERT = (
+    "INSERT INTO events (id, task, queue, envelope, user)"
+    " VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, CAST(? AS TEXT))"
+)
 
-_inherited: list[sqlite3.Connection] = []
-"""Connections that a fork brought along. Closing one here would tidy up files that the parent still uses."""
 
-
-class Spool:
-    """One file of events, in order. Safe with threads; not with forks: see ``abandon``.
+class Spool(SpoolFile):
+    """Written by one thread, read by another.
 
     Args:
-        path: the file; its lock file stands beside it.
-        max_bytes: envelopes that the whole directory may hold, in bytes.
+        path: of the file, which must not be there.
+        admission: judges what the file holds: others may write to it.
+        max_bytes: what all files of the directory may take on disk.
+
+    Attributes:
+        set_aside: files of ours that could not be read on.
 
     Raises:
         SpoolError: the directory cannot be written.
-        BlockingIOError: another process holds the file.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, admission: Admission, *, max_bytes: int) -> None:
+        super().__init__(path, admission, make=True, busy_timeout_s=BUSY_TIMEOUT_S)
         self._max_bytes = max_bytes
-        self._mutex = threading.Lock()
-        self._closed = False
-        self._lock_file = _lock(path)
-        try:
-            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # One fsync a group of events: what append() returned for survives a power failure.
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute(_SCHEMA)
-            if "user" not in {column[1] for column in self._db.execute("PRAGMA table_info(events)")}:
-                self._db.execute("ALTER TABLE events ADD COLUMN user TEXT")  # a file that an older bridge left
-            self._bytes = self._db.execute("SELECT coalesce(sum(length(envelope)), 0) FROM events").fetchone()[0]
-        except sqlite3.Error as error:
-            raise SpoolError(f"The spool file {path} cannot be used: {error}.") from error
+        self._inode = _identity(path)
+        self._files = 1
+        self._last_id = 0
+        self.set_aside = 0
 
     @classmethod
-    def create(cls, folder: Path, *, max_bytes: int, name: str = "") -> Self:
-        """A new file for this process, of that name or of one of its own."""
+    def create(cls, folder: Path, admission: Admission, *, max_bytes: int, name: str = "") -> Self:
+        """A new file for this process, of that name or of one of its own.
+
+        Raises:
+            SpoolError: the directory cannot be written.
+        """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return cls(folder / f"{name or new_name()}{SUFFIX}", max_bytes=max_bytes)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return cls(folder / f"{name or new_name()}{SUFFIX}", admission, max_bytes=max_bytes)
         except OSError as error:
             raise SpoolError(f"BRIDGE_SPOOL_DIR {folder} cannot be written: {error.strerror}.") from error
-
-    @classmethod
-    def adopt(cls, folder: Path, *, max_bytes: int) -> Iterator[Self]:
-        """Every file in the directory that no process holds."""
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                yield cls(path, max_bytes=max_bytes)
-            except (BlockingIOError, FileNotFoundError):
-                continue
-
-    @property
-    def name(self) -> str:
-        """Of the file, without its suffix: the producer that made it."""
-        return self._path.stem
 
     def append(self, events: Sequence[Accepted]) -> int:
         """Write as many of the events as there is room for, in order, and make sure that they are on disk.
 
         Returns:
-            How many were written.
+            How many were written; not all where they are many, which says nothing.
 
         Raises:
             SpoolError: the disk is full or broken; none was written.
@@ -104,78 +88,155 @@ class Spool:
         with self._mutex:
             if self._closed:
                 return 0
-            room = self._max_bytes - self._bytes - self._others_bytes()
-            fitting: list[Accepted] = []
-            for event in events:
-                room -= len(event.envelope)
-                if room < 0:
-                    break
-                fitting.append(event)
-            if fitting:
-                self._write(fitting)
+            try:
+                self._look_after_the_file()
+                fitting = self._fitting(events)
+                if fitting:
+                    self._write(fitting)
+            except (sqlite3.Error, OSError, DamagedError) as error:
+                raise self._met(error) from error
             return len(fitting)
 
-    def _write(self, events: Sequence[Accepted]) -> None:
-        try:
-            self._db.execute("BEGIN")
-            self._db.executemany(
-                "INSERT INTO events (task, queue, envelope, user) VALUES (?, ?, ?, ?)",
-                [(event.task, event.queue, event.envelope, _kept(event.user)) for event in events],
-            )
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise SpoolError(f"The spool file {self._path} could not be written: {error}.") from error
-        self._bytes += sum(len(event.envelope) for event in events)
-
     def oldest(self, limit: int) -> tuple[int, list[Accepted]]:
-        """The oldest events, and the number to hand to ``remove`` when the broker has them."""
-        with self._mutex:
-            query = "SELECT id, task, queue, envelope, user FROM events ORDER BY id LIMIT ?"
-            rows = [] if self._closed else self._db.execute(query, (limit,)).fetchall()
-        return (rows[-1][0] if rows else 0), [
-            Accepted(task, queue, _id_of.decode(envelope).id, envelope, user) for _, task, queue, envelope, user in rows
-        ]
+        """As ``SpoolFile.oldest``; a file that cannot be read on is set aside, and a new one goes on with the rest."""
+        try:
+            return super().oldest(limit)
+        except DamagedError as error:
+            with self._mutex:
+                self._replace(error)
+            return super().oldest(limit)
 
     def remove(self, up_to: int) -> None:
-        """Forget events that the broker has. After ``close`` they stay, and are sent again, which is harmless."""
-        with self._mutex:
-            if self._closed:
+        """As ``SpoolFile.remove``; an empty file that has grown large gives its room back."""
+        super().remove(up_to)
+        with self._mutex, suppress(sqlite3.Error, OSError):
+            if self._closed or self.path.stat().st_size <= SHRINK_FROM_BYTES:
                 return
-            size = self._db.execute(
-                "SELECT coalesce(sum(length(envelope)), 0) FROM events WHERE id <= ?", (up_to,)
-            ).fetchone()[0]
-            self._db.execute("DELETE FROM events WHERE id <= ?", (up_to,))
-            self._bytes -= size
+            if not self._rows(after=0):
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def count(self) -> int:
-        """How many events wait."""
+    def look_after(self) -> None:
+        """See whether the file is still there; one that was removed is made anew with all that it held.
+
+        Raises:
+            SpoolError: it cannot be made.
+        """
         with self._mutex:
-            return int(self._db.execute("SELECT count(*) FROM events").fetchone()[0])
+            if not self._closed:
+                try:
+                    self._look_after_the_file()
+                except (sqlite3.Error, OSError) as error:
+                    raise self._met(error) from error
 
-    def close(self) -> None:
-        """Let go of the file; an empty one is removed. Idempotent."""
-        with self._mutex:
-            if self._closed:
-                return
-            self._closed = True
-            empty = not self._db.execute("SELECT 1 FROM events LIMIT 1").fetchone()
-            self._db.close()
-            if empty:
-                for name in (self._path, _lock_path(self._path)):
-                    name.unlink(missing_ok=True)
-            os.close(self._lock_file)
+    # Inside, under the mutex
 
-    def abandon(self) -> None:
-        """In a forked child: leave the parent's file alone."""
-        _inherited.append(self._db)
+    def _fitting(self, events: Sequence[Accepted]) -> list[Accepted]:
+        room = self._max_bytes - self._used_bytes()
+        fitting: list[Accepted] = []
+        size = 0
+        for event in events:
+            size += len(event.envelope) + len(event.task) + len(event.queue) + ROW_BYTES
+            if size > room or (fitting and size > SPOOL_WRITE_BYTES_MAX):
+                break
+            fitting.append(event)
+        return fitting
+
+    def _used_bytes(self) -> int:
+        """What all spool files of the directory take, with what stands beside them, but for free pages in ours."""
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0] * 4096
+        with os.scandir(self.path.parent) as entries:
+            return sum(_size_of(entry) for entry in entries if _is_counted(entry.name)) - int(free)
+
+    def _write(self, events: Sequence[Accepted]) -> None:
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany(
+                _INSERT,
+                # Numbered here: SQLite would give the number of a row that was sent to the next one.
+                [
+                    (number, event.task, event.queue, event.envelope, _kept(event.user))
+                    for number, event in enumerate(events, self._last_id + 1)
+                ],
+            )
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._last_id += len(events)
+
+    def _met(self, error: Exception) -> Exception:
+        """What an error means, after a damaged file was replaced."""
+        found = as_spool_error(error, self.path)
+        if isinstance(found, DamagedError):
+            self._replace(found)
+        return found if isinstance(found, SpoolError) else SpoolError(f"{self.path} cannot be used: {found}.")
+
+    def _look_after_the_file(self) -> None:
+        is_there = _identity(self.path) == self._inode
+        if is_there and (is_at(self._lock_file, lock_path(self.path)) or self._lock_again()):
+            return
+        logger.error("bridge.spool.gone path=%s: somebody took it; a new one goes on with what it held.", self.path)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_anew()
+
+    def _lock_again(self) -> bool:
+        """Somebody removed our lock file; whether nobody has adopted the spool file since then."""
+        try:
+            descriptor = lock(self.path)
+        except BlockingIOError:
+            return False
         os.close(self._lock_file)
+        self._lock_file = descriptor
+        return True
 
-    def _others_bytes(self) -> int:
-        """What the files of other processes take; their size on disk, a little more than their envelopes."""
-        others = (path for path in self._path.parent.glob(f"*{SUFFIX}") if path != self._path)
-        return sum(_size_of(path) for path in others)
+    def _replace(self, error: Exception) -> None:
+        """Go on in a new file with what can still be read of this one.
+
+        Raises:
+            SpoolError: no file can be made.
+        """
+        self.set_aside += set_aside(self.path, str(error))
+        self._make_anew()
+
+    def _make_anew(self) -> None:
+        """Go on in a file of another name: SQLite, when it closes the old one, tidies up by its name."""
+        old, old_lock, old_path = self._db, self._lock_file, self.path
+        self._files += 1
+        self.path = old_path.with_name(f"{self.name}~{self._files}{SUFFIX}")
+        try:
+            self._lock_file = lock(self.path)
+            try:
+                self._db = self._connect(make=True)
+            except BaseException:
+                unlock(self._lock_file, self.path)
+                raise
+        except BaseException:
+            self.path, self._lock_file = old_path, old_lock
+            raise
+        self._inode = _identity(self.path)
+        self._copy(old)
+        with suppress(sqlite3.Error):
+            old.close()
+        unlock(old_lock, old_path)
+
+    def _copy(self, old: sqlite3.Connection) -> None:
+        """Copy the rows that wait, as far as they can be read. They keep their numbers."""
+        last = self._read[0][0] - 1 if self._read else self._passed
+        query = "SELECT rowid, task, queue, envelope, user FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        with suppress(sqlite3.Error):
+            while rows := old.execute(query, (last, COPY_ROWS_MAX)).fetchall():
+                self._db.executemany(_INSERT, rows)
+                last = rows[-1][0]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at that path; None if there is none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _kept(user: User | None) -> str | None:
@@ -183,27 +244,13 @@ def _kept(user: User | None) -> str | None:
     return None if user is None else str(user)
 
 
-def _lock_path(path: Path) -> Path:
-    return path.with_suffix(".lock")
+def _is_counted(name: str) -> bool:
+    """Whether it is a spool file or stands beside one; what was set aside is not counted."""
+    return SUFFIX in name and ".bad" not in name and not name.endswith("-shm")
 
 
-def _lock(path: Path) -> int:
-    """Hold the lock of a spool file.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _size_of(entry: os.DirEntry[str]) -> int:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
+        return entry.stat(follow_symlinks=False).st_size
     except FileNotFoundError:
         return 0

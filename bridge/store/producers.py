@@ -7,6 +7,7 @@ import msgspec
 import redis
 
 from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.supervision import Supervised
 
 PRODUCERS_MAX = 1000
 """Producers that are remembered; those that said nothing for longest fall off."""
@@ -25,6 +26,15 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
         spooled: in its spool on disk, which the next process sends.
         refused: not accepted: unreadable, too large, or no room.
         abandoned: it ended before the broker had them, or could not write them.
+        unmapped: their class is not in its registry; the first names of such classes are in ``unmapped_classes``.
+        unmapped_classes: names of classes that were emitted and are not in its registry.
+        set_aside: spool files that it set aside because nobody can read them.
+        oldest_s: how long the oldest event waits that the broker does not have.
+        accepted_age_s: since it last accepted an event.
+        sent_age_s: since the broker last took something from it.
+        trouble: the last one since then; empty if there was none.
+        threads: state of its threads.
+        left: it ended in order, and left behind what the figures say.
         at: when it said so, in ms of Redis time; 0 before it did.
     """
 
@@ -37,6 +47,15 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     spooled: int = 0
     refused: int = 0
     abandoned: int = 0
+    unmapped: int = 0
+    unmapped_classes: tuple[str, ...] = ()
+    set_aside: int = 0
+    oldest_s: float = 0.0
+    accepted_age_s: float = 0.0
+    sent_age_s: float = 0.0
+    trouble: str = ""
+    threads: tuple[Supervised, ...] = ()
+    left: bool = False
     at: int = 0
 
 

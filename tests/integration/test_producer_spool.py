@@ -1,6 +1,5 @@
 """The spool: what was accepted is on disk while the broker is away, and arrives when it is back, whoever is left."""
 
-import json
 import os
 import signal
 import sqlite3
@@ -18,8 +17,6 @@ import redis
 from bridge import Emitter, Settings
 from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.events import FileImportSucceeded
-from bridge.producer.batching import Accepted
-from bridge.producer.spool import Spool
 from bridge.registry import REGISTRY
 from tests.integration.test_producer_emitter import event, queued
 from tests.support.waiting import wait_until
@@ -170,34 +167,6 @@ def test_a_forked_child_has_a_spool_of_its_own(redis_url, redis_client, tmp_path
     assert sorted(numbers(redis_client)) == [1, 2, 3, 4]
 
 
-def test_a_file_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path, max_bytes=1_000_000)
-    event_id = uuid4()
-    event = Accepted("task", "queue", event_id, json.dumps({"id": str(event_id)}).encode())
-    assert spool.append([event]) == 1
-    assert list(Spool.adopt(tmp_path, max_bytes=1_000_000)) == []
-    spool.close()
-    (heir,) = Spool.adopt(tmp_path, max_bytes=1_000_000)
-    assert heir.oldest(10) == (1, [event])
-    heir.remove(1)
-    heir.close()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_file_that_an_older_bridge_left_is_read_and_written(tmp_path: Path) -> None:
-    event_id = uuid4()
-    envelope = json.dumps({"id": str(event_id)}).encode()
-    with closing(sqlite3.connect(tmp_path / "old.spool")) as old:
-        old.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB)")
-        old.execute("INSERT INTO events (task, queue, envelope) VALUES ('task', 'queue', ?)", (envelope,))
-        old.commit()
-    (spool,) = Spool.adopt(tmp_path, max_bytes=1_000_000)
-    known = Accepted("task", "queue", event_id, envelope, "alice")
-    assert spool.append([known]) == 1
-    assert spool.oldest(10) == (2, [Accepted("task", "queue", event_id, envelope), known])
-    spool.close()
-
-
 def test_the_wait_for_the_disk_is_not_the_callers(redis_url, tmp_path) -> None:
     emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path / "spool")), REGISTRY)
     costs_s = []
@@ -209,17 +178,3 @@ def test_the_wait_for_the_disk_is_not_the_callers(redis_url, tmp_path) -> None:
         time.sleep(0.001)
     emitter.close()
     assert sorted(costs_s)[250] < 0.001
-
-
-def test_what_was_spooled_under_another_registry_is_sent_all_the_same(redis_url, redis_client, tmp_path) -> None:
-    old = Spool.create(tmp_path, max_bytes=1_000_000)
-    event_id = uuid4()
-    envelope = json.dumps({"id": str(event_id)}).encode()
-    old.append([Accepted("bridge.Retired", "bridge.retired", event_id, envelope)])
-    old.close()
-    emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path)), REGISTRY)
-    emitter.emit(event(1))
-    wait_until(
-        lambda: redis_client.llen("bridge.retired") == 1 and redis_client.llen("bridge.import") == 1, what="both"
-    )
-    emitter.close()

@@ -1,0 +1,72 @@
+"""``Admission``: which rows of a spool file are events that this process may send; pure."""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from bridge.bounds import LEVELS_MAX, SPOOL_ENVELOPE_BYTES_MAX, SPOOL_TEXT_BYTES_MAX, levels_of
+from bridge.producer.batching import Accepted
+from bridge.registry import Registry
+
+
+class NotAdmitted(Enum):
+    """Why a row is not sent."""
+
+    DAMAGED = auto()
+    """Nobody can send it: a value has a wrong type or is too large, or the envelope is none, or another event's."""
+    FOREIGN = auto()
+    """Its task is not in the registry of this process; one with another registry may send it."""
+
+
+class _Head(msgspec.Struct):
+    """All that is read of an envelope."""
+
+    specversion: Literal["1.0"]
+    id: UUID
+    type: str
+    data: dict[str, msgspec.Raw]
+
+
+_head_of = msgspec.json.Decoder(_Head)
+
+
+class Admission:
+    """Judges rows by a registry. Where a row's event goes is the registry's to say, not the row's."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._known = {
+            registry.task_of(row): (registry.queue_of(row), row.domain_event_class.__name__)
+            for row in registry.mappings
+        }
+
+    def judge(self, values: Sequence[object]) -> Accepted | NotAdmitted:
+        """The event in a row's task, envelope and user; every text of a row is read as bytes."""
+        task, envelope, user = values
+        if not (isinstance(task, bytes) and isinstance(envelope, bytes)):
+            return NotAdmitted.DAMAGED
+        if len(task) > SPOOL_TEXT_BYTES_MAX or len(envelope) > SPOOL_ENVELOPE_BYTES_MAX:
+            return NotAdmitted.DAMAGED
+        name = task.decode(errors="replace")
+        known = self._known.get(name)
+        if known is None:
+            return NotAdmitted.FOREIGN
+        queue, event_class = known
+        if levels_of(envelope) > LEVELS_MAX + 1:
+            return NotAdmitted.DAMAGED
+        try:
+            head = _head_of.decode(envelope)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return NotAdmitted.DAMAGED
+        if head.type != event_class:
+            return NotAdmitted.DAMAGED
+        return Accepted(name, queue, head.id, envelope, _user(user))
+
+
+def _user(value: object) -> str | None:
+    """Whose event it is; a value that cannot be a user makes it nobody's, which keeps its place among all."""
+    if not isinstance(value, bytes) or len(value) > SPOOL_TEXT_BYTES_MAX:
+        return None
+    return value.decode(errors="replace")

@@ -1,0 +1,116 @@
+"""``Orphans``: spool files of processes that are no more; each is adopted once, and none can stop the others."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from bridge.producer.admission import Admission
+from bridge.producer.set_aside import set_aside
+from bridge.producer.spool_file import SUFFIX, DamagedError, NotOursError, SpoolFile
+from bridge.producer.spool_lock import remove_stale_locks
+
+logger = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_S = 0.2
+"""How long another program's lock is waited for; there is a next time."""
+SKIPPED_MAX = 1_000
+"""Files that are remembered, so that each is told of once; the oldest are forgotten, and told of again."""
+
+
+class Orphans:
+    """Finds and opens them, for one thread.
+
+    Args:
+        folder: the spool directory.
+        admission: judges what they hold.
+
+    Attributes:
+        set_aside: files that nobody can read, set aside so far.
+    """
+
+    def __init__(self, folder: Path, admission: Admission) -> None:
+        self._folder = folder
+        self._admission = admission
+        self._told: OrderedDict[Path, tuple[object, str]] = OrderedDict()
+        self.set_aside = 0
+
+    @property
+    def skipped(self) -> int:
+        """How many files are left to others."""
+        return len(self._told)
+
+    def adopt(self) -> Iterator[SpoolFile]:
+        """Every file in the directory that no process holds, the oldest name first; close each."""
+        try:
+            with suppress(OSError):
+                remove_stale_locks(self._folder, SUFFIX)
+            paths = sorted(self._folder.glob(f"*{SUFFIX}"))
+        except OSError as error:
+            self._skip(self._folder, f"the directory cannot be read: {error}")
+            return
+        for gone in self._told.keys() - {*paths, self._folder}:
+            del self._told[gone]
+        for path in paths:
+            file = self._open(path)
+            if file is not None:
+                yield file
+
+    def give_up(self, file: SpoolFile, error: Exception) -> None:
+        """Let go of a file that could not be emptied; one that is damaged is set aside first."""
+        if isinstance(error, DamagedError):
+            self.set_aside += set_aside(file.path, str(error))
+        file.close()
+        if not isinstance(error, DamagedError):
+            self._skip(file.path, str(error), again=True)
+
+    def let_go(self, file: SpoolFile) -> None:
+        """Close a file of which everything was sent that could be; one in which only damaged rows are is set aside."""
+        if file.damaged and not file.foreign:
+            reason = f"{file.damaged} of its rows are no events of ours; the others were sent."
+            self.set_aside += set_aside(file.path, reason)
+        file.close()
+        if file.foreign:
+            self._skip(
+                file.path,
+                f"{file.foreign} events in it are of types that BRIDGE_REGISTRY of this process does not have. "
+                "They wait for a process that has them.",
+            )
+
+    def _open(self, path: Path) -> SpoolFile | None:
+        told = self._told.get(path)
+        if told is not None and told[0] == _version(path):
+            return None
+        try:
+            return SpoolFile(path, self._admission, busy_timeout_s=BUSY_TIMEOUT_S)
+        except (BlockingIOError, FileNotFoundError):
+            return None  # its process lives, or somebody was faster
+        except DamagedError as error:
+            if set_aside(path, str(error)):
+                self.set_aside += 1
+            else:
+                self._skip(path, "")
+        except NotOursError as error:
+            self._skip(path, str(error))
+        except Exception as error:  # the disk, a lock, or a surprise: it must not cost the other files
+            self._skip(path, f"{type(error).__name__}: {error}", again=True)
+        return None
+
+    def _skip(self, path: Path, reason: str, *, again: bool = False) -> None:
+        """Remember a file, and tell of it once; with ``again``, look at it the next time all the same."""
+        told = self._told.get(path)
+        if reason and (told is None or told[1] != reason):
+            logger.warning("bridge.spool.skipped path=%s: %s", path, " ".join(reason.split()))
+        self._told[path] = (None if again else _version(path), reason)
+        if len(self._told) > SKIPPED_MAX:
+            self._told.popitem(last=False)
+
+
+def _version(path: Path) -> object:
+    """What changes when somebody writes to a file, or puts another in its place; None if it cannot be seen."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid

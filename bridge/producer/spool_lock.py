@@ -1,0 +1,71 @@
+"""Locks of spool files: a file whose lock is free belongs to no process any more."""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+LOCK_SUFFIX = ".lock"
+TRIES_MAX = 20
+"""Times that a lock file may vanish, because its last owner removed it, while it is being locked."""
+
+
+def lock_path(path: Path) -> Path:
+    """The lock file of a spool file stands beside it."""
+    return path.with_suffix(LOCK_SUFFIX)
+
+
+def lock(path: Path) -> int:
+    """Hold the lock of a spool file, as an open descriptor.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the lock file cannot be opened: another user's, no file, or the directory cannot be written.
+    """
+    name = lock_path(path)
+    for _ in range(TRIES_MAX):
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_at(descriptor, name):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise BlockingIOError(f"{name} is removed again and again")
+
+
+def unlock(descriptor: int, path: Path) -> None:
+    """Let go of a lock, and remove its file if it is still ours: who waits for it looks whether it is still there."""
+    name = lock_path(path)
+    with suppress(OSError):
+        if is_at(descriptor, name):
+            name.unlink()
+    os.close(descriptor)
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one at that path."""
+    try:
+        there, ours = path.lstat(), os.fstat(descriptor)
+    except FileNotFoundError:
+        return False
+    return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
+
+
+def remove_stale_locks(folder: Path, suffix: str) -> None:
+    """Remove lock files without a spool file, which a process left that was killed between two steps.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    for name in sorted(folder.glob(f"*{LOCK_SUFFIX}")):
+        path = name.with_suffix(suffix)
+        if os.path.lexists(path):
+            continue
+        try:
+            descriptor = lock(path)
+        except OSError:
+            continue  # held by one that is about to make its spool file, or another user's
+        unlock(descriptor, path)

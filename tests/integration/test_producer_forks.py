@@ -1,0 +1,84 @@
+"""Children that are forked while their parent's producer is at work: each delivers all that it accepts."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.support.producers import numbers
+from tests.support.worker import ROOT, clean_environment
+
+CHILDREN = 40
+EVENTS = 25
+PER_CHILD = 1_000
+"""Numbers of a child begin at its own thousand."""
+
+PROGRAM = f"""
+import ctypes, multiprocessing, os, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+from bridge import emit, flush
+from tests.support.producers import event
+
+kind, children = sys.argv[1], []
+without_hooks = ctypes.PyDLL(None).fork  # as a server in C forks: none of Python's hooks runs
+
+def child(place):
+    count = sum(emit(event(place * {PER_CHILD} + number)) for number in range({EVENTS}))
+    return 0 if count == {EVENTS} and flush(40) else 1
+
+def fork(place):
+    if kind == "multiprocessing":
+        process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(child(place)))
+        process.start()
+        return process.pid
+    pid = os.fork() if kind == "os.fork" else without_hooks()
+    if pid == 0:
+        code = 1
+        try:
+            code = child(place)
+        finally:
+            os._exit(code)
+    return pid
+
+def one_parent(place):
+    '''A process of its own for each delay, since only a first emit makes its threads begin.'''
+    pid = os.fork()
+    if pid:
+        return pid
+    first = threading.Thread(target=emit, args=(event(place * {PER_CHILD} + {EVENTS}),))
+    first.start()
+    if place % 4:
+        first.join()  # otherwise the fork comes while the emitter is made
+    time.sleep(place * 0.2 / {CHILDREN})
+    born = fork(place)
+    status = os.waitpid(born, 0)[1]
+    first.join()
+    os._exit(0 if status == 0 and flush(40) else 1)
+
+parents = []
+bad = 0
+for place in range({CHILDREN}):
+    parents.append(one_parent(place))
+    if len(parents) == 4:
+        bad += sum(os.waitpid(pid, 0)[1] != 0 for pid in parents)
+        parents.clear()
+bad += sum(os.waitpid(pid, 0)[1] != 0 for pid in parents)
+sys.exit(bad)
+"""
+
+
+@pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
+@pytest.mark.parametrize("kind", ["os.fork", "multiprocessing"])
+def test_each_child_delivers_all_that_it_accepts(redis_url, redis_client, tmp_path, kind: str, spool: bool) -> None:
+    environment = {**clean_environment(), "BRIDGE_BROKER_URL": redis_url}
+    if spool:
+        environment["BRIDGE_SPOOL_DIR"] = str(tmp_path / "spool")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, kind], cwd=ROOT, env=environment, timeout=170, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = Counter(numbers(redis_client))
+    expected = {place * PER_CHILD + number for place in range(CHILDREN) for number in range(EVENTS + 1)}
+    assert expected - set(found) == set()
+    assert [number for number, times in found.items() if times > 1] == []
