@@ -13,6 +13,8 @@ from itertools import accumulate, count
 from operator import sub
 from typing import ClassVar
 
+import msgspec
+
 # Messages: a queue's items, as a worker's main process meets them
 
 BODY_BYTES_MIN = 2**20
@@ -43,6 +45,9 @@ envelope and what an event may have in it."""
 LEVELS_READ_MAX = 400
 """Levels of JSON that is read by the bridge alone: less than half of those at which its parser gives up."""
 
+PARSER_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What a parser raises over outside JSON: too many levels are no ``ValueError``, and must end nobody either."""
+
 # Decompression
 
 DECOMPRESSED_MAX = 2**26
@@ -61,7 +66,8 @@ RAW_KEPT_MAX = 2**22
 # Published events, as gateways and tools read them back
 
 ENTRY_BYTES_MAX = 2**25
-"""Bytes of a channel message: twice the largest payload that the settings allow, as foreign JSON may be escaped."""
+"""Bytes of a channel message, or of a stream's entry: twice the largest payload that the settings allow, as a stranger
+may escape each letter."""
 
 # Clients of the gateway: what one may send, and what is held for it
 

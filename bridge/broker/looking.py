@@ -11,6 +11,7 @@ import msgspec
 import redis
 from kombu import Connection
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.broker.compression import decompressed
 from bridge.broker.options import CONNECT_TIMEOUT_S, tls_options
 from bridge.broker.topology import queue
@@ -78,7 +79,7 @@ class QueuedMessage:
         try:
             body = decompressed(b64decode(self.body), self.compression)
             return frozenset(event.id for event in _bodies.decode(body)[0][0])
-        except (msgspec.MsgspecError, ValueError, DecodeError):
+        except (DecodeError, *PARSER_ERRORS):
             return frozenset()
 
 
@@ -192,14 +193,14 @@ def _broker_errors() -> Iterator[None]:
 def _read(item: bytes) -> QueuedMessage | None:
     try:
         return _message(_items.decode(item), claimed=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except PARSER_ERRORS:
         return None
 
 
 def _read_claim(entry: bytes) -> QueuedMessage | None:
     try:
         return _message(_claims.decode(entry)[0], claimed=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except PARSER_ERRORS:
         return None
 
 

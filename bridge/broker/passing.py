@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from kombu.serialization import register
 
-from bridge.bounds import LEVELS_READ_MAX, VALUES_MAX, MessageBounds, levels_of, values_of
+from bridge.bounds import LEVELS_READ_MAX, PARSER_ERRORS, VALUES_MAX, MessageBounds, levels_of, values_of
 from bridge.broker.message import BODY_HEAD, BODY_TAIL, CONTENT_ENCODING, CONTENT_TYPE
 
 PASSED_CONTENT_TYPE = "application/x-bridge-envelopes"
@@ -76,7 +76,7 @@ def pass_on(message: Any, *, envelopes_max: int = MessageBounds.WIDEST.envelopes
     try:
         if not json or not split(json, envelopes_max=envelopes_max):
             return
-    except (ValueError, RecursionError):
+    except PARSER_ERRORS:
         return  # Celery's parser will say what is wrong
     message.body, message.content_type, message.content_encoding = json, PASSED_CONTENT_TYPE, PASSED_CONTENT_ENCODING
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from uuid6 import uuid7
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.cli.documents import event_fields
 from bridge.errors import EventRefusedError
 from bridge.events.domain import utc_now
@@ -86,7 +87,7 @@ def _object(text: str, class_name: str) -> dict[str, Any]:
         fields = msgspec.json.decode(text)
     except RecursionError:
         raise EventRefusedError("This JSON is nested too deeply to be an event.") from None
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except PARSER_ERRORS as error:
         raise EventRefusedError(f"This is no JSON: {error}.") from None
     if not isinstance(fields, dict):
         raise EventRefusedError(f"The JSON must be an object with the fields of {class_name}.")

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.bounds import LEVELS_PAYLOAD_MAX
+from bridge.bounds import LEVELS_PAYLOAD_MAX, PARSER_ERRORS
 from bridge.errors import PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
@@ -41,7 +41,7 @@ def encode_payload(payload: Mapping[str, Any]) -> bytes:
     except UnicodeEncodeError:
         _normal(payload, path="payload", depth=0)  # names the path
         raise
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+    except (TypeError, *PARSER_ERRORS) as error:
         raise PayloadError(f"The payload cannot be written as JSON: {str(error).rstrip('.')}.") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import redis
 
-from bridge.bounds import MessageBounds
+from bridge.bounds import PARSER_ERRORS, MessageBounds
 from bridge.operations.whole import WholeMessage, read_whole
 from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
@@ -223,7 +223,10 @@ class Foresight:
         stream, _ = stream_and_mark(self._keys, outcome)
         with store_errors():
             entries: Any = self._client.xrange(stream, position, position)
-        return msgspec.json.decode(entries[0][1][b"data"], type=dict[str, Any]) if entries else {}
+        try:
+            return msgspec.json.decode(entries[0][1][b"data"], type=dict[str, Any]) if entries else {}
+        except (KeyError, *PARSER_ERRORS):  # a stranger's entry
+            return {}
 
 
 def stream_and_mark(keys: Keyspace, outcome: Published) -> tuple[str, str]:
@@ -251,7 +254,7 @@ def is_json(envelope: str) -> bool:
     """Whether an envelope can be sent as it is."""
     try:
         msgspec.json.decode(envelope)
-    except msgspec.MsgspecError:
+    except PARSER_ERRORS:
         return False
     return True
 
@@ -277,7 +280,7 @@ def occurred_at_of(envelope: str) -> datetime | None:
     """When an envelope's event occurred; None if it does not say."""
     try:
         moment = msgspec.json.decode(envelope, type=_Timed).time
-    except msgspec.MsgspecError:
+    except PARSER_ERRORS:
         return None
     return moment if moment.tzinfo else None
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.operations import log
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.selection import Selection, facts_of, shown_time
@@ -343,7 +344,7 @@ def mask_envelope(envelope: str) -> str:
         values = msgspec.json.decode(envelope)
         data = {name: value if name == "user_id" else MASK for name, value in values["data"].items()}
         return msgspec.json.encode({**values, "data": data}).decode()
-    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, *PARSER_ERRORS):
         return f"{MASK} ({len(envelope.encode())} bytes)" if envelope else ""
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
 from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options, transport_options
 from bridge.errors import StoreError, as_broker_error
@@ -118,7 +119,7 @@ def _read_head(item: bytes | None) -> _Head:
         # A moved retry is a message of its own; when it was put there is not written anywhere.
         made_ms = None if headers.get(ATTEMPT_HEADER) else _made_ms(message_id)
         return _Head(booked_as=str(headers.get(BOOKED_HEADER) or message_id), made_ms=made_ms)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (KeyError, TypeError, *PARSER_ERRORS):
         return _Head()
 
 

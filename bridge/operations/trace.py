@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.looking import open_queues
 from bridge.broker.options import is_redis
@@ -227,7 +228,7 @@ def read_tombstone(value: bytes) -> Discarded:
     """Who discarded a letter, when and why; empty words where it does not say."""
     try:
         fields = msgspec.json.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except PARSER_ERRORS:
         fields = {}
     fields = fields if isinstance(fields, dict) else {}
     return Discarded(**{name: str(fields.get(name) or "") for name in ("at", "who", "reason")})
@@ -244,7 +245,7 @@ def _body(raw: bytes) -> bytes:
     try:
         item = msgspec.json.decode(raw)
         body = b64decode(item["body"])
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, *PARSER_ERRORS):
         return b""
     headers = item.get("headers")
     try:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from bridge.bounds import MessageBounds
+from bridge.bounds import PARSER_ERRORS, MessageBounds
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
 from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.fitness import check_message, check_number, check_size, in_utf8
@@ -81,7 +81,7 @@ def read_whole(letter: DeadLetter) -> WholeMessage | None:
         item = _items.decode(letter.raw)
         body = _body_of(item)
         content = _bodies.decode(body)
-    except (msgspec.MsgspecError, ValueError, LookupError, RecursionError, DecodeError):
+    except (DecodeError, *PARSER_ERRORS):
         return None
     envelopes, headers = content[0][0], item.headers
     task, message_id = headers.get("task"), headers.get("id")

@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bridge.bounds import PARSER_ERRORS
+
 NONE = "-"
 """Stands where there is no value."""
 
@@ -62,7 +64,7 @@ def pretty(text: str) -> str:
     """JSON with line breaks; as it is if it is none."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
+    except PARSER_ERRORS:
         return text
 
 

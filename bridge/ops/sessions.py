@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.settings import Settings
 
 LIFE_S = 12 * 3600
@@ -90,7 +91,7 @@ class Sessions:
         try:
             raw, signed = _bytes(body), _bytes(signature)
             session = msgspec.json.decode(raw, type=Session)
-        except (ValueError, msgspec.MsgspecError):
+        except PARSER_ERRORS:
             return None
         key = self._keys.get(session.role)
         if key is None or not hmac.compare_digest(_sign(key, raw), signed):

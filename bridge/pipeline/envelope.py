@@ -16,7 +16,7 @@ import msgspec
 import uuid6
 from msgspec import Meta, inspect
 
-from bridge.bounds import LEVELS_MAX, levels_of
+from bridge.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of
 from bridge.errors import DecodeError, PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
@@ -59,7 +59,7 @@ def read_envelope(json: bytes) -> Envelope:
     """
     try:
         return _envelope_decoder.decode(json)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except PARSER_ERRORS as error:
         raise DecodeError(f"This is no CloudEvents 1.0 envelope: {error}.") from error
 
 
@@ -76,11 +76,11 @@ def parsed(raw: object) -> object:
         return raw
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError):
+    except PARSER_ERRORS:
         pass  # Python's own parser takes a little more: NaN, lone surrogates
     try:
         return json.loads(bytes(raw))
-    except (ValueError, RecursionError) as error:
+    except PARSER_ERRORS as error:
         raise DecodeError(f"The envelope is no JSON: {error}.") from error
 
 
@@ -131,7 +131,7 @@ class EventCodec:
             plain = _PLAIN_TYPES.issuperset(map(type, self._fields_of(event)))
         except UnicodeEncodeError as error:
             raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
-        except (AttributeError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        except (AttributeError, TypeError, *PARSER_ERRORS) as error:
             raise PayloadError(f"{self._type} cannot be written as JSON: {error}.") from error
         if not isinstance(event_id, UUID):
             raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
@@ -200,7 +200,7 @@ class EventCodec:
             return None
         try:
             envelope = self._at_once.decode(json)
-        except (msgspec.MsgspecError, RecursionError):
+        except PARSER_ERRORS:
             return None  # steps tell what is wrong, and take what may be left out
         event, time = envelope.data, envelope.time
         same_time = event.occurred_at == time and event.occurred_at.tzinfo == time.tzinfo
@@ -213,7 +213,7 @@ class EventCodec:
         assert self._event_decoder is not None  # noqa: S101
         try:
             return self._event_decoder.decode(_encoder.encode(fields))
-        except msgspec.ValidationError as error:
+        except PARSER_ERRORS as error:
             raise DecodeError(f"The data does not fit {self._type}: {error}.") from error
 
     def _make_decoders(self) -> None:

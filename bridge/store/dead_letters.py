@@ -10,6 +10,7 @@ import msgspec
 import redis
 from msgspec.structs import force_setattr
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.pipeline import Failure
 from bridge.settings import Settings
 from bridge.store.client import keyspace_of, script_text, store_errors, text
@@ -320,7 +321,7 @@ def read_letter(value: bytes | str) -> DeadLetter | None:
     """The letter; None if it was damaged, or written by a release that this one does not understand."""
     try:
         return _read(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except PARSER_ERRORS:
         return None
 
 
@@ -345,7 +346,7 @@ def _read_head(letter_id: str, at_ms: int, head: bytes) -> LetterHead:
     try:
         known = _head_decoder.decode(head)
         known.buried_ms = at_ms
-    except msgspec.MsgspecError:
+    except PARSER_ERRORS:
         return LetterHead(letter_id=letter_id, group=UNREADABLE, buried_ms=at_ms)
     return known
 
@@ -363,7 +364,7 @@ def user_in(envelope: str) -> str:
     try:
         user_id = msgspec.json.decode(envelope, type=_Addressed).data.user_id or ""
         return str(UUID(user_id)) if user_id else ""
-    except (msgspec.MsgspecError, ValueError):
+    except PARSER_ERRORS:
         return ""
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import redis.asyncio
 
-from bridge.bounds import ENTRY_BYTES_MAX, REPLAY_BYTES_MAX
+from bridge.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
 from bridge.settings import Settings
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 
@@ -88,10 +88,12 @@ def read_message(message: bytes | str) -> StreamedEvent:
         ValueError: it is none of ours.
     """
     try:
+        if len(message) > ENTRY_BYTES_MAX:
+            raise ValueError(f"it has {len(message)} bytes")
         fields = _message_decoder.decode(message)
-    except msgspec.MsgspecError as error:
+        return _streamed(str(fields.event_id), fields.event_type, bytes(fields.data).decode(), fields.position)
+    except PARSER_ERRORS as error:
         raise ValueError(f"This is no published event: {error}.") from error
-    return _streamed(str(fields.event_id), fields.event_type, bytes(fields.data).decode(), fields.position)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,12 +215,14 @@ def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
         fields = {text(name): text(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
         event_id = str(UUID(fields["event_id"]))
         event = _streamed(event_id, fields["event_type"], fields["data"], text(position))
-    except (KeyError, ValueError, msgspec.MsgspecError):
+    except (KeyError, *PARSER_ERRORS):
         return Position(text(position)), None
     return event.position, event
 
 
 def _streamed(event_id: str, event_type: str, payload: str, position: str) -> StreamedEvent:
+    if len(payload) > ENTRY_BYTES_MAX:
+        raise ValueError(f"The payload has {len(payload)} characters.")
     if "\n" in payload or "\r" in payload:
         # Legal between JSON tokens, but a line break here would end the SSE field.
         payload = msgspec.json.format(payload, indent=-1)

@@ -6,6 +6,7 @@ from typing import cast
 import msgspec
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.supervision import Supervised
 
@@ -124,5 +125,5 @@ class Producers:
 def _read(value: bytes) -> ProducerReport | None:
     try:
         return msgspec.json.decode(value, type=ProducerReport)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except PARSER_ERRORS:
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.pipeline import Failure
 from bridge.settings import Settings
 from bridge.store.client import keyspace_of, script_text, store_errors, text
@@ -192,6 +193,6 @@ def read_retry(value: bytes | str) -> RetryRecord | None:
     try:
         _, _, record = text(value).partition(":")
         found = msgspec.json.decode(record, type=RetryRecord)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except PARSER_ERRORS:
         return None
     return found if found.attempts else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 FORGET_AFTER_S = 86_400
@@ -106,5 +107,5 @@ def _read(name: str, record: bytes | str) -> KnownWorker | None:
     at, _, report = text(record).partition(" ")
     try:
         return KnownWorker(name=name, heard_ms=int(at), report=msgspec.json.decode(report, type=WorkerReport))
-    except (ValueError, msgspec.MsgspecError):
+    except PARSER_ERRORS:
         return None
