@@ -1,5 +1,6 @@
 """``KombuWire``: messages through kombu's own transports, for RabbitMQ."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from bridge.errors import BrokerError
 from bridge.registry import Registry
 from bridge.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 class KombuWire:
     """One connection, opened at the first ``send`` and again after trouble. Not thread-safe."""
@@ -24,9 +27,11 @@ class KombuWire:
         self._settings = settings
         self._queues: dict[str, Queue] = {known.name: known for known in queues(settings, registry)}
         self._announcer = Announcer(settings)
-        self._connection: Connection | None = None
+        self._connection: Any = None
         self._producer: Producer | None = None
         self._alarm = AlarmWatch()
+        self._declared: set[str] = set()
+        self._warned: set[str] = set()
 
     def prepare(self) -> None:
         """As ``TaskSender.prepare``."""
@@ -42,6 +47,8 @@ class KombuWire:
         try:
             self.insist_on_room()
             producer = self._open()
+            for name in {message.queue for message in messages} - self._declared:
+                self._declare(self._queue(name))
             with producer.batch():
                 for message in messages:
                     self._publish(producer, message, announced=announced)
@@ -74,6 +81,7 @@ class KombuWire:
         """As ``TaskSender.close``."""
         self._announcer.close()
         connection, self._connection, self._producer = self._connection, None, None
+        self._declared.clear()
         if connection is not None:
             connection.release()
 
@@ -102,16 +110,46 @@ class KombuWire:
             body,
             exchange="",
             routing_key=message.queue,
-            declare=[self._queue(message.queue)],
             content_type=CONTENT_TYPE,
             content_encoding=CONTENT_ENCODING,
             headers=message.headers(announced=announced, compression=compression),
             delivery_mode=2,
+            # A queue that was deleted meanwhile: RabbitMQ would confirm the message and drop it. So it sends it back,
+            # which py-amqp raises, and over a new connection the queue is declared anew.
+            mandatory=True,
             **properties,
         )
+
+    def _declare(self, wanted: Queue) -> None:
+        """See that there is a queue of that name.
+
+        One that is there and is not as the bridge would have it takes messages all the same: they are safe there, while
+        to refuse them would hold up those for all other queues.
+        """
+        connection, name = self._connection, wanted.name
+        try:
+            with connection.channel() as channel:
+                wanted.bind(channel).declare()
+        except connection.channel_errors as error:
+            if not _exists(connection, wanted):
+                raise
+            if name not in self._warned:
+                logger.error("bridge.queue.unlike queue=%s: messages are sent there all the same. %s", name, error)
+                self._warned.add(name)
+        self._declared.add(name)
 
     def _queue(self, name: str) -> Queue:
         """A queue of the registry, or of the one under which a message was spooled or put off."""
         if name not in self._queues:
             self._queues[name] = queue(self._settings, name)
         return self._queues[name]
+
+
+def _exists(connection: Connection, queue: Queue) -> bool:
+    """Whether a queue of that name is there, of whatever kind."""
+    try:
+        with connection.channel() as channel:
+            queue.bind(channel).queue_declare(passive=True)
+    except connection.channel_errors:
+        return False
+    return True

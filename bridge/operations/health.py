@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.broker.alarm import BLOCKED
 from bridge.operations.queues import QueueState
 from bridge.settings import Settings
 
@@ -61,6 +62,8 @@ def judge(
     for worker in workers:
         yield from (Fault(subject="workers", sentence=sentence) for sentence in _worker_faults(settings, worker))
     consuming = [worker for worker in workers if is_consuming(settings, worker)]
+    if any(worker.known.report.blocked for worker in consuming):
+        yield Fault(subject="broker", sentence=BLOCKED)
     if not consuming:
         sentence = "No worker consumes. Start one: celery -A bridge.worker worker"
         yield Fault(subject="workers", sentence=sentence)
@@ -84,6 +87,8 @@ def _worker_faults(settings: Settings, worker: "WorkerState") -> Iterator[str]:
         )
     elif not is_consuming(settings, worker):
         yield f"Worker {name} lives, but its loop has stood still for {report.loop_age_s:.0f} s: restart it."
+    for queue, why in report.refused.items() if silent_s <= STILL_S else ():
+        yield f"Worker {name} may not consume the queue {queue}. {why}"
     if silent_s <= STILL_S and report.oldest_task_s > settings.task_time_limit_s + STILL_S:
         yield (
             f"Worker {name} has run one message for {report.oldest_task_s:.0f} s, beyond the limit of "

@@ -29,6 +29,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         consumed_age_s: since it last started one, or since its own start.
         loop_age_s: since its consuming loop last turned.
         oldest_task_s: since the oldest running message of the bridge was started; 0 if none runs.
+        refused: queues that the broker does not let it consume → why.
+        blocked: whether the broker takes no messages from it, for want of memory or disk.
     """
 
     host: str
@@ -44,6 +46,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     consumed_age_s: float
     loop_age_s: float
     oldest_task_s: float
+    refused: dict[str, str] = {}
+    blocked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

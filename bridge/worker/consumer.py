@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from amqp.exceptions import RecoverableConnectionError
 from celery.worker.consumer import Consumer
 
 from bridge.bounds import MessageBounds
@@ -21,6 +22,7 @@ from bridge.errors import DecodeError, StoreError
 from bridge.pipeline import identify
 from bridge.plain_text import one_line
 from bridge.worker.quarantine import Quarantine
+from bridge.worker.refused import LOOK_S, RefusedQueues
 from bridge.worker.task import BridgeTask
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,9 @@ class BridgeConsumer(Consumer):
         self._quarantine: Quarantine = self.app.bridge_quarantine
         self._delivery_max: int = self.app.bridge_delivery_max
         self._bounds: MessageBounds = self.app.bridge_message_bounds
+        self._refused = RefusedQueues(self.app.amqp.queues)
+        if self.timer is not None:
+            self.timer.call_repeatedly(LOOK_S, self._look_at_refused_queues)
         # Celery has tasks of its own: one of these would swallow events without a word.
         self._tasks = frozenset(name for name, task in self.app.tasks.items() if isinstance(task, BridgeTask))
 
@@ -67,6 +72,36 @@ class BridgeConsumer(Consumer):
         """Connect, and try again for as long as it takes; Celery waits ever longer, up to half a minute."""
         conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_S)
         return super().ensure_connected(conn)
+
+    @property
+    def refused_queues(self) -> dict[str, str]:
+        """Queues that the broker does not let this worker consume, and why."""
+        return self._refused.why
+
+    def connect(self) -> Any:
+        """Connect, and choose what can be consumed."""
+        connection = super().connect()
+        if connection.transport.driver_type == "amqp":
+            self._refused.look(connection)
+        return connection
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Connect anew; without the queue that the error names, if it names one."""
+        self._refused.blame(exc)
+        super().on_connection_error_after_connected(exc)
+
+    def _look_at_refused_queues(self) -> None:
+        """Consume what was refused and is not any more. Run by the main loop; on a connection of its own."""
+        if not self._refused.why or self.task_consumer is None:
+            return
+        try:
+            with self.app.connection_for_read() as connection:
+                found = self._refused.look(connection)
+            for name in found:
+                self.add_task_queue(name)
+        except self.channel_errors as error:
+            # The channel of all queues is closed; the loop goes on over a new connection.
+            raise RecoverableConnectionError(str(error)) from error
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's handler behind our own check.

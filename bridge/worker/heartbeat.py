@@ -9,8 +9,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,8 @@ class _Turn:
     at: float
     queues: tuple[str, ...]
     processes: int
+    refused: Mapping[str, str] = field(default_factory=dict)
+    blocked: bool = False
 
 
 class Heartbeat:
@@ -68,8 +70,16 @@ class Heartbeat:
         """Note that the consuming loop of a Celery worker turns. Called in that loop."""
         consumer = getattr(worker.consumer, "task_consumer", None)
         queues = tuple(queue.name for queue in consumer.queues) if consumer else ()
-        is_news = queues != self._turn.queues
-        self._turn = _Turn(at=time.monotonic(), queues=queues, processes=worker.pool.num_processes or 0)
+        refused = getattr(worker.consumer, "refused_queues", {})
+        blocked = getattr(getattr(worker.consumer, "event_dispatcher", None), "blocked", False)
+        is_news = (queues, refused, blocked) != (self._turn.queues, self._turn.refused, self._turn.blocked)
+        self._turn = _Turn(
+            at=time.monotonic(),
+            queues=queues,
+            processes=worker.pool.num_processes or 0,
+            refused=refused,
+            blocked=blocked,
+        )
         if is_news:
             self._news.set()
 
@@ -95,6 +105,8 @@ class Heartbeat:
             consumed_age_s=round(now - self._consumed_at, 3),
             loop_age_s=round(now - turn.at, 3),
             oldest_task_s=round(_oldest_age_s(in_hand), 3),
+            refused=dict(turn.refused),
+            blocked=turn.blocked,
         )
 
     def _run(self) -> None:

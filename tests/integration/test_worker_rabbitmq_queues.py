@@ -1,0 +1,117 @@
+"""A queue of RabbitMQ that is not as the bridge declares it, or is gone, holds up no other and loses nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from kombu import Connection
+
+from bridge import Emitter, Settings
+from bridge.operations.status import StatusReader
+from bridge.store import read_balance
+from tests.support.moody_catalog import Announced, Moody, registry
+from tests.support.rabbitmq import RabbitMQ, running_server
+from tests.support.waiting import wait_until
+from tests.support.worker import running_worker
+
+MOODS, NEWS = "bridge.moods", "bridge.news"
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(rabbitmq: RabbitMQ, redis_url: str) -> Settings:
+    """Without any queue."""
+    with Connection(rabbitmq.url) as connection:
+        for name in registry.queues:
+            connection.default_channel.queue_delete(name)
+    return Settings(broker_url=rabbitmq.url, redis_url=redis_url)
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    return {
+        "BRIDGE_BROKER_URL": settings.broker_url,
+        "BRIDGE_REDIS_URL": settings.redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    emitter = Emitter(settings, registry)
+    yield emitter
+    emitter.close()
+
+
+def a_classic_queue(url: str, name: str, **arguments: object) -> None:
+    with Connection(url) as connection:
+        connection.default_channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+
+
+def published(client: redis.Redis) -> int:
+    return read_balance(client).published
+
+
+@pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "stream"}], ids=["classic", "stream"])
+def test_the_other_queues_are_consumed_and_it_is_named(arguments, emitter, settings, environment, client, tmp_path):
+    a_classic_queue(settings.broker_url, MOODS, **arguments)
+    emitter.emit_many([Moody(user_id=uuid4()), *(Announced(user_id=None, text=str(n)) for n in range(50))])
+    assert emitter.flush(30)
+    with running_worker(tmp_path, environment) as worker:
+        wait_until(lambda: published(client) == 50, what="the news is published")
+        assert worker.text().count("bridge.queue.refused") == 1
+        assert f"bridge.queue.refused queue={MOODS}" in worker.text()
+        assert "PRECONDITION_FAILED" in worker.text()
+        reader = StatusReader(settings, registry)
+        wait_until(lambda: any(f"may not consume the queue {MOODS}" in f.sentence for f in reader.read().faults))
+        with Connection(settings.broker_url) as connection:
+            connection.default_channel.queue_delete(MOODS)
+        wait_until(lambda: reader.read().healthy, timeout_s=30, what="it is consumed")
+        reader.close()
+        emitter.emit(Moody(user_id=uuid4()))
+        wait_until(lambda: published(client) == 51, what="a mood is published")
+        assert "onnection to broker lost" not in worker.text()
+
+
+def test_all_queues_are_refused_and_none_is_missed_afterwards(settings, environment, emitter, client, tmp_path) -> None:
+    for name in registry.queues:
+        a_classic_queue(settings.broker_url, name)
+    with running_worker(tmp_path, environment) as worker:
+        wait_until(lambda: worker.text().count("bridge.queue.refused") == len(registry.queues))
+        with Connection(settings.broker_url) as connection:
+            for name in registry.queues:
+                connection.default_channel.queue_delete(name)
+        emitter.emit_many([Moody(user_id=uuid4()), Announced(user_id=None, text="x")])
+        wait_until(lambda: published(client) == 2, timeout_s=30, what="both are published")
+
+
+def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environment, emitter, client, tmp_path) -> None:
+    rabbitmq.control("add_user", "worker", "secret")
+    rabbitmq.control("set_permissions", "worker", ".*", ".*", rf"^(?!{NEWS}$).*")
+    emitter.emit_many([Announced(user_id=None, text="x"), *(Moody(user_id=uuid4(), number=n) for n in range(50))])
+    assert emitter.flush(30)
+    allowed = {**environment, "BRIDGE_BROKER_URL": settings.broker_url.replace("guest:guest", "worker:secret")}
+    with running_worker(tmp_path, allowed) as worker:
+        wait_until(lambda: published(client) == 50, what="the moods are published")
+        assert worker.text().count("bridge.queue.refused") == 1
+        assert f"bridge.queue.refused queue={NEWS}" in worker.text()
+        assert "ACCESS_REFUSED" in worker.text()
+
+
+def test_what_is_emitted_after_its_queue_was_deleted_is_not_lost(settings, environment, emitter, client, tmp_path):
+    emitter.emit(Moody(user_id=uuid4()))
+    assert emitter.flush(30)
+    with Connection(settings.broker_url) as connection:
+        connection.default_channel.queue_delete(MOODS)  # with what is on it
+    emitter.emit(Moody(user_id=uuid4()))
+    assert emitter.flush(30)
+    with running_worker(tmp_path, environment):
+        wait_until(lambda: published(client) == 1, what="the second is published")
