@@ -159,7 +159,7 @@ def test_order_is_kept_within_a_queue(redis_url: str, tmp_path: Path) -> None:
         ({"BRIDGE_REGISTRY": "bridge.registry"}, "write it as 'package.module:attribute'"),
         ({"BRIDGE_REGISTRY": "bridge.registry:Registry"}, "must be a bridge.Registry"),
         ({"BRIDGE_STREAM_MAXLEN": "many"}, "BRIDGE_STREAM_MAXLEN must be a whole number"),
-        ({"BRIDGE_STREAM_MAXLENGTH": "5"}, "did you mean BRIDGE_STREAM_MAXLEN?"),
+        ({"BRIDGE_REDIS_ULR": "redis://127.0.0.1:1/0"}, "did you mean BRIDGE_REDIS_URL?"),
     ],
 )
 def test_an_operators_mistake_is_one_sentence_without_a_traceback(environment: dict[str, str], sentence: str) -> None:
