@@ -1,6 +1,6 @@
 """How the handling of one event can end: a closed union that the worker obeys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
 
@@ -44,6 +44,7 @@ class Retry:
         attempt: the attempt that failed, 1 for the first.
         after_s: seconds to wait.
         failure: why.
+        error: what an extractor raised, for the log of this process; None where nothing of the team's failed.
     """
 
     event_id: UUID
@@ -51,6 +52,7 @@ class Retry:
     attempt: int
     after_s: float
     failure: Failure
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,12 +65,14 @@ class Dead:
         envelope: JSON of what came in.
         attempt: the attempt that failed, 1 for the first.
         failure: why.
+        error: as of a Retry.
     """
 
     letter_id: str
     envelope: bytes
     attempt: int
     failure: Failure
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 Outcome: TypeAlias = Published | Skipped | Retry | Dead

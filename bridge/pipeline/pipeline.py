@@ -56,7 +56,8 @@ class Pipeline:
         except BaseException as error:  # extractors are foreign code: also CancelledError or GeneratorExit
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
             permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)
-            return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent)
+            raised = error if stage is Stage.EXTRACT else None
+            return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised)
 
     def failed(
         self,
@@ -66,6 +67,7 @@ class Pipeline:
         *,
         attempt: int,
         permanent: bool = False,
+        error: BaseException | None = None,
     ) -> Retry | Dead:
         """Retry or bury an event whose ``attempt`` failed; the one place where that is decided."""
         policy = mapping.retry or self._retry
@@ -73,7 +75,11 @@ class Pipeline:
         event_id = _id_of(raw)
         if permanent or event_id is None or attempt >= policy.attempts:
             return Dead(
-                letter_id=str(event_id or _id_from_bytes(envelope)), envelope=envelope, attempt=attempt, failure=failure
+                letter_id=str(event_id or _id_from_bytes(envelope)),
+                envelope=envelope,
+                attempt=attempt,
+                failure=failure,
+                error=error,
             )
         return Retry(
             event_id=event_id,
@@ -81,6 +87,7 @@ class Pipeline:
             attempt=attempt,
             after_s=policy.delay_s(attempt, self._random),
             failure=failure,
+            error=error,
         )
 
     def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.events import SSEEvent
 from bridge.pipeline.failure import Stage, describe
+from bridge.pipeline.reporting import ExcInfo, reportable
 from bridge.pipeline.transform import transform
 from bridge.registry import Audience, DomainToSSEMapping, Registry, load_registry
 from bridge.store import Receipt, ReceiptStatus, SSEPublisherProtocol
@@ -51,7 +52,10 @@ class SSEEventHandler:
                 return
             self._log(event, sse_event, await self._publish(sse_event, mapping))
         except Exception as error:  # extractors and publishers are foreign code; the business carries on
-            self._log_failure(event, type(error).__name__, describe(error, Stage.PUBLISH).message, ReceiptStatus.FAILED)
+            failure = describe(error, Stage.PUBLISH)
+            self._log_failure(
+                event, type(error).__name__, failure.message, ReceiptStatus.FAILED, reportable(error, failure)
+            )
 
     def has_mapping_for(self, event_class: type[Any]) -> bool:
         """Whether events of this class are published."""
@@ -90,7 +94,9 @@ class SSEEventHandler:
             extra=said,
         )
 
-    def _log_failure(self, event: Any, error_type: str, error: str, status: ReceiptStatus) -> None:
+    def _log_failure(
+        self, event: Any, error_type: str, error: str, status: ReceiptStatus, exc_info: ExcInfo | None = None
+    ) -> None:
         said = {
             "domain_event": type(event).__name__,
             "event_id": str(getattr(event, "event_id", None)),
@@ -102,5 +108,6 @@ class SSEEventHandler:
             "Failed to publish SSE event from domain event (fail-open): "
             "bridge.event.not_published domain_event=%s event_id=%s status=%s error_type=%s error=%r",
             *(said[name] for name in ("domain_event", "event_id", "status", "error_type", "error")),
+            exc_info=exc_info,
             extra=said,
         )

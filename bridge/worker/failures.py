@@ -1,10 +1,11 @@
 """``Failures``: writes down what failed: who waits for another attempt, who is buried, and the attempts so far."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bridge.pipeline import Dead, Failure, Retry
+from bridge.pipeline.reporting import log_failure
 from bridge.registry import Registry
 from bridge.store import (
     Attempt,
@@ -91,7 +92,8 @@ class Failures:
             for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
         ]
         evicted = bury(letters) if letters else 0
-        _log(retries, letters, no_room, evicted)
+        errors = {str(retry.event_id): retry.error for retry in retries} | {one.letter_id: one.error for one in dead}
+        _log(retries, letters, no_room, evicted, errors)
 
     def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """The earlier attempts of the events; a message that comes for the first time has none."""
@@ -120,7 +122,13 @@ def _to_bury(
     return [(letter.letter_id, letter.envelope, letter.failure) for letter in dead] + crowded_out
 
 
-def _log(retries: Sequence[Retry], letters: Sequence[DeadLetter], no_room: frozenset[str], evicted: int) -> None:
+def _log(
+    retries: Sequence[Retry],
+    letters: Sequence[DeadLetter],
+    no_room: frozenset[str],
+    evicted: int,
+    errors: Mapping[str, BaseException | None],
+) -> None:
     for retry in retries:
         if str(retry.event_id) not in no_room:
             logger.warning(
@@ -132,7 +140,10 @@ def _log(retries: Sequence[Retry], letters: Sequence[DeadLetter], no_room: froze
                 retry.failure.error_class,
             )
     for letter in letters:
-        logger.error(
+        log_failure(
+            logger,
+            letter.failure,
+            errors.get(letter.letter_id),
             "bridge.event.buried letter_id=%s task=%s stage=%s error=%s",
             letter.letter_id,
             letter.task,

@@ -305,6 +305,8 @@ async def test_the_handler_fails_open_and_says_why_with_the_documents_fields(
     assert vars(record)["domain_event"] == "AccountSyncSucceeded"
     assert vars(record)["error_type"] == error_type
     assert re.fullmatch(error, vars(record)["error"])
+    raised = record.exc_info[1] if record.exc_info else None
+    assert type(raised).__name__ == ("NoneType" if error_type == "Receipt" else error_type)
 
 
 async def test_the_handler_ignores_what_has_no_mapping(caplog: pytest.LogCaptureFixture) -> None:
