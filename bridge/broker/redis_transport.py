@@ -53,7 +53,8 @@ Quarantine = Callable[[bytes, str, Exception], None]
 """Keeps what is no message: its bytes, its queue, and why. Must have kept it when it returns."""
 
 
-def _script(name: str) -> str:
+def script_text(name: str) -> str:
+    """The source of ``scripts/<name>.lua``."""
     return files("bridge.broker").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
 
 
@@ -153,7 +154,7 @@ class ClaimingChannel(stock.Channel):
         by_pace = self._pace.messages_in(HELD_S, events_max=EVENTS_MAX)
         wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
         arguments = [wanted, f"{self._tag_start}{self._claims}:", *queues]
-        command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", _script("claim"))
+        command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", script_text("claim"))
         self._asked, self._woken = queues, False
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
@@ -161,7 +162,7 @@ class ClaimingChannel(stock.Channel):
 
     @cached_property
     def _claim_hash(self) -> str:
-        return str(stock.bytes_to_str(self.client.script_load(_script("claim"))))
+        return str(stock.bytes_to_str(self.client.script_load(script_text("claim"))))
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002  (kombu's signature)
         """Read a claim's answer and deliver what it brought."""
@@ -333,7 +334,7 @@ class ClaimingChannel(stock.Channel):
     @cached_property
     def _restore_script(self) -> Any:
         # kombu's prefixing client prefixes the first key of a script, and only that.
-        return self._books.register_script(_script("restore"))
+        return self._books.register_script(script_text("restore"))
 
     def close(self) -> None:
         """Acknowledge what is done, give back the rest, and close."""

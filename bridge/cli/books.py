@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bridge.cli.documents import mask_password
 from bridge.errors import StoreError
 from bridge.settings import Settings
+from bridge.shown_url import shown_url
 
 if TYPE_CHECKING:
     import redis
@@ -37,7 +37,7 @@ def named_store(settings: Settings) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        place = mask_password(settings.store_url)
+        place = shown_url(settings.store_url)
         raise type(error)(
             f"The books at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
             f"BRIDGE_BROKER_URL is right. {error}"

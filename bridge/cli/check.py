@@ -1,16 +1,19 @@
 """``sse-bridge check``: all faults of settings and registry at once, and on request those of broker and Redis."""
 
 import json
+from collections.abc import Sequence
 
 import click
 
-from bridge.cli.inspection import Finding, inspect_configuration, inspect_connections
+from bridge.cli.connecting import inspect_building, inspect_connections
+from bridge.cli.finding import Finding
+from bridge.cli.inspection import inspect_configuration
 from bridge.settings import PROCESSES, Process
 
 
 @click.command()
 @click.option(
-    "--connect", is_flag=True, help="Also connect to the broker and to Redis, and look at how they are set up."
+    "--connect", is_flag=True, help="Also connect to the broker and to Redis, and do there what the bridge does."
 )
 @click.option(
     "--for",
@@ -34,6 +37,9 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
     broker: written, read, extracted, encoded. Warnings are what works but may surprise: mappings of which no sample
     can be made, types that nothing is mapped to, a Redis that evicts. Good as a step of CI and before a deployment.
 
+    With --connect it connects as each process does, looks for every right that its user needs, and does once, on
+    scratch keys that it removes, what the process does: run its scripts, publish, subscribe, declare its queues.
+
     \b
     Examples:
       sse-bridge check
@@ -43,9 +49,13 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
 
     Exit codes: 0 no faults (warnings are allowed), 1 broker or Redis cannot be used, 2 settings or registry are wrong.
     """
-    settings, findings = inspect_configuration(registry, [process] if process else PROCESSES)
-    if connect and settings is not None:
-        findings += inspect_connections(settings)
+    processes: Sequence[Process] = [process] if process else PROCESSES
+    settings, catalog, findings = inspect_configuration(registry, processes)
+    if settings is not None and catalog is not None and not any(finding.level == "fault" for finding in findings):
+        for one in processes if process or connect else ():
+            findings += inspect_building(settings, catalog, one, asked=process is not None)
+        if connect:
+            findings += inspect_connections(settings, catalog, processes)
     if as_json:
         click.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:

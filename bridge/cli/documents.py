@@ -19,12 +19,12 @@ from bridge.registry import (
 from bridge.registry.sampling import CannotSampleError, sample_event
 from bridge.settings import PROCESSES, Settings, environment_name, readers_of
 from bridge.settings.names import CRITICAL
+from bridge.shown_url import MASK, shown_url
 
 SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token", "sentinel_password"})
 """Settings that are never shown."""
 URLS = frozenset({"broker_url", "redis_url", "jwt_jwks_url"})
 """Settings whose password is never shown."""
-MASK = "***"
 
 
 # The registry
@@ -216,20 +216,8 @@ def shown_value(field: str, value: Any) -> Any:
     if field in SECRETS:
         return MASK if value else ""
     if field in URLS:
-        return mask_password(value)
+        return shown_url(value)
     return value
-
-
-def mask_password(url: str) -> str:
-    """A URL without its password; each member of a list of sentinels likewise."""
-    if ";" in url:
-        return ";".join(mask_password(member) for member in url.split(";"))
-    scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if not at:
-        return url
-    user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}{':' + MASK if ':' in credentials else ''}{at}{place}"
 
 
 def settings_page() -> str:

@@ -6,11 +6,11 @@ from uuid import UUID
 import click
 
 from bridge.cli.console import say
-from bridge.cli.documents import mask_password
 from bridge.cli.event_input import event_mapping, example_json, read_event
 from bridge.errors import DeliveryError
 from bridge.registry import Registry, load_configured
 from bridge.settings import Settings
+from bridge.shown_url import shown_url
 
 
 @click.command()
@@ -67,7 +67,7 @@ def _send(settings: Settings, registry: Registry, event: object) -> UUID:
     except DeliveryError:
         event_id = getattr(event, "event_id", None)
         raise DeliveryError(
-            f"The broker at {mask_password(settings.broker_url)} did not take event {event_id}. "
+            f"The broker at {shown_url(settings.broker_url)} did not take event {event_id}. "
             "Check that it runs and that BRIDGE_BROKER_URL is right, then send the event again."
         ) from None
     finally:

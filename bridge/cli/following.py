@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from bridge.cli.console import say
-from bridge.cli.documents import mask_password
 from bridge.errors import StoreUnavailableError
 from bridge.events.frame import RESET_EVENT
 from bridge.gateway.auth import Principal
@@ -15,6 +14,7 @@ from bridge.gateway.gateway import Gateway
 from bridge.gateway.request import StreamRequest
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.shown_url import shown_url
 
 WATCH_INTERVAL_S = 0.2
 
@@ -32,7 +32,7 @@ class Follower:
     """
 
     def __init__(self, settings: Settings, registry: Registry, *, print_event: PrintEvent) -> None:
-        self._place = mask_password(settings.store_url)
+        self._place = shown_url(settings.store_url)
         self._gateway = Gateway(settings, registry)
         self._print_event = print_event
         self._hide_unknown_id = False

@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from bridge.cli.console import say
-from bridge.cli.documents import mask_password
 from bridge.cli.rooms import import_extra
 from bridge.embedded.house import House, is_live, require_free_port
 from bridge.embedded.server import find_server
 from bridge.errors import MissingExtraError, SettingsError
 from bridge.settings import Process, Settings, is_loopback, load_settings
+from bridge.shown_url import shown_url
 
 SERVER_FOLDER = "server"
 PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")
@@ -102,7 +102,7 @@ def start_bridge(
         # Only BRIDGE_REDIS_URL is set: it is the broker too.
         settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": settings.redis_url})
     if not embeds:
-        say(f"Using Redis at {mask_password(settings.store_url)}.")
+        say(f"Using Redis at {shown_url(settings.store_url)}.")
     else:
         server = house.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
         settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": server.url})

@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from bridge.cli.console import say
-from bridge.cli.documents import mask_password
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
 from bridge.embedded.house import House
 from bridge.registry import load_registry
 from bridge.settings import Settings
+from bridge.shown_url import shown_url
 
 
 @click.command()
@@ -65,5 +65,5 @@ def _announce(settings: Settings, house: House) -> None:
         )
     else:
         say(f"  gateway   {address} (bearer token)")
-    say(f"  producers export BRIDGE_BROKER_URL={mask_password(settings.broker_url)}")
+    say(f"  producers export BRIDGE_BROKER_URL={shown_url(settings.broker_url)}")
     say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))

@@ -12,6 +12,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from bridge.errors import SettingsError
 from bridge.store import connections as classes
 from bridge.topology import RedisPlace
 
@@ -26,7 +27,7 @@ def pool(place: RedisPlace, options: Mapping[str, Any]) -> redis.ConnectionPool:
     """A pool for threads; opens no connection before it is asked for one.
 
     Raises:
-        ValueError: the URL has an option that redis-py cannot read.
+        SettingsError: the URL has an option that redis-py cannot read.
     """
     if not place.sentinels:
         kind, arguments = _arguments(place, options)
@@ -64,7 +65,10 @@ def async_pool(place: RedisPlace, options: Mapping[str, Any]) -> redis.asyncio.C
 def _arguments(place: RedisPlace, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """What the connections are made with; what the URL says wins."""
     kind = {"rediss": "tls", "unix": "unix"}.get(place.url.partition("://")[0], "tcp")
-    arguments = {**options, **parse_url(place.url)}  # type: ignore[no-untyped-call]
+    try:
+        arguments = {**options, **parse_url(place.url)}  # type: ignore[no-untyped-call]
+    except ValueError as error:  # names the option, and not its value
+        raise SettingsError(f"BRIDGE_REDIS_URL or BRIDGE_BROKER_URL cannot be read: {error}") from error
     arguments.pop("connection_class", None)
     if kind == "unix":
         arguments = {name: value for name, value in arguments.items() if name not in _TCP_ONLY}

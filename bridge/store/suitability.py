@@ -10,10 +10,17 @@ MIN_VERSION = (7, 0)
 
 def server_faults(info: Mapping[str, Any]) -> list[str]:
     """Why the bridge cannot work with this server, one sentence each."""
+    faults = []
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < MIN_VERSION:
-        return [f"it is version {version}; streams need 7.0 or later to tell whether events were trimmed."]
-    return []
+        faults.append(f"it is version {version}; streams need 7.0 or later to tell whether events were trimmed.")
+    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled"):
+        faults.append("it is a node of a Redis Cluster; the bridge needs one Redis, or a master behind Sentinel.")
+    if info.get("redis_mode") == "sentinel":
+        faults.append("it is a sentinel and no Redis; its URL begins with sentinel://.")
+    if info.get("role") in ("slave", "replica"):
+        faults.append("it is a replica, which takes no writes; name its master, or the sentinels (sentinel://).")
+    return faults
 
 
 def server_warnings(info: Mapping[str, Any]) -> list[str]:

@@ -1,11 +1,9 @@
-"""A real redis-server with options of a test's own: full, clustered, a replica, with an idle timeout."""
+"""Redis servers of special kinds for a test: a node of a cluster, a replica, one on a unix socket, one with TLS."""
 
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import redis
 
@@ -13,45 +11,30 @@ from bridge.embedded.server import find_server, free_port
 from tests.support.waiting import wait_until
 
 
-@dataclass(frozen=True, slots=True)
-class RedisServer:
-    """A running server."""
-
-    port: int
-    process: "subprocess.Popen[bytes]"
-
-    @property
-    def url(self) -> str:
-        """Its database 0."""
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def client(self) -> redis.Redis:
-        """A client of its own, without any of ours around it."""
-        return redis.Redis(port=self.port, socket_timeout=5)
-
-
 @contextmanager
-def running_redis(*options: str, port: int | None = None) -> Iterator[RedisServer]:
-    """A server with further options, in a folder that goes with it."""
-    port = port or free_port()
-    with TemporaryDirectory(prefix="bridge-test-redis-", ignore_cleanup_errors=True) as folder:
-        fixed = ("--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "")
-        with (Path(folder) / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [str(find_server()), *fixed, *options], stdout=log, stderr=log, start_new_session=True
-            )
-        server = RedisServer(port, process)
-        try:
-            wait_until(lambda: _answers(server), what="the server answers")
-            yield server
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _answers(server: RedisServer) -> bool:
+def running_redis(folder: Path, *options: str, url: str = "") -> Iterator[str]:
+    """The address of a server with these options; ``{port}`` and ``{folder}`` in them are filled in."""
+    port = free_port()
+    filled = [option.format(port=port, folder=folder) for option in options]
+    command = [str(find_server()), "--save", "", "--dir", str(folder), "--port", str(port), *filled]
+    address = (url or "redis://127.0.0.1:{port}/0").format(port=port, folder=folder)
+    with (folder / f"redis-{port}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        with server.client() as client:
+        wait_until(lambda: _answers(address, process), what="Redis answers")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(address: str, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None
+    options = {"ssl_cert_reqs": "none"} if address.startswith("rediss") else {}
+    try:
+        with redis.Redis.from_url(address, **options) as client:
             return bool(client.ping())
-    except redis.RedisError as error:
-        return isinstance(error, redis.AuthenticationError) or "max number" in str(error)
+    except redis.AuthenticationError:  # it is there, and wants a password
+        return True
+    except (redis.ConnectionError, OSError):
+        return False

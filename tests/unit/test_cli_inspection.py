@@ -2,7 +2,8 @@
 
 import pytest
 
-from bridge.cli.inspection import inspect_configuration, judge_redis
+from bridge.cli.finding import judge_redis
+from bridge.cli.inspection import inspect_configuration
 from bridge.embedded.house import environment_of
 from bridge.settings import Settings, load_settings
 from bridge.store import server_faults, server_warnings
@@ -45,8 +46,9 @@ def test_check_says_of_a_redis_what_the_worker_says_of_it(info: dict[str, object
 def test_faults_of_settings_and_registry_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGE_STREAM_MAXLEN", "0")
     monkeypatch.setenv("BRIDGE_BROKER_ULR", "1")
-    settings, findings = inspect_configuration("nowhere:registry")
+    settings, registry, findings = inspect_configuration("nowhere:registry")
     assert settings is None
+    assert registry is None
     faults = [finding.subject for finding in findings if finding.level == "fault"]
     assert faults == ["settings", "settings", "registry"]
 

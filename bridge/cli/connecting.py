@@ -1,0 +1,187 @@
+"""What ``check --connect`` finds: each process is built as in service, and its servers are tried as it uses them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from bridge.cli.finding import Finding, judge_redis
+from bridge.cli.rooms import import_extra
+from bridge.errors import BridgeError, SettingsError, StoreError
+from bridge.registry import Registry
+from bridge.settings import Process, Settings
+from bridge.shown_url import shown_url
+from bridge.topology import RedisPlace, topology
+
+_BROKEN_OFF = frozenset({"ConnectionError", "TimeoutError", "ConnectionResetError", "InvalidResponse"})
+"""What an error is called where a connection stood and nothing sensible came."""
+
+
+def inspect_building(settings: Settings, registry: Registry, process: Process, *, asked: bool) -> Iterator[Finding]:
+    """Build what a process builds when it starts, without connecting.
+
+    Args:
+        settings: of the process.
+        registry: its catalog.
+        process: which.
+        asked: whether somebody named it; otherwise it may run elsewhere, and what is missing here is a warning.
+    """
+    if not asked and process in _IS_CONFIGURED and not _IS_CONFIGURED[process](settings):
+        return
+    try:
+        _BUILD[process](settings, registry)
+    except (BridgeError, OSError) as error:
+        yield Finding(level="fault" if asked else "warning", subject=process, text=str(error))
+
+
+def inspect_connections(settings: Settings, registry: Registry, processes: Iterable[Process]) -> list[Finding]:
+    """Connect to each server as each process does, and do there, on scratch keys, what it does."""
+    findings = list(_inspect_reach(settings))
+    if any(finding.level == "fault" for finding in findings):
+        return findings
+    # Operators' commands and their page do the same.
+    for process in dict.fromkeys("ops" if process == "cli" else process for process in processes):
+        found = list(_inspect_process(process, settings, registry))
+        if not any(finding.level == "fault" for finding in found):
+            found.append(Finding(level="ok", subject=process, text="the servers let it do all that it does."))
+        findings += [finding for finding in found if finding not in findings]
+    return findings
+
+
+def _inspect_reach(settings: Settings) -> Iterator[Finding]:
+    """Whether the servers are there, and fit; once, whoever asks."""
+    from bridge.operations.preflight.servers import option_faults
+    from bridge.store.client import connect_briefly, connect_broker
+
+    places = topology(settings)
+    servers: list[tuple[str, RedisPlace, str, Callable[[], Any]]] = [
+        ("redis", places.store, settings.store_url, lambda: connect_briefly(settings))
+    ]
+    if places.broker is not None and not places.one_server:
+        servers.insert(
+            0, ("broker", places.broker, settings.broker_url, lambda: connect_broker(settings, briefly=True))
+        )
+    for subject, place, url, connect in servers:
+        shown = shown_url(url)
+        if faults := option_faults(place.url):
+            yield from (Finding(level="fault", subject=subject, text=f"{shown}: {text}") for text in faults)
+        else:
+            yield from _inspect_redis(subject, shown, connect)
+
+
+def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iterator[Finding]:
+    from bridge.store.client import store_errors
+
+    try:
+        with store_errors(), connect() as client:
+            client.ping()
+            info: dict[str, Any] = _info(client)
+    except (StoreError, SettingsError) as error:
+        text = f"{shown} cannot be used: {error}{_about_tls(shown, error)}"
+        yield Finding(level="fault", subject=subject, text=text)
+    except TypeError:  # by which redis-py says that it does not know an option
+        text = f"{shown} cannot be used: redis-py does not know an option of this URL. Take it out, or spell it right."
+        yield Finding(level="fault", subject=subject, text=text)
+    else:
+        yield from judge_redis(info, shown, subject)
+
+
+def _about_tls(shown: str, error: BridgeError) -> str:
+    """A hint where one side may speak TLS and the other not: then nothing is said, and the connection ends."""
+    if not isinstance(error, StoreError) or "refused" in str(error) or error.code not in _BROKEN_OFF:
+        return ""
+    if shown.startswith("rediss://"):
+        return " If that Redis speaks no TLS, write redis:// instead."
+    return " If that Redis speaks TLS, write rediss:// instead." if shown.startswith("redis://") else ""
+
+
+def _info(client: Any) -> dict[str, Any]:
+    from redis.exceptions import NoPermissionError
+
+    try:
+        return dict(client.info())
+    except NoPermissionError:
+        return {}  # the list of rights says so
+
+
+def _inspect_process(process: Process, settings: Settings, registry: Registry) -> Iterator[Finding]:
+    from bridge.operations.preflight.servers import try_servers
+
+    for obstacle in try_servers(process, settings):
+        yield Finding(level="fault" if obstacle.fatal else "warning", subject=process, text=obstacle.text)
+    if topology(settings).broker is None and process != "gateway":
+        yield from _inspect_rabbit(process, settings, registry)
+    elif process == "worker":
+        yield from _inspect_transport(settings, registry)
+
+
+def _inspect_rabbit(process: Process, settings: Settings, registry: Registry) -> Iterator[Finding]:
+    from bridge.operations.preflight.rabbit import try_rabbit
+
+    sends, takes = process in ("producer", "worker"), process == "worker"
+    try:
+        for text in try_rabbit(settings, registry, sends=sends, takes=takes):
+            yield Finding(level="fault", subject=process, text=f"broker: {text}")
+    except BridgeError as error:
+        text = f"{shown_url(settings.broker_url)} cannot be used: {error}"
+        yield Finding(level="fault", subject="broker", text=text)
+
+
+def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Finding]:
+    """Whether Celery's transport, as a worker has it, comes up and works."""
+    from bridge.broker.trouble import broker_error
+    from bridge.operations.preflight.transport import try_transport
+    from bridge.worker import create_app
+
+    try:
+        try_transport(settings, lambda changed: create_app(changed, registry))
+    except Exception as error:  # kombu and Celery raise what they like
+        said = broker_error(error, "Its connection to the broker does not work.")
+        text = str(said) if said else f"its connection to the broker does not work: {type(error).__name__}: {error}"
+        yield Finding(level="fault", subject="worker", text=text)
+
+
+def _build_producer(settings: Settings, registry: Registry) -> None:
+    from bridge.broker import TaskSender
+
+    TaskSender(settings, registry)
+    if settings.spool_dir:
+        folder = Path(settings.spool_dir)
+        if not folder.exists():
+            folder = folder.parent
+        with NamedTemporaryFile(dir=folder, prefix=".bridge-check-"):
+            return
+
+
+def _build_worker(settings: Settings, registry: Registry) -> None:
+    from bridge.worker import create_app
+
+    create_app(settings, registry)
+
+
+def _build_gateway(settings: Settings, registry: Registry) -> None:
+    import_extra("bridge.gateway", extra="gateway", needed_for="The gateway").create_app(settings, registry)
+
+
+def _build_ops(settings: Settings, registry: Registry) -> None:
+    if not (settings.ops_token or settings.ops_view_token):
+        raise SettingsError("The operators' page needs BRIDGE_OPS_TOKEN or BRIDGE_OPS_VIEW_TOKEN.")
+    import_extra("bridge.ops", extra="ops", needed_for="The operators' page").create_ops_app(settings, registry)
+
+
+def _build_nothing(_: Settings, __: Registry) -> None:
+    """Commands need nothing but settings and registry."""
+
+
+_IS_CONFIGURED: dict[Process, Callable[[Settings], object]] = {
+    "gateway": lambda settings: settings.gateway_dev or settings.jwt_secret or settings.jwt_jwks_url,
+    "ops": lambda settings: settings.ops_token or settings.ops_view_token,
+}
+"""What may run elsewhere, with other settings, is built here only if these are meant for it."""
+_BUILD: dict[Process, Callable[[Settings, Registry], None]] = {
+    "producer": _build_producer,
+    "worker": _build_worker,
+    "gateway": _build_gateway,
+    "ops": _build_ops,
+    "cli": _build_nothing,
+}

@@ -1,0 +1,43 @@
+"""``Finding``: one sentence of ``check`` about one subject; and what it says of a Redis from its INFO alone."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One sentence about the installation.
+
+    Attributes:
+        subject: settings, registry, broker, redis, or the process that would suffer.
+    """
+
+    level: Literal["ok", "warning", "fault"]
+    subject: str
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON values."""
+        return asdict(self)
+
+
+def judge_redis(info: dict[str, Any], place: str, subject: str) -> Iterator[Finding]:
+    """Findings about a Redis from what its INFO says; the worker says the same when it starts."""
+    from bridge.store import server_faults, server_warnings
+
+    if not info:
+        yield Finding(level="ok", subject=subject, text=f"{place} answers, and does not tell this user what it is.")
+        return
+    faults = server_faults(info)
+    for sentence in faults:
+        yield Finding(level="fault", subject=subject, text=f"{place} cannot be used: {sentence}")
+    if not faults:
+        yield Finding(level="ok", subject=subject, text=f"{place} answers: {_server_name(info)}.")
+    for sentence in server_warnings(info):
+        yield Finding(level="warning", subject=subject, text=sentence)
+
+
+def _server_name(info: dict[str, Any]) -> str:
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    return f"{name} {info.get('valkey_version') or info.get('redis_version', '?')}"

@@ -1,0 +1,39 @@
+"""Names that nobody else uses, of the forms that a process's rights allow; everything under them is removed again."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from bridge.broker.rights import Rights
+from bridge.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Where one trial happens.
+
+    Attributes:
+        root: what every key begins with.
+        channel: nobody listens to it.
+    """
+
+    root: str
+    channel: str
+
+    @classmethod
+    def within(cls, rights: Rights) -> "Scratch":
+        """Names that a process with these rights may use."""
+        name = f"check-{uuid4().hex[:12]}:"
+        pattern = next(key for key in rights.keys if key.endswith("*"))
+        channel = next((one.removesuffix("*") for one in rights.channels if one.endswith("*")), "")
+        return cls(pattern.removesuffix("*") + name, channel + name)
+
+
+def changed(settings: Settings, **values: Any) -> Settings:
+    """Settings with other values, which are not judged."""
+    made = Settings()
+    for name in settings.__struct_fields__:
+        msgspec.structs.force_setattr(made, name, values.get(name, getattr(settings, name)))
+    return made

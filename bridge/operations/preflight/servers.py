@@ -1,0 +1,57 @@
+"""Each Redis of the settings, connected to as a process does it, and tried with that process's rights and scripts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+import redis
+
+from bridge.broker.rights import rights_of
+from bridge.operations.preflight.access import missing_rights
+from bridge.operations.preflight.scratch import Scratch
+from bridge.operations.preflight.scripts import run_scripts, scripts_of
+from bridge.settings import Process, Settings
+from bridge.store.client import connect, connect_broker
+from bridge.store.trouble import store_error
+from bridge.topology import topology
+
+OUR_OPTIONS = frozenset({"protocol", "decode_responses", "encoding", "encoding_errors", "single_connection_client"})
+"""Options of a URL that the bridge chooses itself: with others it could not read what Redis answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What stands in a process's way on one server.
+
+    Attributes:
+        fatal: the process could not do its work.
+        text: a sentence that begins with the server's name.
+    """
+
+    fatal: bool
+    text: str
+
+
+def try_servers(process: Process, settings: Settings) -> Iterator[Obstacle]:
+    """Do on each Redis that a process uses what it does there, with its rights and on scratch keys."""
+    places = topology(settings)
+    for server, rights in rights_of(process, settings).items():
+        on_broker = server == "broker"
+        names = scripts_of(process, on_broker=on_broker, one_server=places.one_server)
+        place = places.broker if on_broker and places.broker else places.store
+        try:
+            with connect_broker(settings, briefly=True) if on_broker else connect(settings) as client:
+                missing = missing_rights(client, rights, Scratch.within(rights), place.database)
+                if missing:
+                    page = f"docs/operating.md lists what the {process} needs."
+                    yield Obstacle(missing.harms, f"{server}: {missing.sentence()}. {page}")
+                if not missing.harms:
+                    run_scripts(client, names, Scratch.within(rights), settings)
+        except (redis.RedisError, OSError, TimeoutError) as error:
+            yield Obstacle(True, f"{server}: {store_error(error)}")
+
+
+def option_faults(url: str) -> list[str]:
+    """Options of a URL that contradict what the bridge asks for."""
+    named = [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True) if name in OUR_OPTIONS]
+    return [f"its URL sets {name}, which the bridge chooses itself; take it out." for name in dict.fromkeys(named)]

@@ -1,0 +1,50 @@
+"""Celery's connection to a Redis broker, as a worker makes it: a queue, its bindings, the news, a claim."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from kombu import Queue
+
+from bridge.broker.options import CONNECT_TIMEOUT_S
+from bridge.operations.preflight.scratch import changed
+from bridge.settings import Settings
+
+ABANDONED_S = 3600.0
+"""Nothing on scratch keys is as old."""
+
+
+def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> None:
+    """Connect, declare a queue, listen for its changes and look for abandoned messages; on scratch keys.
+
+    Args:
+        settings: name a Redis broker.
+        create_app: the worker's Celery app, from settings.
+
+    Raises:
+        Exception: whatever kombu raises.
+    """
+    prefix = f"{settings.queue_prefix}bridge.check-{uuid4().hex[:12]}."
+    app = create_app(changed(settings, broker_keyprefix=prefix))
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1, timeout=float(CONNECT_TIMEOUT_S))
+        channel = connection.channel()
+        try:
+            scratch = Queue("check", routing_key="check")(channel)
+            scratch.declare()
+            _hear_of_changes(channel, prefix)
+            channel.restore_abandoned(ABANDONED_S)
+            scratch.delete()
+        finally:
+            for name in ("_kombu.binding.", "_kombu.binding_permanent.", "_kombu.binding_deadlines", "check"):
+                channel.client.delete(name)
+            channel.close()
+
+
+def _hear_of_changes(channel: Any, prefix: str) -> None:
+    connection = channel.wake_client.connection_pool.get_connection()
+    try:
+        connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", f"{prefix}check")
+        connection.read_response()
+    finally:
+        connection.disconnect()
