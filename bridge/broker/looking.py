@@ -92,13 +92,44 @@ class Depth:
 
 
 @contextmanager
+def open_redis(settings: Settings) -> Iterator[redis.Redis]:
+    """A client of a Redis broker, alone or behind sentinels; it puts no prefix before keys.
+
+    Raises:
+        BrokerError: it is away or refuses; also from within, whatever asks it.
+    """
+    with _broker_errors(), connect_broker(settings) as client:
+        yield client
+
+
+@contextmanager
+def open_rabbitmq(settings: Settings) -> Iterator[Connection]:
+    """A connection to RabbitMQ whose publishing waits until the broker has the message.
+
+    Raises:
+        BrokerError: it is away or refuses; also from within, whatever asks it.
+    """
+    options = {"confirm_publish": True, "read_timeout": CONNECT_TIMEOUT_S, "write_timeout": CONNECT_TIMEOUT_S}
+    with (
+        _broker_errors(),
+        Connection(
+            settings.broker_url,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            ssl=tls_options(settings) or False,
+            transport_options=options,
+        ) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
 def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
     """The queues of a Redis broker, alone or behind sentinels.
 
     Raises:
         BrokerError: it is away or refuses; also from within, whatever asks it.
     """
-    with _broker_errors(), connect_broker(settings) as client:
+    with open_redis(settings) as client:
         yield RedisQueues(client, settings.queue_prefix)
 
 
@@ -153,16 +184,7 @@ def read_depths(settings: Settings, names: Sequence[str]) -> dict[str, Depth]:
     Raises:
         BrokerError: the broker is away or refuses.
     """
-    options = {"read_timeout": CONNECT_TIMEOUT_S, "write_timeout": CONNECT_TIMEOUT_S}
-    with (
-        _broker_errors(),
-        Connection(
-            settings.broker_url,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            ssl=tls_options(settings) or False,
-            transport_options=options,
-        ) as connection,
-    ):
+    with open_rabbitmq(settings) as connection:
         return {name: _depth(connection, settings, name) for name in names}
 
 

@@ -125,7 +125,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
         "task_reject_on_worker_lost": False,
-        # A name that is not in the registry goes nowhere.
+        # A name that is not in the registry goes nowhere; `-Q` may name a queue that it has no more (WorkerQueues).
         "task_create_missing_queues": False,
         "task_default_exchange_type": "direct",
         # The second never comes over the wire: BridgeConsumer refuses it there.

@@ -29,6 +29,7 @@ COMMANDS = {
     "tail": "Follow a user's events in the terminal, as a browser would get them.",
     "audit": "Balance the books, and list the events that are missing.",
     "trace": "Tell where one event is, and what happened to it.",
+    "queues": "List every queue that holds something, also those that the registry has no more; move what is there.",
     "retries": "See and change what waits for its next attempt.",
     "dead": "See, understand and repair dead letters.",
     "gateway": "Run the gateway that browsers connect to.",

@@ -51,7 +51,10 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
       sse-bridge audit --json | jq '.missing.listed[].event_id'
       sse-bridge audit --grace 3600 --write-off "lost with the broker's disk in May"
 
-    Exit codes: 0 the books balance and nothing is missing, 1 otherwise, 2 wrong use or settings.
+    What waits on a queue that no registry names and no worker consumes is not missing, and named with what to do.
+
+    \b
+    Exit codes: 0 the books balance and nothing is missing or stranded, 1 otherwise, 2 wrong use or settings.
     """
     if reason is not None and not reason.strip():
         raise click.UsageError("Give --write-off a reason; it is kept in the log.")
@@ -101,6 +104,7 @@ def describe(found: "Audit", types: dict[str, str]) -> dict[str, Any]:
             "unchecked": found.unchecked,
             "unrecorded": found.unrecorded,
             "trouble": found.trouble or None,
+            "stranded": list(found.stranded),
             "listed": [
                 {
                     "event_id": str(event.event_id),
@@ -212,6 +216,7 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
         remarks.append((_STRAYS.format(found.balance.stray), "yellow"))
     if found.written_off:
         remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says by whom and why.", "green"))
+    remarks += [(f"Stranded: {plain(sentence)}", "red") for sentence in found.stranded]
     if not (found.missing or found.unclear or found.unrecorded or found.trouble or found.unchecked):
         remarks.append(("Nothing that the broker took is missing.", "green"))
     return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Callable
 
 import redis.asyncio
 
 from bridge.errors import StoreError
 from bridge.gateway.counters import Counters
+from bridge.identity import process_name
 from bridge.store.gateways import Gateways
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ class Tally:
         self._connections = connections
         self._told: dict[str, int] = dict.fromkeys(counters.as_dict(), 0)
         self._said = ""
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = process_name()
 
     async def run(self) -> None:
         """Add up every few seconds."""

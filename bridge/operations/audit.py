@@ -4,7 +4,7 @@ An event on its way is in the record of its message (``bridge:open``). If that r
 neither on its queue nor in a worker's hands, nothing will ever move it again: it is missing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from uuid import UUID
@@ -12,8 +12,11 @@ from uuid import UUID
 import redis
 
 from bridge.errors import BrokerError
+from bridge.operations.health import is_consuming, stranded
 from bridge.operations.log import ENTRIES_MAX, LogEntry, append, who_am_i
 from bridge.operations.search import Sought, Verdict, search_on
+from bridge.operations.status import worker_states
+from bridge.operations.survey import QueueSurvey, Survey
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import Balance, Ledger, OpenMessage, Producers, Reported, read_balance
@@ -30,6 +33,10 @@ SILENCE_S = 60.0
 """A producer with events in its hands reports every few seconds; one that is silent for so long went away."""
 READ_TRIES = 3
 SCAN_COUNT = 1000
+KEYS_MAX = 5_000_000
+"""Keys of the broker among which an audit looks for queues that no registry names."""
+RETRIES_LOOKS_MAX = 100
+"""Looks through the waiting retries, of a thousand each."""
 WRITE_OFF_CHUNK = 200
 """Messages that one script call writes off."""
 
@@ -71,6 +78,7 @@ class Audit:
         listed: the missing and unclear ones, up to the limit.
         producers: that hold events, or ended with some; in no order that matters.
         written_off: by this audit; they are in ``missing`` and ``unclear`` too.
+        stranded: what waits where nobody looks, a sentence each; it is not missing.
     """
 
     balance: Balance
@@ -82,12 +90,13 @@ class Audit:
     listed: tuple[MissingEvent, ...]
     producers: tuple[Reported, ...]
     written_off: int
+    stranded: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Whether the books balance, and nothing is missing or may be, but for what was just written off."""
+        """Whether the books balance, nothing is stranded, and nothing is missing but for what was just written off."""
         unaccounted = self.unrecorded + self.missing + self.unclear - self.written_off
-        return self.balance.balanced and not unaccounted and not self.trouble
+        return self.balance.balanced and not unaccounted and not self.trouble and not self.stranded
 
 
 @dataclass(slots=True)
@@ -132,7 +141,9 @@ class Auditor:
         self._keys = keyspace_of(client)
         self._ledger = Ledger(client, settings)
         self._search = search_on(settings, self._ledger)
-        self._queues = frozenset(registry.queues)
+        self._registry = registry
+        self._settings = settings
+        self._survey = QueueSurvey(client, settings, registry)
         self._write_off = client.register_script(script_text("write_off"))
 
     def audit(
@@ -156,7 +167,9 @@ class Auditor:
         """
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)
-        self._look(tally, grace_s, write_off, verdicts)
+        survey = self._read_survey(tally)
+        known = {*self._registry.queues, *(queue.name for queue in survey.queues)}
+        self._look(tally, known, grace_s, write_off, verdicts)
         return Audit(
             balance=read_balance(self._client) if tally.written_off else balance,
             unrecorded=unrecorded,
@@ -167,6 +180,7 @@ class Auditor:
             listed=tuple(self._with_whereabouts(tally.listed)),
             producers=self._producers(write_off),
             written_off=tally.written_off,
+            stranded=self._stranded(survey),
         )
 
     def _compare_with_records(self) -> tuple[Balance, int]:
@@ -184,11 +198,25 @@ class Auditor:
             before = after
         return before, 0
 
-    def _look(self, tally: _Tally, grace_s: float, reason: str, verdicts: frozenset[Verdict]) -> None:
+    def _read_survey(self, tally: _Tally) -> Survey:
+        try:
+            return self._survey.read(self._now_ms(), keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
+        except BrokerError as error:
+            tally.trouble = str(error)
+            return Survey(queues=(), claimed=None, retries=())
+
+    def _stranded(self, survey: Survey) -> tuple[str, ...]:
+        workers = worker_states(self._client, self._now_ms())
+        consuming = [worker for worker in workers if is_consuming(self._settings, worker)]
+        return tuple(fault.sentence for fault in stranded(self._registry, survey, consuming))
+
+    def _look(
+        self, tally: _Tally, known: Collection[str], grace_s: float, reason: str, verdicts: frozenset[Verdict]
+    ) -> None:
         """Look for every message that is on its way for too long, portion by portion."""
         old = self._older_than(grace_s)
         while portion := {summary.message_id: summary for summary in islice(old, PORTION)}:
-            queues = self._queues.union(summary.queue for summary in portion.values())
+            queues = frozenset(known).union(summary.queue for summary in portion.values())
             found: list[OpenMessage] = []
             try:
                 for sought in self._search(portion.keys(), queues):
@@ -204,10 +232,13 @@ class Auditor:
             if found:
                 tally.written_off += self._end(found, reason)
 
-    def _older_than(self, age_s: float) -> Iterator[Summary]:
+    def _now_ms(self) -> int:
         with store_errors():
             seconds, microseconds = self._client.time()
-        latest_ms = seconds * 1000 + microseconds // 1000 - int(age_s * 1000)
+        return int(seconds * 1000 + microseconds // 1000)
+
+    def _older_than(self, age_s: float) -> Iterator[Summary]:
+        latest_ms = self._now_ms() - int(age_s * 1000)
         return (summary for summary in self._ledger.summaries() if summary.accepted_ms <= latest_ms)
 
     def _end(self, messages: Sequence[OpenMessage], reason: str) -> int:

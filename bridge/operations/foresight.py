@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -122,7 +122,13 @@ class Foresight:
     def whole_message(self, letter: DeadLetter) -> WholeMessage | None:
         """The message that a replay would put back as it was; None if the letter holds none, or it cannot be."""
         message = read_whole(letter) if self.in_one_step else None
-        return message if message is not None and message.queue in self._registry.queues else None
+        if message is None:
+            return None
+        mapping = self._registry.mapping_of_task(message.task)
+        if mapping is not None:
+            # The category may have another name by now.
+            return replace(message, queue=self._registry.queue_of(mapping))
+        return message if message.queue in self._registry.queues else None
 
     def unfolded(self, letter: DeadLetter) -> tuple[DeadLetter, ...]:
         """A letter for each event of the message in this one, where it cannot go back as it was; none if they neither.

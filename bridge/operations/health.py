@@ -1,11 +1,14 @@
 """Whether events flow, judged from what workers say and what waits; each fault is a sentence. Pure."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.broker.alarm import BLOCKED
-from bridge.operations.queues import QueueState
+from bridge.operations.queues import QueueState, one_line
+from bridge.operations.survey import Survey
+from bridge.registry import Registry
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ class Fault:
     """Why the bridge is not healthy.
 
     Attributes:
-        subject: workers, queues, broker or redis.
+        subject: workers, queues, retries, broker or redis.
         sentence: what is the matter, and what to do.
     """
 
@@ -40,8 +43,8 @@ def is_consuming(settings: Settings, worker: "WorkerState") -> bool:
 
 def judge(
     settings: Settings,
-    names: Sequence[str],
-    queues: Sequence[QueueState],
+    registry: Registry,
+    survey: Survey,
     workers: Sequence["WorkerState"],
     *,
     takes_writes: bool = True,
@@ -50,8 +53,8 @@ def judge(
 
     Args:
         settings: of the bridge.
-        names: queues of the registry.
-        queues: their states; none if the broker is away.
+        registry: of the process that judges.
+        survey: of the queues; without any if the broker is away.
         workers: that did not say good-bye.
         takes_writes: whether Redis does; if not, that workers are silent says nothing about them.
     """
@@ -69,11 +72,46 @@ def judge(
         yield Fault(subject="workers", sentence=sentence)
     else:
         served = {queue for worker in consuming for queue in worker.known.report.queues}
-        for name in names:
+        for name in registry.queues:
             if name not in served:
                 yield Fault(subject="queues", sentence=f"No worker consumes the queue {name}.")
-    for queue in queues:
+    for queue in survey.queues:
         yield from _idle_faults(queue, consuming)
+    yield from stranded(registry, survey, consuming)
+
+
+def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerState"]) -> Iterator[Fault]:
+    """What waits where nobody will ever look: left by another registry, or by a foreign producer.
+
+    Args:
+        registry: of the process that judges.
+        survey: of the queues.
+        consuming: workers that are heard.
+    """
+    served = {queue for worker in consuming for queue in worker.known.report.queues}
+    for queue in survey.queues:
+        if queue.depth and not queue.registered and queue.name not in served:
+            name = one_line(queue.name)
+            mapping = registry.mapping_of_task(queue.task)
+            target = registry.queue_of(mapping) if mapping else "QUEUE"
+            sentence = (
+                f"{_counted(queue.depth, 'message')} on {name}, which this registry does not have and no worker "
+                f"consumes. Move what is there: sse-bridge queues move {shlex.quote(name)} {target}, or start a worker "
+                f"for it: celery -A bridge.worker worker -Q {shlex.quote(name)}"
+            )
+            yield Fault(subject="queues", sentence=sentence)
+    for task, queue_name, retries in survey.retries:
+        if registry.mapping_of_task(task) is None and queue_name not in served:
+            sentence = (
+                f"{_counted(retries, 'retry', 'retries')} for {one_line(task)} on {one_line(queue_name)}, which this "
+                f"registry does not have and no worker consumes; when due they are buried. See them: sse-bridge "
+                f"retries list --type {shlex.quote(one_line(task).removeprefix('bridge.'))}"
+            )
+            yield Fault(subject="retries", sentence=sentence)
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one} waits" if number == 1 else f"{number:,} {many or one + 's'} wait"
 
 
 def _worker_faults(settings: Settings, worker: "WorkerState") -> Iterator[str]:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import redis
+
 from bridge.errors import BrokerError, StoreError
 from bridge.operations.health import Fault, judge
-from bridge.operations.queues import QueueState, queue_reader
+from bridge.operations.queues import QueueState
+from bridge.operations.survey import QueueSurvey, Survey
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import Balance, KnownWorker, Workers
@@ -14,6 +17,7 @@ from bridge.store.books import read_balance
 from bridge.store.client import connect_briefly, keyspace_of, store_errors, text
 from bridge.store.gateways import GatewayStates, read_gateways
 from bridge.store.producers import ProducerReport, Producers
+from bridge.store.queue_names import WaitingFor
 
 PROBE_LIFE_MS = 1000
 
@@ -37,7 +41,7 @@ class Status:
 
     Attributes:
         at_ms: Redis time.
-        queues: of the registry.
+        queues: of the registry, and others of the bridge on which something waits.
         claimed: messages in workers' hands; None where the broker does not say.
         workers: that did not say good-bye, also those that died; by name.
         published_per_s: since the last reading; None at the first.
@@ -50,6 +54,7 @@ class Status:
         balance: the books.
         metrics: the hash of metrics: what happened by event type, and buckets of histograms.
         faults: why the bridge is not healthy; none if it is.
+        retries: what waits for which task on which queue, of the retries that are due next.
     """
 
     at_ms: int
@@ -66,6 +71,7 @@ class Status:
     metrics: Mapping[str, int]
     faults: tuple[Fault, ...]
     dead_newest_s: float | None = None
+    retries: tuple[WaitingFor, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -73,17 +79,28 @@ class Status:
         return not self.faults
 
 
+def worker_states(client: redis.Redis, now_ms: int) -> tuple[WorkerState, ...]:
+    """The workers that did not say good-bye, by name.
+
+    Raises:
+        StoreError: Redis is away or refuses.
+    """
+    return tuple(
+        WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000)
+        for worker in Workers(client).known()
+    )
+
+
 class StatusReader:
     """Reads one status after another. Gives up soon when Redis is away. Not thread-safe."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
-        self._names = registry.queues
+        self._registry = registry
         self._client = connect_briefly(settings)
         self._keys = keyspace_of(self._client)
-        self._workers = Workers(self._client)
         self._producers = Producers(self._client)
-        self._queues = queue_reader(settings)
+        self._survey = QueueSurvey(self._client, settings, registry)
         self._before: tuple[int, int] | None = None
 
     def read(self) -> Status:
@@ -103,16 +120,13 @@ class StatusReader:
             time, due, dead, newest, letters, metrics, gateways = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)
-        queues, claimed, faults = self._read_queues(now_ms)
+        survey, faults = self._read_survey(now_ms)
         refusals = self._refusals()
-        workers = tuple(
-            WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000)
-            for worker in self._workers.known()
-        )
+        workers = worker_states(self._client, now_ms)
         return Status(
             at_ms=now_ms,
-            queues=queues,
-            claimed=claimed,
+            queues=survey.queues,
+            claimed=survey.claimed,
             workers=workers,
             published_per_s=self._rate(now_ms, balance.published),
             retry_next_s=(due[0][1] - now_ms) / 1000 if due else None,
@@ -123,10 +137,11 @@ class StatusReader:
             gateways=read_gateways(gateways, now_ms),
             balance=balance,
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
+            retries=survey.retries,
             faults=(
                 *refusals,
                 *faults,
-                *judge(self._settings, self._names, queues, workers, takes_writes=not refusals),
+                *judge(self._settings, self._registry, survey, workers, takes_writes=not refusals),
             ),
         )
 
@@ -146,12 +161,11 @@ class StatusReader:
             return [Fault(subject="redis", sentence=sentence)]
         return []
 
-    def _read_queues(self, now_ms: int) -> tuple[tuple[QueueState, ...], int | None, list[Fault]]:
+    def _read_survey(self, now_ms: int) -> tuple[Survey, list[Fault]]:
         try:
-            queues, claimed = self._queues.read(self._names, now_ms)
+            return self._survey.read(now_ms), []
         except BrokerError as error:
-            return (), None, [Fault(subject="broker", sentence=str(error))]
-        return tuple(queues), claimed, []
+            return Survey(queues=(), claimed=None, retries=()), [Fault(subject="broker", sentence=str(error))]
 
     def _rate(self, now_ms: int, published: int) -> float | None:
         before, self._before = self._before, (now_ms, published)

@@ -66,7 +66,7 @@ def families(status: Status, registry: Registry, settings: Settings) -> Iterator
     """A status as metrics."""
     yield _outcomes(status, registry)
     yield from _books(status)
-    yield from _queues(status)
+    yield from _queues(status, settings)
     yield from _failures(status)
     yield from _processes(status, settings)
     yield from _gateways(status)
@@ -108,7 +108,7 @@ def _books(status: Status) -> Iterator[Metric]:
     )
 
 
-def _queues(status: Status) -> Iterator[Metric]:
+def _queues(status: Status, settings: Settings) -> Iterator[Metric]:
     depth = GaugeMetricFamily("bridge_queue_depth", "Messages that wait to be taken.", labels=("queue",))
     age = GaugeMetricFamily(
         "bridge_queue_oldest_age_seconds", "Since the message that is taken next was accepted.", labels=("queue",)
@@ -118,6 +118,18 @@ def _queues(status: Status) -> Iterator[Metric]:
         age.add_metric((queue.name,), queue.oldest_age_s or 0)
     yield depth
     yield age
+    left = GaugeMetricFamily(
+        "bridge_queue_stranded_messages",
+        "Messages on a queue that the registry does not have and no worker consumes.",
+        labels=("queue",),
+    )
+    served = {
+        queue for worker in status.workers if is_consuming(settings, worker) for queue in worker.known.report.queues
+    }
+    for queue in status.queues:
+        if not queue.registered and queue.name not in served:
+            left.add_metric((queue.name,), queue.depth)
+    yield left
     if status.claimed is not None:
         yield GaugeMetricFamily("bridge_messages_claimed", "Messages in workers' hands.", value=status.claimed)
 

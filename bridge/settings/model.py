@@ -69,6 +69,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registry: Annotated[str, Meta(description="The catalog, as package.module:attribute. Empty: the built-in one.")] = (
         ""
     )
+    release: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            description="Your own version, shown with workers and dead letters. Empty: the catalog's __version__.",
+        ),
+    ] = ""
     source: Annotated[
         str, Meta(min_length=1, max_length=200, description="CloudEvents source: which service emits.")
     ] = "bridge"

@@ -30,10 +30,21 @@ HEALTH_CHECK_INTERVAL_S = 10
 
 BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return", "replay_unfold"})
 """Scripts that move events in the books."""
-READING = frozenset({"look", "dead_page"})
+READING = frozenset({"look", "dead_page", "retry_queues"})
 """Scripts that write nothing. A full Redis runs them."""
 ALSO_WHEN_FULL = frozenset(
-    {"beat", "gateway", "report", "discard", "write_off", "log", "retry_confirm", "replay_lease"}
+    {
+        "beat",
+        "gateway",
+        "report",
+        "discard",
+        "write_off",
+        "log",
+        "retry_confirm",
+        "replay_lease",
+        "note_queues",
+        "requeue",
+    }
 )
 """Scripts that free memory, or write into a place that is bounded: a full Redis is to run them, too."""
 

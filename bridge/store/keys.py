@@ -58,12 +58,14 @@ class Keyspace:
         """Hash: letter id → DeadLetter as JSON."""
         self.DEAD_WEIGHTS = prefix + "bridge:dead:weights"
         """Hash: letter that holds a whole message → how many events; every other letter is one event."""
+        self.QUEUES = prefix + "bridge:queues"
+        """Sorted set: queue that a process has named → when it did so last, in ms of Redis time."""
         self.PRODUCERS = prefix + "bridge:producers"
         """Hash: producer → what it last said of itself, as JSON."""
         self.WORKERS = prefix + "bridge:workers"
-        """Hash: ``<host>:<pid>`` of a worker → ``<when it said so, in ms of Redis time> <WorkerReport as JSON>``."""
+        """Hash: ``<host>:<pid>:<random>`` of a worker → ``<when it said so, in ms of Redis time> <report as JSON>``."""
         self.GATEWAYS = prefix + "bridge:gateways"
-        """Hash: ``<host>:<pid>`` of a gateway process → ``<when it said so, in ms of Redis time> <open streams>``."""
+        """Hash: ``<host>:<pid>:<random>`` of a gateway → ``<when it said so, in ms of Redis time> <open streams>``."""
 
         self.STRAYS = prefix + "bridge:strays"
         """Set: ``retry:<event id>`` or ``dead:<letter id>`` of what failed when the books had no such event (any

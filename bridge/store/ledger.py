@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError
 from bridge.settings import Settings
 from bridge.store.client import keyspace_of, script_text, store_errors
 from bridge.store.keys import Keyspace
+from bridge.store.queue_names import QueueNames
 
 ID_BYTES = 16
 TIME_BYTES = 13
@@ -74,6 +75,8 @@ class Ledger:
         self._send_text = script_text("send")
         self._send_hash = hashlib.sha1(self._send_text.encode(), usedforsecurity=False).hexdigest()
         self._mark_life_s = settings.seen_life_s
+        self._names = QueueNames(client)
+        self._noted: set[str] = set()
         self._book = client.register_script(script_text("book"))
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
@@ -107,12 +110,20 @@ class Ledger:
         Raises:
             StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
         """
+        self._note_queues({queue for _, _, queue, ids, _, _ in messages if ids})
         calls = [_call(self._keys, group) for group in _groups(messages)]
         with store_errors():
             # A server may forget its scripts between two commands: what it took must not be sent twice.
             unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
             if unsent:
                 self._pipeline_of("EVAL", self._send_text, unsent)
+
+    def _note_queues(self, queues: set[str]) -> None:
+        """Once a process and queue, so that the queue is known also to whom no registry names it."""
+        new = queues - self._noted
+        if new:
+            self._names.note(sorted(new))
+            self._noted |= new
 
     def _pipeline_of(self, command: str, script: str, calls: Sequence[_Call]) -> list[_Call]:
         """Those of the calls for which the server did not know the script.

@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+FOREIGN_PRIORITY = "foreign_priority"
+"""Field of ``bridge:metrics``: messages of foreign producers that were brought in from priority lists."""
 INFINITY = "inf"
 SUM = "sum"
 

@@ -1,6 +1,7 @@
 """The workers' own reports: each says every few seconds that it lives, and how its consuming goes."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import msgspec
 import redis
@@ -10,6 +11,10 @@ from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 FORGET_AFTER_S = 86_400
 """A worker that was silent for longer is swept when another one starts."""
+
+
+TOKEN_SHOWN_CHARS = 4
+"""Of the random part of a name, where two workers share host name and process id."""
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +36,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         oldest_task_s: since the oldest running message of the bridge was started; 0 if none runs.
         refused: queues that the broker does not let it consume → why.
         blocked: whether the broker takes no messages from it, for want of memory or disk.
+        catalog: identity of its registry (``CatalogIdentity``).
+        release: the team's own version; empty if it has none.
     """
 
     host: str
@@ -48,6 +55,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     oldest_task_s: float
     refused: dict[str, str] = {}
     blocked: bool = False
+    catalog: str = ""
+    release: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +64,15 @@ class KnownWorker:
     """A worker that did not say good-bye.
 
     Attributes:
-        name: ``<host>:<pid>``.
+        name: ``<host>:<pid>``; with a part of ``process`` where two share that, as containers may.
+        process: ``<host>:<pid>:<random>``.
         heard_ms: when it was last heard, in ms of Redis time.
         report: what it said then.
     """
 
     name: str
     heard_ms: int
+    process: str = ""
     report: WorkerReport
 
 
@@ -102,14 +113,22 @@ class Workers:
         """
         with store_errors():
             records = self._client.hgetall(self._keys.WORKERS)
-        found = (_read(text(name), record) for name, record in records.items())
-        return tuple(sorted((worker for worker in found if worker is not None), key=lambda worker: worker.name))
+        read = (_read(text(name), record) for name, record in records.items())
+        found = [worker for worker in read if worker is not None]
+        shared = {name for name, times in Counter(worker.name for worker in found).items() if times > 1}
+        told = (_told_apart(worker) if worker.name in shared else worker for worker in found)
+        return tuple(sorted(told, key=lambda worker: worker.name))
 
 
 def _read(name: str, record: bytes | str) -> KnownWorker | None:
     """None for what another version wrote."""
     at, _, report = text(record).partition(" ")
     try:
-        return KnownWorker(name=name, heard_ms=int(at), report=msgspec.json.decode(report, type=WorkerReport))
+        said = msgspec.json.decode(report, type=WorkerReport)
+        return KnownWorker(name=f"{said.host}:{said.pid}", heard_ms=int(at), report=said, process=name)
     except PARSER_ERRORS:
         return None
+
+
+def _told_apart(worker: KnownWorker) -> KnownWorker:
+    return replace(worker, name=f"{worker.name}~{worker.process.rpartition(':')[2][:TOKEN_SHOWN_CHARS]}")

@@ -8,12 +8,14 @@ from kombu import Exchange, Queue
 from bridge.bounds import MessageBounds
 from bridge.broker.options import celery_config, consuming_transport, soft_time_limit_s
 from bridge.broker.topology import queues, routes
+from bridge.identity import release
 from bridge.registry import DomainToSSEMapping, Registry
 from bridge.settings import Settings
 from bridge.store import DeadLetters, StoreClock, connect
 from bridge.worker.handler import Handler
 from bridge.worker.monitoring import Events
 from bridge.worker.quarantine import Quarantine
+from bridge.worker.queues import worker_amqp
 from bridge.worker.steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
 from bridge.worker.task import BridgeTask
 
@@ -34,14 +36,14 @@ class ClaimingCelery(Celery):
 
 def create_app(settings: Settings, registry: Registry) -> Celery:
     """A Celery app that does nothing but the bridge's work."""
-    app = ClaimingCelery("bridge", set_as_current=False, events=Events)
+    app = ClaimingCelery("bridge", set_as_current=False, events=Events, amqp=worker_amqp(settings))
     app.consuming_transport = consuming_transport(settings)
     app.conf.update(celery_config(settings))
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
     app.conf.task_routes = [routes(registry)]
     client = connect(settings)
-    app.bridge_quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
+    app.bridge_quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client), release(settings))
     app.bridge_delivery_max = settings.delivery_max
     app.bridge_message_bounds = MessageBounds.of(
         message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max
@@ -72,9 +74,10 @@ def _add(app: Celery, registry: Registry, settings: Settings) -> None:
     for mapping in registry.mappings:
         _register(app, registry.task_of(mapping), mapping, handler, settings)
     # Celery takes step classes, not instances: the settings are bound in subclasses.
-    bound = {"settings": settings, "registry": registry}
-    app.steps["worker"].add(type("BoundRetryMoverStep", (RetryMoverStep,), bound))
-    app.steps["worker"].add(type("BoundHeartbeatStep", (HeartbeatStep,), {"settings": settings}))
+    for kind in (RetryMoverStep, HeartbeatStep):
+        # A dictionary each: Celery writes the step's name into it.
+        bound = {"settings": settings, "registry": registry}
+        app.steps["worker"].add(type(f"Bound{kind.__name__}", (kind,), bound))
 
 
 def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Handler, settings: Settings) -> None:

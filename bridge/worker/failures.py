@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from bridge.identity import short_name
 from bridge.pipeline import Dead, Failure, Retry
 from bridge.pipeline.reporting import log_failure
 from bridge.registry import Registry
@@ -17,7 +18,6 @@ from bridge.store import (
     StoreClock,
     extend_history,
 )
-from bridge.worker.identity import RELEASE, worker_name
 from bridge.worker.job import Job
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,15 @@ class Failures:
     """Records failed events; idempotent by event id and attempt."""
 
     def __init__(
-        self, registry: Registry, retries: RetrySet, dead_letters: DeadLetters, ledger: Ledger, clock: StoreClock
+        self,
+        registry: Registry,
+        retries: RetrySet,
+        dead_letters: DeadLetters,
+        ledger: Ledger,
+        clock: StoreClock,
+        release: str,
     ) -> None:
+        self._release = release
         self._registry = registry
         self._retries = retries
         self._dead_letters = dead_letters
@@ -85,8 +92,8 @@ class Failures:
                 failure=failure,
                 attempts=attempts(letter_id, failure),
                 buried_at=now,
-                worker=worker_name(),
-                release=RELEASE,
+                worker=short_name(),
+                release=self._release,
                 replay=job.replay,
             )
             for letter_id, envelope, failure in _to_bury(retries, dead, no_room)

@@ -10,6 +10,7 @@ from time import perf_counter
 
 from bridge.broker import TaskMessage, TaskSender
 from bridge.broker.options import soft_time_limit_s
+from bridge.identity import release
 from bridge.pipeline import (
     Dead,
     Failure,
@@ -82,7 +83,7 @@ class Handler:
         self._clock = StoreClock(client)
         self._tally = Tally(client)
         retries, dead_letters = RetrySet(client, settings), DeadLetters(client, settings)
-        self._failures = Failures(registry, retries, dead_letters, self._ledger, self._clock)
+        self._failures = Failures(registry, retries, dead_letters, self._ledger, self._clock, release(settings))
         self._pipeline = Pipeline(
             registry,
             retry=RetryPolicy(

@@ -17,8 +17,9 @@ from typing import Any
 from celery.worker import state
 
 from bridge.errors import StoreError
+from bridge.identity import process_name
 from bridge.store import WorkerReport, Workers
-from bridge.worker.identity import worker_name
+from bridge.store.queue_names import QueueNames
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +44,17 @@ class _Turn:
 class Heartbeat:
     """Reports until it is stopped, and then says good-bye. One a worker."""
 
-    def __init__(self, workers: Workers, *, node: str, pool: str) -> None:
+    def __init__(
+        self, workers: Workers, names: QueueNames, *, node: str, pool: str, catalog: str, release: str
+    ) -> None:
         now = time.monotonic()
         self._workers = workers
         self._node = node
         self._pool = pool
+        self._catalog = catalog
+        self._names = names
+        self._noted: tuple[str, ...] = ()
+        self._release = release
         self._started = datetime.now(UTC).isoformat()
         self._consumed = 0
         self._consumed_at = now
@@ -83,6 +90,11 @@ class Heartbeat:
         if is_news:
             self._news.set()
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that the worker consumed when its loop last turned."""
+        return self._turn.queues
+
     def report(self) -> WorkerReport:
         """The present state."""
         now, turn = time.monotonic(), self._turn
@@ -107,16 +119,26 @@ class Heartbeat:
             oldest_task_s=round(_oldest_age_s(in_hand), 3),
             refused=dict(turn.refused),
             blocked=turn.blocked,
+            catalog=self._catalog,
+            release=self._release,
         )
 
+    def _note_queues(self) -> None:
+        """Have the books know the queues that this worker consumes, whoever's registry has them later."""
+        queues = self._turn.queues
+        if queues and queues != self._noted:
+            self._names.note(queues)
+            self._noted = queues
+
     def _run(self) -> None:
-        name = worker_name()
+        name = process_name()
         swept, said = False, ""
         while not self._stopping:
             self._news.clear()
             try:
                 self._workers.beat(name, self.report(), sweep=not swept)
                 swept, said = True, ""
+                self._note_queues()
             except StoreError as error:
                 if error.code != said:  # once a kind of trouble, however long it lasts
                     logger.warning("bridge.heartbeat.unheard: %s", error)

@@ -9,8 +9,11 @@ from bridge.errors import BrokerError, BrokerRefusedError, DecodeError, StoreErr
 from bridge.pipeline import Stage
 from bridge.store import RetryRecord, RetrySet
 from bridge.worker.quarantine import Quarantine
+from bridge.worker.routing import Router
 
 logger = logging.getLogger(__name__)
+
+GONE = "No worker has a task {task}: BRIDGE_REGISTRY has no such mapping any more."
 
 POLL_S = 1.0
 """Longest pause between two looks: an idle bridge costs Redis one small script a second and worker."""
@@ -30,10 +33,11 @@ class RetryMover:
     harmless: an event that was published is recognised.
     """
 
-    def __init__(self, retries: RetrySet, sender: TaskSender, quarantine: Quarantine) -> None:
+    def __init__(self, retries: RetrySet, sender: TaskSender, quarantine: Quarantine, router: Router) -> None:
         self._retries = retries
         self._sender = sender
         self._quarantine = quarantine
+        self._router = router
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -61,8 +65,12 @@ class RetryMover:
             self._quarantine.bury_record(
                 event_id, raw, DecodeError("The retry set's record of this event cannot be read.")
             )
+        routed, gone = self._router.route(claim.records)
+        for record in gone:
+            self._quarantine.bury_retry(record, DecodeError(GONE.format(task=record.task)))
+        if routed:
+            self._sender.send(list(_messages(routed)))
         if claim.records:
-            self._sender.send(list(_messages(claim.records)))
             self._retries.confirm(claim)
         return POLL_S if claim.next_due_s is None else min(POLL_S, max(POLL_MIN_S, claim.next_due_s))
 

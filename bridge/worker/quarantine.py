@@ -9,10 +9,10 @@ from uuid import UUID
 
 from bridge.bounds import RAW_KEPT_MAX
 from bridge.errors import StoreError
+from bridge.identity import VERSION, short_name
 from bridge.pipeline import Stage, describe
 from bridge.plain_text import one_line
-from bridge.store import Attempt, DeadLetter, DeadLetters, StoreClock
-from bridge.worker.identity import RELEASE, worker_name
+from bridge.store import Attempt, DeadLetter, DeadLetters, RetryRecord, StoreClock
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ WAIT_S = 0.2
 class Quarantine:
     """Buries what cannot be run, with RAW_KEPT_MAX of its bytes. Idempotent: a redelivery makes the same letter."""
 
-    def __init__(self, dead_letters: DeadLetters, clock: StoreClock) -> None:
+    def __init__(self, dead_letters: DeadLetters, clock: StoreClock, release: str = VERSION) -> None:
+        self._release = release
         self._dead_letters = dead_letters
         self._clock = clock
 
@@ -52,7 +53,7 @@ class Quarantine:
             StoreError: Redis stays away, or refuses; the message must not be acknowledged.
         """
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
-        letter = partial(_letter, letter_id, raw, queue, error, task)
+        letter = partial(self._letter, letter_id, raw, queue, error, task)
         self._bury(letter, message_id=booked_as, whole=True, part=part)
 
     def bury_record(self, event_id: str, raw: bytes, error: Exception) -> None:
@@ -61,7 +62,29 @@ class Quarantine:
         Raises:
             StoreError: Redis stays away, or refuses.
         """
-        self._bury(partial(_letter, event_id, raw, "", error, ""), message_id="", whole=False, part=None)
+        self._bury(partial(self._letter, event_id, raw, "", error, ""), message_id="", whole=False, part=None)
+
+    def bury_retry(self, record: RetryRecord, error: Exception) -> None:
+        """Keep a waiting retry that nobody could try, under its event's id and with its attempts.
+
+        Raises:
+            StoreError: Redis stays away, or refuses.
+        """
+
+        def write(now: str) -> DeadLetter:
+            return DeadLetter(
+                letter_id=record.event_id,
+                task=record.task,
+                queue=record.queue,
+                envelope=record.envelope,
+                failure=describe(error, Stage.MESSAGE),
+                attempts=record.attempts,
+                buried_at=now,
+                worker=short_name(),
+                release=self._release,
+            )
+
+        self._bury(write, message_id="", whole=False, part=None)
 
     def _bury(
         self, write: Callable[[str], DeadLetter], *, message_id: str, whole: bool, part: Sequence[str] | None
@@ -84,19 +107,18 @@ class Quarantine:
             one_line(letter.failure.message),
         )
 
-
-def _letter(letter_id: str, raw: bytes, queue: str, error: Exception, task: str, now: str) -> DeadLetter:
-    failure = describe(error, Stage.MESSAGE)
-    return DeadLetter(
-        letter_id=letter_id,
-        task=task,
-        queue=queue,
-        envelope="",
-        failure=failure,
-        attempts=(Attempt(number=1, at=now, failure=failure),),
-        buried_at=now,
-        worker=worker_name(),
-        release=RELEASE,
-        raw=raw[:RAW_KEPT_MAX],
-        cut_from=f"{len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()}" if len(raw) > RAW_KEPT_MAX else "",
-    )
+    def _letter(self, letter_id: str, raw: bytes, queue: str, error: Exception, task: str, now: str) -> DeadLetter:
+        failure = describe(error, Stage.MESSAGE)
+        return DeadLetter(
+            letter_id=letter_id,
+            task=task,
+            queue=queue,
+            envelope="",
+            failure=failure,
+            attempts=(Attempt(number=1, at=now, failure=failure),),
+            buried_at=now,
+            worker=short_name(),
+            release=self._release,
+            raw=raw[:RAW_KEPT_MAX],
+            cut_from=f"{len(raw)} bytes, sha256 {hashlib.sha256(raw).hexdigest()}" if len(raw) > RAW_KEPT_MAX else "",
+        )

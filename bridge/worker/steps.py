@@ -2,27 +2,35 @@
 
 import gc
 import logging
+from functools import partial
 from typing import Any, ClassVar
 
 import redis
 from celery import bootsteps
 
 from bridge.broker import TaskSender
+from bridge.broker.options import is_redis
+from bridge.identity import release, team_release
 from bridge.registry import Registry
+from bridge.registry.identity import identity_of
 from bridge.settings import Settings
 from bridge.store import (
     DeadLetters,
     RetrySet,
     StoreClock,
+    Tally,
     Workers,
     connect,
     connect_briefly,
     server_faults,
     server_warnings,
 )
+from bridge.store.queue_names import QueueNames
+from bridge.worker.foreign import ForeignProducers
 from bridge.worker.heartbeat import TURN_S, Heartbeat
 from bridge.worker.mover import RetryMover
 from bridge.worker.quarantine import Quarantine
+from bridge.worker.routing import Router
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +49,13 @@ class RetryMoverStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:  # noqa: ARG002  (Celery's signature)
         """Start the mover with connections of its own."""
         client = connect(self.settings)
+        clock = StoreClock(client)
         _warn_about(client)
         self._mover = RetryMover(
             RetrySet(client, self.settings),
             TaskSender(self.settings, self.registry),
-            Quarantine(DeadLetters(client, self.settings), StoreClock(client)),
+            Quarantine(DeadLetters(client, self.settings), clock, release(self.settings)),
+            Router(self.registry, Workers(client), clock),
         )
         self._mover.start()
 
@@ -58,14 +68,19 @@ class RetryMoverStep(bootsteps.StartStopStep):
 
 
 class HeartbeatStep(bootsteps.StartStopStep):
-    """Starts after the pool, as the mover does. Says good-bye when the consumer has stopped."""
+    """Reports, and looks for foreign messages. Starts after the pool, as the mover does.
+
+    Says good-bye when the consumer has stopped.
+    """
 
     requires = ("celery.worker.components:Pool",)
     settings: ClassVar[Settings]
+    registry: ClassVar[Registry]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         self._heartbeat: Heartbeat | None = None
+        self._foreign: ForeignProducers | None = None
         self._turns: Any = None
 
     def start(self, worker: Any) -> None:
@@ -74,17 +89,29 @@ class HeartbeatStep(bootsteps.StartStopStep):
         The worker's timer is run by the consuming loop itself; only under gevent, eventlet and brokers without
         an event loop it has a thread of its own, and then a blocked loop goes unnoticed.
         """
-        self._heartbeat = Heartbeat(
-            Workers(connect_briefly(self.settings)),
+        client = connect_briefly(self.settings)
+        names = QueueNames(client)
+        self._heartbeat = heartbeat = Heartbeat(
+            Workers(client),
+            names,
             node=worker.hostname,
             pool=worker.pool_cls.__module__.rpartition(".")[2],
+            catalog=str(identity_of(self.registry)),
+            release=team_release(self.settings),
         )
         worker.timer.call_after(0, self._heartbeat.turn, (worker,))
         self._turns = worker.timer.call_repeatedly(TURN_S, self._heartbeat.turn, (worker,))
         self._heartbeat.start()
+        if is_redis(self.settings):
+            client = connect_briefly(self.settings)
+            queues = partial(getattr, heartbeat, "queues")
+            self._foreign = ForeignProducers(self.settings, queues, QueueNames(client), Tally(client))
+            self._foreign.start()
 
     def stop(self, worker: Any) -> None:
-        """Stop both."""
+        """Stop all."""
+        if self._foreign is not None:
+            self._foreign.stop()
         if self._heartbeat is not None:
             worker.timer.cancel(self._turns)
             self._heartbeat.stop()

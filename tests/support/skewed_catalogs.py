@@ -1,7 +1,8 @@
-"""Three releases of one catalog, for producers and workers that are not of the same one.
+"""Releases of one catalog, for producers and workers that are not of the same one.
 
 ``old``: an order is placed. ``new``: with an optional note; there are refunds, and parcels on a queue of their own.
-``newest``: an order must also say its amount.
+``newest``: an order must also say its amount. ``renamed``: as ``old``, on a queue of another name. ``without``: there
+are no orders any more.
 """
 
 from dataclasses import dataclass
@@ -69,3 +70,5 @@ new = _registry(
     (New.ParcelSent, "parcel.sent", "parcels", ("number",)),
 )
 newest = _registry((Newest.OrderPlaced, "order.placed", "orders", ("number", "amount")))
+renamed = _registry((Old.OrderPlaced, "order.placed", "purchases", ("number",)))
+without = _registry((New.ParcelSent, "parcel.sent", "parcels", ("number",)))

@@ -7,11 +7,13 @@ import pytest
 from bridge.operations.health import is_consuming, judge
 from bridge.operations.queues import QueueState
 from bridge.operations.status import WorkerState
+from bridge.operations.survey import Survey
 from bridge.settings import Settings
 from bridge.store import KnownWorker, WorkerReport
+from tests.support.skewed_catalogs import old
 
 SETTINGS = Settings(task_time_limit_s=120, visibility_timeout_s=300)
-QUEUE = "bridge.import"
+QUEUE = "bridge.orders"
 REPORT: dict[str, Any] = {
     "host": "h",
     "pid": 1,
@@ -36,7 +38,7 @@ def worker(silent_s: float = 1, **changes: Any) -> WorkerState:
 
 def sentences(*workers: WorkerState, depth: int = 0, oldest_age_s: float | None = None) -> list[str]:
     queue = QueueState(name=QUEUE, depth=depth, oldest_age_s=oldest_age_s)
-    return [fault.sentence for fault in judge(SETTINGS, [QUEUE], [queue], workers)]
+    return [fault.sentence for fault in judge(SETTINGS, old, Survey(queues=(queue,), claimed=0, retries=()), workers)]
 
 
 def test_an_idle_worker_is_no_fault() -> None:

@@ -1,0 +1,122 @@
+"""``sse-bridge queues``: every queue that holds something of ours, whoever's registry it is from; and moving it."""
+
+import json
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from bridge.cli.books import plain
+from bridge.cli.console import console, table
+from bridge.cli.filters import confirm, counted, json_option, opened, yes_option
+from bridge.cli.status import span
+from bridge.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bridge.operations.holdings import Holding
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def queues(ctx: click.Context, as_json: bool) -> None:
+    r"""List every queue that holds something of ours, or move what is on one.
+
+    Also those that the registry does not have any more, or never had: what waits on them, is in workers' hands, waits
+    for a retry, or lies among the dead letters; and whether a worker consumes them.
+
+    \b
+    Examples:
+      sse-bridge queues
+      sse-bridge queues --json | jq '.[] | select(.registered | not)'
+      sse-bridge queues move bridge.imports bridge.import --dry-run
+      celery -A bridge.worker worker -Q bridge.imports       (or give it to a worker)
+
+    Exit codes: 0 done, 1 failed, refused, or something is stranded, 2 wrong use or settings, 130 Ctrl-C.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from bridge.operations.holdings import read_holdings
+
+    with opened() as (client, settings, registry):
+        found = read_holdings(client, settings, registry)
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+    else:
+        _print(found)
+    ctx.exit(1 if any(holding.is_stranded for holding in found) else 0)
+
+
+@queues.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--dry-run", is_flag=True, help="Say what would be moved, and move nothing.")
+@click.option("--reason", default="", help="Why, for the log.")
+@yes_option
+@json_option
+def move(source: str, target: str, dry_run: bool, reason: str, yes: bool, as_json: bool) -> None:
+    r"""Move what waits on the queue FROM to the queue TO.
+
+    Messages keep their order, and are put behind what waits on TO. On Redis each goes in one step with what the books
+    say of it; on RabbitMQ each is taken away when TO has it. What workers have of FROM stays with them.
+
+    Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
+    """
+    from bridge.operations.holdings import read_holdings
+    from bridge.operations.moving import QueueMover
+
+    with opened() as (client, settings, registry):
+        known = {holding.name: holding for holding in read_holdings(client, settings, registry)}
+        _expect(source, list(known))
+        _expect(target, [name for name, holding in known.items() if holding.registered or holding.workers])
+        waiting = known[source].waiting
+        what = f"move {counted(waiting, 'message')} from {source} to {target}"
+        if dry_run:
+            _tell(as_json, 0, waiting, f"This would {what}.")
+            return
+        confirm(what, waiting, yes=yes)
+        moved = QueueMover(client, settings).move(source, target, reason=reason)
+    left = f" {counted(moved.left, 'message')} came meanwhile: run it again." if moved.left else ""
+    _tell(as_json, moved.messages, moved.left, f"Moved {counted(moved.messages, 'message')}.{left}")
+
+
+def _tell(as_json: bool, moved: int, left: int, sentence: str) -> None:
+    click.echo(json.dumps({"moved": moved, "left": left}) if as_json else sentence)
+
+
+def _expect(name: str, known: list[str]) -> None:
+    """Refuse a name that is none of these.
+
+    Raises:
+        SettingsError: it is mistyped, or nobody would read that queue.
+    """
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+        raise SettingsError(f"{name!r} is no queue that the registry has, holds something or is consumed; {hint}")
+
+
+def _print(found: "tuple[Holding, ...]") -> None:
+    shown = table("queue", "waiting", "oldest", "in hand", "retries", "dead", "workers", "")
+    for holding in found:
+        shown.add_row(
+            plain(holding.name),
+            *_numbers(holding),
+            plain(", ".join(holding.workers)),
+            "" if holding.registered else "[bold red]stranded[/]" if holding.is_stranded else "not in the registry",
+        )
+    console().print(shown)
+    for holding in found:
+        if holding.advice:
+            click.echo(f"{click.style('✗', fg='red', bold=True)} {holding.advice}")
+
+
+def _numbers(holding: "Holding") -> tuple[Any, ...]:
+    return (
+        f"{holding.waiting:,}",
+        span(holding.oldest_age_s),
+        "?" if holding.claimed is None else f"{holding.claimed:,}",
+        f"{holding.retries:,}",
+        f"{holding.dead:,}",
+    )

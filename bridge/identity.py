@@ -1,0 +1,44 @@
+"""Who this process is: a name that no other process has, and the versions that it runs."""
+
+import os
+import socket
+import sys
+from importlib.metadata import version
+from typing import Final
+from uuid import uuid4
+
+from bridge.settings import Settings
+
+VERSION: Final = version("sse-bridge")
+RELEASE_CHARS_MAX = 100
+
+_TOKENS: dict[int, str] = {}
+"""By process id: some servers fork without telling Python, so that a hook would not do."""
+
+
+def short_name() -> str:
+    """``<host>:<pid>``, which containers may share."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def process_name() -> str:
+    """``<host>:<pid>:<random>``: the same while this process lives, and another one in a fork of it."""
+    return f"{short_name()}:{_TOKENS.setdefault(os.getpid(), uuid4().hex[:12])}"
+
+
+def team_release(settings: Settings) -> str:
+    """The team's own version: ``BRIDGE_RELEASE``, or ``__version__`` of the catalog's module or package; else empty."""
+    if settings.release:
+        return settings.release
+    module = settings.registry.partition(":")[0]
+    for name in (module, module.partition(".")[0]):
+        found = getattr(sys.modules.get(name), "__version__", None)
+        if isinstance(found, str) and found.isprintable() and found:
+            return found[:RELEASE_CHARS_MAX]
+    return ""
+
+
+def release(settings: Settings) -> str:
+    """What dead letters show: the team's version, if it has one, and the bridge's."""
+    team = team_release(settings)
+    return f"{team} (bridge {VERSION})" if team else VERSION

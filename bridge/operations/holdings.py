@@ -1,0 +1,113 @@
+"""What every queue of ours holds: on it, in workers' hands, waiting for a retry, among the dead letters."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import redis
+
+from bridge.broker.finding import claimed_by_queue
+from bridge.broker.looking import UNACKED_KEY, open_redis
+from bridge.broker.options import is_redis
+from bridge.operations.health import is_consuming, stranded
+from bridge.operations.queues import QueueState
+from bridge.operations.selection import FOR_EVER_MS
+from bridge.operations.status import WorkerState, worker_states
+from bridge.operations.survey import QueueSurvey, Survey
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import DeadLetters
+from bridge.store.client import store_errors
+
+KEYS_MAX = 5_000_000
+RETRIES_LOOKS_MAX = 100
+CLAIMED_STEPS_MAX = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """One queue.
+
+    Attributes:
+        name: of the queue.
+        registered: whether the registry has it.
+        waiting: messages on it.
+        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or nobody knows.
+        claimed: messages of it in workers' hands; None where the broker does not say.
+        retries: events that wait for another attempt on it.
+        dead: dead letters that were on it.
+        workers: that consume it.
+        advice: what is stranded on it, and what to do; empty if nothing is.
+    """
+
+    name: str
+    registered: bool
+    waiting: int
+    oldest_age_s: float | None
+    claimed: int | None
+    retries: int
+    dead: int
+    workers: tuple[str, ...]
+    advice: str = ""
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether something waits on it that nobody will ever take."""
+        return bool(self.advice)
+
+
+def read_holdings(client: redis.Redis, settings: Settings, registry: Registry) -> tuple[Holding, ...]:
+    """Every queue that the registry has, that holds something, or that a worker consumes; the registry's first.
+
+    Raises:
+        BrokerError: the broker is away or refuses.
+        StoreError: the books are away or refuse.
+    """
+    with store_errors():
+        seconds, microseconds = client.time()
+    now_ms = int(seconds * 1000 + microseconds // 1000)
+    survey = QueueSurvey(client, settings, registry).read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
+    consuming = [worker for worker in worker_states(client, now_ms) if is_consuming(settings, worker)]
+    states = {queue.name: queue for queue in survey.queues}
+    retries = Counter[str]()
+    for _, queue, number in survey.retries:
+        retries[queue] += number
+    dead = Counter(head.queue for head in DeadLetters(client, settings).heads(between_ms=(0, FOR_EVER_MS)))
+    claimed = _claimed(settings)
+    served: dict[str, list[str]] = {}
+    for worker in consuming:
+        for queue in worker.known.report.queues:
+            served.setdefault(queue, []).append(worker.known.name)
+    names = dict.fromkeys([*registry.queues, *sorted({*states, *retries, *dead, *(claimed or ()), *served} - {""})])
+    return tuple(
+        Holding(
+            name=name,
+            registered=name in registry.queues,
+            waiting=states[name].depth if name in states else 0,
+            oldest_age_s=states[name].oldest_age_s if name in states else None,
+            claimed=None if claimed is None else claimed[name],
+            retries=retries[name],
+            dead=dead[name],
+            workers=tuple(served.get(name, ())),
+            advice=_advice(registry, states.get(name), survey, name, consuming),
+        )
+        for name in names
+    )
+
+
+def _advice(
+    registry: Registry, state: QueueState | None, survey: Survey, name: str, consuming: Sequence[WorkerState]
+) -> str:
+    of_queue = Survey(
+        queues=(state,) if state else (),
+        claimed=None,
+        retries=tuple(waiting for waiting in survey.retries if waiting.queue == name),
+    )
+    return " ".join(fault.sentence for fault in stranded(registry, of_queue, consuming))
+
+
+def _claimed(settings: Settings) -> Counter[str] | None:
+    if not is_redis(settings):
+        return None
+    with open_redis(settings) as broker:
+        return claimed_by_queue(broker, settings.queue_prefix + UNACKED_KEY, steps_max=CLAIMED_STEPS_MAX)
