@@ -1,11 +1,14 @@
 """``ClaimingQoS``: which claimed messages a worker holds; acknowledged in batches, renewed while it lives."""
 
 from collections import deque
+from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
 from kombu.transport import redis as stock
 from kombu.transport import virtual
+
+from bridge.broker.listening import BREAKS
 
 RESTORE_INTERVAL_S = 1.0
 """A worker looks for abandoned messages at most this often."""
@@ -49,24 +52,49 @@ class ClaimingQoS(stock.QoS):
         while self._acknowledged:
             tags.append(self._acknowledged.popleft())
         if tags:
-            self.channel.forget(tags)
+            try:
+                self.channel.forget(tags)
+            except BREAKS:
+                # Once more over the next connection; until then a message that is done may not be given back.
+                self._acknowledged.extendleft(reversed(tags))
+                raise
+
+    @property
+    def held(self) -> Collection[str]:
+        """What was delivered and is not acknowledged."""
+        self._flush()
+        return tuple(self._delivered)
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything is still to be acknowledged, or to be written down as acknowledged."""
+        return bool(self.held or self._acknowledged)
+
+    def leave(self, running: Collection[str]) -> list[str]:
+        """Forget what is held, but for what still runs; returns what is forgotten."""
+        tags = [tag for tag in self.held if tag not in running]
+        for tag in tags:
+            del self._delivered[tag]
+        return tags
 
     def restore_unacked(self, client: Any = None) -> list[Any]:  # noqa: ARG002  (kombu's signature)
-        """Put everything back that this channel holds: an orderly shutdown, no death."""
-        self._flush()
-        tags = list(self._delivered)
+        """Put back what this channel holds: an orderly end, no death. What the pool still runs it keeps."""
+        running = self.channel.running()
+        tags = [tag for tag in self.held if tag not in running]
         if tags:
             self.channel.give_back(tags)
-        self._delivered.clear()
+            self.leave(running)
         return []
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
         """Put back what other workers left behind; renew our own claims, so that nobody does it to us."""
         self.flush_acknowledgements()
         self._flush()
-        if self._delivered and monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:
+        if monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:
             self._renewed_at = monotonic()
-            self.channel.renew(list(self._delivered))
+            if self._delivered:
+                self.channel.renew(list(self._delivered))
+            self.channel.renew_predecessors()
         if monotonic() - self._restored_at >= RESTORE_INTERVAL_S:
             self._restored_at = monotonic()
             self.channel.restore_abandoned(self.visibility_timeout)

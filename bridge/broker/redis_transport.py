@@ -9,7 +9,8 @@ changes (client-side caching's invalidation messages), and only then a claim is 
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import cached_property
 from importlib.resources import files
 from queue import Empty
@@ -18,10 +19,11 @@ from typing import Any
 from uuid import uuid4
 
 from kombu.transport import redis as stock
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from bridge.bounds import MessageBounds
 from bridge.broker.bundling import EVENTS_MAX, Bundle, Claimed, bundle
+from bridge.broker.listening import BREAKS, POLL_S, Listening
 from bridge.broker.pace import Pace
 from bridge.broker.reading import RAW, read_item
 from bridge.broker.redis_qos import ClaimingQoS
@@ -42,10 +44,6 @@ CLAIM_MAX = 200
 """Messages that one claim takes at the most."""
 HELD_S = 0.25
 """A bundle holds, and a claim takes beyond the prefetch, what by experience is done within this time."""
-POLL_S = 1.0
-"""An idle worker looks this often, in case an invalidation message was lost."""
-POLL_WITHOUT_TRACKING_S = 0.02
-"""… and this often where the server cannot tell when a queue changes."""
 RESTORE_MAX = 1000
 """Abandoned messages that one look puts back at the most."""
 
@@ -58,7 +56,7 @@ def script_text(name: str) -> str:
     return files("bridge.broker").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
 
 
-class ClaimingChannel(stock.Channel):
+class ClaimingChannel(Listening, stock.Channel):
     """A channel whose fetch is one script."""
 
     QoS = ClaimingQoS
@@ -71,65 +69,26 @@ class ClaimingChannel(stock.Channel):
     #: Names of the tasks that take bundles, and whether those of several may go together; set by the consumer.
     bundling_tasks: Collection[str] = frozenset()
     mixes_tasks = False
+    #: Tags of what this worker's pool runs, unless the worker is ending; set by the consumer.
+    running: Callable[[], Collection[str]] = frozenset
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tag_start = f"{uuid4()}:"
         self._claims = 0
         self._asked: list[str] = []
-        self._idle = False
-        self._woken = False
+        self._unanswered = 0
         self._ask_again_at = 0.0
-        self._poll_s = POLL_S
-        self._told_by: Any = None
         self._by_hash = True
         self._came_back: dict[str, str] = {}
         self._bundles: dict[str, Bundle] = {}
         self._parting: deque[tuple[str, int]] = deque()
         self._pace = Pace()
         self._no_ack: set[str] = set()
+        self._predecessors: list[ClaimingChannel] = []
         super().__init__(*args, **kwargs)
         # kombu makes a new client for every acknowledgement, and can make none once the channel is closed.
         self._books = self._create_client()
-        self.handlers["WAKE"] = self.read_wake_up
-
-    # Waiting
-
-    @cached_property
-    def wake_client(self) -> Any:
-        """The connection on which Redis says that a queue changed."""
-        return self._create_client(asynchronous=True)
-
-    def listen_for_changes(self) -> None:
-        """Have Redis tell ``wake_client`` about every change of our queues."""
-        connection = self.wake_client.connection
-        if self._told_by is connection._sock:
-            return
-        try:
-            connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *self._prefixes())
-            connection.read_response()
-            self._poll_s = POLL_S
-        except ResponseError as error:
-            logger.warning("bridge.broker.polls: the server cannot tell when a queue changes (%s).", error)
-            self._poll_s = POLL_WITHOUT_TRACKING_S
-        self.connection.cycle.turn_every(self._poll_s)
-        self._told_by = connection._sock
-        self._idle = False
-
-    def _prefixes(self) -> Iterator[str]:
-        """Our queues as key prefixes; none may be the start of another."""
-        previous = None
-        for key in sorted(self.global_keyprefix + queue for queue in self.active_queues):
-            if previous is None or not key.startswith(previous):
-                previous = key
-                yield from ("PREFIX", key)
-
-    def read_wake_up(self) -> None:
-        """Take note that a queue changed."""
-        connection = self.wake_client.connection
-        connection.read_response(push_request=True)
-        while connection.can_read(timeout=0):
-            connection.read_response(push_request=True)
-        self._woken, self._idle = True, False
+        self.handlers[self.WAKE] = self.read_wake_up
 
     # Claiming
 
@@ -155,10 +114,13 @@ class ClaimingChannel(stock.Channel):
         wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
         arguments = [wanted, f"{self._tag_start}{self._claims}:", *queues]
         command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", script_text("claim"))
-        self._asked, self._woken = queues, False
+        self._asked, self._woken, self._unanswered = queues, False, wanted
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
-        self.client.connection.send_command(*command, len(keys), *keys, *arguments)
+        try:
+            self.client.connection.send_command(*command, len(keys), *keys, *arguments)
+        except BREAKS:
+            self._lose_claim()
 
     @cached_property
     def _claim_hash(self) -> str:
@@ -172,13 +134,13 @@ class ClaimingChannel(stock.Channel):
         except NoScriptError:
             self._by_hash = False
             raise Empty from None
-        except self.connection_errors:
-            connection.disconnect()
-            raise
+        except BREAKS:
+            self._lose_claim()
+            raise Empty from None
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
-        self._by_hash = True
+        self._by_hash, self._unanswered = True, 0
         if not taken:
             self._idle, self._ask_again_at = not self._woken, monotonic() + self._poll_s
             raise Empty
@@ -208,6 +170,25 @@ class ClaimingChannel(stock.Channel):
         for queue in {queues[index - 1] for index in taken[1::4]}:
             self._queue_cycle.rotate(queue)
         return True
+
+    def _lose_claim(self) -> None:
+        """Go on if only this connection broke, as an idle one does: what its last claim may have taken goes back.
+
+        Raises:
+            redis.RedisError: Redis does not answer on another one either.
+        """
+        self._in_poll = None
+        self.connection.cycle.drop(self, self.client, "BRPOP")
+        unseen = self._unseen()
+        if unseen:
+            self._restore(-1, len(unseen), died=False, tags=unseen)
+        else:
+            self._books.ping()
+        self._idle, self._unanswered = False, 0
+
+    def _unseen(self) -> list[str]:
+        """Tags of what the last claim may have taken, if its answer never came."""
+        return [f"{self._tag_start}{self._claims}:{number}" for number in range(1, self._unanswered + 1)]
 
     def _read_claimed(self, tag: str, queue: str, raw: bytes, deliveries: int) -> Claimed | None:
         if deliveries:
@@ -320,6 +301,28 @@ class ClaimingChannel(stock.Channel):
         for tag in tags:
             self._bundles.pop(tag, None)
 
+    def inherit(self, previous: "ClaimingChannel") -> None:
+        """Give back at once what a channel of the same worker held when its connection broke, but for what still runs.
+
+        Nobody else could do that before the visibility timeout is over.
+        """
+        running = self.running()
+        for channel in (*previous._predecessors, previous):
+            channel.qos.flush_acknowledgements()
+            left = [*channel._expand(channel.qos.leave(running)), *channel._unseen()]
+            if left:
+                self._restore(-1, len(left), died=False, tags=left)
+                logger.info("bridge.broker.gave_back messages<=%d: their connection broke.", len(left))
+            channel._unanswered = 0
+            if channel.qos.holds_any:
+                self._predecessors.append(channel)
+
+    def renew_predecessors(self) -> None:
+        """Renew what runs on since an earlier connection."""
+        self._predecessors = [channel for channel in self._predecessors if channel.qos.holds_any]
+        for channel in self._predecessors:
+            self.renew(channel._expand(list(channel.qos.held)))
+
     def restore_abandoned(self, age_s: float) -> None:
         """Put back messages whose claim is older than ``age_s``."""
         self._restore(age_s, RESTORE_MAX, died=True, tags=[])
@@ -360,6 +363,7 @@ class ClaimingPoller(stock.MultiChannelPoller):
         for channel in self._channels:
             channel.qos.flush_acknowledgements()
             channel.deliver_parted()
+            channel.keep_listening()
             if channel.active_queues and channel.qos.can_consume():
                 self._listen_for_changes(channel)
         super().on_poll_start()
@@ -367,7 +371,7 @@ class ClaimingPoller(stock.MultiChannelPoller):
     def on_readable(self, fileno: int) -> None:
         """Read whatever arrived; wake-ups also while no message may be taken, or they would spin the loop."""
         channel_and_type = self._fd_to_chan.get(fileno)
-        if channel_and_type is not None and channel_and_type[1] == "WAKE":
+        if channel_and_type is not None and channel_and_type[1] == Listening.WAKE:
             channel_and_type[0].read_wake_up()
             # Otherwise whoever drains events takes the wake-up for a delivered message.
             raise Empty
@@ -387,9 +391,21 @@ class ClaimingPoller(stock.MultiChannelPoller):
         self._turns_every_s = interval_s
         self._turn = self._loop.call_repeatedly(interval_s, _turn)
 
+    def drop(self, channel: ClaimingChannel, client: Any, kind: str) -> None:
+        """Close one connection of a channel, and watch it no more; it is made anew before the next wait."""
+        self._chan_to_sock.pop((channel, client, kind), None)
+        for fileno in [number for number, known in self._fd_to_chan.items() if known == (channel, kind)]:
+            # Its number may soon be another socket's.
+            del self._fd_to_chan[fileno]
+            if self._loop is not None:
+                self._loop.remove(fileno)
+            with suppress(KeyError, ValueError, OSError):
+                self.poller.unregister(fileno)
+        client.connection.disconnect()
+
     def _listen_for_changes(self, channel: ClaimingChannel) -> None:
-        if not self._client_registered(channel, channel.wake_client, "WAKE"):
-            self._register(channel, channel.wake_client, "WAKE")
+        if not self._client_registered(channel, channel.wake_client, channel.WAKE):
+            self._register(channel, channel.wake_client, channel.WAKE)
         channel.listen_for_changes()
 
 

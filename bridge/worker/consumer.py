@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from amqp.exceptions import RecoverableConnectionError
+from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from bridge.bounds import MessageBounds
@@ -59,6 +60,7 @@ class BridgeConsumer(Consumer):
         kwargs["without_mingle"] = True
         kwargs["without_gossip"] = True
         super().__init__(*args, **kwargs)
+        self._channel: ClaimingChannel | None = None
         self._quarantine: Quarantine = self.app.bridge_quarantine
         self._delivery_max: int = self.app.bridge_delivery_max
         self._bounds: MessageBounds = self.app.bridge_message_bounds
@@ -150,6 +152,11 @@ class BridgeConsumer(Consumer):
         # With several processes a bundle of one task leaves the others to them.
         most = getattr(self.controller, "max_concurrency", None) or self.pool.num_processes
         channel.mixes_tasks = most == 1
+        channel.running = _running_tags
+        previous = self._channel
+        if previous is not None and previous is not channel:
+            channel.inherit(previous)
+        self._channel = channel
 
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self._tasks)
@@ -197,6 +204,14 @@ class BridgeConsumer(Consumer):
             message.reject_log_error(logger, self.connection_errors, requeue=True)
         else:
             message.ack_log_error(logger, self.connection_errors)
+
+
+def _running_tags() -> frozenset[str]:
+    """Delivery tags of what the pool runs; none when the worker ends, since then nothing runs on."""
+    # 0 is a reason to stop, too.
+    if any(reason is not None and reason is not False for reason in (state.should_stop, state.should_terminate)):
+        return frozenset()
+    return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
 
 
 def _trust_nobody(message: Any) -> None:
