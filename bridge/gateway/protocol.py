@@ -5,9 +5,10 @@
 """
 
 import asyncio
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bridge.bounds import REQUEST_BYTES_MAX, REQUEST_S
@@ -118,9 +119,18 @@ class _Bounded:
         self.loop.call_later(LINGER_S, self.transport.abort)
 
 
-class BoundedProtocol(_Bounded, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """httptools where it is installed, as in the extra ``gateway``, or else h11."""
-
-
 class BoundedH11Protocol(_Bounded, H11Protocol):  # type: ignore[misc]
-    """h11."""
+    """h11, whose own bound is half of ours."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = h11.Connection(h11.SERVER, REQUEST_BYTES_MAX)
+
+
+if TYPE_CHECKING or not find_spec("httptools"):
+    BoundedProtocol = BoundedH11Protocol
+else:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class BoundedProtocol(_Bounded, HttpToolsProtocol):
+        """httptools where it is installed, as in the extra ``gateway``, or else h11."""

@@ -36,12 +36,16 @@ def token(user_id: object, *, ttl_s: float = 600, secret: str = SECRET, **claims
 class Served:
     """A gateway that serves; ``state`` shows what it holds."""
 
-    def __init__(self, settings: Settings, *, loop: str = "auto") -> None:
+    def __init__(
+        self, settings: Settings, *, loop: str = "auto", http: str | type[asyncio.Protocol] = "auto", **options: Any
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         app = create_app(settings, REGISTRY)
         self.state = app.state.gateway
-        config = uvicorn.Config(app, host="127.0.0.1", port=self.port, log_config=None, lifespan="on", loop=loop)
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=self.port, log_config=None, lifespan="on", loop=loop, http=http, **options
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
