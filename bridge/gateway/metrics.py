@@ -32,7 +32,10 @@ def metrics_routes(gateway: Gateway) -> list[Route]:
     collectors.register(_Collector())
 
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # the header names no version
+            encode, content_type = choose_encoder("")
         return Response(encode(collectors), headers={"Content-Type": content_type})
 
     return [Route(METRICS_PATH, metrics, methods=["GET"])]

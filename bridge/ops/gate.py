@@ -267,7 +267,7 @@ def require_own_origin(request: Request) -> None:
         RefusedError: it comes from elsewhere, or that cannot be told.
     """
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    is_ours = origin is not None and origin != "null" and urlsplit(origin).netloc == request.headers.get("Host", "")
+    is_ours = origin is not None and origin != "null" and _place_of(origin) == request.headers.get("Host", "")
     if site is not None:
         # As we send no referrer, browsers may hide the origin of our own forms ("null").
         allowed = site == "same-origin" and (is_ours or origin in (None, "null"))
@@ -281,6 +281,14 @@ def require_own_origin(request: Request) -> None:
             "This did not come from the operators' own page, or your browser does not say so. Beyond this machine "
             "the page must be reached over HTTPS, and a proxy must pass the Host header on.",
         )
+
+
+def _place_of(origin: str) -> str | None:
+    """Host and port of an origin; None if it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def read_form(request: Request) -> QueryParams:

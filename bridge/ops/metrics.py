@@ -31,7 +31,10 @@ def metrics_route(settings: Settings, registry: Registry) -> Route:
     collectors.register(BridgeCollector(settings, registry))
 
     def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # the header names no version
+            encode, content_type = choose_encoder("")
         return Response(encode(collectors), headers={"Content-Type": content_type})
 
     return Route(METRICS_PATH, metrics, methods=["GET"])

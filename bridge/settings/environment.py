@@ -91,13 +91,17 @@ def environment_name(key: str) -> str:
 
 
 _HINTS = get_type_hints(Settings, include_extras=True)
+_PATHS = frozenset({"spool_dir"})
+"""Settings that may hold any bytes."""
 
 
 def _read(key: str, value: object, processes: frozenset[Process], reading: Reading) -> None:
     """Convert one value into the settings; a fault if the value is wrong and read. It may be a secret."""
     try:
         converted = msgspec.convert(value, _HINTS[key], strict=not isinstance(value, str))
-    except msgspec.ValidationError:
+        if isinstance(converted, str) and key not in _PATHS:
+            converted.encode()
+    except (msgspec.ValidationError, UnicodeEncodeError):
         fault = f"{environment_name(key)} must {_demand(key)}. {_description(key)}"
         readers = readers_of(key)
         if readers & processes:

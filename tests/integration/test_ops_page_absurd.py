@@ -54,3 +54,24 @@ async def test_a_time_so_long_ago_means_the_beginning(ops_settings: Settings, cl
         assert letter.letter_id in (await operator.get("/dead?since=99999999d")).text
         refused = await operator.get("/dead?since=99999999999999999999d")
         assert (refused.status_code, "is no time" in refused.text) == (400, True)
+
+
+HEADERS = ("Accept", "Authorization", "Cookie", "Content-Type", "Origin", "Sec-Fetch-Site", "Host", "X-Forwarded-Proto")
+ODD_HEADERS = (
+    "http://[", "http://[::1", "http://a]b", "//", "application/openmetrics-text; version=x;",
+    "application/openmetrics-text; version=", "text/plain;escaping=;;=", ";;;", "a/b;q=nan", "=", "Bearer",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADERS)
+async def test_absurd_headers_are_answered_in_words(ops_settings: Settings, name: str) -> None:
+    values = [value for value in (*ABSURD, *ODD_HEADERS) if not set("\r\n\x00") & set(value)]
+    async with browser(ops_settings, OPERATOR) as operator:
+        for value in values:
+            given = {**FORM, name: value.encode("utf-8", "replace")}
+            for path in ("/metrics", "/health/live", "/"):
+                answer = await operator.get(path, headers=given)  # type: ignore[arg-type]
+                assert answer.status_code < 500, (path, value[:40])
+            for path in ("/login", "/logout", "/dead/discard"):
+                answer = await operator.post(path, content="token=x&name=y", headers=given)  # type: ignore[arg-type]
+                assert answer.status_code < 500, (path, value[:40])

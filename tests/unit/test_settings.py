@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from bridge.errors import SettingsError
 from bridge.settings import PREFIX, SEEN_MARGIN_S, Settings, environment_name, is_loopback, load_settings
+from tests.support.absurd import ABSURD
 
 HINTS = get_type_hints(Settings, include_extras=True)
 FIELDS = Settings.__struct_fields__
@@ -309,3 +310,12 @@ def test_every_setting_is_read_under_its_own_name() -> None:
     assert {environment_name(field) for field in FIELDS} == {PREFIX + field.upper() for field in FIELDS}
     with pytest.raises(AttributeError):
         Settings().source = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("field", Settings.__struct_fields__)
+def test_an_absurd_value_of_a_setting_is_taken_or_refused_in_words(field: str) -> None:
+    for value in ABSURD:
+        try:
+            load_settings({environment_name(field): value})
+        except SettingsError as refusal:
+            assert environment_name(field) in str(refusal)

@@ -105,7 +105,11 @@ def _fault(request: Request) -> str | None:
     host = request.headers.get("host", "")
     if request.client is None or not is_loopback(request.client.host):
         return "The demo answers this machine only."
-    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        name = ""
+    if not is_loopback(name):
         return "Open the demo by 127.0.0.1 or localhost."
     if request.method not in ("GET", "HEAD") and request.headers.get("origin") != f"http://{host}":
         return "Only the demo's own page may ask for that."
