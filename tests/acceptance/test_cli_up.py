@@ -6,9 +6,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
+import redis
 from httpx_sse import connect_sse
 
 from bridge.embedded.server import free_port
@@ -36,6 +39,13 @@ def test_an_event_emitted_by_command_arrives_at_a_client(tmp_path: Path) -> None
         assert "development mode" in bridge.output
         assert "Warning" not in bridge.output
         broker = bridge.wait_for(r"BRIDGE_BROKER_URL=(\S+)").group(1)
+        with pytest.raises(redis.AuthenticationError), redis.Redis(port=urlsplit(broker).port) as stranger:
+            stranger.ping()
+        password = urlsplit(broker).password or ""
+        assert len(password) >= 32
+        seen = [line for line in bridge.output.splitlines() if password in line]
+        assert seen == [f"  producers export BRIDGE_BROKER_URL={broker}"]
+        assert not [pid for pid in pids.values() if password in " ".join(psutil.Process(pid).cmdline())]
         url = f"http://127.0.0.1:{port}/api/v1/events"
         with httpx.Client(timeout=15) as client, connect_sse(client, "GET", url, params={"user_id": USER}) as source:
             sent = run_cli(
@@ -109,6 +119,20 @@ def test_sigterm_stops_in_order_and_data_is_kept_where_asked(tmp_path: Path) -> 
         assert bridge.end(signal.SIGTERM) == 0
     wait_until_gone(pids)
     assert list((folder / "server").glob("appendonlydir/*.aof"))
+    secret = folder / "server" / "secrets.conf"
+    assert (secret.stat().st_mode & 0o777, secret.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_a_kept_server_keeps_its_address_and_password(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    arguments = ("up", "--redis-port", str(free_port()), "--data-dir", str(folder))
+    addresses = []
+    for _ in range(2):
+        with running_cli(tmp_path, *arguments, "--port", str(free_port())) as bridge:
+            wait_until_up(bridge)
+            addresses.append(bridge.wait_for(r"BRIDGE_BROKER_URL=(\S+)").group(1))
+            assert bridge.end(signal.SIGTERM) == 0
+    assert addresses[0] == addresses[1]
 
 
 def test_a_port_in_use_is_said_before_anything_starts(redis_url: str) -> None:
