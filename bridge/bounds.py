@@ -32,6 +32,10 @@ RETRIES_BYTES_MAX = 200_000
 """Bytes of envelopes that the bridge itself puts into one message of retries or replayed letters; one event may have
 more."""
 
+RETURNS_MAX = 15
+"""How often a message may have come back to RabbitMQ, whatever for. From 4.0 on its quorum queues drop one that comes
+back for the 20th time, and nobody hears of it."""
+
 # Levels: objects and arrays within each other
 
 LEVELS_MAX = 100

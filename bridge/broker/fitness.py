@@ -15,8 +15,10 @@ from bridge.errors import DecodeError
 UTF8_NAMES = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "binary"})
 ENCODINGS = frozenset({"utf-16", "utf-32", "latin-1", "latin1", "iso-8859-1", "windows-1252", "cp1252"})
 """Content encodings that are read besides UTF-8. Python's codecs hold others that take quadratic time."""
-DELIVERIES_HEADERS = ("bridge_deliveries", "x-delivery-count")
-"""Where a message says how often its worker died over it: on Redis, and on RabbitMQ's quorum queues."""
+RETURNS_HEADER = "x-delivery-count"
+"""Where RabbitMQ's quorum queues say how often a message came back, also when a worker gave it back on purpose."""
+DELIVERIES_HEADERS = ("bridge_deliveries", RETURNS_HEADER)
+"""Where a message says how often its worker died over it, at the most: on Redis, and on RabbitMQ's quorum queues."""
 
 
 def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[str]) -> None:

@@ -11,11 +11,11 @@ from amqp.exceptions import RecoverableConnectionError
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from bridge.bounds import MessageBounds
+from bridge.bounds import RETURNS_MAX, MessageBounds
 from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
 from bridge.broker.bounded_message import bounded
 from bridge.broker.compression import COMPRESSION_HEADER
-from bridge.broker.fitness import DROPPED_HEADERS, check_bytes, check_message, check_number, check_size
+from bridge.broker.fitness import DROPPED_HEADERS, RETURNS_HEADER, check_bytes, check_message, check_number, check_size
 from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 from bridge.broker.reading import DELIVERIES_HEADER, RAW
 from bridge.broker.redis_transport import ClaimingChannel
@@ -34,10 +34,13 @@ HELD_FACTOR = 4
 the innocent are claimed together with the guilty."""
 
 
+HELD_S = 5.0
+"""How long a message that may not go back to RabbitMQ once more waits for Redis, between two attempts to bury it."""
+
 RECONNECT_S = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}
 """How long a worker that lost its broker waits between two attempts: so long at first, so much longer each time."""
 
-COUNTED_BY_BROKER = ("x-delivery-count", "x-acquired-count")
+COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
 """Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
 letter."""
 
@@ -160,10 +163,14 @@ class BridgeConsumer(Consumer):
 
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self._tasks)
-        # Only our own count: RabbitMQ's also counts what we gave back while Redis was away.
         deliveries = message.headers.get(DELIVERIES_HEADER, 0)
         if deliveries >= HELD_FACTOR * self._delivery_max:
             raise DecodeError(f"Workers died {deliveries} times while they held this message, and none could start it.")
+        if _is_near_its_end(message):
+            raise DecodeError(
+                f"The message came back {message.headers[RETURNS_HEADER]} times, as its workers died or could not "
+                "settle it, and RabbitMQ would drop it soon."
+            )
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Keep a message whose body kombu cannot read."""
@@ -182,7 +189,7 @@ class BridgeConsumer(Consumer):
         self._put_aside(message, exc)
 
     def _put_aside(self, message: Any, error: Exception) -> None:
-        """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue."""
+        """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue, or is held."""
         channel = self.task_consumer.channel
         if isinstance(channel, ClaimingChannel) and channel.deliver_one_by_one(message.delivery_tag):
             return
@@ -200,6 +207,10 @@ class BridgeConsumer(Consumer):
                 part=None if booked_as == message_id else _event_ids(message, self._bounds),
             )
         except StoreError as trouble:
+            if _is_near_its_end(message):
+                logger.error("bridge.message.held: %s", trouble)
+                self.timer.call_after(HELD_S, self._put_aside, (message, error))
+                return
             logger.error("bridge.message.returned: %s", trouble)
             message.reject_log_error(logger, self.connection_errors, requeue=True)
         else:
@@ -214,6 +225,12 @@ def _running_tags() -> frozenset[str]:
     return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
 
 
+def _is_near_its_end(message: Any) -> bool:
+    """Whether RabbitMQ might drop a message that goes back to it a few times more."""
+    returns = message.headers.get(RETURNS_HEADER) if isinstance(message.headers, dict) else None
+    return isinstance(returns, int) and returns >= RETURNS_MAX
+
+
 def _trust_nobody(message: Any) -> None:
     """Refuse or take out what only our own transport may say.
 
@@ -223,6 +240,7 @@ def _trust_nobody(message: Any) -> None:
     if message.content_type == PASSED_CONTENT_TYPE:
         raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
     message.headers.pop(BUNDLE_HEADER, None)
+    message.headers.pop(DELIVERIES_HEADER, None)
 
 
 def _check_body(message: Any, bounds: MessageBounds) -> None:

@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 STORE_PATIENCE_S = 30.0
-"""How long a task waits for Redis before it gives its message back; at most half of its time limit."""
+"""How long a task waits for Redis before it gives its message back; longer if it came back before, and at most half of
+its time limit."""
 AWAY = (logging.WARNING, "bridge.store.away: %s")
 REFUSED = (logging.ERROR, "bridge.store.refused: %s")
 SPLIT_AFTER = 2
@@ -135,7 +136,9 @@ class BridgeTask(Task):
 
     def _with_patience(self, run: Callable[[], T]) -> T:
         """Run, waiting for Redis to come back. Running again is harmless."""
-        patience_s = min(STORE_PATIENCE_S, (self.soft_time_limit or STORE_PATIENCE_S) / 2)
+        # The longer Redis stays away, the more seldom a message goes back: RabbitMQ counts that, too, and has a limit.
+        returns = deliveries_of(self.request.__dict__)
+        patience_s = min(STORE_PATIENCE_S * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
         deadline = time.monotonic() + patience_s
         wait_s, said = STORE_WAIT_FIRST_S, ""
         while True:

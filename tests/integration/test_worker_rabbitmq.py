@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from kombu import Connection
 from kombu.message import Message
 
 from bridge import Emitter, Settings
+from bridge.bounds import RETURNS_MAX
 from bridge.broker import TaskMessage, TaskSender
 from bridge.broker.topology import queue
 from bridge.embedded.server import EmbeddedServer
@@ -16,6 +17,7 @@ from bridge.operations.trace import holds
 from bridge.store import Counts, DeadLetters, connect
 from bridge.worker.consumer import raw_bytes
 from tests.support.items import body_of
+from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
@@ -105,3 +107,62 @@ def test_a_message_that_comes_back_has_the_bytes_that_it_had(amqp_url: str) -> N
         assert messages[-1].headers["x-delivery-count"] == 2
         assert len({raw_bytes(message) for message in messages}) == 1
         assert b"x-mine" in raw_bytes(messages[0])
+
+
+def given_back(url: str, message: TaskMessage, times: int) -> None:
+    """Put a message on its queue, as if it had come back from workers so often."""
+    with Connection(url) as connection:
+        channel = connection.channel()
+        wanted = queue(Settings(broker_url=url, redis_url="redis://127.0.0.1:1"), message.queue)(channel)
+        wanted.declare()
+        connection.Producer(channel).publish(
+            message.body(),
+            exchange="",
+            routing_key=message.queue,
+            headers=message.headers(announced=False),
+            content_type="application/json",
+            content_encoding="utf-8",
+        )
+        taken: list[Message] = []
+        while len(taken) < times:
+            wait_until(lambda: (came := wanted.get()) and not taken.append(came), what="it is delivered")
+            taken[-1].requeue()
+
+
+def a_message(user_id: UUID) -> TaskMessage:
+    letter = a_letter(user_id=user_id)
+    return TaskMessage(task=TASK, queue=QUEUE, envelopes=[letter.envelope.encode()])
+
+
+def test_a_message_ends_before_rabbitmq_drops_it(amqp_url, redis_server, redis_url, tmp_path: Path) -> None:
+    settings = Settings(broker_url=amqp_url, redis_url=redis_url)
+    environment = {
+        "BRIDGE_BROKER_URL": amqp_url,
+        "BRIDGE_REDIS_URL": redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(tmp_path),
+    }
+    given_back(amqp_url, a_message(uuid4()), RETURNS_MAX)
+    with connect(settings) as client:
+        letters = DeadLetters(client, settings)
+        client.client_pause(60_000, all=False)  # it takes no writes when the worker meets the message
+        with running_worker(tmp_path, environment) as worker:
+            wait_until(lambda: "bridge.message.held" in worker.text(), timeout_s=20, what="it is held")
+            client.client_unpause()
+            wait_until(lambda: letters.count() == 1, timeout_s=20, what="it is a dead letter")
+            given_back(amqp_url, a_message(uuid4()), 0)
+            wait_until(lambda: Counts(client).read()["published"] == 1, what="others are published")
+        (letter,) = letters.newest_first()
+        assert "came back 15 times" in letter.failure.message
+
+
+def test_a_message_that_came_back_a_few_times_is_published(amqp_url, redis_server, redis_url, tmp_path: Path) -> None:
+    environment = {
+        "BRIDGE_BROKER_URL": amqp_url,
+        "BRIDGE_REDIS_URL": redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(tmp_path),
+    }
+    given_back(amqp_url, a_message(uuid4()), RETURNS_MAX - 1)
+    with connect(Settings(broker_url=amqp_url, redis_url=redis_url)) as client, running_worker(tmp_path, environment):
+        wait_until(lambda: Counts(client).read().get("published") == 1, what="it is published")

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from bridge.bounds import RETURNS_MAX
 from bridge.broker.reading import DELIVERIES_HEADER
 from bridge.errors import DecodeError, StoreUnavailableError
 from bridge.registry import REGISTRY
@@ -24,8 +25,15 @@ def check(**headers: Any) -> None:
     BridgeConsumer._check(SimpleNamespace(_tasks={NAME}, _delivery_max=5), message)
 
 
-def test_what_rabbitmq_counts_condemns_nobody_because_it_counts_what_we_gave_back() -> None:
-    check(**{"x-delivery-count": 1000})
+def test_what_rabbitmq_counts_condemns_nobody_until_it_would_drop_the_message() -> None:
+    """It counts what we gave back as well."""
+    check(**{"x-delivery-count": RETURNS_MAX - 1})
+    with pytest.raises(DecodeError, match="RabbitMQ would drop it soon"):
+        check(**{"x-delivery-count": RETURNS_MAX})
+
+
+def test_a_count_that_is_none_condemns_nobody() -> None:
+    check(**{"x-delivery-count": "many"})
 
 
 def test_a_message_that_no_worker_could_even_start_is_put_aside_at_last() -> None:
