@@ -27,6 +27,15 @@ class Starts:
             times, _ = pipeline.execute()
         return int(times)
 
+    def take_back(self, message_id: str) -> None:
+        """Count one start less: its worker did not die.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors():
+            self._client.hincrby(self._keys.STARTS, message_id, -1)
+
     def forget(self, message_id: str) -> None:
         """The message is done. Idempotent.
 

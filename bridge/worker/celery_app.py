@@ -45,9 +45,7 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     client = connect(settings)
     app.bridge_quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client), release(settings))
     app.bridge_delivery_max = settings.delivery_max
-    app.bridge_message_bounds = MessageBounds.of(
-        message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max
-    )
+    app.bridge_message_bounds = _bounds(settings)
     app.steps["worker"].add(SeldomCollectionStep)
     _add(app, registry, settings)
     return app
@@ -97,9 +95,14 @@ def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Hand
         mapping=mapping,
         handler=handler,
         delivery_max=settings.delivery_max,
+        bounds=_bounds(settings),
         time_limit=settings.task_time_limit_s,
         soft_time_limit=soft_time_limit_s(settings),
     )(run)
+
+
+def _bounds(settings: Settings) -> MessageBounds:
+    return MessageBounds.of(message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max)
 
 
 def _keep_queues(app: Celery, settings: Settings, registry: Registry) -> None:

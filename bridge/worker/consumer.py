@@ -193,19 +193,8 @@ class BridgeConsumer(Consumer):
         channel = self.task_consumer.channel
         if isinstance(channel, ClaimingChannel) and channel.deliver_one_by_one(message.delivery_tag):
             return
-        message_id = _header(message, "id")
-        # Where no producer announced it, a worker may have entered it under its own id.
-        booked_as = _header(message, BOOKED_HEADER) or message_id
-        info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
         try:
-            self._quarantine(
-                raw_bytes(message),
-                str(info.get("routing_key")),
-                error,
-                task=_header(message, "task"),
-                booked_as=booked_as,
-                part=None if booked_as == message_id else _event_ids(message, self._bounds),
-            )
+            quarantine_message(self._quarantine, message, error, self._bounds)
         except StoreError as trouble:
             if _is_near_its_end(message):
                 logger.error("bridge.message.held: %s", trouble)
@@ -229,6 +218,26 @@ def _is_near_its_end(message: Any) -> bool:
     """Whether RabbitMQ might drop a message that goes back to it a few times more."""
     returns = message.headers.get(RETURNS_HEADER) if isinstance(message.headers, dict) else None
     return isinstance(returns, int) and returns >= RETURNS_MAX
+
+
+def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, bounds: MessageBounds) -> None:
+    """Keep a whole message with all that stood on the queue.
+
+    Raises:
+        StoreError: Redis stays away; the message must not be acknowledged.
+    """
+    message_id = _header(message, "id")
+    # Where no producer announced it, a worker may have entered it under its own id.
+    booked_as = _header(message, BOOKED_HEADER) or message_id
+    info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+    quarantine(
+        raw_bytes(message),
+        str(info.get("routing_key")),
+        error,
+        task=_header(message, "task"),
+        booked_as=booked_as,
+        part=None if booked_as == message_id else _event_ids(message, bounds),
+    )
 
 
 def _trust_nobody(message: Any) -> None:

@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
@@ -152,17 +152,32 @@ class Handler:
             todo.took_us.append((perf_counter() - begun_s) * 1e6)
         return todo
 
-    def lose(self, job: Job, error: BaseException) -> None:
+    def lose(self, job: Job, error: BaseException, *, permanent: bool = False) -> None:
         """Record that a worker process died or ran out of time over a job: an attempt of each event.
 
-        Which event was to blame is unknown, so each is tried again alone.
+        Which event was to blame is unknown, so each is tried again alone. If it was the last attempt of any, nobody's
+        is used up: alone, the one to blame shows itself, and is the only one that dies of it.
+
+        Args:
+            job: that was being run.
+            error: how its run ended.
+            permanent: whether another attempt would be in vain; an event alone is buried then.
+
+        Raises:
+            StoreError: the loss is not in the books; the message must not be acknowledged.
+            BrokerError: the same.
         """
         failure = describe(error, Stage.WORKER)
         self._book(job)
-        outcomes: list[Retry | Dead] = [self._failed(job, raw, failure) for raw in job.envelopes]
+        permanent = permanent and len(job.envelopes) == 1
+        outcomes = [(raw, self._failed(job, raw, failure, permanent=permanent)) for raw in job.envelopes]
         # Its process may have settled some of them, and until it is dead, or its last command has arrived, may still.
-        unfinished = self._failures.unfinished(job, [_id_of(outcome) for outcome in outcomes])
-        todo = Todo.of(outcome for outcome in outcomes if _id_of(outcome) in unfinished)
+        unfinished = self._failures.unfinished(job, [_id_of(outcome) for _, outcome in outcomes])
+        left = [(raw, outcome) for raw, outcome in outcomes if _id_of(outcome) in unfinished]
+        if len(left) > 1 and any(isinstance(outcome, Dead) for _, outcome in left):
+            self.split(replace(job, envelopes=[raw for raw, _ in left]))
+            return
+        todo = Todo.of(outcome for _, outcome in left)
         self._failures.record(job, todo.retries, todo.dead, only_unfinished=True)
 
     def condemn(self, job: Job, times: int) -> None:
@@ -186,6 +201,14 @@ class Handler:
             StoreUnavailableError: Redis is away.
         """
         return self._starts.add(message_id)
+
+    def forgive_start(self, message_id: str) -> None:
+        """A start that was counted did not end in the death of its worker.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        self._starts.take_back(message_id)
 
     def forget_starts(self, message_id: str) -> None:
         """A message that came back is done after all.
@@ -220,10 +243,15 @@ class Handler:
             )
         finally:
             sender.close()
-        logger.warning("bridge.message.split events=%d task=%s: its worker died over it.", len(job.envelopes), task)
+        logger.warning(
+            "bridge.message.split events=%d task=%s: a worker died or ran out of time over it.",
+            len(job.envelopes),
+            task,
+        )
 
-    def _failed(self, job: Job, raw: object, failure: Failure) -> Retry | Dead:
-        return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=bool(job.replay))
+    def _failed(self, job: Job, raw: object, failure: Failure, *, permanent: bool = False) -> Retry | Dead:
+        permanent = permanent or bool(job.replay)
+        return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=permanent)
 
     def _book(self, job: Job) -> None:
         """Enter a message's events into the books, if nobody announced them."""

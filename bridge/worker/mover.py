@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from bridge.bounds import RETRIES_BYTES_MAX
 from bridge.broker import TaskMessage, TaskSender
 from bridge.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
 from bridge.pipeline import Stage
@@ -103,6 +104,19 @@ def _messages(records: Iterable[RetryRecord]) -> Iterable[TaskMessage]:
         else:
             groups.setdefault((record.task, record.queue, attempt), []).append(envelope)
     for (task, queue, attempt), envelopes in groups.items():
-        for start in range(0, len(envelopes), MESSAGE_MAX):
-            part = envelopes[start : start + MESSAGE_MAX]
+        for part in _parts(envelopes):
             yield TaskMessage(task=task, queue=queue, envelopes=part, attempt=attempt)
+
+
+def _parts(envelopes: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Envelopes by messages, within the bounds of one."""
+    part: list[bytes] = []
+    size = 0
+    for envelope in envelopes:
+        if part and (len(part) == MESSAGE_MAX or size + len(envelope) > RETRIES_BYTES_MAX):
+            yield part
+            part, size = [], 0
+        part.append(envelope)
+        size += len(envelope)
+    if part:
+        yield part

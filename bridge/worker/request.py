@@ -8,11 +8,16 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
+from bridge.broker import ATTEMPT_HEADER
 from bridge.broker.redis_transport import ClaimingChannel
-from bridge.errors import StoreError
-from bridge.worker.task import BridgeTask, Unfinished
+from bridge.errors import BrokerError, StoreError
+from bridge.worker.consumer import quarantine_message
+from bridge.worker.task import BridgeTask, OutOfTimeError, Unfinished
 
 logger = logging.getLogger(__name__)
+
+RUNS_MAX = 2
+"""Runs of a message whose end cannot be written down, for a reason that is neither the store's nor the broker's."""
 
 
 class BridgeRequest(Request):
@@ -67,13 +72,33 @@ class BridgeRequest(Request):
 
     def _record_loss(self, error: BaseException) -> bool:
         """Whether the loss is in the books."""
+        permanent = isinstance(error, OutOfTimeError) and self._was_alone()
         try:
             for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
-                self.task.handler.lose(job, error)
-        except StoreError as trouble:
+                self.task.handler.lose(job, error, permanent=permanent)
+        except (StoreError, BrokerError) as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             return False
-        except Exception:  # whatever it is, the message must neither be lost nor stay in our hands for ever
+        except Exception as surprise:  # whatever it is, the message must neither be lost nor run for ever
             logger.exception("bridge.message.returned id=%s", self.id)
+            return self._is_put_aside(surprise)
+        return True
+
+    def _was_alone(self) -> bool:
+        """Whether its events ran out of time before, and were put on the queue again, each alone."""
+        attempt = self._request_dict.get(ATTEMPT_HEADER)
+        return isinstance(attempt, int) and attempt > 1
+
+    def _is_put_aside(self, error: Exception) -> bool:
+        """Quarantine a message whose end cannot be recorded, if that was tried before; False: it is to be run again."""
+        quarantine = getattr(self.app, "bridge_quarantine", None)
+        if quarantine is None:  # a team's app, which keeps what it cannot run its own way
+            return False
+        try:
+            if self.task.handler.count_start(f"unrecorded:{self.id}") < RUNS_MAX:
+                return False
+            quarantine_message(quarantine, self.message, error, self.task.bounds)
+        except StoreError as trouble:
+            logger.error("bridge.message.returned: %s", trouble)
             return False
         return True

@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task
 from celery.exceptions import Reject
 
+from bridge.bounds import MessageBounds
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
 from bridge.broker.fitness import deliveries_of
 from bridge.broker.passing import Envelopes
@@ -45,6 +47,10 @@ class Unfinished(Reject):
         return type(self), (self.done,)
 
 
+class OutOfTimeError(Exception):
+    """Time ran out, and neither an extractor nor Redis was waited for: the message itself cannot be handled in time."""
+
+
 class BridgeTask(Task):
     """Takes 1..N envelopes of one type. The rules below hold in any app, whatever its configuration."""
 
@@ -64,15 +70,22 @@ class BridgeTask(Task):
     mapping: DomainToSSEMapping
     handler: Handler
     delivery_max: int
+    bounds: MessageBounds
+
+    #: Whether Redis is being waited for; then it is not the message's fault that time runs out.
+    _waits = False
 
     def handle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Settle every event of the running message.
 
         Raises:
             Unfinished: it is a bundle that took too long.
-            Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back.
+            OutOfTimeError: the message cannot be handled in time; an attempt of each event.
+            Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is nobody's
+                attempt, and ends when they are back.
         """
         jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
+        starts, self._waits = 0, False
         try:
             starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
             self._with_patience(lambda: self._run(jobs, starts))
@@ -80,12 +93,21 @@ class BridgeTask(Task):
                 self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
         except (StoreError, BrokerError, SoftTimeLimitExceeded) as error:
             reason = str(error) or "time ran out"
+            if isinstance(error, SoftTimeLimitExceeded) and not self._waits:
+                raise OutOfTimeError(f"The message was not handled within {self.soft_time_limit:g} s.") from error
+            if starts:
+                self._forgive_start()
             logger.error("bridge.message.returned events=%d: %s", sum(len(job.envelopes) for job in jobs), reason)
             raise Reject(reason, requeue=True) from error
 
     def _count_start(self) -> int:
         """Count this start of a message that came back; once, however long Redis lets us wait afterwards."""
         return self.handler.count_start(str(self.request.id))
+
+    def _forgive_start(self) -> None:
+        """What is given back in order was not started by a worker that died, whatever the broker counts."""
+        with suppress(StoreError):  # it is away, most likely
+            self.handler.forgive_start(str(self.request.id))
 
     def _run(self, jobs: Sequence[Job], starts: int) -> None:
         """Run jobs; with care if their message was started before and came back: then it is one.
@@ -104,11 +126,11 @@ class BridgeTask(Task):
     def jobs(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> list[Job]:
         """Read a message: one job, or one a message where the transport has bundled several.
 
-        Arguments that are anything but one list of envelopes count as one bad envelope.
+        Arguments that are anything but one list of envelopes, and not too many, count as one bad envelope.
         """
         if len(args) == 1 and isinstance(args[0], Envelopes):
             envelopes: Sequence[object] = args[0].split()
-        elif len(args) == 1 and isinstance(args[0], list) and not kwargs:
+        elif len(args) == 1 and isinstance(args[0], list) and not kwargs and len(args[0]) <= self.bounds.envelopes:
             envelopes = args[0]
         else:
             envelopes = [{"args": list(args), "kwargs": kwargs}]
@@ -152,7 +174,7 @@ class BridgeTask(Task):
                     raise
                 if error.code != said:  # once a kind of trouble
                     logger.log(*(REFUSED if refused else AWAY), error)
-                said = error.code
+                said, self._waits = error.code, True
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
 

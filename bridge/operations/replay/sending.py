@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import msgspec
 import redis
 
+from bridge.bounds import RETRIES_BYTES_MAX
 from bridge.broker import TaskMessage, TaskSender
 from bridge.broker.redis_wire import queue_item
 from bridge.errors import OperationRefusedError
@@ -23,7 +24,6 @@ from bridge.store.dead_letters import head_of
 from bridge.store.ledger import ID_BYTES, entry
 
 MESSAGE_MAX = 200
-MESSAGE_MAX_BYTES = 200_000
 
 
 class Sending:
@@ -274,7 +274,7 @@ def _messages(letters: Sequence[DeadLetter], registry: Registry) -> Iterator[tup
         size = 0
         for letter in of_task:
             letter_bytes = len(letter.envelope.encode())
-            if part and (len(part) == MESSAGE_MAX or size + letter_bytes > MESSAGE_MAX_BYTES):
+            if part and (len(part) == MESSAGE_MAX or size + letter_bytes > RETRIES_BYTES_MAX):
                 yield task, queue, part
                 part, size = [], 0
             part.append(letter)
