@@ -30,10 +30,10 @@ COMMAND = (sys.executable, "-m", "bridge.cli", "gateway", "--port", "{port}")
 
 @contextmanager
 def gateway_process(
-    folder: Path, environment: Mapping[str, str], argv: Sequence[str] = UVICORN
+    folder: Path, environment: Mapping[str, str], argv: Sequence[str] = UVICORN, *, port: int | None = None
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """A gateway's process and its address; ended by SIGTERM at the end, unless it has."""
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     log = folder / f"gateway-{port}.log"
     with log.open("wb") as output:
