@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.books import duration, moment, open_books, plain
-from bridge.cli.console import FiniteRange, console, table
+from bridge.cli.console import FiniteRange, console, styled, table
 from bridge.registry import load_configured
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _print(found: "Audit", types: dict[str, str]) -> None:
     balance = found.balance
     shown = table("", "events", "")
     shown.columns[1].justify = "right"
-    shown.add_row("[bold]accepted[/]", f"[bold]{balance.accepted:,}[/]", "handed to the broker by producers")
+    shown.add_row(
+        styled("[bold]accepted[/]"), styled("[bold]{}[/]", f"{balance.accepted:,}"), "handed to the broker by producers"
+    )
     for name, meaning in PLACES:
         number = getattr(balance, name)
         shown.add_row(f"  {name.replace('_', ' ')}", f"{number:,}", meaning, style=None if number else "dim")

@@ -58,7 +58,5 @@ def duration(seconds: float) -> str:
 
 
 def plain(text: str) -> str:
-    """Foreign text for a terminal: on one line, without control characters and without rich's markup."""
-    from rich.markup import escape
-
-    return escape(text if text.isprintable() else json.dumps(text))
+    """Foreign text for a terminal: on one line, and without control characters."""
+    return text if text.isprintable() else json.dumps(text)

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 160
 
@@ -56,18 +57,40 @@ def form_options(markdown_help: str) -> Callable[[Callable[[str], None]], Callab
 
 
 def console() -> "Console":
-    """A console on stdout; into a pipe or file it writes wide, plain lines."""
+    """A console on stdout; into a pipe or file it writes wide, plain lines.
+
+    It takes no text for markup: names, errors and events come from elsewhere, and ``[/x]`` in one would end the
+    command. What is to have a style is made by ``styled``.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def styled(template: str, *values: object) -> "Text":
+    """Text with rich's markup in the template, and values in its ``{}`` that are shown as they are."""
+    from rich.markup import escape
+    from rich.text import Text
+
+    return Text.from_markup(template.format(*(escape(printable(str(value))) for value in values)), emoji=False)
+
+
+def printable(text: str) -> str:
+    """Text without control characters that could steer the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def table(*columns: str, title: str | None = None) -> "Table":
-    """An empty table in the house style."""
+    """An empty table in the house style; its cells are texts from anywhere, shown as they are, or ``styled``."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    class PlainTable(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+    made = PlainTable(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
     return made

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.console import FiniteRange
+from bridge.cli.console import FiniteRange, printable
 from bridge.cli.filters import (
     confirm,
     counted,
@@ -18,7 +18,6 @@ from bridge.cli.filters import (
     opened,
     payloads_option,
     print_groups,
-    printable,
     read_cursor,
     yes_option,
 )
@@ -60,7 +59,8 @@ def dead() -> None:
 def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_json: bool) -> None:
     """List dead letters, newest first."""
     with opened() as (client, settings, registry):
-        page = Letters(client, settings).page(chosen.resolved(registry), cursor=read_cursor(after), limit=limit)
+        letters = Letters(client, settings)
+        page = letters.page(letters.resolve(chosen, registry), cursor=read_cursor(after), limit=limit)
     if as_json:
         found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
         click.echo(json.dumps({"letters": found, "next": str(page.next) if page.next else None}, indent=2))
@@ -68,8 +68,6 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
     if not page.letters:
         click.echo(NONE_MATCHES)
         return
-    from rich.markup import escape
-
     from bridge.cli.console import console, table
 
     shown = table("buried", "letter, and its user", "type, and why", "tries", "group")
@@ -80,8 +78,8 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
         shown.add_row(
             shown_time(at_ms),
-            escape(printable(f"{letter.letter_id}\n{letter.user_id}")),
-            escape(printable(f"{letter.task.removeprefix('bridge.')}\n{why}")),
+            printable(f"{letter.letter_id}\n{letter.user_id}"),
+            printable(f"{letter.task.removeprefix('bridge.')}\n{why}"),
             str(letter.attempts[-1].number if letter.attempts else "-"),
             letter.group,
         )
@@ -130,7 +128,8 @@ def groups(chosen: Selection, as_json: bool) -> None:
     How many events each has hit, of how many users, of which types, where in the code, and since when.
     """
     with opened() as (client, settings, registry):
-        found = Letters(client, settings).groups(chosen.resolved(registry))
+        letters = Letters(client, settings)
+        found = letters.groups(letters.resolve(chosen, registry))
     if as_json:
         click.echo(json.dumps([group.as_dict() for group in found], indent=2))
     else:
@@ -149,15 +148,14 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
     import msgspec
 
     with opened() as (client, settings, registry):
-        hit = Letters(client, settings).users(chosen.resolved(registry))
+        letters = Letters(client, settings)
+        hit = letters.users(letters.resolve(chosen, registry))
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(hit[:limit]), indent=2))
         return
     if not hit:
         click.echo("No letter of a user matches.")
         return
-    from rich.markup import escape
-
     from bridge.cli.console import console, table
 
     shown = table("user", "count", "first seen", "last seen", "types")
@@ -165,8 +163,8 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
         most_first = sorted(one.tasks.items(), key=lambda task: -task[1])
         types = ", ".join(f"{task.removeprefix('bridge.')} {count:,}" for task, count in most_first)
         shown.add_row(
-            escape(printable(one.user_id)), f"{one.count:,}", shown_time(one.first_ms), shown_time(one.last_ms),
-            escape(printable(types)),
+            printable(one.user_id), f"{one.count:,}", shown_time(one.first_ms), shown_time(one.last_ms),
+            printable(types),
         )  # fmt: skip
     console().print(shown)
     more = f"; here are {limit:,}, see --limit" if len(hit) > limit else ""
@@ -182,7 +180,8 @@ def export(chosen: Selection, payloads: bool) -> None:
     Oldest first; contents are masked without --payloads.
     """
     with opened() as (client, settings, registry):
-        for letter in Letters(client, settings).export(chosen.resolved(registry), payloads=payloads):
+        letters = Letters(client, settings)
+        for letter in letters.export(letters.resolve(chosen, registry), payloads=payloads):
             click.echo(json.dumps(letter))
 
 
@@ -199,7 +198,8 @@ def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
     if not reason.strip():
         raise SettingsError("--reason must say why.")
     with opened() as (client, settings, registry):
-        letters, selection = Letters(client, settings), chosen.resolved(registry)
+        letters = Letters(client, settings)
+        selection = letters.resolve(chosen, registry)
         number = sum(1 for _ in letters.ids(selection))
         confirm(f"discard {counted(number, 'dead letter')} ({selection})", number, yes=yes)
         done = letters.discard(selection, reason=reason)
@@ -228,8 +228,6 @@ def log(limit: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(entries), indent=2))
         return
-    from rich.markup import escape
-
     from bridge.cli.console import console, table
 
     shown = table("at, and who", "action, and on what", "numbers, and why")
@@ -241,7 +239,7 @@ def log(limit: int, as_json: bool) -> None:
             (entry.action, entry.selection),
             filter(None, (numbers, entry.reason)),
         )
-        shown.add_row(*(escape(printable("\n".join(cell))) for cell in cells))
+        shown.add_row(*(printable("\n".join(cell)) for cell in cells))
     console().print(shown)
 
 
@@ -289,7 +287,8 @@ def replay(
         raise click.UsageError("A replay that is resumed keeps its own filters, --rate, --canary and --max-failures.")
     limit = read_share(max_failures) if max_failures else None
     with opened() as (client, settings, registry):
-        replays, selection = Replays(client, settings, registry), chosen.resolved(registry)
+        replays = Replays(client, settings, registry)
+        selection = Letters(client, settings).resolve(chosen, registry)
         if resume:
             replays.known(resume)
         if dry_run:
@@ -420,7 +419,7 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
         task = bar.add_task("replaying")
 

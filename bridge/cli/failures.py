@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.filters import printable
+from bridge.cli.console import printable
 from bridge.operations.letters import as_dict
 from bridge.operations.retries import Waiting
 from bridge.operations.selection import shown_time

@@ -11,6 +11,7 @@ import click
 import redis
 
 from bridge.cli.books import open_books
+from bridge.cli.console import printable
 from bridge.errors import OperationRefusedError, SettingsError
 from bridge.operations.groups import Group
 from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time, shown_time
@@ -100,9 +101,7 @@ def read_cursor(text: str | None) -> Cursor | None:
 
 def print_groups(groups: tuple[Group, ...], what: str) -> None:
     """Root causes, a paragraph each: a cause is too long for a column."""
-    from rich.markup import escape
-
-    from bridge.cli.console import console
+    from bridge.cli.console import console, styled
 
     out = console()
     for group in groups:
@@ -111,12 +110,12 @@ def print_groups(groups: tuple[Group, ...], what: str) -> None:
         users = counted(group.users, "user", "" if group.users_exact else "+")
         tasks = ", ".join(f"{task.removeprefix('bridge.')} {count:,}" for task, count in group.tasks[:3])
         lines = [
-            f"[bold]{group.group}[/]  [bold red]{times}[/], {users}  {sparkline(group.trend)}",
-            f"  what    {escape(printable(f'{cause.error_class}: {cause.message}'))}",
-            f"  where   {escape(printable(': '.join(filter(None, [cause.stage, cause.place]))))}",
+            styled("[bold]{}[/]  [bold red]{}[/], {}  {}", group.group, times, users, sparkline(group.trend)),
+            f"  what    {printable(f'{cause.error_class}: {cause.message}')}",
+            f"  where   {printable(': '.join(filter(None, [cause.stage, cause.place])))}",
             f"  when    first {shown_time(group.first_ms)}, last {shown_time(group.last_ms)}",
-            f"  types   {escape(printable(tasks))}",
-            f"  such as {escape(printable(group.sample))}",
+            f"  types   {printable(tasks)}",
+            f"  such as {printable(group.sample)}",
         ]
         for line in lines:
             out.print(line, soft_wrap=True)
@@ -133,8 +132,3 @@ def sparkline(trend: tuple[int, ...]) -> str:
     """Numbers as a row of bars."""
     most = max(trend, default=0) or 1
     return "".join(SPARKS[round(number / most * (len(SPARKS) - 1))] for number in trend)
-
-
-def printable(text: str) -> str:
-    """Text without control characters that could steer the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)

@@ -104,7 +104,8 @@ def _print(found: "tuple[Holding, ...]") -> None:
             plain(holding.name),
             *_numbers(holding),
             plain(", ".join(holding.workers)),
-            "" if holding.registered else "[bold red]stranded[/]" if holding.is_stranded else "not in the registry",
+            "" if holding.registered else "stranded" if holding.is_stranded else "not in the registry",
+            style="bold red" if holding.is_stranded else None,
         )
     console().print(shown)
     for holding in found:

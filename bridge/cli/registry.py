@@ -4,7 +4,7 @@ import json
 
 import click
 
-from bridge.cli.console import console, form_options, say, table
+from bridge.cli.console import console, form_options, say, styled, table
 from bridge.cli.documents import describe_registry, events_page
 from bridge.registry import Registry, load_configured
 
@@ -41,7 +41,7 @@ def _print_table(catalog: Registry) -> None:
     for row in described["events"]:
         sources = row["mappings"] or [{"domain_event": "-", "task": "-", "queue": "-"}]
         shown.add_row(
-            f"[bold]{row['type']}[/]",
+            styled("[bold]{}[/]", row["type"]),
             row["category"],
             "\n".join(source["domain_event"] for source in sources),
             ", ".join(row["payload_fields"]),

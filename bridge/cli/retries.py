@@ -4,6 +4,7 @@ import json
 
 import click
 
+from bridge.cli.console import printable
 from bridge.cli.filters import (
     confirm,
     filter_options,
@@ -11,7 +12,6 @@ from bridge.cli.filters import (
     opened,
     payloads_option,
     print_groups,
-    printable,
     read_cursor,
     yes_option,
 )
@@ -46,7 +46,8 @@ def retries() -> None:
 def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_json: bool) -> None:
     """List waiting retries, next due first."""
     with opened() as (client, settings, registry):
-        page = Retries(client, settings).page(chosen.resolved(registry), cursor=read_cursor(after), limit=limit)
+        everything = Retries(client, settings)
+        page = everything.page(everything.resolve(chosen, registry), cursor=read_cursor(after), limit=limit)
     if as_json:
         found = [waiting.as_dict(payloads=payloads) for waiting in page.retries]
         click.echo(json.dumps({"retries": found, "next": str(page.next) if page.next else None}, indent=2))
@@ -54,8 +55,6 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
     if not page.retries:
         click.echo("No retry matches.")
         return
-    from rich.markup import escape
-
     from bridge.cli.console import console, table
 
     shown = table("due", "event, and its user", "type, and why", "tries", "group")
@@ -67,8 +66,8 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
         shown.add_row(
             "being tried" if waiting.taken else shown_time(waiting.due_ms),
-            escape(printable(f"{record.event_id}\n{user_in(record.envelope)}")),
-            escape(printable(f"{record.task.removeprefix('bridge.')}\n{why}")),
+            printable(f"{record.event_id}\n{user_in(record.envelope)}"),
+            printable(f"{record.task.removeprefix('bridge.')}\n{why}"),
             str(last.number),
             cause_of(failure).group,
         )
@@ -101,7 +100,8 @@ def show(event_id: str, payloads: bool, as_json: bool) -> None:
 def groups(chosen: Selection, as_json: bool) -> None:
     """Group waiting retries by the root cause of their last failure."""
     with opened() as (client, settings, registry):
-        found = Retries(client, settings).groups(chosen.resolved(registry))
+        everything = Retries(client, settings)
+        found = everything.groups(everything.resolve(chosen, registry))
     if as_json:
         click.echo(json.dumps([group.as_dict() for group in found], indent=2))
     else:
@@ -129,7 +129,8 @@ def cancel(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
 
 def _act(chosen: Selection, verb: str, action: str, *, yes: bool, as_json: bool, reason: str = "") -> None:
     with opened() as (client, settings, registry):
-        waiting, selection = Retries(client, settings), chosen.resolved(registry)
+        waiting = Retries(client, settings)
+        selection = waiting.resolve(chosen, registry)
         number = len(waiting.ids(selection))
         confirm(f"{verb} {_retries(number)} ({selection})", number, yes=yes)
         done = waiting.now(selection) if action == "now" else waiting.cancel(selection, reason=reason)

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from bridge.cli.console import console, form_options, table
+from bridge.cli.console import console, form_options, styled, table
 from bridge.cli.documents import describe_settings, settings_page, shown_default
 from bridge.settings import load_settings
 
@@ -37,7 +37,7 @@ def settings(form: str) -> None:
         value = shown_default(row["value"]) or "-"
         shown.add_row(
             row["name"],
-            f"[bold green]{value} *[/]" if changed else value,
+            styled("[bold green]{} *[/]", value) if changed else value,
             " ".join((row["range"], row["unit"])),
             row["reason"],
         )

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from bridge.cli.books import named_store
-from bridge.cli.console import FiniteRange, console, say, table
+from bridge.cli.console import FiniteRange, console, printable, say, table
 from bridge.errors import StoreError
 from bridge.registry import load_configured
 
@@ -86,7 +86,7 @@ def _print(shown: "Status") -> None:
             out.print(section)
     out.print(_books(shown))
     for fault in shown.faults:
-        click.echo(f"{click.style('✗', fg='red', bold=True)} {fault.subject}: {fault.sentence}")
+        click.echo(f"{click.style('✗', fg='red', bold=True)} {fault.subject}: {printable(fault.sentence)}")
     if shown.healthy:
         click.echo(f"{click.style('✓', fg='green', bold=True)} events flow.")
 

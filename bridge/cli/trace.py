@@ -7,10 +7,12 @@ from uuid import UUID
 import click
 
 from bridge.cli.books import duration, moment, open_books, plain
-from bridge.cli.console import console, say
+from bridge.cli.console import console, say, styled
 from bridge.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from bridge.operations.trace import Place
     from bridge.store import Attempt
 
@@ -125,7 +127,7 @@ def _print(event_id: UUID, places: list["Place"], settings: Settings) -> None:
             out.print(line, soft_wrap=True)
 
 
-def _lines(place: "Place") -> list[str]:
+def _lines(place: "Place") -> "list[str | Text]":
     from bridge.operations import trace as found
 
     match place:
@@ -133,30 +135,34 @@ def _lines(place: "Place") -> list[str]:
             whom = "everybody" if place.user_id is None else f"user {place.user_id}"
             kept = "still in the stream" if place.in_stream else "no longer in the stream"
             return [
-                f"[bold green]published[/] {moment(place.at_ms)} to {whom}",
+                styled("[bold green]published[/] {} to {}", moment(place.at_ms), whom),
                 f"  position  {place.position}, {kept}",
                 f"  seen mark {plain(place.seen_key)}",
             ]
         case found.OnItsWay():
             return [
-                f"[bold cyan]in flight[/] since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts.value]}",
+                styled(
+                    "[bold cyan]in flight[/] since {}: {}",
+                    moment(place.accepted_ms),
+                    WHEREABOUTS[place.whereabouts.value],
+                ),
                 f"  message   {plain(place.message_id)} ({plain(place.task)})",
                 f"  queue     {plain(place.queue)}",
             ]
         case found.Waiting():
             attempts = [_attempt(attempt) for attempt in place.record.attempts] if place.record else []
-            return [f"[bold yellow]waiting[/] for its next attempt, {_due(place)}", *_history(attempts)]
+            return [styled("[bold yellow]waiting[/] for its next attempt, {}", _due(place)), *_history(attempts)]
         case found.Buried():
             failure = place.letter.failure
             return [
-                f"[bold red]dead letter[/] since {plain(place.letter.buried_at)}, at stage {failure.stage.value}",
+                styled("[bold red]dead letter[/] since {}, at stage {}", place.letter.buried_at, failure.stage.value),
                 f"  letter    {plain(place.letter.letter_id)} (queue {plain(place.letter.queue or '-')})",
                 *_history([_attempt(attempt) for attempt in place.letter.attempts]),
             ]
         case found.SkippedEvent():
-            return [f"[bold]skipped[/] {moment(place.at_ms)}: it had nobody to tell"]
+            return [styled("[bold]skipped[/] {}: it had nobody to tell", moment(place.at_ms))]
         case found.Discarded():
-            return [f"[bold]discarded[/] {plain(place.at)} by {plain(place.who)}: {plain(place.reason)}"]
+            return [styled("[bold]discarded[/] {} by {}: {}", place.at, place.who, place.reason)]
         case _:
             assert_never(place)
 

@@ -11,8 +11,10 @@ import redis
 from bridge.bounds import PARSER_ERRORS
 from bridge.operations import log
 from bridge.operations.groups import USERS_MAX, Group, Grouping
-from bridge.operations.selection import Selection, facts_of, shown_time
+from bridge.operations.known import resolve
+from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of, shown_time
 from bridge.pipeline import Failure, Stage
+from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, LetterHead, cause_of
 from bridge.store.client import keyspace_of, script_text, store_errors, text
@@ -151,6 +153,15 @@ class Letters:
                     return LetterPage(letters=tuple(found), next=rest)
             cursor, more = glance.cursor, glance.more
         return LetterPage(letters=tuple(found), next=None)
+
+    def resolve(self, selection: Selection, registry: Registry) -> Selection:
+        """A selection of which each value may match a letter; see ``known.resolve``.
+
+        Raises:
+            SettingsError: a value is unknown; names the near one.
+            StoreError: Redis is away or refuses.
+        """
+        return resolve(selection, registry, lambda: self._dead.heads(between_ms=(0, FOR_EVER_MS)))
 
     def ids(self, selection: Selection) -> Iterator[str]:
         """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed.

@@ -9,8 +9,10 @@ import redis
 
 from bridge.operations import log
 from bridge.operations.groups import Group, Grouping
+from bridge.operations.known import resolve
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
+from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock, cause_of
 from bridge.store.client import keyspace_of, script_text, store_errors, text
@@ -91,6 +93,15 @@ class Retries:
         with store_errors():
             due = self._client.zscore(self._keys.RETRY_DUE, event_id)
         return next(iter(self._read([(event_id, due)])), None) if due is not None else None
+
+    def resolve(self, selection: Selection, registry: Registry) -> Selection:
+        """A selection of which each value may match a waiting retry; see ``known.resolve``.
+
+        Raises:
+            SettingsError: a value is unknown; names the near one.
+            StoreError: Redis is away or refuses.
+        """
+        return resolve(selection, registry, lambda: (waiting.record for waiting in self._walk()))
 
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = 50) -> RetryPage:
         """A page of retries, next due first.

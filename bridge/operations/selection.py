@@ -1,7 +1,7 @@
 """``Selection``: which dead letters or waiting retries are meant; the filters that every command shares. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,7 +90,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             and (not self.users or facts.user_id in self.users)
             and (not self.stages or facts.stage in self.stages)
             and (not self.groups or facts.group.startswith(self.groups))
-            and (not self.error_classes or any(_is_class(facts.error_class, name) for name in self.error_classes))
+            and (not self.error_classes or any(is_class(facts.error_class, name) for name in self.error_classes))
             and self.since_ms <= facts.at_ms <= self.until_ms
             and (not self.text or self.text.casefold() in facts.text.casefold())
         )
@@ -110,8 +110,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ]
         return [words for words in wanted if words]
 
-    def resolved(self, registry: Registry) -> "Selection":
-        """With wire names replaced by the domain event classes behind them.
+    def resolved(self, registry: Registry, *, also_categories: Collection[str] = ()) -> "Selection":
+        """With wire names replaced by the domain event classes behind them; see ``known.resolve``.
+
+        Args:
+            registry: of this process.
+            also_categories: that are known beside the registry's.
 
         Raises:
             SettingsError: a stage or category is none; a type is neither a class of the registry, nor looks
@@ -129,7 +133,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise SettingsError(f"There is no event type {echoed(name)}; see sse-bridge registry.")
             names += known.get(name, [name])
         _check(self.stages, [stage.value for stage in Stage], "stage")
-        _check(self.categories, [category.value for category in registry.categories], "category")
+        categories = {category.value for category in registry.categories}.union(also_categories)
+        _check(self.categories, sorted(categories), "category")
         return msgspec.structs.replace(self, types=tuple(names))
 
     def as_dict(self) -> dict[str, Any]:
@@ -230,7 +235,8 @@ def _ms_of(text: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _is_class(qualified: str, name: str) -> bool:
+def is_class(qualified: str, name: str) -> bool:
+    """Whether a class is meant by a name: in full, or by its last part."""
     return qualified == name or qualified.endswith(f".{name}")
 
 

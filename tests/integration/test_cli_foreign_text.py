@@ -1,0 +1,114 @@
+"""Text from elsewhere in what commands print, and values that are mistyped: neither ends a command with a traceback."""
+
+import subprocess
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import redis
+
+from bridge.settings import Settings
+from bridge.store import DeadLetters, Ledger, ProducerReport, Producers, WorkerReport, Workers, connect
+from tests.support.letters import a_letter
+from tests.support.processes import run_cli
+
+HOSTILE = "a[/x]b[bold]\x1b[31m:smile:"
+REPORT = {
+    "host": HOSTILE,
+    "pid": 7,
+    "node": HOSTILE,
+    "pool": HOSTILE,
+    "processes": 1,
+    "queues": (HOSTILE,),
+    "started": "2026-01-01T00:00:00+00:00",
+    "consumed": 0,
+    "in_hand": 0,
+    "running": 0,
+    "consumed_age_s": 1.0,
+    "loop_age_s": 100.0,
+    "oldest_task_s": 0.0,
+}
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as made:
+        yield made
+
+
+def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = run_cli(*arguments, environment={"BRIDGE_BROKER_URL": settings.broker_url})
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["queues"],
+        ["audit", "--grace", "0"],
+        ["dead", "list"],
+        ["dead", "groups"],
+        ["dead", "users"],
+        ["dead", "log"],
+        ["dead", "replays"],
+        ["retries", "list"],
+        ["retries", "groups"],
+    ],
+    ids=" ".join,
+)
+def test_any_text_is_shown_as_it_is(settings: Settings, client: redis.Redis, command: list[str]) -> None:
+    Workers(client).beat(f"{HOSTILE}:7:aaaa", WorkerReport(**REPORT))
+    Producers(client).keep("x", ProducerReport(host=HOSTILE, pid=1, started="", waiting=3))
+    Ledger(client, settings).enter([("id", "bridge.X[/x]", "bridge.[/x]", b"0" * 16)])
+    client.lpush(f"bridge.{HOSTILE}", HOSTILE)
+    letter = msgspec.structs.replace(
+        a_letter(), queue=HOSTILE, user_id=HOSTILE, worker=HOSTILE, task=f"bridge.{HOSTILE}"
+    )
+    DeadLetters(client, settings).bury([letter])
+    run(settings, "dead", "discard", "--id", "nothing", "--reason", HOSTILE, "-y")
+    done = run(settings, *command)
+    assert done.stdout
+    assert "\x1b[31m" not in done.stdout
+    assert "☺" not in done.stdout
+    if command[0] in ("status", "queues"):
+        assert "[/x]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "near"),
+    [
+        (["--type", "FileImportFaild"], "FileImportFailed"),
+        (["--type", "import.faild"], "import.failed"),
+        (["--type", "Nonsense"], ""),
+        (["--category", "imports"], "import"),
+        (["--stage", "extrct"], "extract"),
+        (["--error", "LokupError"], "LookupError"),
+    ],
+)
+@pytest.mark.parametrize("command", ["dead replay -y", "dead list", "dead discard --reason x -y"])
+def test_a_mistyped_filter_is_an_error_with_the_near_value(
+    settings: Settings, client: redis.Redis, command: str, options: list[str], near: str
+) -> None:
+    DeadLetters(client, settings).bury([a_letter()])
+    done = run(settings, *command.split(), *options)
+    assert done.returncode == 2, done
+    assert near in done.stderr
+    assert DeadLetters(client, settings).count() == 1
+
+
+@pytest.mark.parametrize("options", [["--type", "FileImportFailed", "--until", "100d"], ["--category", "security"]])
+def test_a_filter_that_matches_nothing_says_so(settings: Settings, client: redis.Redis, options: list[str]) -> None:
+    DeadLetters(client, settings).bury([a_letter()])
+    done = run(settings, "dead", "replay", "-y", *options)
+    assert (done.returncode, done.stdout.strip()) == (0, "No letter matches.")
+
+
+def test_what_the_registry_has_no_more_can_still_be_chosen(settings: Settings, client: redis.Redis) -> None:
+    letter = msgspec.structs.replace(a_letter(), task="bridge.OldThing", queue="bridge.oldies")
+    DeadLetters(client, settings).bury([letter])
+    for options in (["--type", "OldThing"], ["--category", "oldies"]):
+        done = run(settings, "dead", "list", "--json", *options)
+        assert done.returncode == 0
+        assert letter.letter_id in done.stdout
