@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 import jwt
 from httpx_sse import ServerSentEvent
-from httpx_sse._decoders import SSEDecoder
+from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 
 from bridge.embedded.server import free_port
 from tests.support.waiting import wait_until
@@ -30,7 +30,12 @@ COMMAND = (sys.executable, "-m", "bridge.cli", "gateway", "--port", "{port}")
 
 @contextmanager
 def gateway_process(
-    folder: Path, environment: Mapping[str, str], argv: Sequence[str] = UVICORN, *, port: int | None = None
+    folder: Path,
+    environment: Mapping[str, str],
+    argv: Sequence[str] = UVICORN,
+    *,
+    port: int | None = None,
+    cwd: Path = ROOT,
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """A gateway's process and its address; ended by SIGTERM at the end, unless it has."""
     port = port or free_port()
@@ -39,7 +44,7 @@ def gateway_process(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [word.replace("{port}", str(port)) for word in argv],
-            cwd=ROOT,
+            cwd=cwd,
             env={**clean_environment(), "BRIDGE_JWT_SECRET": SECRET, **environment},
             stdout=output,
             stderr=output,
@@ -57,9 +62,9 @@ def gateway_process(
 
 
 @contextmanager
-def running_gateway(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def running_gateway(folder: Path, environment: Mapping[str, str], *, cwd: Path = ROOT) -> Iterator[str]:
     """The address of ``uvicorn bridge.gateway:app``; stopped by SIGTERM at the end."""
-    with gateway_process(folder, environment) as (_, url):
+    with gateway_process(folder, environment, cwd=cwd) as (_, url):
         yield url
 
 
@@ -87,13 +92,14 @@ class Listener:
         try:
             with self._client.stream("GET", self._url, headers=self._headers) as response:
                 self._response = response
-                decoder = SSEDecoder()
-                for line in response.iter_lines():
-                    # The first line (the retry hint) tells that the subscription stands.
-                    self._opened.set()
-                    event = decoder.decode(line)
-                    if event and event.data:
-                        self.events.append(event)
+                decoder, lines = SSEDecoder(), SSELineDecoder()
+                for text in response.iter_text():
+                    for line in lines.decode(text):
+                        # The first line (the retry hint) tells that the subscription stands.
+                        self._opened.set()
+                        event = decoder.decode(line)
+                        if event and event.data:
+                            self.events.append(event)
         except httpx.HTTPError:
             return
 
