@@ -13,6 +13,7 @@ from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.registry import REGISTRY
 from tests.support.books import direct
 from tests.support.processes import assert_sentence, run_cli, running_cli
+from tests.support.waiting import PATIENCE
 
 USER = "0190f0a1-0000-7000-8000-000000000001"
 EVENT = json.dumps({"file_name": "may.csv", "reason": "no header\nid: forged"})
@@ -178,7 +179,7 @@ def publish(url: str, file_name: str) -> None:
 
 
 def wait_for_subscriber(url: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     with redis.Redis.from_url(url) as client:
         while not client.pubsub_channels("sse:user:*"):
             assert time.monotonic() < deadline

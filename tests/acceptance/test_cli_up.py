@@ -23,6 +23,7 @@ from tests.support.processes import (
     running_cli,
     wait_until_gone,
 )
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 
 USER = "0190f0a1-0000-7000-8000-000000000001"
 
@@ -47,7 +48,10 @@ def test_an_event_emitted_by_command_arrives_at_a_client(tmp_path: Path) -> None
         assert seen == [f"  producers export BRIDGE_BROKER_URL={broker}"]
         assert not [pid for pid in pids.values() if password in " ".join(psutil.Process(pid).cmdline())]
         url = f"http://127.0.0.1:{port}/api/v1/events"
-        with httpx.Client(timeout=15) as client, connect_sse(client, "GET", url, params={"user_id": USER}) as source:
+        with (
+            httpx.Client(timeout=PROCESS_TIMEOUT_S) as client,
+            connect_sse(client, "GET", url, params={"user_id": USER}) as source,
+        ):
             sent = run_cli(
                 "emit", "import.failed", "--user", USER, '{"file_name": "may.csv", "reason": "no header"}',
                 environment={"BRIDGE_BROKER_URL": broker},
@@ -67,7 +71,7 @@ def test_if_one_part_dies_all_are_stopped(tmp_path: Path, victim: str) -> None:
     with running_cli(tmp_path, "up", "--port", str(free_port())) as bridge:
         pids = wait_until_up(bridge)
         os.kill(pids[victim], signal.SIGKILL)
-        assert bridge.process.wait(30) == 1
+        assert bridge.process.wait(PROCESS_TIMEOUT_S) == 1
     assert f"The {victim} ended by signal SIGKILL" in bridge.output
     wait_until_gone(pids)
 
@@ -93,7 +97,7 @@ def test_if_the_command_itself_is_killed_its_temporary_folders_go_and_only_those
         bridge.process.kill()
         bridge.process.wait()
         wait_until_gone(pids)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 20 * PATIENCE
     while len(left := [path.name for path in scratch.glob("bridge-*")]) > 1:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)

@@ -13,6 +13,7 @@ import pytest
 
 from bridge.embedded.server import free_port
 from tests.support.processes import ROOT, CliProcess, running_cli, wait_until_gone
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 
 ARTIFACTS = ROOT / "artifacts"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -52,7 +53,7 @@ class Page:
             self.complaints.append(text)
 
     def wait(self, condition: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + TIMEOUT_S * PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"not in time: {what}"
             self.page.wait_for_timeout(25)
@@ -98,6 +99,7 @@ def demo(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         # Without motion a balance is at once what it will be, where a test compares it.
         motion = "no-preference" if options[-1] == "60" else "reduce"
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion=motion)
+        page.set_default_timeout(PROCESS_TIMEOUT_S * 1000)
         opened = Page(page, port)
         opened.command = command  # type: ignore[attr-defined]
         yield opened

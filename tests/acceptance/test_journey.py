@@ -15,6 +15,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.registry import REGISTRY
 from tests.support import producer
 from tests.support.gateway import EVENTS_PATH, Listener, running_gateway, token_for
+from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment, running_worker
 
 LINK = {"connection_id": str(producer.CONNECTION)}
@@ -81,7 +82,7 @@ def produce(server: EmbeddedServer, *arguments: str) -> list[str]:
         env={**clean_environment(), "BRIDGE_BROKER_URL": server.url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROCESS_TIMEOUT_S,
         check=True,
     )
     return result.stdout.split()

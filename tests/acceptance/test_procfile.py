@@ -20,7 +20,7 @@ from bridge.settings import Settings
 from bridge.worker import create_app
 from tests.support import producer
 from tests.support.gateway import SECRET, Listener
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
 START_TIMEOUT_S = 30.0
@@ -77,7 +77,7 @@ def running_honcho(server: EmbeddedServer, log: Path) -> Iterator[Honcho]:
     finally:
         if honcho.process.poll() is None:
             honcho.process.send_signal(signal.SIGTERM)
-            honcho.process.wait(STOP_TIMEOUT_S)
+            honcho.process.wait(PROCESS_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_it_stops_when_told_and_leaves_no_process_behind(honcho: Honcho) -> None
     processes = psutil.Process(honcho.process.pid).children(recursive=True)
 
     honcho.process.send_signal(signal.SIGTERM)
-    honcho.process.wait(STOP_TIMEOUT_S)
+    honcho.process.wait(PROCESS_TIMEOUT_S)
 
     log = honcho.text()
     assert not [process for process in processes if process.is_running()], log

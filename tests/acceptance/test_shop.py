@@ -15,7 +15,7 @@ from bridge.store import Counts, DeadLetters, connect
 from examples.shop.catalog import registry
 from examples.shop.events import OrderPlaced, ParcelShipped
 from tests.support.gateway import EVENTS_PATH, Listener, running_gateway, token_for
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
 SHOP = "examples.shop.catalog:registry"
@@ -49,7 +49,7 @@ def place_order(server: EmbeddedServer, customer_id: UUID) -> None:
         env={**clean_environment(), "BRIDGE_BROKER_URL": server.url, "BRIDGE_REGISTRY": SHOP},
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT_S,
     )
 
 
@@ -83,7 +83,7 @@ def test_a_guest_is_skipped_and_an_unknown_carrier_is_dead_lettered_at_once(serv
     emitter = Emitter(settings, registry)
     emitter.emit(OrderPlaced(customer_id=None, order_number="S-2", lines=()))
     emitter.emit(ParcelShipped(customer_id=uuid4(), order_number="S-3", carrier="owl", tracking_code="9"))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     wait_until(
         lambda: (
             {name: n - before[name] for name, n in counts.read().items() if n != before[name]}

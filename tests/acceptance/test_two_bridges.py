@@ -14,7 +14,7 @@ from bridge.operations.audit import Auditor
 from bridge.registry import REGISTRY
 from bridge.store import connect, connect_async, read_balance
 from tests.support.gateway import Listener, running_gateway
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 NUMBER = 40
@@ -38,7 +38,7 @@ class Deployment:
         ]
         emitter = Emitter(self.settings, REGISTRY)
         assert emitter.emit_many(events) == NUMBER
-        assert emitter.flush(20)
+        assert emitter.flush(WAIT_S)
         emitter.close()
         return [str(event.event_id) for event in events]
 

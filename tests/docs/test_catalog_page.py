@@ -14,6 +14,7 @@ import pytest
 
 from bridge.embedded.server import EmbeddedServer
 from tests.support.gateway import Listener, running_gateway
+from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment, running_worker
 
 PAGE = (ROOT / "docs" / "catalog.md").read_text()
@@ -63,7 +64,7 @@ def frame_of_an_export(folder: Path, environment: dict[str, str], *, module: str
             cwd=cwd,
             env=clean_environment() | environment,
             check=True,
-            timeout=60,
+            timeout=PROCESS_TIMEOUT_S,
         )
         (event,) = listener.wait_for(1)
         return str(event.event), json.loads(event.data)

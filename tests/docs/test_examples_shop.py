@@ -17,6 +17,7 @@ from bridge.pipeline.rehearsal import rehearse
 from bridge.registry import REGISTRY, Audience, RetryPolicy, load_registry
 from examples.shop import events, place_order
 from examples.shop.catalog import registry
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "shop"
@@ -106,7 +107,7 @@ def test_the_producer_says_what_to_do_when_the_registry_is_not_set() -> None:
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT_S,
         check=False,
     )
     assert run.returncode == 1

@@ -14,6 +14,7 @@ from bridge.pipeline import EventCodec
 from bridge.registry import REGISTRY
 from bridge.settings import Settings, environment_name
 from bridge.store import keys
+from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 
 README = ROOT / "README.md"
@@ -32,7 +33,12 @@ def run(code: str, broker_url: str) -> None:
     """Run a block as a program of its own, as a reader would."""
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": broker_url}
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_S,
     )
     assert result.returncode == 0, result.stderr
 

@@ -14,6 +14,7 @@ import pytest
 from bridge.cli.app import COMMANDS, cli
 from bridge.registry import REGISTRY
 from tests.support.snippets import blocks, commands_in, fault_of
+from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 
 SHOP = ROOT / "examples" / "shop"
@@ -35,7 +36,12 @@ def test_the_python_of_a_page_read_from_top_to_bottom_is_a_program_that_runs(pag
     }
     program = "\n\n".join(blocks(page, "python"))
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_S,
     )
     assert result.returncode == 0, result.stderr
 
@@ -114,7 +120,11 @@ def test_the_javascript_of_a_page_can_be_read(page: Path) -> None:
         pytest.skip("node is not installed")
     for code in blocks(page, "js"):
         result = subprocess.run(
-            [node, "--input-type=module", "--check"], input=code, capture_output=True, text=True, timeout=60
+            [node, "--input-type=module", "--check"],
+            input=code,
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_TIMEOUT_S,
         )
         assert result.returncode == 0, result.stderr
 

@@ -15,7 +15,7 @@ from bridge.errors import StoreUnavailableError
 from bridge.store import Counts, connect
 from tests.fault.oracle import Verdict, judge
 from tests.support.moody_catalog import Moody
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 SCALE = float(os.environ.get("FAULT_SCALE", "1"))
 LONG = pytest.mark.skipif(SCALE < 2, reason="takes long: only with FAULT_SCALE=2 or more")
@@ -121,7 +121,7 @@ def expect_clean(
     client = connect(settings)
     try:
         verdict = judge(client, settings, users, accepted, for_nobody)
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while not verdict.clean and time.monotonic() < deadline:
             time.sleep(0.1)
             verdict = judge(client, settings, users, accepted, for_nobody)

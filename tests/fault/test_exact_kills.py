@@ -27,7 +27,7 @@ from tests.fault.load import (
 from tests.support.dying_app import NOT_BEGUN, PLACES, TAKEN_APART
 from tests.support.moody_catalog import registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 QUEUE = "bridge.moods"
@@ -60,7 +60,7 @@ def _die_and_judge(settings: Settings, places: list[str], folder: Path, scale: f
         for number, place in enumerate(order):
             junk.put(f"junk {number}")
             _die_at(place, folder / f"worker-{number}.log", environment)
-    assert emitter.flush(20)
+    assert emitter.flush(WAIT_S)
     with running_worker(folder, environment, app=APP):
         verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
         letters = DeadLetters(client, settings)

@@ -11,7 +11,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, DeadLetters, RetrySet, connect, read_balance
 from tests.fault.load import environment_for, settings_for
 from tests.support.moody_catalog import Moody, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 KEPT = 500
@@ -24,7 +24,7 @@ def _emit(emitter: Emitter, number: int, mode: str) -> list[str]:
         event = Moody(user_id=uuid4(), number=index, mode=mode, times=99)
         assert emitter.emit(event)
         ids.append(str(event.event_id))
-    assert emitter.flush(30)
+    assert emitter.flush(WAIT_S)
     return ids
 
 

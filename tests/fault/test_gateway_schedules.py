@@ -24,6 +24,7 @@ from bridge.registry import RetryPolicy
 from bridge.store import history
 from tests.fault.conftest import SCALE, SEED
 from tests.support.schedules import InLoop, OverHttp, Schedule, World, schedules
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 BACKOFF = RetryPolicy(base_s=0.004, cap_s=0.05)
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get("FAULT_SHRINK") else (Phase.generate,)
@@ -134,7 +135,7 @@ def test_the_same_over_http(server: EmbeddedServer) -> None:
 
     async def play(schedule: Schedule) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(timeout=httpx.Timeout(5, read=60), limits=limits) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(PROCESS_TIMEOUT_S), limits=limits) as client:
             await tally.played(server, OverHttp(client), schedule)
 
     @times(16)

@@ -17,7 +17,7 @@ from bridge.store import Counts, connect
 from tests.support.moody_catalog import attempts_of
 from tests.support.redis_servers import RedisServer, running_redis
 from tests.support.timed_catalog import Lasting, Quick, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 REGISTRY = "tests.support.timed_catalog:registry"
@@ -75,7 +75,7 @@ def test_what_a_living_worker_held_when_redis_crashed_does_not_wait(tmp_path: Pa
             wait_until(lambda: attempts_of(tmp_path, lasting.event_id), what="it runs")
             for other in others:
                 emitter.emit(other)
-                assert emitter.flush(10)
+                assert emitter.flush(WAIT_S)
             with redis.Redis(port=server.port) as direct:
                 wait_until(lambda: direct.hlen("unacked") >= 2, what="the worker holds more than it runs")
             os.kill(server.pid or 0, signal.SIGKILL)

@@ -19,6 +19,7 @@ from tests.fault.load import LONG, environment_for, expect_clean, settings_for
 from tests.support.items import body_of
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
+from tests.support.waiting import WAIT_S
 from tests.support.worker import running_worker
 
 LETTERS = ("x", "é", "漢", "🌍", '"', "\n", "\x00", "\u2028")
@@ -64,7 +65,7 @@ def _emit_and_judge(settings: Settings, folder: Path, scale: float, dice: random
     accepted = {str(event.event_id) for event in everything if emitter.emit(event)}
     assert accepted == {str(event.event_id) for event in fitting}
     assert emitter.counts["refused"] == len(too_large)
-    assert emitter.flush(30)
+    assert emitter.flush(WAIT_S)
     sizes = _body_sizes(client) if settings.broker_url.startswith("redis") else []
     environment = {
         **environment_for(settings, folder),

@@ -18,7 +18,7 @@ from tests.fault.load import LONG, USERS, Producing, environment_for, expect_cle
 from tests.support.moody_catalog import registry
 from tests.support.proxy import Proxy, Way
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 BACK_WITHIN_S = {"redis": 40.0, "rabbitmq": 400.0}
@@ -74,7 +74,7 @@ def test_a_bad_network_loses_and_doubles_nothing(
                 with Producing(emitter, 1, users, dice) as producing:
                     names = _with_faults([to_producer, to_worker], kinds, number, dice)
                     back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S["redis"])
-                assert emitter.flush(30)
+                assert emitter.flush(WAIT_S)
                 verdict = expect_clean(settings, users, producing.ids)
                 wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all acknowledged")
                 assert worker.process.poll() is None
@@ -105,7 +105,7 @@ def test_a_worker_whose_line_went_dead_without_a_word_comes_back(
                 # What the worker has already got, it still publishes.
                 time.sleep(1)
                 back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S[broker])
-            assert emitter.flush(30)
+            assert emitter.flush(WAIT_S)
             verdict = expect_clean(settings, users, producing.ids)
             assert worker.process.poll() is None
         print(f"the worker's line to {broker} lost all {way.value}: {verdict}; published again after {back_s:.1f} s")

@@ -17,7 +17,7 @@ from bridge.store import Counts, DeadLetters, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 MODES = ("kill", "exit", "_exit", "greedy", "hang", "stubborn")
@@ -69,7 +69,7 @@ def _judge_the_guilty(url: str, store_url: str, folder: Path, scale: float, dice
         make = _with_guilty_among(guilty, EVENTS_EACH)
         with Producing(emitter, EVENTS_EACH * len(guilty), users, dice, make) as producing:
             pass
-        assert emitter.flush(20)
+        assert emitter.flush(WAIT_S)
         begin = time.monotonic()
         verdict = expect_clean(settings, users, producing.ids, timeout_s=30 + 30 * scale)
         wait_until(lambda: not client.exists("unacked"), timeout_s=30, what="all is acknowledged")
@@ -97,7 +97,7 @@ def test_pool_processes_that_the_system_kills_at_random_cost_nothing(
                 for _ in range(kills):
                     time.sleep(dice.random() * 0.3)
                     _kill_one(worker.children(), dice)
-            assert emitter.flush(20)
+            assert emitter.flush(WAIT_S)
             verdict = expect_clean(settings, users, producing.ids)
             assert worker.process.poll() is None
             assert verdict.dead == 0

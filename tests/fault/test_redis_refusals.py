@@ -21,7 +21,7 @@ from tests.fault.load import (
     settings_for,
 )
 from tests.support.moody_catalog import registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 HEADROOM_BYTES = 300_000
@@ -49,7 +49,7 @@ def test_a_redis_that_is_full_under_load_loses_and_doubles_nothing(
                     refused += _refusals(client) - before
                     client.config_set("maxmemory", 0)
                 expect_progress(Counts(client))
-            assert emitter.flush(30)
+            assert emitter.flush(WAIT_S)
             verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
             wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
             assert worker.process.poll() is None
@@ -78,7 +78,7 @@ def test_scripts_that_are_forgotten_under_load_lose_and_double_nothing(
             with _Forgetting(client) as forgetting:
                 with Producing(emitter, events, users, dice, mixed) as producing:
                     expect_progress(Counts(client))
-                assert emitter.flush(30)
+                assert emitter.flush(WAIT_S)
                 verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
             wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
             assert worker.process.poll() is None

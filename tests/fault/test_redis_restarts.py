@@ -13,7 +13,7 @@ from bridge.store import Counts, connect
 from tests.fault.load import USERS, Producing, environment_for, expect_progress, settings_for
 from tests.fault.oracle import judge
 from tests.support.moody_catalog import registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 BACK_WITHIN_S = 5.0
@@ -37,7 +37,7 @@ def test_restarts_of_redis_lose_and_double_nothing(tmp_path: Path, scale: float,
                     time.sleep(dice.random())
                     server.start()
                     slowest_s = max(slowest_s, expect_progress(counts))
-            assert emitter.flush(20)
+            assert emitter.flush(WAIT_S)
             wait_until(
                 lambda: judge(client, settings, users, producing.ids).clean, timeout_s=60, what="all is accounted for"
             )
@@ -66,7 +66,7 @@ def test_a_redis_that_freezes_delays_and_loses_nothing(tmp_path: Path, scale: fl
                     os.kill(server.pid, signal.SIGSTOP)
                     time.sleep(freeze_s)
                     os.kill(server.pid, signal.SIGCONT)
-            assert emitter.flush(20)
+            assert emitter.flush(WAIT_S)
             client = connect(settings)
             wait_until(
                 lambda: judge(client, settings, users, producing.ids).clean, timeout_s=60, what="all is accounted for"

@@ -14,7 +14,7 @@ from bridge.store import Counts, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess
 
 STOP_WITHIN_S = 15.0
@@ -56,7 +56,7 @@ def _restart_and_judge(url: str, store_url: str, folder: Path, scale: float, dic
                     remapped = REMAPPED if dice.random() < 0.1 * scale else {}
                     slowest_s = max(slowest_s, _stop(workers[place]))
                     workers[place] = _start(folder, f"worker-{number + 1}-{place}", {**environment, **remapped})
-        assert emitter.flush(20)
+        assert emitter.flush(WAIT_S)
         verdict = expect_clean(settings, users, producing.ids)
         wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
     finally:

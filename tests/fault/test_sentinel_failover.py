@@ -19,7 +19,7 @@ from bridge.store.client import text
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, Sentinels, running_sentinels
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 SENTINELS = 3
@@ -40,7 +40,7 @@ def test_a_fail_over_loses_and_doubles_nothing(tmp_path: Path, dice: random.Rand
         with running_worker(tmp_path, environment, "--concurrency=2") as worker:
             with Producing(emitter, EVENTS, users, dice, _some_slow, pause_s=0) as before:
                 pass
-            assert emitter.flush(20)
+            assert emitter.flush(WAIT_S)
             _wait_for_the_replica(master)
             assert Counts(client).read()["published"] < len(before.ids), "nothing is left to do when the master goes"
             _strike(master, fault)
@@ -54,7 +54,7 @@ def test_a_fail_over_loses_and_doubles_nothing(tmp_path: Path, dice: random.Rand
                 newest = Moody(user_id=users[0])
                 assert emitter.emit(newest)
                 wait_until(lambda: _stands_in_its_stream(client, newest), timeout_s=30, what="the newest is published")
-            assert emitter.flush(20)
+            assert emitter.flush(WAIT_S)
             accepted = [*before.ids, *after.ids, str(newest.event_id)]
             verdict = expect_clean(settings, users, accepted, timeout_s=30)
             assert worker.process.poll() is None

@@ -23,7 +23,7 @@ from tests.fault.load import USERS, Producing, environment_for, expect_clean, se
 from tests.support.clocks import Clock
 from tests.support.moody_catalog import attempts_of
 from tests.support.timed_catalog import HOUR_S, Lasting, Postponed, Quick, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 APP = "tests.support.patient_app"
@@ -91,7 +91,7 @@ class _Bridge:
         """In a message each."""
         for event in events:
             assert self.emitter.emit(event)
-            assert self.emitter.flush()
+            assert self.emitter.flush(WAIT_S)
         return [str(event.event_id) for event in events]
 
     def waiting(self, event_ids: Sequence[str]) -> dict[str, float]:
@@ -123,7 +123,7 @@ def test_a_worker_with_a_wrong_clock_beside_a_right_one(tmp_path: Path, dice: ra
                 with Producing(bridge.emitter, QUICK // 2, users, dice, _quick) as producing:
                     wait_until(lambda: len(producing.ids) > QUICK // 8, what="the load is on")
                     wrong.kill()
-                assert bridge.emitter.flush(20)
+                assert bridge.emitter.flush(WAIT_S)
                 # An operator does not wait for an hour.
                 Retries(bridge.client, bridge.settings).now(Selection(types=("Postponed",)))
                 verdict = expect_clean(

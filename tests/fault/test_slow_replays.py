@@ -15,6 +15,7 @@ from bridge.settings import Settings
 from tests.support.gateway import gateway_process
 from tests.support.slow import many, request
 from tests.support.streams import SECRET, Source, Stream, until
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 CLIENTS = 200
 EVENTS = 1_000
@@ -78,7 +79,7 @@ async def _judge(
 ) -> None:
     process, url = gateway
     bystander = uuid4()
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=PROCESS_TIMEOUT_S) as client:
         stream = await Stream(url, bystander).open(client)
         before = psutil.Process(process.pid).memory_info().rss
         with many(httpx.URL(url).port or 0, crowd):

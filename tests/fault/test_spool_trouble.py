@@ -19,7 +19,7 @@ from bridge import Emitter, Settings
 from bridge.registry import REGISTRY
 from tests.support.producers import event, numbers
 from tests.support.spool import leave_spool, left_over, plant, set_aside
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
 
@@ -61,7 +61,7 @@ def test_no_file_in_the_directory_stops_a_producer(redis_url: str, redis_client:
     held.execute("BEGIN EXCLUSIVE")
     emitter = Emitter(Settings(broker_url=redis_url, redis_url=redis_url, spool_dir=str(folder)), REGISTRY)
     assert sum(emitter.emit(event(number)) for number in range(500)) == 500
-    assert emitter.flush(15)
+    assert emitter.flush(WAIT_S)
     wait_until(
         lambda: set(numbers(redis_client)) >= {*range(500), *range(1_000, 1_200), 4_000}, what="healthy files are sent"
     )
@@ -79,19 +79,19 @@ def test_our_own_file_damaged_under_us_costs_what_was_in_it_at_the_most(redis_ur
     folder = tmp_path / "spool"
     emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(folder)), REGISTRY)
     assert emitter.emit(event(0))
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
     (path,) = folder.glob("*.spool")
     for name in (path, path.with_name(path.name + "-wal")):
         with name.open("r+b") as file:
             file.write(os.urandom(8192))
     assert sum(emitter.emit(event(number)) for number in range(1, 300)) == 299
-    assert emitter.flush(15)
+    assert emitter.flush(WAIT_S)
     counts = emitter.counts
     assert set(numbers(redis_client)) >= {0}
     assert counts["delivered"] + counts["abandoned"] == 300
     assert counts["delivered"] >= 299 or counts["abandoned"]
     assert sum(emitter.emit(event(number)) for number in range(300, 400)) == 100
-    assert emitter.flush(15)
+    assert emitter.flush(WAIT_S)
     assert set(numbers(redis_client)) >= set(range(300, 400))
     emitter.close()
 
@@ -138,7 +138,7 @@ def test_a_full_disk_holds_up_no_event(redis_url: str, redis_client: redis.Redis
     with small_disk(tmp_path / "disk", "2m") as disk:
         emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(disk / "spool")), REGISTRY)
         assert emitter.emit(event(0))
-        assert emitter.flush(10)
+        assert emitter.flush(WAIT_S)
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:
@@ -152,7 +152,7 @@ def test_a_full_disk_holds_up_no_event(redis_url: str, redis_client: redis.Redis
                 accepted.add(number)
             time.sleep(0.001)
         assert emitter.counts["spool_full"]
-        assert emitter.flush(15)
+        assert emitter.flush(WAIT_S)
         assert set(numbers(redis_client)) == accepted
         filler.unlink()
         wait_until(lambda: _goes_through_the_disk(emitter), what="the disk is used again")
@@ -164,7 +164,7 @@ def test_a_full_disk_holds_up_no_event(redis_url: str, redis_client: redis.Redis
 def _goes_through_the_disk(emitter: Emitter) -> bool:
     before = emitter.counts["spool_full"]
     assert emitter.emit(event(99_999))
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
     spooler = emitter._outbox._spooler
     return spooler is not None and not spooler._disk.failures and emitter.counts["spool_full"] == before
 
@@ -173,7 +173,7 @@ def test_a_disk_that_is_full_from_the_start_holds_up_no_event(redis_url, redis_c
     with small_disk(tmp_path / "disk", "8k") as disk:
         emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(disk / "spool")), REGISTRY)
         assert sum(emitter.emit(event(number)) for number in range(2_000)) == 2_000
-        assert emitter.flush(15)
+        assert emitter.flush(WAIT_S)
         assert set(numbers(redis_client)) == set(range(2_000))
         assert emitter.close()
         assert emitter.counts["spool_full"]
@@ -190,7 +190,7 @@ sys.exit(0 if sum(emit(event(number)) for number in range(3000)) == 3000 and flu
 
 def test_a_limit_of_file_sizes_holds_up_no_event(redis_url, redis_client, tmp_path) -> None:
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": redis_url, "BRIDGE_SPOOL_DIR": str(tmp_path / "spool")}
-    subprocess.run([sys.executable, "-c", LIMITED], cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", LIMITED], cwd=ROOT, env=environment, check=True, timeout=PROCESS_TIMEOUT_S)
     assert set(numbers(redis_client)) == set(range(3_000))
 
 

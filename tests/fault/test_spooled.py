@@ -14,7 +14,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
 from tests.fault.load import environment_for, settings_for
 from tests.fault.oracle import Verdict, judge
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT, clean_environment, running_worker
 
 ON_DISK_WITHIN_S = 0.5
@@ -49,7 +49,7 @@ def test_what_a_killed_producer_had_spooled_is_sent_once(tmp_path: Path, scale: 
                 emitted |= mine
                 endangered |= {event_id for event_id, at in mine.items() if at > killed_at - ON_DISK_WITHIN_S}
             heir = _Producer(tmp_path / "heir.log", environment, user, number=100)
-            assert heir.process.wait(60) == 0
+            assert heir.process.wait(PROCESS_TIMEOUT_S) == 0
             emitted |= heir.emitted()
             verdict = _expect_all_but(settings, user, emitted, endangered)
             wait_until(lambda: not list((tmp_path / "spool").iterdir()), timeout_s=20, what="the spool is empty")

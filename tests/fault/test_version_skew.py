@@ -17,7 +17,7 @@ from bridge.store import DeadLetters, connect
 from bridge.store.keys import user_stream
 from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.skewed_catalogs import New, Old, new, old
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 CATALOGS = "tests.support.skewed_catalogs"
@@ -28,7 +28,7 @@ PORTION = 30
 def _emit(settings: Settings, registry: Registry, events: Sequence[DomainEvent]) -> list[str]:
     emitter = Emitter(settings, registry)
     assert emitter.emit_many(events) == len(events)
-    assert emitter.flush(20)
+    assert emitter.flush(WAIT_S)
     emitter.close()
     return [str(event.event_id) for event in events]
 

@@ -13,7 +13,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, connect
 from tests.fault.load import Producing, environment_for, expect_clean, settings_for
 from tests.support.moody_catalog import Moody, attempts_of, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 APP = "tests.support.patient_app"
@@ -35,7 +35,7 @@ def test_a_long_run_in_a_living_worker_does_not_come_back(tmp_path: Path) -> Non
         with running_worker(tmp_path, environment, app=APP, name="a"):
             for event in long:
                 emitter.emit(event)
-                assert emitter.flush()
+                assert emitter.flush(WAIT_S)
             wait_until(lambda: client.hlen("unacked") == 2, what="both are claimed")
             with running_worker(tmp_path, environment, app=APP, name="b"):
                 verdict = expect_clean(settings, [user], [str(event.event_id) for event in long], timeout_s=30)
@@ -68,7 +68,7 @@ def test_what_comes_back_while_it_runs_is_published_once(tmp_path: Path, scale: 
                     time.sleep(dice.random())
                     _freeze_for_a_while(dice.choice([first, second]), dice)
                     freezes += 1
-            assert emitter.flush(20)
+            assert emitter.flush(WAIT_S)
             verdict = expect_clean(settings, users, producing.ids)
             wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
         counts = Counts(client).read()

@@ -16,7 +16,7 @@ from tests.fault.load import USERS, Producing, environment_for, settings_for
 from tests.fault.oracle import judge
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
 MESSAGES = "bridge.moods", "unacked", "unacked_index"
@@ -41,7 +41,7 @@ def _kill_and_judge(settings: Settings, folder: Path, scale: float, dice: random
     emitter = Emitter(settings, registry)
     with Producing(emitter, events, users, dice) as producing:
         _kill_at_random(kills, folder, environment, dice)
-    assert emitter.flush(20)
+    assert emitter.flush(WAIT_S)
     client = connect(settings)
     with running_worker(folder, environment):
         wait_until(
@@ -77,9 +77,9 @@ def test_an_event_that_kills_its_whole_worker_dies_alone(tmp_path: Path) -> None
         events = [Moody(user_id=user_id, number=n, mode="massacre" if n == 2 else "ok") for n in range(5)]
         emitter = Emitter(settings, registry)
         emitter.emit_many(events)
-        assert emitter.flush()
+        assert emitter.flush(WAIT_S)
         client = connect(settings)
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 90 * PATIENCE
         number = 0
         while not judge(client, settings, [user_id], [str(event.event_id) for event in events]).dead:
             assert time.monotonic() < deadline, "the guilty event was not dead-lettered in time"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PROCESS_TIMEOUT_S
+
 CATALOG = """
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,7 +48,7 @@ def check(folder: Path, payload: str, user: str = "e.user_id") -> "subprocess.Co
         env={**kept, "BRIDGE_REGISTRY": "shop_catalog:registry"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROCESS_TIMEOUT_S,
         check=False,
     )
 

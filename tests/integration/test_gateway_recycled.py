@@ -16,7 +16,7 @@ from bridge.settings import Settings
 from tests.support.gateway import EVENTS_PATH, UVICORN, gateway_process
 from tests.support.needs import needs_package
 from tests.support.streams import SECRET, Stream, token, until
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 STREAMS = 12
 REQUESTS = 40
@@ -38,7 +38,7 @@ async def test_streams_of_a_recycled_process_end_in_order(server: str, redis_url
         needs_package("gunicorn")
     with gateway_process(tmp_path, {"BRIDGE_BROKER_URL": redis_url}, SERVERS[server]) as (process, url):
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=PROCESS_TIMEOUT_S, limits=limits) as client:
             streams = [await Stream(url, uuid4()).open(client) for _ in range(STREAMS)]
             for _ in range(REQUESTS + 5):
                 try:

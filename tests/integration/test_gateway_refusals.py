@@ -16,6 +16,7 @@ from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from tests.support.slow import ask, read_all, request
 from tests.support.streams import EVENTS_PATH, SECRET, Served, Source, Stream, closing, token, until
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 SSE = {"Accept": "text/event-stream"}
 
@@ -32,7 +33,7 @@ def settings(redis_url: str) -> Settings:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=PROCESS_TIMEOUT_S) as client:
         yield client
 
 

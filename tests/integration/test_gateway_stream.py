@@ -15,6 +15,7 @@ import redis
 from bridge.events import SSEEventType
 from bridge.settings import Settings
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 UNKNOWN = '{"reason": "unknown_id"}'
 TRIMMED = '{"reason": "trimmed"}'
@@ -42,7 +43,7 @@ def source(settings: Settings) -> Iterator[Source]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(timeout=httpx.Timeout(5, read=60), limits=limits) as client:
+    async with httpx.AsyncClient(timeout=httpx.Timeout(PROCESS_TIMEOUT_S), limits=limits) as client:
         yield client
 
 

@@ -28,7 +28,7 @@ from bridge.store import Ledger, ProducerReport, Producers, connect, keys, read_
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
@@ -64,7 +64,7 @@ def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
 
 def emit(emitter: Emitter, *events: object) -> None:
     assert emitter.emit_many(events) == len(events)
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
 
 
 def places(client: redis.Redis, settings: Settings, event_id: UUID, user_id: UUID | None = None) -> list[t.Place]:
@@ -398,10 +398,13 @@ def test_a_silent_broker_does_not_slow_a_callers_emit_down(redis_url, monkeypatc
         emit(emitter, Moody(user_id=uuid4()))
         os.kill(books.pid, signal.SIGSTOP)
         try:
-            began = time.monotonic()
-            assert emitter.emit(Moody(user_id=uuid4()))
-            assert time.monotonic() - began < 0.1
-            assert emitter.flush(5)
+            costs_s = []
+            for _ in range(20):
+                began = time.monotonic()
+                assert emitter.emit(Moody(user_id=uuid4()))
+                costs_s.append(time.monotonic() - began)
+            assert sorted(costs_s)[10] < 0.1
+            assert emitter.flush(WAIT_S)
         finally:
             os.kill(books.pid, signal.SIGCONT)
         assert emitter.close()

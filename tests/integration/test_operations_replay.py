@@ -35,7 +35,7 @@ from tests.support.items import envelopes_of
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import COMMAND, clean_environment, run_cli
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 ALL = Selection()
@@ -192,7 +192,7 @@ def test_new_events_do_not_wait_for_all_that_is_replayed(worker, client, setting
         emitter.emit(live)
         wait_until(lambda: client.exists(user_stream(live.user_id)), timeout_s=6, what="the new event is published")
         enough.set()
-        assert running.result(30).pending > 500
+        assert running.result(WAIT_S).pending > 500
     wait_until(lambda: at_rest(client), what="the worker rests")
 
 

@@ -17,7 +17,7 @@ from bridge.pipeline.envelope import EventCodec
 from bridge.store import DeadLetters, keys, read_balance
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.skewed_catalogs import New, new
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 ALL = Selection()
@@ -70,7 +70,7 @@ def test_events_of_a_type_that_the_worker_did_not_know(client, settings, environ
     with running_worker(tmp_path, release("old", environment)):
         emitter = Emitter(settings, new)
         emitter.emit(events[0])
-        assert emitter.flush(30)
+        assert emitter.flush(WAIT_S)
         emitter.emit_many(events[1:])
         emitter.close()
         wait_until(lambda: read_balance(client).dead == 150, what="all are quarantined")

@@ -16,7 +16,7 @@ from bridge.store.keys import user_stream
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import Old, old, renamed
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 CATALOGS = "tests.support.skewed_catalogs"
@@ -43,7 +43,7 @@ def sse_bridge(environment: dict[str, str], *arguments: str) -> subprocess.Compl
 def emit(settings: Settings, registry: Registry, events: Sequence[DomainEvent]) -> None:
     emitter = Emitter(settings, registry)
     assert emitter.emit_many(events) == len(events)
-    assert emitter.flush(20)
+    assert emitter.flush(WAIT_S)
     emitter.close()
 
 

@@ -18,10 +18,10 @@ from bridge.store import Workers, connect
 from tests.support import moody_catalog
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
-RED_WITHIN_S = 15.0
+RED_WITHIN_S = 15.0 * PATIENCE
 STAND_STILL_S = 16.0
 
 

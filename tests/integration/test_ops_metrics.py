@@ -17,7 +17,7 @@ from bridge.store import connect, read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.ops import AppClient
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -101,7 +101,7 @@ def test_a_queue_on_redis_tells_its_depth_and_the_age_of_its_head(settings: Sett
     with closing(Emitter(settings, registry)) as emitter:
         for _ in range(3):
             emitter.emit(Moody(user_id=uuid4()))
-            assert emitter.flush(5)
+            assert emitter.flush(WAIT_S)
     head = connect(settings).lindex(f"{prefix}bridge.moods", -1)
     assert head is not None
     queues = {queue.name: queue for queue in StatusReader(settings, registry).read().queues}
@@ -125,7 +125,7 @@ def test_a_queue_on_rabbitmq_tells_its_depth_and_age(settings: Settings, tmp_pat
         settings = Settings(broker_url=url, redis_url=settings.broker_url)
         with closing(Emitter(settings, registry)) as emitter:
             emitter.emit(Moody(user_id=uuid4()))
-            assert emitter.flush(10)
+            assert emitter.flush(WAIT_S)
         reader = StatusReader(settings, registry)
         wait_until(lambda: reader.read().queues[0].depth == 1, what="RabbitMQ counts it")
         moods, news = reader.read().queues

@@ -14,7 +14,7 @@ from bridge.ops.stream import SESSION_STREAMS_MAX, STREAMS_MAX, VIEWER_STREAMS_M
 from bridge.ops.throttle import ALL_FREE_FAILURES, FREE_FAILURES
 from tests.support.ops_page import OPERATOR, VIEWER
 from tests.support.processes import clean_environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 BY_COMMAND = [sys.executable, "-m", "bridge.cli", "ops", "--port"]
 BY_UVICORN = [sys.executable, "-m", "uvicorn", "bridge.ops:app", "--port"]
@@ -36,7 +36,7 @@ def running_page(server: EmbeddedServer, folder: Path, command: list[str], **env
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PROCESS_TIMEOUT_S)
 
 
 def _answers(url: str) -> bool:
@@ -86,7 +86,7 @@ def test_an_address_that_signed_in_is_not_kept_out_by_strangers_guesses(
 @contextmanager
 def signed_in(url: str, token: str) -> Iterator[httpx.Client]:
     headers = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
-    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=PROCESS_TIMEOUT_S) as client:
         assert client.post("/login", data={"token": token}).status_code == 303
         yield client
 

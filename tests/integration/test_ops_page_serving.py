@@ -26,7 +26,7 @@ from tests.support.ops_page import (
     browser,
 )
 from tests.support.processes import assert_sentence, run_cli, running_cli
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 
 # Live
 
@@ -40,12 +40,12 @@ async def test_the_stream_sends_parts_in_our_own_frames_and_ends_with_the_proces
         assert isinstance(transport, httpx.ASGITransport)
         streams = transport.app.state.streams  # type: ignore[attr-defined]
         asking = asyncio.create_task(viewer.get("/stream"))  # the transport answers when the stream has ended
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10 * PATIENCE
         while not streams.open_now:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         streams.end()
-        answer = await asyncio.wait_for(asking, 10)
+        answer = await asyncio.wait_for(asking, WAIT_S)
         assert streams.open_now == 0
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     frame = next(frame for frame in answer.text.split("\n\n") if "event: ops.parts" in frame)

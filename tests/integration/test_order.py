@@ -11,7 +11,7 @@ from bridge import DomainEvent, Emitter, Settings
 from bridge.events import FileImportAttempted, FileImportFailed, FileImportProgressed, FileImportSucceeded
 from bridge.registry import REGISTRY
 from bridge.store import connect, keys, read_balance
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 IMPORTS = 60
@@ -40,7 +40,7 @@ def test_events_of_a_category_keep_their_order_for_each_user(redis_url: str, tmp
             for user_id in USERS:
                 for event in an_import(user_id, number):
                     assert emitter.emit(event)
-        assert emitter.flush(10)
+        assert emitter.flush(WAIT_S)
     with connect(settings) as client, running_worker(tmp_path, {"BRIDGE_BROKER_URL": redis_url}):
         wait_until(lambda: read_balance(client).published == 3 * IMPORTS * len(USERS), what="all are published")
         for user_id in USERS:

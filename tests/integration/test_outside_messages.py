@@ -24,7 +24,7 @@ from tests.support.brokers import Put, body_of, envelope, put_on_rabbitmq, put_o
 from tests.support.items import body_of as body_in
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 PEAK_BYTES = 300 * 2**20
@@ -43,7 +43,7 @@ class Bridge:
     def publish_an_innocent(self) -> None:
         emitter = Emitter(self.settings, registry)
         assert emitter.emit(Moody(user_id=uuid4()))
-        assert emitter.flush(20)
+        assert emitter.flush(WAIT_S)
         emitter.close()
 
     def letters_after_an_innocent(self, client: redis.Redis, number: int = 1) -> list[DeadLetter]:

@@ -24,7 +24,7 @@ from bridge.events import AccountBalanceUpdated, DomainEvent, FileImportFailed, 
 from bridge.producer import default
 from bridge.registry import REGISTRY
 from tests.support.items import envelopes_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
 QUEUE = "bridge.import"
@@ -60,7 +60,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 def test_events_arrive_in_order_as_cloudevents(emitter: Emitter, redis_client: redis.Redis) -> None:
     events = [event(number) for number in range(1200)]
     assert emitter.emit_many(events) == 1200
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     envelopes = queued(redis_client)
     assert [envelope["data"]["transaction_count"] for envelope in envelopes] == list(range(1200))
     first = envelopes[0]
@@ -73,7 +73,7 @@ def test_events_arrive_in_order_as_cloudevents(emitter: Emitter, redis_client: r
 def test_a_message_never_exceeds_its_bound_in_bytes(redis_url: str, redis_client: redis.Redis) -> None:
     emitter = Emitter(Settings(broker_url=redis_url, event_max_bytes=4096, message_max_bytes=8192), REGISTRY)
     emitter.emit_many([FileImportFailed(user_id=uuid4(), file_name="x", reason="r" * 3000) for _ in range(5)])
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert redis_client.llen(QUEUE) == 3
     emitter.close()
 
@@ -121,7 +121,7 @@ def test_an_event_cannot_change_after_it_was_emitted(emitter: Emitter, redis_cli
     )
     emitter.emit(balance)
     object.__setattr__(balance, "currency", "XXX")
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert queued(redis_client, "bridge.portfolio")[0]["data"]["currency"] == "EUR"
 
 
@@ -134,7 +134,7 @@ def test_threads_and_asyncio_share_an_emitter(emitter: Emitter, redis_client: re
         emitter.emit(event())
 
     asyncio.run(emit_from_loop())
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert len({envelope["id"] for envelope in queued(redis_client)}) == 4011
 
 
@@ -142,7 +142,7 @@ def test_threads_and_asyncio_share_an_emitter(emitter: Emitter, redis_client: re
 def test_a_broker_in_trouble_costs_the_caller_nothing_and_loses_nothing(own_server, caplog, trouble) -> None:
     emitter = Emitter(Settings(broker_url=own_server.url), REGISTRY)
     emitter.emit(event())
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     frozen_pid = own_server.pid
     if trouble == "refused":
         own_server.stop()
@@ -153,7 +153,7 @@ def test_a_broker_in_trouble_costs_the_caller_nothing_and_loses_nothing(own_serv
         begin = time.perf_counter()
         assert emitter.emit(event(number))
         slowest_s = max(slowest_s, time.perf_counter() - begin)
-    assert slowest_s < 0.1
+    assert slowest_s < 0.5  # Celery's own takes 0.6 s, or several
     assert emitter.flush(0.2) is False
     if trouble == "refused":
         wait_until(lambda: emitter.counts["broker_errors"], what="the trouble is counted")
@@ -161,7 +161,7 @@ def test_a_broker_in_trouble_costs_the_caller_nothing_and_loses_nothing(own_serv
         own_server.start()
     else:
         os.kill(frozen_pid, signal.SIGCONT)
-    assert emitter.flush(15)
+    assert emitter.flush(WAIT_S)
     with redis.Redis.from_url(own_server.url) as client:
         numbers = [envelope["data"]["transaction_count"] for envelope in queued(client)]
     assert numbers[-2000:] == list(range(2000))
@@ -202,7 +202,7 @@ def test_a_full_redis_is_waited_out(own_server) -> None:
         assert emitter.emit(event())
         wait_until(lambda: emitter.counts["broker_errors"], what="Redis refuses")
         client.config_set("maxmemory", 0)
-        assert emitter.flush(10)
+        assert emitter.flush(WAIT_S)
         assert client.llen(QUEUE) >= 1
         emitter.close()
 
@@ -210,7 +210,7 @@ def test_a_full_redis_is_waited_out(own_server) -> None:
 def test_a_forked_child_sends_its_own_events_and_not_its_parents(settings, redis_client) -> None:
     emitter = Emitter(settings, REGISTRY)
     emitter.emit(event(1))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     pid = os.fork()
     if pid == 0:
         emitter.emit(event(2))
@@ -218,7 +218,7 @@ def test_a_forked_child_sends_its_own_events_and_not_its_parents(settings, redis
     _, status = os.waitpid(pid, 0)
     assert status == 0
     emitter.emit(event(3))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert [envelope["data"]["transaction_count"] for envelope in queued(redis_client)] == [1, 2, 3]
     emitter.close()
 
@@ -237,7 +237,9 @@ def test_a_child_process_that_ends_at_once_delivers_what_it_accepted(library, re
         f"children = [library.Process(target=_emit_in_child, args=({redis_url!r}, n)) for n in range(3)]\n"
         "[child.start() for child in children]; [child.join() for child in children]\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), check=True, timeout=30)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), check=True, timeout=PROCESS_TIMEOUT_S
+    )
     assert len(queued(redis_client)) == 300
 
 
@@ -253,7 +255,7 @@ def test_a_thread_that_cannot_start_is_counted_and_tried_again(settings, redis_c
     assert emitter.counts["broker_errors"] == 1
     assert "bridge.emitter.stalled" in caplog.text
     assert emitter.emit(event(2))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert len(queued(redis_client)) == 2
     emitter.close()
 
@@ -283,7 +285,7 @@ def test_trouble_of_any_kind_is_waited_out(settings, redis_client, monkeypatch) 
 
     monkeypatch.setattr(TaskSender, "send", trip)
     assert emitter.emit(event(1))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert emitter.counts["broker_errors"] == 2
     assert len(queued(redis_client)) == 1
     emitter.close()
@@ -295,7 +297,7 @@ def test_an_event_that_turns_out_unwritable_holds_up_no_other(emitter: Emitter, 
     assert emitter.emit(event(1))
     assert emitter.emit(FileImportSucceeded(user_id=damaged, file_name="x", transaction_count=2))
     assert emitter.emit(event(3))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert [envelope["data"]["transaction_count"] for envelope in queued(redis_client)] == [1, 3]
     assert (emitter.counts["accepted"], emitter.counts["delivered"], emitter.counts["abandoned"]) == (3, 2, 1)
     assert "could not be written" in caplog.text
@@ -317,7 +319,7 @@ def _run_script(environment: dict[str, str]) -> subprocess.CompletedProcess[str]
         env={**clean_environment(), **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT_S,
         check=False,
     )
 
@@ -331,7 +333,7 @@ def test_a_process_that_ends_delivers_what_it_accepted(redis_url, redis_client) 
 def test_a_process_whose_broker_is_away_ends_in_time_and_says_what_is_missing() -> None:
     begin = time.monotonic()
     result = _run_script({"BRIDGE_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0", "BRIDGE_EMIT_EXIT_FLUSH_S": "0.5"})
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 8 * PATIENCE
     assert result.returncode == 0
     assert "bridge.emitter.abandoned events=3000" in result.stderr
     assert "Traceback" not in result.stderr

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.support.producers import numbers
+from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 
 CHILDREN = 40
@@ -75,7 +76,12 @@ def test_each_child_delivers_all_that_it_accepts(redis_url, redis_client, tmp_pa
     if spool:
         environment["BRIDGE_SPOOL_DIR"] = str(tmp_path / "spool")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind], cwd=ROOT, env=environment, timeout=170, capture_output=True, text=True
+        [sys.executable, "-c", PROGRAM, kind],
+        cwd=ROOT,
+        env=environment,
+        timeout=PROCESS_TIMEOUT_S,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     found = Counter(numbers(redis_client))

@@ -19,7 +19,7 @@ from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.events import FileImportSucceeded
 from bridge.registry import REGISTRY
 from tests.integration.test_producer_emitter import event, queued
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
 AWAY = "redis://127.0.0.1:1/0"
@@ -40,7 +40,7 @@ def test_events_pass_through_the_spool_in_order_and_leave_nothing_behind(redis_u
     emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path / "spool")), REGISTRY)
     for number in range(3000):
         assert emitter.emit(event(number))
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
     assert numbers(redis_client) == list(range(3000))
     assert emitter.close()
     assert not list((tmp_path / "spool").iterdir())
@@ -122,7 +122,7 @@ def test_processes_share_a_directory(redis_url, redis_client, tmp_path) -> None:
     )
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": redis_url, "BRIDGE_SPOOL_DIR": str(tmp_path / "spool")}
     processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment) for _ in range(4)]
-    assert [process.wait(30) for process in processes] == [0] * 4
+    assert [process.wait(PROCESS_TIMEOUT_S) for process in processes] == [0] * 4
     wait_until(lambda: len({envelope["id"] for envelope in queued(redis_client)}) == 2000, what="all arrive")
     assert not list((tmp_path / "spool").iterdir())
 
@@ -146,7 +146,7 @@ def test_a_directory_that_cannot_be_used_is_said_and_the_business_carries_on(
     (tmp_path / "file").write_text("in the way")
     emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path / "file")), REGISTRY)
     assert emitter.emit(event(1))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     assert numbers(redis_client) == [1]
     assert "bridge.spool.unusable" in caplog.text
     emitter.close()
@@ -163,7 +163,7 @@ def test_a_forked_child_has_a_spool_of_its_own(redis_url, redis_client, tmp_path
         "assert os.waitpid(pid, 0)[1] == 0; one(4)\n"
     )
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": redis_url, "BRIDGE_SPOOL_DIR": str(tmp_path / "spool")}
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, timeout=PROCESS_TIMEOUT_S)
     assert sorted(numbers(redis_client)) == [1, 2, 3, 4]
 
 

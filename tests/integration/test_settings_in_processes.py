@@ -7,6 +7,8 @@ import sys
 import pytest
 import redis
 
+from tests.support.waiting import PROCESS_TIMEOUT_S
+
 NOISE = {
     "BRIDGE_GATEWAY_PORT": "tcp://10.0.0.7:8000",
     "BRIDGE_GATEWAY_SERVICE_HOST": "10.0.0.7",
@@ -28,7 +30,12 @@ assert bridge.emit(event) and bridge.flush(20)
 def run(*argv: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     return subprocess.run(
-        [sys.executable, *argv], env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *argv],
+        env={**kept, **environ},
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_S,
+        check=False,
     )
 
 

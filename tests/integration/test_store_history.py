@@ -25,7 +25,7 @@ from bridge.store import (
 )
 from bridge.store.history import PAGE
 from tests.support.books import direct
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 
@@ -118,9 +118,9 @@ async def test_an_entry_reads_like_its_channel_message(
 ) -> None:
     with redis_client.pubsub() as subscriber:
         subscriber.subscribe(keys.user_channel(USER))
-        assert subscriber.get_message(timeout=1.0)
+        assert subscriber.get_message(timeout=WAIT_S)
         story.tell(parcel())
-        message = subscriber.get_message(timeout=1.0)
+        message = subscriber.get_message(timeout=WAIT_S)
     page = await history.read(USER, START)
     assert page.events == (read_message(message["data"]),)
 

@@ -28,6 +28,7 @@ from bridge.store import (
 )
 from bridge.store import retries as retries_module
 from bridge.store.retries import HISTORY_MAX
+from tests.support.waiting import PATIENCE
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="not yet")
 
@@ -60,7 +61,7 @@ def another(settings: Settings) -> Iterator[RetrySet]:
 
 
 def claim_until(retries: RetrySet, wanted: Callable[[Claim], bool], *, within_s: float = 5.0) -> Claim:
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * PATIENCE
     while not wanted(claim := retries.claim()):
         assert time.monotonic() < deadline, "the claim never came"
         time.sleep(0.005)

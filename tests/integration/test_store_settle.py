@@ -28,6 +28,7 @@ from bridge.store import (
     keys,
 )
 from tests.support.books import direct, waiting
+from tests.support.waiting import PATIENCE, WAIT_S
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 FAR_AHEAD_MS = 9_000_000_000_000
@@ -59,7 +60,7 @@ def entries(client: redis.Redis, user_id: UUID | None = USER) -> list[tuple[str,
 def read_all(subscriber: Any, number: int, *, within_s: float = 5.0) -> list[str]:
     """The data of the next messages."""
     messages: list[str] = []
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * PATIENCE
     while len(messages) < number:
         assert time.monotonic() < deadline, f"only {len(messages)} of {number} messages came"
         message = subscriber.get_message(timeout=0.1)
@@ -85,7 +86,7 @@ def test_a_channel_message_is_the_events_dict_and_its_position(settler: Settler,
     event, shout = an_event(text='"quoted" \\ \n ☃', nothing=None, deep={"a": [1.5, True]}), an_event()
     with redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
-        assert subscriber.get_message(timeout=1.0)
+        assert subscriber.get_message(timeout=WAIT_S)
         receipts = settler.settle(direct([parcel(event), parcel(shout, None)]))
         messages = [json.loads(message) for message in read_all(subscriber, 2)]
     assert messages == [
@@ -141,7 +142,7 @@ def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redi
         settler.settle(direct([parcel(events[0], USER), parcel(events[1], OTHER), parcel(events[2], None)]))
         came = []
         while len(came) < 3:
-            message = subscriber.get_message(timeout=1.0)
+            message = subscriber.get_message(timeout=WAIT_S)
             assert message is not None
             if message["type"] == "message":
                 came.append((message["channel"], json.loads(message["data"])["data"]["to"]))
@@ -173,7 +174,7 @@ def test_the_same_batch_again_changes_nothing_and_answers_the_old_positions(
     first = settler.settle(direct(batch))
     with redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
-        assert subscriber.get_message(timeout=1.0)
+        assert subscriber.get_message(timeout=WAIT_S)
         again = settler.settle(direct(batch))
         assert subscriber.get_message(timeout=0.05) is None
     assert {receipt.status for receipt in first} == {ReceiptStatus.PUBLISHED}

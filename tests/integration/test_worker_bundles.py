@@ -15,7 +15,7 @@ from bridge import Emitter, Settings
 from bridge.broker import TaskMessage, TaskSender
 from bridge.store import Counts, DeadLetters, connect, keys, read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 QUEUE = "bridge.moods"
@@ -59,7 +59,7 @@ def test_bundled_messages_end_one_by_one_in_the_books(
                 times=1 if mode == "fail" else 0,
             )
         )
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
     assert client.llen(QUEUE) == 300
     client.config_resetstat()
     with running_worker(tmp_path, environment(settings, tmp_path), f"--pool={pool}", "--concurrency=1"):
@@ -87,7 +87,7 @@ def test_messages_of_several_tasks_run_together_each_as_its_own(
         mode = modes.get(number, "ok")
         emitter.emit(Announced(user_id=None, text=str(number)))
         emitter.emit(Moody(user_id=user_id, number=number, mode=mode, times=1 if mode == "fail" else 0))
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
     emitter.close()
     with running_worker(tmp_path, environment(settings, tmp_path), "--concurrency=1") as worker:
         wait_until(
@@ -116,9 +116,9 @@ def test_an_envelope_that_python_cannot_read_is_buried_alone(
     for number in range(20):
         emitter.emit(Moody(user_id=user_id, number=number))
         if number == 10:
-            assert emitter.flush(5)
+            assert emitter.flush(WAIT_S)
             sender.send([TaskMessage(task="bridge.Moody", queue=QUEUE, envelopes=[huge])])
-    assert emitter.flush(5)
+    assert emitter.flush(WAIT_S)
     with running_worker(tmp_path, environment(settings, tmp_path)):
         wait_until(lambda: Counts(client).read()["published"] == 20, timeout_s=20, what="the good ones are published")
         wait_until(lambda: DeadLetters(client, settings).count() == 1, what="the bad one is kept")
@@ -137,7 +137,7 @@ def test_a_process_that_dies_over_a_bundle_costs_no_other_event(
     emitter = Emitter(settings, registry)
     for number in range(100):
         emitter.emit(Moody(user_id=uuid4(), number=number, mode="kill" if number == 50 else "ok", times=99))
-    assert emitter.flush(5)
+    assert emitter.flush(WAIT_S)
     with running_worker(tmp_path, environment(settings, tmp_path)):
         wait_until(lambda: read_balance(client).published == 99, timeout_s=40, what="the innocent are published")
         wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
@@ -158,7 +158,7 @@ def test_a_process_that_dies_over_a_bundle_costs_other_tasks_no_attempt(
             emitter.emit(Announced(user_id=None, text=str(number)))
             if number == 200:
                 emitter.emit(Moody(user_id=uuid4(), mode="kill", times=99))
-        assert emitter.flush(5)
+        assert emitter.flush(WAIT_S)
         os.kill(worker.process.pid, signal.SIGCONT)
         wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
         wait_until(lambda: not client.exists("unacked"), timeout_s=40, what="all are acknowledged")
@@ -181,7 +181,7 @@ def test_a_bundle_that_takes_too_long_goes_on_message_by_message(
         os.kill(worker.process.pid, signal.SIGSTOP)
         for number in range(20):
             emitter.emit(Moody(user_id=user_id, number=number, mode="slow"))
-        assert emitter.flush(5)
+        assert emitter.flush(WAIT_S)
         os.kill(worker.process.pid, signal.SIGCONT)
         wait_until(lambda: read_balance(client).published == 170, timeout_s=40, what="all are published")
         wait_until(lambda: not client.exists("unacked"), what="all are acknowledged")
@@ -203,9 +203,9 @@ def test_envelopes_of_any_depth_and_blanks_harm_no_neighbour(
     for number in range(120):
         emitter.emit(Moody(user_id=uuid4(), number=number))
         if number % 20 == 10 and odd:
-            assert emitter.flush(5)
+            assert emitter.flush(WAIT_S)
             sender.send([TaskMessage(task="bridge.Moody", queue=QUEUE, envelopes=[odd.pop()]) for _ in range(2) if odd])
-    assert emitter.flush(5)
+    assert emitter.flush(WAIT_S)
     assert not odd
     with running_worker(tmp_path, environment(settings, tmp_path)) as worker:
         pids = worker.children()

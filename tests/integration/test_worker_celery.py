@@ -15,7 +15,7 @@ from bridge.registry import REGISTRY
 from bridge.store import Counts, RetrySet, connect
 from bridge.worker import create_app
 from tests.support.moody_catalog import Moody, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment, running_worker
 
 
@@ -60,7 +60,7 @@ def test_a_teams_own_app_keeps_its_tasks_queues_and_routes(redis_url: str, tmp_p
         wait_until(lambda: "Task team.add" in (tmp_path / "team.log").read_text(), what="the team's task ran")
     finally:
         worker.terminate()
-        worker.wait(20)
+        worker.wait(PROCESS_TIMEOUT_S)
         log.close()
         emitter.close()
         client.close()
@@ -73,7 +73,7 @@ def _call_team_task(environment: dict[str, str]) -> None:
         env=environment,
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT_S,
     )
 
 
@@ -91,7 +91,7 @@ def test_every_pool_publishes_and_retries(pool: str, redis_url: str, tmp_path: P
         emitter.emit_many(
             [Moody(user_id=uuid4(), number=n, mode="fail" if n % 10 == 0 else "ok", times=1) for n in range(300)]
         )
-        assert emitter.flush()
+        assert emitter.flush(WAIT_S)
         wait_until(
             lambda: Counts(client).read()["published"] == 300 and not RetrySet(client, settings).count(),
             timeout_s=20,
@@ -115,7 +115,7 @@ def test_waiting_retries_survive_a_restart_of_redis_and_worker(tmp_path: Path) -
         with running_worker(tmp_path, environment) as worker:
             emitter = Emitter(settings, registry)
             emitter.emit_many([Moody(user_id=uuid4(), mode="fail", times=1) for _ in range(50)])
-            assert emitter.flush()
+            assert emitter.flush(WAIT_S)
             wait_until(lambda: RetrySet(client, settings).count(), what="events wait")
             server.kill()
             worker.kill()
@@ -142,7 +142,7 @@ def test_order_is_kept_within_a_queue(redis_url: str, tmp_path: Path) -> None:
         emitter = Emitter(settings, registry)
         for number in range(2000):
             emitter.emit(Moody(user_id=user_id, number=number))
-        assert emitter.flush()
+        assert emitter.flush(WAIT_S)
         with redis.Redis.from_url(redis_url) as client:
             stream = f"sse:stream:user:{{{user_id}}}"
             wait_until(lambda: client.xlen(stream) == 2000, timeout_s=20, what="all published")
@@ -169,7 +169,7 @@ def test_an_operators_mistake_is_one_sentence_without_a_traceback(environment: d
         env={**clean_environment(), **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT_S,
         check=False,
     )
     assert result.returncode != 0

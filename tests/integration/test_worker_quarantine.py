@@ -17,7 +17,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.store import Counts, DeadLetters, connect
 from tests.support.items import COMPRESSIONS
 from tests.support.moody_catalog import Moody, registry
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 QUEUE = "bridge.moods"
@@ -193,7 +193,7 @@ def test_an_event_after_all_of_them_is_published(
         redis_client.lpush(QUEUE, malformed)
     emitter = Emitter(settings, registry)
     emitter.emit(Moody(user_id=uuid4()))
-    assert emitter.flush()
+    assert emitter.flush(WAIT_S)
     emitter.close()
     client = connect(settings)
     letters = DeadLetters(client, settings)

@@ -20,7 +20,7 @@ from tests.support.items import body_of
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 
@@ -46,7 +46,7 @@ def test_events_travel_through_rabbitmq(
         emitter.emit_many([Moody(user_id=user_id, number=number) for number in range(600)])
         emitter.emit(Moody(user_id=user_id, mode="fail", times=1))
         emitter.emit(Moody(user_id=user_id, mode="permanent"))
-        assert emitter.flush(10)
+        assert emitter.flush(WAIT_S)
         client = connect(settings)
         counts = Counts(client)
         wait_until(

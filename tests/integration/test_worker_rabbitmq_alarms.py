@@ -14,7 +14,7 @@ from bridge.broker.alarm import BLOCKED
 from bridge.store import Counts, keys, read_balance
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import RabbitMQ, running_server
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 BACKLOG = 400
@@ -76,7 +76,7 @@ def test_a_backlog_is_worked_off_and_new_events_wait(
         wait_until(lambda: client.hlen(keys.WORKERS), what="the worker has reported")
         worker.pause()
         emitter.emit_many(events(user_id, range(BACKLOG)))
-        assert emitter.flush(60)
+        assert emitter.flush(WAIT_S)
         with rabbitmq.alarm(kind):
             worker.resume()
             wait_until(
@@ -87,7 +87,7 @@ def test_a_backlog_is_worked_off_and_new_events_wait(
                 wait_until(lambda: BLOCKED in caplog.text, what="the producer says why it waits")
             wait_until(lambda: f"monitoring.paused: {BLOCKED}" in worker.text(), what="the worker notices")
             wait_until(lambda: loop_age_s(client) < 2, what="its loop turns all the same")
-        assert emitter.flush(60)
+        assert emitter.flush(WAIT_S)
         wait_until(lambda: read_balance(client).published == BACKLOG + 100, timeout_s=20, what="all arrive")
         wait_until(lambda: "monitoring.resumed" in worker.text(), what="the worker is heard again")
     assert published(client, user_id) == list(range(BACKLOG + 100))
@@ -99,7 +99,7 @@ def test_retries_wait_and_are_moved_afterwards(rabbitmq, emitter, environment, c
     with running_worker(tmp_path, environment) as worker:
         worker.pause()
         emitter.emit_many(events(user_id, range(BACKLOG), "fail"))
-        assert emitter.flush(60)
+        assert emitter.flush(WAIT_S)
         with rabbitmq.alarm("memory"):
             worker.resume()
             wait_until(lambda: "retries.stalled" in worker.text(), timeout_s=20, what="the mover stands still")

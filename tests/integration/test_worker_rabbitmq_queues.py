@@ -13,7 +13,7 @@ from bridge.operations.status import StatusReader
 from bridge.store import read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import RabbitMQ, running_server
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 MOODS, NEWS = "bridge.moods", "bridge.news"
@@ -64,7 +64,7 @@ def published(client: redis.Redis) -> int:
 def test_the_other_queues_are_consumed_and_it_is_named(arguments, emitter, settings, environment, client, tmp_path):
     a_classic_queue(settings.broker_url, MOODS, **arguments)
     emitter.emit_many([Moody(user_id=uuid4()), *(Announced(user_id=None, text=str(n)) for n in range(50))])
-    assert emitter.flush(30)
+    assert emitter.flush(WAIT_S)
     with running_worker(tmp_path, environment) as worker:
         wait_until(lambda: published(client) == 50, what="the news is published")
         assert worker.text().count("bridge.queue.refused") == 1
@@ -97,7 +97,7 @@ def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environm
     rabbitmq.control("add_user", "worker", "secret")
     rabbitmq.control("set_permissions", "worker", ".*", ".*", rf"^(?!{NEWS}$).*")
     emitter.emit_many([Announced(user_id=None, text="x"), *(Moody(user_id=uuid4(), number=n) for n in range(50))])
-    assert emitter.flush(30)
+    assert emitter.flush(WAIT_S)
     allowed = {**environment, "BRIDGE_BROKER_URL": settings.broker_url.replace("guest:guest", "worker:secret")}
     with running_worker(tmp_path, allowed) as worker:
         wait_until(lambda: published(client) == 50, what="the moods are published")
@@ -108,10 +108,10 @@ def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environm
 
 def test_what_is_emitted_after_its_queue_was_deleted_is_not_lost(settings, environment, emitter, client, tmp_path):
     emitter.emit(Moody(user_id=uuid4()))
-    assert emitter.flush(30)
+    assert emitter.flush(WAIT_S)
     with Connection(settings.broker_url) as connection:
         connection.default_channel.queue_delete(MOODS)  # with what is on it
     emitter.emit(Moody(user_id=uuid4()))
-    assert emitter.flush(30)
+    assert emitter.flush(WAIT_S)
     with running_worker(tmp_path, environment):
         wait_until(lambda: published(client) == 1, what="the second is published")

@@ -13,7 +13,7 @@ from bridge.operations.status import StatusReader
 from bridge.store import Counts, connect
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, running_sentinels
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 
@@ -35,7 +35,7 @@ def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, r
     emitter = Emitter(settings, registry)
     with connect(settings) as client, running_worker(tmp_path, environment) as worker:
         emitter.emit_many([Moody(user_id=uuid4(), mode="fail" if n == 0 else "ok", times=1) for n in range(300)])
-        assert emitter.flush(10)
+        assert emitter.flush(WAIT_S)
         wait_until(lambda: Counts(client).read()["published"] == 300, timeout_s=20, what="300 published")
         wait_until(lambda: not client.exists("unacked"), what="all acknowledged")
         assert "bridge-sentinel://" in worker.text()
@@ -50,7 +50,7 @@ def test_an_audit_looks_into_queues_behind_sentinels(sentinel_url: str, redis_ur
     )
     emitter = Emitter(settings, registry)
     assert emitter.emit(Moody(user_id=uuid4()))
-    assert emitter.flush(10)
+    assert emitter.flush(WAIT_S)
     with connect(settings) as client:
         auditor = Auditor(client, settings, registry)
         assert client.exists("theirs:bridge.moods")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PROCESS_TIMEOUT_S
+
 SOURCE = Path(__file__).with_name("wrong_clock.c")
 
 
@@ -43,6 +45,6 @@ def _compile(folder: Path) -> Path:
     subprocess.run(
         [compiler, "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"],
         check=True,
-        timeout=60,
+        timeout=PROCESS_TIMEOUT_S,
     )
     return library

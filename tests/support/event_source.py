@@ -13,10 +13,11 @@ from starlette.types import ASGIApp
 
 from bridge.events.frame import RESET_EVENT
 from tests.support.streams import EVENTS_PATH, token
+from tests.support.waiting import WAIT_S
 
 COMES_BACK_AFTER_S = 0.003
 """Before it connects again; the gateway's own hint would take seconds."""
-ENDS_WITHIN_S = 5.0
+ENDS_WITHIN_S = WAIT_S
 """How long the gateway may serve a client that has left."""
 PIPE_MAX = 3
 """Bodies between the gateway and a client that does not read; then ``send`` waits, as with a full socket."""

@@ -16,7 +16,7 @@ from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 
 from bridge.embedded.server import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -54,7 +54,7 @@ def gateway_process(
         assert process.poll() is None, log.read_text()
         yield process, url
         process.terminate()
-        process.wait(20)
+        process.wait(PROCESS_TIMEOUT_S)
     finally:
         if process.poll() is None:
             process.kill()
@@ -78,7 +78,7 @@ class Listener:
 
     def __init__(self, url: str, user_id: UUID, *, last_event_id: str | None = None, categories: str = "") -> None:
         self.events: list[ServerSentEvent] = []
-        self._client = httpx.Client(timeout=httpx.Timeout(5, read=60))
+        self._client = httpx.Client(timeout=httpx.Timeout(PROCESS_TIMEOUT_S))
         self._opened = threading.Event()
         self._headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {token_for(user_id)}"}
         if last_event_id:
@@ -86,7 +86,7 @@ class Listener:
         self._url = url + EVENTS_PATH + (f"?categories={categories}" if categories else "")
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
-        assert self._opened.wait(10), "the stream did not open"
+        assert self._opened.wait(WAIT_S), "the stream did not open"
 
     def _read(self) -> None:
         try:
@@ -115,7 +115,7 @@ class Listener:
         """Hang up, as a browser does."""
         # Ends the read on the other thread at once; closing the client there would wait for it.
         self._response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
         self._client.close()
 

@@ -19,6 +19,7 @@ from bridge.gateway.wire import Wire
 from bridge.settings import Settings
 from bridge.store import Position
 from bridge.store.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
+from tests.support.waiting import WAIT_S
 
 USER = UUID(int=1)
 SETTINGS = Settings(gateway_dev=True, gateway_heartbeat_s=0.1, gateway_queue_max=4)
@@ -110,7 +111,7 @@ class Line:
         self.rooms.confirm(BROADCAST_CHANNEL)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(WAIT_S):
             while not condition():  # noqa: ASYNC110  (polls what has no event)
                 await asyncio.sleep(0.005)
 
@@ -129,7 +130,7 @@ async def running(line: Line) -> AsyncIterator["asyncio.Task[Ending]"]:
     finally:
         line.left.set()
         line.open.set()
-        await asyncio.wait({task}, timeout=3)
+        await asyncio.wait({task}, timeout=WAIT_S)
         assert task.done()
         assert line.rooms.channels == (BROADCAST_CHANNEL,)
         assert not line.rooms.broadcast.members

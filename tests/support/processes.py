@@ -13,6 +13,8 @@ from typing import IO
 
 import psutil
 
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "bridge.cli"]
 
@@ -34,7 +36,7 @@ def run_cli(
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PROCESS_TIMEOUT_S,
     )
 
 
@@ -52,7 +54,7 @@ class CliProcess:
 
     def wait_for(self, pattern: str, timeout_s: float = 30) -> "re.Match[str]":
         """The first match of a pattern in the output."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * PATIENCE
         while not (match := re.search(pattern, self.output, re.MULTILINE)):
             assert self.process.poll() is None, f"it ended: {self.output}"
             assert time.monotonic() < deadline, f"no {pattern!r} in: {self.output}"
@@ -71,7 +73,7 @@ class CliProcess:
     def end(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 25) -> int:
         """Send a signal and wait; the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(timeout_s)
+        return self.process.wait(timeout_s * PATIENCE)
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def running_cli(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(PROCESS_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -115,7 +117,7 @@ def _lives(pid: int) -> bool:
 
 
 def _poll(condition: Callable[[], bool], timeout_s: float, complaint: Callable[[], str]) -> None:
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, complaint()
         time.sleep(0.02)

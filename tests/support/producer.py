@@ -9,6 +9,7 @@ from uuid import UUID
 
 from bridge import DomainEvent, emit_many, flush
 from bridge import events as e
+from tests.support.waiting import WAIT_S
 
 CONNECTION = UUID("00000000-0000-4000-8000-000000000001")
 ACCOUNT = UUID("00000000-0000-4000-8000-000000000002")
@@ -74,7 +75,7 @@ def main() -> None:
     kind, user_id = sys.argv[1], UUID(sys.argv[2])
     events = catalog(user_id) if kind == "catalog" else progress(user_id, int(sys.argv[3]))
     accepted = emit_many(events)
-    if accepted != len(events) or not flush(10):
+    if accepted != len(events) or not flush(WAIT_S):
         sys.exit("Not every event reached the broker.")
     print("\n".join(str(event.event_id) for event in events))
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PROCESS_TIMEOUT_S
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus-alerts.yml"
 CONFIG = DEPLOY / "prometheus.yml"
@@ -46,6 +48,8 @@ def promtool(*arguments: str | Path, text: str = "") -> str:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    done = subprocess.run([program, *map(str, arguments)], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [program, *map(str, arguments)], input=text, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -8,8 +8,10 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
+from tests.support.waiting import WAIT_S
+
 CHUNK = 65_536
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = WAIT_S
 
 
 class Way(Enum):

@@ -96,12 +96,12 @@ def running_server(folder: Path) -> Iterator[RabbitMQ]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(PROCESS_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         # Erlang's port mapper is a daemon of its own and outlives the server.
-        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False, timeout=10)
+        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False, timeout=PROCESS_TIMEOUT_S)
 
 
 def _answers(url: str) -> bool:

@@ -23,6 +23,7 @@ from bridge.store.keys import BROADCAST_STREAM, user_stream
 from tests.support.event_source import AsgiCall, EventSource, read_over_http
 from tests.support.exactly_once import Account, Publication, account
 from tests.support.streams import SECRET, Served
+from tests.support.waiting import WAIT_S
 
 USERS = tuple(UUID(int=number) for number in (1, 2, 3))
 TYPES = (SSEEventType.IMPORT_PROGRESS, SSEEventType.PORTFOLIO_BALANCE_UPDATED, SSEEventType.AI_RESPONSE_CHUNK)
@@ -33,7 +34,7 @@ NODE_MAX = 2
 """Entries in a node of a stream; Redis trims whole nodes, and short ones let a short stream be trimmed."""
 STREAM_TTL_S = 1
 """The shortest that there is, for schedules in which streams expire."""
-SETTLES_WITHIN_S = 5.0
+SETTLES_WITHIN_S = WAIT_S
 REPUBLISH_AFTER_S = 0.005
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import redis
 
 from bridge.embedded.server import find_server, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 MASTER = "events"
 """What the sentinels call the master."""
@@ -76,7 +76,7 @@ def _running(folder: Path, port: int, master_port: int, quorum: int, secrets: st
     finally:
         process.terminate()
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(PROCESS_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

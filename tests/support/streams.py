@@ -21,7 +21,7 @@ from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from bridge.store import Parcel, Settler
 from tests.support.books import direct
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 
 SECRET = "a secret of at least thirty-two bytes"
 EVENTS_PATH = "/api/v1/events"
@@ -60,7 +60,7 @@ class Served:
         # Outside the main thread nobody hears signals; this is what they would do.
         self.state.drain()
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(WAIT_S)
         assert not self._thread.is_alive(), "the gateway does not end"
 
 
@@ -194,7 +194,7 @@ class Stream:
 
 async def until(condition: Callable[[], object], timeout_s: float = 10.0, seen: Callable[[], str] = lambda: "") -> None:
     """Poll until ``condition`` is truthy."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"Not within {timeout_s:g} s; {seen()}"
         await asyncio.sleep(0.005)

@@ -15,7 +15,7 @@ from select import select
 
 import psutil
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
 
 COLUMNS, LINES = 150, 50
 TIMEOUT_S = 30.0
@@ -62,7 +62,7 @@ def run_in_terminal(
     os.close(theirs)
     try:
         text, moments = _converse(ours, list(typed), command, process.pid)
-        return Session(code=process.wait(TIMEOUT_S), text=text, moments=moments)
+        return Session(code=process.wait(PROCESS_TIMEOUT_S), text=text, moments=moments)
     finally:
         if process.poll() is None:
             process.kill()
@@ -74,7 +74,7 @@ def _converse(terminal: int, typed: list[tuple[str, str]], command: str, pid: in
     """Read to the end, typing on the way."""
     taken = b""
     moments: list[str] = []
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S * PATIENCE
     while select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
         try:
             taken += os.read(terminal, 65_536)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 30.0
@@ -64,7 +64,7 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(STOP_TIMEOUT_S)
+                self.process.wait(PROCESS_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError(f"The worker did not stop:\n{self.text()[-3000:]}") from None

@@ -12,6 +12,7 @@ from bridge.cli import cli
 from bridge.cli.app import COMMANDS
 from bridge.embedded.demo.statement import SIZE_MAX_BYTES
 from bridge.embedded.server import free_port
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 
 def run(*arguments: str, **environment: str) -> Result:
@@ -50,7 +51,9 @@ def test_the_overview_imports_no_heavy_package() -> None:
         "heavy = {'celery', 'starlette', 'uvicorn', 'jwt', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S, check=False
+    )
     assert answer.returncode == 0, answer.stderr
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.embedded.folder import OwnFolder
+from tests.support.waiting import PATIENCE
 
 HOLDER = """
 import sys, time
@@ -23,7 +24,7 @@ time.sleep(60)
 
 
 def wait_until_removed(folder: Path, timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while folder.exists():
         assert time.monotonic() < deadline, f"{folder} is still there"
         time.sleep(0.02)

@@ -11,6 +11,7 @@ import bridge.pipeline
 import bridge.producer
 import bridge.registry
 import bridge.store
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 FOREIGN = {"celery", "kombu", "starlette", "uvicorn", "jwt", "click", "rich", "sqlite3", "prometheus_client", "jinja2"}
 OURS = {
@@ -30,7 +31,9 @@ OURS = {
 
 def test_importing_the_front_door_loads_nothing_that_emitting_does_not_need() -> None:
     program = "import sys, bridge; bridge.emit, bridge.Emitter, bridge.configure; print('\\n'.join(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=PROCESS_TIMEOUT_S
+    )
     assert (FOREIGN | OURS).intersection(loaded.stdout.split()) == set()
 
 

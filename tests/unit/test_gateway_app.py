@@ -16,6 +16,7 @@ from bridge.gateway.wire import StalledError, Wire, stream_headers
 from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from bridge.shutdown import heard_signals
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +26,7 @@ def test_importing_reads_no_environment_and_loads_no_web_package() -> None:
         "import os, sys; os.environ['BRIDGE_NONSENSE'] = '1'; import bridge.gateway; "
         "assert not {'starlette', 'jwt', 'uvicorn'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=PROCESS_TIMEOUT_S)
 
 
 def test_a_wrong_environment_ends_the_process_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

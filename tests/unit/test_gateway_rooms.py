@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.rooms import Room, Rooms
 from bridge.store.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
+from tests.support.waiting import WAIT_S
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
 
@@ -99,7 +100,7 @@ async def test_waiting_for_a_room_ends_when_both_channels_are_heard() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     rooms.confirm(BROADCAST_CHANNEL)
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, WAIT_S)
 
 
 class FakeRedis:

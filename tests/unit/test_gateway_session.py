@@ -11,6 +11,7 @@ from bridge.gateway.ending import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.store import START, Position
 from tests.support.line import Line, chapter, delivery, running
+from tests.support.waiting import WAIT_S
 
 
 async def test_no_frame_but_heartbeats_before_the_subscription_stands() -> None:
@@ -107,7 +108,7 @@ async def test_a_full_queue_ends_a_live_stream_even_while_a_send_hangs() -> None
         for n in range(10):
             line.session.offer(delivery(f"{20 + n}-0"))
             await asyncio.sleep(0)
-        assert await asyncio.wait_for(asyncio.shield(task), 2) is Ending.TOO_SLOW
+        assert await asyncio.wait_for(asyncio.shield(task), WAIT_S) is Ending.TOO_SLOW
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ async def test_a_send_that_raises_ends_the_stream(error: Exception, ending: Endi
         await line.until(lambda: b"live" in line.sent)
         line.error = error
         line.session.offer(delivery("11-0"))
-        assert await asyncio.wait_for(asyncio.shield(task), 2) is ending
+        assert await asyncio.wait_for(asyncio.shield(task), WAIT_S) is ending
 
 
 @pytest.mark.parametrize("linked", [True, False])

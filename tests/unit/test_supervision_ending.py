@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from bridge.supervision import end_tasks
+from tests.support.waiting import WAIT_S
 
 
 async def test_a_task_that_forgets_a_cancellation_is_ended_nevertheless() -> None:
@@ -19,7 +20,7 @@ async def test_a_task_that_forgets_a_cancellation_is_ended_nevertheless() -> Non
 
     task = asyncio.create_task(write())
     await asyncio.sleep(0)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(WAIT_S):
         await end_tasks(task)
     assert forgot
     assert task.cancelled()
@@ -29,5 +30,5 @@ async def test_what_an_ended_task_raises_is_dropped() -> None:
     async def fail() -> None:
         raise ConnectionError
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(WAIT_S):
         await end_tasks(asyncio.create_task(fail()))
