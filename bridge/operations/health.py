@@ -10,6 +10,7 @@ from bridge.operations.queues import QueueState, one_line
 from bridge.operations.survey import Survey
 from bridge.registry import Registry
 from bridge.settings import Settings
+from bridge.store.recent import Recent
 
 if TYPE_CHECKING:
     from bridge.operations.status import WorkerState
@@ -20,12 +21,18 @@ STILL_S = 10.0
 Workers report every 3 s, so a frozen one is noticed between 10 and 13 s."""
 
 
+DEATHS_SHARE_MAX = 0.05
+"""Of the events that ended within the last minute, so many may have died."""
+DEATHS_MIN = 3
+"""Fewer deaths are no fault, however few events there were."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why the bridge is not healthy.
 
     Attributes:
-        subject: workers, queues, retries, broker or redis.
+        subject: workers, queues, retries, events, broker or redis.
         sentence: what is the matter, and what to do.
     """
 
@@ -78,6 +85,17 @@ def judge(
     for queue in survey.queues:
         yield from _idle_faults(queue, consuming)
     yield from stranded(registry, survey, consuming)
+
+
+def deaths(recent: Recent) -> Iterator[Fault]:
+    """Whether too many of the events that ended lately died."""
+    if recent.dead >= DEATHS_MIN and recent.dead_share >= DEATHS_SHARE_MAX:
+        sentence = (
+            f"{recent.dead:,} of {recent.ended:,} events that ended in the last {recent.seconds:.0f} s died "
+            f"({recent.dead_share:.0%}; {DEATHS_SHARE_MAX:.0%} is a fault). What of: sse-bridge dead groups --since "
+            f"{max(60, round(recent.seconds))}s"
+        )
+        yield Fault(subject="events", sentence=sentence)
 
 
 def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerState"]) -> Iterator[Fault]:

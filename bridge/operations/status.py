@@ -1,13 +1,13 @@
 """``StatusReader``: the whole bridge at one moment, as operators see it: queues, workers, books, and its health."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import redis
 
 from bridge.errors import BrokerError, StoreError
-from bridge.operations.health import Fault, judge
+from bridge.operations.health import Fault, deaths, judge
 from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.registry import Registry
@@ -18,6 +18,7 @@ from bridge.store.client import connect_briefly, keyspace_of, store_errors, text
 from bridge.store.gateways import GatewayStates, read_gateways
 from bridge.store.producers import ProducerReport, Producers
 from bridge.store.queue_names import WaitingFor
+from bridge.store.recent import Recent, read_recent
 
 PROBE_LIFE_MS = 1000
 
@@ -54,6 +55,7 @@ class Status:
         balance: the books.
         metrics: the hash of metrics: what happened by event type, and buckets of histograms.
         faults: why the bridge is not healthy; none if it is.
+        recent: how events ended in the last minute or so.
         retries: what waits for which task on which queue, of the retries that are due next.
     """
 
@@ -72,6 +74,7 @@ class Status:
     faults: tuple[Fault, ...]
     dead_newest_s: float | None = None
     retries: tuple[WaitingFor, ...] = ()
+    recent: Recent = field(default_factory=Recent)
 
     @property
     def healthy(self) -> bool:
@@ -117,11 +120,14 @@ class StatusReader:
             pipeline.zcard(self._keys.DEAD_INDEX)
             pipeline.hgetall(self._keys.METRICS)
             pipeline.hgetall(self._keys.GATEWAYS)
-            time, due, dead, newest, letters, metrics, gateways = pipeline.execute()
+            pipeline.lrange(self._keys.RECENT, 0, -1)
+            pipeline.hgetall(self._keys.COUNTS)
+            time, due, dead, newest, letters, metrics, gateways, samples, counts = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         balance = read_balance(self._client)
         survey, faults = self._read_survey(now_ms)
         refusals = self._refusals()
+        recent = read_recent(samples, {text(name): int(value) for name, value in counts.items()}, now_ms)
         workers = worker_states(self._client, now_ms)
         return Status(
             at_ms=now_ms,
@@ -138,9 +144,11 @@ class StatusReader:
             balance=balance,
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
             retries=survey.retries,
+            recent=recent,
             faults=(
                 *refusals,
                 *faults,
+                *deaths(recent),
                 *judge(self._settings, self._registry, survey, workers, takes_writes=not refusals),
             ),
         )

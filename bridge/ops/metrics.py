@@ -142,6 +142,14 @@ def _failures(status: Status) -> Iterator[Metric]:
     overdue_s = max(0.0, -(status.retry_next_s or 0))
     yield GaugeMetricFamily("bridge_retries_waiting", "Events that wait for another attempt.", value=balance.retrying)
     yield GaugeMetricFamily("bridge_retries_overdue_seconds", "By how much the next retry is late.", value=overdue_s)
+    yield GaugeMetricFamily(
+        "bridge_recent_dead_events", "Events that died in the last minute.", value=status.recent.dead
+    )
+    yield GaugeMetricFamily(
+        "bridge_recent_dead_share",
+        "Part of the events that ended in the last minute which died.",
+        value=status.recent.dead_share,
+    )
     yield GaugeMetricFamily("bridge_dead_letters", "Dead letters.", value=status.letters)
     yield GaugeMetricFamily("bridge_dead_events", "Events in dead letters.", value=balance.dead)
     yield GaugeMetricFamily(

@@ -39,6 +39,8 @@ class Keyspace:
 
         self.COUNTS = prefix + "bridge:counts"
         """Hash: what happened → how often, since the beginning."""
+        self.RECENT = prefix + "bridge:counts:recent"
+        """List: samples of some counts, the newest first, each ``<ms of Redis time> <count> …``."""
         self.METRICS = prefix + "bridge:metrics"
         """Hash: ``<what happened>:<event type>`` → how often; and the buckets of histograms."""
         self.OPEN = prefix + "bridge:open"

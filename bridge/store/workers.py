@@ -8,6 +8,7 @@ import redis
 
 from bridge.bounds import PARSER_ERRORS
 from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.store.recent import SAMPLE_MS, SAMPLED, SAMPLES_MAX
 
 FORGET_AFTER_S = 86_400
 """A worker that was silent for longer is swept when another one starts."""
@@ -92,8 +93,15 @@ class Workers:
         """
         with store_errors():
             self._beat(
-                keys=[self._keys.WORKERS],
-                args=[name, msgspec.json.encode(report), FORGET_AFTER_S * 1000 if sweep else ""],
+                keys=[self._keys.WORKERS, self._keys.COUNTS, self._keys.RECENT],
+                args=[
+                    name,
+                    msgspec.json.encode(report),
+                    FORGET_AFTER_S * 1000 if sweep else "",
+                    SAMPLE_MS,
+                    SAMPLES_MAX,
+                    *SAMPLED,
+                ],
             )
 
     def leave(self, name: str) -> None:

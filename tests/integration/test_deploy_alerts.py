@@ -47,6 +47,8 @@ WELL = {
     DEAD: "4x90",
     FULL: "0x90",
     "bridge_dead_letters_evicted_total": "0x90",
+    "bridge_recent_dead_share": "0.01x90",
+    "bridge_recent_dead_events": "1x90",
     "bridge_retries_overdue_seconds": "1x90",
     'bridge_producer_spooled_events{host="a"}': "100-1x90",
     "bridge_books_difference": "0x90",
@@ -97,6 +99,19 @@ INCIDENTS = {
         before="9m",
         summary="180 events of type mood.shown were dead-lettered",
         labels={**MOOD, "outcome": "dead"},
+    ),
+    "BridgeQueueStranded": Incident(
+        series={'bridge_queue_stranded_messages{queue="bridge.old"}': "_x5 7x85"},
+        at="7m",
+        before="5m30s",
+        summary="7 messages wait on bridge.old, which nobody will ever read",
+        labels={"queue": "bridge.old"},
+    ),
+    "BridgeManyDie": Incident(
+        series={"bridge_recent_dead_share": "0.01x4 0.24x85", "bridge_recent_dead_events": "1x4 240x85"},
+        at="7m",
+        before="5m30s",
+        summary="24% of the events of the last minute died",
     ),
     "BridgeDeadLettersEvicted": Incident(
         series={"bridge_dead_letters_evicted_total": "0x9 7x80"},
