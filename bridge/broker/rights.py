@@ -18,7 +18,7 @@ Server = Literal["redis", "broker"]
 
 _EVERY = ("select", "ping", "time", "eval", "evalsha", "script|load", "script|exists", "del")
 """DEL is for `check --connect` alone, which cleans up behind itself."""
-_ANNOUNCE = ("hset", "hsetnx", "hincrby", "hdel", "hgetall", "hlen")
+_ANNOUNCE = ("hset", "hsetnx", "hincrby", "hdel", "hgetall", "hlen", "zadd", "zcard", "zremrangebyrank")
 _SETTLE = (
     "get", "set", "exists", "expire", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall", "hmget", "hlen",
     "hexists", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",
@@ -36,8 +36,9 @@ _KOMBU = (
     "sadd", "srem", "scard", "smembers", "zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "exists",
     "llen", "lpush", "rpush", "rpop", "hget", "hset", "hdel", "hincrby", "get", "set", "pexpire", "multi", "exec",
     "watch", "unwatch", "publish", "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "client|tracking", "info",
+    "scan", "lmove",
 )  # fmt: skip
-_LOOK = ("llen", "lrange", "lindex", "hlen", "hscan", "lpush", "multi", "exec", "info")
+_LOOK = ("llen", "lrange", "lindex", "lpush", "lmove", "hlen", "hget", "hset", "hscan", "scan", "info")
 
 _SAMPLE = UUID(int=0)
 

@@ -47,7 +47,8 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
       sse-bridge check --connect --for worker
       sse-bridge check --registry shop.catalog:registry --json
 
-    Exit codes: 0 no faults (warnings are allowed), 1 broker or Redis cannot be used, 2 settings or registry are wrong.
+    Exit codes: 0 no faults (warnings are allowed), 1 a process could not do its work with these servers and packages,
+    2 settings or registry are wrong.
     """
     processes: Sequence[Process] = [process] if process else PROCESSES
     settings, catalog, findings = inspect_configuration(registry, processes)

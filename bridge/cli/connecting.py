@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from bridge.cli.finding import Finding, judge_redis
 from bridge.cli.rooms import import_extra
 from bridge.errors import BridgeError, SettingsError, StoreError
+from bridge.pipeline import Stage, describe
 from bridge.registry import Registry
 from bridge.settings import Process, Settings
 from bridge.shown_url import shown_url
@@ -107,8 +109,8 @@ def _info(client: Any) -> dict[str, Any]:
 def _inspect_process(process: Process, settings: Settings, registry: Registry) -> Iterator[Finding]:
     from bridge.operations.preflight.servers import try_servers
 
-    for obstacle in try_servers(process, settings):
-        yield Finding(level="fault" if obstacle.fatal else "warning", subject=process, text=obstacle.text)
+    for text in try_servers(process, settings):
+        yield Finding(level="fault", subject=process, text=text)
     if topology(settings).broker is None and process != "gateway":
         yield from _inspect_rabbit(process, settings, registry)
     elif process == "worker":
@@ -134,10 +136,17 @@ def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Findi
     from bridge.worker import create_app
 
     try:
-        try_transport(settings, lambda changed: create_app(changed, registry))
+        for text in try_transport(settings, lambda changed: create_app(changed, registry)):
+            yield Finding(level="warning", subject="worker", text=text)
+    except TypeError:
+        options = ", ".join(name for name, _ in parse_qsl(urlsplit(settings.broker_url).query))
+        if not options:
+            raise
+        text = f"broker: Celery cannot use what BRIDGE_BROKER_URL has after the ? ({options}). Take it out; a password "
+        yield Finding(level="fault", subject="worker", text=f"{text}belongs before the @.")
     except Exception as error:  # kombu and Celery raise what they like
         said = broker_error(error, "Its connection to the broker does not work.")
-        text = str(said) if said else f"its connection to the broker does not work: {type(error).__name__}: {error}"
+        text = str(said) if said else f"broker: {describe(error, Stage.WORKER).message or type(error).__name__}"
         yield Finding(level="fault", subject="worker", text=text)
 
 

@@ -118,6 +118,8 @@ def test_a_wrong_password_is_refused_and_not_shown(tmp_path: Path) -> None:
         ("decode_responses=True", "sets decode_responses, which the bridge chooses itself"),
         ("socket_timeout=soon", "Invalid value for 'socket_timeout'"),
         ("sokcet_timeout=5", "does not know an option of this URL"),
+        ("socket_timeout=5&client_name=x", "has after the ? (socket_timeout, client_name)"),
+        (f"username=default&password={SECRET}", "password"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(redis_url: str, option: str, said: str) -> None:

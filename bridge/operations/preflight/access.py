@@ -36,8 +36,6 @@ _KEYLESS: Mapping[str, Sequence[Any]] = {
     "client|setname": ("bridge-check",), "client|tracking": ("OFF",),
 }  # fmt: skip
 _LISTENING = ("subscribe", "psubscribe", "unsubscribe", "punsubscribe")
-_NO_HARM = frozenset({"info"})
-"""Without these the bridge works, and cannot say what is wrong with the server."""
 
 
 @dataclass(slots=True)
@@ -56,11 +54,6 @@ class Missing:
 
     def __bool__(self) -> bool:
         return bool(self.commands or self.keys or self.channels)
-
-    @property
-    def harms(self) -> bool:
-        """Whether the process could not do its work."""
-        return bool(set(self.commands) - _NO_HARM or self.keys or self.channels)
 
     def sentence(self) -> str:
         """What is missing, in words, and as ``ACL SETUSER`` takes it."""
@@ -111,6 +104,9 @@ class _Trial:
             return _may_listen(self._client, command, self._channel)
         if command == "select":
             return self._allows("run the", "SELECT", self._database)
+        if command == "lmove":
+            one, other = f"{self._scratch.root}{_LIST}", f"{self._scratch.root}{_LIST}:other"
+            return self._allows("run the", "LMOVE", one, other, "LEFT", "RIGHT")
         if command == "publish":
             return self._allows("run the", "PUBLISH", self._scratch.channel, "")
         words = command.upper().split("|")
@@ -124,7 +120,7 @@ class _Trial:
         return self._allows("access", "EVAL", "return 1", 1, key)
 
     def clean_up(self) -> None:
-        for kind in (_ONE, _HASH, _SORTED, _SET, _STREAM, _LIST):
+        for kind in (_ONE, _HASH, _SORTED, _SET, _STREAM, _LIST, f"{_LIST}:other"):
             self._allows("", "DEL", self._scratch.root + kind)
 
     def _allows(self, refusal: str, *words: Any) -> bool:

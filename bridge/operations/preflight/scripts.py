@@ -25,6 +25,9 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "dead_page": (3, ("new", "", "", 0, "+inf", 10, 10, "head")),
     "discard": (9, (10, "", _ID, "{}")),
     "gateway": (2, ("check", 0, 1000, "check", 1)),
+    "log": (1, (10, "check", "check")),
+    "look": (1, ()),
+    "note_queues": (1, (10, "check")),
     "now": (2, ()),
     "read": (5, ("0-0", 10, 60, 0)),
     "replay_collect": (8, ("check", 0, 10)),
@@ -35,28 +38,51 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "replay_send": (6, ("check", "check", "", _ID)),
     "replay_unfold": (10, ("check", _ID, 10, _ID, "{}", "{}")),
     "report": (1, (10, "check", '"check":1}')),
+    "requeue": (3, ("check", "", "")),
     "retry_add": (7, (10, "", "", "0", _ID, 1, 1000, "{}")),
     "retry_claim": (2, (1000, 10)),
     "retry_confirm": (1, (0, 1000, _ID)),
+    "retry_queues": (2, (0, 10)),
     "retry_touch": (2, (1000, _ID)),
     "send": (3, (_ID, _RECORD, 1, 1, "{}")),
     "write_off": (3, (10, "check", "check")),
     "claim": (4, (1, "check:", "check")),
+    "claimed": (1, (0, 10)),
+    "merge": (2, (10,)),
     "restore": (3, (3600, 10, 0, "check:")),
 }
 """Script → how many keys it has, and arguments with which it does what it can."""
-_ON_BROKER = frozenset({"claim", "restore"})
+_ON_BROKER = frozenset({"claim", "claimed", "merge", "restore"})
 
 _OPERATORS = (
-    "bury", "dead_page", "discard", "now", "read", "replay_collect", "replay_lease", "replay_leave", "replay_resend",
-    "replay_return", "replay_send", "replay_unfold", "retry_touch", "retry_claim", "write_off",
+    "bury", "dead_page", "discard", "log", "look", "now", "read", "replay_collect", "replay_lease", "replay_leave",
+    "replay_resend", "replay_return", "replay_send", "replay_unfold", "retry_touch", "retry_claim", "retry_queues",
+    "write_off",
 )  # fmt: skip
 _SCRIPTS: Mapping[Process, Sequence[str]] = {
-    "producer": ("send", "report"),
-    "worker": ("beat", "book", "bury", "retry_add", "retry_claim", "retry_confirm", "send", "settle", "now"),
+    "producer": ("send", "report", "note_queues"),
+    "worker": (
+        "beat",
+        "book",
+        "bury",
+        "retry_add",
+        "retry_claim",
+        "retry_confirm",
+        "send",
+        "settle",
+        "now",
+        "note_queues",
+    ),
     "gateway": ("now", "read", "gateway"),
     "ops": _OPERATORS,
     "cli": _OPERATORS,
+}
+_OF_QUEUES: Mapping[Process, Sequence[str]] = {
+    "producer": ("send",),
+    "worker": ("send", "claim", "claimed", "merge", "restore"),
+    "gateway": (),
+    "ops": ("claimed", "merge", "requeue"),
+    "cli": ("claimed", "merge", "requeue"),
 }
 
 
@@ -68,10 +94,9 @@ def scripts_of(process: Process, *, on_broker: bool, one_server: bool) -> list[s
         on_broker: of a broker that is another Redis than the store.
         one_server: broker and store are one.
     """
-    of_queues = ["claim", "restore"] if process == "worker" else []
     if on_broker:
-        return [*of_queues, *(["send"] if process in ("producer", "worker") else [])]
-    return [*_SCRIPTS[process], *(of_queues if one_server else [])]
+        return list(_OF_QUEUES[process])
+    return list(dict.fromkeys([*_SCRIPTS[process], *(_OF_QUEUES[process] if one_server else [])]))
 
 
 def run_scripts(client: redis.Redis, names: Sequence[str], scratch: Scratch, settings: Settings) -> None:
@@ -93,7 +118,7 @@ def run_scripts(client: redis.Redis, names: Sequence[str], scratch: Scratch, set
             client.delete(key)
 
 
-def _call(name: str, scratch: Scratch) -> tuple[Sequence[str], Sequence[str | int]]:
+def _call(name: str, scratch: Scratch) -> tuple[Sequence[str], Sequence[str | int | bytes]]:
     number, arguments = _CALLS[name]
     return [f"{scratch.root}{name}:{at}" for at in range(1, number + 1)], arguments
 

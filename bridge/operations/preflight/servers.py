@@ -1,7 +1,6 @@
 """Each Redis of the settings, connected to as a process does it, and tried with that process's rights and scripts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 import redis
@@ -19,21 +18,12 @@ OUR_OPTIONS = frozenset({"protocol", "decode_responses", "encoding", "encoding_e
 """Options of a URL that the bridge chooses itself: with others it could not read what Redis answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """What stands in a process's way on one server.
+def try_servers(process: Process, settings: Settings) -> Iterator[str]:
+    """Do on each Redis that a process uses what it does there, with its rights and on scratch keys.
 
-    Attributes:
-        fatal: the process could not do its work.
-        text: a sentence that begins with the server's name.
+    Returns:
+        What stands in its way, one sentence each, which begins with the server's name.
     """
-
-    fatal: bool
-    text: str
-
-
-def try_servers(process: Process, settings: Settings) -> Iterator[Obstacle]:
-    """Do on each Redis that a process uses what it does there, with its rights and on scratch keys."""
     places = topology(settings)
     for server, rights in rights_of(process, settings).items():
         on_broker = server == "broker"
@@ -44,11 +34,11 @@ def try_servers(process: Process, settings: Settings) -> Iterator[Obstacle]:
                 missing = missing_rights(client, rights, Scratch.within(rights), place.database)
                 if missing:
                     page = f"docs/operating.md lists what the {process} needs."
-                    yield Obstacle(missing.harms, f"{server}: {missing.sentence()}. {page}")
-                if not missing.harms:
+                    yield f"{server}: {missing.sentence()}. {page}"
+                else:
                     run_scripts(client, names, Scratch.within(rights), settings)
         except (redis.RedisError, OSError, TimeoutError) as error:
-            yield Obstacle(True, f"{server}: {store_error(error)}")
+            yield f"{server}: {store_error(error)}"
 
 
 def option_faults(url: str) -> list[str]:

@@ -5,21 +5,26 @@ from typing import Any
 from uuid import uuid4
 
 from kombu import Queue
+from redis.exceptions import ResponseError
 
 from bridge.broker.options import CONNECT_TIMEOUT_S
 from bridge.operations.preflight.scratch import changed
 from bridge.settings import Settings
+from bridge.store.trouble import diagnose
 
 ABANDONED_S = 3600.0
 """Nothing on scratch keys is as old."""
 
 
-def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> None:
+def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> list[str]:
     """Connect, declare a queue, listen for its changes and look for abandoned messages; on scratch keys.
 
     Args:
         settings: name a Redis broker.
         create_app: the worker's Celery app, from settings.
+
+    Returns:
+        What works in another way than it should, one sentence each.
 
     Raises:
         Exception: whatever kombu raises.
@@ -32,19 +37,24 @@ def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> 
         try:
             scratch = Queue("check", routing_key="check")(channel)
             scratch.declare()
-            _hear_of_changes(channel, prefix)
+            remarks = _hear_of_changes(channel, prefix)
             channel.restore_abandoned(ABANDONED_S)
             scratch.delete()
         finally:
             for name in ("_kombu.binding.", "_kombu.binding_permanent.", "_kombu.binding_deadlines", "check"):
                 channel.client.delete(name)
             channel.close()
+    return remarks
 
 
-def _hear_of_changes(channel: Any, prefix: str) -> None:
+def _hear_of_changes(channel: Any, prefix: str) -> list[str]:
     connection = channel.wake_client.connection_pool.get_connection()
     try:
         connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", f"{prefix}check")
         connection.read_response()
+    except ResponseError as error:
+        said = diagnose(error)
+        return [f"broker: the server cannot tell when a queue changes ({said.code}: {said.text}), so workers poll it."]
     finally:
         connection.disconnect()
+    return []
