@@ -45,5 +45,11 @@ def _families(gateway: Gateway) -> "Iterator[Metric]":
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     yield GaugeMetricFamily(f"{PREFIX}connections", "Streams open in this process.", value=len(gateway.sessions))
+    running = GaugeMetricFamily(f"{PREFIX}task_running", "1 unless the task failed and waits.", labels=("task",))
+    restarts = CounterMetricFamily(f"{PREFIX}task_restarts", "Times that the task was run again.", labels=("task",))
+    for task in gateway.tasks:
+        running.add_metric((task.name,), float(task.state.running and not task.done()))
+        restarts.add_metric((task.name,), task.state.restarts)
+    yield from (running, restarts)
     for name, value in gateway.counters.as_dict().items():
         yield CounterMetricFamily(PREFIX + name, f"{name.replace('_', ' ')} in this process.", value=value)

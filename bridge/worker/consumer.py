@@ -114,6 +114,7 @@ class BridgeConsumer(Consumer):
         The check must come first: Celery reserves a place in its pool before it trips over some headers,
         and never frees it.
         """
+        state.maybe_shutdown()  # a signal during the start has stopped the pool already
         handle = super().create_task_handler(*args, **kwargs)
         claiming = isinstance(self.task_consumer.channel, ClaimingChannel)
         if claiming:

@@ -132,6 +132,15 @@ def _widen(pipe: int, size_bytes: int) -> None:
 
 
 class TaskPool(prefork.TaskPool):
-    """What ``worker_pool`` names."""
+    """What ``worker_pool`` names. A signal may stop it at any moment, also while the worker is still starting."""
 
     Pool = Pool
+
+    @property
+    def num_processes(self) -> int:
+        """How many there are; none once it was stopped."""
+        return int(super().num_processes) if self._pool is not None else 0
+
+    def did_start_ok(self) -> bool:
+        """Whether its processes could be started; one that was stopped did nothing wrong."""
+        return self._pool is None or bool(super().did_start_ok())

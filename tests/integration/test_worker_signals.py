@@ -1,0 +1,45 @@
+"""A signal at any point of a worker's start ends it in order, without a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_until
+from tests.support.worker import ROOT, clean_environment
+
+POINTS = ("init", "setup", "pool", "connect", "handler", "inside", "ready")
+SIGNALS = ("SIGQUIT", "SIGTERM", "SIGINT")
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_signal_during_the_start_ends_the_worker(point: str, pool: str, redis_url: str, tmp_path: Path) -> None:
+    running = {name: _start(redis_url, point, pool, name, tmp_path / name) for name in SIGNALS}
+    try:
+        for name, worker in running.items():
+            wait_until(lambda one=worker: one.poll() is not None, timeout_s=20, what=f"a worker ends by {name}")  # type: ignore[misc]
+            output = (tmp_path / name).read_text()
+            assert "Traceback" not in output and "Unrecoverable" not in output, f"{name}: {output[-2000:]}"
+    finally:
+        for worker in running.values():
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+
+
+def _start(redis_url: str, point: str, pool: str, name: str, log: Path) -> "subprocess.Popen[bytes]":
+    settings = {"BRIDGE_BROKER_URL": redis_url, "TEST_SIGNAL": name, "TEST_POINT": point}
+    words = ["celery", "-A", "tests.support.signalled_app", "worker", "--pool", pool, "-n", f"{name}@%h"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=ROOT,
+            env={**clean_environment(), **settings},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
