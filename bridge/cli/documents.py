@@ -227,9 +227,11 @@ def settings_page() -> str:
         "",
         "<!-- Generated: sse-bridge settings --format markdown > docs/settings.md -->",
         "",
-        "All settings are environment variables and all are optional. A process checks those that it reads when it "
-        "starts, and reports every fault at once; a wrong value of a setting that only others read is a warning there. "
-        "`sse-bridge settings` shows the values in force, `sse-bridge check --for worker` judges as a worker does.",
+        "All settings are environment variables, and all have a default; only the gateway wants one of "
+        "`BRIDGE_JWT_SECRET`, `BRIDGE_JWT_JWKS_URL` and `BRIDGE_GATEWAY_DEV`. A process checks those that it reads "
+        "when it starts, and reports every fault at once; a wrong value of a setting that only others read is a "
+        "warning there. `sse-bridge settings` shows the values in force, `sse-bridge check --for worker` judges as a "
+        "worker does.",
         "",
         "Of a `BRIDGE_*` name that is not in this table:",
         "",
