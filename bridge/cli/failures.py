@@ -10,7 +10,6 @@ from bridge.operations.letters import as_dict
 from bridge.operations.retries import Waiting
 from bridge.operations.selection import shown_time
 from bridge.store import Attempt, DeadLetter, cause_of
-from bridge.store.dead_letters import user_in
 
 if TYPE_CHECKING:
     from bridge.operations.letters import Tombstone
@@ -42,7 +41,7 @@ def print_waiting(waiting: Waiting, *, payloads: bool) -> None:
         ("retry of", record.event_id),
         ("task", record.task),
         ("queue", record.queue),
-        ("user", user_in(record.envelope)),
+        ("user", record.user_id),
         ("group", cause_of(failure).group),
         ("due", "being tried" if waiting.taken else shown_time(waiting.due_ms)),
         ("envelope", waiting.as_dict(payloads=payloads)["envelope"]),

@@ -19,7 +19,6 @@ from bridge.errors import OperationRefusedError
 from bridge.operations.retries import Retries, Waiting
 from bridge.operations.selection import Selection, shown_time
 from bridge.store import cause_of
-from bridge.store.dead_letters import user_in
 
 
 @click.group()
@@ -66,7 +65,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
         shown.add_row(
             "being tried" if waiting.taken else shown_time(waiting.due_ms),
-            printable(f"{record.event_id}\n{user_in(record.envelope)}"),
+            printable(f"{record.event_id}\n{record.user_id}"),
             printable(f"{record.task.removeprefix('bridge.')}\n{why}"),
             str(last.number),
             cause_of(failure).group,

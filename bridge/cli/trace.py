@@ -79,6 +79,7 @@ def describe(place: "Place") -> dict[str, Any]:
                 "place": "waiting",
                 "due_at": None if place.due_ms is None else moment(place.due_ms),
                 "queue": place.record.queue if place.record else None,
+                "user_id": (place.record.user_id or None) if place.record else None,
                 "attempts": [_attempt(attempt) for attempt in place.record.attempts] if place.record else None,
             }
         case found.Buried():
@@ -90,6 +91,7 @@ def describe(place: "Place") -> dict[str, Any]:
                 "stage": letter.failure.stage.value,
                 "error_class": letter.failure.error_class,
                 "message": letter.failure.message,
+                "user_id": letter.user_id or None,
                 "queue": letter.queue,
                 "worker": letter.worker,
                 "attempts": [_attempt(attempt) for attempt in letter.attempts],
@@ -157,6 +159,7 @@ def _lines(place: "Place") -> "list[str | Text]":
             return [
                 styled("[bold red]dead letter[/] since {}, at stage {}", place.letter.buried_at, failure.stage.value),
                 f"  letter    {plain(place.letter.letter_id)} (queue {plain(place.letter.queue or '-')})",
+                *([f"  user      {plain(place.letter.user_id)}"] if place.letter.user_id else []),
                 *_history([_attempt(attempt) for attempt in place.letter.attempts]),
             ]
         case found.SkippedEvent():

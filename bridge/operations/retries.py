@@ -245,6 +245,7 @@ def _letter(record: RetryRecord, now: str) -> DeadLetter:
         envelope=record.envelope,
         failure=record.attempts[-1].failure,
         attempts=record.attempts,
+        user_id=record.user_id,
         buried_at=now,
         worker=log.who_am_i(),
         release="",

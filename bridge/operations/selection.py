@@ -12,7 +12,6 @@ from bridge.pipeline import Failure, Stage
 from bridge.registry import Registry, task_name
 from bridge.registry.naming import QUEUE_PREFIX
 from bridge.store import DeadLetter, LetterHead, RetryRecord, cause_of
-from bridge.store.dead_letters import user_in
 
 FOR_EVER_MS = 1 << 52
 LAST_MS = 253_402_300_799_999
@@ -189,7 +188,7 @@ def facts_of(item: DeadLetter | RetryRecord | LetterHead) -> Facts:
         item_id=item.event_id,
         task=item.task,
         queue=item.queue,
-        user_id=user_in(item.envelope),
+        user_id=item.user_id,
         stage=last.failure.stage.value,
         error_class=last.failure.error_class,
         group=cause_of(last.failure).group,

@@ -127,7 +127,7 @@ class StatusReader:
         balance = read_balance(self._client)
         survey, faults = self._read_survey(now_ms)
         refusals = self._refusals()
-        recent = read_recent(samples, {text(name): int(value) for name, value in counts.items()}, now_ms)
+        recent = self._mended(read_recent(samples, {text(key): int(value) for key, value in counts.items()}, now_ms))
         workers = worker_states(self._client, now_ms)
         return Status(
             at_ms=now_ms,
@@ -156,6 +156,13 @@ class StatusReader:
     def close(self) -> None:
         """Drop the connection."""
         self._client.close()
+
+    def _mended(self, recent: Recent) -> Recent:
+        """Without the deaths that were redriven or discarded since."""
+        if not recent.dead:
+            return recent
+        with store_errors():
+            return recent.remaining(int(self._client.zcount(self._keys.DEAD_INDEX, recent.since_ms, "+inf")))
 
     def _refusals(self) -> list[Fault]:
         """Why Redis takes no writes, if it takes none: then workers cannot be heard, and nothing can be published."""

@@ -44,6 +44,7 @@ class Retry:
         attempt: the attempt that failed, 1 for the first.
         after_s: seconds to wait.
         failure: why.
+        user_id: whom the event names, by its mapping; empty if nobody, or if that cannot be told.
         error: what an extractor raised, for the log of this process; None where nothing of the team's failed.
     """
 
@@ -52,6 +53,7 @@ class Retry:
     attempt: int
     after_s: float
     failure: Failure
+    user_id: str = ""
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
@@ -65,6 +67,7 @@ class Dead:
         envelope: JSON of what came in.
         attempt: the attempt that failed, 1 for the first.
         failure: why.
+        user_id: as of a Retry.
         error: as of a Retry.
     """
 
@@ -72,6 +75,7 @@ class Dead:
     envelope: bytes
     attempt: int
     failure: Failure
+    user_id: str = ""
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
 

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from bridge.errors import DecodeError, PayloadError, PermanentError
 from bridge.events import encode_payload
-from bridge.pipeline.envelope import EventCodec, encode_raw, parsed
+from bridge.pipeline.envelope import EventCodec, encode_raw, parsed, wire_names
 from bridge.pipeline.failure import Failure, Stage, describe
 from bridge.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
 from bridge.pipeline.transform import transform
 from bridge.registry import DomainToSSEMapping, Registry, RetryPolicy
+from bridge.registry.addressing import attribute_returned
 
 
 class Pipeline:
@@ -30,6 +31,7 @@ class Pipeline:
         self._retry = retry
         self._event_max_bytes = event_max_bytes
         self._random = random
+        self._user_fields = {row.domain_event_class: _user_field(row) for row in registry.mappings}
         self._codecs = {row.domain_event_class: EventCodec(row.domain_event_class) for row in registry.mappings}
 
     def run(self, mapping: DomainToSSEMapping, raw: object, *, attempt: int = 1, last_attempt: bool = False) -> Outcome:
@@ -41,7 +43,7 @@ class Pipeline:
             attempt: 1 for the first delivery of this event.
             last_attempt: bury it if this attempt fails, whatever the policy says.
         """
-        stage = Stage.DECODE
+        stage, event = Stage.DECODE, None
         try:
             event = self._decode(mapping, raw)
             stage = Stage.EXTRACT
@@ -57,7 +59,10 @@ class Pipeline:
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
             permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)
             raised = error if stage is Stage.EXTRACT else None
-            return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised)
+            user_id = "" if event is None else _user_of(mapping, event)
+            return self.failed(
+                mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised, user_id=user_id
+            )
 
     def failed(
         self,
@@ -68,8 +73,14 @@ class Pipeline:
         attempt: int,
         permanent: bool = False,
         error: BaseException | None = None,
+        user_id: str = "",
     ) -> Retry | Dead:
-        """Retry or bury an event whose ``attempt`` failed; the one place where that is decided."""
+        """Retry or bury an event whose ``attempt`` failed; the one place where that is decided.
+
+        Whose it is, if nobody says, is read from the envelope where the mapping returns one field of it. Nobody's code
+        is run for that: it may be what the event's process has died of.
+        """
+        user_id = user_id or self._user_in(mapping, raw)
         policy = mapping.retry or self._retry
         envelope = encode_raw(raw)
         event_id = _id_of(raw)
@@ -79,6 +90,7 @@ class Pipeline:
                 envelope=envelope,
                 attempt=attempt,
                 failure=failure,
+                user_id=user_id,
                 error=error,
             )
         return Retry(
@@ -87,8 +99,19 @@ class Pipeline:
             attempt=attempt,
             after_s=policy.delay_s(attempt, self._random),
             failure=failure,
+            user_id=user_id,
             error=error,
         )
+
+    def _user_in(self, mapping: DomainToSSEMapping, raw: object) -> str:
+        """Whom an envelope names, by the field that the mapping's extractor returns as it is; empty if it does not."""
+        field = self._user_fields[mapping.domain_event_class]
+        try:
+            envelope = parsed(raw)
+            data = envelope["data"] if field and isinstance(envelope, dict) else {}
+            return str(UUID(data[field]))
+        except (DecodeError, LookupError, TypeError, ValueError, AttributeError):
+            return ""
 
     def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
         json = self._bounded(encode_raw(raw), "envelope")
@@ -101,6 +124,21 @@ class Pipeline:
                 "(BRIDGE_EVENT_MAX_BYTES). Send a reference instead of the content."
             )
         return encoded
+
+
+def _user_field(mapping: DomainToSSEMapping) -> str:
+    """The field of the wire that the mapping's extractor returns as it is; empty if it does anything else."""
+    name = attribute_returned(mapping.user_id_extractor) or ""
+    return wire_names(mapping.domain_event_class).get(name, name)
+
+
+def _user_of(mapping: DomainToSSEMapping, event: Any) -> str:
+    """Whom an event names that has failed; empty if that fails, too."""
+    try:
+        user_id = mapping.user_id_extractor(event)
+        return str(user_id) if isinstance(user_id, UUID) else ""
+    except Exception:  # foreign code, on an event that is in trouble already
+        return ""
 
 
 def identify(raw: object) -> UUID:

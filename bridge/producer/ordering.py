@@ -8,6 +8,7 @@ from uuid import UUID
 import uuid6
 
 from bridge.registry import Audience, DomainToSSEMapping
+from bridge.registry.addressing import attribute_returned
 
 User: TypeAlias = str | int
 """What tells one user from another; of a UUID its number, which is compared in a tenth of the time."""
@@ -20,7 +21,7 @@ def user_reader(mapping: DomainToSSEMapping) -> Callable[[Any], object]:
         A reader of the attribute that the mapping's extractor returns as it is. Where it does anything else, and where
         an event is for everybody, a reader of nothing: such an event keeps its place among all others.
     """
-    name = _attribute_of(mapping.user_id_extractor) if mapping.audience is Audience.USER else None
+    name = attribute_returned(mapping.user_id_extractor) if mapping.audience is Audience.USER else None
     return attrgetter(name) if name is not None else _unknown
 
 
@@ -33,31 +34,4 @@ def known(user: object) -> User | None:
 
 
 def _unknown(_: object) -> None:
-    return None
-
-
-class _Probe:
-    """Stands for an event, and notes what is read of it."""
-
-    __slots__ = ("read",)
-
-    def __init__(self) -> None:
-        self.read: list[tuple[str, object]] = []
-
-    def __getattr__(self, name: str) -> object:
-        value = object()
-        self.read.append((name, value))
-        return value
-
-
-def _attribute_of(extractor: Callable[[Any], object]) -> str | None:
-    """The one attribute that an extractor reads, if it returns it as it is."""
-    probe = _Probe()
-    try:
-        result = extractor(probe)
-    except Exception:  # it wanted a real event
-        return None
-    match probe.read:
-        case [(name, value)] if value is result:
-            return name
     return None

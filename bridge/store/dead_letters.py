@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
-from uuid import UUID
 
 import msgspec
 import redis
@@ -13,6 +12,7 @@ from msgspec.structs import force_setattr
 from bridge.bounds import PARSER_ERRORS
 from bridge.pipeline import Failure
 from bridge.settings import Settings
+from bridge.store.addressed import user_in
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.fingerprint import cause_of
 from bridge.store.retries import Attempt
@@ -42,7 +42,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
         replay: the replay in which it died again; empty if it was never replayed since it was first buried.
         group: of its cause; made from the failure.
-        user_id: the envelope's ``data.user_id``; empty if it has none. Made from the envelope.
+        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
     """
 
     letter_id: str
@@ -63,6 +63,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.group:
             force_setattr(self, "group", cause_of(self.failure).group)
+        if not self.user_id:
             force_setattr(self, "user_id", user_in(self.envelope))
 
 
@@ -349,23 +350,6 @@ def _read_head(letter_id: str, at_ms: int, head: bytes) -> LetterHead:
     except PARSER_ERRORS:
         return LetterHead(letter_id=letter_id, group=UNREADABLE, buried_ms=at_ms)
     return known
-
-
-class _Data(msgspec.Struct, frozen=True):
-    user_id: str | None = None
-
-
-class _Addressed(msgspec.Struct, frozen=True):
-    data: _Data = _Data()
-
-
-def user_in(envelope: str) -> str:
-    """The ``user_id`` in an envelope's data, if it is one."""
-    try:
-        user_id = msgspec.json.decode(envelope, type=_Addressed).data.user_id or ""
-        return str(UUID(user_id)) if user_id else ""
-    except PARSER_ERRORS:
-        return ""
 
 
 def _read(value: bytes | str) -> DeadLetter:

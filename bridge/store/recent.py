@@ -1,7 +1,7 @@
 """How events ended lately: samples of the counts, which workers take as they report, and what they say together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.store.client import text
 
@@ -23,11 +23,21 @@ class Recent:
         seconds: since the sample that it is compared with; 0 if there is none.
         ended: events that ended well or died.
         dead: those that died.
+        letters: in how many letters; one may hold several events.
+        since_ms: when that sample was taken, in ms of Redis time.
     """
 
     seconds: float = 0.0
     ended: int = 0
     dead: int = 0
+    letters: int = 0
+    since_ms: int = 0
+
+    def remaining(self, letters: int) -> "Recent":
+        """The same, but for deaths that were mended meanwhile: only so many of the letters are there still."""
+        if letters >= self.letters:
+            return self
+        return replace(self, dead=round(self.dead * letters / self.letters), letters=letters)
 
     @property
     def dead_share(self) -> float:
@@ -49,7 +59,13 @@ def read_recent(samples: Sequence[bytes], counts: Mapping[str, int], now_ms: int
     at_ms, *before = next((sample for sample in read if now_ms - sample[0] >= WINDOW_MS), read[-1])
     grown = {name: max(0, counts.get(name, 0) - old) for name, old in zip(SAMPLED, before, strict=True)}
     dead = grown["dead"] + grown["dead_bundled"]
-    return Recent(seconds=max(0, now_ms - at_ms) / 1000, ended=sum(grown.values()), dead=dead)
+    return Recent(
+        seconds=max(0, now_ms - at_ms) / 1000,
+        ended=sum(grown.values()),
+        dead=dead,
+        letters=grown["dead"],
+        since_ms=at_ms,
+    )
 
 
 def _read(sample: bytes) -> list[int] | None:

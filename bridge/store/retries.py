@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import msgspec
 import redis
+from msgspec.structs import force_setattr
 
 from bridge.bounds import PARSER_ERRORS
 from bridge.pipeline import Failure
 from bridge.settings import Settings
+from bridge.store.addressed import user_in
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 
 LEASE_S = 30
@@ -38,6 +40,7 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
         queue: where that task's messages go.
         envelope: JSON of the envelope.
         attempts: the failed tries so far, oldest first.
+        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
     """
 
     event_id: str
@@ -45,6 +48,11 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     envelope: str
     attempts: tuple[Attempt, ...]
+    user_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.user_id:
+            force_setattr(self, "user_id", user_in(self.envelope))
 
     @property
     def attempt(self) -> int:

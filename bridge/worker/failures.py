@@ -73,6 +73,7 @@ class Failures:
                 queue=queue,
                 envelope=retry.envelope.decode(),
                 attempts=attempts(str(retry.event_id), retry.failure),
+                user_id=retry.user_id,
             )
             for retry in retries
         }
@@ -95,8 +96,9 @@ class Failures:
                 worker=short_name(),
                 release=self._release,
                 replay=job.replay,
+                user_id=user_id,
             )
-            for letter_id, envelope, failure in _to_bury(retries, dead, no_room)
+            for letter_id, envelope, failure, user_id in _to_bury(retries, dead, no_room)
         ]
         evicted = bury(letters) if letters else 0
         errors = {str(retry.event_id): retry.error for retry in retries} | {one.letter_id: one.error for one in dead}
@@ -121,12 +123,14 @@ class Failures:
 
 def _to_bury(
     retries: Sequence[Retry], dead: Sequence[Dead], no_room: frozenset[str]
-) -> list[tuple[str, bytes, Failure]]:
+) -> list[tuple[str, bytes, Failure, str]]:
     """Dead events, and retries for which the retry set has no room: better dead-lettered than lost."""
     crowded_out = [
-        (str(retry.event_id), retry.envelope, retry.failure) for retry in retries if str(retry.event_id) in no_room
+        (str(retry.event_id), retry.envelope, retry.failure, retry.user_id)
+        for retry in retries
+        if str(retry.event_id) in no_room
     ]
-    return [(letter.letter_id, letter.envelope, letter.failure) for letter in dead] + crowded_out
+    return [(letter.letter_id, letter.envelope, letter.failure, letter.user_id) for letter in dead] + crowded_out
 
 
 def _log(

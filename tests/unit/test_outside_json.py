@@ -15,7 +15,8 @@ from bridge.operations.trace import read_tombstone
 from bridge.ops.rendering import pretty
 from bridge.pipeline.envelope import encode_raw, parsed, read_envelope
 from bridge.store import read_message
-from bridge.store.dead_letters import read_letter, user_in
+from bridge.store.addressed import user_in
+from bridge.store.dead_letters import read_letter
 from bridge.store.history import _entry
 from bridge.store.retries import read_retry
 

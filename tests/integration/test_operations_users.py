@@ -1,0 +1,73 @@
+"""Whom dead letters hit, where events name their user in a field of another name."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from bridge import Emitter, Settings
+from bridge.store import DeadLetters, connect
+from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
+from tests.support.processes import run_cli
+from tests.support.waiting import wait_until
+from tests.support.worker import running_worker
+
+CATALOG = "tests.support.customer_catalog:registry"
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    with connect(settings) as made:
+        yield made
+
+
+def test_letters_know_the_user_that_the_mapping_names(settings: Settings, client: redis.Redis, tmp_path: Path) -> None:
+    environment = {"BRIDGE_BROKER_URL": settings.broker_url, "BRIDGE_REGISTRY": CATALOG}
+    user, other, passenger = uuid4(), uuid4(), uuid4()
+    letters = DeadLetters(client, settings)
+    with running_worker(tmp_path, environment):
+        emitter = Emitter(settings, registry)
+        emitter.emit_many(
+            [
+                OrderPaid(user_id=passenger, customer=user, number=1),
+                OrderPaid(user_id=passenger, customer=user, number=2),
+                OrderShipped(user_id=passenger, buyer=other, recipient=user, number=3),
+                OrderShipped(user_id=passenger, buyer=other, number=4),
+            ]
+        )
+        emitter.flush(20)
+        emitter.close()
+        wait_until(lambda: letters.count() == 4, what="all are buried")
+    hit = {one["user_id"]: one["count"] for one in json.loads(_run(environment, "dead", "users", "--json"))}
+    assert hit == {str(user): 3, str(other): 1}
+    found = json.loads(_run(environment, "dead", "list", "--json", "--user", str(user)))["letters"]
+    assert {letter["user_id"] for letter in found} == {str(user)}
+    assert len(found) == 3
+    (group,) = json.loads(_run(environment, "dead", "groups", "--json", "--type", "OrderPaid"))
+    assert group["users"] == 1
+    assert str(user) in _run(environment, "trace", found[0]["letter_id"])
+
+
+def test_an_envelope_that_cannot_be_read_is_laid_to_the_field_that_the_mapping_returns(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    environment = {"BRIDGE_BROKER_URL": settings.broker_url, "BRIDGE_REGISTRY": CATALOG}
+    user = uuid4()
+    letters = DeadLetters(client, settings)
+    emitter = Emitter(settings, registry)
+    emitter.emit(OrderPaid(user_id=uuid4(), customer=user, number="no number"))  # type: ignore[arg-type]
+    emitter.flush(20)
+    emitter.close()
+    with running_worker(tmp_path, environment):
+        wait_until(letters.count, what="it is buried")
+    (letter,) = letters.newest_first()
+    assert (letter.failure.stage, letter.user_id) == ("decode", str(user))
+
+
+def _run(environment: dict[str, str], *arguments: str) -> str:
+    done = run_cli(*arguments, environment=environment)
+    assert done.returncode == 0, done
+    return done.stdout
