@@ -1,10 +1,7 @@
 """What a replay of dead letters would do today: the pipeline is run, and nothing is published."""
 
 import random
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,6 +12,7 @@ import msgspec
 import redis
 
 from bridge.bounds import PARSER_ERRORS, MessageBounds
+from bridge.operations.trials import Trial, Trials
 from bridge.operations.whole import WholeMessage, read_whole
 from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
@@ -71,18 +69,14 @@ class Prediction:
     changes: dict[str, tuple[Any, Any]] | None = None
 
 
-class TookTooLongError(Exception):
-    """The extractors took longer than a dry run allows."""
-
-
 class Foresight:
-    """Runs today's extractors over letters. They are the team's code: whatever else they do, they do here too.
+    """Runs today's extractors over letters. They are the team's code: what they do to the world, they do here too.
 
     Args:
         client: of the store.
         settings: limits, as the worker has them.
         registry: today's.
-        time_limit_s: for one event; only in a main thread, elsewhere there is none.
+        time_limit_s: for one event.
     """
 
     def __init__(
@@ -94,26 +88,25 @@ class Foresight:
         self.in_one_step = topology(settings).one_server
         self._keeps_history = settings.stream_ttl_s > 0
         self._registry = registry
-        self._time_limit_s = time_limit_s
         self._bounds = MessageBounds.of(
             message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max
         )
-        self._pipeline = Pipeline(
+        pipeline = Pipeline(
             registry, retry=RetryPolicy(), event_max_bytes=settings.event_max_bytes, random=random.random
         )
+        self._trials = Trials(pipeline, time_limit_s=time_limit_s)
 
-    def outcome(self, letter: DeadLetter) -> Outcome | None:
-        """What the pipeline says; None if the letter cannot be sent at all."""
-        mapping = self.mapping_of(letter)
-        if mapping is None:
-            return None
-        raw = msgspec.json.decode(letter.envelope)
-        try:
-            with _time_limit(self._time_limit_s):
-                return self._pipeline.run(mapping, raw, last_attempt=True)
-        except TookTooLongError as error:
-            failure = Failure(stage=Stage.WORKER, error_class="TookTooLongError", message=str(error))
-            return self._pipeline.failed(mapping, raw, failure, attempt=1, permanent=True)
+    def outcomes(self, letters: Sequence[DeadLetter]) -> list[Outcome | None]:
+        """What the pipeline says of each; None of a letter that cannot be sent at all.
+
+        The extractors run in a process of their own, as they do in a worker: one may end it.
+        """
+        sendable = [(letter, mapping) for letter in letters if (mapping := self.mapping_of(letter)) is not None]
+        trials = [Trial(mapping, msgspec.json.decode(letter.envelope)) for letter, mapping in sendable]
+        found = {
+            id(letter): outcome for (letter, _), outcome in zip(sendable, self._trials.outcomes(trials), strict=True)
+        }
+        return [found.get(id(letter)) for letter in letters]
 
     def mapping_of(self, letter: DeadLetter) -> DomainToSSEMapping | None:
         """The mapping that a replay would use; None if the letter cannot be sent."""
@@ -144,7 +137,7 @@ class Foresight:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        outcomes = [self.outcome(letter) for letter in letters]
+        outcomes = self.outcomes(letters)
         published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
         marks = dict(zip(map(id, published), self._look_up(published), strict=True))
         return [
@@ -289,22 +282,3 @@ def occurred_at_of(envelope: str) -> datetime | None:
     except PARSER_ERRORS:
         return None
     return moment if moment.tzinfo else None
-
-
-@contextmanager
-def _time_limit(limit_s: float) -> Iterator[None]:
-    """Raise TookTooLongError in the block when it takes too long; only a main thread can be interrupted."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise TookTooLongError(f"The extractors took longer than {limit_s:g} s.")
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import msgspec
 import redis
 
+from bridge.bounds import PARSER_ERRORS
 from bridge.operations.foresight import Foresight, is_too_old, occurred_at_of, stream_and_mark, why_too_old
-from bridge.pipeline import Published
+from bridge.pipeline import Outcome, Published
 from bridge.registry import Registry, Supersede
 from bridge.settings import Settings
 from bridge.store import DeadLetter
@@ -52,9 +54,8 @@ class Staleness:
 
     def note_newest(self, letters: Sequence[DeadLetter], newest: dict[str, str]) -> None:
         """Enter into ``newest`` (what an event is about → age and id) those letters that are newer."""
-        for letter in letters:
-            subject = self._subject(letter)
-            if subject is not None and subject.known:
+        for _, subject in self._subjects(letters):
+            if subject.known:
                 newest[subject.about] = max(newest.get(subject.about, ""), subject.age)
 
     def superseded(self, letters: Sequence[DeadLetter], newest: Mapping[str, str]) -> dict[str, str]:
@@ -64,10 +65,7 @@ class Staleness:
             StoreUnavailableError: Redis is away.
         """
         found: dict[str, str] = {}
-        for letter in letters:
-            subject = self._subject(letter)
-            if subject is None:
-                continue
+        for letter, subject in self._subjects(letters):
             if not subject.known:
                 found[letter.letter_id] = ""
             elif newest.get(subject.about, subject.age) > subject.age:
@@ -76,18 +74,26 @@ class Staleness:
                 found[letter.letter_id] = f"superseded by {later}, which is published"
         return found
 
-    def _subject(self, letter: DeadLetter) -> "_Subject | None":
-        """What a letter's event is about; None if its mapping has no such rule."""
-        mapping = self._foresight.mapping_of(letter)
-        if mapping is None or not isinstance(mapping.staleness, Supersede):
-            return None
-        outcome = self._foresight.outcome(letter)
+    def _subjects(self, letters: Sequence[DeadLetter]) -> list[tuple[DeadLetter, "_Subject"]]:
+        """What the events are about of those letters whose mapping has such a rule."""
+        ruled = [
+            (letter, mapping.staleness)
+            for letter in letters
+            if (mapping := self._foresight.mapping_of(letter)) is not None and isinstance(mapping.staleness, Supersede)
+        ]
+        outcomes = self._foresight.outcomes([letter for letter, _ in ruled])
+        return [
+            (letter, self._subject(letter, rule, outcome))
+            for (letter, rule), outcome in zip(ruled, outcomes, strict=True)
+        ]
+
+    def _subject(self, letter: DeadLetter, rule: Supersede, outcome: Outcome | None) -> "_Subject":
         occurred_at = occurred_at_of(letter.envelope)
         if not isinstance(outcome, Published) or occurred_at is None:
-            return _Subject(rule=mapping.staleness)
-        about = _about(self._keys, outcome, mapping.staleness, outcome.payload)
+            return _Subject(rule=rule)
+        about = _about(self._keys, outcome, rule, outcome.payload)
         age = f"{int(occurred_at.timestamp() * 1_000_000):020d} {letter.letter_id}"
-        return _Subject(rule=mapping.staleness, about=about, age=age, outcome=outcome)
+        return _Subject(rule=rule, about=about, age=age, outcome=outcome)
 
     def _published_later(self, subject: "_Subject") -> str:
         """The id of a newer published event about the same thing; empty if none is retained."""
@@ -97,13 +103,14 @@ class Staleness:
         with store_errors():
             entries: Any = self._client.xrevrange(stream, count=HISTORY_LOOK_MAX)
         for _, fields in entries:
-            entry = {text(name): text(value) for name, value in fields.items()}
-            if (
-                entry["event_type"] == outcome.event.event_type.value
-                and datetime.fromisoformat(entry["occurred_at"]) > outcome.event.occurred_at
-                and _about(self._keys, outcome, subject.rule, entry["data"].encode()) == subject.about
-            ):
-                return entry["event_id"]
+            with suppress(KeyError, *PARSER_ERRORS):  # a stranger's entry
+                entry = {text(name): text(value) for name, value in fields.items()}
+                if (
+                    entry["event_type"] == outcome.event.event_type.value
+                    and datetime.fromisoformat(entry["occurred_at"]) > outcome.event.occurred_at
+                    and _about(self._keys, outcome, subject.rule, entry["data"].encode()) == subject.about
+                ):
+                    return entry["event_id"]
         return ""
 
 

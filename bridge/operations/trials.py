@@ -1,0 +1,122 @@
+"""What the pipeline says of events that are only tried: run in a process of its own, which they may end."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from bridge.events import SSEEvent
+from bridge.operations.rehearsal import Ended, rehearse
+from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
+from bridge.registry import DomainToSSEMapping
+
+
+class TookTooLongError(Exception):
+    """The extractors took longer than a dry run allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An event to be tried."""
+
+    mapping: DomainToSSEMapping
+    raw: object
+
+
+class _Published(msgspec.Struct, frozen=True, tag=True):
+    """What the other process says of an event that would be published."""
+
+    event_id: UUID
+    user_id: UUID
+    occurred_at: datetime
+    payload: bytes
+
+
+class _Skipped(msgspec.Struct, frozen=True, tag=True):
+    event_id: UUID
+
+
+class _Failed(msgspec.Struct, frozen=True, tag=True):
+    failure: Failure
+
+
+_answers = msgspec.msgpack.Encoder()
+_answer_decoder: msgspec.msgpack.Decoder[_Published | _Skipped | _Failed] = msgspec.msgpack.Decoder(
+    _Published | _Skipped | _Failed
+)
+
+
+def _no_end(error_class: str, message: str) -> Failure:
+    """The failure of a run that did not come to its end."""
+    return Failure(stage=Stage.WORKER, error_class=error_class, message=message)
+
+
+class Trials:
+    """Runs a pipeline over events, and does nothing about what it says.
+
+    Args:
+        pipeline: as the worker's.
+        time_limit_s: for one event.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, time_limit_s: float) -> None:
+        self._pipeline = pipeline
+        self._time_limit_s = time_limit_s
+
+    def outcomes(self, trials: Sequence[Trial]) -> list[Outcome]:
+        """What the pipeline says of each."""
+        answers = rehearse(self._try, trials, limit_s=self._time_limit_s)
+        return [self._read_answer(trial, answer) for trial, answer in zip(trials, answers, strict=True)]
+
+    def _try(self, trial: Trial) -> bytes:
+        """Run one event, in the other process."""
+        try:
+            with _time_limit(self._time_limit_s):
+                outcome = self._pipeline.run(trial.mapping, trial.raw, last_attempt=True)
+        except TookTooLongError as error:
+            return _answers.encode(_Failed(_no_end("TookTooLongError", str(error))))
+        if isinstance(outcome, Published):
+            event = outcome.event
+            return _answers.encode(_Published(event.event_id, event.user_id, event.occurred_at, outcome.payload))
+        if isinstance(outcome, Skipped):
+            return _answers.encode(_Skipped(outcome.event_id))
+        return _answers.encode(_Failed(outcome.failure))
+
+    def _read_answer(self, trial: Trial, answer: bytes | Ended) -> Outcome:
+        if isinstance(answer, Ended):
+            said: _Published | _Skipped | _Failed = _Failed(
+                _no_end("WorkerLostError", f"The event would end its worker's process: it {answer.how}.")
+            )
+        else:
+            said = _answer_decoder.decode(answer)
+        if isinstance(said, _Failed):
+            return self._pipeline.failed(trial.mapping, trial.raw, said.failure, attempt=1, permanent=True)
+        if isinstance(said, _Skipped):
+            return Skipped(event_id=said.event_id)
+        event = SSEEvent(
+            event_type=trial.mapping.sse_event_type,
+            user_id=said.user_id,
+            data=msgspec.json.decode(said.payload),
+            event_id=said.event_id,
+            occurred_at=said.occurred_at,
+        )
+        return Published(event=event, payload=said.payload, audience=trial.mapping.audience, envelope=trial.raw)
+
+
+@contextmanager
+def _time_limit(limit_s: float) -> Iterator[None]:
+    """Raise TookTooLongError in the block when it takes too long; in the process that is for trials only."""
+
+    def interrupt(*_: object) -> None:
+        raise TookTooLongError(f"The extractors took longer than {limit_s:g} s.")
+
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
