@@ -1,7 +1,14 @@
-"""Outside text made fit for one line of a log: no line feed, escape or other control character gets through; pure."""
+"""Outside text made fit for one line of a log: no line feed, escape or other control character gets through."""
+
+import logging
+import traceback
+from collections.abc import Mapping
+from numbers import Number
 
 LINE_CHARS_MAX = 500
-"""Characters of outside text in a log line."""
+"""Characters of outside text in one place of a log line."""
+ARGUMENT_CHARS_MAX = 2_000
+"""The same where the text is a sentence of ours, with words from outside in it."""
 
 
 def one_line(text: object, *, chars_max: int = LINE_CHARS_MAX) -> str:
@@ -19,3 +26,34 @@ def one_line(text: object, *, chars_max: int = LINE_CHARS_MAX) -> str:
     if words.isprintable():
         return words
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in words)
+
+
+def plain_logger(name: str) -> logging.Logger:
+    """The logger of that name, which writes whatever comes from outside on one line. Every module has such a one."""
+    logger = logging.getLogger(name)
+    if _in_one_line not in logger.filters:
+        logger.addFilter(_in_one_line)
+    return logger
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Make a record's arguments fit for one line, and each part of its traceback for the lines that it has."""
+    if isinstance(record.args, Mapping):
+        record.args = {name: _argument(value) for name, value in record.args.items()}
+    elif record.args:
+        record.args = tuple(map(_argument, record.args))
+    if record.exc_info and not record.exc_text:
+        parts = traceback.format_exception(*record.exc_info)
+        record.exc_text = "\n".join(map(_part, parts))
+    return True
+
+
+def _argument(value: object) -> object:
+    return value if isinstance(value, Number) or value is None else one_line(value, chars_max=ARGUMENT_CHARS_MAX)
+
+
+def _part(part: str) -> str:
+    """A part of a traceback: of a frame the lines, of the error, whose text may be anybody's, one."""
+    part = part.rstrip("\n")
+    is_ours = part.startswith(("  File ", "Traceback ", "\nThe above exception", "\nDuring handling"))
+    return "\n".join(map(one_line, part.split("\n"))) if is_ours else one_line(part, chars_max=ARGUMENT_CHARS_MAX)

@@ -5,7 +5,6 @@ can be read at any moment, by whoever holds it and by ``supervised`` for the who
 """
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -16,8 +15,9 @@ from pathlib import Path
 
 from bridge.backoff import Backoff
 from bridge.pipeline.failure import Stage, describe
+from bridge.plain_text import plain_logger
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 STABLE_S = 30.0
 """A function that ran for so long without an exception starts again with the shortest backoff."""

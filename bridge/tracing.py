@@ -3,15 +3,16 @@
 The trace travels in the envelope (``traceparent``), so that it survives queues, retries and dead letters.
 """
 
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from bridge.plain_text import plain_logger
+
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, Tracer
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 _API = "opentelemetry.trace"
 _api: Any = None

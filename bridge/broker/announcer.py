@@ -1,15 +1,15 @@
 """``Announcer``: enters messages into the books where the books are not on the broker, if they can be reached."""
 
-import logging
 import time
 from collections.abc import Sequence
 
 from bridge.broker.message import TaskMessage
 from bridge.errors import StoreError
+from bridge.plain_text import plain_logger
 from bridge.settings import Settings
 from bridge.store import Ledger, connect_briefly
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 PAUSE_S = 10.0
 """How long messages go unannounced after the books were out of reach, so that they hold up no message for long."""

@@ -1,6 +1,5 @@
 """``KombuWire``: messages through kombu's own transports, for RabbitMQ."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,11 @@ from bridge.broker.options import CONNECT_TIMEOUT_S, sending_options, tls_option
 from bridge.broker.topology import queue, queues
 from bridge.broker.trouble import broker_error, diagnose
 from bridge.errors import BrokerError
+from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class KombuWire:

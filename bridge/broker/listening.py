@@ -1,6 +1,5 @@
 """``Listening``: a channel's second connection, on which Redis says that a queue changed; kept alive, and made anew."""
 
-import logging
 from collections.abc import Iterator
 from functools import cached_property
 from time import monotonic
@@ -9,7 +8,9 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-logger = logging.getLogger(__name__)
+from bridge.plain_text import plain_logger
+
+logger = plain_logger(__name__)
 
 POLL_S = 1.0
 """An idle worker looks this often, in case an invalidation message was lost."""

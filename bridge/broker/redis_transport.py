@@ -7,7 +7,6 @@ changes (client-side caching's invalidation messages), and only then a claim is 
 """
 
 import hashlib
-import logging
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -28,6 +27,7 @@ from bridge.broker.pace import Pace
 from bridge.broker.reading import RAW, read_item
 from bridge.broker.redis_qos import ClaimingQoS
 from bridge.errors import StoreError
+from bridge.plain_text import plain_logger
 from bridge.store.connections import (
     BrokerConnection,
     BrokerSentinelConnection,
@@ -35,7 +35,7 @@ from bridge.store.connections import (
     BrokerSSLConnection,
 )
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 DELIVERIES_KEY = "bridge:deliveries"
 """Hash: fingerprint of a message → how often it came back because its worker went away."""

@@ -1,6 +1,5 @@
 """Who is asking: by a bearer token, or in development by saying so."""
 
-import logging
 import math
 import re
 from collections.abc import Awaitable, Callable
@@ -16,9 +15,10 @@ from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.request import parse_uuid
+from bridge.plain_text import plain_logger
 from bridge.settings import Settings, is_loopback
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 TOKEN_LENGTH_MAX = 8192
 KEYS_RETRY_AFTER_S = 10.0

@@ -1,7 +1,6 @@
 """What one gateway process holds: its hub, its archive and its sessions, from start to end."""
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import AsyncIterator
@@ -24,12 +23,13 @@ from bridge.gateway.rooms import Rooms
 from bridge.gateway.session import Session
 from bridge.gateway.tally import Tally
 from bridge.gateway.wire import FINISH_S, LINGER_S, Wire
+from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import History, Keyspace, connect_async
 from bridge.supervision import SupervisedTask
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 READY_TIMEOUT_S = 1.0
 """How long Redis may take to answer before this process counts as not ready."""

@@ -5,7 +5,6 @@ gone. So the hub reads the connection itself: when it breaks, every member is to
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -20,10 +19,11 @@ from redis.exceptions import RedisError
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.rooms import Rooms
+from bridge.plain_text import plain_logger
 from bridge.registry import RetryPolicy
 from bridge.supervision import end_tasks
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 CONNECTION_NAME = "bridge-gateway-hub"
 """As CLIENT LIST shows it."""

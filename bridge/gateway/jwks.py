@@ -1,7 +1,6 @@
 """The issuer's public keys: fetched off the event loop, kept, and asked for again with restraint."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +8,9 @@ from typing import Any
 import jwt
 
 from bridge.errors import StoreUnavailableError, UnauthorizedError
+from bridge.plain_text import plain_logger
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 """Public-key algorithms that are accepted. A key's own type says which one of them it is for."""

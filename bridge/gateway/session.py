@@ -7,7 +7,6 @@ cursor, and then the queue is released without what the history has brought alre
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections import deque
@@ -27,12 +26,13 @@ from bridge.gateway.ending import Ending, ResetReason
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.rooms import Rooms
 from bridge.gateway.wire import StalledError, Wire
+from bridge.plain_text import plain_logger
 from bridge.registry import RetryPolicy
 from bridge.settings import Settings
 from bridge.store import START, Position
 from bridge.supervision import end_tasks
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 CHECK_EVERY_S = 60.0
 """The history is read now and then, jittered by half, because a gap in pub/sub makes no sound."""

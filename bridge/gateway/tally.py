@@ -1,7 +1,6 @@
 """``Tally``: adds a gateway process' counters to those of all the others, every few seconds."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 import redis.asyncio
@@ -9,9 +8,10 @@ import redis.asyncio
 from bridge.errors import StoreError
 from bridge.gateway.counters import Counters
 from bridge.identity import process_name
+from bridge.plain_text import plain_logger
 from bridge.store.gateways import Gateways
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 BEAT_S = 5.0
 LAST_BEAT_TIMEOUT_S = 1.0

@@ -1,11 +1,11 @@
 """Replays that run in this process, each on a thread of its own; when it ends, they stand still and can be resumed."""
 
-import logging
 import threading
 from collections import OrderedDict
 
 from bridge.errors import BridgeError, OperationRefusedError
 from bridge.operations.replay import Replays
+from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import connect
@@ -14,7 +14,7 @@ RUNNING_MAX = 4
 TROUBLES_MAX = 100
 END_TIMEOUT_S = 3.0
 
-log = logging.getLogger(__name__)
+log = plain_logger(__name__)
 
 
 class ReplayJobs:

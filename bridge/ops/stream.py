@@ -1,7 +1,6 @@
 """``GET /stream``: what changes on a page, as server-sent events; parts of it as HTML, by the id of their element."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -22,8 +21,9 @@ from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
 from bridge.ops.gate import Gate, RefusedError
 from bridge.ops.sessions import Role, Session
+from bridge.plain_text import plain_logger
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 STREAM_PATH = "/stream"
 EVENT_TYPE = "ops.parts"

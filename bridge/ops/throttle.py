@@ -1,12 +1,13 @@
 """Slows down who guesses tokens: by address, and altogether, because an address may be forged behind a proxy."""
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-logger = logging.getLogger(__name__)
+from bridge.plain_text import plain_logger
+
+logger = plain_logger(__name__)
 
 FREE_FAILURES = 5
 WAIT_CAP_S = 60.0

@@ -1,15 +1,15 @@
 """``Buffer``: accepted events in memory, in order and bounded; putting one in takes no lock."""
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from bridge.plain_text import plain_logger
 from bridge.producer.batching import Accepted, Entry
 from bridge.producer.progress import Progress
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 ROUND_MAX = 5_000
 """Events that are sent or spooled in one write at the most."""

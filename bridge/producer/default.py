@@ -1,15 +1,15 @@
 """``emit``, ``emit_many`` and ``flush``: one emitter for the process, made at first use from the environment."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
 from bridge.errors import BridgeError
+from bridge.plain_text import plain_logger
 from bridge.producer.emitter import Emitter, guard
 from bridge.registry import Registry
 from bridge.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 _emitter: Emitter | None = None

@@ -7,7 +7,6 @@ under load batches grow by themselves, because more arrive while one is sent.
 """
 
 import atexit
-import logging
 import os
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 from bridge.errors import DeliveryError, EventRefusedError, PayloadError
 from bridge.forks import ForkMark
 from bridge.pipeline import EventCodec, snapshot_taker
+from bridge.plain_text import plain_logger
 from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.ordering import user_reader
 from bridge.producer.outbox import Outbox
@@ -27,7 +27,7 @@ from bridge.registry import DomainToSSEMapping, Registry, load_registry
 from bridge.settings import Settings, load_settings
 from bridge.tracing import active_tracer, note_emitted
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 STRICT_TIMEOUT_S = 5.0
 """How long a strict ``emit`` waits for the broker."""

@@ -8,6 +8,7 @@ from bridge.events import SSEEvent
 from bridge.pipeline.failure import Stage, describe
 from bridge.pipeline.reporting import ExcInfo, reportable
 from bridge.pipeline.transform import transform
+from bridge.plain_text import plain_logger
 from bridge.registry import Audience, DomainToSSEMapping, Registry, load_registry
 from bridge.store import Receipt, ReceiptStatus, SSEPublisherProtocol
 
@@ -38,7 +39,7 @@ class SSEEventHandler:
         registry: Registry | None = None,
     ) -> None:
         self._publisher = publisher
-        self._logger = logger or logging.getLogger(__name__)
+        self._logger = logger or plain_logger(__name__)
         self._mapping: Mapping[type[Any], DomainToSSEMapping] = (registry or load_registry()).by_class
 
     async def handle(self, event: Any) -> None:

@@ -1,17 +1,17 @@
 """``Orphans``: spool files of processes that are no more; each is adopted once, and none can stop the others."""
 
-import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from bridge.plain_text import plain_logger
 from bridge.producer.admission import Admission
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, NotOursError, SpoolFile
 from bridge.producer.spool_lock import remove_stale_locks
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 BUSY_TIMEOUT_S = 0.2
 """How long another program's lock is waited for; there is a next time."""

@@ -4,7 +4,6 @@ Without a spool one thread sends what the buffer holds. With one, that thread wr
 second one sends what the spool holds (see ``Spooler``). A third tells the store how it goes (see ``Reporter``).
 """
 
-import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from bridge.broker import TaskSender
+from bridge.plain_text import plain_logger
 from bridge.producer.batching import Accepted, BatchLimits
 from bridge.producer.buffer import Buffer
 from bridge.producer.progress import Progress
@@ -27,7 +27,7 @@ from bridge.supervision import SupervisedThread
 if TYPE_CHECKING:
     from bridge.producer.spooler import Spooler
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 JOIN_TIMEOUT_S = 1.0
 """How long ``close`` waits for a write that is under way."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from bridge.errors import BrokerRefusedError
 from bridge.pipeline.failure import Stage, describe
+from bridge.plain_text import plain_logger
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 TROUBLE_CHARS_MAX = 200
 """Characters of the last trouble in a report."""

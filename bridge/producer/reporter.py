@@ -3,7 +3,6 @@
 So a sender that is held up, by whatever it is, is told of while it is.
 """
 
-import logging
 import os
 import socket
 import time
@@ -14,12 +13,13 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from bridge.errors import StoreError
+from bridge.plain_text import plain_logger
 from bridge.producer.naming import new_name
 from bridge.settings import Settings
 from bridge.store import ProducerReport, Producers, connect_briefly
 from bridge.supervision import SupervisedThread
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 INTERVAL_S = 3.0
 """How often a producer reports; not before it has run for so long."""

@@ -1,15 +1,15 @@
 """``Sending``: the way of accepted events to the broker, for the one thread that sends."""
 
-import logging
 from collections.abc import Callable, Sequence
 
 from bridge.backoff import Backoff
 from bridge.broker import TaskSender
 from bridge.errors import BrokerRefusedError
+from bridge.plain_text import plain_logger
 from bridge.producer.batching import Accepted, BatchLimits, batch
 from bridge.producer.progress import Progress
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class Sending:

@@ -1,13 +1,13 @@
 """Setting aside what nobody can read in a spool directory: an operator may look at it, and nothing trips over it."""
 
-import logging
 from contextlib import suppress
 from pathlib import Path
 
 from bridge.bounds import SPOOL_SET_ASIDE_MAX
+from bridge.plain_text import plain_logger
 from bridge.producer.spool_file import SIDE_FILES
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 BAD_SUFFIX = ".bad"
 

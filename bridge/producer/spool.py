@@ -5,7 +5,6 @@ share a directory without waiting for each other. A file whose lock is free belo
 whoever finds it first adopts it, sends what is in it, and removes it (see ``Orphans``).
 """
 
-import logging
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Self
 
 from bridge.bounds import SPOOL_WRITE_BYTES_MAX
 from bridge.errors import SpoolError
+from bridge.plain_text import plain_logger
 from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.naming import new_name
@@ -23,7 +23,7 @@ from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, SpoolFile, as_spool_error
 from bridge.producer.spool_lock import is_at, lock, lock_path, unlock
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
 ROW_BYTES = 48

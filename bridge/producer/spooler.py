@@ -4,13 +4,13 @@ So events are on disk while the broker makes the sender wait. The spool is a net
 not take (full, broken, not ours) goes to the sending thread straight from memory, behind what the spool holds.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bridge.backoff import Backoff
 from bridge.errors import SpoolError
+from bridge.plain_text import plain_logger
 from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.buffer import ROUND_MAX, Buffer
@@ -20,7 +20,7 @@ from bridge.producer.sending import Sending
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 ADOPT_INTERVAL_S = 10.0
 """How often a process looks for spool files that nobody holds any more, and whether its own is still there."""

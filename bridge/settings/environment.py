@@ -1,6 +1,5 @@
 """Reading ``BRIDGE_*``; the only reader of the environment. Each process judges what it uses, and no more."""
 
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,12 +9,13 @@ import msgspec
 from msgspec import Meta, inspect
 
 from bridge.errors import SettingsError
+from bridge.plain_text import plain_logger
 from bridge.settings.contradictions import contradictions
 from bridge.settings.model import Settings
 from bridge.settings.names import CRITICAL, is_injected, mistyped, resembled
 from bridge.settings.processes import Process, chosen, readers_of
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 PREFIX = "BRIDGE_"
 NAME_CHARS_MAX = 100

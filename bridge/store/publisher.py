@@ -1,6 +1,5 @@
 """``RedisSSEPublisher``: publishing from asyncio code, by the same script and keys as the worker."""
 
-import logging
 from typing import Protocol
 from uuid import UUID
 
@@ -8,11 +7,12 @@ import redis.asyncio
 
 from bridge.errors import BridgeError
 from bridge.events import SSEEvent, encode_payload
+from bridge.plain_text import plain_logger
 from bridge.settings import Settings, load_settings
 from bridge.store.client import connect_async, script_text, store_errors
 from bridge.store.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class SSEPublisherProtocol(Protocol):

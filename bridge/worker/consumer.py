@@ -1,7 +1,6 @@
 """``BridgeConsumer``: Celery's consumer, which hands Celery only what Celery can run."""
 
 import base64
-import logging
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
@@ -21,12 +20,12 @@ from bridge.broker.reading import DELIVERIES_HEADER, RAW
 from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import DecodeError, StoreError
 from bridge.pipeline import identify
-from bridge.plain_text import one_line
+from bridge.plain_text import one_line, plain_logger
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.refused import LOOK_S, RefusedQueues
 from bridge.worker.task import BridgeTask
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 HELD_FACTOR = 4

@@ -1,12 +1,12 @@
 """``Failures``: writes down what failed: who waits for another attempt, who is buried, and the attempts so far."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from bridge.identity import short_name
 from bridge.pipeline import Dead, Failure, Retry
 from bridge.pipeline.reporting import log_failure
+from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.store import (
     Attempt,
@@ -20,7 +20,7 @@ from bridge.store import (
 )
 from bridge.worker.job import Job
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class Failures:

@@ -1,19 +1,19 @@
 """``ForeignProducers``: looks now and then where producers that are not ours leave messages, and brings them in."""
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 
 from bridge.broker.finding import KEYS_A_STEP
 from bridge.broker.foreign import ForeignLists
 from bridge.errors import BrokerError, StoreError
+from bridge.plain_text import plain_logger
 from bridge.settings import Settings
 from bridge.store import Tally
 from bridge.store.metrics import FOREIGN_PRIORITY
 from bridge.store.queue_names import QueueNames
 from bridge.supervision import SupervisedThread
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 LOOK_S = 1.0
 """A message with a priority waits about so long until it is brought in."""

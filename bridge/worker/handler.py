@@ -1,6 +1,5 @@
 """``Handler``: runs the pipeline over a message's envelopes and obeys the outcomes, then the message may go."""
 
-import logging
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from bridge.pipeline import (
     encode_raw,
     identify,
 )
+from bridge.plain_text import plain_logger
 from bridge.registry import Registry, RetryPolicy
 from bridge.settings import Settings
 from bridge.store import (
@@ -43,7 +43,7 @@ from bridge.worker.failures import Failures
 from bridge.worker.job import Job, Todo
 from bridge.worker.tracing import BatchTrace
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 PORTION_EVENTS = 100
 """A bundle's first portion ends with the message that makes it so large: few, because Redis has nothing to do until

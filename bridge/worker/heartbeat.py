@@ -4,7 +4,6 @@ The loop only notes in memory that it turned; a thread writes it down. So a Redi
 message, and a loop that stands still is reported by a process that lives.
 """
 
-import logging
 import os
 import socket
 import threading
@@ -18,10 +17,11 @@ from celery.worker import state
 
 from bridge.errors import StoreError
 from bridge.identity import process_name
+from bridge.plain_text import plain_logger
 from bridge.store import WorkerReport, Workers
 from bridge.store.queue_names import QueueNames
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 BEAT_S = 3.0
 """How often a worker reports."""

@@ -1,14 +1,14 @@
 """``Events``: Celery's monitoring events, such as a worker's heartbeat for Flower, which never hold up the worker."""
 
-import logging
 from typing import Any
 
 from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
 
 from bridge.broker.alarm import BLOCKED, AlarmWatch
+from bridge.plain_text import plain_logger
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class Dispatcher(EventDispatcher):

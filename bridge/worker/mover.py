@@ -8,11 +8,12 @@ from bridge.bounds import RETRIES_BYTES_MAX
 from bridge.broker import TaskMessage, TaskSender
 from bridge.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
 from bridge.pipeline import Stage
+from bridge.plain_text import plain_logger
 from bridge.store import RetryRecord, RetrySet
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.routing import Router
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 GONE = "No worker has a task {task}: BRIDGE_REGISTRY has no such mapping any more."
 

@@ -1,7 +1,6 @@
 """Dead letters for what Celery cannot run: its raw bytes and the cause, and the worker goes on."""
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,10 +10,10 @@ from bridge.bounds import RAW_KEPT_MAX
 from bridge.errors import StoreError
 from bridge.identity import VERSION, short_name
 from bridge.pipeline import Stage, describe
-from bridge.plain_text import one_line
+from bridge.plain_text import plain_logger
 from bridge.store import Attempt, DeadLetter, DeadLetters, RetryRecord, StoreClock
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 PATIENCE_S = 5.0
 """How long a worker waits for Redis with a message in its hand; nothing else could be done meanwhile."""
@@ -102,10 +101,10 @@ class Quarantine:
                 time.sleep(WAIT_S)
         logger.error(
             "bridge.message.quarantined letter_id=%s queue=%s error=%s: %s",
-            one_line(letter.letter_id),
-            one_line(letter.queue),
+            letter.letter_id,
+            letter.queue,
             letter.failure.error_class,
-            one_line(letter.failure.message),
+            letter.failure.message,
         )
 
     def _letter(self, letter_id: str, raw: bytes, queue: str, error: Exception, task: str, now: str) -> DeadLetter:

@@ -1,6 +1,5 @@
 """``WorkerQueues``: what a worker may be told to consume: the queues of the registry, and others that held events."""
 
-import logging
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -12,12 +11,13 @@ from bridge.broker.looking import open_redis
 from bridge.broker.options import is_redis
 from bridge.broker.topology import queue
 from bridge.errors import BrokerError, StoreError
+from bridge.plain_text import plain_logger
 from bridge.registry.naming import QUEUE_PREFIX
 from bridge.settings import Settings
 from bridge.store import connect_briefly
 from bridge.store.queue_names import QueueNames
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class WorkerQueues(Queues):

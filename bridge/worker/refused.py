@@ -4,14 +4,14 @@ One queue that is not what the bridge declares (a foreign client made a classic 
 whoever declares it. Taken for an outage it would keep a worker from all of its queues, for ever.
 """
 
-import logging
 from typing import Any
 
 from kombu import Connection, Queue
 
 from bridge.broker.trouble import diagnose
+from bridge.plain_text import plain_logger
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 LOOK_S = 10.0
 """How often a queue that was refused is tried again."""

@@ -1,6 +1,5 @@
 """``BridgeRequest``: what happens in the worker's main process when a task has not run to its end."""
 
-import logging
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
@@ -11,10 +10,11 @@ from celery.worker.request import Request
 from bridge.broker import ATTEMPT_HEADER
 from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import BrokerError, StoreError
+from bridge.plain_text import plain_logger
 from bridge.worker.consumer import quarantine_message
 from bridge.worker.task import BridgeTask, OutOfTimeError, Unfinished
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 RUNS_MAX = 2
 """Runs of a message whose end cannot be written down, for a reason that is neither the store's nor the broker's."""

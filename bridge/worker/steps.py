@@ -1,7 +1,6 @@
 """Celery boot steps: look at Redis once, move retries, report that the worker lives; in our own app, collect less."""
 
 import gc
-import logging
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from celery import bootsteps
 from bridge.broker import TaskSender
 from bridge.broker.options import is_redis
 from bridge.identity import release, team_release
+from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.registry.identity import identity_of
 from bridge.settings import Settings
@@ -32,7 +32,7 @@ from bridge.worker.mover import RetryMover
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.routing import Router
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 
 class RetryMoverStep(bootsteps.StartStopStep):

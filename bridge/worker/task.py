@@ -15,11 +15,12 @@ from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_H
 from bridge.broker.fitness import deliveries_of
 from bridge.broker.passing import Envelopes
 from bridge.errors import BrokerError, StoreError, StoreRefusedError
+from bridge.plain_text import plain_logger
 from bridge.registry import DomainToSSEMapping
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
 
-logger = logging.getLogger(__name__)
+logger = plain_logger(__name__)
 
 T = TypeVar("T")
 
