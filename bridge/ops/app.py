@@ -51,13 +51,15 @@ STATIC = {"ops.css": "text/css", "live.js": "text/javascript", "icon.svg": "imag
 
 def build_app(settings: Settings, registry: Registry) -> Starlette:
     """See ``bridge.ops.create_ops_app``."""
-    routes: list[BaseRoute] = [metrics_route(settings, registry), *health_routes(settings, registry)]
     if not (settings.ops_token or settings.ops_view_token):
-        return Starlette(routes=routes)
+        return Starlette(routes=[metrics_route(settings, registry), *health_routes(settings, registry)])
     desk = Desk.of(settings, registry)
-    sessions = Sessions(settings)
-    gate = Gate(settings, desk, sessions, Throttle())
+    sessions, throttle = Sessions(settings), Throttle()
+    gate = Gate(settings, desk, sessions, throttle)
     streams = Streams(gate, desk)
+
+    def refusals() -> dict[str, int]:
+        return {"tokens": throttle.refused, "streams": streams.places.refused}
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -65,7 +67,9 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
             yield
         await run_in_threadpool(desk.close)
 
-    routes += [
+    routes: list[BaseRoute] = [
+        metrics_route(settings, registry, refusals),
+        *health_routes(settings, registry),
         *Login(gate, desk, sessions).routes(),
         *(gate.route(page) for page in PAGES),
         Route(STREAM_PATH, streams.endpoint, methods=["GET"]),

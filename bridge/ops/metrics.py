@@ -3,7 +3,7 @@
 Whoever asks gets the numbers of the whole bridge. So scrape one process of this kind, or take ``max`` over several.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -25,10 +25,17 @@ METRICS_PATH = "/metrics"
 OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
 
 
-def metrics_route(settings: Settings, registry: Registry) -> Route:
-    """The route, to be mounted by an application."""
+def metrics_route(settings: Settings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict) -> Route:
+    """The route, to be mounted by an application.
+
+    Args:
+        settings: of the bridge.
+        registry: of the bridge.
+        refusals: what this process refused so far, by name.
+    """
     collectors = CollectorRegistry()
     collectors.register(BridgeCollector(settings, registry))
+    collectors.register(RefusalCollector(refusals))
 
     def metrics(request: Request) -> Response:
         try:
@@ -38,6 +45,18 @@ def metrics_route(settings: Settings, registry: Registry) -> Route:
         return Response(encode(collectors), headers={"Content-Type": content_type})
 
     return Route(METRICS_PATH, metrics, methods=["GET"])
+
+
+class RefusalCollector(Collector):
+    """What the operators' page in this very process refused; nothing of the rest of the bridge."""
+
+    def __init__(self, refusals: Callable[[], dict[str, int]]) -> None:
+        self._refusals = refusals
+
+    def collect(self) -> Iterator[Metric]:
+        """One counter each."""
+        for name, value in self._refusals().items():
+            yield CounterMetricFamily(f"bridge_ops_{name}_refused", f"Refused by this page: {name}.", value=value)
 
 
 class BridgeCollector(Collector):

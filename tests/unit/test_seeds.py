@@ -6,9 +6,13 @@ import json
 import logging
 import pickle
 import re
+import shutil
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, get_type_hints
 from unittest.mock import AsyncMock
 from uuid import UUID, uuid4
@@ -34,6 +38,7 @@ from bridge.registry import (
 from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
 
 user_id, conn_id = uuid4(), uuid4()
+ROOT = Path(__file__).parents[2]
 
 # The registry's document: its compliance tests
 
@@ -324,3 +329,41 @@ def test_the_handler_takes_the_parameters_of_the_document() -> None:
     assert list(parameters)[:3] == ["self", "publisher", "logger"]
     assert parameters["logger"].default is None
     assert list(inspect.signature(SSEEventHandler.handle).parameters) == ["self", "event"]
+
+
+EXPORT_TYPE = """    EXPORT_COMPLETED = "export.completed", SSEEventCategory.IMPORT
+"""
+EXPORT_ROW = """
+SSE_EVENT_REGISTRY.append(
+    SSEEventMetadata(
+        event_type=T.EXPORT_COMPLETED,
+        category=T.EXPORT_COMPLETED.category,
+        description="File export operation completed successfully",
+        payload_fields=["file_name", "file_url", "record_count"],
+    )
+)
+"""
+EXPORT_CHECK = """
+from bridge import registry
+from bridge.events import SSEEventCategory, SSEEventType
+from bridge.events.sse_event import _EVENT_TYPE_TO_CATEGORY
+meta = registry.get_sse_event_metadata(SSEEventType.EXPORT_COMPLETED)
+assert meta.description == "File export operation completed successfully"
+assert meta.payload_fields == ["file_name", "file_url", "record_count"]
+assert meta in registry.get_events_by_category(SSEEventCategory.IMPORT)
+assert _EVENT_TYPE_TO_CATEGORY[SSEEventType.EXPORT_COMPLETED] is SSEEventCategory.IMPORT
+assert registry.get_registry_statistics()["total_event_types"] == 26
+assert registry.REGISTRY.gaps() == [meta]
+"""
+
+
+def test_the_documents_own_example_of_a_new_type_works_in_the_sources(tmp_path: Path) -> None:
+    """Emitted and published it is in tests/docs/test_catalog_page.py."""
+    shutil.copytree(ROOT / "bridge", tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in (("events/types.py", EXPORT_TYPE), ("registry/tables.py", EXPORT_ROW)):
+        with (tmp_path / "bridge" / name).open("a") as file:
+            file.write(text)
+    run = subprocess.run(
+        [sys.executable, "-c", EXPORT_CHECK], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
