@@ -22,21 +22,21 @@ _ANNOUNCE = ("hset", "hsetnx", "hincrby", "hdel", "hgetall", "hlen", "zadd", "zc
 _SETTLE = (
     "get", "set", "exists", "expire", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall", "hmget", "hlen",
     "hexists", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",
-    "sadd", "srem", "srandmember", "xadd", "xtrim", "xinfo|stream", "publish", "info",
+    "sadd", "srem", "srandmember", "xadd", "xtrim", "xinfo|stream", "lpush", "lindex", "ltrim", "publish", "info",
 )  # fmt: skip
 _LISTEN = ("subscribe", "unsubscribe", "client|setname")
 _SERVE = ("get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", *_LISTEN)
 _OPERATE = (
-    "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hdel", "hincrby", "hgetall", "hmget",
-    "hlen", "hexists", "hscan", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zcount", "zrange", "zrevrange",
-    "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "srandmember", "xadd", "xrange", "xrevrange",
-    "xinfo|stream", "multi", "exec", "info", *_LISTEN,
+    "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall",
+    "hmget", "hlen", "hexists", "hscan", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zcount", "zrange",
+    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "srandmember", "xadd", "xrange", "xrevrange",
+    "xinfo|stream", "lrange", "lindex", "multi", "exec", "info", *_LISTEN,
 )  # fmt: skip
 _KOMBU = (
     "sadd", "srem", "scard", "smembers", "zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "exists",
     "llen", "lpush", "rpush", "rpop", "hget", "hset", "hdel", "hincrby", "get", "set", "pexpire", "multi", "exec",
     "watch", "unwatch", "publish", "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "client|tracking", "info",
-    "scan", "lmove",
+    "scan", "hscan", "lmove",
 )  # fmt: skip
 _LOOK = ("llen", "lrange", "lindex", "lpush", "lmove", "hlen", "hget", "hset", "hscan", "scan", "info")
 

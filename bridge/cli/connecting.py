@@ -90,7 +90,9 @@ def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iter
 
 def _about_tls(shown: str, error: BridgeError) -> str:
     """A hint where one side may speak TLS and the other not: then nothing is said, and the connection ends."""
-    if not isinstance(error, StoreError) or "refused" in str(error) or error.code not in _BROKEN_OFF:
+    if not isinstance(error, StoreError) or error.code not in _BROKEN_OFF:
+        return ""
+    if "refused" in str(error) or "SSL" in str(error):  # then it is known what is wrong
         return ""
     if shown.startswith("rediss://"):
         return " If that Redis speaks no TLS, write redis:// instead."

@@ -12,6 +12,7 @@ from bridge.errors import RegistryError
 from bridge.plain_text import one_line
 from bridge.registry.registry import Registry
 from bridge.settings import Process, Settings, load_settings
+from bridge.shown_url import shown_url
 
 BUILT_IN = "bridge.registry.builtin:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
@@ -116,7 +117,8 @@ def _why(error: BaseException) -> str:
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {one_line(error).rstrip('.')}"
+    words = one_line(error).rstrip(".").split(" ")
+    return f"{type(error).__name__}: {' '.join(shown_url(word) if '://' in word else word for word in words)}"
 
 
 def _place(error: BaseException) -> str:

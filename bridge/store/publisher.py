@@ -102,5 +102,5 @@ def get_sse_publisher() -> RedisSSEPublisher:
     Raises:
         SettingsError: a setting is wrong.
     """
-    settings = load_settings()
+    settings = load_settings(for_="worker")  # it publishes as a worker does
     return RedisSSEPublisher(connect_async(settings), settings)

@@ -123,6 +123,7 @@ def test_django_is_left_alone_when_nobody_asks_for_it(tmp_path: Path) -> None:
             "try:\n  {}['key']\nexcept KeyError as e:\n  raise RuntimeError('no key\\nforged') from e",
             "RuntimeError: no key\\nforged, because of KeyError: 'key' (in {folder}/team_catalog.py:2)",
         ),
+        ("raise OSError('no database at pg://app:hunter2@db')", "OSError: no database at pg://app:***@db (in "),
         ("import json\njson.loads('{')", "(in {folder}/team_catalog.py:2)"),
     ],
 )

@@ -1,21 +1,52 @@
-"""check --connect runs every script that there is, of whoever runs it."""
+"""check --connect runs every script that there is, as its header says; and the rights cover what scripts do."""
 
+import re
 from pathlib import Path
+
+import pytest
 
 import bridge.broker
 import bridge.store
-from bridge.operations.preflight.scripts import scripts_of
-from bridge.settings import PROCESSES
+from bridge.broker.redis_transport import script_text as broker_script_text
+from bridge.broker.rights import rights_of
+from bridge.operations.preflight.scripts import _CALLS, scripts_of
+from bridge.settings import PROCESSES, Process, Settings
+from bridge.store.client import script_text
+
+OF_QUEUES = {path.stem for path in (Path(str(bridge.broker.__file__)).parent / "scripts").glob("*.lua")}
+OF_THE_STORE = {path.stem for path in (Path(str(bridge.store.__file__)).parent / "scripts").glob("*.lua")} - {"tokens"}
+"""``tokens`` is a part of others."""
+
+
+def source_of(name: str) -> str:
+    return broker_script_text(name) if name in OF_QUEUES else script_text(name)
 
 
 def test_every_script_is_run_for_some_process() -> None:
-    folders = [Path(str(room.__file__)).parent / "scripts" for room in (bridge.store, bridge.broker)]
-    there = {path.stem for folder in folders for path in folder.glob("*.lua")} - {"tokens"}  # a part of others
     run = {name for process in PROCESSES for name in scripts_of(process, on_broker=False, one_server=True)}
-    assert run == there
+    assert run == OF_QUEUES | OF_THE_STORE
 
 
 def test_a_broker_of_its_own_gets_the_scripts_of_queues_alone() -> None:
     assert scripts_of("worker", on_broker=True, one_server=False)[0] == "send"
     assert "settle" in scripts_of("worker", on_broker=False, one_server=False)
     assert "claim" not in scripts_of("worker", on_broker=False, one_server=False)
+
+
+@pytest.mark.parametrize("name", sorted(_CALLS))
+def test_a_script_gets_the_keys_and_arguments_that_its_header_lists(name: str) -> None:
+    header = re.findall(r"^-- (KEYS|ARGV)\[(\d+)(…?)\]", source_of(name), re.MULTILINE)
+    keys = [int(number) for kind, number, _ in header if kind == "KEYS"]
+    arguments = [int(number) for kind, number, rest in header if kind == "ARGV" and not rest]
+    number, given = _CALLS[name]
+    assert number >= max(keys, default=0)
+    assert len(given) >= max(arguments, default=0)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_rights_cover_every_command_of_the_scripts(process: Process) -> None:
+    rights = rights_of(process, Settings())["redis"].commands
+    for name in scripts_of(process, on_broker=False, one_server=True):
+        called = set(re.findall(r"(?:call|try)\('([A-Z]+)'", source_of(name)))
+        wanted = {"xinfo|stream" if command == "XINFO" else command.lower() for command in called}
+        assert wanted <= set(rights), name

@@ -27,7 +27,7 @@ _TRIALS: Mapping[str, tuple[str, Sequence[Any]]] = {
     "xadd": (_STREAM, ("*", "f", 1)), "xrange": (_STREAM, ("-", "+")), "xrevrange": (_STREAM, ("+", "-")),
     "xinfo|stream": (_STREAM, ()), "xtrim": (_STREAM, ("MAXLEN", 0)),
     "lpush": (_LIST, ("i",)), "rpush": (_LIST, ("i",)), "llen": (_LIST, ()), "lrange": (_LIST, (0, -1)),
-    "lindex": (_LIST, (0,)), "rpop": (_LIST, ()),
+    "lindex": (_LIST, (0,)), "ltrim": (_LIST, (0, 9)), "rpop": (_LIST, ()),
 }  # fmt: skip
 """Commands on a key: the kind of key, and what follows its name."""
 _KEYLESS: Mapping[str, Sequence[Any]] = {

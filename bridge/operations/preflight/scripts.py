@@ -19,7 +19,7 @@ _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _RECORD = f"bridge.Check bridge.check\n{UUID(_ID).bytes.decode('latin-1')}"
 
 _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
-    "beat": (1, ("check", "{}", 1000)),
+    "beat": (3, ("check", "{}", 1000, 0, 10, "check")),
     "book": (3, (_ID, _RECORD, 1, 60)),
     "bury": (10, (10, 60_000, "", "0", "", "0", _ID, "{}", "{}")),
     "dead_page": (3, ("new", "", "", 0, "+inf", 10, 10, "head")),
@@ -29,7 +29,7 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "look": (1, ()),
     "note_queues": (1, (10, "check")),
     "now": (2, ()),
-    "read": (5, ("0-0", 10, 60, 0)),
+    "read": (5, ("0-0", 10, 60, 0, 1024, 1024)),
     "replay_collect": (8, ("check", 0, 10)),
     "replay_lease": (1, ("check", 1000)),
     "replay_leave": (2, ("check", _ID)),
