@@ -162,8 +162,10 @@ def levels_of(json: bytes) -> int:
 def values_of(json: bytes) -> int:
     """How many values a parser makes of it at the most, keys not counted; of any bytes, in linear time.
 
-    Fewer than VALUES_MAX commas are not looked at: then it is their number and one.
+    Fewer than VALUES_MAX bytes or commas are not looked at: then it is their number and one.
     """
+    if len(json) < VALUES_MAX:
+        return len(json) + 1
     commas = json.count(b",")
     return commas + 1 if commas < VALUES_MAX else _structure(json).count(b",") + 1
 

@@ -6,6 +6,7 @@ import re
 import msgspec
 
 from bridge.pipeline import Failure
+from bridge.pipeline.failure import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS
 
 MESSAGE_MAX_CHARS = 200
 """Longer messages are compared by their beginning: `Failure` cuts them in the middle of anything."""
@@ -66,12 +67,14 @@ def cause_of(failure: Failure) -> Cause:
 
 def without_variables(message: str) -> str:
     """A message with ``<number>``, ``<id>`` and so on in the place of what differs from event to event."""
-    shortened = _VARIABLE.sub(lambda found: f"<{found.lastgroup}>", message)
+    # No failure has more; whatever calls itself one is cut, since the pattern's time grows with the square.
+    shortened = _VARIABLE.sub(lambda found: f"<{found.lastgroup}>", message[:MAX_MESSAGE_CHARS])
     return " ".join(shortened.split())[:MESSAGE_MAX_CHARS]
 
 
 def place_in(traceback: str) -> str:
     """Where in the code a traceback ends, as far as it is the team's own."""
+    traceback = traceback[-MAX_TRACEBACK_CHARS:]
     frames = list(_FRAME.finditer(traceback))
     if not frames:
         return ""

@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.resources import files
 from queue import Empty
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from kombu import Connection, Consumer, Exchange, Message, Producer, Queue
 
 from bridge import Settings
@@ -343,3 +345,16 @@ def test_the_order_of_tags_is_unique(redis_url, consuming) -> None:
     sink = Sink(consuming.channel())
     drain(consuming, lambda: len(sink.got) == 250)
     assert len({message.delivery_tag for message in sink.got}) == 250
+
+
+def test_a_claim_takes_few_of_what_is_large(redis_client: redis.Redis) -> None:
+    """Who claims two hundred messages of a megabyte has them in memory all at once."""
+    script = files("bridge.broker").joinpath("scripts", "claim.lua").read_text(encoding="utf-8")
+
+    def claimed(size: int) -> int:
+        redis_client.flushall()
+        redis_client.lpush("q", *[b"x" * size] * 200)
+        return len(redis_client.eval(script, 4, "unacked", "index", "deliveries", "q", 200, "t:", "q")) // 4
+
+    assert claimed(1_000) == 200
+    assert claimed(100_000) < 100

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TIMES = 5
+TIMES = 4
 """Runs of each size, of which the quickest counts: what else the machine does only adds to the others."""
 SLACK = 6.0
 """In proportion is a hundred times the time for a hundred times the size; caches and allocation make it a few times
