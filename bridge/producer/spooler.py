@@ -197,10 +197,10 @@ class Spooler:
         last, events = spool.oldest(ROUND_MAX)
         if not events or not self._sending.send(events):
             return False
+        self._remove(spool, last)
         with self._progress.changed:
             self._progress.in_spool -= len(events)
             self._progress.note_delivered(len(events))
-        self._remove(spool, last)
         return not self._progress.closing
 
     def _remove(self, spool: SpoolFile, last: int) -> None:
