@@ -1,5 +1,6 @@
 """``TaskSender``: puts messages on the broker, many in one write; for producers and for the retry mover."""
 
+import encodings.idna  # noqa: F401  (imported by the first look-up of a host name)
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -55,8 +56,14 @@ class TaskSender:
         self._open().insist_on_room()
 
     def prepare(self) -> None:
-        """Import all that sending needs, on the caller's thread: a fork must not meet a thread that imports."""
+        """Import all that sending and its troubles need, on the caller's thread; connects to nothing.
+
+        A process that forks while a thread imports leaves half-made modules and locked import locks in the child, which
+        then waits for ever. So each import that is made at first use, ours or a library's, is made here; a test watches
+        that none is left for a thread.
+        """
         self._open().prepare()
+        "localhost".encode("idna")  # as a host's name is looked up; codecs are found in a cache
 
     def close(self) -> None:
         """Drop the connection; ``send`` opens another. Idempotent, and never raises on a dead connection."""

@@ -115,10 +115,16 @@ def _workers(shown: "Status") -> "Table":
 
 
 def _producers(shown: "Status") -> "Table":
-    made = table("producer", "accepted", "delivered", "waiting", "spooled", title="Producers")
+    from bridge.operations.liveness import notes_of
+
+    made = table("producer", "accepted", "delivered", "waiting", "spooled", "", title="Producers")
     for producer in shown.producers:
         numbers = (producer.accepted, producer.delivered, producer.waiting, producer.spooled)
-        made.add_row(f"{producer.host}:{producer.pid}", *(f"{number:,}" for number in numbers))
+        made.add_row(
+            f"{producer.host}:{producer.pid}",
+            *(f"{number:,}" for number in numbers),
+            "; ".join(notes_of(producer)),
+        )
     return made
 
 

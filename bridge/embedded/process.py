@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bridge.supervision import SupervisedThread
+
 LINE_MAX = 2000
 """Characters shown of one line of output."""
 TETHER = Path(__file__).with_name("tether.py")
@@ -61,7 +63,7 @@ class Child:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, name=f"{name}-output", daemon=True)
+        self._reader = SupervisedThread(self._read, name=f"{name}-output")
         self._reader.start()
 
     @property
@@ -83,7 +85,7 @@ class Child:
                 self._log(self.name, f"did not end within {self._grace_s:g} s and is killed")
         self.kill()
         self._process.wait()
-        self._reader.join(timeout=1)
+        self._reader.stop(1)
 
     def kill(self) -> None:
         """End it and everything that it started, by force."""
@@ -93,13 +95,14 @@ class Child:
     def _read(self) -> None:
         pipe = self._process.stdout
         assert pipe is not None  # noqa: S101  (asked for above)
-        with pipe:
-            for raw in pipe:
-                line = raw.decode(errors="replace").rstrip()[:LINE_MAX]
-                if self._ready and self._ready.search(line):
-                    self.is_ready.set()
-                if line:
-                    self._log(self.name, line)
+        # Not closed when writing to the log fails: the process would be ended by its next line.
+        for raw in pipe:
+            line = raw.decode(errors="replace").rstrip()[:LINE_MAX]
+            if self._ready and self._ready.search(line):
+                self.is_ready.set()
+            if line:
+                self._log(self.name, line)
+        pipe.close()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, interval_s: float = 0.05) -> bool:

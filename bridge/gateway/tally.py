@@ -10,6 +10,7 @@ from bridge.gateway.counters import Counters
 from bridge.identity import process_name
 from bridge.plain_text import plain_logger
 from bridge.store.gateways import Gateways
+from bridge.supervision import supervised
 
 logger = plain_logger(__name__)
 
@@ -46,8 +47,9 @@ class Tally:
     async def _beat(self) -> None:
         now = self._counters.as_dict()
         grown = {name: number - self._told[name] for name, number in now.items() if number != self._told[name]}
+        troubled = [state for state in supervised() if state.in_trouble]
         try:
-            await self._gateways.add(self._name, connections=self._connections(), grown=grown)
+            await self._gateways.add(self._name, connections=self._connections(), grown=grown, troubled=troubled)
         except StoreError as error:
             if error.code != self._said:  # once a kind of trouble, however long it lasts
                 logger.warning("bridge.gateway.uncounted: %s", error)

@@ -32,7 +32,7 @@ class Fault:
     """Why the bridge is not healthy.
 
     Attributes:
-        subject: workers, queues, retries, events, broker or redis.
+        subject: workers, producers, gateways, queues, retries, events, broker or redis.
         sentence: what is the matter, and what to do.
     """
 

@@ -1,13 +1,14 @@
 """``StatusReader``: the whole bridge at one moment, as operators see it: queues, workers, books, and its health."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import redis
 
 from bridge.errors import BrokerError, StoreError
-from bridge.operations.health import Fault, deaths, judge
+from bridge.operations.health import STILL_S, Fault, deaths, judge
+from bridge.operations.liveness import producer_faults, thread_faults
 from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.registry import Registry
@@ -16,7 +17,7 @@ from bridge.store import Balance, KnownWorker, Workers
 from bridge.store.books import read_balance
 from bridge.store.client import connect_briefly, keyspace_of, store_errors, text
 from bridge.store.gateways import GatewayStates, read_gateways
-from bridge.store.producers import ProducerReport, Producers
+from bridge.store.producers import ProducerReport, Producers, Reported
 from bridge.store.queue_names import WaitingFor
 from bridge.store.recent import Recent, read_recent
 
@@ -94,6 +95,18 @@ def worker_states(client: redis.Redis, now_ms: int) -> tuple[WorkerState, ...]:
     )
 
 
+def _liveness(reported: Sequence[Reported], workers: Sequence[WorkerState], gateways: GatewayStates) -> Iterator[Fault]:
+    """Producers that do not send, and threads that do not run, of all processes that are heard."""
+    yield from (Fault(subject="producers", sentence=sentence) for sentence in producer_faults(reported))
+    for worker in workers:
+        if worker.silent_s <= STILL_S:
+            for sentence in thread_faults(f"Worker {worker.known.name}", worker.known.report.threads):
+                yield Fault(subject="workers", sentence=sentence)
+    for name, threads in gateways.threads.items():
+        for sentence in thread_faults(f"Gateway {name}", threads):
+            yield Fault(subject="gateways", sentence=sentence)
+
+
 class StatusReader:
     """Reads one status after another. Gives up soon when Redis is away. Not thread-safe."""
 
@@ -129,6 +142,8 @@ class StatusReader:
         refusals = self._refusals()
         recent = self._mended(read_recent(samples, {text(key): int(value) for key, value in counts.items()}, now_ms))
         workers = worker_states(self._client, now_ms)
+        reported = self._producers.all()
+        living = read_gateways(gateways, now_ms)
         return Status(
             at_ms=now_ms,
             queues=survey.queues,
@@ -139,8 +154,8 @@ class StatusReader:
             dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
             dead_newest_s=(now_ms - newest[0][1]) / 1000 if newest else None,
             letters=letters,
-            producers=tuple(reported.report for reported in self._producers.all()),
-            gateways=read_gateways(gateways, now_ms),
+            producers=tuple(said.report for said in reported),
+            gateways=living,
             balance=balance,
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
             retries=survey.retries,
@@ -150,6 +165,7 @@ class StatusReader:
                 *faults,
                 *deaths(recent),
                 *judge(self._settings, self._registry, survey, workers, takes_writes=not refusals),
+                *(() if refusals else _liveness(reported, workers, living)),
             ),
         )
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from functools import partial
 
 from bridge.errors import BridgeError, OperationRefusedError
 from bridge.operations.replay import Replays
@@ -9,6 +10,7 @@ from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import connect
+from bridge.supervision import SupervisedThread
 
 RUNNING_MAX = 4
 TROUBLES_MAX = 100
@@ -30,7 +32,7 @@ class ReplayJobs:
         self._registry = registry
         self._ending = threading.Event()
         self._guard = threading.Lock()
-        self._threads: dict[str, threading.Thread] = {}
+        self._threads: dict[str, SupervisedThread] = {}
         self._troubles: OrderedDict[str, str] = OrderedDict()
 
     def start(self, replay_id: str, *, who: str, resend: bool = False) -> None:
@@ -54,9 +56,7 @@ class ReplayJobs:
                 )
             self._troubles.pop(replay_id, None)
             # A daemon: a replay survives the end of its process, so the process need not wait for it.
-            thread = threading.Thread(
-                target=self._run, args=(replay_id, who, resend), name=f"replay-{replay_id}", daemon=True
-            )
+            thread = SupervisedThread(partial(self._run, replay_id, who, resend), name=f"replay-{replay_id}", once=True)
             self._threads[replay_id] = thread
             thread.start()
 

@@ -3,7 +3,7 @@
 Whoever asks gets the numbers of the whole bridge. So scrape one process of this kind, or take ``max`` over several.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -20,6 +20,8 @@ from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store.gateways import METRIC_PREFIX
 from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
+from bridge.store.producers import ProducerReport
+from bridge.supervision import Supervised
 
 METRICS_PATH = "/metrics"
 OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
@@ -188,15 +190,49 @@ def _processes(status: Status, settings: Settings) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "bridge_healthy", "Whether events flow; /health/ready says why not.", value=int(status.healthy)
     )
-    waiting = GaugeMetricFamily("bridge_producer_waiting_events", "Events in producers' memory.", labels=("host",))
-    spooled = GaugeMetricFamily("bridge_producer_spooled_events", "Events on producers' disks.", labels=("host",))
-    hosts = {producer.host for producer in status.producers}
-    for host in sorted(hosts):
-        waiting.add_metric((host,), sum(p.waiting for p in status.producers if p.host == host))
-        spooled.add_metric((host,), sum(p.spooled for p in status.producers if p.host == host))
-    yield waiting
-    yield spooled
+    hosts = sorted({producer.host for producer in status.producers})
+    for name, text, figure in _PRODUCER_FIGURES:
+        gauge = GaugeMetricFamily(f"bridge_producer_{name}", text, labels=("host",))
+        for host in hosts:
+            gauge.add_metric((host,), figure([p for p in status.producers if p.host == host]))
+        yield gauge
+    yield GaugeMetricFamily(
+        "bridge_threads_in_trouble",
+        "Threads and tasks of producers, workers and gateways that fail again and again, or wait for their restart.",
+        value=sum(state.in_trouble for state in _threads(status)),
+    )
     yield GaugeMetricFamily("bridge_producers", "Producer processes that report.", value=len(status.producers))
+
+
+_PRODUCER_FIGURES: tuple[tuple[str, str, Callable[[Sequence[ProducerReport]], float]], ...] = (
+    ("waiting_events", "Events in producers' memory.", lambda found: sum(p.waiting for p in found)),
+    ("spooled_events", "Events on producers' disks.", lambda found: sum(p.spooled for p in found)),
+    ("refused_events", "Events that producers did not accept.", lambda found: sum(p.refused for p in found)),
+    (
+        "unmapped_events",
+        "Events whose class is not in their producer's registry.",
+        lambda found: sum(p.unmapped for p in found),
+    ),
+    (
+        "spool_files_set_aside",
+        "Spool files that producers set aside because nobody can read them.",
+        lambda found: sum(p.set_aside for p in found),
+    ),
+    (
+        "oldest_event_seconds",
+        "How long the oldest event waits that its producer has not sent.",
+        lambda found: max((p.oldest_s for p in found), default=0.0),
+    ),
+)
+
+
+def _threads(status: Status) -> Iterator[Supervised]:
+    for producer in status.producers:
+        yield from producer.threads
+    for worker in status.workers:
+        yield from worker.known.report.threads
+    for threads in status.gateways.threads.values():
+        yield from threads
 
 
 def _gateways(status: Status) -> Iterator[Metric]:

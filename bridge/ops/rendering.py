@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bridge.bounds import PARSER_ERRORS
+from bridge.operations.liveness import notes_of
 
 NONE = "-"
 """Stands where there is no value."""
@@ -25,6 +26,7 @@ def environment(clock: Callable[[], float]) -> Environment:
     )
     made.filters.update(
         number=number,
+        notes=notes_of,
         span=span,
         moment=moment,
         ago=lambda at_ms: f"{span(max(0.0, clock() - at_ms / 1000))} ago",

@@ -20,6 +20,7 @@ from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
 from bridge.ops.fields import in_words, read_number, write_selection
+from bridge.supervision import SupervisedThread
 
 OUTCOMES = {
     Expected.PUBLISHED: "Would be published",
@@ -199,7 +200,7 @@ def _foresee(desk: Desk, selection: Selection) -> DryRun:
         finally:
             _dry_run_slot.release()
 
-    threading.Thread(target=run, name="dry-run", daemon=True).start()
+    SupervisedThread(run, name="dry-run", once=True).start()
     try:
         return answer.result(timeout=DRY_RUN_S * 1.5)
     except (FutureTimeoutError, InvalidStateError):

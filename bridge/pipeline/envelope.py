@@ -18,6 +18,7 @@ from msgspec import Meta, inspect
 
 from bridge.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of
 from bridge.errors import DecodeError, PayloadError
+from bridge.pipeline.fit import field_fits, misfit_of
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
@@ -26,6 +27,10 @@ _PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime
 
 TIME_BYTES = 35
 """The longest moment in JSON: to the microsecond, with an offset to the second."""
+
+
+FITTING_MAX = 256
+"""Combinations of types that are remembered for a class; others are judged anew each time."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,7 +110,17 @@ class EventCodec:
         event_class: a dataclass, attrs class or msgspec Struct.
     """
 
-    __slots__ = ("_at_once", "_event_class", "_event_decoder", "_fields_of", "_id_name", "_time_name", "_type")
+    __slots__ = (
+        "_at_once",
+        "_event_class",
+        "_event_decoder",
+        "_fields_of",
+        "_fits",
+        "_fitting",
+        "_id_name",
+        "_time_name",
+        "_type",
+    )
 
     def __init__(self, event_class: type[Any]) -> None:
         names = wire_names(event_class)
@@ -114,7 +129,10 @@ class EventCodec:
         self._id_name = names["event_id"]
         self._time_name = names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
-        # Made when the first event is read: producers never need them.
+        self._fits = field_fits(event_class, aware=False)
+        # Combinations of types with which an event is plain, and surely decoded again.
+        self._fitting: set[tuple[type, ...]] = set()
+        # Made when the first event is read: producers need them only for what does not surely fit.
         self._event_decoder: msgspec.json.Decoder[Any] | None = None
         self._at_once: msgspec.json.Decoder[Any] | None = None
 
@@ -128,7 +146,7 @@ class EventCodec:
         try:
             data = _encoder.encode(event)
             event_id, occurred_at = event.event_id, event.occurred_at
-            plain = _PLAIN_TYPES.issuperset(map(type, self._fields_of(event)))
+            kinds = tuple(map(type, self._fields_of(event)))
         except UnicodeEncodeError as error:
             raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
         except (AttributeError, TypeError, *PARSER_ERRORS) as error:
@@ -137,11 +155,30 @@ class EventCodec:
             raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
         if not isinstance(occurred_at, datetime) or occurred_at.tzinfo is None:
             raise PayloadError(f"occurred_at of {self._type} must be a datetime with a timezone.")
-        if not plain:
-            self._look_closer(event, data)
+        if kinds not in self._fitting:
+            self._look_closer(event, kinds, data)
         return data
 
-    def _look_closer(self, event: Any, data: bytes) -> None:
+    def _look_closer(self, event: Any, kinds: tuple[type, ...], data: bytes) -> None:
+        plain = _PLAIN_TYPES.issuperset(kinds)
+        fits = all(fit.surely(kind) for fit, kind in zip(self._fits, kinds, strict=True))
+        if not plain:
+            self._look_into(event, data)
+        if not fits:
+            self._refuse_misfit(data)
+        elif plain and len(self._fitting) < FITTING_MAX:
+            self._fitting.add(kinds)
+
+    def _refuse_misfit(self, data: bytes) -> None:
+        """What the worker could not read is said here, where somebody can do something about it."""
+        if self._event_decoder is None:
+            self._make_decoders()
+        assert self._event_decoder is not None  # noqa: S101
+        misfit = misfit_of(self._event_decoder, data)
+        if misfit:
+            raise PayloadError(f"It does not fit {self._type}, and no worker could read it: {misfit}.")
+
+    def _look_into(self, event: Any, data: bytes) -> None:
         if levels_of(data) >= LEVELS_MAX:
             raise PayloadError(f"{self._type} has more than {LEVELS_MAX} objects and arrays within each other.")
         if b"null" in data:  # as which msgspec writes what is not finite, too

@@ -24,6 +24,7 @@ from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.ordering import user_reader
 from bridge.producer.outbox import Outbox
 from bridge.registry import DomainToSSEMapping, Registry, load_registry
+from bridge.registry.loading import BUILT_IN
 from bridge.settings import Settings, load_settings
 from bridge.tracing import active_tracer, note_emitted
 
@@ -36,6 +37,11 @@ WARN_INTERVAL_S = 10.0
 
 FINALIZER_PRIORITY = 100
 """Before the finalizers that close what we need; multiprocessing's own go down from here."""
+
+UNMAPPED_CLASSES_MAX = 20
+"""Classes without a mapping that are logged and reported by name; each event is counted."""
+CLASS_CHARS_MAX = 200
+"""Characters of such a name."""
 
 COUNTER_NAMES = (
     "accepted",
@@ -89,10 +95,11 @@ class Emitter:
 
         Returns:
             True if the event was accepted: it will end published, skipped or dead-lettered. False if
-            its class has no mapping (silently ignored), or if it was refused (logged and counted).
+            its class has no mapping (logged once a class, and counted), or if it was refused (logged and counted).
 
         Raises:
-            EventRefusedError: strict only; the event cannot be encoded, is too large, or the buffer is full.
+            EventRefusedError: strict only; the event's class has no mapping, the event cannot be encoded, does not fit
+                its class, is too large, or the buffer is full.
             DeliveryError: strict only; the broker did not confirm in ``STRICT_TIMEOUT_S``. The event
                 stays in the buffer and may still be delivered.
         """
@@ -119,8 +126,8 @@ class Emitter:
             How many were accepted.
 
         Raises:
-            EventRefusedError: strict only; one cannot be encoded (then none is accepted), or some found
-                no room.
+            EventRefusedError: strict only; one has no mapping or cannot be encoded (then none is accepted), or some
+                found no room.
             DeliveryError: strict only; as for ``emit``.
         """
         self._notice_fork()
@@ -187,7 +194,7 @@ class Emitter:
         """Write an event, so that nothing can change under it; None if it is unmapped or refused."""
         route = self._routes.get(type(event))
         if route is None:
-            self._count("unmapped")
+            self._note_unmapped(type(event))
             return None
         try:
             trace = note_emitted(type(event).__name__, event.event_id, route.queue)
@@ -210,14 +217,34 @@ class Emitter:
 
     def _enqueue(self, prepared: list[Written]) -> int:
         """Put events into the outbox as far as there is room; returns how many."""
-        if not self._watched:
-            self._watched.set()
-            _open.add(self)
-            _close_with_process()
+        self._watch()
         count = self._outbox.buffer.put_many(prepared)
         if count < len(prepared):
             self._overflow(len(prepared) - count)
         return count
+
+    def _note_unmapped(self, event_class: type[Any]) -> None:
+        self._count("unmapped")
+        name = f"{event_class.__module__}.{event_class.__qualname__}"[:CLASS_CHARS_MAX]
+        text = (
+            f"{name} has no mapping in the catalog that this process uses ({self._settings.registry or BUILT_IN}), so "
+            "that none of its events is sent. Does BRIDGE_REGISTRY name your catalog, and has it a mapping for exactly "
+            "this class?"
+        )
+        if self._strict:
+            raise EventRefusedError(text)
+        if name not in self._unmapped_classes and len(self._unmapped_classes) < UNMAPPED_CLASSES_MAX:
+            self._unmapped_classes[name] = None
+            logger.warning("bridge.event.unmapped %s", text)
+        self._watch()
+        self._outbox.start_reporting()
+
+    def _watch(self) -> None:
+        """Have this process close the emitter when it ends."""
+        if not self._watched:
+            self._watched.set()
+            _open.add(self)
+            _close_with_process()
 
     def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
@@ -269,6 +296,7 @@ class Emitter:
         _inherited.append(self._outbox)
         self._pid = os.getpid()
         self._unaccepted.clear()
+        self._unmapped_classes.clear()
         self._watched.clear()
         self._outbox = self._new_outbox()
         self._put = self._outbox.buffer.put

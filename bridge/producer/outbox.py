@@ -6,6 +6,7 @@ second one sends what the spool holds (see ``Spooler``). A third tells the store
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from bridge.producer.buffer import Buffer
 from bridge.producer.progress import Progress
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sending import Sending
-from bridge.producer.warming import warm_up
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import ProducerReport
@@ -63,7 +63,7 @@ class Outbox:
         self._reporter = Reporter(settings, self._fill_in)
         self._spooler = self._make_spooler(settings, registry) if settings.spool_dir else None
         self._threads = self._make_threads()
-        warm_up(self._sender)
+        self._sender.prepare()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,6 +83,13 @@ class Outbox:
                 timeout_s,
             )
             return progress.delivered >= target
+
+    def start_reporting(self) -> None:
+        """Have the store know of what was not accepted, also if nothing ever is."""
+        with self.progress.changed:
+            if not self.buffer.closing and not self._reporter.thread.is_alive():
+                with suppress(RuntimeError):  # out of threads: it is logged, and the next one tries again
+                    self._reporter.thread.start()
 
     def close(self, timeout_s: float) -> tuple[int, int]:
         """Deliver what can be delivered in time, and stop. Idempotent.

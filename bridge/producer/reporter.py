@@ -94,12 +94,12 @@ class Reporter:
     def _run(self) -> None:
         due_at = time.monotonic() + INTERVAL_S
         while not self.thread.stopping.wait(SAMPLE_S):
+            self._tell_withdrawn()
             report = self._report(self._self)
             if time.monotonic() >= due_at:
                 is_idle = not report.oldest_s and report.accepted_age_s > INTERVAL_S and not report.trouble
                 due_at = time.monotonic() + (IDLE_INTERVAL_S if is_idle else INTERVAL_S)
                 self._told |= self._keep(self.producer, report)
-                self._tell_withdrawn()
         self._tell_last()
         self._client.close()
 

@@ -1,11 +1,13 @@
 """What gateway processes count, added up in the store, so that it is right over many processes and hosts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import msgspec
 import redis.asyncio
 
 from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.supervision import Supervised
 
 FORGET_AFTER_S = 60
 """A gateway process that was silent for longer is gone, and so are its streams."""
@@ -19,10 +21,12 @@ class GatewayStates:
     Attributes:
         processes: that were heard within ``FORGET_AFTER_S``.
         connections: streams that they have open.
+        threads: name of a process → its tasks and threads that are in trouble.
     """
 
     processes: int
     connections: int
+    threads: Mapping[str, tuple[Supervised, ...]] = field(default_factory=dict)
 
 
 class Gateways:
@@ -33,18 +37,22 @@ class Gateways:
         self._keys = keyspace_of(client)
         self._add = client.register_script(script_text("gateway"))
 
-    async def add(self, name: str, *, connections: int, grown: Mapping[str, int]) -> None:
+    async def add(
+        self, name: str, *, connections: int, grown: Mapping[str, int], troubled: Sequence[Supervised] = ()
+    ) -> None:
         """Add what was counted since the last time. Not idempotent: on a lost reply it may be added twice.
 
         Args:
             name: of the process.
             connections: streams that it has open.
             grown: name of a counter → by how much it grew.
+            troubled: its tasks and threads that are in trouble.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
-        args: list[str | int] = [name, connections, FORGET_AFTER_S * 1000]
+        state = f"{connections} {msgspec.json.encode(troubled).decode()}" if troubled else str(connections)
+        args: list[str | int] = [name, state, FORGET_AFTER_S * 1000]
         for counter, number in grown.items():
             args += (METRIC_PREFIX + counter, number)
         with store_errors():
@@ -62,6 +70,20 @@ class Gateways:
 
 def read_gateways(records: Mapping[bytes, bytes], now_ms: int) -> GatewayStates:
     """The processes that ``bridge:gateways`` tells of."""
-    found = [text(record).split(" ") for record in records.values()]
-    living = [int(streams) for at, streams in found if now_ms - int(at) <= FORGET_AFTER_S * 1000]
-    return GatewayStates(processes=len(living), connections=sum(living))
+    living = {}
+    for name, record in records.items():
+        at, streams, *threads = text(record).split(" ", 2)
+        if now_ms - int(at) <= FORGET_AFTER_S * 1000:
+            living[text(name)] = (int(streams), _troubled(threads[0]) if threads else ())
+    return GatewayStates(
+        processes=len(living),
+        connections=sum(streams for streams, _ in living.values()),
+        threads={name: threads for name, (_, threads) in sorted(living.items()) if threads},
+    )
+
+
+def _troubled(written: str) -> tuple[Supervised, ...]:
+    try:
+        return msgspec.json.decode(written, type=tuple[Supervised, ...])
+    except msgspec.MsgspecError:
+        return ()

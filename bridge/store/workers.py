@@ -9,6 +9,7 @@ import redis
 from bridge.bounds import PARSER_ERRORS
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.recent import SAMPLE_MS, SAMPLED, SAMPLES_MAX
+from bridge.supervision import Supervised
 
 FORGET_AFTER_S = 86_400
 """A worker that was silent for longer is swept when another one starts."""
@@ -39,6 +40,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         blocked: whether the broker takes no messages from it, for want of memory or disk.
         catalog: identity of its registry (``CatalogIdentity``).
         release: the team's own version; empty if it has none.
+        threads: state of its own threads.
     """
 
     host: str
@@ -58,6 +60,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool = False
     catalog: str = ""
     release: str = ""
+    threads: tuple[Supervised, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from bridge.identity import process_name
 from bridge.plain_text import plain_logger
 from bridge.store import WorkerReport, Workers
 from bridge.store.queue_names import QueueNames
+from bridge.supervision import SupervisedThread, supervised
 
 logger = plain_logger(__name__)
 
@@ -59,9 +60,9 @@ class Heartbeat:
         self._consumed = 0
         self._consumed_at = now
         self._turn = _Turn(at=now, queues=(), processes=0)
-        self._stopping = False
+        self._stopping = self._swept = False
         self._news = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bridge-heartbeat", daemon=True)
+        self._thread = SupervisedThread(self._run, name="bridge-heartbeat")
 
     def start(self) -> None:
         """Start reporting on a thread of its own."""
@@ -71,7 +72,7 @@ class Heartbeat:
         """Stop reporting, and say good-bye if Redis can be reached. Idempotent."""
         self._stopping = True
         self._news.set()
-        self._thread.join(STOP_TIMEOUT_S)
+        self._thread.stop(STOP_TIMEOUT_S)
 
     def turn(self, worker: Any) -> None:
         """Note that the consuming loop of a Celery worker turns. Called in that loop."""
@@ -121,6 +122,7 @@ class Heartbeat:
             blocked=turn.blocked,
             catalog=self._catalog,
             release=self._release,
+            threads=supervised(),
         )
 
     def _note_queues(self) -> None:
@@ -132,19 +134,17 @@ class Heartbeat:
 
     def _run(self) -> None:
         name = process_name()
-        swept, said = False, ""
+        said = ""
         while not self._stopping:
             self._news.clear()
             try:
-                self._workers.beat(name, self.report(), sweep=not swept)
-                swept, said = True, ""
+                self._workers.beat(name, self.report(), sweep=not self._swept)
+                self._swept, said = True, ""
                 self._note_queues()
             except StoreError as error:
                 if error.code != said:  # once a kind of trouble, however long it lasts
                     logger.warning("bridge.heartbeat.unheard: %s", error)
                 said = error.code
-            except Exception:  # no surprise may end the reports: the worker would look dead
-                logger.exception("bridge.heartbeat.failed")
             if not self._stopping:
                 self._news.wait(BEAT_S)
         try:

@@ -1,7 +1,6 @@
 """``RetryMover``: puts due retries back on their queue; any number of workers may run one."""
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator
 
 from bridge.bounds import RETRIES_BYTES_MAX
@@ -10,6 +9,7 @@ from bridge.errors import BrokerError, BrokerRefusedError, DecodeError, StoreErr
 from bridge.pipeline import Stage
 from bridge.plain_text import plain_logger
 from bridge.store import RetryRecord, RetrySet
+from bridge.supervision import SupervisedThread
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.routing import Router
 
@@ -40,19 +40,16 @@ class RetryMover:
         self._sender = sender
         self._quarantine = quarantine
         self._router = router
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = SupervisedThread(self._run, name="bridge-retry-mover")
 
     def start(self) -> None:
         """Start moving on a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name="bridge-retry-mover", daemon=True)
+        self._sender.prepare()
         self._thread.start()
 
     def stop(self) -> None:
         """Stop, after what is under way. Idempotent."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(STOP_TIMEOUT_S)
+        self._thread.stop(STOP_TIMEOUT_S)
 
     def move(self) -> float:
         """Move what is due; returns the seconds to wait before the next look.
@@ -79,7 +76,7 @@ class RetryMover:
     def _run(self) -> None:
         said = ""
         wait_s = 0.0
-        while not self._stopping.wait(wait_s):
+        while not self._thread.stopping.wait(wait_s):
             try:
                 wait_s = self.move()
                 said = ""
@@ -88,9 +85,6 @@ class RetryMover:
                 if error.code != said:  # once a kind of trouble, however long it lasts
                     logger.log(logging.ERROR if refused else logging.WARNING, "bridge.retries.stalled: %s", error)
                 said, wait_s = error.code, REFUSED_WAIT_S if refused else TROUBLE_WAIT_S
-            except Exception:  # no surprise may end the moving: events would wait for ever, unseen
-                logger.exception("bridge.retries.failed")
-                wait_s = TROUBLE_WAIT_S
         self._sender.close()
 
 

@@ -83,8 +83,84 @@ def test_an_unmapped_event_goes_nowhere(emitter: Emitter, redis_client: redis.Re
     assert emitter.emit("no event at all") is False
     assert emitter.flush(0.1)
     assert not redis_client.keys()
-    assert not caplog.records
     assert emitter.counts["unmapped"] == 2
+
+
+class _Subclass(FileImportSucceeded):
+    pass
+
+
+def test_an_event_without_a_mapping_is_told_of_once_a_class(emitter: Emitter, caplog) -> None:
+    unmapped = [DomainEvent(user_id=uuid4()), _Subclass(user_id=uuid4(), file_name="x", transaction_count=1), 5, None]
+    for event in unmapped * 3:
+        assert emitter.emit(event) is False
+    assert emitter.emit_many(unmapped) == 0
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split()[1] for line in lines] == [
+        "bridge.events.domain.DomainEvent",
+        f"{__name__}._Subclass",
+        "builtins.int",
+        "builtins.NoneType",
+    ]
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+    assert all("BRIDGE_REGISTRY" in line and "bridge.registry.builtin:REGISTRY" in line for line in lines)
+    assert emitter.counts["unmapped"] == 16
+
+
+def test_classes_without_a_mapping_are_bounded_in_number(emitter: Emitter, caplog) -> None:
+    for number in range(100):
+        assert emitter.emit(type(f"Made{number}", (), {})()) is False
+    assert len(caplog.records) == 20
+    assert emitter.counts["unmapped"] == 100
+
+
+def test_strict_mode_refuses_an_event_without_a_mapping(settings) -> None:
+    strict = Emitter(settings, REGISTRY, strict=True)
+    for unmapped in (DomainEvent(user_id=uuid4()), 5):
+        with pytest.raises(EventRefusedError, match="has no mapping"):
+            strict.emit(unmapped)
+    with pytest.raises(EventRefusedError, match="has no mapping"):
+        strict.emit_many([event(), 5])
+    assert strict.counts["accepted"] == 0
+    strict.close()
+
+
+@pytest.mark.parametrize("earlier", [0, 1], ids=["first event", "later event"])
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({"user_id": 5}, "user_id"),
+        ({"user_id": "not a UUID"}, "user_id"),
+        ({"file_name": None}, "file_name"),
+        ({"file_name": 5}, "file_name"),
+        ({"file_name": ["x"]}, "file_name"),
+        ({"transaction_count": "5"}, "transaction_count"),
+        ({"transaction_count": True}, "transaction_count"),
+        ({"transaction_count": 1.5}, "transaction_count"),
+        ({"transaction_count": None}, "transaction_count"),
+    ],
+)
+def test_a_value_that_the_worker_could_not_read_is_refused(emitter, settings, caplog, earlier, bad, field) -> None:
+    made = {"user_id": uuid4(), "file_name": "x", "transaction_count": 1, **bad}
+    assert emitter.emit_many(event() for _ in range(earlier)) == earlier
+    assert emitter.emit(FileImportSucceeded(**made)) is False
+    assert emitter.emit_many([FileImportSucceeded(**made)]) == 0
+    assert emitter.counts["refused"] == 2
+    assert field in caplog.text
+    strict = Emitter(settings, REGISTRY, strict=True)
+    with pytest.raises(EventRefusedError, match=field):
+        strict.emit(FileImportSucceeded(**made))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"user_id": None}, {"user_id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, {"transaction_count": 2**70}],
+)
+def test_a_value_of_another_type_that_the_worker_can_read_is_accepted(emitter, redis_client, odd) -> None:
+    assert emitter.emit(event())
+    assert emitter.emit(FileImportSucceeded(**{"user_id": uuid4(), "file_name": "x", "transaction_count": 1, **odd}))
+    assert emitter.flush()
+    assert len(queued(redis_client)) == 2
 
 
 @pytest.mark.parametrize("earlier", [0, 1], ids=["first event", "later event"])

@@ -29,14 +29,13 @@ time.sleep(3.5)  # until there was a report
 emitter.close(0.5)
 print(*found, sep="\\n", end="")
 """
-NOBODY = "127.0.0.1:1"
+NOBODY = "localhost:1"
 
 
 @pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
 @pytest.mark.parametrize(
     "broker",
-    ["", "redis://localhost:1/0", "rediss://localhost:1/0", f"amqp://{NOBODY}//", f"amqps://{NOBODY}//"]
-    + [f"sentinel://{NOBODY}"],
+    ["", *(f"{scheme}://{NOBODY}" for scheme in ("redis", "rediss", "amqp", "amqps", "sentinel"))],
     ids=["up", "away", "tls", "amqp", "amqps", "sentinel"],
 )
 def test_all_imports_are_made_on_the_callers_thread(redis_url, tmp_path, broker: str, spool: bool) -> None:

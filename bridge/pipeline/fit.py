@@ -1,0 +1,107 @@
+"""Whether an event's values fit its class by their types alone: a value that the worker cannot decode is never sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Flag
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import uuid6
+from msgspec import inspect
+
+_PLAIN: dict[type[inspect.Type], frozenset[type]] = {
+    inspect.NoneType: frozenset({type(None)}),
+    inspect.BoolType: frozenset({bool}),
+    inspect.IntType: frozenset({int}),
+    inspect.FloatType: frozenset({float}),
+    inspect.StrType: frozenset({str}),
+    inspect.UUIDType: frozenset({UUID, uuid6.UUID}),
+    inspect.DateTimeType: frozenset({datetime}),
+    inspect.DateType: frozenset({date}),
+    inspect.TimeType: frozenset({time}),
+    inspect.TimeDeltaType: frozenset({timedelta}),
+    inspect.DecimalType: frozenset({Decimal}),
+}
+"""Kinds of fields, and the exact types of which every value is decoded, where the field has no constraint."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFit:
+    """What surely fits one field.
+
+    Attributes:
+        types: exact types of which every value fits.
+        literals: exact type → values that fit, for other types.
+        anything: whether whatever can be written fits.
+    """
+
+    types: frozenset[type] = frozenset()
+    literals: tuple[tuple[type, frozenset[object]], ...] = ()
+    anything: bool = False
+
+    def allowed(self, kind: type) -> frozenset[object] | None:
+        """Values of that type that fit; None if the type is not a literal's."""
+        return next((values for of_type, values in self.literals if of_type is kind), None)
+
+    def surely(self, kind: type) -> bool:
+        """Whether every value of that exact type fits."""
+        return self.anything or kind in self.types
+
+
+def field_fits(event_class: type[Any], *, aware: bool) -> tuple[FieldFit, ...]:
+    """What surely fits each field of a dataclass, attrs class or Struct, in their order.
+
+    Args:
+        event_class: the class.
+        aware: whether every moment that is judged has a time zone.
+    """
+    info = cast("inspect.StructType", inspect.type_info(event_class))
+    return tuple(_fit_of(field.type, aware=aware) for field in info.fields)
+
+
+def _fit_of(kind: inspect.Type, *, aware: bool) -> FieldFit:
+    if isinstance(kind, inspect.AnyType):
+        return FieldFit(anything=True)
+    if isinstance(kind, inspect.UnionType):
+        return _joined([_fit_of(member, aware=aware) for member in kind.types])
+    if isinstance(kind, inspect.LiteralType):
+        return FieldFit(literals=_by_type(kind.values))
+    if isinstance(kind, inspect.EnumType):
+        return FieldFit(types=frozenset() if issubclass(kind.cls, Flag) else frozenset({kind.cls}))
+    types = _PLAIN.get(type(kind), frozenset())
+    return FieldFit(types=types if _is_unconstrained(kind, aware=aware) else frozenset())
+
+
+def _is_unconstrained(kind: inspect.Type, *, aware: bool) -> bool:
+    for name in getattr(kind, "__struct_fields__", ()):
+        value = getattr(kind, name)
+        if value is not None and not (name == "tz" and value is True and aware):
+            return False
+    return True
+
+
+def _joined(fits: Sequence[FieldFit]) -> FieldFit:
+    return FieldFit(
+        types=frozenset().union(*(fit.types for fit in fits)),
+        literals=tuple(literal for fit in fits for literal in fit.literals),
+        anything=any(fit.anything for fit in fits),
+    )
+
+
+def _by_type(values: Sequence[object]) -> tuple[tuple[type, frozenset[object]], ...]:
+    types = {type(value) for value in values}
+    return tuple((kind, frozenset(value for value in values if type(value) is kind)) for kind in types)
+
+
+def misfit_of(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> str:
+    """Why a class's decoder does not take JSON of an event of that class; empty if it does."""
+    try:
+        decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        return str(error)
+    except Exception as error:  # the class's own code
+        return f"{type(error).__name__} when it is made"
+    return ""
