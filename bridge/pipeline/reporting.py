@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from bridge.pipeline.failure import Failure
+from bridge.plain_text import one_line
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -47,7 +48,7 @@ def reportable(error: BaseException, failure: Failure) -> ExcInfo:
     kind = type(error)
     # Its own class may do anything when it is turned into text.
     twin = type(kind.__name__, (Exception,), {"__module__": kind.__module__, "__qualname__": kind.__qualname__})
-    shown = twin(" ".join("".join(c if c.isprintable() else " " for c in failure.message).split()))
+    shown = twin(one_line(failure.message))
     return twin, shown.with_traceback(error.__traceback__), error.__traceback__
 
 

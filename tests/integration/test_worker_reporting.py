@@ -126,7 +126,7 @@ def test_the_last_attempt_of_an_extractor_is_an_issue_without_the_event(
     assert tracker.issues == [], "it is tried again"
     run(settings, event, attempt=2)
     [(kind, text, frames, variables)] = tracker.issues
-    assert (kind, text) == ("builtins.ValueError", "no such text ERROR forged")
+    assert (kind, text) == ("builtins.ValueError", "no such text\\nERROR forged")
     assert frames[-2:] == ["extract", "helper"]
     assert SECRET not in variables
     assert SECRET not in "".join(tracker.lines)
