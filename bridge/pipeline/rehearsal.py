@@ -13,7 +13,7 @@ from bridge.pipeline.envelope import EventCodec
 from bridge.pipeline.failure import Stage, describe
 from bridge.pipeline.snapshot import snapshot_taker
 from bridge.plain_text import one_line
-from bridge.registry import DomainToSSEMapping, Registry
+from bridge.registry import DomainToSSEMapping, Registry, Supersede
 from bridge.registry.contract import class_name, examples_of, payload_fault, user_fault
 from bridge.registry.sampling import CannotSampleError, Sample, UnwritableTypeError, sample_events
 
@@ -110,6 +110,9 @@ class _Rehearsal:
         fault = payload_fault(self._mapping, payload, self._promised)
         if fault is None and len(encode_payload(payload)) > self._event_max_bytes:
             return f"payload too large: that of {self._name} exceeds BRIDGE_EVENT_MAX_BYTES, {self._event_max_bytes}."
+        rule = self._mapping.staleness
+        if fault is None and isinstance(rule, Supersede):
+            rule.key_of(payload)  # raises what a replay of dead letters would die of
         return fault
 
     def _extract(

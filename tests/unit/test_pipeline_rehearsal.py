@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, Literal
@@ -11,9 +11,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, SSEEventMetadata
+from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, RegistryError, SSEEventMetadata, Supersede
 from bridge.pipeline.rehearsal import Remark, rehearse
-from bridge.registry.sampling import CannotSampleError, UnwritableTypeError, sample_event, sample_events
 
 
 class Category(StrEnum):
@@ -127,6 +126,38 @@ def test_a_payload_that_cannot_be_published_for_some_value_is_fatal(extract: Ext
         assert said in remark.text
 
 
+def test_a_rule_of_staleness_that_finds_no_key_is_fatal() -> None:
+    (remark,) = remarks(value(lambda event: 1), staleness=Supersede("valeu"))
+    assert remark.fatal
+    assert "KeyError: 'valeu'" in remark.text
+    assert remarks(value(lambda event: 1), staleness=Supersede("value")) == []
+
+
+class Paid(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    event_id: UUID
+    occurred_at: datetime
+    customer_id: UUID | None
+    lines: list[Line]
+
+
+def test_structs_are_rehearsed_too() -> None:
+    def first(event: Any) -> Any:
+        return event.lines[0].article
+
+    (remark,) = remarks(value(first), user=lambda event: event.customer_id, event_class=Paid)
+    assert remark.fatal
+    assert "IndexError: list index out of range" in remark.text
+    assert "with lines=empty" in remark.text
+
+
+def test_an_extractor_that_gives_a_coroutine_is_fatal() -> None:
+    class Promise:
+        """As a coroutine, which nobody waits for."""
+
+    with pytest.raises(RegistryError, match="payload_extractor of Placed returns Promise; it must return a dict"):
+        remarks(lambda event: Promise())
+
+
 def test_a_key_that_is_missing_for_some_value_is_fatal() -> None:
     (remark,) = remarks(lambda event: {"value": 1} if event.note else {})
     assert remark.fatal
@@ -216,55 +247,3 @@ def test_a_class_that_refuses_the_sample_is_told_how_to_help() -> None:
         "no sample of Strict can be made (code must be digits); give its DomainToSSEMapping an example=, "
         "which returns an event or a list of events."
     )
-
-
-# Samples
-
-
-@dataclass
-class Tree:
-    left: "Tree | None"
-    kids: "list[Tree]"
-
-
-class Tagged(msgspec.Struct, tag="t", rename="camel"):
-    some_field: int
-
-
-@dataclass
-class Rich:
-    event_id: UUID | None
-    occurred_at: datetime | None
-    tree: Tree
-    tagged: Tagged | None
-    by_id: dict[UUID, Line | None]
-    pair: tuple[int, Colour]
-    wait: timedelta
-    labels: frozenset[str]
-
-
-def test_samples_have_every_kind_of_value_once() -> None:
-    special = [sample.special for sample in sample_events(Rich)]
-    assert special[0] == ""
-    assert {"tree.left=None", "tree.kids=empty", "tagged=None", "by_id=empty", "by_id=None", "labels=empty"} <= set(
-        special
-    )
-    assert "pair.[1]=GREEN" in special
-    assert not any(text.startswith(("event_id=", "occurred_at=")) for text in special)
-    assert all(isinstance(sample.event, Rich) and sample.event.event_id for sample in sample_events(Rich))
-
-
-def test_a_type_that_json_cannot_carry_is_told_apart() -> None:
-    @dataclass
-    class Odd:
-        inner: list[complex]
-
-    with pytest.raises(UnwritableTypeError, match=r"^field inner: JSON cannot carry a complex$"):
-        sample_event(Odd)
-    with pytest.raises(CannotSampleError, match="it is no dataclass"):
-        sample_event(int)
-
-
-def test_a_class_with_very_many_kinds_of_values_has_a_bounded_number_of_samples() -> None:
-    wide = msgspec.defstruct("Wide", [(f"f{at}", int | str | bool | list[int] | None) for at in range(300)])
-    assert len(list(sample_events(wide))) <= 257

@@ -1,6 +1,8 @@
 """Each Redis of the settings, connected to as a process does it, and tried with that process's rights and scripts."""
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import redis
@@ -10,7 +12,7 @@ from bridge.operations.preflight.access import missing_rights
 from bridge.operations.preflight.scratch import Scratch
 from bridge.operations.preflight.scripts import run_scripts, scripts_of
 from bridge.settings import Process, Settings
-from bridge.store.client import connect, connect_broker
+from bridge.store.client import connect, connect_async, connect_broker
 from bridge.store.trouble import store_error
 from bridge.topology import topology
 
@@ -37,8 +39,21 @@ def try_servers(process: Process, settings: Settings) -> Iterator[str]:
                     yield f"{server}: {missing.sentence()}. {page}"
                 else:
                     run_scripts(client, names, Scratch.within(rights), settings)
+            if process == "gateway" and not missing:
+                asyncio.run(_listen(settings, Scratch.within(rights).channel))
         except (redis.RedisError, OSError, TimeoutError) as error:
             yield f"{server}: {store_error(error)}"
+
+
+async def _listen(settings: Settings, channel: str) -> None:
+    """Hear a channel, over a connection as the gateway's event loop makes it."""
+    client: Any = connect_async(settings)
+    try:
+        async with client.pubsub() as listening:
+            await listening.subscribe(channel)
+            await listening.parse_response(block=True)
+    finally:
+        await client.aclose()
 
 
 def option_faults(url: str) -> list[str]:
