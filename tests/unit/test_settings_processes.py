@@ -1,10 +1,13 @@
 """Each process judges the settings that it reads: what others read wrongly does not stop it."""
 
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bridge
 from bridge.errors import SettingsError
 from bridge.settings import PROCESSES, Process, Settings, environment_name, load_settings, read_settings, readers_of
 
@@ -78,6 +81,23 @@ def test_remarks_are_logged_as_warnings(caplog: pytest.LogCaptureFixture) -> Non
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "only the gateway reads it" in record.getMessage()
+
+
+ROOMS: dict[str, set[Process]] = {
+    "producer": {"producer"},
+    "worker": {"worker"},
+    "gateway": {"gateway"},
+    "ops": {"ops"},
+    "operations": {"ops", "cli"},
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_whoever_reads_a_setting_is_named_as_its_reader(room: str) -> None:
+    folder = Path(str(bridge.__file__)).parent / room
+    read = {name for path in folder.rglob("*.py") for name in re.findall(r"settings\.(\w+)", path.read_text())}
+    for field in read & set(Settings.__struct_fields__):
+        assert ROOMS[room] <= readers_of(field), field
 
 
 @pytest.mark.parametrize("field", Settings.__struct_fields__)
