@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.bounds import ID_CHARS_MAX, MessageBounds
-from bridge.broker.fitness import DELIVERIES_HEADERS
+from bridge.bounds import MessageBounds
+from bridge.broker.fitness import DELIVERIES_HEADERS, is_id
 from bridge.broker.message import (
     ATTEMPT_HEADER,
     BOOKED_HEADER,
@@ -166,9 +166,8 @@ def _keeps_its_place(payload: Mapping[str, Any]) -> bool:
 def _is_plain(headers: Mapping[str, Any], tasks: Collection[str]) -> bool:
     return (
         headers.get("task") in tasks
-        and isinstance(headers.get("id"), str)
-        and 0 < len(headers["id"]) <= ID_CHARS_MAX
-        and headers["id"].isprintable()
-        and isinstance(headers.get(BOOKED_HEADER, ""), str)
+        and is_id(headers.get("id"))
+        and headers["id"] != ""
+        and is_id(headers.get(BOOKED_HEADER, ""))
         and all(name in _ANY or (name in _PLAIN and value == _PLAIN[name]) for name, value in headers.items())
     )

@@ -102,7 +102,7 @@ def _check_names(headers: Mapping[str, Any], tasks: Collection[str]) -> None:
     for name in ("id", "task"):
         if not isinstance(headers.get(name), str) or not headers[name]:
             raise DecodeError(f"The message has no header {name!r}.")
-        if len(headers[name]) > ID_CHARS_MAX or not headers[name].isprintable():
+        if not is_id(headers[name]):
             raise DecodeError(
                 f"The header {name!r} has more than {ID_CHARS_MAX} characters, or some that do not print."
             )
@@ -153,6 +153,11 @@ def _inside(item: object) -> Iterable[object]:
     return (value for value in values if isinstance(value, Mapping | list | tuple))
 
 
+def is_id(value: object) -> bool:
+    """Whether it may be the name of a message or of a task: a short text without anything that would steer a log."""
+    return isinstance(value, str) and len(value) <= ID_CHARS_MAX and value.isprintable()
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
@@ -193,8 +198,8 @@ _OPTIONAL: dict[str, Callable[[object], bool]] = {
     "lang": _is_text,
     "bridge_attempt": _is_whole,
     "bridge_deliveries": _is_whole,
-    "bridge_booked": _is_text,
-    "bridge_replay": _is_text,
+    "bridge_booked": is_id,
+    "bridge_replay": is_id,
 }
 
 DROPPED_HEADERS = ("expires", "eta", "timelimit", "stamped_headers", "stamps", "shadow", "group", "group_index")

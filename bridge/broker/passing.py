@@ -49,7 +49,7 @@ def split(json: bytes, *, envelopes_max: int = MessageBounds.WIDEST.envelopes) -
         RecursionError: it has too many levels.
     """
     json.decode()
-    if values_of(json) > VALUES_MAX:
+    if len(json) > VALUES_MAX and values_of(json) > VALUES_MAX:
         raise ValueError("It has too many values.")
     raws = _raws.decode(b"[%b]" % json)
     if len(raws) > envelopes_max:

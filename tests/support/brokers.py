@@ -17,20 +17,35 @@ TASK = "bridge.Moody"
 
 
 class Put(Protocol):
-    def __call__(self, body: bytes, *, compression: str = "", headers: Mapping[str, Any] | None = None) -> None: ...
+    def __call__(
+        self,
+        body: bytes,
+        *,
+        compression: str = "",
+        headers: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        content_encoding: str = "utf-8",
+    ) -> None: ...
 
 
 def celery_headers(**changes: Any) -> dict[str, Any]:
     return {"lang": "py", "task": TASK, "id": str(uuid4()), "timelimit": [None, None], **changes}
 
 
-def queue_item(body: bytes, *, compression: str = "", headers: Mapping[str, Any] | None = None) -> bytes:
+def queue_item(
+    body: bytes,
+    *,
+    compression: str = "",
+    headers: Mapping[str, Any] | None = None,
+    content_type: str = "application/json",
+    content_encoding: str = "utf-8",
+) -> bytes:
     """What kombu would put on a Redis list."""
     return json.dumps(
         {
             "body": base64.b64encode(body).decode(),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
+            "content-encoding": content_encoding,
+            "content-type": content_type,
             "headers": celery_headers(**({"compression": compression} if compression else {}), **(headers or {})),
             "properties": {
                 "delivery_mode": 2,
@@ -43,8 +58,8 @@ def queue_item(body: bytes, *, compression: str = "", headers: Mapping[str, Any]
 
 
 def put_on_redis(client: redis.Redis) -> Put:
-    def put(body: bytes, *, compression: str = "", headers: Mapping[str, Any] | None = None) -> None:
-        client.lpush(QUEUE, queue_item(body, compression=compression, headers=headers))
+    def put(body: bytes, **told: Any) -> None:
+        client.lpush(QUEUE, queue_item(body, **told))
 
     return put
 
@@ -52,7 +67,14 @@ def put_on_redis(client: redis.Redis) -> Put:
 def put_on_rabbitmq(url: str, store_url: str) -> Put:
     declared = queue(Settings(broker_url=url, redis_url=store_url), QUEUE)
 
-    def put(body: bytes, *, compression: str = "", headers: Mapping[str, Any] | None = None) -> None:
+    def put(
+        body: bytes,
+        *,
+        compression: str = "",
+        headers: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        content_encoding: str = "utf-8",
+    ) -> None:
         with Connection(url) as connection:
             told = {"compression": compression} if compression else {}
             Producer(connection.channel(), auto_declare=False).publish(
@@ -60,8 +82,8 @@ def put_on_rabbitmq(url: str, store_url: str) -> Put:
                 exchange="",
                 routing_key=QUEUE,
                 declare=[declared],
-                content_type="application/json",
-                content_encoding="utf-8",
+                content_type=content_type,
+                content_encoding=content_encoding,
                 headers=celery_headers(**told, **(headers or {})),
                 delivery_mode=2,
             )
