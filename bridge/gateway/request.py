@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
 from uuid import UUID
@@ -40,6 +41,8 @@ OTHER_WORDS = frozenset(
 """What people write, without the same, when they mean ``categories``: ignored, they would get everything."""
 NEAR = 0.7
 """Likeness (0 to 1) from which a parameter counts as one of ours, mistyped."""
+NAMES_KEPT = 256
+"""Names of parameters of which it is remembered what was meant."""
 NAME_MAX = 40
 """Characters of a parameter's name that could be one of ours."""
 POSITION_LIMIT = Position(f"{2**64 - 1}-{2**64 - 1}")
@@ -136,19 +139,25 @@ def _stopped_at(parameters: Iterable[tuple[str, str]]) -> str:
 
 def _refuse_near(name: str) -> None:
     """Refuse a parameter that was meant to be one of ours: ignored, it would change what the client gets."""
-    if name == CATEGORIES or len(name) > NAME_MAX:
+    if len(name) > NAME_MAX:
         return
-    plain = _plain(name)
-    if plain in RESUMES:
-        return
-    meant = CATEGORIES if plain in OTHER_WORDS or _is_near(plain, CATEGORIES) else ""
-    meant = meant or ("last_event_id" if _is_near(plain, "lasteventid") else "")
-    if meant:
+    if meant := _meant(name):
         raise RequestRefusedError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"There is no parameter {name!r}; did you mean {meant!r}?",
             members={"unknown": [name], "known": [CATEGORIES, "last_event_id"]},
         )
+
+
+@lru_cache(NAMES_KEPT)
+def _meant(name: str) -> str:
+    """Which of ours a parameter was meant to be; empty for one of ours, and for none. The same few come again."""
+    plain = _plain(name)
+    if name == CATEGORIES or plain in RESUMES:
+        return ""
+    if plain in OTHER_WORDS or _is_near(plain, CATEGORIES):
+        return CATEGORIES
+    return "last_event_id" if _is_near(plain, "lasteventid") else ""
 
 
 def _plain(name: str) -> str:
