@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.auth import Authenticator, Principal, authenticator
-from bridge.gateway.connection import connection_of, has_left, note_connection
+from bridge.gateway.connection import note_connection
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
@@ -94,8 +94,6 @@ class Doors:
     async def _admit(self, request: Request) -> Response:
         principal = await self._authenticator.identify(request)
         wanted = parse_request(request.query_params, request.headers, self._registry)
-        if await has_left(request.scope):
-            return cast("Response", _Nobody())
         # No await from here until the stream counts, or more would be admitted than there may be.
         if refusal := self._gateway.refusal(principal):
             raise refusal
@@ -142,13 +140,6 @@ class Doors:
         status = HTTPStatus(http.status_code)
         detail = f"There is only GET {EVENTS_PATH}, {LIVE_PATH} and {READY_PATH}."
         return await self.refuse(request, RequestRefusedError(status, detail, headers=http.headers))
-
-
-class _Nobody:
-    """No response: nobody is there."""
-
-    async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
-        connection_of(scope).end()
 
 
 class _Stream:

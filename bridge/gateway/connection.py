@@ -5,7 +5,6 @@ beside it are attributes of uvicorn's own objects, each asserted by ``tests/unit
 another server nothing is seen, and ASGI's word is all there is.
 """
 
-import asyncio
 import socket
 import sys
 from collections.abc import Callable
@@ -45,12 +44,6 @@ class Connection:
         self._transport: Any = getattr(cycle, "transport", None)
         # HTTP/2: the transport carries the streams of a whole browser, and is not ours to close.
         self._stream = getattr(cycle, "stream", None)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the server knows that it has ended."""
-        closing = getattr(self._transport, "is_closing", None)
-        return closing is not None and bool(closing())
 
     @property
     def is_lost(self) -> bool:
@@ -143,10 +136,3 @@ def connection_of(scope: Scope) -> Connection:
     """The connection beneath a request; one of which nothing is seen, if the server shows nothing."""
     found = scope.get(CONNECTION)
     return found if isinstance(found, Connection) else Connection(None, str(scope.get("http_version", "1.1")))
-
-
-async def has_left(scope: Scope) -> bool:
-    """Whether a client has hung up behind its request: of a crowd that came and went, most have."""
-    # In its next turn the server reads what follows the request.
-    await asyncio.sleep(0)
-    return connection_of(scope).is_closed

@@ -166,7 +166,7 @@ class Gateway:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             for number, session in enumerate(tuple(self.sessions), start=1):
-                if session.is_lost:
+                if session.look():
                     self.counters.connections_lost += 1
                     session.end(Ending.CLIENT_LEFT)
                 if number % SWEEP_SLICE == 0:

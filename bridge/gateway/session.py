@@ -97,10 +97,9 @@ class Session:
         self._check_at = _next_check()
         self._room = rooms.join(principal.user_id, self)
 
-    @property
-    def is_lost(self) -> bool:
+    def look(self) -> bool:
         """Whether its connection has ended, and nobody has noticed yet."""
-        return self._wire.is_lost and not self._ending.done()
+        return self._wire.look() and not self._ending.done()
 
     # What others tell the session; all of it returns at once
 

@@ -55,20 +55,25 @@ class Wire:
         self._send_timeout_s = send_timeout_s
         self._heartbeat_s = heartbeat_s
         self._sent_at = time.monotonic()
+        self._watched = False
 
     @property
     def silence_left_s(self) -> float:
         """Seconds until a heartbeat is due; 0 or less when it is."""
         return self._sent_at + self._heartbeat_s - time.monotonic()
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the connection has ended, or never will in order, without a word of the server."""
+    def look(self) -> bool:
+        """Whether the connection has ended, or never will in order, without a word of the server.
+
+        At the first look the kernel is asked to watch as well; not at the opening, which many do not outlast.
+        """
+        if not self._watched:
+            self._watched = True
+            self._connection.bound_silence(SILENCE_FACTOR * self._send_timeout_s)
         return self._connection.is_lost
 
     async def open(self) -> None:
         """Send the head of the response."""
-        self._connection.bound_silence(SILENCE_FACTOR * self._send_timeout_s)
         self._connection.end_by_closing()
         headers = MutableHeaders(headers=self._headers)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers.raw})
