@@ -47,7 +47,28 @@ def inspect_connections(settings: Settings, registry: Registry, processes: Itera
         if not any(finding.level == "fault" for finding in found):
             found.append(Finding(level="ok", subject=process, text="the servers let it do all that it does."))
         findings += [finding for finding in found if finding not in findings]
-    return findings
+    return [*findings, *_inspect_bridge(settings, registry)]
+
+
+def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]:
+    """What this registry would leave behind, and whose registry is another one."""
+    from bridge.operations.health import is_consuming, stranded
+    from bridge.operations.status import StatusReader
+    from bridge.operations.survey import Survey
+
+    reader = StatusReader(settings, registry)
+    try:
+        status = reader.read()
+    except StoreError:
+        return  # has been told
+    finally:
+        reader.close()
+    survey = Survey(queues=status.queues, claimed=status.claimed, retries=status.retries)
+    consuming = [worker for worker in status.workers if is_consuming(settings, worker)]
+    for fault in stranded(registry, survey, consuming):
+        yield Finding(level="fault", subject=fault.subject, text=fault.sentence)
+    for remark in status.remarks:
+        yield Finding(level="warning", subject="registry", text=remark)
 
 
 def _inspect_reach(settings: Settings) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.console import FiniteRange, printable
+from bridge.cli.console import FiniteRange, printable, say
 from bridge.cli.filters import (
     confirm,
     counted,
@@ -292,6 +292,8 @@ def replay(
         if resume:
             replays.known(resume)
         if dry_run:
+            for doubt in replays.doubts():
+                say(f"! {printable(doubt)} Until then this dry run may say what will not happen.", colour="yellow")
             _dry_run(replays.predict(selection), as_json=as_json)
             return
         if not resume:

@@ -87,6 +87,8 @@ def _print(shown: "Status") -> None:
     out.print(_books(shown))
     for fault in shown.faults:
         click.echo(f"{click.style('✗', fg='red', bold=True)} {fault.subject}: {printable(fault.sentence)}")
+    for remark in shown.remarks:
+        click.echo(f"{click.style('!', fg='yellow', bold=True)} {printable(remark)}")
     if shown.healthy:
         click.echo(f"{click.style('✓', fg='green', bold=True)} events flow.")
 

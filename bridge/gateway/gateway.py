@@ -25,6 +25,7 @@ from bridge.gateway.tally import Tally
 from bridge.gateway.wire import FINISH_S, LINGER_S, Wire
 from bridge.plain_text import plain_logger
 from bridge.registry import Registry
+from bridge.registry.identity import identity_of
 from bridge.settings import Settings
 from bridge.store import History, Keyspace, connect_async
 from bridge.supervision import SupervisedTask
@@ -66,6 +67,7 @@ class Gateway:
         self.tasks: tuple[SupervisedTask, ...] = ()
         self._running = False
         self._settings = settings
+        self._catalog = str(identity_of(registry))
         self._dispatch = Dispatch(registry, self.counters)
 
     @asynccontextmanager
@@ -73,7 +75,7 @@ class Gateway:
         """Listen to Redis; whether it is there or not."""
         self._client = connect_async(self._settings)
         self._archive = Archive(History(self._client, self._settings), self._dispatch, self.counters)
-        tally = Tally(self._client, self.counters, lambda: len(self.sessions))
+        tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog)
         hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters)
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),

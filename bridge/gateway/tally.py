@@ -21,7 +21,10 @@ LAST_BEAT_TIMEOUT_S = 1.0
 class Tally:
     """Runs until it is cancelled. What Redis does not take is added with the next beat."""
 
-    def __init__(self, client: "redis.asyncio.Redis", counters: Counters, connections: Callable[[], int]) -> None:
+    def __init__(
+        self, client: "redis.asyncio.Redis", counters: Counters, connections: Callable[[], int], catalog: str
+    ) -> None:
+        self._catalog = catalog
         self._gateways = Gateways(client)
         self._counters = counters
         self._connections = connections
@@ -49,7 +52,13 @@ class Tally:
         grown = {name: number - self._told[name] for name, number in now.items() if number != self._told[name]}
         troubled = [state for state in supervised() if state.in_trouble]
         try:
-            await self._gateways.add(self._name, connections=self._connections(), grown=grown, troubled=troubled)
+            await self._gateways.add(
+                self._name,
+                connections=self._connections(),
+                grown=grown,
+                troubled=troubled,
+                catalog=self._catalog,
+            )
         except StoreError as error:
             if error.code != self._said:  # once a kind of trouble, however long it lasts
                 logger.warning("bridge.gateway.uncounted: %s", error)

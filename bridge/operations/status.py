@@ -7,11 +7,13 @@ from typing import cast
 import redis
 
 from bridge.errors import BrokerError, StoreError
+from bridge.operations.catalogs import differences
 from bridge.operations.health import STILL_S, Fault, deaths, judge
 from bridge.operations.liveness import producer_faults, thread_faults
 from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.registry import Registry
+from bridge.registry.identity import identity_of
 from bridge.settings import Settings
 from bridge.store import Balance, KnownWorker, Workers
 from bridge.store.books import read_balance
@@ -56,6 +58,7 @@ class Status:
         balance: the books.
         metrics: the hash of metrics: what happened by event type, and buckets of histograms.
         faults: why the bridge is not healthy; none if it is.
+        remarks: what is no fault, and worth knowing: processes that have another catalog than this one.
         recent: how events ended in the last minute or so.
         retries: what waits for which task on which queue, of the retries that are due next.
     """
@@ -76,6 +79,7 @@ class Status:
     dead_newest_s: float | None = None
     retries: tuple[WaitingFor, ...] = ()
     recent: Recent = field(default_factory=Recent)
+    remarks: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -113,6 +117,7 @@ class StatusReader:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
+        self._own = identity_of(registry)
         self._client = connect_briefly(settings)
         self._keys = keyspace_of(self._client)
         self._producers = Producers(self._client)
@@ -160,6 +165,7 @@ class StatusReader:
             metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
             retries=survey.retries,
             recent=recent,
+            remarks=differences(self._own, workers, (said.report for said in reported), living),
             faults=(
                 *refusals,
                 *faults,

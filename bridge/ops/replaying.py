@@ -53,6 +53,7 @@ class DryRun:
         counts: by what is expected of them.
         notes: why letters would fail or be left out, and how often.
         changes: letters that were published and would say otherwise today: field → both values.
+        doubts: workers whose code is not that of this process.
     """
 
     looked_at: int = 0
@@ -60,6 +61,7 @@ class DryRun:
     counts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     changes: list[tuple[str, dict[str, tuple[Any, Any]]]] = field(default_factory=list)
+    doubts: tuple[str, ...] = ()
 
     def add(self, prediction: Prediction) -> None:
         """Count one letter."""
@@ -211,7 +213,7 @@ def _foresee(desk: Desk, selection: Selection) -> DryRun:
 
 
 def _predict(desk: Desk, selection: Selection) -> DryRun:
-    made = DryRun()
+    made = DryRun(doubts=desk.replays.doubts())
     ends_at = time.monotonic() + DRY_RUN_S
     for prediction in desk.replays.predict(selection):
         made.add(prediction)

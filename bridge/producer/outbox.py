@@ -60,7 +60,7 @@ class Outbox:
         self._sender = TaskSender(settings, registry)
         self._sending = Sending(self._sender, limits, self.progress, self.buffer.__len__)
         self._ages = Ages()
-        self._reporter = Reporter(settings, self._fill_in)
+        self._reporter = Reporter(settings, registry, self._fill_in)
         self._spooler = self._make_spooler(settings, registry) if settings.spool_dir else None
         self._threads = self._make_threads()
         self._sender.prepare()

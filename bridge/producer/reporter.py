@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from bridge.errors import StoreError
+from bridge.identity import team_release
 from bridge.plain_text import plain_logger
 from bridge.producer.naming import new_name
+from bridge.registry import Registry
+from bridge.registry.identity import identity_of
 from bridge.settings import Settings
 from bridge.store import ProducerReport, Producers, connect_briefly
 from bridge.supervision import SupervisedThread
@@ -69,6 +72,7 @@ class Reporter:
 
     Args:
         settings: of the bridge.
+        registry: of this process; its identity is reported.
         report: fills in a report: what there is to say now.
 
     Attributes:
@@ -76,7 +80,10 @@ class Reporter:
         thread: reports every few seconds.
     """
 
-    def __init__(self, settings: Settings, report: Callable[[ProducerReport], ProducerReport]) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, report: Callable[[ProducerReport], ProducerReport]
+    ) -> None:
+        self._settings, self._registry = settings, registry
         self.producer = new_name()
         self.thread = SupervisedThread(self._run, name="bridge-reporter")
         self._client = connect_briefly(settings)
@@ -92,6 +99,9 @@ class Reporter:
         self._withdrawn.append(producer)
 
     def _run(self) -> None:
+        # Takes milliseconds, for which no emit should wait.
+        catalog, release = str(identity_of(self._registry)), team_release(self._settings)
+        self._self = replace(self._self, catalog=catalog, release=release)
         due_at = time.monotonic() + INTERVAL_S
         while not self.thread.stopping.wait(SAMPLE_S):
             self._tell_withdrawn()

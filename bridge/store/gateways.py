@@ -22,11 +22,13 @@ class GatewayStates:
         processes: that were heard within ``FORGET_AFTER_S``.
         connections: streams that they have open.
         threads: name of a process → its tasks and threads that are in trouble.
+        catalogs: name of each process, and the identity of its registry.
     """
 
     processes: int
     connections: int
     threads: Mapping[str, tuple[Supervised, ...]] = field(default_factory=dict)
+    catalogs: tuple[tuple[str, str], ...] = ()
 
 
 class Gateways:
@@ -38,7 +40,13 @@ class Gateways:
         self._add = client.register_script(script_text("gateway"))
 
     async def add(
-        self, name: str, *, connections: int, grown: Mapping[str, int], troubled: Sequence[Supervised] = ()
+        self,
+        name: str,
+        *,
+        connections: int,
+        grown: Mapping[str, int],
+        troubled: Sequence[Supervised] = (),
+        catalog: str = "-",
     ) -> None:
         """Add what was counted since the last time. Not idempotent: on a lost reply it may be added twice.
 
@@ -47,11 +55,14 @@ class Gateways:
             connections: streams that it has open.
             grown: name of a counter → by how much it grew.
             troubled: its tasks and threads that are in trouble.
+            catalog: identity of its registry.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
-        state = f"{connections} {msgspec.json.encode(troubled).decode()}" if troubled else str(connections)
+        state = f"{connections} {catalog}"
+        if troubled:
+            state += f" {msgspec.json.encode(troubled).decode()}"
         args: list[str | int] = [name, state, FORGET_AFTER_S * 1000]
         for counter, number in grown.items():
             args += (METRIC_PREFIX + counter, number)
@@ -71,14 +82,17 @@ class Gateways:
 def read_gateways(records: Mapping[bytes, bytes], now_ms: int) -> GatewayStates:
     """The processes that ``bridge:gateways`` tells of."""
     living = {}
+    catalogs = []
     for name, record in records.items():
-        at, streams, *threads = text(record).split(" ", 2)
+        at, streams, catalog, *threads = text(record).split(" ", 3)
         if now_ms - int(at) <= FORGET_AFTER_S * 1000:
             living[text(name)] = (int(streams), _troubled(threads[0]) if threads else ())
+            catalogs.append((text(name).rpartition(":")[0], catalog))
     return GatewayStates(
         processes=len(living),
         connections=sum(streams for streams, _ in living.values()),
         threads={name: threads for name, (_, threads) in sorted(living.items()) if threads},
+        catalogs=tuple(catalogs),
     )
 
 

@@ -35,6 +35,8 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
         sent_age_s: since the broker last took something from it.
         trouble: the last one since then; empty if there was none.
         threads: state of its threads.
+        catalog: identity of its registry.
+        release: the team's own version; empty if it has none.
         left: it ended in order, and left behind what the figures say.
         at: when it said so, in ms of Redis time; 0 before it did.
     """
@@ -57,6 +59,8 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     threads: tuple[Supervised, ...] = ()
     left: bool = False
+    catalog: str = ""
+    release: str = ""
     at: int = 0
 
 

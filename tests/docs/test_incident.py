@@ -37,6 +37,7 @@ COMPANIES, PEOPLE, GUESTS, USERS = 60, 174, 6, 40
 PAYMENTS, PARCELS = 5, 9
 ALIEN_TASK = "reports.nightly"
 PAUSED = "is paused"
+UNHEALTHY = "✗ "
 HOST = "h1"
 HALFWAY = r"\b(?:[6-9]\d|1\d\d) succeeded"
 """When the person of the story presses Ctrl-C: after the canary."""
@@ -205,7 +206,8 @@ def play(stage: Stage, step: Step, names: Names, pictures: dict[str, str], fault
     names.learn(step.output, output)
     if step.picture:
         pictures[step.picture] = draw(lines, "on call")
-    if code != (130 if PAUSED in step.output else 0):
+    expected = 130 if PAUSED in step.output else 1 if UNHEALTHY in step.output else 0
+    if code != expected:
         faults.append(f"$ {command} ended with {code}")
     if steady(step.output) != steady(output):
         faults.append(f"$ {command}\n{output}\n--- but the page says\n{step.output}")

@@ -10,7 +10,9 @@ import redis
 
 from bridge.broker import TaskSender
 from bridge.operations import log
+from bridge.operations.catalogs import worker_differences
 from bridge.operations.foresight import Expected, Foresight, Prediction
+from bridge.operations.health import is_consuming
 from bridge.operations.letters import Letters, chunks
 from bridge.operations.replay.job import MAX_FAILURES_DEFAULT, ReplayStatus
 from bridge.operations.replay.pace import STEP
@@ -18,7 +20,9 @@ from bridge.operations.replay.record import ReplayRecord
 from bridge.operations.replay.turn import Turn
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
+from bridge.operations.status import worker_states
 from bridge.registry import Registry
+from bridge.registry.identity import identity_of
 from bridge.settings import Settings
 from bridge.store import DeadLetters
 from bridge.store.client import keyspace_of, store_errors, text
@@ -87,6 +91,18 @@ class Replays:
         ReplayRecord(self._client, replay_id).begin(values, now_ms)
         self._log("dead.replay.begin", replay_id, who, selection, {})
         return replay_id
+
+    def doubts(self) -> tuple[str, ...]:
+        """Why a dry run may not come true: living workers whose code is not that of this process, a sentence each.
+
+        Raises:
+            StoreError: Redis is away or refuses.
+        """
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        workers = worker_states(self._client, int(seconds * 1000 + microseconds // 1000))
+        living = [worker for worker in workers if is_consuming(self._settings, worker)]
+        return worker_differences(identity_of(self._registry), living)
 
     def predict(self, selection: Selection) -> Iterator[Prediction]:
         """The dry run: what a replay would do with each letter that matches. Runs the extractors; publishes nothing.

@@ -3,7 +3,7 @@
 -- KEYS[1]  metrics
 -- KEYS[2]  gateways
 -- ARGV[1]  name of the process
--- ARGV[2]  open streams
+-- ARGV[2]  open streams, a blank, and the identity of its catalog
 -- ARGV[3]  a process that was silent for longer than this, in ms, is forgotten
 -- ARGV[4…] two a metric: name, by how much it grew
 
