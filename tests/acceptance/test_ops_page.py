@@ -214,7 +214,10 @@ def test_an_operator_understands_replays_and_discards(
     # The overview lives.
     page.open("/")
     page.wait(lambda: page.text("#link-state") == "live", "the stream is open")
-    assert "Events flow" in page.text("#live-health")
+    # A seventh of what ended in the last minute died; later it flows again.
+    page.wait(
+        lambda: "Events flow" in page.text("#live-health") or " died " in page.text("#live-faults"), "how things stand"
+    )
     emit(settings, [Moody(user_id=uuid4(), number=number) for number in range(50)])
     page.wait(lambda: "250 published" in page.text("#live-figures"), "the figures follow")
     page.wait(lambda: page.page.locator("#live-groups tbody tr").count() == 2, "the causes are there")
