@@ -12,7 +12,7 @@ from celery.worker.consumer import Consumer
 
 from bridge.bounds import RETURNS_MAX, MessageBounds
 from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
-from bridge.broker.bounded_message import bounded
+from bridge.broker.bounded_message import bound_kombu, bounded
 from bridge.broker.compression import COMPRESSION_HEADER
 from bridge.broker.fitness import DROPPED_HEADERS, RETURNS_HEADER, check_bytes, check_message, check_number, check_size
 from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
@@ -61,6 +61,7 @@ class BridgeConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["without_mingle"] = True
         kwargs["without_gossip"] = True
+        bound_kombu()
         super().__init__(*args, **kwargs)
         self._channel: ClaimingChannel | None = None
         self._quarantine: Quarantine = self.app.bridge_quarantine

@@ -15,6 +15,7 @@ from uuid import uuid4
 import psutil
 import pytest
 import redis
+from kombu import Connection, Exchange, Producer
 
 from bridge import Emitter, Settings
 from bridge.bounds import RAW_KEPT_MAX, MessageBounds
@@ -152,6 +153,21 @@ def test_a_small_body_of_a_gigabyte_is_kept_as_it_was_sent(
     item = json.loads(letter.raw)
     assert item["headers"]["compression"] == name
     assert len(letter.raw) < 2 * len(bomb) + 2_000
+    assert _peak_bytes(bridge.worker) < PEAK_BYTES
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_remote_control_of_a_gigabyte_holds_up_nobody(bridge: Bridge, redis_client: redis.Redis, name: str) -> None:
+    """Celery reads it in the worker's main process, beside the tasks."""
+    exchange = Exchange("celery.pidbox", type="fanout")
+    with Connection(bridge.settings.broker_url) as connection:
+        Producer(connection.channel(), exchange).publish(
+            _bomb(name), content_type="application/json", content_encoding="utf-8", headers={"compression": name}
+        )
+    before = Counts(redis_client).read()["published"]
+    bridge.publish_an_innocent()
+    wait_until(lambda: Counts(redis_client).read()["published"] > before, timeout_s=60, what="the next is published")
+    assert bridge.worker.process.poll() is None
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
 
 
