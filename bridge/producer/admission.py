@@ -27,7 +27,7 @@ class _Head(msgspec.Struct):
     specversion: Literal["1.0"]
     id: UUID
     type: str
-    data: dict[str, msgspec.Raw]
+    data: msgspec.Raw
 
 
 _head_of = msgspec.json.Decoder(_Head)
@@ -60,7 +60,7 @@ class Admission:
             head = _head_of.decode(envelope)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return NotAdmitted.DAMAGED
-        if head.type != event_class:
+        if head.type != event_class or not bytes(head.data).startswith(b"{"):
             return NotAdmitted.DAMAGED
         return Accepted(name, queue, head.id, envelope, _user(user))
 
