@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.broker.alarm import BLOCKED
+from bridge.operations.status import StatusReader
 from bridge.store import Counts, keys, read_balance
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import RabbitMQ, running_server
@@ -92,6 +94,27 @@ def test_a_backlog_is_worked_off_and_new_events_wait(
         wait_until(lambda: "monitoring.resumed" in worker.text(), what="the worker is heard again")
     assert published(client, user_id) == list(range(BACKLOG + 100))
     assert read_balance(client).balanced
+
+
+def test_a_worker_that_starts_meanwhile_works_the_backlog_off_and_the_status_says_why_no_more_comes(
+    rabbitmq, emitter, settings, environment, client, tmp_path
+) -> None:
+    user_id = uuid4()
+    emitter.emit_many(events(user_id, range(BACKLOG)))
+    assert emitter.flush(WAIT_S)
+    reader = StatusReader(settings, registry)
+    with ExitStack() as alarm:
+        alarm.enter_context(rabbitmq.alarm("memory"))
+        with running_worker(tmp_path, environment):
+            wait_until(lambda: read_balance(client).published == BACKLOG, timeout_s=20, what="it is worked off")
+            wait_until(lambda: BLOCKED in faults(reader), what="the status says that the broker is blocked")
+            alarm.close()
+            wait_until(lambda: BLOCKED not in faults(reader), what="the status forgets it")
+    reader.close()
+
+
+def faults(reader: StatusReader) -> list[str]:
+    return [fault.sentence for fault in reader.read().faults]
 
 
 def test_retries_wait_and_are_moved_afterwards(rabbitmq, emitter, environment, client, tmp_path) -> None:
