@@ -1,13 +1,13 @@
 """How the time that something takes grows with the size of what it is given; ratios only, so a busy machine is fine."""
 
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 from typing import TypeVar
 
 T = TypeVar("T")
 
 TIMES = 4
-"""Runs of each size, of which the quickest counts: what else the machine does only adds to the others."""
+"""Runs of each size, of which the quickest counts: processors that are shared only add to the others."""
 SLACK = 6.0
 """In proportion is a hundred times the time for a hundred times the size; caches and allocation make it a few times
 more, and anything quadratic a hundred times more."""
@@ -16,12 +16,12 @@ FLOOR_S = 2e-5
 
 
 def quickest_s(run: Callable[[], object]) -> float:
-    """The quickest of some runs, in s."""
+    """The quickest of some runs, in s of the processor: what else the machine does is not measured."""
     best = float("inf")
     for _ in range(TIMES):
-        begun = perf_counter()
+        begun = process_time()
         run()
-        best = min(best, perf_counter() - begun)
+        best = min(best, process_time() - begun)
     return best
 
 
