@@ -12,8 +12,8 @@ from bridge.settings import Settings
 from bridge.store import Ledger, connect
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
+from tests.support.own_redis import RedisServer, running_redis
 from tests.support.processes import run_cli
-from tests.support.redis_servers import RedisServer, running_redis
 
 REGISTRY = "tests.support.moody_catalog:registry"
 LETTERS = 20

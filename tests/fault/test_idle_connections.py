@@ -15,7 +15,7 @@ from bridge.embedded.server import EmbeddedServer
 from bridge.settings import Settings
 from bridge.store import Counts, connect
 from tests.support.moody_catalog import attempts_of
-from tests.support.redis_servers import RedisServer, running_redis
+from tests.support.own_redis import RedisServer, running_redis
 from tests.support.timed_catalog import Lasting, Quick, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

@@ -11,7 +11,7 @@ from bridge.events import SSEEvent, SSEEventType
 from bridge.settings import Settings
 from bridge.store import Delivery, Parcel, Settler, Workers, connect
 from bridge.store.client import store_errors
-from tests.support.redis_servers import RedisServer, running_redis
+from tests.support.own_redis import RedisServer, running_redis
 from tests.support.waiting import wait_until
 
 

@@ -10,7 +10,7 @@ from bridge.errors import StoreUnavailableError
 from bridge.settings import Settings
 from bridge.store import Workers, connect, connect_async, connect_briefly, connect_broker
 from bridge.store.client import store_errors
-from tests.support.redis_servers import RedisServer, running_redis
+from tests.support.own_redis import RedisServer, running_redis
 from tests.support.sentinels import MASTER, Sentinels, running_sentinels
 from tests.support.waiting import wait_until
 

@@ -84,6 +84,10 @@ class Proxy:
         """Reset every connection, and refuse new ones."""
         self._do(self._refuse)
 
+    def move(self, target_port: int) -> None:
+        """Lead new connections elsewhere, as a name that moves; those that are open stay where they are."""
+        self._target_port = target_port
+
     def heal(self) -> None:
         """End all faults. Connections that lost bytes stay as dead as they are."""
         self._delay_s = (0.0, 0.0)
