@@ -87,6 +87,7 @@ PLACES = (
     ("discarded", "dead letters that a person discarded"),
     ("evicted", "dead letters that their bounds pushed out"),
     ("written_off", "missing, and written off by a person"),
+    ("set_back", "forgotten by Redis: a fail-over to a replica that never had them, or a restore"),
     ("open", "in flight: on a queue or in a worker's hands"),
 )
 """Fields of the balance, with what they say of an event."""
@@ -219,7 +220,16 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
     if found.written_off:
         remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says by whom and why.", "green"))
     remarks += [(f"Stranded: {plain(sentence)}", "red") for sentence in found.stranded]
-    if not (found.missing or found.unclear or found.unrecorded or found.trouble or found.unchecked):
+    if found.balance.set_back:
+        text = (
+            f"Set back: {found.balance.set_back:,} accepted events or more are in this Redis no longer, as after a "
+            "fail-over to a replica that lagged behind, or a restore. Some may have been published before. Send "
+            "again what its producers can tell, then --write-off."
+        )
+        remarks.append((text, "red"))
+    if not (
+        found.missing or found.balance.set_back or found.unclear or found.unrecorded or found.trouble or found.unchecked
+    ):
         remarks.append(("Nothing that the broker took is missing.", "green"))
     return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]
 

@@ -25,6 +25,7 @@ class Counters:
         messages_malformed: pub/sub messages and stream entries that were no events of ours.
         events_unknown: events that were dropped because no client could listen to their name.
         redis_losses: times the subscribing connection was lost.
+        redis_set_back: times Redis did not know any more what had been heard before a loss.
     """
 
     streams_opened: int = 0
@@ -44,6 +45,7 @@ class Counters:
     messages_malformed: int = 0
     events_unknown: int = 0
     redis_losses: int = 0
+    redis_set_back: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Every tally by name."""

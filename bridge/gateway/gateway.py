@@ -74,9 +74,10 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Listen to Redis; whether it is there or not."""
         self._client = connect_async(self._settings)
-        self._archive = Archive(History(self._client, self._settings), self._dispatch, self.counters)
+        self._history = History(self._client, self._settings)
+        self._archive = Archive(self._history, self._dispatch, self.counters)
         tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog)
-        hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters)
+        hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters, self._vouch)
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
             SupervisedTask(tally.run, name="bridge-gateway-tally"),
@@ -95,6 +96,17 @@ class Gateway:
             await self._archive.close()
             await tally.close()
             await self._client.aclose()
+
+    async def _vouch(self, channel: str, message: bytes, heard_age_s: float) -> None:
+        """Have all clients told if Redis does not know any more what this process has heard."""
+        if heard_age_s > self._settings.seen_life_s / 2 or await self._history.vouch(channel, message):
+            return
+        self.counters.redis_set_back += 1
+        logger.error(
+            "bridge.gateway.redis_set_back: Redis does not know any more what was heard %.0f s ago; clients are told "
+            "to load anew.",
+            heard_age_s,
+        )
 
     def refusal(self, principal: Principal) -> RequestRefusedError | None:
         """Why another stream cannot be opened for somebody now, if so."""

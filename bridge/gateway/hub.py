@@ -7,7 +7,7 @@ gone. So the hub reads the connection itself: when it breaks, every member is to
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import redis.asyncio
@@ -43,6 +43,8 @@ class Hub:
         rooms: who listens to what.
         read: pub/sub message → delivery; None for what is to be ignored.
         counters: learns of outages.
+        vouch: asked before listening again, with the newest message that was heard, its channel, and how many seconds
+            ago: a Redis that does not know it has been set back, and clients must hear of that.
     """
 
     def __init__(
@@ -51,8 +53,12 @@ class Hub:
         rooms: Rooms,
         read: Callable[[bytes], Delivery | None],
         counters: Counters,
+        vouch: Callable[[str, bytes, float], Awaitable[None]],
     ) -> None:
         self._pool = client.connection_pool
+        self._vouch = vouch
+        self._newest: tuple[str, bytes, float] | None = None
+        self._lost_masters = 0
         self._rooms = rooms
         self._read = read
         self._counters = counters
@@ -81,6 +87,10 @@ class Hub:
     async def _listen(self, connection: AbstractConnection) -> None:
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
+            self._lost_masters = getattr(self._pool, "lost_masters", 0)
+            if self._newest is not None:
+                channel, message, heard_at = self._newest
+                await self._vouch(channel, message, time.monotonic() - heard_at)
             self._rooms.link()
             self._probed = False
             await self._talk(connection)
@@ -108,6 +118,8 @@ class Hub:
         handed_out = 0
         while True:
             reply = await connection.read_response(timeout=PROBE_AFTER_S, disconnect_on_error=False)
+            if getattr(self._pool, "lost_masters", 0) != self._lost_masters:
+                raise redis.ConnectionError("The server is no master any more")
             if reply is None:
                 await self._probe(connection)
                 continue
@@ -139,6 +151,7 @@ class Hub:
         if delivery is None:
             logger.warning("bridge.gateway.message_ignored channel=%s bytes=%d", channel, len(message))
             return False
+        self._newest = (channel, message, time.monotonic())
         crowded = False
         for member in self._rooms.members_of(channel):
             crowded |= member.offer(delivery)

@@ -95,7 +95,7 @@ class Audit:
     @property
     def clean(self) -> bool:
         """Whether the books balance, nothing is stranded, and nothing is missing but for what was just written off."""
-        unaccounted = self.unrecorded + self.missing + self.unclear - self.written_off
+        unaccounted = self.unrecorded + self.missing + self.unclear + self.balance.set_back - self.written_off
         return self.balance.balanced and not unaccounted and not self.trouble and not self.stranded
 
 
@@ -167,6 +167,8 @@ class Auditor:
         """
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)
+        if write_off:
+            tally.written_off += self._end([], write_off)
         survey = self._read_survey(tally)
         known = {*self._registry.queues, *(queue.name for queue in survey.queues)}
         self._look(tally, known, grace_s, write_off, verdicts)

@@ -111,6 +111,16 @@ def _liveness(reported: Sequence[Reported], workers: Sequence[WorkerState], gate
             yield Fault(subject="gateways", sentence=sentence)
 
 
+def _set_back(balance: Balance) -> list[Fault]:
+    if not balance.set_back:
+        return []
+    sentence = (
+        f"Redis was set back: {balance.set_back} events that producers had handed over are in it no more, as after a "
+        "fail-over to a replica that lagged behind. Send them again if you can; then audit --write-off ends this."
+    )
+    return [Fault(subject="redis", sentence=sentence)]
+
+
 class StatusReader:
     """Reads one status after another. Gives up soon when Redis is away. Not thread-safe."""
 
@@ -168,6 +178,7 @@ class StatusReader:
             remarks=differences(self._own, workers, (said.report for said in reported), living),
             faults=(
                 *refusals,
+                *_set_back(balance),
                 *faults,
                 *deaths(recent),
                 *judge(self._settings, self._registry, survey, workers, takes_writes=not refusals),

@@ -26,6 +26,9 @@ class Balance:
         discarded: dead letters that a person discarded.
         evicted: dead letters that the bounds pushed out.
         written_off: were missing, and a person wrote them off.
+        set_back: were accepted, and Redis forgot them: a replica that lagged behind became the master, or an older
+            state was restored. Some may have reached their clients before; those that workers held and ended all the
+            same are not among them.
     """
 
     accepted: int
@@ -40,11 +43,20 @@ class Balance:
     discarded: int
     evicted: int
     written_off: int
+    set_back: int = 0
 
     @property
     def ended(self) -> int:
         """Events of which nothing more will come by itself."""
-        return self.published + self.duplicate + self.skipped + self.discarded + self.evicted + self.written_off
+        return (
+            self.published
+            + self.duplicate
+            + self.skipped
+            + self.discarded
+            + self.evicted
+            + self.written_off
+            + self.set_back
+        )
 
     @property
     def difference(self) -> int:
@@ -72,9 +84,12 @@ def read_balance(client: redis.Redis) -> Balance:
     def of(name: str) -> int:
         return counts.get(name, 0)
 
+    # A worker that held an event while Redis was set back has ended it all the same, out of nowhere.
+    arrived = min(of("unbooked"), of("set_back"))
+
     return Balance(
         accepted=of("accepted"),
-        unbooked=of("unbooked"),
+        unbooked=of("unbooked") - arrived,
         stray=of("stray"),
         open=of("open"),
         retrying=retrying,
@@ -85,4 +100,5 @@ def read_balance(client: redis.Redis) -> Balance:
         discarded=of("discarded"),
         evicted=of("dead_evicted"),
         written_off=of("written_off"),
+        set_back=of("set_back") - arrived,
     )

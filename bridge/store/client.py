@@ -30,6 +30,8 @@ HEALTH_CHECK_INTERVAL_S = 10
 
 BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return", "replay_unfold"})
 """Scripts that move events in the books."""
+ORDERING = frozenset({"send", "vouch"})
+"""Scripts that may begin the order of all streams anew."""
 READING = frozenset({"look", "dead_page", "retry_queues"})
 """Scripts that write nothing. A full Redis runs them."""
 ALSO_WHEN_FULL = frozenset(
@@ -120,9 +122,11 @@ def _client(settings: Settings, place: RedisPlace, *, briefly: bool = False, ret
 
 @cache
 def script_text(name: str) -> str:
-    """The source of ``scripts/<name>.lua``, behind ``tokens.lua`` where it moves events in the books."""
+    """The source of ``scripts/<name>.lua``, behind what it has in common with others."""
     folder = files("bridge.store").joinpath("scripts")
     source = folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    if name in ORDERING:
+        source = folder.joinpath("order.lua").read_text(encoding="utf-8") + source
     if name in BOOKKEEPING:
         source = folder.joinpath("tokens.lua").read_text(encoding="utf-8") + source
     flag = "no-writes" if name in READING else "allow-oom" if name in ALSO_WHEN_FULL else ""

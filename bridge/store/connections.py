@@ -52,16 +52,16 @@ class _Suspicious:
     """
 
     asks_while_open = True
-    on_wrong_peer: "WeakMethod[Callable[[], Any]] | None" = None
+    on_wrong_peer: "WeakMethod[Callable[..., Any]] | None" = None
     _role_due = 0.0
 
     def _is_due(self) -> bool:
         return self.asks_while_open and monotonic() >= self._role_due
 
-    def _told(self) -> Any:
+    def _told(self, error: Exception) -> Any:
         """Tell the pool, if it is still there; what it answers."""
         drop_idle = self.on_wrong_peer() if self.on_wrong_peer is not None else None
-        return drop_idle() if drop_idle is not None else None
+        return drop_idle(is_no_master=is_no_master(error)) if drop_idle is not None else None
 
     def _judge(self, reply: object) -> None:
         self._role_due = monotonic() + ROLE_FRESH_S
@@ -73,6 +73,11 @@ class _Suspicious:
 def breaks(error: Exception) -> bool:
     """Whether other connections to the same server had better be made anew as well."""
     return diagnose(error).kind is ErrorKind.WRONG_PEER or isinstance(error, redis.TimeoutError)
+
+
+def is_no_master(error: Exception) -> bool:
+    """Whether the server said that it is a replica; redis-py hides that behind sentinels."""
+    return isinstance(error, NotMasterError | redis.ReadOnlyError) or "previous master" in str(error)
 
 
 class _Checked(_Suspicious):
@@ -100,9 +105,9 @@ class _Checked(_Suspicious):
             reply = None  # a proxy, or a user without this right: what it writes will show
         try:
             self._judge(reply)
-        except NotMasterError:
+        except NotMasterError as error:
             connection.disconnect()
-            self._told()
+            self._told(error)
             raise
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,7 +116,7 @@ class _Checked(_Suspicious):
         except RedisError as error:
             if breaks(error):
                 cast("Any", self).disconnect()
-                self._told()
+                self._told(error)
             raise
 
 
@@ -140,9 +145,9 @@ class _AsyncChecked(_Suspicious):
             reply = None
         try:
             self._judge(reply)
-        except NotMasterError:
+        except NotMasterError as error:
             await connection.disconnect(nowait=True)
-            await (self._told() or _nothing())
+            await (self._told(error) or _nothing())
             raise
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +156,7 @@ class _AsyncChecked(_Suspicious):
         except RedisError as error:
             if breaks(error):
                 await cast("Any", self).disconnect(nowait=True)
-                await (self._told() or _nothing())
+                await (self._told(error) or _nothing())
             raise
 
 
@@ -248,24 +253,24 @@ class AsyncCheckedSentinelSSLConnection(_AsyncChecked, _AsyncResolvesAnew, async
 class _DropsIdle:
     """A pool whose idle connections are closed when one in use turned out to lead to the wrong server."""
 
-    wrong_peers = 0
-    """How often that happened; whoever keeps a connection outside the pool looks at this."""
+    lost_masters = 0
+    """How often a server was no master any more; whoever keeps a connection outside the pool looks at this."""
 
     def make_connection(self) -> Any:
         connection = super().make_connection()  # type: ignore[misc]
         connection.on_wrong_peer = WeakMethod(self.drop_idle)
         return connection
 
-    def drop_idle(self) -> Any:
+    def drop_idle(self, *, is_no_master: bool) -> Any:
         """Close what nobody uses."""
-        self.wrong_peers += 1
+        self.lost_masters += is_no_master
         return cast("Any", self).disconnect(inuse_connections=False)
 
 
 class _AsyncDropsIdle(_DropsIdle):
-    async def drop_idle(self) -> None:
+    async def drop_idle(self, *, is_no_master: bool) -> None:
         """Close what nobody uses, without a wait for the other end."""
-        self.wrong_peers += 1
+        self.lost_masters += is_no_master
         for connection in tuple(cast("Any", self)._available_connections):
             with suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)

@@ -20,6 +20,7 @@ COUNT_NAMES = (
     "discarded",
     "tombstones_evicted",
     "written_off",
+    "set_back",
     "unbooked",
     "stray",
 )

@@ -12,6 +12,7 @@ import redis.asyncio
 from bridge.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
 from bridge.settings import Settings
 from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.store.keys import seen_owner
 
 PAGE = 200
 """Entries read from each stream at once."""
@@ -130,6 +131,7 @@ class History:
         self._keys = keyspace_of(client)
         self._read = client.register_script(script_text("read"))
         self._now = client.register_script(script_text("now"))
+        self._known = client.register_script(script_text("vouch"))
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
@@ -143,6 +145,21 @@ class History:
                 self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)
             )
         return next((Position(text(mark)) for mark in marks if mark), None)
+
+    async def vouch(self, channel: str, message: bytes) -> bool:
+        """Whether Redis still knows an event that was heard on a channel within half the life of a seen mark.
+
+        If not, it was set back, as by a fail-over to a replica that lagged behind. Then the order begins anew, so that
+        whoever reads on from an earlier position learns that events may be missing.
+
+        Raises:
+            StoreError: Redis is away or refuses.
+        """
+        event, owner = read_message(message), seen_owner(channel)
+        mark = self._keys.user_seen(UUID(owner), event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
+        with store_errors():
+            known = await self._known(keys=[mark, self._keys.POSITION, self._keys.BEGAN], args=[str(event.position)])
+        return bool(known)
 
     async def now(self) -> Page:
         """An empty page up to the newest position handed out; in an empty Redis, up to a first one.

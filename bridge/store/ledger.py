@@ -74,6 +74,7 @@ class Ledger:
         self._keys = keyspace_of(client)
         self._send_text = script_text("send")
         self._send_hash = hashlib.sha1(self._send_text.encode(), usedforsecurity=False).hexdigest()
+        self._known = (0, 0)
         self._mark_life_s = settings.seen_life_s
         self._names = QueueNames(client)
         self._noted: set[str] = set()
@@ -111,7 +112,7 @@ class Ledger:
             StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
         """
         self._note_queues({queue for _, _, queue, ids, _, _ in messages if ids})
-        calls = [_call(self._keys, group) for group in _groups(messages)]
+        calls = [_call(self._keys, self._known, group) for group in _groups(messages)]
         with store_errors():
             # A server may forget its scripts between two commands: what it took must not be sent twice.
             unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
@@ -140,6 +141,12 @@ class Ledger:
         for answer in answers:
             if isinstance(answer, Exception) and not isinstance(answer, NoScriptError):
                 raise answer
+        # The books never know of fewer than before, unless they were set back; see send.lua.
+        for answer in answers:
+            if isinstance(answer, list) and answer[0]:
+                accepted, times = answer
+                # A sender that has just learnt of it knows what the books know now.
+                self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
         return [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
@@ -217,14 +224,14 @@ def _groups(messages: Sequence[Pushed]) -> Iterator[list[Pushed]]:
         yield group
 
 
-def _call(keys: Keyspace, messages: Sequence[Pushed]) -> _Call:
+def _call(keys: Keyspace, known: tuple[int, int], messages: Sequence[Pushed]) -> _Call:
     """Keys and arguments of ``send.lua``."""
     places: dict[str, int] = {}
-    arguments: list[str | int | bytes] = []
+    arguments: list[str | int | bytes] = [*known]
     for message_id, task, queue, ids, key, item in messages:
         place = places.setdefault(key, len(places) + 1) if key else 0
         arguments += (message_id, entry(task, queue, ids) if ids else b"", len(ids) // ID_BYTES, place, item)
-    return (keys.OPEN, keys.COUNTS, *places), tuple(arguments)
+    return (keys.OPEN, keys.COUNTS, keys.POSITION, keys.BEGAN, *places), tuple(arguments)
 
 
 def read_record(message_id: str, record: bytes) -> OpenMessage:

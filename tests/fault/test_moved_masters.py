@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ import redis
 
 from bridge import Emitter
 from bridge.settings import Settings
-from bridge.store import Counts, connect, read_balance
+from bridge.store import Balance, Counts, connect, read_balance
+from bridge.store.client import text
 from tests.fault.load import Producing, environment_for, expect_progress, settings_for
 from tests.support.gateway import Listener, running_gateway
 from tests.support.moody_catalog import Moody, registry
@@ -24,6 +25,7 @@ from tests.support.worker import running_worker
 
 GO_ON_WITHIN_S = 10.0
 """The bar on an idle machine; waits are longer on a busy one."""
+RESET = "stream.reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,15 @@ class Pair:
     old: RedisServer
     new: RedisServer
 
-    def promote(self) -> None:
-        """As an operator does it: what was written to the old one meanwhile is gone."""
+    def promote(self, *, lost: int = 0) -> None:
+        """As an operator does it: what was written to the old one meanwhile is gone, ``lost`` events or more."""
         self.wait_until_in_step()
         with self.old.client() as old, self.new.client() as new:
             new.execute_command("REPLICAOF", "NO", "ONE")
+            accepted = int(old.hget("bridge:counts", "accepted") or 0)
+            wait_until(
+                lambda: int(old.hget("bridge:counts", "accepted") or 0) >= accepted + lost, what="more was accepted"
+            )
             old.execute_command("REPLICAOF", "127.0.0.1", self.new.port)
 
     def wait_until_in_step(self) -> None:
@@ -59,7 +65,7 @@ def _pair() -> Iterator[Pair]:
 
 def _everybody_goes_on(
     settings: Settings, folder: Path, dice: random.Random, switch: Callable[[], redis.Redis]
-) -> None:
+) -> tuple[Balance, Sequence[str], Sequence[str]]:
     """Producer, worker, mover and gateway before and after a switch, under load.
 
     Args:
@@ -67,6 +73,9 @@ def _everybody_goes_on(
         folder: for logs.
         dice: for the load.
         switch: changes the master; returns a client of the new one.
+
+    Returns:
+        The books, the events of the load that are in no stream at the end, and what a client was told.
     """
     users, listening = [uuid4() for _ in range(5)], uuid4()
     environment = environment_for(settings, folder) | _sentinel_environment(settings)
@@ -74,7 +83,7 @@ def _everybody_goes_on(
     with (
         running_gateway(folder, environment) as url,
         running_worker(folder, environment) as worker,
-        Producing(emitter, 1, users, dice) as _producing,
+        Producing(emitter, 1, users, dice) as producing,
     ):
         with connect(settings) as before:
             expect_progress(Counts(before))
@@ -101,8 +110,14 @@ def _everybody_goes_on(
         wait_until(lambda: not read_balance(client).open, timeout_s=20, what="nothing is on its way")
     balance = read_balance(client)
     print(balance, Counts(client).read())
-    assert not balance.difference
+    assert balance.balanced
+    published = {
+        text(fields[b"event_id"])
+        for key in client.scan_iter(match="sse:stream:user:*")
+        for _, fields in client.xrange(key)
+    }
     client.close()
+    return balance, sorted(set(producing.ids) - published), [event.event for event in listener.events]
 
 
 def _sentinel_environment(settings: Settings) -> dict[str, str]:
@@ -113,11 +128,15 @@ def test_a_name_that_moves_takes_everybody_along(tmp_path: Path, dice: random.Ra
     with _pair() as pair, Proxy(pair.old.port, dice) as name:
 
         def switch() -> redis.Redis:
-            pair.promote()
+            pair.promote(lost=100)
             name.move(pair.new.port)
             return pair.new.client()
 
-        _everybody_goes_on(settings_for(f"redis://127.0.0.1:{name.port}/0"), tmp_path, dice, switch)
+        settings = settings_for(f"redis://127.0.0.1:{name.port}/0")
+        balance, forgotten, told = _everybody_goes_on(settings, tmp_path, dice, switch)
+        assert balance.set_back > 0
+        assert len(forgotten) <= balance.set_back
+        assert RESET in told
 
 
 def test_a_master_that_is_a_replica_for_a_while_is_waited_for(tmp_path: Path, dice: random.Random) -> None:

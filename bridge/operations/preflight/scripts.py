@@ -44,7 +44,8 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "retry_confirm": (1, (0, 1000, _ID)),
     "retry_queues": (2, (0, 10)),
     "retry_touch": (2, (1000, _ID)),
-    "send": (3, (_ID, _RECORD, 1, 1, "{}")),
+    "send": (5, (1, 0, _ID, _RECORD, 1, 1, "{}")),
+    "vouch": (3, ("1-0",)),
     "write_off": (3, (10, "check", "check")),
     "claim": (4, (1, "check:", "check")),
     "claimed": (1, (0, 10)),
@@ -73,7 +74,7 @@ _SCRIPTS: Mapping[Process, Sequence[str]] = {
         "now",
         "note_queues",
     ),
-    "gateway": ("now", "read", "gateway"),
+    "gateway": ("now", "read", "vouch", "gateway"),
     "ops": _OPERATORS,
     "cli": _OPERATORS,
 }

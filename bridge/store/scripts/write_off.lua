@@ -8,7 +8,8 @@
 -- ARGV[3]  why
 -- ARGV[4…] a message: its id in the books, number of events, their ids
 --
--- Returns how many were written off. An event that has ended meanwhile is left alone.
+-- Returns how many were written off. An event that has ended meanwhile is left alone. Without any message, what Redis
+-- forgot when it was set back is written off.
 
 local a, number = 4, 0
 while a <= #ARGV do
@@ -18,6 +19,15 @@ while a <= #ARGV do
   end
   message.save()
   a = a + 2 + events
+end
+
+if #ARGV == 3 then
+  local set_back = tonumber(redis.call('HGET', KEYS[2], 'set_back') or 0)
+  -- What a worker had in its hands meanwhile ended all the same, out of nowhere.
+  local arrived = math.min(set_back, tonumber(redis.call('HGET', KEYS[2], 'unbooked') or 0))
+  number = set_back - arrived
+  count('set_back', -set_back)
+  count('unbooked', -arrived)
 end
 
 if number > 0 then
