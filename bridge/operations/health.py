@@ -145,6 +145,8 @@ def _worker_faults(settings: Settings, worker: "WorkerState") -> Iterator[str]:
         yield f"Worker {name} lives, but its loop has stood still for {report.loop_age_s:.0f} s: restart it."
     for queue, why in report.refused.items() if silent_s <= STILL_S else ():
         yield f"Worker {name} may not consume the queue {queue}. {why}"
+    if silent_s <= STILL_S and report.forbidden:
+        yield f"Worker {name} cannot publish. {report.forbidden}"
     if silent_s <= STILL_S and report.oldest_task_s > settings.task_time_limit_s + STILL_S:
         yield (
             f"Worker {name} has run one message for {report.oldest_task_s:.0f} s, beyond the limit of "

@@ -55,9 +55,6 @@ class _Suspicious:
     on_wrong_peer: "WeakMethod[Callable[..., Any]] | None" = None
     _role_due = 0.0
 
-    def _is_due(self) -> bool:
-        return self.asks_while_open and monotonic() >= self._role_due
-
     def _told(self, error: Exception) -> Any:
         """Tell the pool, if it is still there; what it answers."""
         drop_idle = self.on_wrong_peer() if self.on_wrong_peer is not None else None
@@ -88,8 +85,9 @@ class _Checked(_Suspicious):
         self._ask_role()
 
     def check_health(self) -> None:
-        super().check_health()  # type: ignore[misc]
-        if self._is_due():
+        if not self.asks_while_open:
+            super().check_health()  # type: ignore[misc]
+        elif monotonic() >= self._role_due:  # which says as well whether anybody is there
             connection = cast("Any", self)
             connection.retry.call_with_retry(self._ask_role, lambda _: connection.disconnect())
 
@@ -128,8 +126,9 @@ class _AsyncChecked(_Suspicious):
         await self._ask_role()
 
     async def check_health(self) -> None:
-        await super().check_health()  # type: ignore[misc]
-        if self._is_due():
+        if not self.asks_while_open:
+            await super().check_health()  # type: ignore[misc]
+        elif monotonic() >= self._role_due:  # which says as well whether anybody is there
             connection = cast("Any", self)
             await connection.retry.call_with_retry(self._ask_role, lambda _: connection.disconnect())
 

@@ -36,6 +36,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         consumed_age_s: since it last started one, or since its own start.
         loop_age_s: since its consuming loop last turned.
         oldest_task_s: since the oldest running message of the bridge was started; 0 if none runs.
+        forbidden: what Redis or the broker refuses it for good, in a sentence; empty if nothing.
         refused: queues that the broker does not let it consume → why.
         blocked: whether the broker takes no messages from it, for want of memory or disk.
         catalog: identity of its registry (``CatalogIdentity``).
@@ -58,6 +59,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     oldest_task_s: float
     refused: dict[str, str] = {}
     blocked: bool = False
+    forbidden: str = ""
     catalog: str = ""
     release: str = ""
     threads: tuple[Supervised, ...] = ()

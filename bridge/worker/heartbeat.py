@@ -21,6 +21,7 @@ from bridge.plain_text import plain_logger
 from bridge.store import WorkerReport, Workers
 from bridge.store.queue_names import QueueNames
 from bridge.supervision import SupervisedThread, supervised
+from bridge.worker.refusals import refusals
 
 logger = plain_logger(__name__)
 
@@ -118,6 +119,7 @@ class Heartbeat:
             consumed_age_s=round(now - self._consumed_at, 3),
             loop_age_s=round(now - turn.at, 3),
             oldest_task_s=round(_oldest_age_s(in_hand), 3),
+            forbidden=refusals.sentence,
             refused=dict(turn.refused),
             blocked=turn.blocked,
             catalog=self._catalog,

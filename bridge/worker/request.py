@@ -12,7 +12,8 @@ from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import BrokerError, StoreError
 from bridge.plain_text import plain_logger
 from bridge.worker.consumer import quarantine_message
-from bridge.worker.task import BridgeTask, OutOfTimeError, Unfinished
+from bridge.worker.refusals import refusals
+from bridge.worker.task import BridgeTask, OutOfTimeError, Refused, Unfinished
 
 logger = plain_logger(__name__)
 
@@ -33,6 +34,11 @@ class BridgeRequest(Request):
         self.begun_s = time_accepted
         super().on_accepted(pid, time_accepted)
 
+    def acknowledge(self) -> None:
+        """A message is done, so that nothing is refused any more."""
+        refusals.clear()
+        super().acknowledge()
+
     def revoked(self) -> bool:
         """Never: an accepted event is not dropped because a message expired or its id was revoked."""
         return False
@@ -50,6 +56,8 @@ class BridgeRequest(Request):
             error = error.exc
         if isinstance(error, Unfinished) and self._part(error.done):
             return None
+        if isinstance(error, Refused):
+            refusals.note(str(error.reason))
         if isinstance(error, Reject) or self._already_cancelled:
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if state.should_stop or state.should_terminate:

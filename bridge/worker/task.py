@@ -14,7 +14,7 @@ from bridge.bounds import MessageBounds
 from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
 from bridge.broker.fitness import deliveries_of
 from bridge.broker.passing import Envelopes
-from bridge.errors import BrokerError, StoreError, StoreRefusedError
+from bridge.errors import BrokerError, BrokerRefusedError, StoreError, StoreRefusedError
 from bridge.plain_text import plain_logger
 from bridge.registry import DomainToSSEMapping
 from bridge.worker.handler import Handler
@@ -50,6 +50,10 @@ class Unfinished(Reject):
 
 class OutOfTimeError(Exception):
     """Time ran out, and neither an extractor nor Redis was waited for: the message itself cannot be handled in time."""
+
+
+class Refused(Reject):
+    """Redis or the broker refuses for good; the message goes back, and the worker tells."""
 
 
 class BridgeTask(Task):
@@ -99,7 +103,8 @@ class BridgeTask(Task):
             if starts:
                 self._forgive_start()
             logger.error("bridge.message.returned events=%d: %s", sum(len(job.envelopes) for job in jobs), reason)
-            raise Reject(reason, requeue=True) from error
+            kind = Refused if isinstance(error, StoreRefusedError | BrokerRefusedError) else Reject
+            raise kind(reason, requeue=True) from error
 
     def _count_start(self) -> int:
         """Count this start of a message that came back; once, however long Redis lets us wait afterwards."""

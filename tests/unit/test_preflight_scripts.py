@@ -14,8 +14,9 @@ from bridge.settings import PROCESSES, Process, Settings
 from bridge.store.client import script_text
 
 OF_QUEUES = {path.stem for path in (Path(str(bridge.broker.__file__)).parent / "scripts").glob("*.lua")}
-OF_THE_STORE = {path.stem for path in (Path(str(bridge.store.__file__)).parent / "scripts").glob("*.lua")} - {"tokens"}
-"""``tokens`` is a part of others."""
+PARTS = {"tokens", "order"}
+OF_THE_STORE = {path.stem for path in (Path(str(bridge.store.__file__)).parent / "scripts").glob("*.lua")} - PARTS
+"""Without those that are parts of others."""
 
 
 def source_of(name: str) -> str:
