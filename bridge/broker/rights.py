@@ -18,7 +18,20 @@ Server = Literal["redis", "broker"]
 
 _EVERY = ("select", "ping", "time", "eval", "evalsha", "script|load", "script|exists", "del")
 """DEL is for `check --connect` alone, which cleans up behind itself."""
-_ANNOUNCE = ("hset", "hsetnx", "hincrby", "hdel", "hgetall", "hlen", "zadd", "zcard", "zremrangebyrank")
+_ANNOUNCE = (
+    "get",
+    "set",
+    "hget",
+    "hset",
+    "hsetnx",
+    "hincrby",
+    "hdel",
+    "hgetall",
+    "hlen",
+    "zadd",
+    "zcard",
+    "zremrangebyrank",
+)
 _SETTLE = (
     "get", "set", "exists", "expire", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall", "hmget", "hlen",
     "hexists", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",
@@ -86,8 +99,16 @@ def rights_of(process: Process, settings: Settings) -> dict[Server, Rights]:
     if servers.one_server:
         rights["redis"] |= on_broker
     else:
-        rights["broker"] = on_broker
+        rights["broker"] = on_broker | _sending_elsewhere(process, settings)
     return rights
+
+
+def _sending_elsewhere(process: Process, settings: Settings) -> Rights:
+    """The script that sends names the books' keys also where they are on another server."""
+    if process not in ("producer", "worker"):
+        return Rights((), ())
+    keys = Keyspace.of(settings)
+    return Rights((), (f"{settings.prefix}bridge:*", f"{keys.POSITION}*"), names=(keys.OPEN, keys.POSITION))
 
 
 def _on_store(process: Process, settings: Settings) -> Rights:
@@ -96,8 +117,9 @@ def _on_store(process: Process, settings: Settings) -> Rights:
     channels = (keys.BROADCAST_CHANNEL.removesuffix("broadcast") + "*",)
     match process:
         case "producer":
-            names = (keys.OPEN, keys.COUNTS, keys.PRODUCERS)
-            return Rights((*_EVERY, *_ANNOUNCE), (books,), names=names)
+            # Whoever sends and sees that Redis was set back begins the order of the streams anew.
+            names = (keys.OPEN, keys.COUNTS, keys.PRODUCERS, keys.POSITION, keys.BEGAN)
+            return Rights((*_EVERY, *_ANNOUNCE), (books, f"{keys.POSITION}*"), names=names)
         case "worker":
             return Rights((*_EVERY, *_SETTLE), (books, streams), channels, tuple(_names(keys)))
         case "gateway":
@@ -109,7 +131,8 @@ def _on_store(process: Process, settings: Settings) -> Rights:
 def _on_broker(process: Process, before: str, database: int) -> Rights:
     queues, claims, queue = f"{before}bridge.*", f"{before}unacked*", f"{before}bridge.check"
     if process == "producer":
-        return Rights((*_EVERY, "lpush", "hsetnx", "hincrby"), (queues,), names=(queue,))
+        commands = ("lpush", "get", "set", "hget", "hset", "hsetnx", "hincrby")
+        return Rights((*_EVERY, *commands), (queues,), names=(queue,))
     if process != "worker":
         return Rights((*_EVERY, *_LOOK), (queues, claims), names=(queue, f"{before}unacked"))
     names = ("bridge:deliveries", "unacked", "unacked_index", "unacked_mutex", "check.celery.pidbox", "celeryev.check")

@@ -100,7 +100,8 @@ class _Checked(_Suspicious):
             connection.send_command("HELLO", check_health=False)
             reply = connection.read_response()
         except ResponseError:
-            reply = None  # a proxy, or a user without this right: what it writes will show
+            # A proxy, or a user without this right: what it writes will show.
+            self.asks_while_open, reply = False, None
         try:
             self._judge(reply)
         except NotMasterError as error:
@@ -141,7 +142,7 @@ class _AsyncChecked(_Suspicious):
             await connection.send_command("HELLO", check_health=False)
             reply = await connection.read_response()
         except ResponseError:
-            reply = None
+            self.asks_while_open, reply = False, None
         try:
             self._judge(reply)
         except NotMasterError as error:

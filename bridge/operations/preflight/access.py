@@ -31,7 +31,8 @@ _TRIALS: Mapping[str, tuple[str, Sequence[Any]]] = {
 }  # fmt: skip
 """Commands on a key: the kind of key, and what follows its name."""
 _KEYLESS: Mapping[str, Sequence[Any]] = {
-    "ping": (), "time": (), "info": ("server",), "scan": (0, "COUNT", 1), "multi": (), "exec": (), "unwatch": (),
+    "ping": (), "time": (), "info": ("server",), "scan": (0, "COUNT", 1),
+    "multi": (), "exec": (), "unwatch": (),
     "eval": ("return 1", 0), "evalsha": ("0" * 40, 0), "script|load": ("return 1",), "script|exists": ("0" * 40,),
     "client|setname": ("bridge-check",), "client|tracking": ("OFF",),
 }  # fmt: skip
