@@ -159,7 +159,7 @@ def test_a_small_body_of_a_gigabyte_is_kept_as_it_was_sent(
 @pytest.mark.parametrize("name", BOMBS)
 def test_remote_control_of_a_gigabyte_holds_up_nobody(bridge: Bridge, redis_client: redis.Redis, name: str) -> None:
     """Celery reads it in the worker's main process, beside the tasks."""
-    exchange = Exchange("celery.pidbox", type="fanout")
+    exchange = Exchange("celery.pidbox", type="fanout", durable=False)
     with Connection(bridge.settings.broker_url) as connection:
         Producer(connection.channel(), exchange).publish(
             _bomb(name), content_type="application/json", content_encoding="utf-8", headers={"compression": name}
