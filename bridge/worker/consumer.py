@@ -28,6 +28,8 @@ from bridge.worker.task import BridgeTask
 logger = plain_logger(__name__)
 
 
+TOLD_HEADERS = ("eta", "expires")
+"""Headers of foreign producers that are passed over, and told of."""
 HELD_FACTOR = 4
 """A message may be in the hands of a dying worker this many times more often than it may be the one that runs:
 the innocent are claimed together with the guilty."""
@@ -65,6 +67,7 @@ class BridgeConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self._channel: ClaimingChannel | None = None
         self._quarantine: Quarantine = self.app.bridge_quarantine
+        self._told: set[str] = set()
         self._delivery_max: int = self.app.bridge_delivery_max
         self._bounds: MessageBounds = self.app.bridge_message_bounds
         self._refused = RefusedQueues(self.app.amqp.queues)
@@ -137,6 +140,7 @@ class BridgeConsumer(Consumer):
             except DecodeError as error:
                 self._put_aside(message, error)
                 return
+            self._tell_of(message.headers)
             _tidy(message.headers)
             try:
                 handle(message)
@@ -146,6 +150,17 @@ class BridgeConsumer(Consumer):
                 self._put_aside(message, error)
 
         return on_message
+
+    def _tell_of(self, headers: dict[str, Any]) -> None:
+        """Say once a worker and kind that a foreign producer asks for what the bridge does not do."""
+        for name in TOLD_HEADERS:
+            if headers.get(name) and name not in self._told:
+                self._told.add(name)
+                logger.warning(
+                    "bridge.foreign.%s: a producer sends messages with it, which is passed over: an event is published "
+                    "when its turn comes. This is said once.",
+                    name,
+                )
 
     def _set_up(self, channel: ClaimingChannel) -> None:
         channel.quarantine = self._quarantine

@@ -101,3 +101,17 @@ def test_a_message_with_a_priority_of_stock_celery_is_published(
         wait_until(lambda: client.xlen(keys.user_stream(user)) == 5, timeout_s=20, what="all are published")
         wait_until(lambda: worker.text().count("bridge.foreign.priority") == 1, what="it is said, once")
     app.close()
+
+
+def test_what_stock_celery_asks_for_and_the_bridge_does_not_do_is_told_once(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    user = uuid4()
+    app = Celery(broker=settings.broker_url)
+    with running_worker(tmp_path, environment(settings, "new")) as worker:
+        for number in range(4):
+            envelope = json.loads(envelope_of(New.ParcelSent(user_id=user, number=number)))
+            app.send_task("bridge.ParcelSent", args=[[envelope]], queue="bridge.parcels", countdown=3600, expires=7200)
+        wait_until(lambda: client.xlen(keys.user_stream(user)) == 4, timeout_s=20, what="all are published")
+        assert worker.text().count("bridge.foreign.eta") == worker.text().count("bridge.foreign.expires") == 1
+    app.close()

@@ -2,7 +2,7 @@
 
 ``old``: an order is placed. ``new``: with an optional note; there are refunds, and parcels on a queue of their own.
 ``newest``: an order must also say its amount. ``renamed``: as ``old``, on a queue of another name. ``without``: there
-are no orders any more.
+are no orders any more. ``shorter``: as ``new``, without the note. ``retyped``: an order's number may be a text.
 """
 
 from dataclasses import dataclass
@@ -43,6 +43,18 @@ class Newest:
         amount: int
 
 
+class Shorter:
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class OrderPlaced(DomainEvent):
+        number: int
+
+
+class Retyped:
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class OrderPlaced(DomainEvent):
+        number: int | str
+
+
 def _registry(*rows: Row) -> Registry:
     types = StrEnum("EventType", {name: name for _, name, _, _ in rows})  # type: ignore[misc]
     categories = StrEnum("Category", {name: name for _, _, name, _ in rows})  # type: ignore[misc]
@@ -72,3 +84,5 @@ new = _registry(
 newest = _registry((Newest.OrderPlaced, "order.placed", "orders", ("number", "amount")))
 renamed = _registry((Old.OrderPlaced, "order.placed", "purchases", ("number",)))
 without = _registry((New.ParcelSent, "parcel.sent", "parcels", ("number",)))
+shorter = _registry((Shorter.OrderPlaced, "order.placed", "orders", ("number",)))
+retyped = _registry((Retyped.OrderPlaced, "order.placed", "orders", ("number",)))
