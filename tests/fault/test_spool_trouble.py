@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -208,17 +209,12 @@ sys.exit(0 if ok else 1)
 """
 
 
-def test_services_of_different_users_share_a_directory_and_each_sends_its_own(
-    redis_url, redis_client, tmp_path
-) -> None:
+def test_services_of_different_users_share_a_directory_and_each_sends_its_own(redis_url, redis_client, request) -> None:
     as_root()
-    folder = tmp_path / "spool"
-    folder.mkdir()
+    # Not below pytest's own directory, which each run closes to other users.
+    folder = Path(tempfile.mkdtemp(prefix="bridge-spool-"))
+    request.addfinalizer(lambda: shutil.rmtree(folder))
     folder.chmod(0o1777)
-    for parent in tmp_path.parents:
-        if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
-    tmp_path.chmod(0o755)
     nobody = pwd.getpwnam("nobody").pw_uid
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": redis_url, "BRIDGE_SPOOL_DIR": str(folder)}
     # What each finds of the other: files of one that lives, and of one that is no more.
