@@ -32,6 +32,31 @@ _inherited: list[sqlite3.Connection] = []
 """Connections that a fork brought along. Closing one here would tidy up files that the parent still uses."""
 
 
+_gate = threading.RLock()
+"""Held in each call of SQLite, by whatever file: a fork in one would leave SQLite's own locks held in the child."""
+_held_for_fork: list[bool] = []
+FORK_WAIT_S = 5.0
+"""How long a fork waits at the most for a call of SQLite that is under way."""
+
+
+def _before_fork() -> None:
+    _held_for_fork.append(_gate.acquire(timeout=FORK_WAIT_S))
+
+
+def _after_fork_in_parent() -> None:
+    if _held_for_fork and _held_for_fork.pop():  # empty if this module was imported while the fork began
+        _gate.release()
+
+
+def _after_fork_in_child() -> None:
+    global _gate
+    _gate = threading.RLock()
+    _held_for_fork.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
 class DamagedError(SpoolError):
     """A spool file cannot be read, by anybody."""
 
@@ -61,7 +86,7 @@ class SpoolFile:
         self.path = path
         self._admission = admission
         self._busy_timeout_s = busy_timeout_s
-        self._mutex = threading.Lock()
+        self._mutex = _gate
         self._closed = False
         self._passed = 0  # rows up to here were sent, or cannot be
         self._read: list[tuple[int, int]] = []  # runs of rows that were handed out
@@ -72,7 +97,8 @@ class SpoolFile:
             _refuse_what_is_not_ours(path)
         self._lock_file = _hold(path)
         try:
-            self._db = self._connect(make=make)
+            with self._mutex:
+                self._db = self._connect(make=make)
         except BaseException:
             self._unlock()
             raise

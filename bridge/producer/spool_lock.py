@@ -2,10 +2,13 @@
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 LOCK_SUFFIX = ".lock"
+FRESH_S = 10.0
+"""Younger lock files are left alone, whatever stands beside them."""
 TRIES_MAX = 20
 """Times that a lock file may vanish, because its last owner removed it, while it is being locked."""
 
@@ -36,6 +39,14 @@ def lock(path: Path) -> int:
     raise BlockingIOError(f"{name} is removed again and again")
 
 
+def _is_fresh(name: Path) -> bool:
+    """Whether its process may be about to lock it, and to make its spool file."""
+    try:
+        return time.time() - name.lstat().st_mtime < FRESH_S
+    except FileNotFoundError:
+        return True
+
+
 def unlock(descriptor: int, path: Path) -> None:
     """Let go of a lock, and remove its file if it is still ours: who waits for it looks whether it is still there."""
     name = lock_path(path)
@@ -62,7 +73,7 @@ def remove_stale_locks(folder: Path, suffix: str) -> None:
     """
     for name in sorted(folder.glob(f"*{LOCK_SUFFIX}")):
         path = name.with_suffix(suffix)
-        if os.path.lexists(path):
+        if os.path.lexists(path) or _is_fresh(name):
             continue
         try:
             descriptor = lock(path)

@@ -48,6 +48,7 @@ def test_nobody_else_may_read_what_is_on_disk(tmp_path: Path) -> None:
 
 def test_a_lock_file_without_a_spool_is_removed(tmp_path: Path) -> None:
     (tmp_path / "1-dead.lock").touch()
+    os.utime(tmp_path / "1-dead.lock", (0, 0))
     living = Spool.create(tmp_path, ADMISSION, max_bytes=BIG)
     assert adopt(tmp_path) == []
     assert "1-dead.lock" not in {path.name for path in tmp_path.iterdir()}
