@@ -33,6 +33,7 @@ class Trouble:
 _URL = "BRIDGE_REDIS_URL or BRIDGE_BROKER_URL"
 _RIGHTS = "Give this user of Redis the rights that docs/operating.md lists."
 _PASSWORD = f"Put a user and a password that this Redis knows into {_URL}."
+_SENTINELS = "Put the sentinels' password into BRIDGE_SENTINEL_PASSWORD."
 _CLUSTER = "The bridge needs one Redis, or a master behind Sentinel; this is a node of a Redis Cluster."
 _COMMANDS = "The bridge needs a Redis 7.0 or later, with all of its commands and with scripts."
 _FULL = "It is full: raise its maxmemory, let workers drain its queues, or discard dead letters."
@@ -70,6 +71,7 @@ _BY_TEXT: Final[Sequence[tuple[str, ErrorKind, str]]] = (
     ("not allowed in cluster mode", ErrorKind.PERMANENT, _CLUSTER),
     ("db index", ErrorKind.PERMANENT, _DATABASE),
     ("password", ErrorKind.PERMANENT, _PASSWORD),
+    ("authenticationerror", ErrorKind.PERMANENT, _SENTINELS),
     ("certificate_verify_failed", ErrorKind.PERMANENT, _TLS),
     ("wrong_version_number", ErrorKind.PERMANENT, _TLS),
 )
@@ -98,7 +100,8 @@ _CODE = re.compile(r"(?:-)?([A-Z]{2,20})(?: |$)")
 _INNER_CODE = re.compile(r"@?user_script:? ?[0-9]{0,6}:? ([A-Z]{3,20}) ")
 _NO_RIGHT = "user executing the script can't"
 """How Redis says NOPERM from within a script."""
-_CONNECTING = ("connecting to", "Timeout connecting", "No master found", "No connection available")
+_NO_MASTER = "No master found"
+_CONNECTING = ("connecting to", "Timeout connecting", _NO_MASTER, "No connection available")
 
 
 def diagnose(error: BaseException) -> Trouble:
@@ -169,4 +172,13 @@ def _words(error: BaseException) -> str:
     """What was said, on one line; without the command's arguments, which may be somebody's data."""
     text = str(error.args[0]) if error.args else str(error)
     text = text.rpartition(" of pipeline caused error: ")[2].partition(", with args beginning with")[0]
+    if text.startswith(_NO_MASTER):
+        text = _without_clients(text)
     return " ".join(text[:TEXT_MAX].split())
+
+
+def _without_clients(text: str) -> str:
+    """What each sentinel answered; redis-py puts the description of a whole client before it, its options included."""
+    asked, *answers = text.split("> - ")
+    said = dict.fromkeys(answer.partition(", <")[0] for answer in answers)
+    return f"{asked.partition(' : <')[0]}: {', '.join(said)}" if said else asked

@@ -54,6 +54,9 @@ def test_a_servers_reply_says_what_helps(reply: str, kind: ErrorKind, code: str)
     assert isinstance(store_error(error), StoreRefusedError if kind is PERMANENT else StoreUnavailableError)
 
 
+CLIENT = redis.Redis(username="somebody", password="hidden")
+NO_PASSWORD = redis.AuthenticationError("invalid username-password pair or user is disabled.")
+
 CLASSES: list[tuple[Exception, ErrorKind]] = [
     (redis.ConnectionError("Error 111 connecting to 127.0.0.1:1. Connection refused."), TRANSIENT),
     (redis.ConnectionError("Error -2 connecting to nowhere:1. Name or service not known."), TRANSIENT),
@@ -61,6 +64,8 @@ CLASSES: list[tuple[Exception, ErrorKind]] = [
     (redis.TimeoutError("Timeout connecting to server"), TRANSIENT),
     (redis.BusyLoadingError("Redis is loading the dataset in memory"), TRANSIENT),
     (MasterNotFoundError("No master found for 'mymaster'"), TRANSIENT),
+    (MasterNotFoundError(f"No master found for 'm' : {CLIENT} - network:ConnectionError, {CLIENT} - x"), TRANSIENT),
+    (MasterNotFoundError(f"No master found for 'm' : {CLIENT} - {NO_PASSWORD!r}"), PERMANENT),
     (TimeoutError(), TRANSIENT),
     (OSError("no route"), TRANSIENT),
     (redis.ConnectionError("Connection closed by server."), WRONG_PEER),
@@ -94,3 +99,8 @@ def test_a_refusal_says_what_to_do() -> None:
         "Redis refuses the command for good: NOPERM: User bridge has no permissions to run the 'ping' command. "
         "Give this user of Redis the rights that docs/operating.md lists."
     )
+
+
+def test_sentinels_that_are_away_are_told_without_their_clients() -> None:
+    told = diagnose(MasterNotFoundError(f"No master found for 'm' : {CLIENT} - one, {CLIENT} - two, {CLIENT} - one"))
+    assert told.text == "No master found for 'm': one, two"
