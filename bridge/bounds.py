@@ -46,6 +46,9 @@ LEVELS_PAYLOAD_MAX = 64
 LEVELS_BODY_MAX = LEVELS_MAX + 4
 """Levels of a body that Celery parses and pickles, which it cannot at about 500: ``[args]``, the list of envelopes, the
 envelope and what an event may have in it."""
+LEVELS_HEADERS_MAX = 50
+"""Levels of what stands on a queue beside a body: Celery pickles headers and properties as well, and holds a place of
+its pool for ever where it cannot."""
 LEVELS_READ_MAX = 400
 """Levels of JSON that is read by the bridge alone: less than half of those at which its parser gives up."""
 

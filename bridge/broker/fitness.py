@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bridge.bounds import ID_CHARS_MAX, LEVELS_BODY_MAX, LEVELS_READ_MAX, NUMBER_MAX, quick_check
+from bridge.bounds import ID_CHARS_MAX, LEVELS_BODY_MAX, LEVELS_HEADERS_MAX, LEVELS_READ_MAX, NUMBER_MAX, quick_check
 from bridge.broker.message import CONTENT_TYPE
 from bridge.errors import DecodeError
 
@@ -44,7 +44,16 @@ def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[
     except Exception as error:  # every serializer raises its own
         raise DecodeError(f"The body cannot be decoded: {type(error).__name__}: {error}") from error
     _check_body(body)
-    _check_levels(body)
+    _check_levels(body, "body", LEVELS_BODY_MAX)
+
+
+def check_header_levels(headers: object) -> None:
+    """Refuse headers that Celery cannot pickle.
+
+    Raises:
+        DecodeError: they are too deep.
+    """
+    _check_levels(headers, "header", LEVELS_HEADERS_MAX)
 
 
 def check_size(body: object, *, body_bytes_max: int) -> None:
@@ -137,14 +146,14 @@ def check_number(args: Sequence[object], envelopes_max: int) -> None:
         )
 
 
-def _check_levels(body: object) -> None:
+def _check_levels(value: object, name: str, levels_max: int) -> None:
     """Celery pickles what it has parsed, and dies over about 500 levels with a place of its pool taken."""
-    level = [body]
-    for _ in range(LEVELS_BODY_MAX):
+    level = [value]
+    for _ in range(levels_max):
         level = [inner for item in level for inner in _inside(item)]
         if not level:
             return
-    raise DecodeError(f"The body has more than {LEVELS_BODY_MAX} objects and arrays within each other.")
+    raise DecodeError(f"The {name} has more than {levels_max} objects and arrays within each other.")
 
 
 def _inside(item: object) -> Iterable[object]:
@@ -202,5 +211,9 @@ _OPTIONAL: dict[str, Callable[[object], bool]] = {
     "bridge_replay": is_id,
 }
 
-DROPPED_HEADERS = ("expires", "eta", "timelimit", "stamped_headers", "stamps", "shadow", "group", "group_index")
-"""Headers that are fit, but would make Celery drop a message silently or hold it in memory: taken out."""
+DROPPED_HEADERS = (
+    *("expires", "eta", "timelimit", "stamped_headers", "stamps", "shadow", "group", "group_index"),
+    *("callbacks", "errbacks", "chain", "chord"),
+)
+"""Headers that are fit, but would make Celery drop a message silently, hold it in memory, or send what nobody checked:
+taken out."""

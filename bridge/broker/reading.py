@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from kombu.transport import redis as stock
 
-from bridge.bounds import MessageBounds
+from bridge.bounds import LEVELS_HEADERS_MAX, MessageBounds, quick_check
 from bridge.broker.compression import COMPRESSION_HEADER, decompressed
 from bridge.broker.message import BUNDLE_HEADER
 from bridge.broker.passing import PASSED_CONTENT_TYPE
@@ -37,6 +37,7 @@ def read_item(
         raise DecodeError(
             f"The message has {len(raw)} bytes; at most {bounds.item_bytes} are read (see BRIDGE_MESSAGE_MAX_BYTES)."
         )
+    quick_check(raw, levels_max=LEVELS_HEADERS_MAX, refuse=DecodeError)
     payload = _loads(raw)
     if not isinstance(payload, dict):
         raise DecodeError("What stood on the queue is no message, which would be a JSON object.")

@@ -9,6 +9,7 @@ from typing import Any, cast
 import redis
 
 from bridge.broker import BOOKED_HEADER
+from bridge.broker.amqp_properties import guard_amqp
 from bridge.broker.finding import priority_lists
 from bridge.broker.looking import open_rabbitmq, open_redis
 from bridge.broker.options import is_redis
@@ -118,6 +119,7 @@ class QueueMover:
 
     def _on_rabbitmq(self, source: str, target: str) -> Iterator[tuple[int, int]]:
         moved = 0
+        guard_amqp()
         with open_rabbitmq(self._settings) as connection:
             channel = connection.channel()
             queue(self._settings, target).bind(channel).declare()

@@ -12,14 +12,23 @@ from celery.worker.consumer import Consumer
 
 from bridge.bounds import RETURNS_MAX, MessageBounds
 from bridge.broker import BOOKED_HEADER, BUNDLE_HEADER
+from bridge.broker.amqp_properties import UNREADABLE, guard_amqp
 from bridge.broker.bounded_message import bound_kombu, bounded
 from bridge.broker.compression import COMPRESSION_HEADER
-from bridge.broker.fitness import DROPPED_HEADERS, RETURNS_HEADER, check_bytes, check_message, check_number, check_size
+from bridge.broker.fitness import (
+    DROPPED_HEADERS,
+    RETURNS_HEADER,
+    check_bytes,
+    check_header_levels,
+    check_message,
+    check_number,
+    check_size,
+)
 from bridge.broker.passing import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 from bridge.broker.reading import DELIVERIES_HEADER, RAW
 from bridge.broker.redis_transport import ClaimingChannel
 from bridge.errors import DecodeError, StoreError
-from bridge.pipeline import identify
+from bridge.pipeline import encode_raw, identify
 from bridge.plain_text import one_line, plain_logger
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.refused import LOOK_S, RefusedQueues
@@ -64,6 +73,7 @@ class BridgeConsumer(Consumer):
         kwargs["without_mingle"] = True
         kwargs["without_gossip"] = True
         bound_kombu()
+        guard_amqp()
         super().__init__(*args, **kwargs)
         self._channel: ClaimingChannel | None = None
         self._quarantine: Quarantine = self.app.bridge_quarantine
@@ -260,8 +270,11 @@ def _trust_nobody(message: Any) -> None:
     """Refuse or take out what only our own transport may say.
 
     Raises:
-        DecodeError: the content type is ours.
+        DecodeError: the content type is ours, or the headers are too deep, or cannot be read.
     """
+    if UNREADABLE in message.properties:
+        raise DecodeError("The message's AMQP properties cannot be read: too deep, no UTF-8, or out of range.")
+    check_header_levels(message.headers)
     if message.content_type == PASSED_CONTENT_TYPE:
         raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
     message.headers.pop(BUNDLE_HEADER, None)
@@ -324,8 +337,11 @@ def raw_bytes(message: Any) -> bytes:
         # AMQP has the headers there once more. How the body is written here is said as on a Redis queue.
         "properties": {**_members(message.properties, but=("application_headers",)), "body_encoding": "base64"},
     }
-    # RabbitMQ does not keep the order of headers either.
-    return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
+    try:
+        # RabbitMQ does not keep the order of headers either.
+        return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
+    except Exception:  # a header's name or value is no text, or too deep
+        return encode_raw(parts)
 
 
 def _encoded(text: str, encoding: object) -> bytes:

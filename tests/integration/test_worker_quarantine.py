@@ -127,6 +127,11 @@ MALFORMED = {
     # Celery's own parser takes these; pickling them for the pool, it dies with a place of the pool in its hand.
     "a body of 150 levels": item(body=encoded(b'[[[{"a":' + b"[" * 150 + b"]" * 150 + b"}]], {}, {}]")),
     "a body of 600 levels": item(body=encoded(b'[[[{"a":' + b"[" * 600 + b"]" * 600 + b"}]], {}, {}]")),
+    "a header of 450 levels": item(headers={"x": "@"}).replace(b'"@"', b'{"a":' * 450 + b"1" + b"}" * 450),
+    "a header of 900 levels": item(headers={"x": "@"}).replace(b'"@"', b"[" * 900 + b"]" * 900),
+    "a property of 450 levels": item(
+        properties={"body_encoding": "base64", "delivery_tag": "1", "reply_to": "@"}
+    ).replace(b'"@"', b'{"a":' * 450 + b"1" + b"}" * 450),
     "a body of 950 levels": item(body=encoded(b'[[[{"a":' + b"[" * 950 + b"]" * 950 + b"}]], {}, {}]")),
 }
 
@@ -170,8 +175,11 @@ def test_headers_that_would_drop_or_hold_a_message_are_ignored(
 ) -> None:
     redis_client.lpush(QUEUE, item(headers={"expires": "2020-01-01T00:00:00+00:00"}))
     redis_client.lpush(QUEUE, item(headers={"eta": "2999-01-01T00:00:00+00:00"}))
+    redis_client.lpush(QUEUE, item(headers={"callbacks": [{"task": "bridge.Moody", "args": [[]]}], "chain": 5}))
     client = connect(settings)
-    wait_until(lambda: Counts(client).read()["published"] == 2, what="both published")
+    wait_until(lambda: Counts(client).read()["published"] == 3, what="all published")
+    wait_until(lambda: not redis_client.exists(QUEUE, "unacked"), what="all acknowledged")
+    assert "outside body" not in worker.text()
     client.close()
 
 
