@@ -18,7 +18,7 @@ from msgspec import Meta, inspect
 
 from bridge.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of
 from bridge.errors import DecodeError, PayloadError
-from bridge.pipeline.fit import field_fits, misfit_of
+from bridge.pipeline.fit import field_fits, is_written_by_name, misfit_of
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
@@ -112,6 +112,7 @@ class EventCodec:
 
     __slots__ = (
         "_at_once",
+        "_by_name",
         "_event_class",
         "_event_decoder",
         "_fields_of",
@@ -130,6 +131,7 @@ class EventCodec:
         self._time_name = names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
         self._fits = field_fits(event_class, aware=False)
+        self._by_name = is_written_by_name(event_class)
         # Combinations of types with which an event is plain, and surely decoded again.
         self._fitting: set[tuple[type, ...]] = set()
         # Made when the first event is read: producers need them only for what does not surely fit.
@@ -161,7 +163,7 @@ class EventCodec:
 
     def _look_closer(self, event: Any, kinds: tuple[type, ...], data: bytes) -> None:
         plain = _PLAIN_TYPES.issuperset(kinds)
-        fits = all(fit.surely(kind) for fit, kind in zip(self._fits, kinds, strict=True))
+        fits = self._by_name and all(fit.surely(kind) for fit, kind in zip(self._fits, kinds, strict=True))
         if not plain:
             self._look_into(event, data)
         if not fits:

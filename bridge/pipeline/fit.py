@@ -105,3 +105,15 @@ def misfit_of(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> str:
     except Exception as error:  # the class's own code
         return f"{type(error).__name__} when it is made"
     return ""
+
+
+def is_written_by_name(event_class: type[Any]) -> bool:
+    """Whether an event's JSON is an object of its fields and nothing else.
+
+    A Struct can be set to differ. Of an attrs class private fields are not written, but all else that an instance has.
+    """
+    if hasattr(event_class, "__attrs_attrs__"):
+        names = (field.name for field in event_class.__attrs_attrs__)
+        return event_class.__dictoffset__ == 0 and not any(name.startswith("_") for name in names)
+    config = getattr(event_class, "__struct_config__", None)
+    return config is None or not (config.tag is not None or config.array_like or config.omit_defaults)

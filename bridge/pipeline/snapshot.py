@@ -12,7 +12,7 @@ import msgspec
 import uuid6
 
 from bridge.pipeline.envelope import wire_names
-from bridge.pipeline.fit import FieldFit, field_fits
+from bridge.pipeline.fit import FieldFit, field_fits, is_written_by_name
 
 
 class Snapshot(Protocol):
@@ -40,7 +40,7 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
     Returns:
         The taker. It raises what reading the event's attributes raises, and UnicodeEncodeError for a lone surrogate.
     """
-    if not _is_written_by_name(event_class):
+    if not is_written_by_name(event_class):
         return _none
     names = wire_names(event_class)
     values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
@@ -120,15 +120,3 @@ def _snapshot_class(names: dict[str, str]) -> Callable[..., Any]:
 
 def _none(_: object) -> None:
     return None
-
-
-def _is_written_by_name(event_class: type[Any]) -> bool:
-    """Whether an event's JSON is an object of its fields and nothing else.
-
-    A Struct can be set to differ. Of an attrs class private fields are not written, but all else that an instance has.
-    """
-    if hasattr(event_class, "__attrs_attrs__"):
-        names = (field.name for field in event_class.__attrs_attrs__)
-        return event_class.__dictoffset__ == 0 and not any(name.startswith("_") for name in names)
-    config = getattr(event_class, "__struct_config__", None)
-    return config is None or not (config.tag is not None or config.array_like or config.omit_defaults)

@@ -116,12 +116,12 @@ def _shape_fault(event_class: object) -> str | None:
 
 
 def _may_be(kind: type[inspect.Type], hint: inspect.Type) -> bool:
-    """Whether a field with that type hint can hold a value of that kind."""
+    """Whether a field with that type hint is decoded to a value of that kind; of Any it is not, but text stays text."""
     if isinstance(hint, inspect.Metadata):
         return _may_be(kind, hint.type)
     if isinstance(hint, inspect.UnionType):
         return any(_may_be(kind, choice) for choice in hint.types)
-    return isinstance(hint, kind | inspect.AnyType)
+    return isinstance(hint, kind)
 
 
 def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:

@@ -25,6 +25,7 @@ _SCALARS: dict[type[inspect.Type], Any] = {
     inspect.RawType: msgspec.Raw(b'"sample"'),
     inspect.NoneType: None,
 }
+_JSON_VALUES: tuple[Any, ...] = ("sample", ["sample"], {"sample": 1}, 1, 1.5, True)
 _RECORDS = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType)
 _LISTS = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
 _ALWAYS_SET = frozenset({"event_id", "occurred_at"})
@@ -133,8 +134,6 @@ def _choices(info: inspect.Type, depth: int) -> list[_Choice]:
             return make(info, depth)
     if type(info) in _SCALARS:
         return [_Choice(_SCALARS[type(info)], "None" if isinstance(info, inspect.NoneType) else "")]
-    if isinstance(info, inspect.CustomType):
-        raise UnwritableTypeError(f"JSON cannot carry a {info.cls.__name__}")
     raise CannotSampleError(f"no sample is known for the type {type(info).__name__.removesuffix('Type')}")
 
 
@@ -203,6 +202,17 @@ def _of_bool(_: inspect.BoolType, __: int) -> list[_Choice]:
     return [_Choice(True, "True"), _Choice(False, "False")]
 
 
+def _of_custom(info: inspect.CustomType, _: int) -> list[_Choice]:
+    """Such a class is not decoded: what JSON gives is taken, if it is an instance, as of Iterable or object."""
+    try:
+        found = [value for value in _JSON_VALUES if isinstance(value, info.cls)]
+    except TypeError as error:
+        raise CannotSampleError(f"nothing can be told of a {info.cls.__name__}: {error}") from None
+    if not found:
+        raise UnwritableTypeError(f"JSON cannot carry a {info.cls.__name__}")
+    return [_Choice(found[0])]
+
+
 def _of_moment(info: inspect.DateTimeType, _: int) -> list[_Choice]:
     return [_Choice(_SAMPLE_TIME.replace(tzinfo=None) if info.tz is False else _SAMPLE_TIME)]
 
@@ -221,6 +231,7 @@ _MAKERS: tuple[tuple[Any, Callable[[Any, int], list[_Choice]]], ...] = (
     (inspect.StrType, _of_text),
     (inspect.BoolType, _of_bool),
     (inspect.DateTimeType, _of_moment),
+    (inspect.CustomType, _of_custom),
 )
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
+import attrs
 import msgspec
 import pytest
 import uuid6
@@ -124,3 +125,17 @@ def test_emit_accepts_exactly_what_the_worker_can_read(kind: Any) -> None:
             assert "value" in str(error) or "fit" in str(error)
         assert written == readable, (kind, value)
         assert readable or take(event) is None, (kind, value)
+
+
+@attrs.define
+class Private:
+    _owner: UUID
+    event_id: UUID = attrs.field(factory=uuid4)
+    occurred_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+
+
+def test_what_is_not_written_although_the_worker_wants_it_is_refused() -> None:
+    codec = EventCodec(Private)
+    for _ in range(2):  # the second time from what is remembered
+        with pytest.raises(PayloadError, match="_owner"):
+            codec.write(Private(uuid4()))

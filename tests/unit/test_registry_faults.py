@@ -78,6 +78,12 @@ class WithLooseTypes:
     occurred_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+@dataclass
+class WithAnyTypes:
+    event_id: Any
+    occurred_at: datetime
+
+
 class Shapeless:
     event_id: UUID
     occurred_at: datetime
@@ -195,6 +201,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "id and time of other types": (
         mapped(WithTextId),
         "illegal domain event: WithTextId needs event_id: UUID and occurred_at: datetime.",
+    ),
+    "id of any type": (
+        mapped(WithAnyTypes),
+        "illegal domain event: WithAnyTypes needs event_id: UUID and occurred_at: datetime.",
     ),
     "array_like Struct": (
         mapped(Arrayed),

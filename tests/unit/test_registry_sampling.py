@@ -1,9 +1,11 @@
 """Samples of an event class: every kind of value that its type hints allow occurs in one of them."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sized
+from dataclasses import dataclass, make_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -65,6 +67,13 @@ def test_a_type_that_json_cannot_carry_is_told_apart() -> None:
         sample_event(Odd)
     with pytest.raises(CannotSampleError, match="it is no dataclass"):
         sample_event(int)
+
+
+@pytest.mark.parametrize("kind", [object, Iterable[int], Sized, Hashable, list[object]])
+def test_a_type_that_some_json_is_an_instance_of_has_a_sample(kind: Any) -> None:
+    made = make_dataclass("Made", [("value", kind)])
+    value = sample_event(made).value
+    assert msgspec.json.decode(msgspec.json.encode(made(value)), type=made).value == value
 
 
 def test_a_class_with_very_many_kinds_of_values_has_a_bounded_number_of_samples() -> None:
