@@ -16,7 +16,7 @@ from bridge.shown_url import shown_url
 @click.command()
 @click.argument("event_type", metavar="TYPE")
 @click.argument("text", metavar="[JSON|-]", required=False)
-@click.option("--user", "user_id", type=click.UUID, help="Whom to tell; sets the field user_id.")
+@click.option("--user", "user_id", type=click.UUID, help="Whom to tell; sets the field that the extractor returns.")
 @click.option("--example", is_flag=True, help="Print a sample JSON for TYPE, and send nothing.")
 def emit(event_type: str, text: str | None, user_id: UUID | None, example: bool) -> None:
     r"""Send one domain event, written as JSON.

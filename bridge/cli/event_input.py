@@ -12,7 +12,9 @@ from bridge.bounds import PARSER_ERRORS
 from bridge.cli.documents import event_fields
 from bridge.errors import EventRefusedError
 from bridge.events.domain import utc_now
+from bridge.pipeline.envelope import wire_names
 from bridge.registry import DomainToSSEMapping, Registry
+from bridge.registry.addressing import attribute_returned
 from bridge.registry.contract import examples_of
 from bridge.registry.sampling import CannotSampleError, sample_event
 
@@ -45,6 +47,7 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = No
 
     Raises:
         EventRefusedError: it is missing, is no JSON object, or does not fit the class; the message names the field.
+            Or a user is given, and nobody knows where such an event has its user.
     """
     event_class = mapping.domain_event_class
     fields = _object(text, event_class.__name__)
@@ -53,8 +56,8 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = No
         near = _near(unknown, list(names))
         hint = f"did you mean {near}?" if near else f"its fields are {', '.join(names)}."
         raise EventRefusedError(f"{event_class.__name__} has no field {unknown!r}; {hint}")
-    if user_id is not None and "user_id" in names:
-        fields["user_id"] = str(user_id)
+    if user_id is not None:
+        fields[_user_field(mapping)] = str(user_id)
     fields = {"event_id": str(uuid7()), "occurred_at": utc_now().isoformat(), **fields}
     try:
         return msgspec.convert(fields, event_class, strict=True)
@@ -68,16 +71,28 @@ def example_json(mapping: DomainToSSEMapping, user_id: UUID | None = None) -> st
     """A sample of the class as JSON, without the fields that are made when they are left out.
 
     Raises:
-        EventRefusedError: no sample can be made of the class.
+        EventRefusedError: no sample can be made of the class, or nobody knows where its user stands.
     """
     try:
         event = examples_of(mapping)[0] if mapping.example else sample_event(mapping.domain_event_class)
     except CannotSampleError as error:
         raise EventRefusedError(f"No sample of {mapping.domain_event_class.__name__} can be made: {error}.") from None
     fields = json.loads(msgspec.json.encode(event))
-    if user_id is not None and "user_id" in fields:
-        fields["user_id"] = str(user_id)
+    if user_id is not None:
+        fields[_user_field(mapping)] = str(user_id)
     return json.dumps({key: fields[key] for key in fields if key not in ("event_id", "occurred_at")}, indent=2)
+
+
+def _user_field(mapping: DomainToSSEMapping) -> str:
+    """The field that the mapping's extractor returns as it is, as JSON calls it; or else ``user_id``."""
+    names = wire_names(mapping.domain_event_class)
+    name = attribute_returned(mapping.user_id_extractor) or "user_id"
+    if name not in names:
+        raise EventRefusedError(
+            f"--user cannot tell where a {mapping.domain_event_class.__name__} has its user, because its "
+            "user_id_extractor returns no field as it is; write the user into the JSON instead."
+        )
+    return names[name]
 
 
 def _object(text: str, class_name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -12,11 +13,13 @@ from bridge.pipeline import Failure, Stage
 from bridge.registry import Registry, task_name
 from bridge.registry.naming import QUEUE_PREFIX
 from bridge.store import DeadLetter, LetterHead, RetryRecord, cause_of
+from bridge.store.fingerprint import GROUP_CHARS
 
 FOR_EVER_MS = 1 << 52
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999, which is the last that has a date."""
 _AGO = re.compile(r"([0-9]{1,9})\s*([smhdw])")
+_GROUP = re.compile(rf"[0-9a-f]{{1,{GROUP_CHARS}}}")
 _ECHO_CHARS = 60
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
@@ -117,7 +120,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             also_categories: that are known beside the registry's.
 
         Raises:
-            SettingsError: a stage or category is none; a type is neither a class of the registry, nor looks
+            SettingsError: a stage, category, group or id is none; a type is neither a class of the registry, nor looks
                 like one of an older registry; the times leave nothing between them.
         """
         if self.since_ms > self.until_ms:
@@ -134,7 +137,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         _check(self.stages, [stage.value for stage in Stage], "stage")
         categories = {category.value for category in registry.categories}.union(also_categories)
         _check(self.categories, sorted(categories), "category")
-        return msgspec.structs.replace(self, types=tuple(names))
+        groups = tuple(group.lower() for group in self.groups)
+        for group in groups:
+            if not _GROUP.fullmatch(group):
+                raise SettingsError(f"{echoed(group)} is no group; see dead groups or retries groups.")
+        return msgspec.structs.replace(self, types=tuple(names), groups=groups, ids=tuple(map(_id_in, self.ids)))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; only the filters that are given."""
@@ -247,6 +254,14 @@ def _check(given: Sequence[str], known: Sequence[str], what: str) -> None:
     wrong = sorted(set(given).difference(known))
     if wrong:
         raise SettingsError(f"There is no {what} {', '.join(map(echoed, wrong))}; there are {', '.join(known)}.")
+
+
+def _id_in(text: str) -> str:
+    """An id as letters and retries have it; people paste it in other forms."""
+    try:
+        return str(UUID(text.strip()))
+    except ValueError:
+        raise SettingsError(f"{echoed(text)} is no id of a letter or an event, which is a UUID.") from None
 
 
 def _shown(name: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -67,7 +68,7 @@ def test_any_text_is_shown_as_it_is(settings: Settings, client: redis.Redis, com
         a_letter(), queue=HOSTILE, user_id=HOSTILE, worker=HOSTILE, task=f"bridge.{HOSTILE}"
     )
     DeadLetters(client, settings).bury([letter])
-    run(settings, "dead", "discard", "--id", "nothing", "--reason", HOSTILE, "-y")
+    run(settings, "dead", "discard", "--id", str(UUID(int=1)), "--reason", HOSTILE, "-y")
     done = run(settings, *command)
     assert done.stdout
     assert "\x1b[31m" not in done.stdout

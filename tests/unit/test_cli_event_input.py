@@ -1,6 +1,10 @@
 """A domain event written by hand: found by either name, filled up, and refused with a sentence."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,7 +12,7 @@ import pytest
 from bridge.cli.event_input import event_mapping, example_json, read_event
 from bridge.errors import EventRefusedError
 from bridge.events import AccountBalanceUpdated, FileImportFailed
-from bridge.registry import REGISTRY
+from bridge.registry import REGISTRY, DomainToSSEMapping
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
 
@@ -102,3 +106,25 @@ def test_a_decimal_is_read_from_a_string_without_loss() -> None:
     event = read_event(mapping, text)
     assert isinstance(event, AccountBalanceUpdated)
     assert str(event.new_balance) == "0.30"
+
+
+@dataclass
+class Paid:
+    customer: UUID | None = None
+    event_id: UUID = USER
+    occurred_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def paid(user_of: Callable[[Any], UUID | None]) -> DomainToSSEMapping:
+    return DomainToSSEMapping(Paid, REGISTRY.event_types[0], lambda event: {}, user_of)
+
+
+def test_the_user_goes_where_the_registry_takes_it_from() -> None:
+    mapping = paid(lambda event: event.customer)
+    assert read_event(mapping, "{}", USER).customer == USER
+    assert json.loads(example_json(mapping, USER)) == {"customer": str(USER)}
+
+
+def test_a_user_is_never_ignored() -> None:
+    with pytest.raises(EventRefusedError, match="--user cannot tell where a Paid has its user"):
+        read_event(paid(lambda event: UUID(str(event.customer))), "{}", USER)

@@ -118,6 +118,15 @@ def test_wire_names_become_classes_and_mistakes_are_sentences() -> None:
         Selection(types=("import.faild",)).resolved(REGISTRY)
     with pytest.raises(SettingsError, match="no stage"):
         Selection(stages=("nope",)).resolved(REGISTRY)
+    with pytest.raises(SettingsError, match="'nope' is no group"):
+        Selection(groups=("nope",)).resolved(REGISTRY)
+    with pytest.raises(SettingsError, match="'nope' is no id"):
+        Selection(ids=("nope",)).resolved(REGISTRY)
+
+
+def test_ids_and_groups_may_be_pasted_in_other_forms() -> None:
+    given = Selection(ids=(" 0190F0A1-0000-7000-8000-000000000001",), groups=("AB12",)).resolved(REGISTRY)
+    assert given == Selection(ids=("0190f0a1-0000-7000-8000-000000000001",), groups=("ab12",))
 
 
 def test_a_selection_survives_being_written_down() -> None:
