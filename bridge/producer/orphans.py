@@ -1,8 +1,10 @@
 """``Orphans``: spool files of processes that are no more; each is adopted once, and none can stop the others."""
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
+from os.path import lexists
 from pathlib import Path
 
 from bridge.plain_text import plain_logger
@@ -15,6 +17,8 @@ logger = plain_logger(__name__)
 
 BUSY_TIMEOUT_S = 0.2
 """How long another program's lock is waited for; there is a next time."""
+LOOKS_MAX = 1_000
+"""Files that are looked at in one pass; of more, the next pass goes on behind the last."""
 SKIPPED_MAX = 1_000
 """Files that are remembered, so that each is told of once; the oldest are forgotten, and told of again."""
 
@@ -28,21 +32,29 @@ class Orphans:
 
     Attributes:
         set_aside: files that nobody can read, set aside so far.
+        has_more: whether the last pass left files for the next.
     """
 
     def __init__(self, folder: Path, admission: Admission) -> None:
         self._folder = folder
         self._admission = admission
         self._told: OrderedDict[Path, tuple[object, str]] = OrderedDict()
+        self._last = folder
+        self._sets_aside = True
         self.set_aside = 0
+        self.has_more = False
 
     @property
     def skipped(self) -> int:
         """How many files are left to others."""
         return len(self._told)
 
-    def adopt(self) -> Iterator[SpoolFile]:
-        """Every file in the directory that no process holds, the oldest name first; close each."""
+    def adopt(self) -> Iterator[SpoolFile | None]:
+        """Every file in the directory that no process holds, the oldest name first; close each. None for any other.
+
+        A directory may hold any number of files: a pass ends after ``LOOKS_MAX``.
+        """
+        self._sets_aside = True
         try:
             with suppress(OSError):
                 remove_stale_locks(self._folder, SUFFIX)
@@ -52,10 +64,8 @@ class Orphans:
             return
         for gone in self._told.keys() - {*paths, self._folder}:
             del self._told[gone]
-        for path in paths:
-            file = self._open(path)
-            if file is not None:
-                yield file
+        for path in self._turn_of(paths):
+            yield self._open(path)
 
     def give_up(self, file: SpoolFile, error: Exception) -> None:
         """Let go of a file that could not be emptied; one that is damaged is set aside first."""
@@ -78,6 +88,15 @@ class Orphans:
                 "They wait for a process that has them.",
             )
 
+    def _turn_of(self, paths: list[Path]) -> list[Path]:
+        self.has_more = len(paths) > LOOKS_MAX
+        if not self.has_more:
+            return paths
+        first = bisect_right(paths, self._last)
+        turn = [*paths[first : first + LOOKS_MAX], *paths[: max(0, first + LOOKS_MAX - len(paths))]]
+        self._last = turn[-1]
+        return turn
+
     def _open(self, path: Path) -> SpoolFile | None:
         told = self._told.get(path)
         if told is not None and told[0] == _version(path):
@@ -87,9 +106,11 @@ class Orphans:
         except (BlockingIOError, FileNotFoundError):
             return None  # its process lives, or somebody was faster
         except DamagedError as error:
-            if set_aside(path, str(error)):
+            # Where one cannot be set aside, the others of this pass cannot either: it is said once, and costs once.
+            if self._sets_aside and set_aside(path, str(error)):
                 self.set_aside += 1
-            else:
+            elif lexists(path):
+                self._sets_aside = False
                 self._skip(path, "")
         except NotOursError as error:
             self._skip(path, str(error))

@@ -145,8 +145,8 @@ class Spooler:
         while not self._progress.closing:
             if time.monotonic() >= adopt_at:
                 self._look_after_own()
-                self._adopt()
-                adopt_at = time.monotonic() + ADOPT_INTERVAL_S
+                goes_on = self._adopt()
+                adopt_at = time.monotonic() + (0 if goes_on else ADOPT_INTERVAL_S)
             if time.monotonic() >= self._read_again_at:
                 self._empty_own()
             pause_s = self._send_offered()
@@ -177,15 +177,15 @@ class Spooler:
                 self._sending_offered = False
                 self._progress.changed.notify_all()
 
-    def _empty_own(self) -> None:
-        """Send what our spool holds. One that cannot be read for now holds up nothing else."""
+    def _empty_own(self, *, once: bool = False) -> None:
+        """Send what our spool holds, or one round of it. One that cannot be read for now holds up nothing else."""
         spool = self._spool
         if spool is None:
             return
         try:
-            while self._send_oldest(spool):
+            while (more := self._send_oldest(spool)) and not once:
                 pass
-            if not self._progress.closing:
+            if not more and not self._progress.closing:
                 self._note_lost(spool)
                 self._unreadable = False
         except SpoolError as error:
@@ -238,17 +238,32 @@ class Spooler:
             except SpoolError as error:
                 self._note_trouble("bridge.spool.broken", error, say=True)
 
-    def _adopt(self) -> None:
+    def _adopt(self) -> bool:
+        """Send what dead processes left; whether there is more of that kind to look at, at once."""
+        adopted = False
         for orphan in self._orphans.adopt():
-            try:
-                if self._empty_orphan(orphan):
-                    self._orphans.let_go(orphan)
-                else:
-                    orphan.close()
-            except Exception as error:  # whatever a foreign file does, it must not cost the others
-                self._orphans.give_up(orphan, error)
+            if orphan is not None:
+                adopted = True
+                self._send_orphan(orphan)
             if self._progress.closing:
-                return
+                return False
+            self._send_own_first()
+        return adopted and self._orphans.has_more
+
+    def _send_own_first(self) -> None:
+        """Between two steps with what others left, one with our own: neither waits for all of the other."""
+        if self._has_work() and time.monotonic() >= self._read_again_at:
+            self._empty_own(once=True)
+            self._send_offered()
+
+    def _send_orphan(self, orphan: SpoolFile) -> None:
+        try:
+            if self._empty_orphan(orphan):
+                self._orphans.let_go(orphan)
+            else:
+                orphan.close()
+        except Exception as error:  # whatever a foreign file does, it must not cost the others
+            self._orphans.give_up(orphan, error)
 
     def _empty_orphan(self, orphan: SpoolFile) -> bool:
         """Send what a dead process left; whether everything was."""
@@ -264,6 +279,7 @@ class Spooler:
             if not self._sending.send(events):
                 return False
             self._remove(orphan, last)
+            self._send_own_first()
         return False
 
     # The end

@@ -19,6 +19,7 @@ from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.events import FileImportSucceeded
 from bridge.registry import REGISTRY
 from tests.integration.test_producer_emitter import event, queued
+from tests.support.spool import leave_spool
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
@@ -178,3 +179,15 @@ def test_the_wait_for_the_disk_is_not_the_callers(redis_url, tmp_path) -> None:
         time.sleep(0.001)
     emitter.close()
     assert sorted(costs_s)[250] < 0.001
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_own_events_do_not_wait_behind_all_that_others_left(redis_url, tmp_path, readable: bool) -> None:
+    left = leave_spool(tmp_path, [1]).read_bytes() if readable else b"x" * 1_000
+    for number in range(2_500):
+        (tmp_path / f"0-{number:05}.spool").write_bytes(left)
+    emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path)), REGISTRY)
+    assert emitter.emit(event(7))
+    assert emitter.flush(WAIT_S)
+    assert len(list(tmp_path.glob("0-*.spool"))) > 1_000
+    assert emitter.close()

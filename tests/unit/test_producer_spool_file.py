@@ -21,7 +21,11 @@ BIG = 2**30
 
 
 def adopt(folder: Path) -> list[SpoolFile]:
-    return list(Orphans(folder, ADMISSION).adopt())
+    return _adopted(Orphans(folder, ADMISSION))
+
+
+def _adopted(orphans: Orphans) -> list[SpoolFile]:
+    return [file for file in orphans.adopt() if file is not None]
 
 
 def test_a_file_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_rows_of_another_registry_wait_for_it_and_are_told_of_once(tmp_path: Pat
     plant(path, task="shop.Ordered", queue="shop")
     orphans = Orphans(tmp_path, ADMISSION)
     for _ in range(3):
-        for file in orphans.adopt():
+        for file in _adopted(orphans):
             file.remove(file.oldest(10)[0])
             file.oldest(10)
             orphans.let_go(file)
@@ -168,7 +172,7 @@ def test_what_cannot_be_read_is_set_aside_once_and_said(tmp_path: Path, caplog, 
     leave_spool(tmp_path, [1, 2], name="2-good")
     orphans = Orphans(tmp_path, ADMISSION)
     found = 0
-    for file in orphans.adopt():
+    for file in _adopted(orphans):
         try:
             while events := file.oldest(5_000)[1]:
                 found += len(events)
@@ -182,13 +186,13 @@ def test_what_cannot_be_read_is_set_aside_once_and_said(tmp_path: Path, caplog, 
     assert left_over(tmp_path) == []
     assert orphans.set_aside == 1
     assert caplog.text.count("bridge.spool.set_aside") == 1
-    assert list(orphans.adopt()) == []
+    assert _adopted(orphans) == []
 
 
 def test_an_empty_file_is_removed(tmp_path: Path) -> None:
     (tmp_path / "1.spool").touch()
     orphans = Orphans(tmp_path, ADMISSION)
-    for file in orphans.adopt():
+    for file in _adopted(orphans):
         assert file.oldest(10) == (0, [])
         orphans.let_go(file)
     assert list(tmp_path.iterdir()) == []
@@ -198,11 +202,11 @@ def test_files_that_are_set_aside_are_bounded_in_number(tmp_path: Path, caplog) 
     for number in range(SPOOL_SET_ASIDE_MAX + 20):
         (tmp_path / f"{number:03}.spool").write_bytes(os.urandom(100))
     orphans = Orphans(tmp_path, ADMISSION)
-    assert list(orphans.adopt()) == []
-    assert list(orphans.adopt()) == []
+    assert _adopted(orphans) == []
+    assert _adopted(orphans) == []
     assert len(set_aside(tmp_path)) == SPOOL_SET_ASIDE_MAX
     assert len(left_over(tmp_path)) == 20
-    assert caplog.text.count("bridge.spool.unreadable") == 20
+    assert caplog.text.count("bridge.spool.unreadable") == 1
 
 
 def test_a_database_that_another_program_holds_is_left_and_looked_at_again(tmp_path: Path, caplog) -> None:
@@ -211,11 +215,11 @@ def test_a_database_that_another_program_holds_is_left_and_looked_at_again(tmp_p
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        assert list(orphans.adopt()) == []
-        assert list(orphans.adopt()) == []
+        assert _adopted(orphans) == []
+        assert _adopted(orphans) == []
         db.execute("ROLLBACK")
     assert caplog.text.count("bridge.spool.skipped") == 1
-    (file,) = orphans.adopt()
+    (file,) = _adopted(orphans)
     assert len(file.oldest(10)[1]) == 1
     file.close()
 
