@@ -211,8 +211,11 @@ def _page(
     """Merge streams; one of which more follows than was read limits how far the page can vouch."""
     streams = [[_entry(entry) for entry in stream] for stream in read]
     cuts = [entries[-1][0] for entries, is_whole in zip(streams, whole, strict=True) if not is_whole]
-    tops = [entries[-1][0] for entries in streams if entries]
-    horizon = min(cuts) if cuts else max([newest, *tops])
+    # Behind the newest event a stranger's entries may follow. Who read on behind those would take what is published
+    # next for had.
+    reached = max([newest, *(position for entries in streams for position, event in entries if event)])
+    cuts = [cut for cut in cuts if cut <= reached]
+    horizon = min(cuts) if cuts else reached
     within = [event for entries in streams for position, event in entries if position <= horizon]
     events = sorted((event for event in within if event), key=lambda event: event.position)
     return Page(

@@ -38,6 +38,8 @@
 -- One large argument is read faster than a thousand small ones, and one EXISTS is faster than a GET for each event.
 
 local call, try = redis.call, redis.pcall
+-- Positions are counted in doubles, which tell no greater numbers apart, and write no greater ones in full.
+local MS_MAX, SEQ_MAX = 2 ^ 53 - 1, 2 ^ 32
 local maxlen, stream_ttl_s, broadcast_stream = ARGV[1], tonumber(ARGV[2]), KEYS[12]
 local messages, events = unpack(cmsgpack.unpack(ARGV[9]))
 local DUPLICATE, REFUSED = string.byte('='), string.byte('!')
@@ -54,6 +56,7 @@ local function move_past(position)
   last_ms, last_seq = tonumber(last_ms), tonumber(last_seq)
   if last_ms > ms or (last_ms == ms and last_seq >= seq) then
     ms, seq = last_ms, last_seq + 1
+    if seq > SEQ_MAX then ms, seq = ms + 1, 0 end
     ms_text = string.format('%.0f-', ms)
   end
 end
@@ -93,6 +96,12 @@ for at = 1, #events, 5 do
   repeated = repeated or known[mark]
   known[mark] = true
 end
+-- What Redis says of one stream alone: another thing, or written by a stranger up to where no position follows.
+local function is_of_stream(words)
+  return string.find(words, 'WRONGTYPE', 1, true) or string.find(words, 'equal or smaller', 1, true)
+    or string.find(words, 'last possible ID', 1, true)
+end
+
 -- Usually none was seen before.
 local all_new = not repeated and #mark_of > 0 and call('EXISTS', unpack(mark_of)) == 0
 
@@ -130,13 +139,16 @@ local function publish(number, at, event_type)
     local reply = append(stream, position, at, event_type)
     if type(reply) == 'table' and string.find(reply.err, 'equal or smaller', 1, true) then
       -- The position key was lost or the stream was written by others: move past the stream's top.
-      move_past(top_of(stream))
-      in_a_row = false
-      position = ms_text .. seq
-      reply = append(stream, position, at, event_type)
+      local top = top_of(stream)
+      if tonumber(string.match(top, '^%d+')) < MS_MAX then
+        move_past(top)
+        in_a_row = false
+        position = ms_text .. seq
+        reply = append(stream, position, at, event_type)
+      end
     end
     if type(reply) == 'table' then
-      if not string.find(reply.err, 'WRONGTYPE', 1, true) then return nil, reply end
+      if not is_of_stream(reply.err) then return nil, reply end
       return '!' .. reply.err
     end
   end

@@ -1,0 +1,69 @@
+"""Streams into which a stranger wrote, up to the last position there is: no other event is held up or lost."""
+
+import time
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+import redis
+
+from bridge.events import SSEEvent, SSEEventType, encode_payload
+from bridge.settings import Settings
+from bridge.store import History, Parcel, Position, ReceiptStatus, Settler, connect, connect_async, keys
+from bridge.store.history import PAGE
+from tests.support.books import direct
+
+USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
+LAST = 2**64 - 1
+NO_EVENT: dict[bytes | str | int | float, bytes | str | int | float] = {"a": "b"}
+
+
+def parcels(number: int, user_id: UUID | None = USER) -> list[Parcel]:
+    events = [SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id or USER, data={}) for _ in range(number)]
+    return [Parcel(event=event, payload=encode_payload({}), user_id=user_id) for event in events]
+
+
+@pytest.fixture
+def settler(settings: Settings) -> Iterator[Settler]:
+    with connect(settings) as client:
+        yield Settler(client, settings)
+
+
+@pytest.mark.parametrize("top", [f"{LAST}-{LAST}", f"{LAST}-5", f"{2**53 + 1}-0"])
+def test_a_stream_without_a_position_left_refuses_only_its_own_events(
+    settler: Settler, redis_client: redis.Redis, top: str
+) -> None:
+    redis_client.xadd(keys.user_stream(OTHER), NO_EVENT, id=top)
+    batch = [*parcels(2), *parcels(1, OTHER), *parcels(2), *parcels(1, None)]
+    receipts = settler.settle(direct(batch))
+    assert [number for number, receipt in enumerate(receipts) if receipt.status is ReceiptStatus.REFUSED] == [2]
+    positions = [Position(receipt.position or "") for receipt in receipts if receipt.ok]
+    assert positions == sorted(set(positions))
+    assert int(str(positions[-1]).partition("-")[0]) < 2**42, "the others' positions stay where the clock is"
+    redis_client.delete(keys.user_stream(OTHER))
+    assert settler.settle(direct([batch[2]]))[0].status is ReceiptStatus.PUBLISHED
+
+
+def test_a_large_sequence_is_moved_past(settler: Settler, redis_client: redis.Redis) -> None:
+    ahead_ms = int(time.time() * 1000) + 60_000
+    redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{ahead_ms}-{LAST - 1}")
+    receipts = settler.settle(direct(parcels(3)))
+    assert [receipt.position for receipt in receipts] == [f"{ahead_ms + 1}-{n}" for n in range(3)]
+
+
+@pytest.mark.parametrize("number", [1, 3 * PAGE])
+async def test_entries_ahead_of_everything_hide_no_event_that_follows(
+    settings: Settings, settler: Settler, redis_client: redis.Redis, number: int
+) -> None:
+    settler.settle(direct(parcels(3)))
+    for n in range(number):
+        redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{LAST}-{n}")
+    async with connect_async(settings) as client:
+        history = History(client, settings)
+        page = await history.read(USER, Position("1-0"))
+        while not page.last:
+            page = await history.read(USER, page.horizon)
+        settler.settle(direct(broadcasts := parcels(2, None)))
+        page = await history.read(USER, page.horizon, read_at_ms=page.read_at_ms)
+    assert page.complete
+    assert [event.event_id for event in page.events] == [str(one.event.event_id) for one in broadcasts]
