@@ -76,7 +76,7 @@ class Gateway:
         self._client = connect_async(self._settings)
         self._history = History(self._client, self._settings)
         self._archive = Archive(self._history, self._dispatch, self.counters)
-        tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog)
+        tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog, self._begin_anew)
         hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters, self._vouch)
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
@@ -107,6 +107,12 @@ class Gateway:
             "to load anew.",
             heard_age_s,
         )
+
+    def _begin_anew(self) -> None:
+        """Have every client told that events may be missing."""
+        logger.warning("bridge.gateway.order_anew clients=%d", len(self.sessions))
+        for session in tuple(self.sessions):
+            session.begin_anew()
 
     def refusal(self, principal: Principal) -> RequestRefusedError | None:
         """Why another stream cannot be opened for somebody now, if so."""

@@ -91,6 +91,7 @@ class Session:
         self._wake = asyncio.Event()
         self._holding = True
         self._gap = False
+        self._anew = False
         self._cursor = START
         self._heard = START
         self._read_at_ms = 0
@@ -137,6 +138,14 @@ class Session:
         """See ``Member``."""
         self._gap = True
         self._wake.set()
+
+    def begin_anew(self) -> None:
+        """Redis was set back, and the order of the streams begins anew: what was sent so far vouches for nothing.
+
+        The cursor may have passed the new beginning already, with an event that was heard since.
+        """
+        self._anew = True
+        self.lose_touch()
 
     def end(self, ending: Ending) -> None:
         """End the stream; the first cause counts."""
@@ -253,6 +262,9 @@ class Session:
             # No await since it was heard: a loss from here on sets it again.
             self._gap = False
             if self._settings.retention:
+                if self._anew:
+                    self._anew = False
+                    await self._reset(ResetReason.TRIMMED)
                 await self._read_on()
             else:
                 await self._reset(ResetReason.NOT_RETAINED)

@@ -1,4 +1,4 @@
-"""``Tally``: adds a gateway process' counters to those of all the others, every few seconds."""
+"""``Tally``: adds up a gateway process' counters with the others' every few seconds, and hears of a new order."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,12 +19,27 @@ LAST_BEAT_TIMEOUT_S = 1.0
 
 
 class Tally:
-    """Runs until it is cancelled. What Redis does not take is added with the next beat."""
+    """Runs until it is cancelled. What Redis does not take is added with the next beat.
+
+    Args:
+        client: stays yours to close.
+        counters: of the process.
+        connections: says how many streams it has open.
+        catalog: identity of its registry.
+        on_new_order: called when the order of the streams began anew since the last beat: Redis was set back.
+    """
 
     def __init__(
-        self, client: "redis.asyncio.Redis", counters: Counters, connections: Callable[[], int], catalog: str
+        self,
+        client: "redis.asyncio.Redis",
+        counters: Counters,
+        connections: Callable[[], int],
+        catalog: str,
+        on_new_order: Callable[[], None],
     ) -> None:
         self._catalog = catalog
+        self._on_new_order = on_new_order
+        self._began: str | None = None
         self._gateways = Gateways(client)
         self._counters = counters
         self._connections = connections
@@ -52,7 +67,7 @@ class Tally:
         grown = {name: number - self._told[name] for name, number in now.items() if number != self._told[name]}
         troubled = [state for state in supervised() if state.in_trouble]
         try:
-            await self._gateways.add(
+            began = await self._gateways.add(
                 self._name,
                 connections=self._connections(),
                 grown=grown,
@@ -65,3 +80,6 @@ class Tally:
             self._said = error.code
         else:
             self._told, self._said = now, ""
+            if self._began and began != self._began:
+                self._on_new_order()
+            self._began = began

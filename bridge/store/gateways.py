@@ -47,7 +47,7 @@ class Gateways:
         grown: Mapping[str, int],
         troubled: Sequence[Supervised] = (),
         catalog: str = "-",
-    ) -> None:
+    ) -> str:
         """Add what was counted since the last time. Not idempotent: on a lost reply it may be added twice.
 
         Args:
@@ -56,6 +56,9 @@ class Gateways:
             grown: name of a counter → by how much it grew.
             troubled: its tasks and threads that are in trouble.
             catalog: identity of its registry.
+
+        Returns:
+            Where the order of the streams began; empty before it did.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
@@ -67,7 +70,8 @@ class Gateways:
         for counter, number in grown.items():
             args += (METRIC_PREFIX + counter, number)
         with store_errors():
-            await self._add(keys=[self._keys.METRICS, self._keys.GATEWAYS], args=args)
+            began = await self._add(keys=[self._keys.METRICS, self._keys.GATEWAYS, self._keys.BEGAN], args=args)
+        return text(began)
 
     async def leave(self, name: str) -> None:
         """A process ends.

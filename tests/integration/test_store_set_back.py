@@ -1,5 +1,6 @@
 """A Redis that was set back, by a lagging replica or a restore, is noticed by whoever knew more; once, and for all."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,8 @@ from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from bridge.store import Ledger, Position, connect, connect_async, keys, read_balance
 from bridge.store.history import History
+from tests.support.gateway import Listener, running_gateway
+from tests.support.waiting import wait_until
 
 OLDER = "1000-0"
 
@@ -91,6 +94,19 @@ async def test_a_gateway_that_heard_what_redis_forgot_begins_the_order_anew(
     assert not await history.vouch(channel, message)
     assert redis_client.get("sse:position:began") == began, "another gateway has noticed already"
     await client.aclose()
+
+
+def test_a_client_that_lost_no_event_itself_is_told_as_well(
+    settings: Settings, redis_client: redis.Redis, ledgers: list[Ledger], tmp_path: Path
+) -> None:
+    with running_gateway(tmp_path, {"BRIDGE_BROKER_URL": settings.broker_url}) as url:
+        listener = Listener(url, uuid4())
+        wait_until(lambda: redis_client.hlen("bridge:gateways") == 1, what="the gateway has looked once")
+        _set_back(redis_client, 0)
+        ledgers[1].enter(_messages(1))  # it notices that Redis was set back
+        (told,) = listener.wait_for(1)
+        assert told.event == "stream.reset"
+        listener.close()
 
 
 def test_what_a_worker_held_meanwhile_arrived_all_the_same(

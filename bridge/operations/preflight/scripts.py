@@ -24,7 +24,7 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "bury": (10, (10, 60_000, "", "0", "", "0", _ID, "{}", "{}")),
     "dead_page": (3, ("new", "", "", 0, "+inf", 10, 10, "head")),
     "discard": (9, (10, "", _ID, "{}")),
-    "gateway": (2, ("check", 0, 1000, "check", 1)),
+    "gateway": (3, ("check", 0, 1000, "check", 1)),
     "log": (1, (10, "check", "check")),
     "look": (1, ()),
     "note_queues": (1, (10, "check")),
