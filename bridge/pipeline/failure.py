@@ -62,11 +62,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe(error: BaseException, stage: Stage, *, with_traceback: bool = False) -> Failure:
     """Turn an exception into a Failure. Never raises, whatever the exception's own methods do."""
+    # Each method is called once: one that hangs is ended by the soft time limit, and there is only one of those.
+    name, text = _class_name(type(error)), _text_of(error)
     return Failure(
         stage=stage,
-        error_class=_class_name(type(error)),
-        message=scrub(_text_of(error))[:MAX_MESSAGE_CHARS],
-        traceback=_traceback_of(error) if with_traceback else "",
+        error_class=name,
+        message=scrub(text)[:MAX_MESSAGE_CHARS],
+        traceback=_traceback_of(error, f"{name}: {text}\n") if with_traceback else "",
     )
 
 
@@ -78,7 +80,10 @@ def scrub(text: str) -> str:
 
 
 def _class_name(cls: type[BaseException]) -> str:
-    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    except Exception:  # its metaclass raised
+        return str(type.__dict__["__name__"].__get__(cls))
 
 
 def _text_of(error: BaseException) -> str:
@@ -88,9 +93,9 @@ def _text_of(error: BaseException) -> str:
         return f"(its text could not be read: {type(broken).__name__})"
 
 
-def _traceback_of(error: BaseException) -> str:
+def _traceback_of(error: BaseException, last_line: str) -> str:
     lines = traceback.format_tb(error.__traceback__, limit=-FRAMES_MAX)
-    lines.append(f"{_class_name(type(error))}: {_text_of(error)}\n")
+    lines.append(last_line)
     return scrub(_end("".join(lines), _SCRUBBED_MAX * MAX_TRACEBACK_CHARS))[-MAX_TRACEBACK_CHARS:]
 
 

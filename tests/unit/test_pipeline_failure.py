@@ -124,6 +124,32 @@ def test_an_interrupt_while_the_exception_is_read_goes_through() -> None:
         describe(InsistentError(), Stage.EXTRACT)
 
 
+def test_a_text_is_asked_for_once_as_it_may_hang_until_the_time_limit() -> None:
+    asked = []
+
+    class SlowError(Exception):
+        def __str__(self) -> str:
+            asked.append(1)
+            return "slow"
+
+    failure = describe(raised(SlowError()), Stage.EXTRACT, with_traceback=True)
+    assert failure.traceback.endswith("SlowError: slow\n")
+    assert asked == [1]
+
+
+def test_a_class_that_hides_its_name_is_named_all_the_same() -> None:
+    class Hiding(type):
+        def __getattribute__(cls, name: str) -> Any:
+            if name in ("__module__", "__name__", "__qualname__"):
+                raise RuntimeError(name)
+            return super().__getattribute__(name)
+
+    class HiddenError(Exception, metaclass=Hiding):
+        pass
+
+    assert describe(raised(HiddenError("x")), Stage.EXTRACT, with_traceback=True).error_class == "HiddenError"
+
+
 def test_the_class_is_named_in_full_and_builtins_in_short() -> None:
     assert describe(KeyError("a"), Stage.DECODE).error_class == "KeyError"
     assert describe(PermanentError(), Stage.EXTRACT).error_class == "bridge.errors.PermanentError"
