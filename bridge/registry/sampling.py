@@ -1,6 +1,7 @@
 """Sample events built from a class's type hints: every kind of value that the hints allow occurs in one of them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain, islice
@@ -77,7 +78,8 @@ def sample_events(event_class: type[Any]) -> Iterator[Sample]:
     """The typical event; then one for each other kind of value that a field may have; then one with all of them None.
 
     Kinds are: None where it is allowed, each choice of a union, each member of an enum, collections without
-    anything in them, and all these within records. Values that the class itself refuses are left out.
+    anything in them, a field that is left out where it may be, and all these within records. Values that the
+    class itself refuses are left out.
 
     Raises:
         CannotSampleError: a field's type is not understood, or the class refuses the typical sample.
@@ -93,11 +95,21 @@ def sample_events(event_class: type[Any]) -> Iterator[Sample]:
             event = msgspec.convert(choice.value, event_class)
         except Exception:  # noqa: S112  (the class looks at its values, with code of its own)
             continue
-        yield Sample(event, choice.special)
+        yield Sample(_with_defaults(event), choice.special)
+
+
+def _with_defaults(event: Any) -> Any:
+    """As its own constructor makes it: msgspec leaves a dataclass's plain defaults with the class, and writes none."""
+    if not is_dataclass(event) or not hasattr(event, "__dict__"):
+        return event
+    for field in fields(event):
+        if field.name not in vars(event) and hasattr(event, field.name):
+            object.__setattr__(event, field.name, getattr(event, field.name))
+    return event
 
 
 def _records(info: Any, depth: int) -> list[_Choice]:
-    """The fields of a record: all typical; then one other at a time; then None wherever that is allowed."""
+    """The fields of a record: all typical; then one other, or left out, at a time; then None wherever it is allowed."""
     if not isinstance(info, _RECORDS):
         raise CannotSampleError("it is no dataclass, attrs class or msgspec Struct")
     choices = {field.encode_name: _field_choices(field, depth) for field in info.fields}
@@ -106,6 +118,10 @@ def _records(info: Any, depth: int) -> list[_Choice]:
     made = [_Choice(typical)]
     for name, (_, *others) in choices.items():
         made += [_Choice({**typical, name: other.value}, _named(name, other.special)) for other in others]
+    for field in info.fields:
+        if not field.required and not (depth == 0 and field.name in _ALWAYS_SET):
+            rest = {name: value for name, value in typical.items() if name != field.encode_name}
+            made.append(_Choice(rest, _named(field.encode_name, "left out")))
     empty = {name: None for name, found in choices.items() if any(choice.value is None for choice in found)}
     if len(empty) > 1:
         made.append(_Choice({**typical, **empty}, f"{', '.join(empty)}=None"))

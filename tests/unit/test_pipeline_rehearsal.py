@@ -1,11 +1,12 @@
 """check rehearses each mapping on samples of every kind that its class allows, the whole way that an event goes."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum, StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -148,6 +149,42 @@ def test_structs_are_rehearsed_too() -> None:
     assert remark.fatal
     assert "IndexError: list index out of range" in remark.text
     assert "with lines=empty" in remark.text
+
+
+class Address(TypedDict, total=False):
+    street: str
+    city: str
+
+
+class Sparse(msgspec.Struct, kw_only=True):
+    event_id: UUID
+    occurred_at: datetime
+    user_id: UUID
+    address: Address
+    note: str | msgspec.UnsetType = msgspec.UNSET
+
+
+@pytest.mark.parametrize(
+    ("extract", "said"),
+    [
+        (lambda event: event.address["city"], "KeyError: 'city' .* with address.city=left out"),
+        (lambda event: event.note, "UnsetType, which JSON cannot express.* with note=left out"),
+    ],
+)
+def test_a_field_that_may_be_left_out_is_left_out_once(extract: Extractor, said: str) -> None:
+    (remark,) = remarks(value(extract), event_class=Sparse)
+    assert remark.fatal
+    assert re.search(said, remark.text)
+
+
+def test_a_default_of_another_type_than_its_field_is_fatal() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Sloppy(DomainEvent):
+        note: str = None  # type: ignore[assignment]
+
+    (remark,) = remarks(value(lambda event: event.note), event_class=Sloppy)
+    assert remark.fatal
+    assert remark.text.startswith("Sloppy with note=left out does not reach a worker: It does not fit Sloppy")
 
 
 def test_an_extractor_that_gives_a_coroutine_is_fatal() -> None:
