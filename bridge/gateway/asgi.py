@@ -68,8 +68,8 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
 class _Application(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # Here ``send`` is still the server's own; middleware wraps it.
-            note_connection(scope, send)
+            # Here ``send`` is still the server's own, unless we are mounted; our own middleware wraps it.
+            note_connection(scope, receive, send)
         await super().__call__(scope, receive, send)
 
 

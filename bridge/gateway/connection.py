@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 
 CONNECTION = "bridge.connection"
 """In the scope: the connection beneath the request."""
@@ -19,9 +19,12 @@ TOLD = "bridge_told"
 """On uvicorn's protocol: it tells us already when its server shuts down."""
 
 
-def note_connection(scope: Scope, send: Send) -> None:
-    """Remember the connection behind ``send``, which must be the server's own: middleware wraps it."""
-    scope[CONNECTION] = Connection(getattr(send, "__self__", None), str(scope.get("http_version", "1.1")))
+def note_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    """Remember the connection beneath a request, also where an application around this one has middleware."""
+    # Middleware wraps ``send``; most of it hands ``receive`` on as the server gave it.
+    owners = (getattr(given, "__self__", None) for given in (send, receive))
+    cycle = next((owner for owner in owners if hasattr(owner, "transport")), None)
+    scope[CONNECTION] = Connection(cycle, str(scope.get("http_version", "1.1")))
 
 
 class Connection:

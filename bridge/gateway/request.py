@@ -23,6 +23,8 @@ RESUMES = frozenset({"lasteventid", "evslasteventid"})
 header write ``lastEventId``, ``Last-Event-ID`` or ``last_event_id``, and each takes its own for granted."""
 OTHER_WORDS = frozenset(
     {
+        "cat",
+        "cats",
         "category",
         "channel",
         "channels",
@@ -39,6 +41,8 @@ OTHER_WORDS = frozenset(
     }
 )
 """What people write, without the same, when they mean ``categories``: ignored, they would get everything."""
+OTHER_PLACES = frozenset({"after", "cursor", "since"})
+"""The same for where a client stopped: ignored, it would miss what came since."""
 NEAR = 0.7
 """Likeness (0 to 1) from which a parameter counts as one of ours, mistyped."""
 NAMES_KEPT = 256
@@ -157,7 +161,7 @@ def _meant(name: str) -> str:
         return ""
     if plain in OTHER_WORDS or _is_near(plain, CATEGORIES):
         return CATEGORIES
-    return "last_event_id" if _is_near(plain, "lasteventid") else ""
+    return "last_event_id" if plain in OTHER_PLACES or _is_near(plain, "lasteventid") else ""
 
 
 def _plain(name: str) -> str:

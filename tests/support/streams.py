@@ -13,6 +13,7 @@ import httpx
 import jwt
 import redis
 import uvicorn
+from starlette.applications import Starlette
 
 from bridge.embedded.server import free_port
 from bridge.events import SSEEvent, SSEEventType, encode_payload
@@ -37,14 +38,21 @@ class Served:
     """A gateway that serves; ``state`` shows what it holds."""
 
     def __init__(
-        self, settings: Settings, *, loop: str = "auto", http: str | type[asyncio.Protocol] = "auto", **options: Any
+        self,
+        settings: Settings,
+        *,
+        loop: str = "auto",
+        http: str | type[asyncio.Protocol] = "auto",
+        within: Callable[[Starlette], Starlette] = lambda app: app,
+        **options: Any,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         app = create_app(settings, REGISTRY)
         self.state = app.state.gateway
+        served = within(app)
         config = uvicorn.Config(
-            app, host="127.0.0.1", port=self.port, log_config=None, lifespan="on", loop=loop, http=http, **options
+            served, host="127.0.0.1", port=self.port, log_config=None, lifespan="on", loop=loop, http=http, **options
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -53,6 +61,10 @@ class Served:
         self._thread.start()
         wait_until(lambda: self._server.started and self.state.subscribed, what="the gateway listens")
         return self
+
+    def recycle(self) -> None:
+        """End as a server does that recycles its process: without a signal."""
+        self._server.should_exit = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from starlette.types import Message
 
 import bridge.gateway
 from bridge.errors import MissingExtraError, SettingsError
@@ -116,12 +117,15 @@ async def test_a_client_that_takes_nothing_has_stalled_and_is_hung_up_on() -> No
     class Cycle:
         transport = Transport()
 
+        async def receive(self) -> Message:
+            return {"type": "http.disconnect"}
+
         async def send(self, _message: object) -> None:
             await asyncio.Event().wait()
 
     scope: dict[str, object] = {"type": "http"}
     cycle = Cycle()
-    note_connection(scope, cycle.send)
+    note_connection(scope, cycle.receive, cycle.send)
     wire = Wire(scope, cycle.send, send_timeout_s=0.01, heartbeat_s=15)
     with pytest.raises(StalledError):
         await wire.send(b"x")

@@ -5,6 +5,7 @@ import inspect
 from typing import Any
 
 import pytest
+from starlette.types import Message
 from uvicorn import Config
 from uvicorn.protocols.http import h11_impl, httptools_impl
 from uvicorn.server import ServerState
@@ -34,6 +35,9 @@ async def test_a_protocol_of_uvicorn_is_told_of_the_shutdown(protocol: type[Any]
 def test_of_another_server_nothing_is_seen() -> None:
     scope: dict[str, Any] = {"type": "http"}
 
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
     async def send(_message: object) -> None:
         return
 
@@ -44,7 +48,7 @@ def test_of_another_server_nothing_is_seen() -> None:
         connection.note_last(b"x")
         connection.bound_silence(1)
         connection.on_shutdown(lambda: None)
-    note_connection(scope, send)
+    note_connection(scope, receive, send)
     assert not connection_of(scope).is_lost
 
 
