@@ -1,12 +1,15 @@
 """``BridgeTask``: the base of the registry's tasks; a message is acknowledged when its events are settled."""
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from billiard.exceptions import SoftTimeLimitExceeded
+from billiard.process import current_process
 from celery import Task
 from celery.exceptions import Reject
 
@@ -173,6 +176,7 @@ class BridgeTask(Task):
             try:
                 return run()
             except StoreError as error:
+                _end_without_files()
                 # A whole store that refuses is no event's fault: nobody's attempt is used up, and no more is consumed.
                 refused = isinstance(error, StoreRefusedError)
                 wait_s = max(wait_s, REFUSED_WAIT_S) if refused else wait_s
@@ -183,6 +187,19 @@ class BridgeTask(Task):
                 said, self._waits = error.code, True
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
+
+
+def _end_without_files() -> None:
+    """End a process of the pool that can open nothing any more, as an extractor leaks files: it never reaches Redis.
+
+    Another takes its place, and what it ran loses an attempt; given back, it would come here again without end.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EMFILE and current_process().name != "MainProcess":
+            logger.error("bridge.process.exhausted pid=%d: it has no file descriptor left, and ends.", os.getpid())
+            os._exit(os.EX_OSERR)
 
 
 def _attempt_of(header: object) -> int:

@@ -118,12 +118,19 @@ def _take_more_memory_than_there_is() -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+def _leave_no_file_to_open() -> None:
+    """Behave like one who has opened files again and again, and closed none: the settling cannot reach Redis."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+
+
 _DEADLY: dict[str, Callable[[], object]] = {
     "exit": lambda: sys.exit(3),
     "_exit": lambda: os._exit(5),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "hang": lambda: time.sleep(3600),
     "stubborn": _ignore_every_warning,
+    "leaky": _leave_no_file_to_open,
     "greedy": _take_more_memory_than_there_is,
 }
 
