@@ -28,6 +28,10 @@ _PLAIN: dict[type[inspect.Type], frozenset[type]] = {
 """Kinds of fields, and the exact types of which every value is decoded, where the field has no constraint."""
 
 
+_NOT_WRITTEN_AS_ITSELF = frozenset({msgspec.Raw, msgspec.UnsetType})
+"""Types of which a field of any type takes values, and which may leave JSON that nobody can read."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFit:
     """What surely fits one field.
@@ -48,7 +52,7 @@ class FieldFit:
 
     def surely(self, kind: type) -> bool:
         """Whether every value of that exact type fits."""
-        return self.anything or kind in self.types
+        return kind in self.types or (self.anything and kind not in _NOT_WRITTEN_AS_ITSELF)
 
 
 def field_fits(event_class: type[Any], *, aware: bool) -> tuple[FieldFit, ...]:

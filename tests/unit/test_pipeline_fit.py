@@ -58,6 +58,9 @@ VALUES: list[Any] = [
     Rights.READ | Rights.WRITE,
     Inner(1),
     Inner("x"),  # type: ignore[arg-type]
+    msgspec.Raw(b"{"),
+    msgspec.Raw(b"1"),
+    msgspec.UNSET,
     [1],
     ["x"],
     {"x": 1},
