@@ -52,10 +52,11 @@ class Follower:
             categories=categories, resumes=from_start or last_event_id is not None, last_event_id=last_event_id
         )
         async with self._gateway.running():
-            if not await self._gateway.redis_answers():
+            fault = await self._gateway.redis_fault()
+            if fault:
                 raise StoreUnavailableError(
-                    f"Redis at {self._place} does not answer. Check that it runs and that BRIDGE_REDIS_URL "
-                    "(or BRIDGE_BROKER_URL) is right."
+                    f"Redis at {self._place} cannot be used. Check that it runs and that BRIDGE_REDIS_URL "
+                    f"(or BRIDGE_BROKER_URL) is right. {fault}"
                 )
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch())

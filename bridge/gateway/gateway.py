@@ -164,14 +164,20 @@ class Gateway:
 
     async def redis_answers(self) -> bool:
         """Whether Redis takes commands."""
+        return not await self.redis_fault()
+
+    async def redis_fault(self) -> str:
+        """Why Redis takes no commands; empty if it does."""
         if not self._running:
-            return False
+            return NOT_RUNNING
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._archive.now()
-        except (StoreError, TimeoutError):
-            return False
-        return True
+        except StoreError as error:
+            return str(error)
+        except TimeoutError:
+            return f"It did not answer within {READY_TIMEOUT_S:g} s."
+        return ""
 
     @property
     def faults(self) -> tuple[str, ...]:

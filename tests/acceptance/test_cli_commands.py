@@ -68,6 +68,13 @@ def test_a_redis_that_is_not_there_is_a_sentence(arguments: tuple[str, ...]) -> 
     assert "secret" not in answer.stdout + answer.stderr
 
 
+@pytest.mark.parametrize("command", ["tail", "trace"])
+def test_a_password_that_redis_does_not_know_is_called_so(command: str, redis_url: str) -> None:
+    url = redis_url.replace("redis://", "redis://nobody:secret@")
+    answer = run_cli(command, USER, environment={"BRIDGE_BROKER_URL": url})
+    assert_sentence(answer, "WRONGPASS", "Put a user and a password that this Redis knows", code=1)
+
+
 @pytest.mark.parametrize("url", ["nonsense", "http://host", "redis://host:port"])
 def test_a_wrong_redis_url_is_a_sentence(url: str) -> None:
     assert_sentence(run_cli("tail", USER, environment={"BRIDGE_REDIS_URL": url}), "BRIDGE_REDIS_URL", code=2)
