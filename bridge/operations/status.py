@@ -23,7 +23,7 @@ from bridge.store.producers import ProducerReport, Producers, Reported
 from bridge.store.queue_names import WaitingFor
 from bridge.store.recent import Recent, read_recent
 
-PROBE_LIFE_MS = 1000
+PROBE_LIFE_MS = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -235,12 +235,14 @@ def test_what_is_no_message_of_events_stays_and_says_so(client, settings, replay
     assert DeadLetters(client, settings).count() == 1
 
 
-def test_a_message_of_a_queue_that_is_no_more_stays(client, settings, replays) -> None:
+def test_a_message_of_a_queue_that_is_no_more_goes_where_its_task_goes_today(client, settings, replays) -> None:
     raw = queue_item(a_message(), announced=False)
     bury(client, settings, [replace(a_letter(raw=raw), queue="bridge.gone")])
     (prediction,) = replays.predict(ALL)
-    assert (prediction.expected, "no queue bridge.gone" in prediction.note) == (Expected.UNSENDABLE, True)
-    assert replay(replays).unsendable == 1
+    assert prediction.expected is Expected.RETURNED
+    status = replay(replays)
+    assert (status.state, status.unsendable) == (ReplayState.DONE, 0)
+    assert client.llen("bridge.gone") == 0
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
+from bridge.broker import TaskMessage, TaskSender
+from bridge.pipeline import EventCodec
 from bridge.store import DeadLetters, connect
 from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
 from tests.support.processes import run_cli
@@ -57,10 +59,11 @@ def test_an_envelope_that_cannot_be_read_is_laid_to_the_field_that_the_mapping_r
     environment = {"BRIDGE_BROKER_URL": settings.broker_url, "BRIDGE_REGISTRY": CATALOG}
     user = uuid4()
     letters = DeadLetters(client, settings)
-    emitter = Emitter(settings, registry)
-    emitter.emit(OrderPaid(user_id=uuid4(), customer=user, number="no number"))  # type: ignore[arg-type]
-    emitter.flush(20)
-    emitter.close()
+    event = OrderPaid(user_id=uuid4(), customer=user, number=12345)
+    envelope = EventCodec(OrderPaid).encode(event, source="test").replace(b"12345", b'"no number"')
+    sender = TaskSender(settings, registry)
+    sender.send([TaskMessage(task="bridge.OrderPaid", queue="bridge.orders", envelopes=[envelope])])
+    sender.close()
     with running_worker(tmp_path, environment):
         wait_until(letters.count, what="it is buried")
     (letter,) = letters.newest_first()
