@@ -27,7 +27,7 @@ from bridge.plain_text import plain_logger
 from bridge.registry import Registry
 from bridge.registry.identity import identity_of
 from bridge.settings import Settings
-from bridge.store import History, Keyspace, connect_async
+from bridge.store import History, Keyspace, Position, connect_async
 from bridge.supervision import SupervisedTask
 
 logger = plain_logger(__name__)
@@ -76,7 +76,7 @@ class Gateway:
         self._client = connect_async(self._settings)
         self._history = History(self._client, self._settings)
         self._archive = Archive(self._history, self._dispatch, self.counters)
-        tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog, self._begin_anew)
+        tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning)
         hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters, self._vouch)
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
@@ -108,11 +108,11 @@ class Gateway:
             heard_age_s,
         )
 
-    def _begin_anew(self) -> None:
-        """Have every client told that events may be missing."""
-        logger.warning("bridge.gateway.order_anew clients=%d", len(self.sessions))
-        for session in tuple(self.sessions):
-            session.begin_anew()
+    def _note_beginning(self, began: Position) -> None:
+        """Have every client that was here before the order began told that events may be missing."""
+        told = sum(session.note_beginning(began) for session in tuple(self.sessions))
+        if told:
+            logger.warning("bridge.gateway.order_anew clients=%d", told)
 
     def refusal(self, principal: Principal) -> RequestRefusedError | None:
         """Why another stream cannot be opened for somebody now, if so."""

@@ -92,6 +92,7 @@ class Session:
         self._holding = True
         self._gap = False
         self._anew = False
+        self._since: Position | None = None
         self._cursor = START
         self._heard = START
         self._read_at_ms = 0
@@ -139,13 +140,17 @@ class Session:
         self._gap = True
         self._wake.set()
 
-    def begin_anew(self) -> None:
-        """Redis was set back, and the order of the streams begins anew: what was sent so far vouches for nothing.
+    def note_beginning(self, began: Position) -> bool:
+        """Learn where the order of the streams began; returns whether that is news.
 
-        The cursor may have passed the new beginning already, with an event that was heard since.
+        If it began after this stream did, Redis was set back, and what was sent before vouches for nothing; though the
+        cursor may have passed the new beginning already, with an event that was heard since.
         """
-        self._anew = True
+        if self._since is None or began <= self._since:
+            return False
+        self._since, self._anew = began, True
         self.lose_touch()
+        return True
 
     def end(self, ending: Ending) -> None:
         """End the stream; the first cause counts."""
@@ -209,6 +214,7 @@ class Session:
             if reason:
                 await self._reset(reason)
             await self._catch_up()
+            self._since = self._since or self._cursor
             # Whatever it had missed was sent.
             await self._wire.send(comment_frame("live").encode())
             while True:
@@ -262,9 +268,6 @@ class Session:
             # No await since it was heard: a loss from here on sets it again.
             self._gap = False
             if self._settings.retention:
-                if self._anew:
-                    self._anew = False
-                    await self._reset(ResetReason.TRIMMED)
                 await self._read_on()
             else:
                 await self._reset(ResetReason.NOT_RETAINED)
@@ -274,7 +277,8 @@ class Session:
         last = False
         while not (last or self._gap):
             chapter = await self._insist(self._read)
-            if not chapter.complete:
+            if not chapter.complete or self._anew:
+                self._anew = False
                 # After a loss of Redis' memory the order may begin anew, before what was heard.
                 self._heard = chapter.horizon
                 await self._reset(ResetReason.TRIMMED)

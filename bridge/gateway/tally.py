@@ -9,6 +9,7 @@ from bridge.errors import StoreError
 from bridge.gateway.counters import Counters
 from bridge.identity import process_name
 from bridge.plain_text import plain_logger
+from bridge.store import Position
 from bridge.store.gateways import Gateways
 from bridge.supervision import supervised
 
@@ -26,7 +27,7 @@ class Tally:
         counters: of the process.
         connections: says how many streams it has open.
         catalog: identity of its registry.
-        on_new_order: called when the order of the streams began anew since the last beat: Redis was set back.
+        on_beginning: told where the order of the streams began, whenever that has changed since the last beat.
     """
 
     def __init__(
@@ -35,11 +36,11 @@ class Tally:
         counters: Counters,
         connections: Callable[[], int],
         catalog: str,
-        on_new_order: Callable[[], None],
+        on_beginning: Callable[[Position], None],
     ) -> None:
         self._catalog = catalog
-        self._on_new_order = on_new_order
-        self._began: str | None = None
+        self._on_beginning = on_beginning
+        self._began = ""
         self._gateways = Gateways(client)
         self._counters = counters
         self._connections = connections
@@ -80,6 +81,6 @@ class Tally:
             self._said = error.code
         else:
             self._told, self._said = now, ""
-            if self._began and began != self._began:
-                self._on_new_order()
+            if began and began != self._began:
+                self._on_beginning(Position(began))
             self._began = began
