@@ -70,9 +70,13 @@ class Spool(SpoolFile):
         Raises:
             SpoolError: the directory cannot be written.
         """
+        name = name or new_name()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return cls(folder / f"{name or new_name()}{SUFFIX}", admission, max_bytes=max_bytes)
+            with suppress(BlockingIOError):
+                return cls(folder / f"{name}{SUFFIX}", admission, max_bytes=max_bytes)
+            # A process that was forked in the middle of our first attempt still has its lock.
+            return cls(folder / f"{name}~{new_name()}{SUFFIX}", admission, max_bytes=max_bytes)
         except OSError as error:
             raise SpoolError(f"BRIDGE_SPOOL_DIR {folder} cannot be written: {error.strerror}.") from error
 

@@ -34,6 +34,7 @@ _inherited: list[sqlite3.Connection] = []
 
 _gate = threading.RLock()
 """Held in each call of SQLite, by whatever file: a fork in one would leave SQLite's own locks held in the child."""
+_gate_pid = os.getpid()
 _held_for_fork: list[bool] = []
 FORK_WAIT_S = 5.0
 """How long a fork waits at the most for a call of SQLite that is under way."""
@@ -49,12 +50,19 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _gate
-    _gate = threading.RLock()
+    global _gate, _gate_pid
+    _gate, _gate_pid = threading.RLock(), os.getpid()
     _held_for_fork.clear()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _gate_of_this_process() -> threading.RLock:
+    """The gate; another one in a process whose server forked it without a word to Python."""
+    if _gate_pid != os.getpid():
+        _after_fork_in_child()
+    return _gate
 
 
 class DamagedError(SpoolError):
@@ -86,7 +94,7 @@ class SpoolFile:
         self.path = path
         self._admission = admission
         self._busy_timeout_s = busy_timeout_s
-        self._mutex = _gate
+        self._mutex = _gate_of_this_process()
         self._closed = False
         self._passed = 0  # rows up to here were sent, or cannot be
         self._read: list[tuple[int, int]] = []  # runs of rows that were handed out
@@ -304,6 +312,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
     if 0 < found.st_size < SIZE_MIN:
         raise DamagedError(f"{path} is too short for a database.")
     if os.geteuid() not in (0, found.st_uid) or not os.access(path, os.R_OK | os.W_OK):
+        path.lstat()  # raises if its owner has removed it since
         raise NotOursError(f"The spool file {path} belongs to another user, or may not be read and written.")
 
 

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import redis
+from redis.exceptions import NoScriptError
 
 from bridge.store.client import script_text, store_errors
 
@@ -21,10 +22,12 @@ def look(client: redis.Redis, *commands: Command) -> Sequence[Any]:
         StoreError: Redis is away or refuses.
     """
     keys = [command[1] for command in commands if len(command) > 1]
+    words = [msgspec.msgpack.encode(command) for command in commands]
     with store_errors():
-        answers: Sequence[Any] = client.register_script(script_text("look"))(
-            keys=keys, args=[msgspec.msgpack.encode(command) for command in commands]
-        )
+        try:
+            answers: Sequence[Any] = client.register_script(script_text("look"))(keys=keys, args=words)
+        except NoScriptError:  # forgotten again since it was loaded
+            answers = client.eval(script_text("look"), len(keys), *keys, *words)
     return answers
 
 

@@ -27,7 +27,7 @@ without_hooks = ctypes.PyDLL(None).fork  # as a server in C forks: none of Pytho
 
 def child(place):
     count = sum(emit(event(place * {PER_CHILD} + number)) for number in range({EVENTS}))
-    return 0 if count == {EVENTS} and flush(20) else 1
+    return 0 if count == {EVENTS} and flush(60) else 1
 
 def fork(place):
     if kind == "multiprocessing":
@@ -58,7 +58,7 @@ def one_parent(place):
     born = fork(place)
     status = os.waitpid(born, 0)[1]
     first.join()
-    os._exit(0 if status == 0 and flush(20) else 1)
+    os._exit(0 if status == 0 and flush(60) else 1)
 
 parents = []
 bad = 0
