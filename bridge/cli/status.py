@@ -143,6 +143,13 @@ def _books(shown: "Status") -> "Table":
         "retrying", f"{balance.retrying:,}", _next(shown.retry_next_s), style=_style("yellow", balance.retrying)
     )
     made.add_row("dead", f"{balance.dead:,}", _deaths(shown), style=_style("bold red", balance.dead))
+    if balance.evicted:
+        made.add_row(
+            "evicted",
+            f"{balance.evicted:,}",
+            "by the bounds of the dead letters: too many, too large or too old",
+            style="bold red",
+        )
     if not balance.balanced:
         words = f"{balance.unbooked:,} came out of nowhere"
         made.add_row("unaccounted for", f"{balance.difference:,}", words, style="bold red")
@@ -157,7 +164,8 @@ def _deaths(shown: "Status") -> str:
     """Since when events die, and whether they still do; says where to go on."""
     if not shown.letters:
         return ""
-    return f"since {span(shown.dead_oldest_s)}, the last {span(shown.dead_newest_s)} ago: sse-bridge dead groups"
+    size = f"{shown.letters_bytes / 1e6:,.1f} MB "
+    return f"{size}since {span(shown.dead_oldest_s)}, the last {span(shown.dead_newest_s)} ago: sse-bridge dead groups"
 
 
 def _next(due_s: float | None) -> str:

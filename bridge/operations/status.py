@@ -53,6 +53,7 @@ class Status:
         dead_oldest_s: age of the oldest dead letter; None if there is none.
         dead_newest_s: age of the newest: how long nothing has died.
         letters: dead letters; one may hold several events.
+        letters_bytes: what they take, as JSON.
         producers: those that report.
         gateways: the processes of the gateway together.
         balance: the books.
@@ -77,6 +78,7 @@ class Status:
     metrics: Mapping[str, int]
     faults: tuple[Fault, ...]
     dead_newest_s: float | None = None
+    letters_bytes: int = 0
     retries: tuple[WaitingFor, ...] = ()
     recent: Recent = field(default_factory=Recent)
     remarks: tuple[str, ...] = ()
@@ -169,6 +171,7 @@ class StatusReader:
             dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
             dead_newest_s=(now_ms - newest[0][1]) / 1000 if newest else None,
             letters=letters,
+            letters_bytes=int(counts.get(b"dead_bytes", 0)),
             producers=tuple(said.report for said in reported),
             gateways=living,
             balance=balance,

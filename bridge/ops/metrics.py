@@ -172,6 +172,7 @@ def _failures(status: Status) -> Iterator[Metric]:
         value=status.recent.dead_share,
     )
     yield GaugeMetricFamily("bridge_dead_letters", "Dead letters.", value=status.letters)
+    yield GaugeMetricFamily("bridge_dead_letters_bytes", "What the dead letters take.", value=status.letters_bytes)
     yield GaugeMetricFamily("bridge_dead_events", "Events in dead letters.", value=balance.dead)
     yield GaugeMetricFamily(
         "bridge_dead_letter_oldest_age_seconds", "Age of the oldest dead letter.", value=status.dead_oldest_s or 0

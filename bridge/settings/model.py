@@ -142,6 +142,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead_max: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Dead letters at most; the oldest is evicted and counted.")
     ] = 100_000
+    dead_max_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_048_576,
+            le=1_099_511_627_776,
+            description="Bytes of dead letters (JSON) at most; the oldest is evicted and counted.",
+        ),
+    ] = 1_073_741_824
     dead_ttl_s: Annotated[
         int, Meta(ge=60, le=31_536_000, description="A dead letter older than this is evicted and counted.")
     ] = 2_592_000

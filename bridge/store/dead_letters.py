@@ -11,15 +11,19 @@ from msgspec.structs import force_setattr
 
 from bridge.bounds import PARSER_ERRORS
 from bridge.pipeline import Failure
+from bridge.plain_text import plain_logger
 from bridge.settings import Settings
 from bridge.store.addressed import user_in
 from bridge.store.client import keyspace_of, script_text, store_errors, text
 from bridge.store.fingerprint import cause_of
 from bridge.store.retries import Attempt
 
+logger = plain_logger(__name__)
+
 PAGE = 200
 LOOK_MAX = 1000
 """Letters that one script call looks at: each costs Redis about 2 µs."""
+EVICTED = "raise BRIDGE_DEAD_MAX, BRIDGE_DEAD_MAX_BYTES or BRIDGE_DEAD_TTL_S, or redrive or discard dead letters."
 UNREADABLE = "unreadable"
 """The group of letters that this release cannot read."""
 
@@ -133,12 +137,13 @@ class Glance:
 
 
 class DeadLetters:
-    """Bury letters, within ``dead_max`` and ``dead_ttl_s``, and read them."""
+    """Bury letters, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``, and read them."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._limits = (settings.dead_max, settings.dead_ttl_s * 1000)
+        self._max_bytes = settings.dead_max_bytes
         self._bury = client.register_script(script_text("bury"))
         self._page = client.register_script(script_text("dead_page"))
 
@@ -163,17 +168,18 @@ class DeadLetters:
             only_unfinished: leave alone what, by the books, has ended meanwhile.
 
         Returns:
-            How many old letters were evicted to stay within the bounds.
+            How many old letters were evicted to stay within the bounds; that is logged.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
         """
         what = int(whole) if part is None else " " + " ".join(part)
-        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
+        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type]
+        args += (int(only_unfinished), self._max_bytes)
         for letter in letters:
             args += (letter.letter_id, msgspec.json.encode(letter), msgspec.json.encode(head_of(letter)))
         with store_errors():
-            return int(
+            evicted = int(
                 self._bury(
                     keys=[
                         self._keys.DEAD_INDEX,
@@ -190,6 +196,9 @@ class DeadLetters:
                     args=args,
                 )
             )
+        if evicted:
+            logger.error("bridge.dead_letters.evicted letters=%d: %s", evicted, EVICTED)
+        return evicted
 
     def get(self, letter_id: str) -> DeadLetter | None:
         """One letter.

@@ -38,7 +38,7 @@ class Keyspace:
         """Position of the newest broadcast; outlives the stream, so that a reader knows whether it missed one."""
 
         self.COUNTS = prefix + "bridge:counts"
-        """Hash: what happened → how often, since the beginning."""
+        """Hash: what happened → how often, since the beginning; and ``dead_bytes``, what the dead letters take now."""
         self.RECENT = prefix + "bridge:counts:recent"
         """List: samples of some counts, the newest first, each ``<ms of Redis time> <count> …``."""
         self.METRICS = prefix + "bridge:metrics"

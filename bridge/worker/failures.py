@@ -100,9 +100,10 @@ class Failures:
             )
             for letter_id, envelope, failure, user_id in _to_bury(retries, dead, no_room)
         ]
-        evicted = bury(letters) if letters else 0
+        if letters:
+            bury(letters)
         errors = {str(retry.event_id): retry.error for retry in retries} | {one.letter_id: one.error for one in dead}
-        _log(retries, letters, no_room, evicted, errors)
+        _log(retries, letters, no_room, errors)
 
     def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """The earlier attempts of the events; a message that comes for the first time has none."""
@@ -137,7 +138,6 @@ def _log(
     retries: Sequence[Retry],
     letters: Sequence[DeadLetter],
     no_room: frozenset[str],
-    evicted: int,
     errors: Mapping[str, BaseException | None],
 ) -> None:
     for retry in retries:
@@ -163,5 +163,3 @@ def _log(
         )
     if no_room:
         logger.error("bridge.retries.full buried=%d: raise BRIDGE_RETRY_MAX or mend what fails.", len(no_room))
-    if evicted:
-        logger.error("bridge.dead_letters.evicted letters=%d: raise BRIDGE_DEAD_MAX or empty them.", evicted)

@@ -20,7 +20,7 @@ from bridge.settings import Settings
 from bridge.store import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, keys, read_balance
 from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
-from tests.support.letters import QUEUE, TASK, a_letter, bury
+from tests.support.letters import QUEUE, TASK, a_letter, bury, held_bytes
 from tests.support.moody_catalog import registry
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker
@@ -56,6 +56,12 @@ def replays(client: redis.Redis, settings: Settings) -> Replays:
 def idle_replays(client: redis.Redis, redis_url: str) -> Replays:
     """Replays to queues that no worker consumes."""
     return Replays(client, Settings(broker_url=redis_url, broker_keyprefix="idle:"), registry)
+
+
+@pytest.fixture(autouse=True)
+def _bytes_are_known(client: redis.Redis) -> Iterator[None]:
+    yield
+    held_bytes(client)
 
 
 class Quarantined:

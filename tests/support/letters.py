@@ -63,3 +63,10 @@ def bury(client: redis.Redis, settings: Settings, letters: Sequence[DeadLetter])
     client.hincrby(keys.COUNTS, "accepted", len(letters))
     client.hincrby(keys.COUNTS, "stray", -len(letters))
     client.delete(keys.STRAYS)
+
+
+def held_bytes(client: redis.Redis) -> int:
+    """Bytes of the letters that there are; what the tally says of them is the same."""
+    there = sum(len(letter) for letter in client.hvals(keys.DEAD_LETTERS))
+    assert int(client.hget(keys.COUNTS, "dead_bytes") or 0) == there
+    return there

@@ -21,7 +21,7 @@ _RECORD = f"bridge.Check bridge.check\n{UUID(_ID).bytes.decode('latin-1')}"
 _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "beat": (3, ("check", "{}", 1000, 0, 10, "check")),
     "book": (3, (_ID, _RECORD, 1, 60)),
-    "bury": (10, (10, 60_000, "", "0", "", "0", _ID, "{}", "{}")),
+    "bury": (10, (10, 60_000, "", "0", "", "0", 1000, _ID, "{}", "{}")),
     "dead_page": (3, ("new", "", "", 0, "+inf", 10, 10, "head")),
     "discard": (9, (10, "", _ID, "{}")),
     "gateway": (3, ("check", 0, 1000, "check", 1)),
@@ -36,7 +36,7 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "replay_resend": (5, (10,)),
     "replay_return": (11, ("check", _ID, "{}", "", "", "", 60)),
     "replay_send": (6, ("check", "check", "", _ID)),
-    "replay_unfold": (10, ("check", _ID, 10, _ID, "{}", "{}")),
+    "replay_unfold": (10, ("check", _ID, 10, 1000, _ID, "{}", "{}")),
     "report": (1, (10, "check", '"check":1}')),
     "requeue": (3, ("check", "", "")),
     "retry_add": (7, (10, "", "", "0", _ID, 1, 1000, "{}")),

@@ -233,7 +233,8 @@ class Sending:
         parts = self._foresight.unfolded(letter)
         if not parts:
             return False
-        args: list[str | int | bytes] = [self._owner, letter.letter_id, self._settings.dead_max]
+        bounds = (self._settings.dead_max, self._settings.dead_max_bytes)
+        args: list[str | int | bytes] = [self._owner, letter.letter_id, *bounds]
         for part in parts:
             args += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
         keys = self._keys

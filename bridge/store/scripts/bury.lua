@@ -17,7 +17,8 @@
 --          and this is a blank and the ids of its events, with blanks between them
 -- ARGV[5]  event type; '' if unknown
 -- ARGV[6]  1: leave an event alone that is neither with its message, nor waiting, nor buried, since it ended meanwhile
--- ARGV[7…] three a letter: id, letter, head
+-- ARGV[7]  bytes of letters to keep at the most; the newest stays, however large
+-- ARGV[8…] three a letter: id, letter, head
 --
 -- Returns how many letters were evicted. Burying the same letter again only rewrites it.
 
@@ -36,7 +37,12 @@ local function weigh(id, events)
 end
 
 local function bury(id, letter, head)
-  local is_new = redis.call('HSET', KEYS[2], id, letter) == 1
+  local is_new = redis.call('HSETNX', KEYS[2], id, letter) == 1
+  if not is_new then
+    delete_letters(KEYS[2], {id})
+    redis.call('HSET', KEYS[2], id, letter)
+  end
+  count('dead_bytes', #letter)
   redis.call('HSET', KEYS[9], id, head)
   redis.call('ZADD', KEYS[1], now, id)
   local tokens = 0
@@ -68,7 +74,7 @@ local function has_ended(id)
   return not message.has(id) and redis.call('HEXISTS', KEYS[5], id) == 0 and redis.call('HEXISTS', KEYS[2], id) == 0
 end
 
-for a = 7, #ARGV, 3 do
+for a = 8, #ARGV, 3 do
   if ARGV[6] ~= '1' or not has_ended(ARGV[a]) then bury(ARGV[a], ARGV[a + 1], ARGV[a + 2]) end
 end
 
@@ -76,7 +82,7 @@ local function evict(ids)
   for _, id in ipairs(ids) do
     local weight = tonumber(redis.call('HGET', KEYS[7], id) or 1)
     redis.call('ZREM', KEYS[1], id)
-    redis.call('HDEL', KEYS[2], id)
+    delete_letters(KEYS[2], {id})
     redis.call('HDEL', KEYS[9], id)
     redis.call('SREM', KEYS[10], 'dead:' .. id)
     if weight > 1 then
@@ -91,6 +97,14 @@ end
 evict(redis.call('ZRANGE', KEYS[1], '-inf', now - tonumber(ARGV[2]), 'BYSCORE', 'LIMIT', 0, 1000))
 local surplus = redis.call('ZCARD', KEYS[1]) - most
 if surplus > 0 then evict(redis.call('ZRANGE', KEYS[1], 0, math.min(surplus, 1000) - 1)) end
+
+local before = tonumber(redis.call('HGET', KEYS[3], 'dead_bytes') or 0)
+local function is_too_large() return before + (tally.dead_bytes or 0) > tonumber(ARGV[7]) end
+if is_too_large() then
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, 999)) do
+    if is_too_large() and redis.call('ZCARD', KEYS[1]) > 1 then evict({id}) end
+  end
+end
 
 -- Workers of older releases leave the heads of letters whose events they publish after all; nobody sees them any more.
 if redis.call('HLEN', KEYS[9]) > redis.call('HLEN', KEYS[2]) then

@@ -32,7 +32,7 @@ for a = 3, #ARGV, 2 do
   local id = ARGV[a]
   if is_on_its_way(id) then
     in_replay = in_replay + 1
-  elseif redis.call('HDEL', KEYS[2], id) == 1 then
+  elseif delete_letters(KEYS[2], {id}) == 1 then
     local weight = tonumber(redis.call('HGET', KEYS[3], id) or 1)
     redis.call('ZREM', KEYS[1], id)
     redis.call('HDEL', KEYS[8], id)

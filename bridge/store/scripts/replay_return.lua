@@ -26,7 +26,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local id, book_id = ARGV[2], ARGV[4]
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return redis.status_reply('lease') end
 if redis.call('ZREM', KEYS[2], id) == 0 then return redis.status_reply('gone') end
-if redis.call('HDEL', KEYS[6], id) == 0 then
+if delete_letters(KEYS[6], {id}) == 0 then
   redis.call('HINCRBY', KEYS[1], 'gone', 1)
   return redis.status_reply('gone')
 end

@@ -198,7 +198,7 @@ end
 local function take_letter(event_id)
   call('ZREM', KEYS[8], event_id)
   call('HDEL', KEYS[13], event_id)
-  return call('HDEL', KEYS[9], event_id) == 1
+  return delete_letters(KEYS[9], {event_id}) == 1
 end
 
 -- The token of an event that is not, or no longer, with its message: it is waiting, or it was buried.
@@ -241,7 +241,7 @@ local function end_letters(message)
   end
   call('ZREM', KEYS[8], unpack(ids))
   call('HDEL', KEYS[13], unpack(ids))
-  call('HDEL', KEYS[9], unpack(ids))
+  delete_letters(KEYS[9], ids)
   count('duplicate', message.duplicate)
   return true
 end

@@ -82,6 +82,14 @@ local function take_retry(due_key, records_key, event_id)
   return redis.call('HDEL', records_key, event_id) == 1
 end
 
+-- The only way in which letters are deleted: what they took is not held any more. Returns how many there were.
+local function delete_letters(letters_key, ids)
+  local bytes = 0
+  for _, id in ipairs(ids) do bytes = bytes + redis.call('HSTRLEN', letters_key, id) end
+  count('dead_bytes', -bytes)
+  return redis.call('HDEL', letters_key, unpack(ids))
+end
+
 -- `place` is 'retry' or 'dead': an event may be in both.
 local function add_stray(key, place, event_id)
   if redis.call('SADD', key, place .. ':' .. event_id) == 1 then count('stray') end
