@@ -20,7 +20,7 @@ _WRONG = (SettingsError, RegistryError, EventRefusedError)
 
 COMMANDS = {
     "up": "Run a whole bridge on this machine: server, worker and gateway.",
-    "demo": "See it work: `up`, a producer that imports a bank statement, and a live page.",
+    "demo": "See it work, in a checkout: `up`, a producer that imports a bank statement, and a live page.",
     "registry": "Show which events exist, and which domain event becomes which.",
     "settings": "Show every setting with its range, reason and present value.",
     "check": "Check settings and registry; with --connect also the broker and Redis.",

@@ -30,6 +30,6 @@ def gateway(host: str | None, port: int | None) -> None:
     settings = load_settings(for_="gateway", **{name: value for name, value in given.items() if value is not None})
     registry = load_registry(settings.registry)
     room = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
-    from bridge.embedded.serving import serve
+    from bridge.embedded import serve
 
     serve(room.create_app(settings, registry), host=settings.gateway_host, port=settings.gateway_port)

@@ -1,4 +1,4 @@
-"""What ``up`` and ``demo`` share: settings for one machine, the order in which parts start, and how they end."""
+"""What ``up`` and the bank demo share: settings for one machine, the order in which parts start, and how they end."""
 
 import signal
 from collections.abc import Callable
@@ -9,8 +9,7 @@ import click
 
 from bridge.cli.console import say
 from bridge.cli.rooms import import_extra
-from bridge.embedded.house import House, is_live, require_free_port
-from bridge.embedded.server import find_server
+from bridge.embedded import House, find_server, is_live, require_free_port
 from bridge.errors import MissingExtraError, SettingsError
 from bridge.settings import Process, Settings, is_loopback, load_settings
 from bridge.shown_url import shown_url
@@ -21,7 +20,7 @@ PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")
 
 
 def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that ``up`` and ``demo`` share."""
+    """The options that ``up`` and the bank demo share."""
     for option in (
         click.option(
             "--broker-url",

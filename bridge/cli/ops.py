@@ -38,7 +38,7 @@ def ops(host: str | None, port: int | None) -> None:
     registry = load_registry(settings.registry)
     room = import_extra("bridge.ops", extra="ops", needed_for="The operators' page")
     app = room.create_ops_app(settings, registry)
-    from bridge.embedded.serving import serve
+    from bridge.embedded import serve
 
     # Uvicorn believes every client of this machine by default, and so whoever a proxy here lets through.
     forwarded = bool(os.environ.get("FORWARDED_ALLOW_IPS"))

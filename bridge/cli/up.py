@@ -7,7 +7,7 @@ import click
 from bridge.cli.console import say
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
-from bridge.embedded.house import House
+from bridge.embedded import House
 from bridge.registry import load_registry
 from bridge.settings import Settings
 from bridge.shown_url import shown_url

@@ -1,4 +1,4 @@
-"""Running an ASGI app in this process with uvicorn: one way for the gateway, the operators' page and the demo."""
+"""Running an ASGI app in this process with uvicorn: one way for the gateway and the operators' page."""
 
 import signal
 import socket

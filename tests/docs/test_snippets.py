@@ -19,7 +19,8 @@ from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 
 SHOP = ROOT / "examples" / "shop"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", SHOP / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *EXAMPLES, *sorted((ROOT / "docs").glob("*.md"))]
 PYTHON = [page for page in PAGES if blocks(page, "python")]
 
 

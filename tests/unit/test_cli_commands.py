@@ -1,5 +1,8 @@
 """The command group: every command teaches, starts fast, and says mistakes in sentences."""
 
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +11,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import bridge
 from bridge.cli import cli
 from bridge.cli.app import COMMANDS
-from bridge.embedded.demo.statement import SIZE_MAX_BYTES
 from bridge.embedded.server import free_port
+from examples.bank_demo.reading import SIZE_MAX_BYTES
+from tests.support.processes import ROOT, run_cli
 from tests.support.waiting import PROCESS_TIMEOUT_S
 
 
@@ -194,3 +199,23 @@ def test_demo_refuses_a_file_that_is_no_statement_before_anything_starts(
     assert "--file" in answer.output
     assert said in answer.output
     assert "server" not in answer.output
+
+
+def test_a_package_without_its_checkout_says_in_one_sentence_where_the_demo_is(tmp_path: Path) -> None:
+    shutil.copytree(Path(bridge.__file__).parent, tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
+    for arguments in ((), ("--file", "may.csv", "--once")):
+        answer = run_cli("demo", *arguments, environment={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert re.fullmatch(r"Error: [^.]*run `make demo` in a checkout of the source\.\n", answer.stderr)
+    taught = run_cli("demo", "--help", environment={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    assert taught.returncode == 0
+    assert "Exit codes: 2" in taught.stdout
+
+
+def test_the_demo_of_a_checkout_is_not_taken_from_another_package_named_examples(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "__init__.py").touch()
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    answer = run_cli("demo", "--file", "gone.ofx", environment={"PYTHONPATH": path}, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "gone.ofx" in answer.stderr

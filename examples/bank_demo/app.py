@@ -18,18 +18,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bridge.embedded.demo.ledger import Ledger
-from bridge.embedded.demo.plan import DemoPlan
-from bridge.embedded.demo.statement import SIZE_MAX_BYTES
-from bridge.embedded.serving import serve
-from bridge.errors import BridgeError
-from bridge.registry import REGISTRY, Registry
-from bridge.settings import Settings, is_loopback, load_settings
+from bridge import BridgeError, Registry, Settings, load_settings
+from bridge.embedded import serve
+from bridge.gateway import create_app
+from bridge.registry import REGISTRY
+from bridge.settings import is_loopback
 from bridge.store import Counts, connect, connect_broker
 from bridge.store.client import keyspace_of
 from bridge.topology import topology
+from examples.bank_demo.ledger import Ledger
+from examples.bank_demo.plan import DemoPlan
+from examples.bank_demo.reading import SIZE_MAX_BYTES
 
-PAGE = Path(__file__).parent.parent / "page"
+PAGE = Path(__file__).parent / "page"
 RECENT = 100
 """Events that a page shows of the time before it was opened."""
 SECURITY_HEADERS = {
@@ -245,8 +246,6 @@ def describe_device(user_agent: str) -> str:
 
 def main(argument: str) -> int:
     """Serve gateway and demo; the exit code."""
-    from bridge.gateway import create_app
-
     try:
         settings = load_settings(for_="gateway")
         gateway = create_app(settings, REGISTRY)

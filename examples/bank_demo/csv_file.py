@@ -8,16 +8,8 @@ from datetime import date
 from decimal import Decimal
 from pathlib import PurePath
 
-from bridge.embedded.demo.statement import (
-    Account,
-    References,
-    Statement,
-    StatementError,
-    Transaction,
-    clip,
-    decode_text,
-    parse_amount,
-)
+from examples.bank_demo.fields import References, clip, decode_text, parse_amount
+from examples.bank_demo.statement import Account, Statement, StatementError, Transaction
 
 HEADER_LINES_MAX = 20
 """Lines looked at for the header: banks like to put a title above it."""

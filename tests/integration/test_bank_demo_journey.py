@@ -7,11 +7,11 @@ from uuid import UUID
 import httpx
 import redis
 
-from bridge.embedded.demo.app import create_demo
-from bridge.embedded.demo.ledger import Ledger
-from bridge.embedded.demo.plan import DemoPlan
 from bridge.settings import Settings
 from bridge.store import keys
+from examples.bank_demo.app import create_demo
+from examples.bank_demo.ledger import Ledger
+from examples.bank_demo.plan import DemoPlan
 
 USER = UUID(int=7)
 

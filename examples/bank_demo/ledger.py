@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from bridge.embedded.demo.statement import Account, Transaction
+from examples.bank_demo.statement import Account, Transaction
 
 JOBS_WAITING_MAX = 20
 """Jobs that may wait; more are refused, so that nobody fills the disk by clicking."""

@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from bridge.embedded.demo.importer import InterruptedImportError, Report, StatementImport
-from bridge.embedded.demo.ledger import Job, Ledger
-from bridge.embedded.demo.plan import DemoPlan
-from bridge.errors import BridgeError
-from bridge.events import DomainEvent, FileImportFailed, SessionCreated
-from bridge.producer import Emitter
+from bridge import BridgeError, DomainEvent, Emitter
+from bridge.events import FileImportFailed, SessionCreated
+from examples.bank_demo.importer import InterruptedImportError, Report, StatementImport
+from examples.bank_demo.ledger import Job, Ledger
+from examples.bank_demo.plan import DemoPlan
 
 POLL_INTERVAL_S = 0.1
 LOOP_PAUSE_S = 8.0

@@ -12,8 +12,6 @@ from uuid import UUID
 
 import pytest
 
-from bridge.embedded.demo.importer import InterruptedImportError, StatementImport
-from bridge.embedded.demo.ledger import JOBS_WAITING_MAX, Ledger
 from bridge.events import (
     AccountBalanceUpdated,
     DomainEvent,
@@ -24,9 +22,11 @@ from bridge.events import (
     TransactionSyncSucceeded,
 )
 from bridge.registry import REGISTRY
+from examples.bank_demo.importer import InterruptedImportError, StatementImport
+from examples.bank_demo.ledger import JOBS_WAITING_MAX, Ledger
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
-SAMPLE = Path(__file__).resolve().parents[2] / "bridge" / "embedded" / "samples" / "statement.ofx"
+SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bank_demo" / "samples" / "statement.ofx"
 
 
 class Service:

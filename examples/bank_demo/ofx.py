@@ -10,16 +10,8 @@ from datetime import date
 from decimal import Decimal
 from html import unescape
 
-from bridge.embedded.demo.statement import (
-    Account,
-    References,
-    Statement,
-    StatementError,
-    Transaction,
-    clip,
-    decode_text,
-    parse_amount,
-)
+from examples.bank_demo.fields import References, clip, decode_text, parse_amount
+from examples.bank_demo.statement import Account, Statement, StatementError, Transaction
 
 DEPTH_MAX = 50
 _TAG = re.compile(r"<(/?)([A-Za-z0-9_.]+)(?:\s[^<>]*)?(/?)>([^<]*)")

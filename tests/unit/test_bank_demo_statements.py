@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.embedded.demo.statement import Statement, StatementError, file_format, parse_amount, read_statement
+from examples.bank_demo.fields import parse_amount
+from examples.bank_demo.reading import file_format, read_statement
+from examples.bank_demo.statement import Statement, StatementError
 
-SAMPLES = Path(__file__).resolve().parents[2] / "bridge" / "embedded" / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "examples" / "bank_demo" / "samples"
 
 XML = b"""<?xml version="1.0" encoding="UTF-8"?>
 <?OFX OFXHEADER="200" VERSION="211" SECURITY="NONE" OLDFILEUID="NONE" NEWFILEUID="NONE"?>

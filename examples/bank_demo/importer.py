@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from bridge.embedded.demo.ledger import Ledger
-from bridge.embedded.demo.statement import Account, Statement, StatementError, Transaction, file_format, read_statement
+from bridge import DomainEvent
 from bridge.events import (
     AccountBalanceUpdated,
     AccountHoldingsUpdated,
     AccountSyncAttempted,
     AccountSyncSucceeded,
-    DomainEvent,
     FileImportAttempted,
     FileImportFailed,
     FileImportProgressed,
@@ -24,6 +22,9 @@ from bridge.events import (
     TransactionSyncAttempted,
     TransactionSyncSucceeded,
 )
+from examples.bank_demo.ledger import Ledger
+from examples.bank_demo.reading import file_format, read_statement
+from examples.bank_demo.statement import Account, Statement, StatementError, Transaction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

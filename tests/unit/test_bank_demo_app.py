@@ -9,14 +9,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from bridge.embedded.demo.app import create_demo, describe_device
-from bridge.embedded.demo.ledger import Job, Ledger
-from bridge.embedded.demo.plan import DemoPlan
-from bridge.embedded.demo.statement import SIZE_MAX_BYTES
 from bridge.embedded.server import free_port
 from bridge.settings import Settings
+from examples.bank_demo.app import create_demo, describe_device
+from examples.bank_demo.ledger import Job, Ledger
+from examples.bank_demo.plan import DemoPlan
+from examples.bank_demo.reading import SIZE_MAX_BYTES
 
-PAGE = Path(__file__).resolve().parents[2] / "bridge" / "embedded" / "page"
+PAGE = Path(__file__).resolve().parents[2] / "examples" / "bank_demo" / "page"
 HERE = "http://127.0.0.1:8000"
 
 
