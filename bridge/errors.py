@@ -101,6 +101,14 @@ class PermanentError(BridgeError):
     """
 
 
+class IdError(PermanentError, ValueError):
+    """This is no id of the kind that the registry says its application uses; trying again cannot help."""
+
+
+class AddressError(PermanentError, ValueError):
+    """This is no address of this registry; trying again cannot help."""
+
+
 class DecodeError(BridgeError):
     """The envelope or the event in it could not be read."""
 

@@ -10,6 +10,14 @@ LINE_CHARS_MAX = 500
 ARGUMENT_CHARS_MAX = 2_000
 """The same where the text is a sentence of ours, with words from outside in it."""
 
+ECHO_CHARS_MAX = 60
+"""Characters of what somebody typed that a sentence repeats."""
+
+
+def echoed(text: str) -> str:
+    """What somebody typed, for a sentence: quoted, without control characters, and never longer than a line."""
+    return repr(text if len(text) <= ECHO_CHARS_MAX else text[:ECHO_CHARS_MAX] + "…")
+
 
 def one_line(text: object, *, chars_max: int = LINE_CHARS_MAX) -> str:
     """Text as one line of what can be printed: what cannot is written as Python escapes it, and it is cut to length.

@@ -50,7 +50,7 @@ def _describe_event(registry: Registry, meta: SSEEventMetadata) -> dict[str, Any
                 "domain_event": row.domain_event_class.__name__,
                 "task": registry.task_of(row),
                 "queue": registry.queue_of(row),
-                "audience": row.audience.value,
+                "audience": str(row.audience),
                 "staleness": _staleness(row.staleness),
                 "renames": find_renames(row),
             }

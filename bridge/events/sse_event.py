@@ -17,6 +17,8 @@ from bridge.events.json_payload import encode_payload
 from bridge.events.types import EventType, SSEEventCategory, SSEEventType
 
 _WIRE_SAFE = re.compile(r"[\w.-]+", re.ASCII)
+NOBODY = UUID(int=0)
+"""The user id of a broadcast that names no user, whatever the application's ids are."""
 _FIELDS = ("event_id", "event_type", "user_id", "data", "occurred_at")
 
 
@@ -26,7 +28,8 @@ class SSEEvent:
 
     Attributes:
         event_type: a member of ``SSEEventType``, or of your catalog's own StrEnum.
-        user_id: whom it is for; routes it to that user's channel and stream.
+        user_id: whom it is for; routes it to that user's channel and stream. Where a registry says that its
+            application's users are numbers or texts it is one of those: see ``Registry.sse_event``.
         data: the payload; becomes one line of JSON.
         event_id: UUIDv7, by default new; the bridge hands on the domain event's own id.
         occurred_at: aware, UTC.
@@ -91,12 +94,19 @@ class SSEEvent:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], *, parse_type: Callable[[str], StrEnum] = SSEEventType) -> Self:
+    def from_dict(
+        cls,
+        data: dict[str, Any],
+        *,
+        parse_type: Callable[[str], StrEnum] = SSEEventType,
+        parse_user: Callable[[str], Any] = UUID,
+    ) -> Self:
         """Read what ``to_dict`` wrote.
 
         Args:
             data: any value; unknown keys are ignored.
             parse_type: wire name → member; by default of the built-in catalog. Raises ValueError.
+            parse_user: text → id; by default a UUID, otherwise ``registry.users.parse``. Raises ValueError.
 
         Raises:
             KeyError: a field is missing.
@@ -107,17 +117,28 @@ class SSEEvent:
         event_id, event_type, user_id, payload, occurred_at = (data[name] for name in _FIELDS)
         if not isinstance(payload, dict):
             raise ValueError(f"data must be a dict, not {type(payload).__name__}.")
-        return cls(
-            event_id=UUID(_text("event_id", event_id)),
+        return cls.for_user(
+            parse_user(_text("user_id", user_id)),
             event_type=parse_type(_text("event_type", event_type)),
-            user_id=UUID(_text("user_id", user_id)),
             data=payload,
+            event_id=UUID(_text("event_id", event_id)),
             occurred_at=_parse_time(_text("occurred_at", occurred_at)),
         )
 
+    @classmethod
+    def for_user(cls, user_id: Any, **others: Any) -> Self:
+        """An event for a user whose id, of whatever type, a registry has vouched for; ``others`` as for ``SSEEvent``.
+
+        Raises:
+            ValueError: another value is wrong, as for ``SSEEvent``.
+        """
+        event = cls(user_id=NOBODY, **others)
+        object.__setattr__(event, "user_id", user_id)
+        return event
+
 
 def vouched_event(
-    event_type: StrEnum, user_id: UUID, data: dict[str, Any], event_id: UUID, occurred_at: datetime
+    event_type: StrEnum, user_id: Any, data: dict[str, Any], event_id: UUID, occurred_at: datetime
 ) -> SSEEvent:
     """An SSE event of values for which the caller vouches; a quarter of the time that the checks of SSEEvent take."""
     event = object.__new__(SSEEvent)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bridge.errors import SettingsError
-from bridge.operations.selection import Facts, Selection, echoed, facts_of, is_class
+from bridge.operations.selection import Facts, Selection, facts_of, is_class
+from bridge.plain_text import echoed
 from bridge.registry import Registry
 from bridge.registry.naming import QUEUE_PREFIX, TASK_PREFIX
 from bridge.store import LetterHead, RetryRecord

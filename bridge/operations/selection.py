@@ -10,6 +10,7 @@ import msgspec
 
 from bridge.errors import SettingsError
 from bridge.pipeline import Failure, Stage
+from bridge.plain_text import echoed
 from bridge.registry import Registry, task_name
 from bridge.registry.naming import QUEUE_PREFIX
 from bridge.store import DeadLetter, LetterHead, RetryRecord, cause_of
@@ -20,7 +21,6 @@ LAST_MS = 253_402_300_799_999
 """The end of the year 9999, which is the last that has a date."""
 _AGO = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _GROUP = re.compile(rf"[0-9a-f]{{1,{GROUP_CHARS}}}")
-_ECHO_CHARS = 60
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
@@ -224,11 +224,6 @@ def parse_time(text: str, now_ms: int) -> int:
     if not 0 <= at_ms <= LAST_MS:
         raise SettingsError(f"{echoed(text)} is no time: give 30m, 2h, 7d, or 2026-11-21T08:00:00Z.")
     return at_ms
-
-
-def echoed(text: str) -> str:
-    """What somebody typed, for a sentence: quoted, without control characters, and never longer than a line."""
-    return repr(text if len(text) <= _ECHO_CHARS else text[:_ECHO_CHARS] + "…")
 
 
 def shown_time(at_ms: int) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from bridge.events import SSEEvent
+from bridge.events.sse_event import NOBODY
 from bridge.operations.rehearsal import Ended, rehearse
 from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.registry import DomainToSSEMapping
@@ -31,7 +32,7 @@ class _Published(msgspec.Struct, frozen=True, tag=True):
     """What the other process says of an event that would be published."""
 
     event_id: UUID
-    user_id: UUID
+    user_id: str
     occurred_at: datetime
     payload: bytes
 
@@ -81,7 +82,7 @@ class Trials:
             return _answers.encode(_Failed(_no_end("TookTooLongError", str(error))))
         if isinstance(outcome, Published):
             event = outcome.event
-            return _answers.encode(_Published(event.event_id, event.user_id, event.occurred_at, outcome.payload))
+            return _answers.encode(_Published(event.event_id, str(event.user_id), event.occurred_at, outcome.payload))
         if isinstance(outcome, Skipped):
             return _answers.encode(_Skipped(outcome.event_id))
         return _answers.encode(_Failed(outcome.failure))
@@ -97,9 +98,10 @@ class Trials:
             return self._pipeline.failed(trial.mapping, trial.raw, said.failure, attempt=1, permanent=True)
         if isinstance(said, _Skipped):
             return Skipped(event_id=said.event_id)
-        event = SSEEvent(
+        named = said.user_id != str(NOBODY)
+        event = SSEEvent.for_user(
+            self._pipeline.users.parse(said.user_id) if named else NOBODY,
             event_type=trial.mapping.sse_event_type,
-            user_id=said.user_id,
             data=msgspec.json.decode(said.payload),
             event_id=said.event_id,
             occurred_at=said.occurred_at,

@@ -9,7 +9,8 @@ from uuid import UUID
 from starlette.datastructures import QueryParams
 
 from bridge.errors import SettingsError
-from bridge.operations.selection import FOR_EVER_MS, Selection, echoed, parse_time
+from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time
+from bridge.plain_text import echoed
 from bridge.registry import Registry
 from bridge.store import Cursor
 

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from bridge.errors import SettingsError
 from bridge.operations import log, trace
-from bridge.operations.selection import echoed
 from bridge.ops.ask import Ask
 from bridge.ops.board import Figures
 from bridge.ops.desk import Desk
 from bridge.ops.rendering import described
+from bridge.plain_text import echoed
 
 GROUPS_SHOWN = 10
 REPLAYS_SHOWN = 5

@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.events import SSEEvent
 from bridge.pipeline.failure import Failure
-from bridge.registry import Audience
+from bridge.registry import Addressing, Audience
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +23,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
     event: SSEEvent
     payload: bytes
-    audience: Audience
+    audience: Audience | Addressing
     envelope: object
 
 

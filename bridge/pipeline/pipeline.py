@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from bridge.errors import DecodeError, PayloadError, PermanentError
+from bridge.errors import DecodeError, IdError, PayloadError, PermanentError
 from bridge.events import encode_payload
 from bridge.pipeline.envelope import EventCodec, encode_raw, parsed, wire_names
 from bridge.pipeline.failure import Failure, Stage, describe
@@ -23,11 +23,15 @@ class Pipeline:
         retry: policy of mappings that have none of their own.
         event_max_bytes: largest envelope and largest payload.
         random: returns a float in [0, 1); jitters the waits.
+
+    Attributes:
+        users: what the registry's users are called.
     """
 
     def __init__(
         self, registry: Registry, *, retry: RetryPolicy, event_max_bytes: int, random: Callable[[], float]
     ) -> None:
+        self.users = registry.users
         self._retry = retry
         self._event_max_bytes = event_max_bytes
         self._random = random
@@ -47,7 +51,7 @@ class Pipeline:
         try:
             event = self._decode(mapping, raw)
             stage = Stage.EXTRACT
-            sse_event = transform(event, mapping)
+            sse_event = transform(event, mapping, self.users)
             if sse_event is None:
                 return Skipped(event_id=event.event_id)
             stage = Stage.ENCODE
@@ -59,7 +63,7 @@ class Pipeline:
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
             permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)
             raised = error if stage is Stage.EXTRACT else None
-            user_id = "" if event is None else _user_of(mapping, event)
+            user_id = "" if event is None else self._user_of(mapping, event)
             return self.failed(
                 mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised, user_id=user_id
             )
@@ -109,8 +113,15 @@ class Pipeline:
         try:
             envelope = parsed(raw)
             data = envelope["data"] if field and isinstance(envelope, dict) else {}
-            return str(UUID(data[field]))
-        except (DecodeError, LookupError, TypeError, ValueError, AttributeError):
+            return str(self.users.read(data[field]))
+        except (DecodeError, LookupError, TypeError, IdError):
+            return ""
+
+    def _user_of(self, mapping: DomainToSSEMapping, event: Any) -> str:
+        """Whom an event names that has failed; empty if that fails, too."""
+        try:
+            return self.users.text(mapping.user_id_extractor(event))
+        except Exception:  # foreign code, on an event that is in trouble already
             return ""
 
     def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
@@ -130,15 +141,6 @@ def _user_field(mapping: DomainToSSEMapping) -> str:
     """The field of the wire that the mapping's extractor returns as it is; empty if it does anything else."""
     name = attribute_returned(mapping.user_id_extractor) or ""
     return wire_names(mapping.domain_event_class).get(name, name)
-
-
-def _user_of(mapping: DomainToSSEMapping, event: Any) -> str:
-    """Whom an event names that has failed; empty if that fails, too."""
-    try:
-        user_id = mapping.user_id_extractor(event)
-        return str(user_id) if isinstance(user_id, UUID) else ""
-    except Exception:  # foreign code, on an event that is in trouble already
-        return ""
 
 
 def identify(raw: object) -> UUID:

@@ -52,6 +52,7 @@ class _Rehearsal:
     def __init__(self, registry: Registry, mapping: DomainToSSEMapping, event_max_bytes: int) -> None:
         meta = registry.metadata(mapping.sse_event_type)
         self._promised = meta.payload_fields if meta else ()
+        self._users = registry.users
         self._mapping = mapping
         self._name = class_name(mapping)
         self._codec = EventCodec(mapping.domain_event_class)
@@ -94,7 +95,9 @@ class _Rehearsal:
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_sentence(error)}."))
         except Exception as error:  # the class may have code of its own
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_told(error)}."))
-        yield from self._extract("user_id_extractor", event, on, lambda found: user_fault(self._mapping, found))
+        yield from self._extract(
+            "user_id_extractor", event, on, lambda found: user_fault(self._mapping, found, self._users)
+        )
         yield from self._extract("payload_extractor", event, on, self._judge_payload)
 
     def _written(self, event: Any) -> bytes:

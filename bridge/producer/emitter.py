@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.errors import DeliveryError, EventRefusedError, PayloadError
+from bridge.errors import DeliveryError, EventRefusedError, IdError, PayloadError
 from bridge.forks import ForkMark
 from bridge.pipeline import EventCodec, snapshot_taker
 from bridge.plain_text import plain_logger
@@ -187,7 +187,7 @@ class Emitter:
             source=source,
             data_max=data_max,
             snapshot_of=snapshot_taker(row.domain_event_class, data_max),
-            user_of=user_reader(row),
+            user_of=user_reader(row, self._registry.users),
         )
 
     def _prepare(self, event: Any) -> Written | None:
@@ -248,7 +248,11 @@ class Emitter:
 
     def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
-        reason = str(error) if isinstance(error, PayloadError) else f"it could not be read ({type(error).__name__})."
+        reason = (
+            str(error)
+            if isinstance(error, PayloadError | IdError)
+            else f"it could not be read ({type(error).__name__})."
+        )
         text = f"{_name_of(event)} was not accepted: {reason}"
         if self._strict:
             raise EventRefusedError(text) from error

@@ -40,7 +40,9 @@ class SSEEventHandler:
     ) -> None:
         self._publisher = publisher
         self._logger = logger or plain_logger(__name__)
-        self._mapping: Mapping[type[Any], DomainToSSEMapping] = (registry or load_registry()).by_class
+        registry = registry or load_registry()
+        self._users = registry.users
+        self._mapping: Mapping[type[Any], DomainToSSEMapping] = registry.by_class
 
     async def handle(self, event: Any) -> None:
         """Publish the SSE event of a domain event. Ignores unmapped classes; never raises an Exception."""
@@ -67,7 +69,7 @@ class SSEEventHandler:
         return list(self._mapping)
 
     def _transform_event(self, domain_event: Any, mapping: DomainToSSEMapping) -> SSEEvent | None:
-        return transform(domain_event, mapping)
+        return transform(domain_event, mapping, self._users)
 
     async def _publish(self, event: SSEEvent, mapping: DomainToSSEMapping) -> Receipt | None:
         if mapping.audience is Audience.BROADCAST:

@@ -3,8 +3,11 @@
 from typing import TYPE_CHECKING
 
 from bridge.on_demand import on_demand
+from bridge.registry.addresses import EVERYONE, Address, Everyone, Topic, TopicAddress, User
+from bridge.registry.identifiers import Id, IdType
 from bridge.registry.loading import BUILT_IN, load_configured, load_registry
 from bridge.registry.metadata import (
+    Addressing,
     Audience,
     DomainToSSEMapping,
     DropAfter,
@@ -30,16 +33,25 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILT_IN",
     "DOMAIN_TO_SSE_MAPPING",
+    "EVERYONE",
     "REGISTRY",
     "SSE_EVENT_REGISTRY",
+    "Address",
+    "Addressing",
     "Audience",
     "DomainToSSEMapping",
     "DropAfter",
+    "Everyone",
+    "Id",
+    "IdType",
     "Registry",
     "RetryPolicy",
     "SSEEventMetadata",
     "Staleness",
     "Supersede",
+    "Topic",
+    "TopicAddress",
+    "User",
     "get_all_sse_event_types",
     "get_domain_event_to_sse_mapping",
     "get_events_by_category",

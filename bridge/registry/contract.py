@@ -1,24 +1,39 @@
-"""What a mapping's extractors must return: a UUID or None, and a payload with the promised keys, fit for JSON."""
+"""What a mapping's extractors must return: a user's id, addresses, a payload with its keys and fit for JSON."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
-from bridge.errors import PayloadError
+from bridge.errors import AddressError, IdError, PayloadError
 from bridge.events import encode_payload
+from bridge.registry.addresses import AddressBook
+from bridge.registry.identifiers import IdType
 from bridge.registry.metadata import DomainToSSEMapping
 from bridge.registry.sampling import CannotSampleError, sample_event
 
 
-def user_fault(mapping: DomainToSSEMapping, user_id: object) -> str | None:
+def user_fault(mapping: DomainToSSEMapping, user_id: object, users: IdType) -> str | None:
     """Why nobody can be told by what ``user_id_extractor`` returned; None if somebody can, or nobody should be."""
-    if user_id is None or isinstance(user_id, UUID):
+    returns = f"user_id_extractor of {class_name(mapping)} returns"
+    if user_id is None:
         return None
-    return (
-        f"user of the wrong type: user_id_extractor of {class_name(mapping)} returns {type(user_id).__name__}; "
-        "it must return a UUID, or None for nobody."
-    )
+    try:
+        users.checked(user_id)
+    except IdError as error:
+        if isinstance(user_id, users.kind) and not isinstance(user_id, bool):
+            return f"illegal user: {returns} what cannot be one: {error}"
+        what = type(user_id).__name__
+        return f"user of the wrong type: {returns} {what}; it must return {users.form}, or None for nobody."
+    return None
+
+
+def audience_fault(mapping: DomainToSSEMapping, told: object, book: AddressBook) -> str | None:
+    """Why what an ``audience`` that is a function returned is nobody's address; None if it is."""
+    try:
+        book.all_checked(told)
+    except AddressError as error:
+        return f"illegal address: audience of {class_name(mapping)} returns what is none: {error}"
+    return None
 
 
 def payload_fault(mapping: DomainToSSEMapping, payload: object, promised: Sequence[str]) -> str | None:
@@ -41,7 +56,7 @@ def payload_fault(mapping: DomainToSSEMapping, payload: object, promised: Sequen
     return None
 
 
-def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str]) -> Iterator[str]:
+def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str], book: AddressBook) -> Iterator[str]:
     """What is wrong with what the extractors return for one sample event.
 
     One that raises there is no fault: it may need data that a sample does not have. `sse-bridge check` says so.
@@ -53,7 +68,10 @@ def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str]) -> Itera
     except Exception:  # an example is foreign code
         return
     with suppress(Exception, SystemExit):  # an extractor is foreign code and may raise anything
-        yield from filter(None, [user_fault(mapping, mapping.user_id_extractor(event))])
+        yield from filter(None, [user_fault(mapping, mapping.user_id_extractor(event), book.users)])
+    if callable(mapping.audience):
+        with suppress(Exception, SystemExit):
+            yield from filter(None, [audience_fault(mapping, mapping.audience(event), book)])
     with suppress(Exception, SystemExit):
         yield from filter(None, [payload_fault(mapping, mapping.payload_extractor(event), promised)])
 

@@ -7,8 +7,11 @@ from enum import StrEnum
 
 from msgspec import inspect
 
+from bridge.errors import IdError
+from bridge.registry.addresses import AddressBook, Topic
 from bridge.registry.contract import class_name, sample_faults
-from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.registry.identifiers import UUIDS, IdType
+from bridge.registry.metadata import Audience, DomainToSSEMapping, SSEEventMetadata
 from bridge.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
 
 _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
@@ -25,6 +28,8 @@ class Tables:
     categories: tuple[StrEnum, ...]
     events: tuple[SSEEventMetadata, ...]
     mappings: tuple[DomainToSSEMapping, ...]
+    user_id: type
+    topics: tuple[Topic, ...]
 
 
 def find_faults(tables: Tables) -> tuple[str, ...]:
@@ -33,7 +38,20 @@ def find_faults(tables: Tables) -> tuple[str, ...]:
     Runs every extractor once on a sample event. One that raises there is not a fault (it may need data that a
     sample does not have); what it returns is, if it could never be published.
     """
-    return (*_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
+    return (*_address_faults(tables), *_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
+
+
+def _address_faults(tables: Tables) -> Iterator[str]:
+    try:
+        IdType.of(tables.user_id)
+    except IdError as error:
+        yield f"illegal user_id: {error}"
+    strangers = [topic for topic in tables.topics if not isinstance(topic, Topic)]
+    if strangers:
+        yield f"topic of the wrong type: topics= takes Topic(name, kind), not {type(strangers[0]).__name__}."
+    for name, count in Counter(topic.name for topic in tables.topics if isinstance(topic, Topic)).items():
+        if count > 1:
+            yield f"one name for two topics: {count} topics are called {name!r}; keep one."
 
 
 def _type_faults(tables: Tables) -> Iterator[str]:
@@ -79,11 +97,19 @@ def _mapping_faults(tables: Tables) -> Iterator[str]:
     for name, count in Counter(map(_name_of, by_class)).items():
         if count > 1:
             yield f"one name for two classes: {count} domain event classes are called {name}; rename one."
+    # Where the addresses have faults, the mappings cannot be held to them.
+    book = (
+        AddressBook(UUIDS, ())
+        if any(_address_faults(tables))
+        else AddressBook(IdType.of(tables.user_id), tables.topics)
+    )
     for mapping in tables.mappings:
-        yield from _one_mapping_faults(mapping, fields_of)
+        yield from _one_mapping_faults(mapping, fields_of, book)
 
 
-def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]]) -> Iterator[str]:
+def _one_mapping_faults(
+    mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]], book: AddressBook
+) -> Iterator[str]:
     name = class_name(mapping)
     shape = _shape_fault(mapping.domain_event_class)
     if shape:
@@ -92,7 +118,14 @@ def _one_mapping_faults(mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Se
     if mapping.sse_event_type not in fields_of:
         yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
         return
-    yield from sample_faults(mapping, fields_of[mapping.sse_event_type])
+    yield from sample_faults(mapping, fields_of[mapping.sse_event_type], book)
+    if callable(mapping.audience):
+        yield (
+            f"audience of {name} is a function: topics can be declared, publishing to them is not supported yet; "
+            "use Audience.USER or Audience.BROADCAST."
+        )
+    elif not isinstance(mapping.audience, Audience):
+        yield f"audience of {name} must be Audience.USER or Audience.BROADCAST, not {mapping.audience!r}."
 
 
 def _shape_fault(event_class: object) -> str | None:

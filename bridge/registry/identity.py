@@ -12,6 +12,7 @@ from enum import Enum
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 from bridge.registry.metadata import DomainToSSEMapping
 from bridge.registry.registry import Registry
@@ -59,6 +60,8 @@ def identity_of(registry: Registry) -> CatalogIdentity:
     """The identity of a registry as this process has loaded it. Takes some milliseconds; never raises."""
     shape, code = hashlib.sha256(), hashlib.sha256()
     follower = _Follower()
+    if registry.users.kind is not UUID or registry.topics:
+        shape.update(f"addresses {registry.users.kind.__name__} {registry.topics!r}\n".encode())
     for meta in registry.events:
         row = (meta.event_type.value, meta.category.value, tuple(meta.payload_fields))
         shape.update(f"event {row!r}\n".encode())
@@ -73,7 +76,7 @@ def identity_of(registry: Registry) -> CatalogIdentity:
 def _shape_of(mapping: DomainToSSEMapping) -> Iterator[str]:
     domain_class = mapping.domain_event_class
     staleness = mapping.staleness
-    yield f"mapping {domain_class.__qualname__} {mapping.sse_event_type.value} {mapping.audience.value}"
+    yield f"mapping {domain_class.__qualname__} {mapping.sse_event_type.value} {mapping.audience!s}"
     yield f"retry {mapping.retry!r} staleness {type(staleness).__name__} {getattr(staleness, 'after_s', '')!r}"
     for name, hint in _fields_of(domain_class):
         yield f"field {name} {_type_words(hint)}"

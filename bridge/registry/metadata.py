@@ -1,11 +1,12 @@
 """The two kinds of rows in a registry: what an event type is, and how a domain event becomes one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
-from uuid import UUID
 
+from bridge.registry.addresses import Address
+from bridge.registry.identifiers import Id
 from bridge.registry.sealed import SealedList
 
 MAX_DELAY_S = 31_536_000
@@ -21,6 +22,10 @@ class Audience(StrEnum):
     """The one user that ``user_id_extractor`` names."""
     BROADCAST = "broadcast"
     """Every connected client."""
+
+
+Addressing: TypeAlias = Callable[[Any], Address | Collection[Address] | None]
+"""Domain event → whom it is for: one address, several, or None for nobody."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,9 +142,10 @@ class DomainToSSEMapping:
         sse_event_type: the type that is published.
         payload_extractor: domain event → payload; its keys must equal the type's ``payload_fields``.
             May be run again after a failure or a crash, so it must not change anything.
-        user_id_extractor: domain event → UUID of the user to tell, or None for nobody.
+        user_id_extractor: domain event → id of the user to tell, of the registry's kind, or None for nobody.
         retry: policy of this mapping; None means the settings' policy.
-        audience: the user (default) or everybody.
+        audience: the user (default) or everybody. A function of the event that returns addresses is understood, and
+            refused by the registry as yet.
         example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
             needed only where those that are built from the class's type hints are not like real ones.
         staleness: what a replay of dead letters does with an old event; None replays it, however old.
@@ -148,8 +154,8 @@ class DomainToSSEMapping:
     domain_event_class: type[Any]
     sse_event_type: StrEnum
     payload_extractor: Callable[[Any], dict[str, Any]]
-    user_id_extractor: Callable[[Any], UUID | None]
+    user_id_extractor: Callable[[Any], Id | None]
     retry: RetryPolicy | None = None
-    audience: Audience = Audience.USER
+    audience: Audience | Addressing = Audience.USER
     example: Callable[[], Any] | None = None
     staleness: Staleness | None = None

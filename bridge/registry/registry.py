@@ -3,11 +3,17 @@
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from bridge.errors import RegistryError
+from bridge.registry.addresses import AddressBook, Topic
+from bridge.registry.identifiers import Id, IdType
 from bridge.registry.metadata import DomainToSSEMapping, SSEEventMetadata
 from bridge.registry.naming import queue_name, task_name
+
+if TYPE_CHECKING:
+    from bridge.events import SSEEvent
 
 
 class Registry:
@@ -18,6 +24,12 @@ class Registry:
         categories: a StrEnum, or the members of several.
         events: metadata, one row a type.
         mappings: at most one a domain event class.
+        user_id: what the application calls its users: ``UUID``, ``int`` or ``str``.
+        topics: what clients may listen to beside a user's own events; declared, not published to as yet.
+
+    Attributes:
+        users: reads and writes the users' ids; the one place where that is done.
+        addresses: reads and judges addresses.
 
     Raises:
         RegistryError: the tables have faults; all are listed, in the message and in ``faults``.
@@ -29,10 +41,13 @@ class Registry:
         "_by_task",
         "_metadata",
         "_types",
+        "addresses",
         "categories",
         "event_types",
         "events",
         "mappings",
+        "topics",
+        "users",
     )
 
     def __init__(
@@ -42,6 +57,8 @@ class Registry:
         categories: Iterable[StrEnum],
         events: Iterable[SSEEventMetadata],
         mappings: Iterable[DomainToSSEMapping] = (),
+        user_id: type = UUID,
+        topics: Iterable[Topic] = (),
     ) -> None:
         from bridge.registry.faults import Tables, find_faults  # not before there is something to look through
 
@@ -50,6 +67,8 @@ class Registry:
             categories=tuple(categories),
             events=tuple(events),
             mappings=tuple(mappings),
+            user_id=user_id,
+            topics=tuple(topics),
         )
         faults = find_faults(tables)
         if faults:
@@ -59,6 +78,9 @@ class Registry:
         set_once("categories", tables.categories)
         set_once("events", tables.events)
         set_once("mappings", tables.mappings)
+        set_once("topics", tables.topics)
+        set_once("users", IdType.of(user_id))
+        set_once("addresses", AddressBook(self.users, tables.topics))
         set_once("_metadata", {meta.event_type: meta for meta in tables.events})
         set_once("_types", {meta.event_type.value: meta for meta in tables.events})
         set_once("_by_class", MappingProxyType({row.domain_event_class: row for row in tables.mappings}))
@@ -69,6 +91,9 @@ class Registry:
     mappings: tuple[DomainToSSEMapping, ...]
     event_types: tuple[StrEnum, ...]
     categories: tuple[StrEnum, ...]
+    topics: tuple[Topic, ...]
+    users: IdType
+    addresses: AddressBook
     _metadata: Mapping[StrEnum, SSEEventMetadata]
     _types: Mapping[str, SSEEventMetadata]
     _by_class: Mapping[type[Any], DomainToSSEMapping]
@@ -129,6 +154,18 @@ class Registry:
     def in_category(self, category: StrEnum) -> list[SSEEventMetadata]:
         """The metadata of a category, in the order of the table."""
         return [meta for meta in self.events if meta.category == category]
+
+    # Making events by hand
+
+    def sse_event(self, event_type: StrEnum, user_id: Id, data: dict[str, Any]) -> "SSEEvent":
+        """A new SSE event, as of now, for a user of this application; for whoever publishes without a worker.
+
+        Raises:
+            ValueError: ``user_id`` is none of the registry's kind, or as for ``SSEEvent``.
+        """
+        from bridge.events import SSEEvent  # producers' processes do without
+
+        return SSEEvent.for_user(self.users.checked(user_id), event_type=event_type, data=data)
 
     # Names on the broker
 

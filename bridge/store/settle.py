@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from bridge.events import SSEEvent
-from bridge.registry import Audience
+from bridge.registry import Addressing, Audience
 from bridge.settings import Settings
 from bridge.store.client import text
 from bridge.store.keys import Keyspace
@@ -71,7 +71,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UUID | None
 
     @classmethod
-    def of(cls, event: SSEEvent, payload: bytes, audience: Audience) -> "Parcel":
+    def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "Parcel":
         """The parcel for an event and its audience."""
         user_id = None if audience is Audience.BROADCAST else event.user_id
         return cls(event=event, payload=payload, user_id=user_id)

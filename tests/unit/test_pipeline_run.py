@@ -159,9 +159,9 @@ def test_an_interrupt_is_not_an_attempt_and_goes_through(error: BaseException, w
 
 
 @pytest.mark.parametrize("user", [str(USER), 5, b"", USER.bytes, object()], ids=repr)
-def test_a_user_id_that_is_no_uuid_fails_in_the_extractor(user: object) -> None:
+def test_a_user_id_that_is_no_uuid_is_dead_at_once(user: object) -> None:
     outcome = run(note_of, user=returning(user))
-    assert isinstance(outcome, Retry)
+    assert isinstance(outcome, Dead)  # another try returns the same
     assert outcome.failure.stage is Stage.EXTRACT
     assert "user_id must be a UUID" in outcome.failure.message
 

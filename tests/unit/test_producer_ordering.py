@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,8 +11,10 @@ import pytest
 import uuid6
 
 from bridge import Audience, DomainToSSEMapping
+from bridge.errors import IdError
 from bridge.producer.ordering import known, user_reader
-from bridge.registry import REGISTRY
+from bridge.registry import REGISTRY, IdType
+from bridge.registry.identifiers import INTS, TEXTS
 from tests.support.moody_catalog import EventType
 
 ALICE = UUID("0190f0a1-0000-7000-8000-000000000001")
@@ -70,3 +73,15 @@ def test_only_what_can_be_compared_without_foreign_code_is_a_user() -> None:
     six = uuid6.uuid7()
     assert [known(user) for user in (ALICE, six, "alice", 7)] == [ALICE.int, six.int, "alice", 7]
     assert [known(user) for user in (None, True, ["alice"], Odd("alice"), 7.5)] == [None] * 5
+
+
+@pytest.mark.parametrize(("users", "bad"), [(INTS, "7"), (INTS, 2**63), (INTS, True), (TEXTS, "a b"), (TEXTS, 7)])
+def test_a_user_that_can_be_none_is_noticed_where_the_event_is_emitted(users: IdType, bad: object) -> None:
+    with pytest.raises(IdError):
+        user_reader(mapped(lambda e: e.customer), users)(SimpleNamespace(customer=bad))
+
+
+def test_numbers_texts_and_nobody_are_read_as_they_are() -> None:
+    read = user_reader(mapped(lambda e: e.customer), INTS)
+    assert [read(SimpleNamespace(customer=user)) for user in (7, None)] == [7, None]
+    assert user_reader(mapped(lambda e: e.customer), TEXTS)(SimpleNamespace(customer="ann")) == "ann"
