@@ -15,7 +15,7 @@ from benchmarks.harness.statistics import percentile
 from benchmarks.harness.throughput import START_TIMEOUT_S, WARM_UP, surroundings, wait_for
 from benchmarks.harness.waiting import wait_until
 from benchmarks.peers import BRIDGE, PEERS, Peer
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 
 RATES = (100, 1_000, 5_000)
 USERS = 10

@@ -13,7 +13,7 @@ from benchmarks.harness.statistics import percentile
 from benchmarks.harness.stores import Store
 from benchmarks.harness.throughput import surroundings
 from benchmarks.peers import Peer
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 
 RATE = 1_000
 STATES = ("up", "refused", "frozen")

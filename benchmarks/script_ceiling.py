@@ -10,13 +10,13 @@ from benchmarks.harness.questions import Options, Result, parse, rounds
 from benchmarks.harness.stores import running_store
 from benchmarks.harness.throughput import Load, measure
 from benchmarks.peers import BY_NAME
-from bridge.events import encode_payload
-from bridge.pipeline.transform import transform
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.events import encode_payload
+from bridge.model.pipeline.transform import transform
+from bridge.redis_adapter import Delivery, Parcel
+from bridge.redis_adapter.client import script_text
+from bridge.redis_adapter.settle import DIRECT, SettleCall
 from bridge.settings import Settings
-from bridge.store import Delivery, Parcel
-from bridge.store.client import script_text
-from bridge.store.settle import DIRECT, SettleCall
 
 BATCHES = (500, 100, 1)
 EVENTS = 100_000

@@ -14,13 +14,13 @@ from bridge.on_demand import on_demand
 from bridge.producer import Emitter, configure, emit, emit_many, flush
 
 # The language
-from bridge.events import DomainEvent
+from bridge.model.events import DomainEvent
 
 if TYPE_CHECKING:
-    from bridge.events import EventType, SSEEvent, SSEEventCategory, SSEEventType, get_category_for_event_type
+    from bridge.model.events import EventType, SSEEvent, SSEEventCategory, SSEEventType, get_category_for_event_type
 
 # The law
-from bridge.registry import (
+from bridge.model.registry import (
     Audience,
     DomainToSSEMapping,
     DropAfter,
@@ -28,12 +28,12 @@ from bridge.registry import (
     RetryPolicy,
     SSEEventMetadata,
     Supersede,
-    load_registry,
 )
+from bridge.catalogs import load_registry
 
 # The built-in catalog
 if TYPE_CHECKING:
-    from bridge.registry import (
+    from bridge.catalogs.finance import (
         DOMAIN_TO_SSE_MAPPING,
         SSE_EVENT_REGISTRY,
         get_all_sse_event_types,
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 # Publishing without a worker
 if TYPE_CHECKING:
     from bridge.producer import SSEEventHandler
-    from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+    from bridge.redis_adapter import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
 
 # Settings
 from bridge.settings import Settings, load_settings
 
 # What goes wrong
-from bridge.errors import (
+from bridge.model.errors import (
     BridgeError,
     BrokerRefusedError,
     BrokerUnavailableError,
@@ -115,7 +115,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
-        "bridge.events": {
+        "bridge.model.events": {
             "EventType",
             "SSEEvent",
             "SSEEventCategory",
@@ -123,8 +123,14 @@ __getattr__ = on_demand(
             "get_category_for_event_type",
         },
         "bridge.producer": {"SSEEventHandler"},
-        "bridge.store": {"Receipt", "ReceiptStatus", "RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
-        "bridge.registry": {
+        "bridge.redis_adapter": {
+            "Receipt",
+            "ReceiptStatus",
+            "RedisSSEPublisher",
+            "SSEPublisherProtocol",
+            "get_sse_publisher",
+        },
+        "bridge.catalogs.finance": {
             "DOMAIN_TO_SSE_MAPPING",
             "SSE_EVENT_REGISTRY",
             "get_all_sse_event_types",

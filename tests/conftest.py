@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

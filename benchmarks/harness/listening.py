@@ -13,7 +13,7 @@ import sys
 import time
 
 from benchmarks.harness.workload import user
-from bridge.store import keys
+from bridge.redis_adapter import keyspace as keys
 
 _NUMBER = re.compile(rb'"records_processed": ?(\d+)[,}]')
 _READY = {"channel": b"subscribe", "sse": b": live"}

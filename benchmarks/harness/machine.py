@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bridge.embedded.server import find_server
+from bridge.local.redis_server import find_server
 
 PACKAGES = (
     "sse-bridge",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness.waiting import wait_until
-from bridge.embedded.server import free_port, is_taken
+from bridge.local.redis_server import free_port, is_taken
 
 # Debian's program on PATH insists on its own user; the one behind it does not.
 SERVERS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")

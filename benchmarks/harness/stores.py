@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 
 
 class Store:

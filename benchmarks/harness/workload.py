@@ -6,7 +6,7 @@ from functools import cache
 from uuid import UUID
 
 from bridge import DomainEvent
-from bridge import events as e
+from bridge.catalogs.finance import events as e
 
 CONNECTION = UUID("00000000-0000-4000-8000-000000000001")
 ACCOUNT = UUID("00000000-0000-4000-8000-000000000002")

@@ -7,10 +7,10 @@ import msgspec
 import redis
 import redis.asyncio
 
-from bridge.events import encode_payload
-from bridge.pipeline.transform import transform
-from bridge.registry import REGISTRY
-from bridge.store import keys
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.events import encode_payload
+from bridge.model.pipeline.transform import transform
+from bridge.redis_adapter import keyspace as keys
 
 MAXLEN = 1000
 """As the bridge's default (BRIDGE_STREAM_MAXLEN)."""

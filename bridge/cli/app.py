@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bridge.errors import BridgeError, EventRefusedError, RegistryError, SettingsError
+from bridge.model.errors import BridgeError, EventRefusedError, RegistryError, SettingsError
 
 EXIT_FAILED = 1
 """The operation was tried and failed."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bridge.catalogs import load_configured
 from bridge.cli.books import duration, moment, open_books, plain
 from bridge.cli.console import FiniteRange, console, styled, table
-from bridge.registry import load_configured
 
 if TYPE_CHECKING:
+    from bridge.model.registry import Registry
     from bridge.operations.audit import Audit
-    from bridge.registry import Registry
-    from bridge.store import Reported
+    from bridge.redis_adapter import Reported
 
 
 @click.command()

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bridge.errors import StoreError
+from bridge.model.errors import StoreError
 from bridge.settings import Settings
-from bridge.shown_url import shown_url
+from bridge.settings.shown_url import shown_url
 
 if TYPE_CHECKING:
     import redis
@@ -21,7 +21,7 @@ def open_books(settings: Settings) -> Iterator["redis.Redis"]:
     Raises:
         StoreError: it does not answer, or refuses; names the place.
     """
-    from bridge.store import connect
+    from bridge.redis_adapter import connect
 
     with named_store(settings), connect(settings) as client:
         yield client

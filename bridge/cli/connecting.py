@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from bridge.cli.finding import Finding, judge_redis
 from bridge.cli.rooms import import_extra
-from bridge.errors import BridgeError, SettingsError, StoreError
-from bridge.pipeline import Stage, describe
-from bridge.registry import Registry
+from bridge.model.errors import BridgeError, SettingsError, StoreError
+from bridge.model.pipeline import Stage, describe
+from bridge.model.registry import Registry
 from bridge.settings import Process, Settings
-from bridge.shown_url import shown_url
-from bridge.topology import RedisPlace, topology
+from bridge.settings.shown_url import shown_url
+from bridge.settings.topology import RedisPlace, topology
 
 _BROKEN_OFF = frozenset({"ConnectionError", "TimeoutError", "ConnectionResetError", "InvalidResponse"})
 """What an error is called where a connection stood and nothing sensible came."""
@@ -74,7 +74,7 @@ def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]
 def _inspect_reach(settings: Settings) -> Iterator[Finding]:
     """Whether the servers are there, and fit; once, whoever asks."""
     from bridge.operations.preflight.servers import option_faults
-    from bridge.store.client import connect_briefly, connect_broker
+    from bridge.redis_adapter.client import connect_briefly, connect_broker
 
     places = topology(settings)
     servers: list[tuple[str, RedisPlace, str, Callable[[], Any]]] = [
@@ -93,7 +93,7 @@ def _inspect_reach(settings: Settings) -> Iterator[Finding]:
 
 
 def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iterator[Finding]:
-    from bridge.store.client import store_errors
+    from bridge.redis_adapter.client import store_errors
 
     try:
         with store_errors(), connect() as client:
@@ -154,7 +154,7 @@ def _inspect_rabbit(process: Process, settings: Settings, registry: Registry) ->
 
 def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Finding]:
     """Whether Celery's transport, as a worker has it, comes up and works."""
-    from bridge.broker.trouble import broker_error
+    from bridge.amqp_adapter.errors import broker_error
     from bridge.operations.preflight.transport import try_transport
     from bridge.worker import create_app
 
@@ -174,7 +174,7 @@ def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Findi
 
 
 def _build_producer(settings: Settings, registry: Registry) -> None:
-    from bridge.broker import TaskSender
+    from bridge.wiring import TaskSender
 
     TaskSender(settings, registry)
     if settings.spool_dir:

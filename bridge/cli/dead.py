@@ -21,7 +21,7 @@ from bridge.cli.filters import (
     read_cursor,
     yes_option,
 )
-from bridge.errors import OperationRefusedError, SettingsError
+from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.operations.letters import Letters, as_dict
 from bridge.operations.selection import Selection, shown_time
 
@@ -277,7 +277,7 @@ def replay(
 
     A replay is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
     """
-    from bridge.operations.replay import Replays
+    from bridge.operations.redrive import Replays
 
     if resend and not resume:
         raise click.UsageError("--resend goes with --resume.")
@@ -313,7 +313,7 @@ def replays(as_json: bool) -> None:
     import msgspec
 
     from bridge.cli.console import console, table
-    from bridge.operations.replay import Replays
+    from bridge.operations.redrive import Replays
 
     with opened() as (client, settings, registry):
         found = Replays(client, settings, registry).newest()
@@ -377,7 +377,7 @@ def _dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
 
 
 def _run(replays: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
-    from bridge.operations.replay import ReplayState
+    from bridge.operations.redrive import ReplayState
 
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
         status = replays.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Meta, inspect
 
-from bridge.registry import (
+from bridge.model.registry import (
     Audience,
     DomainToSSEMapping,
     DropAfter,
@@ -16,10 +16,10 @@ from bridge.registry import (
     Staleness,
     Supersede,
 )
-from bridge.registry.sampling import CannotSampleError, sample_event
+from bridge.model.registry.sampling import CannotSampleError, sample_event
 from bridge.settings import PROCESSES, Settings, environment_name, readers_of
 from bridge.settings.names import CRITICAL
-from bridge.shown_url import MASK, shown_url
+from bridge.settings.shown_url import MASK, shown_url
 
 SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token", "sentinel_password"})
 """Settings that are never shown."""

@@ -5,12 +5,13 @@ from uuid import UUID
 
 import click
 
+from bridge.catalogs import load_configured
 from bridge.cli.console import say
 from bridge.cli.event_input import event_mapping, example_json, read_event
-from bridge.errors import DeliveryError
-from bridge.registry import Registry, load_configured
+from bridge.model.errors import DeliveryError
+from bridge.model.registry import Registry
 from bridge.settings import Settings
-from bridge.shown_url import shown_url
+from bridge.settings.shown_url import shown_url
 
 
 @click.command()

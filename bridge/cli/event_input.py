@@ -8,15 +8,15 @@ from uuid import UUID
 import msgspec
 from uuid6 import uuid7
 
-from bridge.bounds import PARSER_ERRORS
 from bridge.cli.documents import event_fields
-from bridge.errors import EventRefusedError
-from bridge.events.domain import utc_now
-from bridge.pipeline.envelope import wire_names
-from bridge.registry import DomainToSSEMapping, Registry
-from bridge.registry.addressing import attribute_returned
-from bridge.registry.contract import examples_of
-from bridge.registry.sampling import CannotSampleError, sample_event
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.errors import EventRefusedError
+from bridge.model.events.domain import utc_now
+from bridge.model.pipeline.envelope import wire_names
+from bridge.model.registry import DomainToSSEMapping, Registry
+from bridge.model.registry.addressing import attribute_returned
+from bridge.model.registry.contract import examples_of
+from bridge.model.registry.sampling import CannotSampleError, sample_event
 
 
 def event_mapping(registry: Registry, name: str) -> DomainToSSEMapping:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.console import printable
+from bridge.model.pipeline.root_cause import cause_of
 from bridge.operations.letters import as_dict
 from bridge.operations.retries import Waiting
 from bridge.operations.selection import shown_time
-from bridge.store import Attempt, DeadLetter, cause_of
+from bridge.redis_adapter import Attempt, DeadLetter
 
 if TYPE_CHECKING:
+    from bridge.model.pipeline import Failure
     from bridge.operations.letters import Tombstone
-    from bridge.pipeline import Failure
 
 
 def print_letter(letter: DeadLetter, *, payloads: bool) -> None:

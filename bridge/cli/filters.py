@@ -10,14 +10,15 @@ from typing import Any
 import click
 import redis
 
+from bridge.catalogs import load_configured
 from bridge.cli.books import open_books
 from bridge.cli.console import printable
-from bridge.errors import OperationRefusedError, SettingsError
+from bridge.model.errors import OperationRefusedError, SettingsError
+from bridge.model.registry import Registry
 from bridge.operations.groups import Group
 from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time, shown_time
-from bridge.registry import Registry, load_configured
+from bridge.redis_adapter import Cursor
 from bridge.settings import Settings
-from bridge.store import Cursor
 
 _FILTERS = (
     click.option("--type", "types", multiple=True, metavar="TYPE", help="Event class or wire name; repeatable."),

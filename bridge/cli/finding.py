@@ -24,7 +24,7 @@ class Finding:
 
 def judge_redis(info: dict[str, Any], place: str, subject: str) -> Iterator[Finding]:
     """Findings about a Redis from what its INFO says; the worker says the same when it starts."""
-    from bridge.store import server_faults, server_warnings
+    from bridge.redis_adapter import server_faults, server_warnings
 
     if not info:
         yield Finding(level="ok", subject=subject, text=f"{place} answers, and does not tell this user what it is.")

@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from bridge.cli.console import say
-from bridge.errors import StoreUnavailableError
-from bridge.events.frame import RESET_EVENT
 from bridge.gateway.auth import Principal
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.request import StreamRequest
-from bridge.registry import Registry
+from bridge.model.errors import StoreUnavailableError
+from bridge.model.events.frame import RESET_EVENT
+from bridge.model.registry import Registry
 from bridge.settings import Settings
-from bridge.shown_url import shown_url
+from bridge.settings.shown_url import shown_url
 
 WATCH_INTERVAL_S = 0.2
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from bridge.catalogs import load_registry
 from bridge.cli.rooms import import_extra
-from bridge.registry import load_registry
 from bridge.settings import load_settings
 
 
@@ -30,6 +30,6 @@ def gateway(host: str | None, port: int | None) -> None:
     settings = load_settings(for_="gateway", **{name: value for name, value in given.items() if value is not None})
     registry = load_registry(settings.registry)
     room = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
-    from bridge.embedded import serve
+    from bridge.local import serve
 
     serve(room.create_app(settings, registry), host=settings.gateway_host, port=settings.gateway_port)

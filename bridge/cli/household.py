@@ -9,10 +9,10 @@ import click
 
 from bridge.cli.console import say
 from bridge.cli.rooms import import_extra
-from bridge.embedded import House, find_server, is_live, require_free_port
-from bridge.errors import MissingExtraError, SettingsError
+from bridge.local import House, find_server, is_live, require_free_port
+from bridge.model.errors import MissingExtraError, SettingsError
 from bridge.settings import Process, Settings, is_loopback, load_settings
-from bridge.shown_url import shown_url
+from bridge.settings.shown_url import shown_url
 
 SERVER_FOLDER = "server"
 PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+from bridge.catalogs import BUILT_IN, load_registry
 from bridge.cli.finding import Finding
-from bridge.errors import RegistryError
-from bridge.pipeline.rehearsal import rehearse
-from bridge.registry import BUILT_IN, Registry, load_registry
+from bridge.model.errors import RegistryError
+from bridge.model.pipeline.rehearsal import rehearse
+from bridge.model.registry import Registry
 from bridge.settings import PROCESSES, Process, Settings, read_settings
 
 _RUNS_MAPPINGS = frozenset({"producer", "worker"})

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from bridge.catalogs import load_registry
 from bridge.cli.rooms import import_extra
-from bridge.errors import SettingsError
-from bridge.registry import load_registry
+from bridge.model.errors import SettingsError
 from bridge.settings import load_settings
 
 
@@ -38,7 +38,7 @@ def ops(host: str | None, port: int | None) -> None:
     registry = load_registry(settings.registry)
     room = import_extra("bridge.ops", extra="ops", needed_for="The operators' page")
     app = room.create_ops_app(settings, registry)
-    from bridge.embedded import serve
+    from bridge.local import serve
 
     # Uvicorn believes every client of this machine by default, and so whoever a proxy here lets through.
     forwarded = bool(os.environ.get("FORWARDED_ALLOW_IPS"))

@@ -11,7 +11,7 @@ from bridge.cli.books import plain
 from bridge.cli.console import console, table
 from bridge.cli.filters import confirm, counted, json_option, opened, yes_option
 from bridge.cli.status import span
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
 
 if TYPE_CHECKING:
     from bridge.operations.holdings import Holding
@@ -64,7 +64,7 @@ def move(source: str, target: str, dry_run: bool, reason: str, yes: bool, as_jso
     Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
     """
     from bridge.operations.holdings import read_holdings
-    from bridge.operations.moving import QueueMover
+    from bridge.operations.queue_moves import QueueMover
 
     with opened() as (client, settings, registry):
         known = {holding.name: holding for holding in read_holdings(client, settings, registry)}

@@ -4,9 +4,10 @@ import json
 
 import click
 
+from bridge.catalogs import load_configured
 from bridge.cli.console import console, form_options, say, styled, table
 from bridge.cli.documents import describe_registry, events_page
-from bridge.registry import Registry, load_configured
+from bridge.model.registry import Registry
 
 
 @click.command()

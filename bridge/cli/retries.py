@@ -15,10 +15,10 @@ from bridge.cli.filters import (
     read_cursor,
     yes_option,
 )
-from bridge.errors import OperationRefusedError
+from bridge.model.errors import OperationRefusedError
+from bridge.model.pipeline.root_cause import cause_of
 from bridge.operations.retries import Retries, Waiting
 from bridge.operations.selection import Selection, shown_time
-from bridge.store import cause_of
 
 
 @click.group()

@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from bridge.errors import MissingExtraError
+from bridge.model.errors import MissingExtraError
 
 
 def import_extra(module: str, *, extra: str, needed_for: str) -> ModuleType:

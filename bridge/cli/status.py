@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from bridge.catalogs import load_configured
 from bridge.cli.books import named_store
 from bridge.cli.console import FiniteRange, console, printable, say, table
-from bridge.errors import StoreError
-from bridge.registry import load_configured
+from bridge.model.errors import StoreError
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import click
 
+from bridge.catalogs import load_configured
 from bridge.cli.rooms import import_extra
-from bridge.errors import SettingsError
-from bridge.registry import Registry, load_configured
+from bridge.model.errors import SettingsError
+from bridge.model.registry import Registry
 
 
 @click.command()

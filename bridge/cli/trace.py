@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bridge.operations.trace import Place
-    from bridge.store import Attempt
+    from bridge.redis_adapter import Attempt
 
 
 @click.command()

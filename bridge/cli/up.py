@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
+from bridge.catalogs import load_registry
 from bridge.cli.console import say
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
-from bridge.embedded import House
-from bridge.registry import load_registry
+from bridge.local import House
 from bridge.settings import Settings
-from bridge.shown_url import shown_url
+from bridge.settings.shown_url import shown_url
 
 
 @click.command()

@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.auth import Authenticator, Principal, authenticator
 from bridge.gateway.connection import note_connection
 from bridge.gateway.gateway import Gateway
@@ -22,10 +21,11 @@ from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, parse_request
-from bridge.gateway.wire import stream_headers
-from bridge.registry import Registry
+from bridge.gateway.response_writer import stream_headers
+from bridge.model.errors import SettingsError, UnauthorizedError
+from bridge.model.registry import Registry
+from bridge.runtime.shutdown import heard_signals
 from bridge.settings import Settings
-from bridge.shutdown import heard_signals
 
 EVENTS_PATH = "/api/v1/events"
 LIVE_PATH = "/health/live"

@@ -11,11 +11,11 @@ from uuid import UUID
 import jwt
 from starlette.requests import HTTPConnection
 
-from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.request import parse_uuid
-from bridge.plain_text import plain_logger
+from bridge.model.errors import SettingsError, UnauthorizedError
+from bridge.model.plain_text import plain_logger
 from bridge.settings import Settings, is_loopback
 
 logger = plain_logger(__name__)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from bridge.events import event_frame
 from bridge.gateway.counters import Counters
-from bridge.registry import Registry
-from bridge.registry.naming import is_wire_name
-from bridge.store import Position, StreamedEvent, read_message
+from bridge.model.events import event_frame
+from bridge.model.registry import Registry
+from bridge.model.registry.naming import is_wire_name
+from bridge.redis_adapter import Position, StreamedEvent, read_message
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,26 +9,26 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from bridge.errors import StoreError
-from bridge.gateway.archive import Archive
 from bridge.gateway.auth import Principal
 from bridge.gateway.connection import connection_of
+from bridge.gateway.counter_reporter import Tally
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.gateway.ending import Ending
+from bridge.gateway.end_causes import Ending
 from bridge.gateway.hub import Hub
 from bridge.gateway.refusal import RequestRefusedError, unavailable
+from bridge.gateway.replay_reader import Archive
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.rooms import Rooms
+from bridge.gateway.response_writer import FINISH_S, LINGER_S, Wire
 from bridge.gateway.session import Session
-from bridge.gateway.tally import Tally
-from bridge.gateway.wire import FINISH_S, LINGER_S, Wire
-from bridge.plain_text import plain_logger
-from bridge.registry import Registry
-from bridge.registry.identity import identity_of
+from bridge.gateway.subscriptions import Rooms
+from bridge.model.errors import StoreError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.model.registry.identity import identity_of
+from bridge.redis_adapter import History, Keyspace, Position, connect_async
+from bridge.runtime.supervision import SupervisedTask
 from bridge.settings import Settings
-from bridge.store import History, Keyspace, Position, connect_async
-from bridge.supervision import SupervisedTask
 
 logger = plain_logger(__name__)
 

@@ -18,10 +18,10 @@ from redis.exceptions import RedisError
 
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
-from bridge.gateway.rooms import Rooms
-from bridge.plain_text import plain_logger
-from bridge.registry import RetryPolicy
-from bridge.supervision import end_tasks
+from bridge.gateway.subscriptions import Rooms
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import RetryPolicy
+from bridge.runtime.supervision import end_tasks
 
 logger = plain_logger(__name__)
 

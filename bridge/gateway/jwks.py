@@ -7,8 +7,8 @@ from typing import Any
 
 import jwt
 
-from bridge.errors import StoreUnavailableError, UnauthorizedError
-from bridge.plain_text import plain_logger
+from bridge.model.errors import StoreUnavailableError, UnauthorizedError
+from bridge.model.plain_text import plain_logger
 
 logger = plain_logger(__name__)
 

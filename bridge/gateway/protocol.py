@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bridge.bounds import REQUEST_BYTES_MAX, REQUEST_S
+from bridge.model.bounds import REQUEST_BYTES_MAX, REQUEST_S
 
 LINGER_S = 1.0
 """What a refused client still sends is read and dropped for so long: a reset would take the answer from it."""

@@ -6,8 +6,8 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from bridge.errors import BridgeError
-from bridge.events import comment_frame, retry_frame
+from bridge.model.errors import BridgeError
+from bridge.model.events import comment_frame, retry_frame
 
 MEDIA_TYPE = "application/problem+json"
 STREAM_TYPE = "text/event-stream"

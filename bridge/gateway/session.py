@@ -15,22 +15,22 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from bridge.bounds import QUEUE_BYTES_MAX
-from bridge.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from bridge.events import comment_frame, reset_frame, retry_frame
-from bridge.gateway.archive import Archive, Chapter
 from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
-from bridge.gateway.ending import Ending, ResetReason
+from bridge.gateway.end_causes import Ending, ResetReason
+from bridge.gateway.replay_reader import Archive, Chapter
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.rooms import Rooms
-from bridge.gateway.wire import StalledError, Wire
-from bridge.plain_text import plain_logger
-from bridge.registry import RetryPolicy
+from bridge.gateway.response_writer import StalledError, Wire
+from bridge.gateway.subscriptions import Rooms
+from bridge.model.bounds import QUEUE_BYTES_MAX
+from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from bridge.model.events import comment_frame, reset_frame, retry_frame
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import RetryPolicy
+from bridge.redis_adapter import START, Position
+from bridge.runtime.supervision import end_tasks
 from bridge.settings import Settings
-from bridge.store import START, Position
-from bridge.supervision import end_tasks
 
 logger = plain_logger(__name__)
 

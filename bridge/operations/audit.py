@@ -11,17 +11,17 @@ from uuid import UUID
 
 import redis
 
-from bridge.errors import BrokerError
+from bridge.model.errors import BrokerError
+from bridge.model.registry import Registry
 from bridge.operations.health import is_consuming, stranded
 from bridge.operations.log import ENTRIES_MAX, LogEntry, append, who_am_i
 from bridge.operations.search import Sought, Verdict, search_on
 from bridge.operations.status import worker_states
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.registry import Registry
+from bridge.redis_adapter import Balance, Ledger, OpenMessage, Producers, Reported, read_balance
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.ledger import Summary
 from bridge.settings import Settings
-from bridge.store import Balance, Ledger, OpenMessage, Producers, Reported, read_balance
-from bridge.store.client import keyspace_of, script_text, store_errors, text
-from bridge.store.ledger import Summary
 
 GRACE_S = 60.0
 """A message on its way for less than this is not looked for: it may not be on its queue yet."""

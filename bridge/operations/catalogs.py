@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from bridge.model.registry.identity import CatalogIdentity
 from bridge.operations.queues import one_line
-from bridge.registry.identity import CatalogIdentity
-from bridge.store import ProducerReport
-from bridge.store.gateways import GatewayStates
+from bridge.redis_adapter import ProducerReport
+from bridge.redis_adapter.gateway_counts import GatewayStates
 
 if TYPE_CHECKING:
     from bridge.operations.status import WorkerState

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from bridge.model.pipeline.root_cause import Cause
 from bridge.operations.selection import Facts
-from bridge.store import Cause
 
 TREND_STEPS = 12
 USERS_MAX = 200_000

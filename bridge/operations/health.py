@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.broker.alarm import BLOCKED
+from bridge.amqp_adapter.alarm import BLOCKED
+from bridge.model.registry import Registry
 from bridge.operations.queues import QueueState, one_line
 from bridge.operations.survey import Survey
-from bridge.registry import Registry
+from bridge.redis_adapter.recent_outcomes import Recent
 from bridge.settings import Settings
-from bridge.store.recent import Recent
 
 if TYPE_CHECKING:
     from bridge.operations.status import WorkerState

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import redis
 
-from bridge.broker.finding import claimed_by_queue
-from bridge.broker.looking import UNACKED_KEY, open_redis
-from bridge.broker.options import is_redis
+from bridge.model.registry import Registry
 from bridge.operations.health import is_consuming, stranded
 from bridge.operations.queues import QueueState
 from bridge.operations.selection import FOR_EVER_MS
 from bridge.operations.status import WorkerState, worker_states
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.registry import Registry
+from bridge.redis_adapter import DeadLetters
+from bridge.redis_adapter.client import store_errors
+from bridge.redis_adapter.queue_discovery import claimed_by_queue
+from bridge.redis_adapter.queue_inspection import UNACKED_KEY, open_redis
 from bridge.settings import Settings
-from bridge.store import DeadLetters
-from bridge.store.client import store_errors
+from bridge.settings.topology import topology
 
 KEYS_MAX = 5_000_000
 RETRIES_LOOKS_MAX = 100
@@ -107,7 +107,7 @@ def _advice(
 
 
 def _claimed(settings: Settings) -> Counter[str] | None:
-    if not is_redis(settings):
+    if not topology(settings).on_redis:
         return None
     with open_redis(settings) as broker:
         return claimed_by_queue(broker, settings.queue_prefix + UNACKED_KEY, steps_max=CLAIMED_STEPS_MAX)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
+from bridge.model.plain_text import echoed
+from bridge.model.registry import Registry
+from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
 from bridge.operations.selection import Facts, Selection, facts_of, is_class
-from bridge.plain_text import echoed
-from bridge.registry import Registry
-from bridge.registry.naming import QUEUE_PREFIX, TASK_PREFIX
-from bridge.store import LetterHead, RetryRecord
+from bridge.redis_adapter import LetterHead, RetryRecord
 
 NEAR = 0.8
 """How alike a name must be to be called near; of ids, which all look alike, more is asked for."""

@@ -8,17 +8,18 @@ from typing import Any, TypeVar, cast
 import msgspec
 import redis
 
-from bridge.bounds import PARSER_ERRORS
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.pipeline import Failure, Stage
+from bridge.model.pipeline.root_cause import Cause, cause_of
+from bridge.model.registry import Registry
 from bridge.operations import log
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of, shown_time
-from bridge.pipeline import Failure, Stage
-from bridge.registry import Registry
+from bridge.redis_adapter import Cursor, DeadLetter, DeadLetters, LetterHead
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.dead_letters import UNREADABLE, read_letter
 from bridge.settings import Settings
-from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, LetterHead, cause_of
-from bridge.store.client import keyspace_of, script_text, store_errors, text
-from bridge.store.dead_letters import UNREADABLE, read_letter
 
 T = TypeVar("T")
 

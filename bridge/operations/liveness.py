@@ -6,8 +6,8 @@ A producer reports every 3 s from a thread of its own, and every 9 s while it is
 from collections.abc import Iterator, Sequence
 
 from bridge.operations.queues import one_line
-from bridge.store.producers import ProducerReport, Reported
-from bridge.supervision import Supervised
+from bridge.redis_adapter.producers import ProducerReport, Reported
+from bridge.runtime.supervision import Supervised
 
 SENDS_NOT_S = 8.0
 """A producer whose oldest event waits for longer, and from which the broker took nothing for as long, does not send."""

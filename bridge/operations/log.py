@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 import redis
 
-from bridge.store.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
 
 ENTRIES_MAX = 10_000
 

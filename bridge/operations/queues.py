@@ -10,16 +10,16 @@ from uuid import UUID
 
 import redis
 
-from bridge.bounds import PARSER_ERRORS
-from bridge.broker import ATTEMPT_HEADER, BOOKED_HEADER
-from bridge.broker.finding import PRIORITIES, QueueFinder, priority_lists
-from bridge.broker.options import CONNECT_TIMEOUT_S, is_redis, tls_options, transport_options
-from bridge.errors import StoreError, as_broker_error
+from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, tls_options, transport_options
+from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.errors import StoreError, as_broker_error
+from bridge.redis_adapter import Ledger
+from bridge.redis_adapter.client import connect_briefly, connect_broker, keyspace_of, store_errors
+from bridge.redis_adapter.ledger import read_record
+from bridge.redis_adapter.queue_discovery import PRIORITIES, QueueFinder, priority_lists
 from bridge.settings import Settings
-from bridge.store import Ledger
-from bridge.store.client import connect_briefly, connect_broker, keyspace_of, store_errors
-from bridge.store.ledger import read_record
-from bridge.topology import topology
+from bridge.settings.topology import topology
 
 UNACKED = "unacked"
 """kombu's hash of claimed messages, behind the broker's key prefix."""
@@ -78,7 +78,7 @@ class QueueReader(Protocol):
 
 def queue_reader(settings: Settings) -> QueueReader:
     """The reader for this broker. Opens no connection before its first use."""
-    return _RedisQueues(settings) if is_redis(settings) else _AmqpQueues(settings)
+    return _RedisQueues(settings) if topology(settings).on_redis else _AmqpQueues(settings)
 
 
 class _RedisQueues:
@@ -228,7 +228,7 @@ def _declared_depth(connection: Any, name: str) -> int:
 def _kombu_connection(settings: Settings) -> Iterator[Any]:
     from kombu import Connection
 
-    from bridge.broker.trouble import broker_error
+    from bridge.amqp_adapter.errors import broker_error
 
     # Keys are written out in full here; kombu would put the prefix before some, and not before others.
     options = {name: value for name, value in transport_options(settings).items() if name != "global_keyprefix"}

@@ -7,16 +7,17 @@ from typing import Any
 import msgspec
 import redis
 
+from bridge.model.pipeline.root_cause import Cause, cause_of
+from bridge.model.registry import Registry
 from bridge.operations import log
 from bridge.operations.groups import Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
-from bridge.registry import Registry
+from bridge.redis_adapter import Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.retry_queue import LEASE_S, read_retry
 from bridge.settings import Settings
-from bridge.store import Cause, Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock, cause_of
-from bridge.store.client import keyspace_of, script_text, store_errors, text
-from bridge.store.retries import LEASE_S, read_retry
 
 CHUNK = 500
 

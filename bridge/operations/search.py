@@ -7,10 +7,11 @@ from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
-from bridge.broker.looking import Depth, QueuedMessage, RedisQueues, open_queues, read_depths
-from bridge.broker.options import is_redis
+from bridge.amqp_adapter.queue_inspection import Depth, read_depths
+from bridge.redis_adapter import Ledger, OpenMessage
+from bridge.redis_adapter.queue_inspection import QueuedMessage, RedisQueues, open_queues
 from bridge.settings import Settings
-from bridge.store import Ledger, OpenMessage
+from bridge.settings.topology import topology
 
 LOOKS = 2
 """A message that is given back while the queues are read can be missed by one look, hardly by two."""
@@ -55,7 +56,7 @@ class Search(Protocol):
 
 def search_on(settings: Settings, ledger: Ledger) -> Search:
     """The search that fits the broker."""
-    return RedisSearch(settings, ledger) if is_redis(settings) else DepthSearch(settings, ledger)
+    return RedisSearch(settings, ledger) if topology(settings).on_redis else DepthSearch(settings, ledger)
 
 
 @dataclass(frozen=True, slots=True)

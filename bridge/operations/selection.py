@@ -8,13 +8,13 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.errors import SettingsError
-from bridge.pipeline import Failure, Stage
-from bridge.plain_text import echoed
-from bridge.registry import Registry, task_name
-from bridge.registry.naming import QUEUE_PREFIX
-from bridge.store import DeadLetter, LetterHead, RetryRecord, cause_of
-from bridge.store.fingerprint import GROUP_CHARS
+from bridge.model.errors import SettingsError
+from bridge.model.pipeline import Failure, Stage
+from bridge.model.pipeline.root_cause import GROUP_CHARS, cause_of
+from bridge.model.plain_text import echoed
+from bridge.model.registry import Registry, task_name
+from bridge.model.registry.naming import QUEUE_PREFIX
+from bridge.redis_adapter import DeadLetter, LetterHead, RetryRecord
 
 FOR_EVER_MS = 1 << 52
 LAST_MS = 253_402_300_799_999

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import redis
 
-from bridge.bounds import PARSER_ERRORS
-from bridge.operations.foresight import Foresight, is_too_old, occurred_at_of, stream_and_mark, why_too_old
-from bridge.pipeline import Outcome, Published
-from bridge.registry import Registry, Supersede
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.pipeline import Outcome, Published
+from bridge.model.registry import Registry, Supersede
+from bridge.operations.dry_run import Foresight, is_too_old, occurred_at_of, stream_and_mark, why_too_old
+from bridge.redis_adapter import DeadLetter
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.keyspace import Keyspace
 from bridge.settings import Settings
-from bridge.store import DeadLetter
-from bridge.store.client import keyspace_of, store_errors, text
-from bridge.store.keys import Keyspace
 
 HISTORY_LOOK_MAX = 1000
 """Entries of a stream, newest first, that are searched for a newer event."""

@@ -6,22 +6,22 @@ from typing import cast
 
 import redis
 
-from bridge.errors import BrokerError, StoreError
+from bridge.model.errors import BrokerError, StoreError
+from bridge.model.registry import Registry
+from bridge.model.registry.identity import identity_of
 from bridge.operations.catalogs import differences
 from bridge.operations.health import STILL_S, Fault, deaths, judge
 from bridge.operations.liveness import producer_faults, thread_faults
 from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.registry import Registry
-from bridge.registry.identity import identity_of
+from bridge.redis_adapter import Balance, KnownWorker, Workers
+from bridge.redis_adapter.accounting import read_balance
+from bridge.redis_adapter.client import connect_briefly, keyspace_of, store_errors, text
+from bridge.redis_adapter.gateway_counts import GatewayStates, read_gateways
+from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
+from bridge.redis_adapter.queue_names import WaitingFor
+from bridge.redis_adapter.recent_outcomes import Recent, read_recent
 from bridge.settings import Settings
-from bridge.store import Balance, KnownWorker, Workers
-from bridge.store.books import read_balance
-from bridge.store.client import connect_briefly, keyspace_of, store_errors, text
-from bridge.store.gateways import GatewayStates, read_gateways
-from bridge.store.producers import ProducerReport, Producers, Reported
-from bridge.store.queue_names import WaitingFor
-from bridge.store.recent import Recent, read_recent
 
 PROBE_LIFE_MS = 1
 

@@ -6,10 +6,10 @@ from itertools import islice
 
 import redis
 
+from bridge.model.registry import Registry
 from bridge.operations.queues import FIND_KEYS_MAX, QueueState, queue_reader
-from bridge.registry import Registry
+from bridge.redis_adapter.queue_names import QueueNames, WaitingFor
 from bridge.settings import Settings
-from bridge.store.queue_names import QueueNames, WaitingFor
 
 OTHERS_MAX = 200
 """Queues beside the registry's that one survey looks at; the newest are taken first."""

@@ -10,17 +10,17 @@ from uuid import UUID
 import msgspec
 import redis
 
-from bridge.bounds import PARSER_ERRORS
-from bridge.broker.compression import COMPRESSION_HEADER, decompressed
-from bridge.broker.looking import open_queues
-from bridge.broker.options import is_redis
-from bridge.errors import BrokerError, DecodeError
+from bridge.messages.compression import COMPRESSION_HEADER, decompressed
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.errors import BrokerError, DecodeError
+from bridge.redis_adapter import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.keyspace import Keyspace, seen_owner
+from bridge.redis_adapter.queue_inspection import open_queues
+from bridge.redis_adapter.read_only_script import look
+from bridge.redis_adapter.retry_queue import read_retry
 from bridge.settings import Settings
-from bridge.store import DeadLetter, DeadLetters, Ledger, OpenMessage, RetryRecord
-from bridge.store.client import keyspace_of, store_errors, text
-from bridge.store.keys import Keyspace, seen_owner
-from bridge.store.look import look
-from bridge.store.retries import read_retry
+from bridge.settings.topology import topology
 
 SCAN_COUNT = 1000
 
@@ -180,7 +180,7 @@ class Tracer:
                 )
 
     def _whereabouts(self, message: OpenMessage, event_id: UUID) -> Whereabouts:
-        if not is_redis(self._settings):
+        if not topology(self._settings).on_redis:
             return Whereabouts.UNKNOWN
         try:
             with open_queues(self._settings) as broker:

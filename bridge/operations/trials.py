@@ -9,11 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.events import SSEEvent
-from bridge.events.sse_event import NOBODY
+from bridge.model.events import SSEEvent
+from bridge.model.events.sse_event import NOBODY
+from bridge.model.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
+from bridge.model.registry import DomainToSSEMapping
 from bridge.operations.rehearsal import Ended, rehearse
-from bridge.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
-from bridge.registry import DomainToSSEMapping
 
 
 class TookTooLongError(Exception):

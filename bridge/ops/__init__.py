@@ -3,8 +3,9 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bridge.errors import BridgeError, MissingExtraError
-from bridge.registry import Registry, load_configured
+from bridge.catalogs import load_configured
+from bridge.model.errors import BridgeError, MissingExtraError
+from bridge.model.registry import Registry
 from bridge.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from bridge.model.registry import Registry
 from bridge.ops import dead, overview, replaying, waiting
 from bridge.ops.ask import Page
 from bridge.ops.desk import Desk
@@ -19,9 +20,8 @@ from bridge.ops.metrics import metrics_route
 from bridge.ops.sessions import Role, Sessions
 from bridge.ops.stream import STREAM_PATH, Streams
 from bridge.ops.throttle import Throttle
-from bridge.registry import Registry
+from bridge.runtime.shutdown import heard_signals
 from bridge.settings import Settings
-from bridge.shutdown import heard_signals
 
 PAGES = (
     Page("GET", "/", overview.overview),

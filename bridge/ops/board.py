@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import redis
 
-from bridge.errors import StoreError
+from bridge.model.errors import StoreError
+from bridge.model.registry import Registry
 from bridge.operations.groups import Group
 from bridge.operations.health import is_consuming
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
-from bridge.registry import Registry
 from bridge.settings import Settings
 
 FRESH_S = 1.0

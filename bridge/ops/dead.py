@@ -5,12 +5,12 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
+from bridge.model.pipeline import Stage
 from bridge.operations.letters import as_dict
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
 from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
-from bridge.pipeline import Stage
 
 PAGE = 50
 SAMPLES = 5

@@ -11,8 +11,9 @@ import redis
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from bridge.model.registry import Registry
 from bridge.operations.letters import Letters
-from bridge.operations.replay import Replays
+from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.ops import rendering
@@ -20,9 +21,8 @@ from bridge.ops.ask import Ask
 from bridge.ops.board import Board
 from bridge.ops.fields import read_selection
 from bridge.ops.jobs import ReplayJobs
-from bridge.registry import Registry
+from bridge.redis_adapter import connect
 from bridge.settings import Settings
-from bridge.store import connect
 
 NOTES = {
     "discarded": "Discarded: {0}. Left alone, because a replay has sent them: {1}.",

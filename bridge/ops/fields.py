@@ -8,11 +8,11 @@ from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
+from bridge.model.plain_text import echoed
+from bridge.model.registry import Registry
 from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time
-from bridge.plain_text import echoed
-from bridge.registry import Registry
-from bridge.store import Cursor
+from bridge.redis_adapter import Cursor
 
 TEXT_IS_MASKED = "Contents are masked here, so letters cannot be searched for what is in them."
 _LISTS = {

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from bridge.errors import (
+from bridge.model.errors import (
     BridgeError,
     BrokerError,
     OperationRefusedError,

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bridge.errors import StoreError
+from bridge.model.errors import StoreError
+from bridge.model.registry import Registry
 from bridge.operations.health import Fault
 from bridge.operations.status import StatusReader
-from bridge.registry import Registry
 from bridge.settings import Settings
 
 LIVE_PATH = "/health/live"

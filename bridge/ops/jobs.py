@@ -4,13 +4,13 @@ import threading
 from collections import OrderedDict
 from functools import partial
 
-from bridge.errors import BridgeError, OperationRefusedError
-from bridge.operations.replay import Replays
-from bridge.plain_text import plain_logger
-from bridge.registry import Registry
+from bridge.model.errors import BridgeError, OperationRefusedError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.operations.redrive import Replays
+from bridge.redis_adapter import connect
+from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
-from bridge.store import connect
-from bridge.supervision import SupervisedThread
 
 RUNNING_MAX = 4
 TROUBLES_MAX = 100

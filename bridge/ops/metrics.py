@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bridge.errors import StoreError
+from bridge.model.errors import StoreError
+from bridge.model.registry import Registry
 from bridge.operations.health import is_consuming
 from bridge.operations.status import Status, StatusReader
-from bridge.registry import Registry
+from bridge.redis_adapter.gateway_counts import METRIC_PREFIX
+from bridge.redis_adapter.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
+from bridge.redis_adapter.producers import ProducerReport
+from bridge.runtime.supervision import Supervised
 from bridge.settings import Settings
-from bridge.store.gateways import METRIC_PREFIX
-from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
-from bridge.store.producers import ProducerReport
-from bridge.supervision import Supervised
 
 METRICS_PATH = "/metrics"
 OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")

@@ -6,13 +6,13 @@ from uuid import UUID
 import msgspec
 from starlette.responses import Response
 
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
+from bridge.model.plain_text import echoed
 from bridge.operations import log, trace
 from bridge.ops.ask import Ask
 from bridge.ops.board import Figures
 from bridge.ops.desk import Desk
 from bridge.ops.rendering import described
-from bridge.plain_text import echoed
 
 GROUPS_SHOWN = 10
 REPLAYS_SHOWN = 5

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bridge.bounds import PARSER_ERRORS
+from bridge.model.bounds import PARSER_ERRORS
 from bridge.operations.liveness import notes_of
 
 NONE = "-"

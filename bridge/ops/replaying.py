@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from bridge.errors import OperationRefusedError
+from bridge.model.errors import OperationRefusedError
 from bridge.operations import log
-from bridge.operations.foresight import Expected, Prediction
-from bridge.operations.replay import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
+from bridge.operations.dry_run import Expected, Prediction
+from bridge.operations.redrive import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
 from bridge.ops.fields import in_words, read_number, write_selection
-from bridge.supervision import SupervisedThread
+from bridge.runtime.supervision import SupervisedThread
 
 OUTCOMES = {
     Expected.PUBLISHED: "Would be published",

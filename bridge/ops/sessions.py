@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bridge.bounds import PARSER_ERRORS
+from bridge.model.bounds import PARSER_ERRORS
 from bridge.settings import Settings
 
 LIFE_S = 12 * 3600

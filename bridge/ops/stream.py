@@ -14,14 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bridge.errors import StoreError
-from bridge.events import comment_frame, event_frame, retry_frame
+from bridge.model.errors import StoreError
+from bridge.model.events import comment_frame, event_frame, retry_frame
+from bridge.model.plain_text import plain_logger
 from bridge.ops import overview, replaying
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
 from bridge.ops.gate import Gate, RefusedError
 from bridge.ops.sessions import Role, Session
-from bridge.plain_text import plain_logger
 
 logger = plain_logger(__name__)
 

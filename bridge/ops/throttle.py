@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.plain_text import plain_logger
+from bridge.model.plain_text import plain_logger
 
 logger = plain_logger(__name__)
 

@@ -2,10 +2,10 @@
 
 from starlette.responses import Response
 
+from bridge.model.pipeline import Stage
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
 from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
-from bridge.pipeline import Stage
 
 PAGE = 50
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.bounds import LEVELS_MAX, SPOOL_ENVELOPE_BYTES_MAX, SPOOL_TEXT_BYTES_MAX, levels_of
+from bridge.model.bounds import LEVELS_MAX, SPOOL_ENVELOPE_BYTES_MAX, SPOOL_TEXT_BYTES_MAX, levels_of
+from bridge.model.registry import Registry
 from bridge.producer.batching import Accepted
-from bridge.registry import Registry
 
 
 class NotAdmitted(Enum):

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.broker import OVERHEAD_BYTES, TaskMessage
-from bridge.pipeline import EventCodec, Snapshot
+from bridge.messages import OVERHEAD_BYTES, TaskMessage
+from bridge.model.pipeline import EventCodec, Snapshot
 from bridge.producer.ordering import User, known
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from bridge.plain_text import plain_logger
+from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted, Entry
 from bridge.producer.progress import Progress
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.errors import BridgeError
-from bridge.plain_text import plain_logger
+from bridge.model.errors import BridgeError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
 from bridge.producer.emitter import Emitter, guard
-from bridge.registry import Registry
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)

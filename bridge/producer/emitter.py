@@ -16,17 +16,18 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.errors import DeliveryError, EventRefusedError, IdError, PayloadError
-from bridge.forks import ForkMark
-from bridge.pipeline import EventCodec, snapshot_taker
-from bridge.plain_text import plain_logger
+from bridge.catalogs import load_registry
+from bridge.catalogs.loading import BUILT_IN
+from bridge.model.errors import DeliveryError, EventRefusedError, IdError, PayloadError
+from bridge.model.pipeline import EventCodec, snapshot_taker
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.ordering import user_reader
 from bridge.producer.outbox import Outbox
-from bridge.registry import DomainToSSEMapping, Registry, load_registry
-from bridge.registry.loading import BUILT_IN
+from bridge.runtime.forks import ForkMark
+from bridge.runtime.tracing import active_tracer, note_emitted
 from bridge.settings import Settings, load_settings
-from bridge.tracing import active_tracer, note_emitted
 
 logger = plain_logger(__name__)
 

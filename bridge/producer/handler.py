@@ -4,13 +4,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.events import SSEEvent
-from bridge.pipeline.failure import Stage, describe
-from bridge.pipeline.reporting import ExcInfo, reportable
-from bridge.pipeline.transform import transform
-from bridge.plain_text import plain_logger
-from bridge.registry import Audience, DomainToSSEMapping, Registry, load_registry
-from bridge.store import Receipt, ReceiptStatus, SSEPublisherProtocol
+from bridge.catalogs import load_registry
+from bridge.model.events import SSEEvent
+from bridge.model.pipeline.failure import Stage, describe
+from bridge.model.pipeline.reporting import ExcInfo, reportable
+from bridge.model.pipeline.transform import transform
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Audience, DomainToSSEMapping, Registry
+from bridge.redis_adapter import Receipt, ReceiptStatus, SSEPublisherProtocol
 
 
 class SSEEventHandler:

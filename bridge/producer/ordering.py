@@ -7,9 +7,9 @@ from uuid import UUID
 
 import uuid6
 
-from bridge.registry import Audience, DomainToSSEMapping, IdType
-from bridge.registry.addressing import attribute_returned
-from bridge.registry.identifiers import UUIDS
+from bridge.model.registry import Audience, DomainToSSEMapping, IdType
+from bridge.model.registry.addressing import attribute_returned
+from bridge.model.registry.identifiers import UUIDS
 
 User: TypeAlias = str | int
 """What tells one user from another; of a UUID its number, which is compared in a tenth of the time."""

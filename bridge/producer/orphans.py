@@ -7,7 +7,7 @@ from contextlib import suppress
 from os.path import lexists
 from pathlib import Path
 
-from bridge.plain_text import plain_logger
+from bridge.model.plain_text import plain_logger
 from bridge.producer.admission import Admission
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, NotOursError, SpoolFile

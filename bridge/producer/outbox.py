@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from bridge.broker import TaskSender
-from bridge.plain_text import plain_logger
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
 from bridge.producer.batching import Accepted, BatchLimits
 from bridge.producer.buffer import Buffer
 from bridge.producer.progress import Progress
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sending import Sending
-from bridge.registry import Registry
+from bridge.redis_adapter import ProducerReport
+from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
-from bridge.store import ProducerReport
-from bridge.supervision import SupervisedThread
+from bridge.wiring import TaskSender
 
 if TYPE_CHECKING:
     from bridge.producer.spooler import Spooler

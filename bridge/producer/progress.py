@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from bridge.errors import BrokerRefusedError
-from bridge.pipeline.failure import Stage, describe
-from bridge.plain_text import plain_logger
+from bridge.model.errors import BrokerRefusedError
+from bridge.model.pipeline.failure import Stage, describe
+from bridge.model.plain_text import plain_logger
 
 logger = plain_logger(__name__)
 

@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from bridge.errors import StoreError
-from bridge.identity import team_release
-from bridge.plain_text import plain_logger
+from bridge.model.errors import StoreError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.model.registry.identity import identity_of
 from bridge.producer.naming import new_name
-from bridge.registry import Registry
-from bridge.registry.identity import identity_of
+from bridge.redis_adapter import ProducerReport, Producers, connect_briefly
+from bridge.runtime.identity import team_release
+from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
-from bridge.store import ProducerReport, Producers, connect_briefly
-from bridge.supervision import SupervisedThread
 
 logger = plain_logger(__name__)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from bridge.backoff import Backoff
-from bridge.broker import TaskSender
-from bridge.errors import BrokerRefusedError
-from bridge.plain_text import plain_logger
+from bridge.model.errors import BrokerRefusedError
+from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted, BatchLimits, batch
 from bridge.producer.progress import Progress
+from bridge.runtime.backoff import Backoff
+from bridge.wiring import TaskSender
 
 logger = plain_logger(__name__)
 

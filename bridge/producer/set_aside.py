@@ -3,8 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
-from bridge.bounds import SPOOL_SET_ASIDE_MAX
-from bridge.plain_text import plain_logger
+from bridge.model.bounds import SPOOL_SET_ASIDE_MAX
+from bridge.model.plain_text import plain_logger
 from bridge.producer.spool_file import SIDE_FILES
 
 logger = plain_logger(__name__)

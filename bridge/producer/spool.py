@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from bridge.bounds import SPOOL_WRITE_BYTES_MAX
-from bridge.errors import SpoolError
-from bridge.plain_text import plain_logger
+from bridge.model.bounds import SPOOL_WRITE_BYTES_MAX
+from bridge.model.errors import SpoolError
+from bridge.model.plain_text import plain_logger
 from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.naming import new_name

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bridge.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX, SPOOL_TEXT_BYTES_MAX
-from bridge.errors import SpoolError
+from bridge.model.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX, SPOOL_TEXT_BYTES_MAX
+from bridge.model.errors import SpoolError
 from bridge.producer.admission import Admission, NotAdmitted
 from bridge.producer.batching import Accepted
 from bridge.producer.spool_lock import lock, unlock

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bridge.backoff import Backoff
-from bridge.errors import SpoolError
-from bridge.plain_text import plain_logger
+from bridge.model.errors import SpoolError
+from bridge.model.plain_text import plain_logger
 from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.buffer import ROUND_MAX, Buffer
@@ -19,6 +18,7 @@ from bridge.producer.progress import Progress
 from bridge.producer.sending import Sending
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile
+from bridge.runtime.backoff import Backoff
 
 logger = plain_logger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import Meta, inspect
 
-from bridge.errors import SettingsError
-from bridge.plain_text import plain_logger
+from bridge.model.errors import SettingsError
+from bridge.model.plain_text import plain_logger
 from bridge.settings.contradictions import contradictions
 from bridge.settings.model import Settings
 from bridge.settings.names import CRITICAL, is_injected, mistyped, resembled

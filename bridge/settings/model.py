@@ -262,6 +262,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return []
 
     @property
+    def task_soft_time_limit_s(self) -> float:
+        """When a running extractor is interrupted: in time to record what else is in the batch before it is killed."""
+        return self.task_time_limit_s * 3 / 4
+
+    @property
     def store_url(self) -> str:
         """The Redis that holds streams, pub/sub and books: ``redis_url``, or else the broker."""
         return self.redis_url or self.broker_url

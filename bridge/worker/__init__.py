@@ -1,30 +1,22 @@
-"""Door for Celery: ``celery -A bridge.worker worker``, or ``register_tasks`` for an app that a team already runs."""
+"""Door for Celery: ``celery -A bridge.worker worker``, or ``register_tasks`` for an app that a team already runs.
 
-from typing import TYPE_CHECKING, Any
+What is behind it here is free of Celery: what a worker does with a message, its retries and its reports.
+"""
 
-from bridge.errors import BridgeError
-from bridge.registry import load_configured
-from bridge.worker.celery_app import create_app, register_tasks
+from typing import TYPE_CHECKING
+
+from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from celery import Celery
-
-    app: Celery
+    from bridge.celery_runtime.app import create_app, register_tasks
+    from bridge.celery_runtime.configured_app import app
 
 __all__ = ["app", "create_app", "register_tasks"]
 
-
-def __getattr__(name: str) -> Any:
-    """Make ``app`` when somebody asks for it, so that an import reads no environment.
-
-    Raises:
-        SystemExit: the settings or the registry are wrong; says how, without a traceback.
-    """
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        made = create_app(*load_configured("worker"))
-    except BridgeError as error:
-        raise SystemExit(str(error)) from None
-    globals()["app"] = made
-    return made
+__getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.celery_runtime.app": {"create_app", "register_tasks"},
+        "bridge.celery_runtime.configured_app": {"app"},
+    },
+)

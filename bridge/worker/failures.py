@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from bridge.identity import short_name
-from bridge.pipeline import Dead, Failure, Retry
-from bridge.pipeline.reporting import log_failure
-from bridge.plain_text import plain_logger
-from bridge.registry import Registry
-from bridge.store import (
+from bridge.model.pipeline import Dead, Failure, Retry
+from bridge.model.pipeline.reporting import log_failure
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.redis_adapter import (
     Attempt,
     DeadLetter,
     DeadLetters,
@@ -18,6 +17,7 @@ from bridge.store import (
     StoreClock,
     extend_history,
 )
+from bridge.runtime.identity import short_name
 from bridge.worker.job import Job
 
 logger = plain_logger(__name__)

@@ -7,24 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
-from bridge.broker import TaskMessage, TaskSender
-from bridge.broker.options import soft_time_limit_s
-from bridge.identity import release
-from bridge.pipeline import (
-    Dead,
-    Failure,
-    Pipeline,
-    Published,
-    Retry,
-    Stage,
-    describe,
-    encode_raw,
-    identify,
-)
-from bridge.plain_text import plain_logger
-from bridge.registry import Registry, RetryPolicy
-from bridge.settings import Settings
-from bridge.store import (
+from bridge.messages import TaskMessage
+from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Stage, describe, encode_raw, identify
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry, RetryPolicy
+from bridge.redis_adapter import (
     DeadLetters,
     Delivery,
     Ledger,
@@ -38,7 +25,10 @@ from bridge.store import (
     connect,
     record_bytes,
 )
-from bridge.store.metrics import EXTRACT_US, PUBLISH_DELAY_MS
+from bridge.redis_adapter.histograms import EXTRACT_US, PUBLISH_DELAY_MS
+from bridge.runtime.identity import release
+from bridge.settings import Settings
+from bridge.wiring import TaskSender
 from bridge.worker.failures import Failures
 from bridge.worker.job import Job, Todo
 from bridge.worker.tracing import BatchTrace
@@ -73,7 +63,7 @@ class Handler:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         client = connect(settings)
         self._settings = settings
-        self._run_s = min(RUN_S, soft_time_limit_s(settings) / 2)
+        self._run_s = min(RUN_S, settings.task_soft_time_limit_s / 2)
         self._registry = registry
         policies = [row.retry for row in registry.mappings if row.retry]
         longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)

@@ -15,12 +15,12 @@ from typing import Any
 
 from celery.worker import state
 
-from bridge.errors import StoreError
-from bridge.identity import process_name
-from bridge.plain_text import plain_logger
-from bridge.store import WorkerReport, Workers
-from bridge.store.queue_names import QueueNames
-from bridge.supervision import SupervisedThread, supervised
+from bridge.model.errors import StoreError
+from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter import WorkerReport, Workers
+from bridge.redis_adapter.queue_names import QueueNames
+from bridge.runtime.identity import process_name
+from bridge.runtime.supervision import SupervisedThread, supervised
 from bridge.worker.refusals import refusals
 
 logger = plain_logger(__name__)

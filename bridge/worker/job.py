@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from bridge.pipeline import Dead, Outcome, Published, Retry, Skipped
-from bridge.registry import DomainToSSEMapping
+from bridge.model.pipeline import Dead, Outcome, Published, Retry, Skipped
+from bridge.model.registry import DomainToSSEMapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Iterable, Iterator
 
-from bridge.bounds import RETRIES_BYTES_MAX
-from bridge.broker import TaskMessage, TaskSender
-from bridge.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
-from bridge.pipeline import Stage
-from bridge.plain_text import plain_logger
-from bridge.store import RetryRecord, RetrySet
-from bridge.supervision import SupervisedThread
+from bridge.messages import TaskMessage
+from bridge.model.bounds import RETRIES_BYTES_MAX
+from bridge.model.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
+from bridge.model.pipeline import Stage
+from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter import RetryRecord, RetrySet
+from bridge.runtime.supervision import SupervisedThread
+from bridge.wiring import TaskSender
 from bridge.worker.quarantine import Quarantine
-from bridge.worker.routing import Router
+from bridge.worker.retry_routing import Router
 
 logger = plain_logger(__name__)
 

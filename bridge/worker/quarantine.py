@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from bridge.bounds import RAW_KEPT_MAX
-from bridge.errors import StoreError
-from bridge.identity import VERSION, short_name
-from bridge.pipeline import Stage, describe
-from bridge.plain_text import plain_logger
-from bridge.store import Attempt, DeadLetter, DeadLetters, RetryRecord, StoreClock
+from bridge.model.bounds import RAW_KEPT_MAX
+from bridge.model.errors import StoreError
+from bridge.model.pipeline import Stage, describe
+from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter import Attempt, DeadLetter, DeadLetters, RetryRecord, StoreClock
+from bridge.runtime.identity import VERSION, short_name
 
 logger = plain_logger(__name__)
 

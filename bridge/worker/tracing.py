@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bridge.errors import DecodeError
-from bridge.pipeline import Dead, Outcome, Published, Retry, parsed
-from bridge.registry import DomainToSSEMapping
-from bridge.tracing import active_tracer
+from bridge.model.errors import DecodeError
+from bridge.model.pipeline import Dead, Outcome, Published, Retry, parsed
+from bridge.model.registry import DomainToSSEMapping
+from bridge.runtime.tracing import active_tracer
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -19,13 +19,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bridge import BridgeError, Registry, Settings, load_settings
-from bridge.embedded import serve
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
-from bridge.registry import REGISTRY
+from bridge.local import serve
+from bridge.redis_adapter import Counts, connect, connect_broker
+from bridge.redis_adapter.client import keyspace_of
 from bridge.settings import is_loopback
-from bridge.store import Counts, connect, connect_broker
-from bridge.store.client import keyspace_of
-from bridge.topology import topology
+from bridge.settings.topology import topology
 from examples.bank_demo.ledger import Ledger
 from examples.bank_demo.plan import DemoPlan
 from examples.bank_demo.reading import SIZE_MAX_BYTES

@@ -12,7 +12,7 @@ import click
 from bridge.cli.console import FiniteRange, say
 from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
-from bridge.embedded import House, OwnFolder
+from bridge.local import House, OwnFolder
 from examples.bank_demo.plan import DemoPlan
 from examples.bank_demo.reading import SIZE_MAX_BYTES, read_statement
 from examples.bank_demo.statement import StatementError

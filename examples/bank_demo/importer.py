@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from bridge import DomainEvent
-from bridge.events import (
+from bridge.catalogs.finance import (
     AccountBalanceUpdated,
     AccountHoldingsUpdated,
     AccountSyncAttempted,

@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bridge import BridgeError, DomainEvent, Emitter
-from bridge.events import FileImportFailed, SessionCreated
+from bridge.catalogs.finance import FileImportFailed, SessionCreated
 from examples.bank_demo.importer import InterruptedImportError, Report, StatementImport
 from examples.bank_demo.ledger import Job, Ledger
 from examples.bank_demo.plan import DemoPlan

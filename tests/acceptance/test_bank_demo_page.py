@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from tests.support.processes import ROOT, CliProcess, running_cli, wait_until_gone
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 

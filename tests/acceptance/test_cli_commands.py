@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
+from bridge.local.redis_server import EmbeddedServer, free_port
 from tests.support.books import direct
 from tests.support.processes import assert_sentence, run_cli, running_cli
 from tests.support.waiting import PATIENCE
@@ -26,7 +26,7 @@ def test_registry_as_json_is_the_registry() -> None:
 
 
 def test_a_catalog_in_the_folder_of_the_call_is_found(tmp_path: Path) -> None:
-    (tmp_path / "theirs.py").write_text("from bridge.registry import REGISTRY as registry\n")
+    (tmp_path / "theirs.py").write_text("from bridge.catalogs.finance import REGISTRY as registry\n")
     environment = {"BRIDGE_REGISTRY": "theirs:registry", "PYTHONPATH": ""}
     answer = run_cli("check", environment=environment, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
@@ -172,10 +172,10 @@ def publish(url: str, file_name: str) -> None:
     """Publish without a worker, by the same script."""
     from uuid import UUID
 
-    from bridge.events import SSEEvent, SSEEventType, encode_payload
-    from bridge.registry import Audience
+    from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+    from bridge.model.registry import Audience
+    from bridge.redis_adapter import Parcel, Settler
     from bridge.settings import Settings
-    from bridge.store import Parcel, Settler
 
     data = {"file_name": file_name, "error": "none"}
     event = SSEEvent(event_type=SSEEventType.IMPORT_FAILED, user_id=UUID(USER), data=data)

@@ -14,7 +14,7 @@ import pytest
 import redis
 from httpx_sse import connect_sse
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from tests.support.processes import (
     CliProcess,
     assert_sentence,

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from bridge.settings import Settings
 from tests.support.chromium import opened_chromium
 from tests.support.gateway import COMMAND, EVENTS_PATH, gateway_process

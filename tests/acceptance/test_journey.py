@@ -11,8 +11,8 @@ import pytest
 import redis.asyncio
 
 from bridge import RedisSSEPublisher, Settings, SSEEvent, SSEEventType
-from bridge.embedded.server import EmbeddedServer
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
+from bridge.local.redis_server import EmbeddedServer
 from tests.support import producer
 from tests.support.gateway import EVENTS_PATH, Listener, running_gateway, token_for
 from tests.support.waiting import PROCESS_TIMEOUT_S

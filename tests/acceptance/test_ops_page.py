@@ -14,13 +14,13 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.operations.letters import Letters
-from bridge.operations.replay import Replays
+from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.producer import Emitter
+from bridge.redis_adapter import RetryRecord, RetrySet, connect, read_balance
 from bridge.settings import Settings
-from bridge.store import RetryRecord, RetrySet, connect, read_balance
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import ROOT, CliProcess, running_cli

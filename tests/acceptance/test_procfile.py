@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.catalogs.finance.catalog import REGISTRY
+from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.producer import Emitter
-from bridge.registry.builtin import REGISTRY
 from bridge.settings import Settings
 from bridge.worker import create_app
 from tests.support import producer

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, DeadLetters, connect
 from examples.shop.catalog import registry
 from examples.shop.events import OrderPlaced, ParcelShipped
 from tests.support.gateway import EVENTS_PATH, Listener, running_gateway, token_for

@@ -8,11 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from bridge import Emitter, RedisSSEPublisher, Settings, SSEEvent, SSEEventType
-from bridge.embedded.server import EmbeddedServer
-from bridge.events import FileImportSucceeded
+from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.audit import Auditor
-from bridge.registry import REGISTRY
-from bridge.store import connect, connect_async, read_balance
+from bridge.redis_adapter import connect, connect_async, read_balance
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

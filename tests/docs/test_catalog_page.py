@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment, running_worker
@@ -94,5 +94,5 @@ def test_a_contributor_adds_a_type_to_the_built_in_catalog_in_three_steps(
     for file, diff in zip(files, diffs, strict=True):
         patch(tmp_path / file, diff)
     environment = {"BRIDGE_BROKER_URL": server.url, "PYTHONPATH": str(tmp_path)}
-    frame = frame_of_an_export(tmp_path, environment, module="bridge.events.finance", cwd=tmp_path)
+    frame = frame_of_an_export(tmp_path, environment, module="bridge.catalogs.finance.events", cwd=tmp_path)
     assert frame == ("export.completed", DATA)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.cli.documents import events_page, settings_page
-from bridge.registry import REGISTRY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

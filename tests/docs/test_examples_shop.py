@@ -12,9 +12,11 @@ from uuid import UUID
 
 import pytest
 
-from bridge.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
-from bridge.pipeline.rehearsal import rehearse
-from bridge.registry import REGISTRY, Audience, RetryPolicy, load_registry
+from bridge.catalogs import load_registry
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
+from bridge.model.pipeline.rehearsal import rehearse
+from bridge.model.registry import Audience, RetryPolicy
 from examples.shop import events, place_order
 from examples.shop.catalog import registry
 from tests.support.waiting import PROCESS_TIMEOUT_S

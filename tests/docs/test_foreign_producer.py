@@ -7,8 +7,8 @@ import pytest
 import redis
 from kombu import Connection
 
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import read_balance
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import read_balance
 from tests.docs.test_readme import blocks, run
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until

@@ -19,11 +19,11 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.ops import create_ops_app
-from bridge.store.books import read_balance
+from bridge.redis_adapter.accounting import read_balance
 from tests.support import billing
 from tests.support.ops import AppClient
 from tests.support.story import Block, Names, Prose, Step, draw, parts_of, steady, words_of, written

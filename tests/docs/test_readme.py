@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.cli.app import COMMANDS
-from bridge.pipeline import EventCodec
-from bridge.registry import REGISTRY
+from bridge.model.pipeline import EventCodec
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings, environment_name
-from bridge.store import keys
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 

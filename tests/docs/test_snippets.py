@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.cli.app import COMMANDS, cli
-from bridge.registry import REGISTRY
 from tests.support.snippets import blocks, commands_in, fault_of
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment

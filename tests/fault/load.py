@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 from bridge import DomainEvent, Emitter, Settings
-from bridge.errors import StoreUnavailableError
-from bridge.store import Counts, connect
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import Counts, connect
 from tests.fault.oracle import Verdict, judge
 from tests.support.moody_catalog import Moody
 from tests.support.waiting import PATIENCE, wait_until

@@ -8,9 +8,10 @@ from uuid import UUID
 import redis
 
 from bridge import Settings
-from bridge.store import Balance, DeadLetters, RetrySet, keys, read_balance
-from bridge.store.client import text
-from bridge.store.settle import SKIPPED_MAX
+from bridge.redis_adapter import Balance, DeadLetters, RetrySet, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.client import text
+from bridge.redis_adapter.settle import SKIPPED_MAX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

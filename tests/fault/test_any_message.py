@@ -12,8 +12,9 @@ import redis
 from hypothesis import strategies as st
 
 from bridge import Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters, RetrySet, connect, keys
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, DeadLetters, RetrySet, connect
+from bridge.redis_adapter import keyspace as keys
 from tests.fault.load import environment_for, settings_for
 from tests.integration.test_worker_quarantine import QUEUE, envelope
 from tests.support.items import COMPRESSIONS, body_of

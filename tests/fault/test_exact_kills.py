@@ -10,11 +10,11 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.broker.redis_qos import ClaimingQoS
-from bridge.broker.redis_transport import ClaimingChannel
-from bridge.broker.topology import queue
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters, connect
+from bridge.amqp_adapter.queues import queue
+from bridge.celery_runtime.redis_qos import ClaimingQoS
+from bridge.celery_runtime.redis_transport import ClaimingChannel
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, DeadLetters, connect
 from tests.fault.load import (
     LONG,
     USERS,

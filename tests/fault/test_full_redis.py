@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from bridge.ops.metrics import BridgeCollector
+from bridge.redis_adapter import Ledger, connect
 from bridge.settings import Settings
-from bridge.store import Ledger, connect
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.own_redis import RedisServer, running_redis

@@ -7,8 +7,8 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters, RetrySet, connect, read_balance
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, DeadLetters, RetrySet, connect, read_balance
 from tests.fault.load import environment_for, settings_for
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until

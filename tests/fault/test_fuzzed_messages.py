@@ -10,9 +10,9 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters, connect
-from bridge.store.keys import user_stream
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter.keyspace import user_stream
 from tests.integration.test_worker_quarantine import MALFORMED, QUEUE, item
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import wait_until

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as hypothesis_settings
 
-from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.gateway import hub, session
-from bridge.registry import RetryPolicy
-from bridge.store import history
+from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.model.registry import RetryPolicy
+from bridge.redis_adapter import event_log as history
 from tests.fault.conftest import SCALE, SEED
 from tests.support.schedules import InLoop, OverHttp, Schedule, World, schedules
 from tests.support.waiting import PROCESS_TIMEOUT_S

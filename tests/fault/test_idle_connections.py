@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from bridge import Emitter
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from bridge.settings import Settings
-from bridge.store import Counts, connect
 from tests.support.moody_catalog import attempts_of
 from tests.support.own_redis import RedisServer, running_redis
 from tests.support.timed_catalog import Lasting, Quick, registry

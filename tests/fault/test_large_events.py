@@ -11,10 +11,10 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.pipeline import EventCodec
-from bridge.store import connect
-from bridge.store.keys import user_stream
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.pipeline import EventCodec
+from bridge.redis_adapter import connect
+from bridge.redis_adapter.keyspace import user_stream
 from tests.fault.load import LONG, environment_for, expect_clean, settings_for
 from tests.support.items import body_of
 from tests.support.moody_catalog import Moody, registry

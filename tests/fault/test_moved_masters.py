@@ -11,9 +11,9 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter
+from bridge.redis_adapter import Balance, Counts, connect, read_balance
+from bridge.redis_adapter.client import text
 from bridge.settings import Settings
-from bridge.store import Balance, Counts, connect, read_balance
-from bridge.store.client import text
 from tests.fault.load import Producing, environment_for, expect_progress, settings_for
 from tests.support.gateway import Listener, running_gateway
 from tests.support.moody_catalog import Moody, registry

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
 from tests.support.moody_catalog import registry
 from tests.support.proxy import Proxy, Way

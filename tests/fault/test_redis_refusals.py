@@ -9,8 +9,8 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import (
     USERS,
     Producing,

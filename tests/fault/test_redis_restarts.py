@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from bridge import Emitter
-from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import USERS, Producing, environment_for, expect_progress, settings_for
 from tests.fault.oracle import judge
 from tests.support.moody_catalog import registry

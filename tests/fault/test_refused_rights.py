@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from bridge import Emitter
+from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter.keyspace import user_stream
 from bridge.settings import Settings
-from bridge.store import Counts, connect
-from bridge.store.keys import user_stream
 from tests.fault.load import LONG
 from tests.support.gateway import Listener, running_gateway
 from tests.support.moody_catalog import Moody, attempts_of, registry

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from bridge import DomainEvent, Emitter
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq

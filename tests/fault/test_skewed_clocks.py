@@ -11,14 +11,15 @@ import pytest
 import redis
 
 from bridge import DomainEvent, Emitter
-from bridge.broker.redis_transport import DELIVERIES_KEY
-from bridge.embedded.server import EmbeddedServer
+from bridge.celery_runtime.redis_transport import DELIVERIES_KEY
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
-from bridge.store import Counts, DeadLetters, connect, keys
-from bridge.store.client import text
-from bridge.store.metrics import PUBLISH_DELAY_MS, Distribution
+from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.client import text
+from bridge.redis_adapter.histograms import PUBLISH_DELAY_MS, Distribution
 from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.clocks import Clock
 from tests.support.moody_catalog import attempts_of

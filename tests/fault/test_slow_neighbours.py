@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
-from bridge.store.keys import BROADCAST_STREAM
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter.keyspace import BROADCAST_STREAM
 from tests.fault.load import environment_for, settings_for
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.streams import EVENTS_PATH, SECRET, Served, Source, token, until

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
 from tests.support.producers import event, numbers
 from tests.support.spool import leave_spool, left_over, plant, set_aside
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until

@@ -10,8 +10,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from bridge import Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import environment_for, settings_for
 from tests.fault.oracle import Verdict, judge
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until

@@ -10,8 +10,8 @@ from uuid import uuid4
 import psutil
 
 from bridge import Emitter
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.moody_catalog import attempts_of
 from tests.support.timed_catalog import Lasting, registry

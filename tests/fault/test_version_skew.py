@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.operations.foresight import Expected
-from bridge.operations.replay import Replays, ReplayState
+from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.dry_run import Expected
+from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.selection import Selection
-from bridge.store import DeadLetters, connect
-from bridge.store.keys import user_stream
+from bridge.redis_adapter import DeadLetters, connect
+from bridge.redis_adapter.keyspace import user_stream
 from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.skewed_catalogs import New, Old, new, old
 from tests.support.waiting import WAIT_S, wait_until

@@ -10,8 +10,8 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, connect
 from tests.fault.load import USERS, Producing, environment_for, settings_for
 from tests.fault.oracle import judge
 from tests.support.moody_catalog import Moody, registry

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from bridge.redis_adapter import connect
 from bridge.settings import Settings
-from bridge.store import connect
 from tests.support.ops_page import OPERATOR, VIEWER
 
 

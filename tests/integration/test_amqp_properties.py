@@ -13,8 +13,8 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts, DeadLetters
 from tests.support.brokers import QUEUE, TASK, body_of, envelope
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq

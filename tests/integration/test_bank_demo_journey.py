@@ -7,8 +7,8 @@ from uuid import UUID
 import httpx
 import redis
 
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import keys
 from examples.bank_demo.app import create_demo
 from examples.bank_demo.ledger import Ledger
 from examples.bank_demo.plan import DemoPlan

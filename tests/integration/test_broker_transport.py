@@ -19,8 +19,9 @@ import redis
 from kombu import Connection, Consumer, Exchange, Message, Producer, Queue
 
 from bridge import Settings
-from bridge.broker.options import consuming_transport, transport_options
-from bridge.broker.redis_transport import DELIVERIES_KEY
+from bridge.amqp_adapter.kombu_options import transport_options
+from bridge.celery_runtime.config import consuming_transport
+from bridge.celery_runtime.redis_transport import DELIVERIES_KEY
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT
 
@@ -349,7 +350,7 @@ def test_the_order_of_tags_is_unique(redis_url, consuming) -> None:
 
 def test_a_claim_takes_few_of_what_is_large(redis_client: redis.Redis) -> None:
     """Who claims two hundred messages of a megabyte has them in memory all at once."""
-    script = files("bridge.broker").joinpath("scripts", "claim.lua").read_text(encoding="utf-8")
+    script = files("bridge.redis_adapter").joinpath("scripts", "claim.lua").read_text(encoding="utf-8")
 
     def claimed(size: int) -> int:
         redis_client.flushall()

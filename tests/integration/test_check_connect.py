@@ -7,7 +7,7 @@ import pytest
 import redis
 from kombu import Connection, Queue
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from tests.support.processes import run_cli
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.redis_servers import running_redis

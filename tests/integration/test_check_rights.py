@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge.broker.rights import rights_of
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.preflight.access import missing_rights
 from bridge.operations.preflight.scratch import Scratch
+from bridge.redis_adapter import connect
+from bridge.redis_adapter.acl_rights import rights_of
 from bridge.settings import Process, Settings
-from bridge.store import connect
 from tests.support.gateway import Listener, running_gateway
 from tests.support.processes import ROOT, run_cli
 from tests.support.waiting import wait_until

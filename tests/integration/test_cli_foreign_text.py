@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import redis
 
+from bridge.redis_adapter import DeadLetters, Ledger, ProducerReport, Producers, WorkerReport, Workers, connect
 from bridge.settings import Settings
-from bridge.store import DeadLetters, Ledger, ProducerReport, Producers, WorkerReport, Workers, connect
 from tests.support.letters import a_letter
 from tests.support.processes import run_cli
 

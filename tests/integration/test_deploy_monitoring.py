@@ -6,8 +6,8 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.ops import create_ops_app
-from bridge.registry.builtin import REGISTRY
 from bridge.settings import Settings
 from tests.support.ops import AppClient
 from tests.support.promtool import CONFIG, DEPLOY, promtool, rules

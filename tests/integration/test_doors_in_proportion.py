@@ -17,30 +17,30 @@ from kombu.transport import pyamqp
 from starlette.datastructures import QueryParams
 
 from bridge import DomainEvent
-from bridge.bounds import MessageBounds
-from bridge.broker.bounded_message import bounded
-from bridge.broker.bundling import Claimed, bundle
-from bridge.broker.compression import decompressed
-from bridge.broker.fitness import check_message
-from bridge.broker.passing import pass_on
-from bridge.broker.reading import read_item
-from bridge.errors import BridgeError
+from bridge.catalogs.finance import REGISTRY
+from bridge.celery_runtime.bounded_message import bounded
+from bridge.celery_runtime.consumer import _check_body, raw_bytes
+from bridge.celery_runtime.queue_item import read_item
 from bridge.gateway.request import parse_request
+from bridge.messages.bundling import Claimed, bundle
+from bridge.messages.compression import decompressed
+from bridge.messages.passthrough import pass_on
+from bridge.messages.validation import check_message
+from bridge.model.bounds import MessageBounds
+from bridge.model.errors import BridgeError
+from bridge.model.pipeline import Failure, Stage, describe, encode_raw, identify
+from bridge.model.pipeline.envelope import EventCodec
+from bridge.model.pipeline.root_cause import cause_of
+from bridge.model.plain_text import one_line
 from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
 from bridge.operations.trace import read_tombstone
 from bridge.ops.fields import read_cursor, read_number
-from bridge.pipeline import Failure, Stage, describe, encode_raw, identify
-from bridge.pipeline.envelope import EventCodec
-from bridge.plain_text import one_line
 from bridge.producer.admission import Admission
-from bridge.registry import REGISTRY
-from bridge.store import read_message
-from bridge.store.dead_letters import read_letter, user_in
-from bridge.store.fingerprint import cause_of
-from bridge.store.history import _entry
-from bridge.store.retries import read_retry
-from bridge.worker.consumer import _check_body, raw_bytes
+from bridge.redis_adapter import read_message
+from bridge.redis_adapter.dead_letters import read_letter, user_in
+from bridge.redis_adapter.event_log import _entry
+from bridge.redis_adapter.retry_queue import read_retry
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
 
 SIZE = 1_000

@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 import redis
 
-from bridge.errors import StoreUnavailableError
-from bridge.gateway.archive import Archive
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.registry import REGISTRY
+from bridge.gateway.replay_reader import Archive
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import START, History, connect_async
 from bridge.settings import Settings
-from bridge.store import START, History, connect_async
 from tests.support.streams import until
 
 USER = UUID(int=1)

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from bridge.settings import Settings
 from tests.support.streams import Served, Stream
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 import httpx
 import redis
 
+from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.ops import create_ops_app
-from bridge.registry.builtin import REGISTRY
 from bridge.settings import Settings
 from tests.support.gateway import Listener, running_gateway
 from tests.support.ops import AppClient

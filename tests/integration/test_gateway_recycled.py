@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
-from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from tests.support.gateway import EVENTS_PATH, UVICORN, gateway_process
 from tests.support.needs import needs_package

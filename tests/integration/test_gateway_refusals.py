@@ -11,8 +11,8 @@ from httpx_sse import aconnect_sse
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
-from bridge.registry import REGISTRY
 from bridge.settings import Settings
 from tests.support.slow import ask, read_all, request
 from tests.support.streams import EVENTS_PATH, SECRET, Served, Source, Stream, closing, token, until

@@ -10,9 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from bridge.bounds import REQUEST_BYTES_MAX
 from bridge.gateway import protocol as protocol_module
 from bridge.gateway.protocol import BoundedH11Protocol, BoundedProtocol
+from bridge.model.bounds import REQUEST_BYTES_MAX
 from bridge.settings import Settings
 from tests.support.gateway import COMMAND, gateway_process
 from tests.support.slow import ask, read_all, read_until, request

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import redis
 
-from bridge.events import SSEEventType
+from bridge.model.events import SSEEventType
 from bridge.settings import Settings
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
 from tests.support.waiting import PROCESS_TIMEOUT_S

@@ -15,16 +15,18 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.broker import TaskMessage, TaskSender
-from bridge.broker.looking import read_depths
-from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.amqp_adapter.queue_inspection import read_depths
+from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.messages import TaskMessage
 from bridge.operations import trace as t
 from bridge.operations.audit import Audit, Auditor, went_away
 from bridge.operations.log import read as read_log
 from bridge.operations.search import Verdict
 from bridge.operations.trace import Tracer, Whereabouts
 from bridge.producer import reporter
-from bridge.store import Ledger, ProducerReport, Producers, connect, keys, read_balance
+from bridge.redis_adapter import Ledger, ProducerReport, Producers, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.wiring import TaskSender
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
@@ -325,7 +327,7 @@ def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(red
         "import time; from uuid import uuid4; from bridge.producer import emitter, reporter\n"
         "reporter.INTERVAL_S = 0.05\n"
         "from bridge import emit\n"
-        "from bridge.events import FileImportSucceeded\n"
+        "from bridge.catalogs.finance import FileImportSucceeded\n"
         "for number in range(7):\n"
         "    emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=number))\n"
         "time.sleep(60)\n"
@@ -384,7 +386,7 @@ def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is
 
 
 def test_the_reports_of_the_killed_stay_within_their_bound(client, monkeypatch) -> None:
-    monkeypatch.setattr("bridge.store.producers.PRODUCERS_MAX", 20)
+    monkeypatch.setattr("bridge.redis_adapter.producers.PRODUCERS_MAX", 20)
     producers = Producers(client)
     for number in range(30):
         producers.keep(str(number), ProducerReport(host="h", pid=number, started=""))

@@ -9,8 +9,8 @@ from uuid import uuid4
 from bridge import Emitter
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
+from bridge.redis_adapter import DeadLetters, connect
 from bridge.settings import Settings
-from bridge.store import DeadLetters, connect
 from tests.support.faulty_catalog import CAUSES, Ordered, registry
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until

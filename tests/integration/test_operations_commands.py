@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.operations.replay import Replays
+from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.operations.redrive import Replays
+from bridge.redis_adapter import DeadLetters, RetryRecord, RetrySet
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import DeadLetters, RetryRecord, RetrySet, keys
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from bridge import Emitter, Settings
 from bridge.ops import create_ops_app
-from bridge.store import connect, read_balance
+from bridge.redis_adapter import connect, read_balance
 from tests.support.moody_catalog import Moody, registry
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli

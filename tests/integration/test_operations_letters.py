@@ -7,15 +7,17 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
+from bridge.model.pipeline.root_cause import cause_of
+from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.operations import letters as letters_module
 from bridge.operations import log
 from bridge.operations.letters import Letters
-from bridge.operations.replay import Replays
+from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
-from bridge.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
+from bridge.redis_adapter import Counts, DeadLetters, RetryRecord, RetrySet, read_balance
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetters, RetryRecord, RetrySet, cause_of, keys, read_balance
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
 from tests.support.moody_catalog import Category, EventType, Moody, registry
 from tests.support.processes import run_cli
@@ -121,7 +123,7 @@ def test_what_is_discarded_leaves_a_tombstone_and_the_books_balance(client, sett
 
 
 def test_a_whole_message_that_is_discarded_counts_all_its_events(client, settings, letters) -> None:
-    from bridge.store import Ledger
+    from bridge.redis_adapter import Ledger
 
     events = [uuid4() for _ in range(3)]
     Ledger(client, settings).enter([("m", TASK, QUEUE, b"".join(event.bytes for event in events))])

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from bridge import Emitter, Settings
-from bridge.store import Ledger, connect, keys, read_balance
+from bridge.redis_adapter import Ledger, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
 from tests.support.processes import run_cli
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.skewed_catalogs import Old, old

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from bridge import Settings
-from bridge.operations.foresight import Expected, Foresight
+from bridge.operations.dry_run import Expected, Foresight
 from bridge.operations.rehearsal import Ended, rehearse
-from bridge.store import connect
+from bridge.redis_adapter import connect
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import run_cli

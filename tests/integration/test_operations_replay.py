@@ -17,19 +17,20 @@ import redis
 from msgspec.structs import replace
 
 from bridge import Emitter
-from bridge.broker import TaskMessage
-from bridge.broker.redis_wire import queue_item
-from bridge.embedded.server import EmbeddedServer
-from bridge.errors import DecodeError, OperationRefusedError
+from bridge.local.redis_server import EmbeddedServer
+from bridge.messages import TaskMessage
+from bridge.model.errors import DecodeError, OperationRefusedError
 from bridge.operations import log
-from bridge.operations.foresight import Expected
+from bridge.operations.dry_run import Expected
 from bridge.operations.letters import Letters
-from bridge.operations.replay import Replays, ReplayState
-from bridge.operations.replay.record import ReplayRecord
+from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive.record import ReplayRecord
 from bridge.operations.selection import Selection
+from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.keyspace import user_stream
+from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, connect, keys, read_balance
-from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
 from tests.support.items import envelopes_of
 from tests.support.letters import QUEUE, TASK, a_letter, bury
@@ -219,7 +220,7 @@ def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
 def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, monkeypatch) -> None:
     bury(client, settings, [a_letter()])
     replay_id = idle_replays.begin(ALL)
-    monkeypatch.setattr("bridge.operations.replay.record.LEASE_S", 0.1)
+    monkeypatch.setattr("bridge.operations.redrive.record.LEASE_S", 0.1)
     ReplayRecord(client, replay_id).take("other")
     client.hset(keys.replay(replay_id), "lease_ends", 1 << 62)
     with pytest.raises(OperationRefusedError, match="is being run by other"):

@@ -9,13 +9,14 @@ import pytest
 import redis
 from kombu import Connection
 
-from bridge.broker.looking import read_depths
-from bridge.errors import BrokerUnavailableError
-from bridge.operations.replay import Replays, ReplayState
-from bridge.operations.replay.pace import WINDOW_MIN
+from bridge.amqp_adapter.queue_inspection import read_depths
+from bridge.model.errors import BrokerUnavailableError
+from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive.rate import WINDOW_MIN
 from bridge.operations.selection import Selection
+from bridge.redis_adapter import DeadLetters, read_balance
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import DeadLetters, keys, read_balance
 from tests.support.letters import QUEUE, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, clean_environment

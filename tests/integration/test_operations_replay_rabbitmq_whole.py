@@ -8,13 +8,14 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.broker import TaskMessage
-from bridge.broker.topology import queue
-from bridge.operations.foresight import Expected
-from bridge.operations.replay import Replays, ReplayState
+from bridge.amqp_adapter.queues import queue
+from bridge.messages import TaskMessage
+from bridge.model.pipeline.envelope import EventCodec
+from bridge.operations.dry_run import Expected
+from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.selection import Selection
-from bridge.pipeline.envelope import EventCodec
-from bridge.store import DeadLetters, keys, read_balance
+from bridge.redis_adapter import DeadLetters, read_balance
+from bridge.redis_adapter import keyspace as keys
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.skewed_catalogs import New, new
 from tests.support.waiting import WAIT_S, wait_until

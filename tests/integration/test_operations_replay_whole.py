@@ -9,16 +9,17 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from bridge.broker import TaskMessage
-from bridge.broker.redis_wire import queue_item
-from bridge.embedded.server import EmbeddedServer
-from bridge.errors import DecodeError
-from bridge.operations.foresight import Expected
-from bridge.operations.replay import Replays, ReplayState, ReplayStatus
+from bridge.local.redis_server import EmbeddedServer
+from bridge.messages import TaskMessage
+from bridge.model.errors import DecodeError
+from bridge.operations.dry_run import Expected
+from bridge.operations.redrive import Replays, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
+from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.keyspace import user_stream
+from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, keys, read_balance
-from bridge.store.keys import user_stream
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import QUEUE, TASK, a_letter, bury, held_bytes
 from tests.support.moody_catalog import registry

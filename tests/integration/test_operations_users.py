@@ -9,9 +9,10 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.broker import TaskMessage, TaskSender
-from bridge.pipeline import EventCodec
-from bridge.store import DeadLetters, connect
+from bridge.messages import TaskMessage
+from bridge.model.pipeline import EventCodec
+from bridge.redis_adapter import DeadLetters, connect
+from bridge.wiring import TaskSender
 from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until

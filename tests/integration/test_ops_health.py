@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 
 from bridge import Emitter
+from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.operations.health import STILL_S
 from bridge.operations.status import StatusReader
 from bridge.ops import create_ops_app
-from bridge.registry.builtin import REGISTRY
+from bridge.redis_adapter import Workers, connect
 from bridge.settings import Settings
-from bridge.store import Workers, connect
 from tests.support import moody_catalog
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli

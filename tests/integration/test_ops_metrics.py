@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge import Emitter
 from bridge.operations.status import StatusReader
 from bridge.ops import create_ops_app
+from bridge.redis_adapter import connect, read_balance
 from bridge.settings import Settings
-from bridge.store import connect, read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.ops import AppClient
 from tests.support.rabbitmq import running_rabbitmq

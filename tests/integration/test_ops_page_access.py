@@ -8,7 +8,7 @@ import redis
 
 from bridge.operations import log
 from bridge.operations.letters import Letters
-from bridge.operations.replay import Replays
+from bridge.operations.redrive import Replays
 from bridge.operations.selection import Selection
 from bridge.ops import create_ops_app
 from bridge.ops.app import PAGES

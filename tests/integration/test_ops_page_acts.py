@@ -9,10 +9,11 @@ import redis
 
 from bridge.operations import log
 from bridge.operations.letters import Letters
-from bridge.operations.replay import Replays, ReplayState
+from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.selection import Selection
+from bridge.redis_adapter import connect
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import connect, keys
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, VIEWER, browser, form_token, token_in, wait_in_retry

@@ -5,13 +5,13 @@ import msgspec
 import pytest
 import redis
 
+from bridge.model.pipeline import Failure, Stage
 from bridge.operations import log
-from bridge.operations.replay import Replays, ReplayState
-from bridge.operations.replay.record import ReplayRecord
+from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive.record import ReplayRecord
 from bridge.operations.selection import Selection
-from bridge.pipeline import Failure, Stage
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import keys
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, SECRET, VIEWER, VIEWS, browser, filled, form_token, sign_in, wait_in_retry

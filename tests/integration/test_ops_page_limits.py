@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bridge.embedded.server import EmbeddedServer, free_port
+from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.ops.stream import SESSION_STREAMS_MAX, STREAMS_MAX, VIEWER_STREAMS_MAX
 from bridge.ops.throttle import ALL_FREE_FAILURES, FREE_FAILURES
 from tests.support.ops_page import OPERATOR, VIEWER

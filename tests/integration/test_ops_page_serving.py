@@ -12,8 +12,8 @@ import redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from bridge.embedded.server import EmbeddedServer, free_port
 from bridge.gateway import create_app
+from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.ops import create_ops_app
 from bridge.settings import Settings
 from tests.support.letters import a_letter, bury

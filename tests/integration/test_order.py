@@ -8,9 +8,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from bridge import DomainEvent, Emitter, Settings
-from bridge.events import FileImportAttempted, FileImportFailed, FileImportProgressed, FileImportSucceeded
-from bridge.registry import REGISTRY
-from bridge.store import connect, keys, read_balance
+from bridge.catalogs.finance import (
+    REGISTRY,
+    FileImportAttempted,
+    FileImportFailed,
+    FileImportProgressed,
+    FileImportSucceeded,
+)
+from bridge.redis_adapter import connect, read_balance
+from bridge.redis_adapter import keyspace as keys
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 

@@ -18,9 +18,9 @@ import redis
 from kombu import Connection, Exchange, Producer
 
 from bridge import Emitter, Settings
-from bridge.bounds import RAW_KEPT_MAX, MessageBounds
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetter, DeadLetters, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.bounds import RAW_KEPT_MAX, MessageBounds
+from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, connect
 from tests.support.brokers import Put, body_of, envelope, put_on_rabbitmq, put_on_redis
 from tests.support.items import body_of as body_in
 from tests.support.moody_catalog import Moody, registry

@@ -18,11 +18,11 @@ import pytest
 import redis
 
 from bridge import DeliveryError, Emitter, EventRefusedError, Settings
-from bridge.broker import TaskSender
-from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.events import AccountBalanceUpdated, DomainEvent, FileImportFailed, FileImportSucceeded
+from bridge.catalogs.finance import REGISTRY, AccountBalanceUpdated, FileImportFailed, FileImportSucceeded
+from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.model.events import DomainEvent
 from bridge.producer import default
-from bridge.registry import REGISTRY
+from bridge.wiring import TaskSender
 from tests.support.items import envelopes_of
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
@@ -97,13 +97,13 @@ def test_an_event_without_a_mapping_is_told_of_once_a_class(emitter: Emitter, ca
     assert emitter.emit_many(unmapped) == 0
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split()[1] for line in lines] == [
-        "bridge.events.domain.DomainEvent",
+        "bridge.model.events.domain.DomainEvent",
         f"{__name__}._Subclass",
         "builtins.int",
         "builtins.NoneType",
     ]
     assert all(record.levelno == logging.WARNING for record in caplog.records)
-    assert all("BRIDGE_REGISTRY" in line and "bridge.registry.builtin:REGISTRY" in line for line in lines)
+    assert all("BRIDGE_REGISTRY" in line and "bridge.catalogs.finance.catalog:REGISTRY" in line for line in lines)
     assert emitter.counts["unmapped"] == 16
 
 
@@ -382,7 +382,7 @@ def test_an_event_that_turns_out_unwritable_holds_up_no_other(emitter: Emitter, 
 SCRIPT = """
 from uuid import uuid4
 from bridge import emit
-from bridge.events import FileImportSucceeded
+from bridge.catalogs.finance import FileImportSucceeded
 for number in range(3000):
     emit(FileImportSucceeded(user_id=uuid4(), file_name="x", transaction_count=number))
 """

@@ -9,10 +9,9 @@ import redis
 import redis.asyncio
 
 from bridge import DomainEvent, RedisSSEPublisher, Settings, SSEEvent, SSEEventHandler
-from bridge.embedded.server import free_port
-from bridge.events import AccountSyncSucceeded, FileImportFailed
-from bridge.registry import DOMAIN_TO_SSE_MAPPING
-from bridge.store import connect_async
+from bridge.catalogs.finance import DOMAIN_TO_SSE_MAPPING, AccountSyncSucceeded, FileImportFailed
+from bridge.local.redis_server import free_port
+from bridge.redis_adapter import connect_async
 from tests.support.moody_catalog import Announced, Moody, registry
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from bridge import Settings
+from bridge.catalogs.finance import REGISTRY
 from bridge.operations.status import Status, StatusReader
 from bridge.ops.metrics import families
-from bridge.registry import REGISTRY
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 
@@ -29,7 +29,7 @@ for number in range(10**9):
 STUCK = (
     """
 import threading
-from bridge.broker import TaskSender
+from bridge.wiring import TaskSender
 TaskSender.send = lambda self, messages: threading.Event().wait()  # as a call that never comes back
 """
     + STEADY

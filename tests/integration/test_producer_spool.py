@@ -15,9 +15,8 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.events import FileImportSucceeded
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
+from bridge.local.redis_server import EmbeddedServer, free_port
 from tests.integration.test_producer_emitter import event, queued
 from tests.support.spool import leave_spool
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
@@ -56,7 +55,7 @@ def test_a_producer_that_is_killed_while_the_broker_is_away_loses_nothing(server
         os.kill(server.pid, signal.SIGSTOP)
     code = (
         "import sys, time; from uuid import uuid4; from bridge import emit\n"
-        "from bridge.events import FileImportSucceeded\n"
+        "from bridge.catalogs.finance import FileImportSucceeded\n"
         "slowest = 0\n"
         "for number in range(2000):\n"
         "    begin = time.perf_counter()\n"
@@ -117,7 +116,7 @@ def test_an_orderly_end_leaves_the_undelivered_to_the_next_process(redis_url, re
 def test_processes_share_a_directory(redis_url, redis_client, tmp_path) -> None:
     code = (
         "from uuid import uuid4; from bridge import emit\n"
-        "from bridge.events import FileImportSucceeded\n"
+        "from bridge.catalogs.finance import FileImportSucceeded\n"
         "for number in range(500):\n"
         "    emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=number))\n"
     )
@@ -156,7 +155,7 @@ def test_a_directory_that_cannot_be_used_is_said_and_the_business_carries_on(
 def test_a_forked_child_has_a_spool_of_its_own(redis_url, redis_client, tmp_path) -> None:
     code = (
         "import os; from uuid import uuid4; from bridge import emit, flush\n"
-        "from bridge.events import FileImportSucceeded\n"
+        "from bridge.catalogs.finance import FileImportSucceeded\n"
         "def one(n): emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=n)); assert flush(5)\n"
         "one(1); pid = os.fork()\n"
         "one(2 if pid == 0 else 3)\n"

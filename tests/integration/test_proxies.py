@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from bridge.settings import Settings
 from tests.support.gateway import COMMAND, gateway_process
 from tests.support.native import NativeEventSource

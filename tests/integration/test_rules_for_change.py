@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
-from bridge.store import DeadLetters, connect, keys, read_balance
+from bridge.redis_adapter import DeadLetters, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import New, Old, Retyped, Shorter, new, old, renamed, retyped, shorter
 from tests.support.waiting import wait_until

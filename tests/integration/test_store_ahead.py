@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import redis
 
-from bridge.embedded.server import EmbeddedServer
-from bridge.errors import StoreUnavailableError
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import Delivery, Settler, Settling, connect
+from bridge.redis_adapter.ahead import ScriptAhead
 from bridge.settings import Settings
-from bridge.store import Delivery, Settler, Settling, connect
-from bridge.store.ahead import ScriptAhead
 from tests.support.books import direct, parcels
 
 

@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from bridge import Settings
-from bridge.embedded.server import free_port
-from bridge.errors import StoreUnavailableError
-from bridge.store import StoreClock, connect
+from bridge.local.redis_server import free_port
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import StoreClock, connect
 
 
 def redis_s(client: redis.Redis) -> float:

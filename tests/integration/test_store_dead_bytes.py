@@ -7,11 +7,12 @@ from uuid import uuid4
 import pytest
 import redis
 
+from bridge.model.pipeline import Failure, Stage
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.pipeline import Failure, Stage
+from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Delivery, Settler, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import Counts, DeadLetter, DeadLetters, Delivery, Settler, connect, keys, read_balance
 from tests.support.books import parcels
 from tests.support.letters import bury, held_bytes
 

@@ -5,10 +5,9 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge.errors import StoreUnavailableError
-from bridge.pipeline import Failure, Stage
-from bridge.settings import Settings
-from bridge.store import (
+from bridge.model.errors import StoreUnavailableError
+from bridge.model.pipeline import Failure, Stage
+from bridge.redis_adapter import (
     COUNT_NAMES,
     Attempt,
     Counts,
@@ -18,10 +17,11 @@ from bridge.store import (
     RetryRecord,
     RetrySet,
     connect,
-    keys,
     read_balance,
 )
-from bridge.store.dead_letters import PAGE
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.dead_letters import PAGE
+from bridge.settings import Settings
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="never — ☃", traceback="line 1\nline 2")
 ATTEMPTS = (Attempt(number=1, at="2026-01-01T00:00:00Z", failure=FAILURE),)

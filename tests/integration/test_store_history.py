@@ -9,9 +9,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from bridge.events import SSEEvent, SSEEventType, encode_payload
-from bridge.settings import Settings
-from bridge.store import (
+from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+from bridge.redis_adapter import (
     START,
     History,
     Parcel,
@@ -20,10 +19,11 @@ from bridge.store import (
     StreamedEvent,
     connect,
     connect_async,
-    keys,
     read_message,
 )
-from bridge.store.history import PAGE
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.event_log import PAGE
+from bridge.settings import Settings
 from tests.support.books import direct
 from tests.support.waiting import WAIT_S, wait_until
 

@@ -8,9 +8,9 @@ import pytest
 import redis
 import redis.asyncio
 
+from bridge.redis_adapter import START, History, Page, Position, connect_async
+from bridge.redis_adapter import event_log as history_module
 from bridge.settings import Settings
-from bridge.store import START, History, Page, Position, connect_async
-from bridge.store import history as history_module
 from tests.support.streams import Source
 
 USER = UUID(int=1)

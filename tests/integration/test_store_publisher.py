@@ -10,10 +10,11 @@ import pytest
 import redis
 import redis.asyncio
 
-from bridge.embedded.server import EmbeddedServer
-from bridge.events import SSEEvent, SSEEventType
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.events import SSEEvent, SSEEventType
+from bridge.redis_adapter import ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, connect_async
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, connect_async, keys
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 

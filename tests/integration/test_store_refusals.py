@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from bridge.events import SSEEvent, SSEEventType
+from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from bridge.model.events import SSEEvent, SSEEventType
+from bridge.redis_adapter import Delivery, Parcel, Settler, Workers, connect
+from bridge.redis_adapter.client import store_errors
 from bridge.settings import Settings
-from bridge.store import Delivery, Parcel, Settler, Workers, connect
-from bridge.store.client import store_errors
 from tests.support.own_redis import RedisServer, running_redis
 from tests.support.waiting import wait_until
 

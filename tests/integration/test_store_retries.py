@@ -9,10 +9,9 @@ import msgspec
 import pytest
 import redis
 
-from bridge.errors import StoreUnavailableError
-from bridge.pipeline import Failure, Stage
-from bridge.settings import Settings
-from bridge.store import (
+from bridge.model.errors import StoreUnavailableError
+from bridge.model.pipeline import Failure, Stage
+from bridge.redis_adapter import (
     Attempt,
     Claim,
     Counts,
@@ -23,11 +22,12 @@ from bridge.store import (
     Settler,
     connect,
     extend_history,
-    keys,
     read_balance,
 )
-from bridge.store import retries as retries_module
-from bridge.store.retries import HISTORY_MAX
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter import retry_queue as retries_module
+from bridge.redis_adapter.retry_queue import HISTORY_MAX
+from bridge.settings import Settings
 from tests.support.waiting import PATIENCE
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="not yet")

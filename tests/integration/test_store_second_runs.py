@@ -8,9 +8,8 @@ import pytest
 import redis
 
 from bridge import SSEEvent, SSEEventType
-from bridge.events import encode_payload
-from bridge.settings import Settings
-from bridge.store import (
+from bridge.model.events import encode_payload
+from bridge.redis_adapter import (
     Attempt,
     Balance,
     Counts,
@@ -22,9 +21,10 @@ from bridge.store import (
     RetrySet,
     Settler,
     connect,
-    keys,
     read_balance,
 )
+from bridge.redis_adapter import keyspace as keys
+from bridge.settings import Settings
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter
 
 MESSAGE = "the-message"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import StoreUnavailableError
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import Workers, connect, connect_async, connect_briefly, connect_broker
+from bridge.redis_adapter.client import store_errors
 from bridge.settings import Settings
-from bridge.store import Workers, connect, connect_async, connect_briefly, connect_broker
-from bridge.store.client import store_errors
 from tests.support.own_redis import RedisServer, running_redis
 from tests.support.sentinels import MASTER, Sentinels, running_sentinels
 from tests.support.waiting import wait_until

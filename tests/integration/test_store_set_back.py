@@ -7,12 +7,13 @@ import pytest
 import redis
 import redis.asyncio
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.registry import REGISTRY
+from bridge.redis_adapter import Ledger, Position, connect, connect_async, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.event_log import History
 from bridge.settings import Settings
-from bridge.store import Ledger, Position, connect, connect_async, keys, read_balance
-from bridge.store.history import History
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import wait_until
 

@@ -12,11 +12,10 @@ from uuid import UUID
 import pytest
 import redis
 
-from bridge.embedded.server import EmbeddedServer
-from bridge.errors import StoreUnavailableError
-from bridge.events import SSEEvent, SSEEventType, encode_payload
-from bridge.settings import Settings
-from bridge.store import (
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.errors import StoreUnavailableError
+from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+from bridge.redis_adapter import (
     Counts,
     Parcel,
     Position,
@@ -25,8 +24,9 @@ from bridge.store import (
     Settler,
     connect,
     connect_async,
-    keys,
 )
+from bridge.redis_adapter import keyspace as keys
+from bridge.settings import Settings
 from tests.support.books import direct, waiting
 from tests.support.waiting import PATIENCE, WAIT_S
 

@@ -5,9 +5,10 @@ from uuid import UUID
 import pytest
 import redis
 
-from bridge.events import SSEEvent, encode_payload
+from bridge.model.events import SSEEvent, encode_payload
+from bridge.redis_adapter import DeadLetter, DeadLetters, Parcel, RetryRecord, RetrySet, Settler, read_balance
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import DeadLetter, DeadLetters, Parcel, RetryRecord, RetrySet, Settler, keys, read_balance
 from tests.support.books import waiting
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import EventType

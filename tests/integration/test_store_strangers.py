@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 import redis
 
-from bridge.events import SSEEvent, SSEEventType, encode_payload
+from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+from bridge.redis_adapter import History, Parcel, Position, ReceiptStatus, Settler, connect, connect_async
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
-from bridge.store import History, Parcel, Position, ReceiptStatus, Settler, connect, connect_async, keys
-from bridge.store.history import PAGE
 from tests.support.books import direct
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")

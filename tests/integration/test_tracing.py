@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from bridge import Emitter
+from bridge.redis_adapter import connect
+from bridge.runtime.tracing import active_tracer
 from bridge.settings import Settings
-from bridge.store import connect
-from bridge.tracing import active_tracer
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
 from tests.support.items import envelopes_of

@@ -12,8 +12,10 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.broker import TaskMessage, TaskSender
-from bridge.store import Counts, DeadLetters, connect, keys, read_balance
+from bridge.messages import TaskMessage
+from bridge.redis_adapter import Counts, DeadLetters, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.wiring import TaskSender
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer, free_port
-from bridge.registry import REGISTRY
-from bridge.store import Counts, RetrySet, connect
+from bridge.catalogs.finance import REGISTRY
+from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.redis_adapter import Counts, RetrySet, connect
 from bridge.worker import create_app
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
@@ -156,8 +156,8 @@ def test_order_is_kept_within_a_queue(redis_url: str, tmp_path: Path) -> None:
     [
         ({"BRIDGE_BROKER_URL": "http://x"}, "BRIDGE_BROKER_URL must start with one of redis://"),
         ({"BRIDGE_REGISTRY": "no.such:registry"}, "there is no module 'no'"),
-        ({"BRIDGE_REGISTRY": "bridge.registry"}, "write it as 'package.module:attribute'"),
-        ({"BRIDGE_REGISTRY": "bridge.registry:Registry"}, "must be a bridge.Registry"),
+        ({"BRIDGE_REGISTRY": "bridge.catalogs"}, "write it as 'package.module:attribute'"),
+        ({"BRIDGE_REGISTRY": "bridge.model.registry:Registry"}, "must be a bridge.Registry"),
         ({"BRIDGE_STREAM_MAXLEN": "many"}, "BRIDGE_STREAM_MAXLEN must be a whole number"),
         ({"BRIDGE_REDIS_ULR": "redis://127.0.0.1:1/0"}, "did you mean BRIDGE_REDIS_URL?"),
     ],

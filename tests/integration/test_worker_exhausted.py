@@ -6,8 +6,8 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts
+from bridge.local.redis_server import EmbeddedServer
+from bridge.redis_adapter import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

@@ -12,12 +12,12 @@ import psutil
 import pytest
 import redis
 
-from bridge.identity import process_name
+from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.operations.health import STILL_S
 from bridge.operations.status import StatusReader, worker_states
-from bridge.registry.builtin import REGISTRY
+from bridge.redis_adapter import WorkerReport, Workers, connect
+from bridge.runtime.identity import process_name
 from bridge.settings import Settings
-from bridge.store import WorkerReport, Workers, connect
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 

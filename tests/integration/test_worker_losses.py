@@ -10,12 +10,12 @@ import redis
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from bridge import Settings
-from bridge.errors import StoreUnavailableError
-from bridge.store import DeadLetters, connect
+from bridge.celery_runtime.task import BridgeTask, OutOfTimeError
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import DeadLetters, connect
 from bridge.worker import create_app
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
-from bridge.worker.task import BridgeTask, OutOfTimeError
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.letters import a_letter
 from tests.support.moody_catalog import registry as moody

@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
-from bridge.operations.replay import Replays
+from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.redrive import Replays
 from bridge.operations.selection import Selection
-from bridge.store import Counts, DeadLetters, connect, read_balance
+from bridge.redis_adapter import Counts, DeadLetters, connect, read_balance
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import Moody

@@ -12,10 +12,11 @@ import redis
 from kombu import Connection, Producer
 
 from bridge import Emitter, Settings
-from bridge.broker import TaskMessage, TaskSender
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import COUNT_NAMES, Counts, DeadLetter, DeadLetters, RetrySet, connect, read_balance
-from bridge.store.keys import user_stream
+from bridge.local.redis_server import EmbeddedServer
+from bridge.messages import TaskMessage
+from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetter, DeadLetters, RetrySet, connect, read_balance
+from bridge.redis_adapter.keyspace import user_stream
+from bridge.wiring import TaskSender
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
 from tests.support.moody_catalog import Announced, Moody, attempts_of, registry

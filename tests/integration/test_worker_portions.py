@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from bridge.broker.passing import split
-from bridge.pipeline import EventCodec
+from bridge.messages.passthrough import split
+from bridge.model.pipeline import EventCodec
+from bridge.redis_adapter import Ledger, read_balance
+from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.ahead import ScriptAhead
 from bridge.settings import Settings
-from bridge.store import Ledger, keys, read_balance
-from bridge.store.ahead import ScriptAhead
 from bridge.worker import handler as handler_module
 from bridge.worker.handler import PORTION_MAX, Handler
 from bridge.worker.job import Job

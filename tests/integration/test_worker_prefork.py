@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from kombu.asynchronous import Hub
 
-from bridge.worker import prefork
-from bridge.worker.prefork import Pool
+from bridge.celery_runtime import prefork
+from bridge.celery_runtime.prefork import Pool
 from tests.support.waiting import PATIENCE, WAIT_S
 
 DEADLINE_S = 10.0

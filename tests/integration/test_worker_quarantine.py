@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.broker.compression import DECOMPRESSED_MAX
-from bridge.embedded.server import EmbeddedServer
-from bridge.store import Counts, DeadLetters, connect
+from bridge.local.redis_server import EmbeddedServer
+from bridge.messages.compression import DECOMPRESSED_MAX
+from bridge.redis_adapter import Counts, DeadLetters, connect
 from tests.support.items import COMPRESSIONS
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until

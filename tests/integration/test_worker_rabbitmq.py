@@ -9,13 +9,14 @@ from kombu import Connection
 from kombu.message import Message
 
 from bridge import Emitter, Settings
-from bridge.bounds import RETURNS_MAX
-from bridge.broker import TaskMessage, TaskSender
-from bridge.broker.topology import queue
-from bridge.embedded.server import EmbeddedServer
+from bridge.amqp_adapter.queues import queue
+from bridge.celery_runtime.consumer import raw_bytes
+from bridge.local.redis_server import EmbeddedServer
+from bridge.messages import TaskMessage
+from bridge.model.bounds import RETURNS_MAX
 from bridge.operations.trace import holds
-from bridge.store import Counts, DeadLetters, connect
-from bridge.worker.consumer import raw_bytes
+from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.wiring import TaskSender
 from tests.support.items import body_of
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import Moody, registry

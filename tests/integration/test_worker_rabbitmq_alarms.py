@@ -11,9 +11,10 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.broker.alarm import BLOCKED
+from bridge.amqp_adapter.alarm import BLOCKED
 from bridge.operations.status import StatusReader
-from bridge.store import Counts, keys, read_balance
+from bridge.redis_adapter import Counts, read_balance
+from bridge.redis_adapter import keyspace as keys
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import RabbitMQ, running_server
 from tests.support.waiting import WAIT_S, wait_until

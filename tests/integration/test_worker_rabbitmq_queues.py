@@ -10,7 +10,7 @@ from kombu import Connection
 
 from bridge import Emitter, Settings
 from bridge.operations.status import StatusReader
-from bridge.store import read_balance
+from bridge.redis_adapter import read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import RabbitMQ, running_server
 from tests.support.waiting import WAIT_S, wait_until

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, RetryPolicy, SSEEventMetadata
-from bridge.pipeline import EventCodec
+from bridge.model.pipeline import EventCodec
+from bridge.redis_adapter import DeadLetters
 from bridge.settings import Settings
-from bridge.store import DeadLetters
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
 

@@ -10,8 +10,9 @@ import redis
 from celery import Celery
 
 from bridge import DomainEvent, Settings
-from bridge.pipeline import EventCodec, Failure, Stage
-from bridge.store import Attempt, DeadLetters, RetryRecord, RetrySet, Workers, connect, keys, read_balance
+from bridge.model.pipeline import EventCodec, Failure, Stage
+from bridge.redis_adapter import Attempt, DeadLetters, RetryRecord, RetrySet, Workers, connect, read_balance
+from bridge.redis_adapter import keyspace as keys
 from tests.support.skewed_catalogs import New, Old
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker

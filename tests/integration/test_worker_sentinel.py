@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from bridge import Emitter, Settings
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.store import Counts, connect
+from bridge.redis_adapter import Counts, connect
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, running_sentinels
 from tests.support.waiting import WAIT_S, wait_until

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import redis
 
-from bridge.embedded.server import EmbeddedServer
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
+from bridge.redis_adapter import connect, read_balance
 from bridge.settings import Settings
-from bridge.store import connect, read_balance
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.processes import COMMAND, clean_environment
 from tests.support.worker import running_worker

@@ -21,7 +21,7 @@ from pytest_celery import (
 )
 from pytest_docker_tools import build, container, fxtr
 
-from bridge.registry.builtin import REGISTRY
+from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.settings import Settings
 from bridge.worker import create_app
 

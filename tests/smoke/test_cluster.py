@@ -10,12 +10,13 @@ import redis
 from pytest_celery import CeleryTestSetup
 from uuid6 import uuid7
 
-from bridge.events import DomainEvent
+from bridge.catalogs.finance.catalog import REGISTRY
+from bridge.model.events import DomainEvent
+from bridge.model.registry.sampling import sample_event
 from bridge.producer import Emitter
-from bridge.registry.builtin import REGISTRY
-from bridge.registry.sampling import sample_event
+from bridge.redis_adapter import connect
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import connect, keys
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 30.0

@@ -5,8 +5,8 @@ from itertools import groupby
 from uuid import uuid4
 
 from bridge import SSEEvent, SSEEventType
-from bridge.store import Delivery, Parcel
-from bridge.store.settle import DIRECT
+from bridge.redis_adapter import Delivery, Parcel
+from bridge.redis_adapter.settle import DIRECT
 
 
 def parcels(number: int) -> list[Parcel]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.broker.redis_qos import ClaimingQoS
-from bridge.broker.redis_transport import ClaimingChannel
-from bridge.pipeline import Pipeline
-from bridge.registry import load_configured
-from bridge.store import DeadLetters, RetrySet, Settling
-from bridge.worker import create_app, task
+from bridge.catalogs import load_configured
+from bridge.celery_runtime import task
+from bridge.celery_runtime.redis_qos import ClaimingQoS
+from bridge.celery_runtime.redis_transport import ClaimingChannel
+from bridge.model.pipeline import Pipeline
+from bridge.redis_adapter import DeadLetters, RetrySet, Settling
+from bridge.worker import create_app
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from bridge.store import Position
+from bridge.redis_adapter import Position
 from tests.support.event_source import Entry, EventSource
 
 

@@ -2,9 +2,9 @@
 
 from bridge.operations.queues import QueueState
 from bridge.operations.status import Status
-from bridge.store import Balance
-from bridge.store.gateways import GatewayStates
-from bridge.store.producers import ProducerReport
+from bridge.redis_adapter import Balance
+from bridge.redis_adapter.gateway_counts import GatewayStates
+from bridge.redis_adapter.producers import ProducerReport
 
 STATUS = Status(
     at_ms=0,

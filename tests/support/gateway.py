@@ -15,7 +15,7 @@ import jwt
 from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 

@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import redis
 import uuid6
 
-from bridge.pipeline import Failure, Stage
+from bridge.model.pipeline import Failure, Stage
+from bridge.redis_adapter import Attempt, DeadLetter, DeadLetters
+from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
-from bridge.store import Attempt, DeadLetter, DeadLetters, keys
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
 TRACEBACK = '  File "/srv/app/moods.py", line {line}, in extract\n    return look_up(event)\n'

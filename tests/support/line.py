@@ -6,19 +6,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from bridge.errors import StoreUnavailableError
-from bridge.gateway.archive import Chapter
 from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
-from bridge.gateway.ending import Ending
+from bridge.gateway.end_causes import Ending
+from bridge.gateway.replay_reader import Chapter
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.rooms import Rooms
+from bridge.gateway.response_writer import Wire
 from bridge.gateway.session import Session
-from bridge.gateway.wire import Wire
+from bridge.gateway.subscriptions import Rooms
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import Position
+from bridge.redis_adapter.keyspace import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from bridge.settings import Settings
-from bridge.store import Position
-from bridge.store.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
 
 USER = UUID(int=1)

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import httpx
 import redis
 
+from bridge.model.pipeline import Failure
 from bridge.ops import create_ops_app
 from bridge.ops.app import PAGES
-from bridge.pipeline import Failure
+from bridge.redis_adapter import Attempt, RetryRecord, RetrySet
 from bridge.settings import Settings
-from bridge.store import Attempt, RetryRecord, RetrySet
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import registry
 

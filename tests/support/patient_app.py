@@ -1,6 +1,6 @@
 """A bridge worker without time limits, so that an extractor can outlast the visibility timeout."""
 
-from bridge.registry import load_configured
+from bridge.catalogs import load_configured
 from bridge.worker import create_app
 
 app = create_app(*load_configured("worker"))

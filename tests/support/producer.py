@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from bridge import DomainEvent, emit_many, flush
-from bridge import events as e
+from bridge.catalogs.finance import events as e
 from tests.support.waiting import WAIT_S
 
 CONNECTION = UUID("00000000-0000-4000-8000-000000000001")

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import redis
 
-from bridge.events import FileImportSucceeded
+from bridge.catalogs.finance import FileImportSucceeded
 from tests.support.items import envelopes_of
 
 QUEUE = "bridge.import"

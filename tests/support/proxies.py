@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from tests.support.needs import needs_program
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")

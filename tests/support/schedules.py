@@ -12,14 +12,14 @@ import httpx
 import redis
 from hypothesis import strategies as st
 
-from bridge.embedded.server import EmbeddedServer
-from bridge.events import SSEEvent, SSEEventType
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.gateway.gateway import Gateway
-from bridge.registry import REGISTRY
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.events import SSEEvent, SSEEventType
+from bridge.redis_adapter import Position, RedisSSEPublisher, connect_async
+from bridge.redis_adapter.keyspace import BROADCAST_STREAM, user_stream
 from bridge.settings import Settings
-from bridge.store import Position, RedisSSEPublisher, connect_async
-from bridge.store.keys import BROADCAST_STREAM, user_stream
 from tests.support.event_source import AsgiCall, EventSource, read_over_http
 from tests.support.exactly_once import Account, Publication, account
 from tests.support.streams import SECRET, Served

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from bridge.embedded.server import find_server, free_port
+from bridge.local.redis_server import find_server, free_port
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 MASTER = "events"

@@ -7,9 +7,9 @@ from typing import Any
 from celery import signals
 from celery.concurrency.base import BasePool
 
-from bridge.registry import load_configured
+from bridge.catalogs import load_configured
+from bridge.celery_runtime.consumer import BridgeConsumer
 from bridge.worker import create_app
-from bridge.worker.consumer import BridgeConsumer
 
 NUMBER = signal.Signals[os.environ["TEST_SIGNAL"]]
 POINT = os.environ["TEST_POINT"]

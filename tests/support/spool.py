@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from bridge.events import FileImportSucceeded
-from bridge.pipeline import EventCodec
+from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
+from bridge.model.pipeline import EventCodec
 from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.spool import Spool
-from bridge.registry import REGISTRY
 
 TASK, QUEUE = "bridge.FileImportSucceeded", "bridge.import"
 ADMISSION = Admission(REGISTRY)

@@ -5,7 +5,7 @@ import signal
 import time
 from types import FrameType
 
-from bridge.registry.builtin import REGISTRY as registry  # noqa: N811  (the attribute that BRIDGE_REGISTRY names)
+from bridge.catalogs.finance.catalog import REGISTRY as registry  # noqa: N811  (the attribute that BRIDGE_REGISTRY names)
 
 __all__ = ["registry"]
 

@@ -15,12 +15,12 @@ import redis
 import uvicorn
 from starlette.applications import Starlette
 
-from bridge.embedded.server import free_port
-from bridge.events import SSEEvent, SSEEventType, encode_payload
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
-from bridge.registry import REGISTRY
+from bridge.local.redis_server import free_port
+from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+from bridge.redis_adapter import Parcel, Settler
 from bridge.settings import Settings
-from bridge.store import Parcel, Settler
 from tests.support.books import direct
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from bridge.settings import Settings
 from examples.bank_demo.app import create_demo, describe_device
 from examples.bank_demo.ledger import Job, Ledger

@@ -12,16 +12,16 @@ from uuid import UUID
 
 import pytest
 
-from bridge.events import (
+from bridge.catalogs.finance import (
+    REGISTRY,
     AccountBalanceUpdated,
-    DomainEvent,
     FileImportAttempted,
     FileImportFailed,
     FileImportProgressed,
     FileImportSucceeded,
     TransactionSyncSucceeded,
 )
-from bridge.registry import REGISTRY
+from bridge.model.events import DomainEvent
 from examples.bank_demo.importer import InterruptedImportError, StatementImport
 from examples.bank_demo.ledger import JOBS_WAITING_MAX, Ledger
 

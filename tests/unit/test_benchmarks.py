@@ -17,7 +17,7 @@ from benchmarks.harness.statistics import percentile, ratio, spread
 from benchmarks.harness.waiting import TooSlowError, wait_until
 from benchmarks.peers import BY_NAME, PEERS
 from benchmarks.script_ceiling import RANDOM, representative_batch
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
 
 
 class TestStatistics:

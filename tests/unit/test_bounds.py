@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.bounds import LEVELS_MAX, VALUES_MAX, MessageBounds, levels_of, quick_check, values_of
-from bridge.errors import DecodeError
+from bridge.model.bounds import LEVELS_MAX, VALUES_MAX, MessageBounds, levels_of, quick_check, values_of
+from bridge.model.errors import DecodeError
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
 
 _texts = st.text(alphabet='a"\\[]{},\n', max_size=30)

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.broker import BUNDLE_HEADER, TaskMessage
-from bridge.broker.bundling import BYTES_MAX, EVENTS_MAX, Bundle, Claimed, bundle
-from bridge.broker.passing import PASSED_CONTENT_TYPE
-from bridge.broker.reading import read_item
-from bridge.broker.redis_wire import queue_item
+from bridge.celery_runtime.queue_item import read_item
+from bridge.messages import BUNDLE_HEADER, TaskMessage
+from bridge.messages.bundling import BYTES_MAX, EVENTS_MAX, Bundle, Claimed, bundle
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE
+from bridge.redis_adapter.task_queue import queue_item
 
 QUEUE = "bridge.moods"
 

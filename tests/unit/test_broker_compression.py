@@ -5,11 +5,11 @@ import zlib
 
 import pytest
 
-from bridge.broker import TaskMessage
-from bridge.broker.compression import COMPRESSED_FROM_BYTES, DECOMPRESSED_MAX, ZLIB, compressed, decompressed
-from bridge.broker.reading import read_item
-from bridge.broker.redis_wire import queue_item
-from bridge.errors import DecodeError
+from bridge.celery_runtime.queue_item import read_item
+from bridge.messages import TaskMessage
+from bridge.messages.compression import COMPRESSED_FROM_BYTES, DECOMPRESSED_MAX, ZLIB, compressed, decompressed
+from bridge.model.errors import DecodeError
+from bridge.redis_adapter.task_queue import queue_item
 
 ENVELOPE = b'{"specversion":"1.0","type":"FileImportProgressed","data":{"file_name":"may.csv"}}'
 

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from bridge.broker import TaskMessage
-from bridge.broker.message import shown_arguments
+from bridge.messages import TaskMessage
+from bridge.messages.task_message import shown_arguments
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 

@@ -3,9 +3,8 @@
 import pytest
 
 from bridge import Settings
-from bridge.broker.options import soft_time_limit_s
-from bridge.broker.redis_transport import ClaimingSentinelTransport
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
+from bridge.celery_runtime.redis_transport import ClaimingSentinelTransport
 from bridge.worker import create_app
 
 
@@ -25,7 +24,7 @@ def test_a_worker_that_moves_on_to_another_sentinel_still_claims() -> None:
 @pytest.mark.parametrize("limit_s", [1, 2, 120])
 def test_an_extractor_is_warned_before_its_process_is_killed(limit_s: int) -> None:
     settings = Settings(task_time_limit_s=limit_s, visibility_timeout_s=limit_s + 1)
-    assert 0 < soft_time_limit_s(settings) < limit_s
+    assert 0 < settings.task_soft_time_limit_s < limit_s
 
 
 @pytest.mark.parametrize(

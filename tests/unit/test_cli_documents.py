@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.cli.documents import (
     describe_registry,
     describe_settings,
@@ -14,7 +15,7 @@ from bridge.cli.documents import (
     find_renames,
     settings_page,
 )
-from bridge.registry import REGISTRY, Audience, DomainToSSEMapping, Registry, SSEEventMetadata
+from bridge.model.registry import Audience, DomainToSSEMapping, Registry, SSEEventMetadata
 from bridge.settings import Settings, environment_name
 
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
+from bridge.catalogs.finance import REGISTRY, AccountBalanceUpdated, FileImportFailed
 from bridge.cli.event_input import event_mapping, example_json, read_event
-from bridge.errors import EventRefusedError
-from bridge.events import AccountBalanceUpdated, FileImportFailed
-from bridge.registry import REGISTRY, DomainToSSEMapping
+from bridge.model.errors import EventRefusedError
+from bridge.model.registry import DomainToSSEMapping
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
 

@@ -4,9 +4,9 @@ import pytest
 
 from bridge.cli.finding import judge_redis
 from bridge.cli.inspection import inspect_configuration
-from bridge.embedded.house import environment_of
+from bridge.local.stack import environment_of
+from bridge.redis_adapter import server_faults, server_warnings
 from bridge.settings import Settings, load_settings
-from bridge.store import server_faults, server_warnings
 
 GOOD = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction", "aof_enabled": 1}
 

@@ -10,25 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from bridge.events import (
-    DomainEvent,
-    SSEEventCategory,
-    SSEEventType,
-    encode_payload,
-    finance,
-    get_category_for_event_type,
-)
-from bridge.pipeline.rehearsal import rehearse
-from bridge.pipeline.transform import transform
-from bridge.registry import (
-    DOMAIN_TO_SSE_MAPPING,
-    REGISTRY,
-    SSE_EVENT_REGISTRY,
-    DomainToSSEMapping,
-    SSEEventMetadata,
-    get_registry_statistics,
-)
-from bridge.registry.sampling import sample_event
+from bridge.catalogs.finance import DOMAIN_TO_SSE_MAPPING, REGISTRY, SSE_EVENT_REGISTRY, get_registry_statistics
+from bridge.catalogs.finance import events as finance
+from bridge.model.events import DomainEvent, SSEEventCategory, SSEEventType, encode_payload, get_category_for_event_type
+from bridge.model.pipeline.rehearsal import rehearse
+from bridge.model.pipeline.transform import transform
+from bridge.model.registry import DomainToSSEMapping, SSEEventMetadata
+from bridge.model.registry.sampling import sample_event
 
 CATALOG = """
 | SYNC_ACCOUNTS_STARTED | sync.accounts.started | data_sync | connection_id, provider_slug | AccountSyncAttempted |

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.embedded.folder import OwnFolder
+from bridge.local.temporary_folder import OwnFolder
 from tests.support.waiting import PATIENCE
 
 HOLDER = """
 import sys, time
-from bridge.embedded.folder import OwnFolder
+from bridge.local.temporary_folder import OwnFolder
 folder = OwnFolder("bridge-test-")
 (folder.path / "inner").mkdir()
 (folder.path / "inner" / "file").write_text("x")

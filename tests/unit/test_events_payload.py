@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import PayloadError
-from bridge.events import encode_payload
-from bridge.events.json_payload import MAX_DEPTH
+from bridge.model.errors import PayloadError
+from bridge.model.events import encode_payload
+from bridge.model.events.json_payload import MAX_DEPTH
 
 SECRET = "hunter2-do-not-print"
 SOME_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from uuid6 import uuid7
 
-from bridge.errors import PayloadError
-from bridge.events import (
-    AIResponseCompleted,
+from bridge.catalogs.finance import AIResponseCompleted
+from bridge.model.errors import PayloadError
+from bridge.model.events import (
     SSEEvent,
     SSEEventCategory,
     SSEEventType,

@@ -6,11 +6,15 @@ import sys
 import pytest
 
 import bridge
-import bridge.events
-import bridge.pipeline
+import bridge.catalogs
+import bridge.catalogs.finance
+import bridge.messages
+import bridge.model.events
+import bridge.model.pipeline
+import bridge.model.registry
 import bridge.producer
-import bridge.registry
-import bridge.store
+import bridge.redis_adapter
+import bridge.wiring
 from tests.support.waiting import PROCESS_TIMEOUT_S
 
 FOREIGN = {"celery", "kombu", "starlette", "uvicorn", "jwt", "click", "rich", "sqlite3", "prometheus_client", "jinja2"}
@@ -20,12 +24,14 @@ OURS = {
     "bridge.ops",
     "bridge.cli",
     "bridge.operations",
-    "bridge.embedded",
-    "bridge.registry.builtin",
-    "bridge.registry.faults",
-    "bridge.store.dead_letters",
-    "bridge.store.retries",
-    "bridge.pipeline.pipeline",
+    "bridge.local",
+    "bridge.celery_runtime",
+    "bridge.amqp_adapter",
+    "bridge.catalogs.finance.catalog",
+    "bridge.model.registry.faults",
+    "bridge.redis_adapter.dead_letters",
+    "bridge.redis_adapter.retry_queue",
+    "bridge.model.pipeline.pipeline",
 }
 
 
@@ -39,7 +45,18 @@ def test_importing_the_front_door_loads_nothing_that_emitting_does_not_need() ->
 
 @pytest.mark.parametrize(
     "package",
-    [bridge, bridge.events, bridge.pipeline, bridge.producer, bridge.registry, bridge.store],
+    [
+        bridge,
+        bridge.catalogs,
+        bridge.catalogs.finance,
+        bridge.messages,
+        bridge.model.events,
+        bridge.model.pipeline,
+        bridge.model.registry,
+        bridge.producer,
+        bridge.redis_adapter,
+        bridge.wiring,
+    ],
     ids=lambda package: package.__name__,
 )
 def test_every_name_that_a_package_offers_is_there_when_it_is_asked_for(package) -> None:

@@ -11,12 +11,12 @@ import pytest
 from starlette.types import Message
 
 import bridge.gateway
-from bridge.errors import MissingExtraError, SettingsError
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.connection import note_connection
-from bridge.gateway.wire import StalledError, Wire, stream_headers
-from bridge.registry import REGISTRY
+from bridge.gateway.response_writer import StalledError, Wire, stream_headers
+from bridge.model.errors import MissingExtraError, SettingsError
+from bridge.runtime.shutdown import heard_signals
 from bridge.settings import Settings
-from bridge.shutdown import heard_signals
 from tests.support.waiting import PROCESS_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]

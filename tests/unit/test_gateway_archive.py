@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bridge.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
-from bridge.gateway import archive as archive_module
-from bridge.gateway.archive import Archive, Chapter
+from bridge.catalogs.finance import REGISTRY
+from bridge.gateway import replay_reader as archive_module
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.registry import REGISTRY
-from bridge.store import START, Page, Position
+from bridge.gateway.replay_reader import Archive, Chapter
+from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
+from bridge.redis_adapter import START, Page, Position
 
 USER, OTHER = UUID(int=1), UUID(int=2)
 

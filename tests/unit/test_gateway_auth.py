@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from starlette.requests import HTTPConnection
 
-from bridge.errors import SettingsError, UnauthorizedError
 from bridge.gateway.auth import TokenAuthenticator, authenticator
 from bridge.gateway.jwks import FETCH_PAUSE_S, FRESH_S, IssuerKeys
 from bridge.gateway.refusal import RequestRefusedError
+from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.settings import Settings
 
 SECRET = "a secret of at least thirty-two bytes"

@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 from starlette.requests import HTTPConnection
 
-from bridge.errors import UnauthorizedError
 from bridge.gateway.auth import authenticator
+from bridge.model.errors import UnauthorizedError
 from bridge.settings import Settings
 
 SECRET = "a secret of at least thirty-two bytes"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.registry import REGISTRY
-from bridge.store import Position
+from bridge.redis_adapter import Position
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bridge.errors import SettingsError
+from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.gateway.origins import origin_fault
-from bridge.registry import REGISTRY
+from bridge.model.errors import SettingsError
 from bridge.settings import Settings
 
 

@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.errors import StoreUnavailableError
-from bridge.gateway.ending import Ending
+from bridge.gateway.end_causes import Ending
 from bridge.gateway.request import StreamRequest
-from bridge.store import START, Position
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import START, Position
 from tests.support.line import Line, chapter, delivery, running
 from tests.support.waiting import WAIT_S
 

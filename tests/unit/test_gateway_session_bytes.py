@@ -4,11 +4,11 @@ import asyncio
 
 import msgspec
 
-from bridge.bounds import QUEUE_BYTES_MAX
-from bridge.gateway.archive import Chapter
 from bridge.gateway.delivery import Delivery
-from bridge.gateway.ending import Ending
-from bridge.store import Position
+from bridge.gateway.end_causes import Ending
+from bridge.gateway.replay_reader import Chapter
+from bridge.model.bounds import QUEUE_BYTES_MAX
+from bridge.redis_adapter import Position
 from tests.support.line import SETTINGS, Line, running
 
 

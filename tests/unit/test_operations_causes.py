@@ -2,15 +2,14 @@
 
 import pytest
 
-from bridge.errors import SettingsError
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.errors import SettingsError
+from bridge.model.pipeline import Failure, Stage
+from bridge.model.pipeline.root_cause import cause_of, place_in, without_variables
 from bridge.operations.selection import Facts, Selection, parse_time
-from bridge.pipeline import Failure, Stage
-from bridge.registry import REGISTRY
-from bridge.store import cause_of
-from bridge.store.fingerprint import place_in, without_variables
 from tests.support.letters import a_letter
 
-TRACEBACK = """  File "/venv/lib/python3.11/site-packages/bridge/pipeline/transform.py", line 31, in transform
+TRACEBACK = """  File "/venv/lib/python3.11/site-packages/bridge/model/pipeline/transform.py", line 31, in transform
     data=mapping.payload_extractor(event),
          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   File "/srv/shop/extractors.py", line {line}, in paid

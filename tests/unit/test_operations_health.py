@@ -8,8 +8,8 @@ from bridge.operations.health import is_consuming, judge
 from bridge.operations.queues import QueueState
 from bridge.operations.status import WorkerState
 from bridge.operations.survey import Survey
+from bridge.redis_adapter import KnownWorker, WorkerReport
 from bridge.settings import Settings
-from bridge.store import KnownWorker, WorkerReport
 from tests.support.skewed_catalogs import old
 
 SETTINGS = Settings(task_time_limit_s=120, visibility_timeout_s=300)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from bridge.operations.liveness import notes_of, producer_faults, thread_faults
-from bridge.store.producers import ProducerReport, Reported
-from bridge.supervision import Supervised
+from bridge.redis_adapter.producers import ProducerReport, Reported
+from bridge.runtime.supervision import Supervised
 
 
 def said(age_s: float = 1.0, **figures: Any) -> Reported:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.operations.replay import ReplayState, ReplayStatus
-from bridge.operations.replay.pace import BRAKE_MIN, WINDOW, WINDOW_MIN, Pace
+from bridge.operations.redrive import ReplayState, ReplayStatus
+from bridge.operations.redrive.rate import BRAKE_MIN, WINDOW, WINDOW_MIN, Pace
 
 
 class Clock:

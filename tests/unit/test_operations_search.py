@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from bridge.broker import looking
-from bridge.broker.looking import Depth, QueuedMessage
+from bridge.amqp_adapter.queue_inspection import Depth
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
 from bridge.operations.search import Seen, Verdict, judge_by_depth
 from bridge.operations.trace import Discarded, holds, read_tombstone
-from bridge.store import Balance, OpenMessage, ProducerReport, Reported
+from bridge.redis_adapter import Balance, OpenMessage, ProducerReport, Reported
+from bridge.redis_adapter import queue_inspection as looking
+from bridge.redis_adapter.queue_inspection import QueuedMessage
 from tests.support.letters import a_letter
 
 ONE, TWO = uuid4(), uuid4()

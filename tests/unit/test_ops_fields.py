@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from starlette.datastructures import QueryParams
 
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.fields import (
     VALUES_MAX,
@@ -17,7 +17,7 @@ from bridge.ops.fields import (
     write_selection,
 )
 from bridge.ops.rendering import bars, moment, pretty
-from bridge.store import Cursor
+from bridge.redis_adapter import Cursor
 from tests.support.moody_catalog import registry
 
 NOW_MS = 1_800_000_000_123

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from prometheus_client.core import Metric
 
+from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.operations.status import Status
 from bridge.ops.metrics import families
-from bridge.registry.builtin import REGISTRY
 from bridge.settings import Settings
 from tests.support.fixed_status import STATUS
 

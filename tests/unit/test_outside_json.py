@@ -6,19 +6,19 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from bridge.bounds import ENTRY_BYTES_MAX
 from bridge.cli.event_input import _object
-from bridge.errors import DecodeError, EventRefusedError
-from bridge.operations.foresight import is_json, occurred_at_of
+from bridge.model.bounds import ENTRY_BYTES_MAX
+from bridge.model.errors import DecodeError, EventRefusedError
+from bridge.model.pipeline.addressee import user_in
+from bridge.model.pipeline.envelope import encode_raw, parsed, read_envelope
+from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
 from bridge.operations.trace import read_tombstone
 from bridge.ops.rendering import pretty
-from bridge.pipeline.envelope import encode_raw, parsed, read_envelope
-from bridge.store import read_message
-from bridge.store.addressed import user_in
-from bridge.store.dead_letters import read_letter
-from bridge.store.history import _entry
-from bridge.store.retries import read_retry
+from bridge.redis_adapter import read_message
+from bridge.redis_adapter.dead_letters import read_letter
+from bridge.redis_adapter.event_log import _entry
+from bridge.redis_adapter.retry_queue import read_retry
 
 DEEP = "[" * 100_000 + "]" * 100_000
 JUNK = {

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from uuid6 import uuid7
 
-from bridge.errors import DecodeError, PayloadError
-from bridge.pipeline import Envelope, EventCodec
-from bridge.pipeline.envelope import LEVELS_MAX, encode_raw, levels_of, read_envelope
-from bridge.registry import REGISTRY
-from bridge.registry.sampling import sample_event
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.errors import DecodeError, PayloadError
+from bridge.model.pipeline import Envelope, EventCodec
+from bridge.model.pipeline.envelope import LEVELS_MAX, encode_raw, levels_of, read_envelope
+from bridge.model.registry.sampling import sample_event
 
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import PermanentError
-from bridge.pipeline import Stage, describe
-from bridge.pipeline.failure import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, scrub
+from bridge.model.errors import PermanentError
+from bridge.model.pipeline import Stage, describe
+from bridge.model.pipeline.failure import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, scrub
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
 
 
@@ -152,7 +152,7 @@ def test_a_class_that_hides_its_name_is_named_all_the_same() -> None:
 
 def test_the_class_is_named_in_full_and_builtins_in_short() -> None:
     assert describe(KeyError("a"), Stage.DECODE).error_class == "KeyError"
-    assert describe(PermanentError(), Stage.EXTRACT).error_class == "bridge.errors.PermanentError"
+    assert describe(PermanentError(), Stage.EXTRACT).error_class == "bridge.model.errors.PermanentError"
 
 
 def test_a_traceback_is_kept_only_when_asked_for() -> None:

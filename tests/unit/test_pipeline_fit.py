@@ -13,8 +13,8 @@ import msgspec
 import pytest
 import uuid6
 
-from bridge.errors import PayloadError
-from bridge.pipeline import EventCodec, snapshot_taker
+from bridge.model.errors import PayloadError
+from bridge.model.pipeline import EventCodec, snapshot_taker
 
 
 class Mood(enum.Enum):

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, RegistryError, SSEEventMetadata, Supersede
-from bridge.pipeline.rehearsal import Remark, rehearse
+from bridge.model.pipeline.rehearsal import Remark, rehearse
 
 
 class Category(StrEnum):

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import PermanentError
-from bridge.pipeline import Dead, EventCodec, Pipeline, Published, Retry, Skipped, Stage, describe
-from bridge.pipeline.transform import NOBODY
-from bridge.registry import REGISTRY, Audience, DomainToSSEMapping, Registry, RetryPolicy, SSEEventMetadata
-from bridge.registry.sampling import sample_event
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.errors import PermanentError
+from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Retry, Skipped, Stage, describe
+from bridge.model.pipeline.transform import NOBODY
+from bridge.model.registry import Audience, DomainToSSEMapping, Registry, RetryPolicy, SSEEventMetadata
+from bridge.model.registry.sampling import sample_event
 
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 USER = UUID("01890a5d-ac96-774b-bcce-b302099a8001")
@@ -172,7 +173,7 @@ def test_a_user_id_that_is_no_uuid_is_dead_at_once(user: object) -> None:
 def test_a_payload_that_json_cannot_express_is_dead_at_once(payload: object) -> None:
     outcome = run(returning(payload))
     assert isinstance(outcome, Dead)
-    assert (outcome.failure.stage, outcome.failure.error_class) == (Stage.ENCODE, "bridge.errors.PayloadError")
+    assert (outcome.failure.stage, outcome.failure.error_class) == (Stage.ENCODE, "bridge.model.errors.PayloadError")
 
 
 def test_sizes_are_bounded_by_bytes_on_the_way_in_and_out() -> None:

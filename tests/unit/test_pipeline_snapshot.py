@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid6 import uuid7
 
-from bridge.pipeline import EventCodec, Snapshot, snapshot_taker
-from bridge.registry import REGISTRY
-from bridge.registry.sampling import sample_event
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.pipeline import EventCodec, Snapshot, snapshot_taker
+from bridge.model.registry.sampling import sample_event
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SIZE_MAX = 65_536
@@ -176,7 +176,7 @@ def test_a_frozen_time_of_tests_is_no_moment(monkeypatch: pytest.MonkeyPatch) ->
     class FakeDatetime(datetime):
         pass
 
-    monkeypatch.setattr("bridge.pipeline.snapshot.datetime", FakeDatetime)
+    monkeypatch.setattr("bridge.model.pipeline.snapshot.datetime", FakeDatetime)
     take = snapshot_taker(Changeable, SIZE_MAX)
     assert take(Changeable(occurred_at=FakeDatetime(2026, 1, 2, tzinfo=UTC))) is None
     assert take(Changeable()) is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.plain_text import LINE_CHARS_MAX, one_line, plain_logger
+from bridge.model.plain_text import LINE_CHARS_MAX, one_line, plain_logger
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
 
 

@@ -5,22 +5,20 @@ from pathlib import Path
 
 import pytest
 
-import bridge.broker
-import bridge.store
-from bridge.broker.redis_transport import script_text as broker_script_text
-from bridge.broker.rights import rights_of
+import bridge.redis_adapter
 from bridge.operations.preflight.scripts import _CALLS, scripts_of
+from bridge.redis_adapter.acl_rights import rights_of
+from bridge.redis_adapter.client import script_text
 from bridge.settings import PROCESSES, Process, Settings
-from bridge.store.client import script_text
 
-OF_QUEUES = {path.stem for path in (Path(str(bridge.broker.__file__)).parent / "scripts").glob("*.lua")}
+OF_QUEUES = {"claim", "claimed", "merge", "restore"}
 PARTS = {"tokens", "order"}
-OF_THE_STORE = {path.stem for path in (Path(str(bridge.store.__file__)).parent / "scripts").glob("*.lua")} - PARTS
+OF_THE_STORE = (
+    {path.stem for path in (Path(str(bridge.redis_adapter.__file__)).parent / "scripts").glob("*.lua")}
+    - PARTS
+    - OF_QUEUES
+)
 """Without those that are parts of others."""
-
-
-def source_of(name: str) -> str:
-    return broker_script_text(name) if name in OF_QUEUES else script_text(name)
 
 
 def test_every_script_is_run_for_some_process() -> None:
@@ -36,7 +34,7 @@ def test_a_broker_of_its_own_gets_the_scripts_of_queues_alone() -> None:
 
 @pytest.mark.parametrize("name", sorted(_CALLS))
 def test_a_script_gets_the_keys_and_arguments_that_its_header_lists(name: str) -> None:
-    header = re.findall(r"^-- (KEYS|ARGV)\[(\d+)(…?)\]", source_of(name), re.MULTILINE)
+    header = re.findall(r"^-- (KEYS|ARGV)\[(\d+)(…?)\]", script_text(name), re.MULTILINE)
     keys = [int(number) for kind, number, _ in header if kind == "KEYS"]
     arguments = [int(number) for kind, number, rest in header if kind == "ARGV" and not rest]
     number, given = _CALLS[name]
@@ -48,6 +46,6 @@ def test_a_script_gets_the_keys_and_arguments_that_its_header_lists(name: str) -
 def test_the_rights_cover_every_command_of_the_scripts(process: Process) -> None:
     rights = rights_of(process, Settings())["redis"].commands
     for name in scripts_of(process, on_broker=False, one_server=True):
-        called = set(re.findall(r"(?:call|try)\('([A-Z]+)'", source_of(name)))
+        called = set(re.findall(r"(?:call|try)\('([A-Z]+)'", script_text(name)))
         wanted = {"xinfo|stream" if command == "XINFO" else command.lower() for command in called}
         assert wanted <= set(rights), name

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.broker import OVERHEAD_BYTES, TaskMessage
+from bridge.messages import OVERHEAD_BYTES, TaskMessage
 from bridge.producer.batching import Accepted, BatchLimits, batch
 
 LIMITS = BatchLimits(events=100, size_bytes=100_000)

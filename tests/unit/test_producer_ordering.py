@@ -11,10 +11,11 @@ import pytest
 import uuid6
 
 from bridge import Audience, DomainToSSEMapping
-from bridge.errors import IdError
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.errors import IdError
+from bridge.model.registry import IdType
+from bridge.model.registry.identifiers import INTS, TEXTS
 from bridge.producer.ordering import known, user_reader
-from bridge.registry import REGISTRY, IdType
-from bridge.registry.identifiers import INTS, TEXTS
 from tests.support.moody_catalog import EventType
 
 ALICE = UUID("0190f0a1-0000-7000-8000-000000000001")

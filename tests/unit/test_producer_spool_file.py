@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bridge.bounds import SPOOL_SET_ASIDE_MAX
-from bridge.errors import SpoolError
+from bridge.model.bounds import SPOOL_SET_ASIDE_MAX
+from bridge.model.errors import SpoolError
 from bridge.producer.orphans import Orphans
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile

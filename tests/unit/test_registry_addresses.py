@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import AddressError, IdError, RegistryError
-from bridge.registry import (
+from bridge.model.errors import AddressError, IdError, RegistryError
+from bridge.model.registry import (
     EVERYONE,
     Audience,
     DomainToSSEMapping,
@@ -22,7 +22,7 @@ from bridge.registry import (
     TopicAddress,
     User,
 )
-from bridge.registry.addresses import ADDRESSES_MAX
+from bridge.model.registry.addresses import ADDRESSES_MAX
 from tests.unit.test_registry_identifiers import NAMES, NUMBERS
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")

@@ -11,9 +11,9 @@ import attrs
 import msgspec
 import pytest
 
-from bridge.errors import RegistryError
-from bridge.events import EventType
-from bridge.registry import DomainToSSEMapping, Registry, SSEEventMetadata
+from bridge.model.errors import RegistryError
+from bridge.model.events import EventType
+from bridge.model.registry import DomainToSSEMapping, Registry, SSEEventMetadata
 
 
 class Category(StrEnum):

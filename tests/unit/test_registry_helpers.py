@@ -7,22 +7,19 @@ from typing import Any
 
 import pytest
 
-from bridge import registry
-from bridge.events import AccountSyncSucceeded, DomainEvent, SSEEventCategory, SSEEventType
-from bridge.registry import (
+from bridge.catalogs import finance as registry
+from bridge.catalogs.finance import (
     REGISTRY,
     SSE_EVENT_REGISTRY,
-    DomainToSSEMapping,
-    Registry,
-    SSEEventMetadata,
+    AccountSyncSucceeded,
     get_all_sse_event_types,
     get_domain_event_to_sse_mapping,
     get_events_by_category,
     get_registry_statistics,
     get_sse_event_metadata,
-    queue_name,
-    task_name,
 )
+from bridge.model.events import DomainEvent, SSEEventCategory, SSEEventType
+from bridge.model.registry import DomainToSSEMapping, Registry, SSEEventMetadata, queue_name, task_name
 
 
 class Other(StrEnum):

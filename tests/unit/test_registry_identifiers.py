@@ -9,8 +9,8 @@ import uuid6
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import IdError, PermanentError
-from bridge.registry.identifiers import ID_CHARS_MAX, INT_MAX, INTS, TEXTS, UUIDS, IdType, is_id_text
+from bridge.model.errors import IdError, PermanentError
+from bridge.model.registry.identifiers import ID_CHARS_MAX, INT_MAX, INTS, TEXTS, UUIDS, IdType, is_id_text
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
 ALPHABET = st.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp"), exclude_characters="{}")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bridge import Audience, DomainEvent, DomainToSSEMapping, Registry, SSEEventMetadata
-from bridge.registry.builtin import REGISTRY
-from bridge.registry.identity import CatalogIdentity, identity_of
+from bridge.catalogs.finance.catalog import REGISTRY
+from bridge.model.registry.identity import CatalogIdentity, identity_of
 from tests.support.skewed_catalogs import new, newest, old, renamed
 
 SHOW = "from tests.unit.test_registry_identity import REGISTRY, identity_of; print(identity_of(REGISTRY))"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.errors import BridgeError, RegistryError
-from bridge.registry import BUILT_IN, REGISTRY, load_registry
+from bridge.catalogs import BUILT_IN, load_registry
+from bridge.catalogs.finance import REGISTRY
+from bridge.model.errors import BridgeError, RegistryError
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def test_a_path_that_is_no_module_name_is_refused_like_any_other(path: str) -> N
 
 def test_an_attribute_that_is_missing_or_no_registry_is_named() -> None:
     with pytest.raises(RegistryError, match=r"'NOTHING' is missing; it must be a bridge\.Registry"):
-        load_registry("bridge.registry.builtin:NOTHING")
+        load_registry("bridge.catalogs.finance.catalog:NOTHING")
     with pytest.raises(RegistryError, match="'BUILT_IN' is a str"):
-        load_registry("bridge.registry:BUILT_IN")
+        load_registry("bridge.catalogs:BUILT_IN")
 
 
 def test_a_module_that_fails_on_import_says_how(catalog: Path) -> None:
@@ -60,8 +61,8 @@ def test_a_module_that_misses_one_of_its_own_imports_names_that_one(catalog: Pat
 
 def test_a_registry_with_faults_shows_its_faults(catalog: Path) -> None:
     catalog.write_text(
-        "from bridge.events import SSEEventCategory, SSEEventType\n"
-        "from bridge.registry import Registry\n"
+        "from bridge.model.events import SSEEventCategory, SSEEventType\n"
+        "from bridge.model.registry import Registry\n"
         "registry = Registry(event_types=SSEEventType, categories=SSEEventCategory, events=[])\n"
     )
     with pytest.raises(RegistryError, match="type without metadata: SYNC_ACCOUNTS_STARTED") as caught:

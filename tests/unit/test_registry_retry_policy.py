@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.registry import RetryPolicy
+from bridge.model.registry import RetryPolicy
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from bridge.registry.sampling import CannotSampleError, UnwritableTypeError, sample_event, sample_events
+from bridge.model.registry.sampling import CannotSampleError, UnwritableTypeError, sample_event, sample_events
 
 
 class Colour(Enum):

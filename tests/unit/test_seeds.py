@@ -20,22 +20,22 @@ from uuid import UUID, uuid4
 import pytest
 
 import bridge
-from bridge.errors import SettingsError
-from bridge.events import AccountSyncSucceeded, DomainEvent, SSEEvent, SSEEventCategory, SSEEventType
-from bridge.events.sse_event import _EVENT_TYPE_TO_CATEGORY, get_category_for_event_type
-from bridge.producer import SSEEventHandler
-from bridge.registry import (
+from bridge.catalogs.finance import (
     DOMAIN_TO_SSE_MAPPING,
     SSE_EVENT_REGISTRY,
-    DomainToSSEMapping,
-    SSEEventMetadata,
+    AccountSyncSucceeded,
     get_all_sse_event_types,
     get_domain_event_to_sse_mapping,
     get_events_by_category,
     get_registry_statistics,
     get_sse_event_metadata,
 )
-from bridge.store import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+from bridge.model.errors import SettingsError
+from bridge.model.events import DomainEvent, SSEEvent, SSEEventCategory, SSEEventType
+from bridge.model.events.sse_event import _EVENT_TYPE_TO_CATEGORY, get_category_for_event_type
+from bridge.model.registry import DomainToSSEMapping, SSEEventMetadata
+from bridge.producer import SSEEventHandler
+from bridge.redis_adapter import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
 
 user_id, conn_id = uuid4(), uuid4()
 ROOT = Path(__file__).parents[2]
@@ -344,9 +344,9 @@ SSE_EVENT_REGISTRY.append(
 )
 """
 EXPORT_CHECK = """
-from bridge import registry
-from bridge.events import SSEEventCategory, SSEEventType
-from bridge.events.sse_event import _EVENT_TYPE_TO_CATEGORY
+from bridge.catalogs import finance as registry
+from bridge.model.events import SSEEventCategory, SSEEventType
+from bridge.model.events.sse_event import _EVENT_TYPE_TO_CATEGORY
 meta = registry.get_sse_event_metadata(SSEEventType.EXPORT_COMPLETED)
 assert meta.description == "File export operation completed successfully"
 assert meta.payload_fields == ["file_name", "file_url", "record_count"]
@@ -360,7 +360,7 @@ assert registry.REGISTRY.gaps() == [meta]
 def test_the_documents_own_example_of_a_new_type_works_in_the_sources(tmp_path: Path) -> None:
     """Emitted and published it is in tests/docs/test_catalog_page.py."""
     shutil.copytree(ROOT / "bridge", tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, text in (("events/types.py", EXPORT_TYPE), ("registry/tables.py", EXPORT_ROW)):
+    for name, text in (("model/events/types.py", EXPORT_TYPE), ("catalogs/finance/tables.py", EXPORT_ROW)):
         with (tmp_path / "bridge" / name).open("a") as file:
             file.write(text)
     run = subprocess.run(

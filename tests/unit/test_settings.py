@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from msgspec import Meta
 
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
 from bridge.settings import PREFIX, SEEN_MARGIN_S, Settings, environment_name, is_loopback, load_settings
 from tests.support.absurd import ABSURD
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
 from bridge.settings import PROCESSES, Process, Settings, load_settings, read_settings
 
 SECRET = "hunter2-" * 5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import bridge
-from bridge.errors import SettingsError
+from bridge.model.errors import SettingsError
 from bridge.settings import PROCESSES, Process, Settings, environment_name, load_settings, read_settings, readers_of
 
 WRONG: dict[str, str] = {

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 import bridge
+from bridge.redis_adapter.keyspace import Keyspace
 from bridge.settings import Settings
-from bridge.store.keys import Keyspace
-from bridge.topology import topology
+from bridge.settings.topology import topology
 
 USER = UUID("019c0000-0000-7000-8000-000000000001")
 NAMES = [name for name in vars(Keyspace()) if name.isupper()]
@@ -74,8 +74,10 @@ def test_no_module_of_the_bridge_uses_names_without_a_prefix() -> None:
             if not isinstance(node, ast.ImportFrom):
                 continue
             names = {alias.name for alias in node.names}
-            past_the_prefix = node.module == "bridge.store" and "keys" in names
-            past_the_prefix |= node.module == "bridge.store.keys" and bool(names - {"Keyspace", "seen_owner"})
+            past_the_prefix = node.module == "bridge.redis_adapter" and "keyspace" in names
+            past_the_prefix |= node.module == "bridge.redis_adapter.keyspace" and bool(
+                names - {"Keyspace", "seen_owner"}
+            )
             if past_the_prefix:
                 found.append(f"{path.relative_to(folder)}:{node.lineno}")
     assert not found, "take the names from keyspace_of(client) or Keyspace.of(settings)"

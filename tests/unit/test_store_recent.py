@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.operations.health import DEATHS_MIN, DEATHS_SHARE_MAX, deaths
-from bridge.store.recent import SAMPLED, WINDOW_MS, Recent, read_recent
+from bridge.redis_adapter.recent_outcomes import SAMPLED, WINDOW_MS, Recent, read_recent
 
 NOW_MS = 1_000_000_000
 

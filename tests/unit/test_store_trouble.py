@@ -6,8 +6,8 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import InvalidResponse
 from redis.sentinel import MasterNotFoundError
 
-from bridge.errors import ErrorKind, StoreRefusedError, StoreUnavailableError
-from bridge.store.trouble import diagnose, store_error
+from bridge.model.errors import ErrorKind, StoreRefusedError, StoreUnavailableError
+from bridge.redis_adapter.errors import diagnose, store_error
 
 TRANSIENT, WRONG_PEER, PERMANENT = ErrorKind.TRANSIENT, ErrorKind.WRONG_PEER, ErrorKind.PERMANENT
 

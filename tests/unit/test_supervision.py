@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from bridge import supervision
-from bridge.backoff import Backoff
-from bridge.supervision import STABLE_S, SupervisedTask, SupervisedThread, supervised
+from bridge.runtime import supervision
+from bridge.runtime.backoff import Backoff
+from bridge.runtime.supervision import STABLE_S, SupervisedTask, SupervisedThread, supervised
 from tests.support.waiting import WAIT_S, wait_until
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from bridge.supervision import end_tasks
+from bridge.runtime.supervision import end_tasks
 from tests.support.waiting import WAIT_S
 
 

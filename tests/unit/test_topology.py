@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.settings import Settings
-from bridge.topology import topology
+from bridge.settings.topology import topology
 
 
 @pytest.mark.parametrize(

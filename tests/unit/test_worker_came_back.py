@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.bounds import RETURNS_MAX
-from bridge.broker.reading import DELIVERIES_HEADER
-from bridge.errors import DecodeError, StoreUnavailableError
-from bridge.registry import REGISTRY
+from bridge.catalogs.finance import REGISTRY
+from bridge.celery_runtime import task as task_module
+from bridge.celery_runtime.consumer import HELD_FACTOR, BridgeConsumer
+from bridge.celery_runtime.queue_item import DELIVERIES_HEADER
+from bridge.celery_runtime.task import BridgeTask
+from bridge.model.bounds import RETURNS_MAX
+from bridge.model.errors import DecodeError, StoreUnavailableError
 from bridge.settings import Settings
 from bridge.worker import create_app
-from bridge.worker import task as task_module
-from bridge.worker.consumer import HELD_FACTOR, BridgeConsumer
-from bridge.worker.task import BridgeTask
 
 NAME = "bridge.FileImportFailed"
 

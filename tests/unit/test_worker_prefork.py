@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge.worker import prefork
+from bridge.celery_runtime import prefork
 
 
 @pytest.fixture

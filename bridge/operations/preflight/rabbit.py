@@ -6,10 +6,10 @@ from uuid import uuid4
 
 from kombu import Connection, Producer
 
-from bridge.broker.options import CONNECT_TIMEOUT_S, sending_options, tls_options, transport_options
-from bridge.broker.topology import queue
-from bridge.broker.trouble import broker_error
-from bridge.registry import Registry
+from bridge.amqp_adapter.errors import broker_error
+from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, sending_options, tls_options, transport_options
+from bridge.amqp_adapter.queues import queue
+from bridge.model.registry import Registry
 from bridge.settings import Settings
 
 NOT_FOUND = 404

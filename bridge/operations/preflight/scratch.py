@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import msgspec
 
-from bridge.broker.rights import Rights
+from bridge.redis_adapter.acl_rights import Rights
 from bridge.settings import Settings
 
 

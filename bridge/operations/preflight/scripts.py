@@ -6,14 +6,13 @@ from uuid import UUID
 
 import redis
 
-from bridge.broker.redis_transport import script_text as broker_script_text
-from bridge.events import SSEEvent, SSEEventType
+from bridge.model.events import SSEEvent, SSEEventType
 from bridge.operations.preflight.scratch import Scratch, changed
+from bridge.redis_adapter import Delivery, Parcel
+from bridge.redis_adapter.client import script_text
+from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.settle import SettleCall
 from bridge.settings import Process, Settings
-from bridge.store import Delivery, Parcel
-from bridge.store.client import script_text
-from bridge.store.keys import Keyspace
-from bridge.store.settle import SettleCall
 
 _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _RECORD = f"bridge.Check bridge.check\n{UUID(_ID).bytes.decode('latin-1')}"
@@ -53,7 +52,6 @@ _CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
     "restore": (3, (3600, 10, 0, "check:")),
 }
 """Script → how many keys it has, and arguments with which it does what it can."""
-_ON_BROKER = frozenset({"claim", "claimed", "merge", "restore"})
 
 _OPERATORS = (
     "bury", "dead_page", "discard", "log", "look", "now", "read", "replay_collect", "replay_lease", "replay_leave",
@@ -112,8 +110,7 @@ def run_scripts(client: redis.Redis, names: Sequence[str], scratch: Scratch, set
             keys, arguments = _settling(scratch, settings) if name == "settle" else _call(name, scratch)
             used |= set(keys)
             used |= set(_written_by_settle(scratch, settings)) if name == "settle" else set()
-            source = broker_script_text(name) if name in _ON_BROKER else script_text(name)
-            client.register_script(source)(keys=list(keys), args=list(arguments))
+            client.register_script(script_text(name))(keys=list(keys), args=list(arguments))
     finally:
         for key in sorted(used):
             client.delete(key)

@@ -7,14 +7,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import redis
 
-from bridge.broker.rights import rights_of
 from bridge.operations.preflight.access import missing_rights
 from bridge.operations.preflight.scratch import Scratch
 from bridge.operations.preflight.scripts import run_scripts, scripts_of
+from bridge.redis_adapter.acl_rights import rights_of
+from bridge.redis_adapter.client import connect, connect_async, connect_broker
+from bridge.redis_adapter.errors import store_error
 from bridge.settings import Process, Settings
-from bridge.store.client import connect, connect_async, connect_broker
-from bridge.store.trouble import store_error
-from bridge.topology import topology
+from bridge.settings.topology import topology
 
 OUR_OPTIONS = frozenset({"protocol", "decode_responses", "encoding", "encoding_errors", "single_connection_client"})
 """Options of a URL that the bridge chooses itself: with others it could not read what Redis answers."""

@@ -7,10 +7,10 @@ from uuid import uuid4
 from kombu import Queue
 from redis.exceptions import ResponseError
 
-from bridge.broker.options import CONNECT_TIMEOUT_S
+from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S
 from bridge.operations.preflight.scratch import changed
+from bridge.redis_adapter.errors import diagnose
 from bridge.settings import Settings
-from bridge.store.trouble import diagnose
 
 ABANDONED_S = 3600.0
 """Nothing on scratch keys is as old."""

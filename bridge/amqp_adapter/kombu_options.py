@@ -1,0 +1,69 @@
+"""How kombu connects to a broker, RabbitMQ or Redis: timeouts, TLS, confirmations; each line has its reason."""
+
+import ssl
+from typing import Any
+
+from redis.connection import parse_url
+
+from bridge.redis_adapter.pools import sentinel_options
+from bridge.settings import Settings
+from bridge.settings.topology import topology
+
+SOCKET_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 3
+HEALTH_CHECK_INTERVAL_S = 10
+RESTORE_INTERVAL_S = 5
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """Options of kombu's transport for a connection that consumes or looks, and sends nothing that matters."""
+    if not topology(settings).on_redis:
+        return {"read_timeout": SOCKET_TIMEOUT_S, "write_timeout": SOCKET_TIMEOUT_S}
+    options: dict[str, Any] = {
+        # A message of a dead worker comes back after this time; the default is an hour …
+        "visibility_timeout": settings.visibility_timeout_s,
+        # … plus interval times throttle: by default 100 s more.
+        "unacked_restore_interval": max(1, min(RESTORE_INTERVAL_S, settings.visibility_timeout_s // 3)),
+        "unacked_restore_throttle": 1,
+        # Without these a frozen Redis hangs producers and workers for ever.
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+        # One list a queue instead of four, and no queue that starves another.
+        "priority_steps": [0],
+        "queue_order_strategy": "round_robin",
+    }
+    if settings.queue_prefix:
+        options["global_keyprefix"] = settings.queue_prefix
+    broker = topology(settings).broker
+    if broker is not None and broker.sentinels:
+        options["master_name"] = broker.master
+        options["sentinel_kwargs"] = sentinel_options(broker, tls_options(settings) or {})
+    return options
+
+
+def sending_options(settings: Settings) -> dict[str, Any]:
+    """Options of kombu's transport for a connection that sends events."""
+    options = transport_options(settings)
+    if not topology(settings).on_redis:
+        # A publish returns only when RabbitMQ has the message on a majority of disks. Under an alarm it has none: who
+        # must go on meanwhile, as a worker's main loop that sends heartbeats to Flower, cannot wait for that.
+        options["confirm_publish"] = True
+    return options
+
+
+def kombu_url(settings: Settings) -> str:
+    """The broker's URL in the form that kombu reads."""
+    broker = topology(settings).broker
+    return settings.broker_url if broker is None else broker.kombu_url()
+
+
+def tls_options(settings: Settings) -> dict[str, Any] | None:
+    """TLS of a Redis: certificates are checked, unless the URL says otherwise (``ssl_cert_reqs``)."""
+    broker = topology(settings).broker
+    if broker is None or not broker.url.startswith("rediss"):
+        return None
+    of_url = {name: value for name, value in parse_url(broker.url).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+    # kombu reads the options of a URL at an address by itself.
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(of_url if broker.sentinels else {})}

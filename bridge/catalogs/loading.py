@@ -1,0 +1,133 @@
+"""Finding a registry by the name in BRIDGE_REGISTRY: the same way in every process, whoever started it."""
+
+import importlib
+import os
+import sys
+import sysconfig
+from importlib.util import find_spec
+from traceback import extract_tb
+from types import ModuleType
+
+from bridge.model.errors import RegistryError
+from bridge.model.plain_text import one_line
+from bridge.model.registry.registry import Registry
+from bridge.settings import Process, Settings, load_settings
+from bridge.settings.shown_url import shown_url
+
+BUILT_IN = "bridge.catalogs.finance.catalog:REGISTRY"
+"""The catalog that is used when nothing else is asked for."""
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+CAUSES_MAX = 10
+"""Exceptions that are looked at, from the last to the first cause."""
+
+
+def load_configured(for_: Process) -> tuple[Settings, Registry]:
+    """The environment's settings as one process reads them, and the registry that they name.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        RegistryError: the registry cannot be loaded.
+    """
+    settings = load_settings(for_=for_)
+    return settings, load_registry(settings.registry)
+
+
+def load_registry(path: str = "") -> Registry:
+    """Import the registry that ``path`` (``package.module:attribute``) names; the built-in one if it is empty.
+
+    The current folder is importable from then on, if it was not. With DJANGO_SETTINGS_MODULE set, Django is set up
+    first, unless it is or is just being: a catalog may import models.
+
+    Raises:
+        RegistryError: the path is malformed, cannot be imported, names no Registry, or the registry
+            it names has faults. The message says which, and what to do.
+    """
+    path = path or BUILT_IN
+    module_name, separator, attribute = path.partition(":")
+    if not (module_name and separator and attribute):
+        raise RegistryError(f"BRIDGE_REGISTRY is {path!r}; write it as 'package.module:attribute'.")
+    if path != BUILT_IN:
+        _make_current_folder_importable()
+        _set_up_django(path)
+    registry = getattr(_imported(module_name, path), attribute, None)
+    if not isinstance(registry, Registry):
+        found = "is missing" if registry is None else f"is a {type(registry).__name__}"
+        raise RegistryError(f"BRIDGE_REGISTRY names {path!r}, but {attribute!r} {found}; it must be a bridge.Registry.")
+    return registry
+
+
+def _make_current_folder_importable() -> None:
+    """As ``python -m`` does. Celery takes the folder off the path again before the catalog is imported."""
+    try:
+        here = os.path.realpath(os.getcwd())  # noqa: PTH109  (what sys.path holds is text)
+    except OSError:  # it was deleted
+        return
+    if "" not in sys.path and here not in map(os.path.realpath, sys.path):
+        sys.path.insert(0, here)
+
+
+def _set_up_django(path: str) -> None:
+    named = os.environ.get("DJANGO_SETTINGS_MODULE")
+    if not named or not find_spec("django"):
+        return
+    import django
+    from django.apps import apps
+
+    if apps.models_ready or getattr(apps, "loading", False):
+        return  # this is Django's own process
+    try:
+        django.setup()
+    except (Exception, SystemExit) as error:  # settings and applications are foreign code
+        raise RegistryError(
+            f"Django could not be set up for BRIDGE_REGISTRY, {path!r}: DJANGO_SETTINGS_MODULE is {named!r}, "
+            f"and {_why(error)}."
+        ) from error
+
+
+def _imported(module_name: str, path: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except RegistryError:
+        raise
+    except ModuleNotFoundError as error:
+        wanted = error.name or ""
+        if module_name == wanted or module_name.startswith(f"{wanted}."):
+            raise RegistryError(
+                f"BRIDGE_REGISTRY names {path!r}, but there is no module {wanted!r}. Check the spelling, and that its "
+                "folder is the current one or on PYTHONPATH."
+            ) from error
+        raise RegistryError(
+            f"BRIDGE_REGISTRY names {path!r}, but there is no module {wanted!r}, which is imported "
+            f"{_place(error) or 'there'}. Install it, or check the spelling."
+        ) from error
+    except (Exception, SystemExit) as error:  # foreign code runs on import and may raise anything
+        raise RegistryError(
+            f"BRIDGE_REGISTRY names {path!r}, but importing {module_name!r} failed: {_why(error)}."
+        ) from error
+
+
+def _why(error: BaseException) -> str:
+    """The exception and, where another one caused it, the first cause; each with where it was raised."""
+    first = error
+    for _ in range(CAUSES_MAX):
+        first = first.__cause__ or first
+    said = f"{_told(error)}, because of {_told(first)}" if first is not error else _told(error)
+    place = _place(first)
+    return f"{said} ({place})" if place else said
+
+
+def _told(error: BaseException) -> str:
+    words = one_line(error).rstrip(".").split(" ")
+    return f"{type(error).__name__}: {' '.join(shown_url(word) if '://' in word else word for word in words)}"
+
+
+def _place(error: BaseException) -> str:
+    """``in <file>:<line>``: where the team's own code was, or else a library's. Empty if it was nowhere."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"in {error.filename}:{error.lineno}"
+    frames = [
+        frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith(("<frozen", __file__))
+    ]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    last = (own or frames)[-1:]
+    return f"in {last[0].filename}:{last[0].lineno}" if last else ""

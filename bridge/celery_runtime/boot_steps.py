@@ -1,0 +1,145 @@
+"""Celery boot steps: look at Redis once, move retries, report that the worker lives; in our own app, collect less."""
+
+import gc
+from functools import partial
+from typing import Any, ClassVar
+
+import redis
+from celery import bootsteps
+
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.model.registry.identity import identity_of
+from bridge.redis_adapter import (
+    DeadLetters,
+    RetrySet,
+    StoreClock,
+    Tally,
+    Workers,
+    connect,
+    connect_briefly,
+    server_faults,
+    server_warnings,
+)
+from bridge.redis_adapter.queue_names import QueueNames
+from bridge.runtime.identity import release, team_release
+from bridge.settings import Settings
+from bridge.settings.topology import topology
+from bridge.wiring import TaskSender
+from bridge.worker.foreign_producers import ForeignProducers
+from bridge.worker.heartbeat import TURN_S, Heartbeat
+from bridge.worker.mover import RetryMover
+from bridge.worker.quarantine import Quarantine
+from bridge.worker.retry_routing import Router
+
+logger = plain_logger(__name__)
+
+
+class RetryMoverStep(bootsteps.StartStopStep):
+    """Starts after the pool, so that no pool process is forked from a running thread."""
+
+    requires = ("celery.worker.components:Pool",)
+    settings: ClassVar[Settings]
+    registry: ClassVar[Registry]
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._mover: RetryMover | None = None
+
+    def start(self, worker: Any) -> None:  # noqa: ARG002  (Celery's signature)
+        """Start the mover with connections of its own."""
+        client = connect(self.settings)
+        clock = StoreClock(client)
+        _warn_about(client)
+        self._mover = RetryMover(
+            RetrySet(client, self.settings),
+            TaskSender(self.settings, self.registry),
+            Quarantine(DeadLetters(client, self.settings), clock, release(self.settings)),
+            Router(self.registry, Workers(client), clock),
+        )
+        self._mover.start()
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002
+        """Stop it."""
+        if self._mover is not None:
+            self._mover.stop()
+
+    terminate = stop
+
+
+class HeartbeatStep(bootsteps.StartStopStep):
+    """Reports, and looks for foreign messages. Starts after the pool, as the mover does.
+
+    Says good-bye when the consumer has stopped.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+    settings: ClassVar[Settings]
+    registry: ClassVar[Registry]
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._heartbeat: Heartbeat | None = None
+        self._foreign: ForeignProducers | None = None
+        self._turns: Any = None
+
+    def start(self, worker: Any) -> None:
+        """Have the worker's loop note its turns, and start to report.
+
+        The worker's timer is run by the consuming loop itself; only under gevent, eventlet and brokers without
+        an event loop it has a thread of its own, and then a blocked loop goes unnoticed.
+        """
+        client = connect_briefly(self.settings)
+        names = QueueNames(client)
+        self._heartbeat = heartbeat = Heartbeat(
+            Workers(client),
+            names,
+            node=worker.hostname,
+            pool=worker.pool_cls.__module__.rpartition(".")[2],
+            catalog=str(identity_of(self.registry)),
+            release=team_release(self.settings),
+        )
+        worker.timer.call_after(0, self._heartbeat.turn, (worker,))
+        self._turns = worker.timer.call_repeatedly(TURN_S, self._heartbeat.turn, (worker,))
+        self._heartbeat.start()
+        if topology(self.settings).on_redis:
+            client = connect_briefly(self.settings)
+            queues = partial(getattr, heartbeat, "queues")
+            self._foreign = ForeignProducers(self.settings, queues, QueueNames(client), Tally(client))
+            self._foreign.start()
+
+    def stop(self, worker: Any) -> None:
+        """Stop all."""
+        if self._foreign is not None:
+            self._foreign.stop()
+        if self._heartbeat is not None:
+            worker.timer.cancel(self._turns)
+            self._heartbeat.stop()
+
+    terminate = stop
+
+
+COLLECT_AFTER = 10_000
+"""Containers that may be made before Python looks for unreachable ones."""
+
+
+class SeldomCollectionStep(bootsteps.Step):
+    """Looks for garbage more seldom than after 700 containers, which a batch makes many times over, all in use.
+
+    Steps are made before the pool is, whose processes are forked with this in force.
+    """
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        gc.set_threshold(COLLECT_AFTER)
+
+
+def _warn_about(client: redis.Redis) -> None:
+    """Say at start-up what is wrong with Redis; a Redis that is away is waited for later."""
+    try:
+        info = client.info()
+    except redis.RedisError as error:
+        logger.warning("bridge.store.away: %s: %s", type(error).__name__, error)
+        return
+    for sentence in (*server_faults(info), *server_warnings(info)):
+        logger.warning("bridge.store.unfit Redis is not fit for the bridge: %s", sentence)

@@ -1,0 +1,359 @@
+"""``BridgeConsumer``: Celery's consumer, which hands Celery only what Celery can run."""
+
+import base64
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+import msgspec
+from amqp.exceptions import RecoverableConnectionError
+from celery.worker import state
+from celery.worker.consumer import Consumer
+
+from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
+from bridge.celery_runtime.bounded_message import bound_kombu, bounded
+from bridge.celery_runtime.queue_item import DELIVERIES_HEADER, RAW
+from bridge.celery_runtime.redis_transport import ClaimingChannel
+from bridge.celery_runtime.refused_queues import LOOK_S, RefusedQueues
+from bridge.celery_runtime.task import BridgeTask
+from bridge.messages import BOOKED_HEADER, BUNDLE_HEADER
+from bridge.messages.compression import COMPRESSION_HEADER
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
+from bridge.messages.validation import (
+    DROPPED_HEADERS,
+    RETURNS_HEADER,
+    check_bytes,
+    check_header_levels,
+    check_message,
+    check_number,
+    check_size,
+)
+from bridge.model.bounds import RETURNS_MAX, MessageBounds
+from bridge.model.errors import DecodeError, StoreError
+from bridge.model.pipeline import encode_raw, identify
+from bridge.model.plain_text import one_line, plain_logger
+from bridge.worker.quarantine import Quarantine
+
+logger = plain_logger(__name__)
+
+
+TOLD_HEADERS = ("eta", "expires")
+"""Headers of foreign producers that are passed over, and told of."""
+HELD_FACTOR = 4
+"""A message may be in the hands of a dying worker this many times more often than it may be the one that runs:
+the innocent are claimed together with the guilty."""
+
+
+HELD_S = 5.0
+"""How long a message that may not go back to RabbitMQ once more waits for Redis, between two attempts to bury it."""
+
+RECONNECT_S = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}
+"""How long a worker that lost its broker waits between two attempts: so long at first, so much longer each time."""
+
+COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
+"""Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
+letter."""
+
+
+class BridgeConsumer(Consumer):
+    """Consumes the registry's queues.
+
+    Without mingle and gossip, the chatter between workers, and without native delayed delivery: waiting
+    retries are in the bridge's own retry set.
+    """
+
+    class Blueprint(Consumer.Blueprint):
+        """Celery's boot steps but for one."""
+
+        default_steps = tuple(
+            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["without_mingle"] = True
+        kwargs["without_gossip"] = True
+        bound_kombu()
+        guard_amqp()
+        super().__init__(*args, **kwargs)
+        self._channel: ClaimingChannel | None = None
+        self._quarantine: Quarantine = self.app.bridge_quarantine
+        self._told: set[str] = set()
+        self._delivery_max: int = self.app.bridge_delivery_max
+        self._bounds: MessageBounds = self.app.bridge_message_bounds
+        self._refused = RefusedQueues(self.app.amqp.queues)
+        if self.timer is not None:
+            self.timer.call_repeatedly(LOOK_S, self._look_at_refused_queues)
+        # Celery has tasks of its own: one of these would swallow events without a word.
+        self._tasks = frozenset(name for name, task in self.app.tasks.items() if isinstance(task, BridgeTask))
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, and try again for as long as it takes; Celery waits ever longer, up to half a minute."""
+        conn.ensure_connection = partial(conn.ensure_connection, **RECONNECT_S)
+        return super().ensure_connected(conn)
+
+    @property
+    def refused_queues(self) -> dict[str, str]:
+        """Queues that the broker does not let this worker consume, and why."""
+        return self._refused.why
+
+    def connect(self) -> Any:
+        """Connect, and choose what can be consumed."""
+        connection = super().connect()
+        if connection.transport.driver_type == "amqp":
+            self._refused.look(connection)
+        return connection
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Connect anew; without the queue that the error names, if it names one."""
+        self._refused.blame(exc)
+        super().on_connection_error_after_connected(exc)
+
+    def _look_at_refused_queues(self) -> None:
+        """Consume what was refused and is not any more. Run by the main loop; on a connection of its own."""
+        if not self._refused.why or self.task_consumer is None:
+            return
+        try:
+            with self.app.connection_for_read() as connection:
+                found = self._refused.look(connection)
+            for name in found:
+                self.add_task_queue(name)
+        except self.channel_errors as error:
+            # The channel of all queues is closed; the loop goes on over a new connection.
+            raise RecoverableConnectionError(str(error)) from error
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """Celery's handler behind our own check.
+
+        The check must come first: Celery reserves a place in its pool before it trips over some headers,
+        and never frees it.
+        """
+        state.maybe_shutdown()  # a signal during the start has stopped the pool already
+        handle = super().create_task_handler(*args, **kwargs)
+        claiming = isinstance(self.task_consumer.channel, ClaimingChannel)
+        if claiming:
+            self._set_up(self.task_consumer.channel)
+        else:
+            channel = self.task_consumer.channel
+            channel.Message = bounded(type(channel).Message, self._bounds)
+            channel.auto_decode = False  # py-amqp asks whatever codec a message names, also those of quadratic time
+        # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
+        trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
+
+        def on_message(message: Any) -> None:
+            try:
+                if not claiming:
+                    _trust_nobody(message)
+                pass_on(message, envelopes_max=self._bounds.envelopes)
+                _check_body(message, self._bounds)
+                self._check(message)
+                check_number(message.payload[0], self._bounds.envelopes)
+            except DecodeError as error:
+                self._put_aside(message, error)
+                return
+            self._tell_of(message.headers)
+            _tidy(message.headers)
+            try:
+                handle(message)
+            except trouble:
+                raise
+            except Exception as error:  # whatever else Celery trips over is this message's fault
+                self._put_aside(message, error)
+
+        return on_message
+
+    def _tell_of(self, headers: dict[str, Any]) -> None:
+        """Say once a worker and kind that a foreign producer asks for what the bridge does not do."""
+        for name in TOLD_HEADERS:
+            if headers.get(name) and name not in self._told:
+                self._told.add(name)
+                logger.warning(
+                    "bridge.foreign.%s: a producer sends messages with it, which is passed over: an event is published "
+                    "when its turn comes. This is said once.",
+                    name,
+                )
+
+    def _set_up(self, channel: ClaimingChannel) -> None:
+        channel.quarantine = self._quarantine
+        channel.bounds = self._bounds
+        # The tasks of another registry in the same app have a handler of their own, which a bundle has not.
+        handler = next((self.app.tasks[name].handler for name in self._tasks), None)
+        channel.bundling_tasks = {name for name in self._tasks if self.app.tasks[name].handler is handler}
+        # With several processes a bundle of one task leaves the others to them.
+        most = getattr(self.controller, "max_concurrency", None) or self.pool.num_processes
+        channel.mixes_tasks = most == 1
+        channel.running = _running_tags
+        previous = self._channel
+        if previous is not None and previous is not channel:
+            channel.inherit(previous)
+        self._channel = channel
+
+    def _check(self, message: Any) -> None:
+        check_message(message.headers, lambda: message.payload, self._tasks)
+        deliveries = message.headers.get(DELIVERIES_HEADER, 0)
+        if deliveries >= HELD_FACTOR * self._delivery_max:
+            raise DecodeError(f"Workers died {deliveries} times while they held this message, and none could start it.")
+        if _is_near_its_end(message):
+            raise DecodeError(
+                f"The message came back {message.headers[RETURNS_HEADER]} times, as its workers died or could not "
+                "settle it, and RabbitMQ would drop it soon."
+            )
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Keep a message whose body kombu cannot read."""
+        self._put_aside(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  (Celery's signature)
+        """Keep what is no task message."""
+        self._put_aside(message, DecodeError("This is no Celery task message."))
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Keep a message for a task that this worker does not have."""
+        self._put_aside(message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """Keep a message that the task's own checks refuse."""
+        self._put_aside(message, exc)
+
+    def _put_aside(self, message: Any, error: Exception) -> None:
+        """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue, or is held."""
+        channel = self.task_consumer.channel
+        if isinstance(channel, ClaimingChannel) and channel.deliver_one_by_one(message.delivery_tag):
+            return
+        try:
+            quarantine_message(self._quarantine, message, error, self._bounds)
+        except StoreError as trouble:
+            if _is_near_its_end(message):
+                logger.error("bridge.message.held: %s", trouble)
+                self.timer.call_after(HELD_S, self._put_aside, (message, error))
+                return
+            logger.error("bridge.message.returned: %s", trouble)
+            message.reject_log_error(logger, self.connection_errors, requeue=True)
+        else:
+            message.ack_log_error(logger, self.connection_errors)
+
+
+def _running_tags() -> frozenset[str]:
+    """Delivery tags of what the pool runs; none when the worker ends, since then nothing runs on."""
+    # 0 is a reason to stop, too.
+    if any(reason is not None and reason is not False for reason in (state.should_stop, state.should_terminate)):
+        return frozenset()
+    return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
+
+
+def _is_near_its_end(message: Any) -> bool:
+    """Whether RabbitMQ might drop a message that goes back to it a few times more."""
+    returns = message.headers.get(RETURNS_HEADER) if isinstance(message.headers, dict) else None
+    return isinstance(returns, int) and returns >= RETURNS_MAX
+
+
+def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, bounds: MessageBounds) -> None:
+    """Keep a whole message with all that stood on the queue.
+
+    Raises:
+        StoreError: Redis stays away; the message must not be acknowledged.
+    """
+    message_id = _header(message, "id")
+    # Where no producer announced it, a worker may have entered it under its own id.
+    booked_as = _header(message, BOOKED_HEADER) or message_id
+    info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+    quarantine(
+        raw_bytes(message),
+        str(info.get("routing_key")),
+        error,
+        task=_header(message, "task"),
+        booked_as=booked_as,
+        part=None if booked_as == message_id else _event_ids(message, bounds),
+    )
+
+
+def _trust_nobody(message: Any) -> None:
+    """Refuse or take out what only our own transport may say.
+
+    Raises:
+        DecodeError: the content type is ours, or the headers are too deep, or cannot be read.
+    """
+    if UNREADABLE in message.properties:
+        raise DecodeError("The message's AMQP properties cannot be read: too deep, no UTF-8, or out of range.")
+    check_header_levels(message.headers)
+    if message.content_type == PASSED_CONTENT_TYPE:
+        raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
+    message.headers.pop(BUNDLE_HEADER, None)
+    message.headers.pop(DELIVERIES_HEADER, None)
+
+
+def _check_body(message: Any, bounds: MessageBounds) -> None:
+    """Refuse a body that Celery's parser should not be given; what is passed on it never sees.
+
+    Raises:
+        DecodeError: it is too large or too deep, or no JSON.
+    """
+    if message.content_type != PASSED_CONTENT_TYPE:
+        check_size(message.body, body_bytes_max=bounds.body_bytes)
+        check_bytes(message.body, message.content_type)
+
+
+def _tidy(headers: dict[str, Any]) -> None:
+    """Take out what Celery must not act on, and what would forge a line where Celery logs or shows a header."""
+    for name in DROPPED_HEADERS:
+        headers.pop(name, None)
+    for name, value in headers.items():
+        if isinstance(value, str) and not value.isprintable():
+            headers[name] = one_line(value)
+
+
+def _header(message: Any, name: str) -> str:
+    value = message.headers.get(name) if isinstance(message.headers, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _event_ids(message: Any, bounds: MessageBounds) -> list[str]:
+    """The events in a part of a message that was taken apart; none if it cannot be read."""
+    try:
+        _check_body(message, bounds)
+        args = message.payload[0]
+        return [str(identify(raw)) for raw in (args[0].split() if isinstance(args[0], Envelopes) else args[0])]
+    except Exception:  # whatever is wrong with the message is being recorded already
+        return []
+
+
+def raw_bytes(message: Any) -> bytes:
+    """What stood on the queue; for a broker that does not say, its parts as JSON, the body in base64."""
+    payload = getattr(message, "_raw", None)
+    if isinstance(payload, dict) and RAW in payload:
+        return bytes(payload[RAW])
+    body, content_type, content_encoding = on_the_wire(message)
+    headers = _members(message.headers, but=COUNTED_BY_BROKER)
+    sent = getattr(message, "sent", None)
+    if sent is not None:
+        body, compression = sent
+        headers = {**headers, COMPRESSION_HEADER: compression} if compression else headers
+    if not isinstance(body, bytes):
+        body = _encoded(str(body), content_encoding)
+    parts = {
+        "body": base64.b64encode(body).decode(),
+        "content-type": content_type,
+        "content-encoding": content_encoding,
+        "headers": headers,
+        # AMQP has the headers there once more. How the body is written here is said as on a Redis queue.
+        "properties": {**_members(message.properties, but=("application_headers",)), "body_encoding": "base64"},
+    }
+    try:
+        # RabbitMQ does not keep the order of headers either.
+        return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
+    except Exception:  # a header's name or value is no text, or too deep
+        return encode_raw(parts)
+
+
+def _encoded(text: str, encoding: object) -> bytes:
+    """The bytes of a body that py-amqp has decoded by its content encoding."""
+    try:
+        return text.encode(str(encoding))
+    except (LookupError, UnicodeError):
+        return text.encode("utf-8", "replace")
+
+
+def _members(names_to_values: Any, *, but: Collection[str]) -> dict[str, Any]:
+    """The members of a table without some; none if it is no table."""
+    if not isinstance(names_to_values, dict):
+        return {}
+    return {name: value for name, value in names_to_values.items() if name not in but}

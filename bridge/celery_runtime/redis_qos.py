@@ -1,0 +1,100 @@
+"""``ClaimingQoS``: which claimed messages a worker holds; acknowledged in batches, renewed while it lives."""
+
+from collections import deque
+from collections.abc import Collection
+from time import monotonic
+from typing import Any
+
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+
+from bridge.redis_adapter.queue_watch import BREAKS
+
+RESTORE_INTERVAL_S = 1.0
+"""A worker looks for abandoned messages at most this often."""
+RENEWALS_PER_TIMEOUT = 3
+"""How often a living worker renews its claims within one visibility timeout."""
+
+
+class ClaimingQoS(stock.QoS):
+    """Keeps track of claimed messages; all times are Redis', never this machine's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._acknowledged: deque[str] = deque()
+        self._renewed_at = monotonic()
+        self._restored_at = float("-inf")
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remember a message; the claim has already written it down."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge with the next batch. If that never happens, the message is delivered again."""
+        self._acknowledged.append(delivery_tag)
+        self.channel.note_done(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+        if self.channel.closed:
+            # The connection was lost while the task ran; nobody polls this channel any more.
+            self.flush_acknowledgements()
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Put the message back, or drop it."""
+        if requeue:
+            self.channel.give_back([delivery_tag])
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.ack(delivery_tag)
+
+    def flush_acknowledgements(self) -> None:
+        """Write down what was acknowledged since the last time."""
+        tags = []
+        while self._acknowledged:
+            tags.append(self._acknowledged.popleft())
+        if tags:
+            try:
+                self.channel.forget(tags)
+            except BREAKS:
+                # Once more over the next connection; until then a message that is done may not be given back.
+                self._acknowledged.extendleft(reversed(tags))
+                raise
+
+    @property
+    def held(self) -> Collection[str]:
+        """What was delivered and is not acknowledged."""
+        self._flush()
+        return tuple(self._delivered)
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything is still to be acknowledged, or to be written down as acknowledged."""
+        return bool(self.held or self._acknowledged)
+
+    def leave(self, running: Collection[str]) -> list[str]:
+        """Forget what is held, but for what still runs; returns what is forgotten."""
+        tags = [tag for tag in self.held if tag not in running]
+        for tag in tags:
+            del self._delivered[tag]
+        return tags
+
+    def restore_unacked(self, client: Any = None) -> list[Any]:  # noqa: ARG002  (kombu's signature)
+        """Put back what this channel holds: an orderly end, no death. What the pool still runs it keeps."""
+        running = self.channel.running()
+        tags = [tag for tag in self.held if tag not in running]
+        if tags:
+            self.channel.give_back(tags)
+            self.leave(running)
+        return []
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
+        """Put back what other workers left behind; renew our own claims, so that nobody does it to us."""
+        self.flush_acknowledgements()
+        self._flush()
+        if monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:
+            self._renewed_at = monotonic()
+            if self._delivered:
+                self.channel.renew(list(self._delivered))
+            self.channel.renew_predecessors()
+        if monotonic() - self._restored_at >= RESTORE_INTERVAL_S:
+            self._restored_at = monotonic()
+            self.channel.restore_abandoned(self.visibility_timeout)

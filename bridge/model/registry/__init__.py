@@ -1,0 +1,38 @@
+"""Which events exist, and which domain event becomes which; pure. Routing and tasks follow from it."""
+
+from bridge.model.registry.addresses import EVERYONE, Address, Everyone, Topic, TopicAddress, User
+from bridge.model.registry.identifiers import Id, IdType
+from bridge.model.registry.metadata import (
+    Addressing,
+    Audience,
+    DomainToSSEMapping,
+    DropAfter,
+    RetryPolicy,
+    SSEEventMetadata,
+    Staleness,
+    Supersede,
+)
+from bridge.model.registry.naming import queue_name, task_name
+from bridge.model.registry.registry import Registry
+
+__all__ = [
+    "EVERYONE",
+    "Address",
+    "Addressing",
+    "Audience",
+    "DomainToSSEMapping",
+    "DropAfter",
+    "Everyone",
+    "Id",
+    "IdType",
+    "Registry",
+    "RetryPolicy",
+    "SSEEventMetadata",
+    "Staleness",
+    "Supersede",
+    "Topic",
+    "TopicAddress",
+    "User",
+    "queue_name",
+    "task_name",
+]

@@ -1,0 +1,187 @@
+"""``Address``: whom an event is for, as value and as text: a user, a topic such as ``order:42``, or everyone. Pure."""
+
+import re
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from bridge.model.errors import AddressError, IdError
+from bridge.model.plain_text import echoed
+from bridge.model.registry.identifiers import ID_TYPES, Id, IdType
+
+USER: Final = "user"
+"""What the text of a user's address begins with."""
+EVERYONE_TEXT: Final = "everyone"
+RESERVED_NAMES: Final = frozenset({USER, EVERYONE_TEXT})
+"""What no topic may be called."""
+ADDRESSES_MAX = 100
+"""Addresses of one event, at most."""
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
+
+
+class User(msgspec.Struct, frozen=True):
+    """The address of one user.
+
+    Raises:
+        IdError: no application can have such an id.
+    """
+
+    id: Id
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "id", _plain(self.id))
+
+    def __str__(self) -> str:
+        return f"{USER}:{self.id}"
+
+
+class TopicAddress(msgspec.Struct, frozen=True):
+    """The address of all who listen to one topic: ``order:42``. Made by calling the Topic.
+
+    Raises:
+        AddressError: no topic can be called so.
+        IdError: no topic can have such a key.
+    """
+
+    name: str
+    key: Id
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        force_setattr(self, "key", _plain(self.key))
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.key}"
+
+
+class Everyone(msgspec.Struct, frozen=True):
+    """The address of every connected client."""
+
+    def __str__(self) -> str:
+        return EVERYONE_TEXT
+
+
+EVERYONE: Final = Everyone()
+Address: TypeAlias = User | TopicAddress | Everyone
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """A kind of thing that clients may listen to, as a registry declares it: ``order = Topic("order", int)``.
+
+    Attributes:
+        name: 1 to 40 lowercase letters, digits, ``_`` or ``-``; begins with a letter.
+        kind: of its keys: ``UUID``, ``int`` or ``str``.
+
+    Raises:
+        AddressError: the name is none, or reserved.
+        IdError: there are no such keys.
+    """
+
+    name: str
+    kind: type = str
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        IdType.of(self.kind)
+
+    def __call__(self, key: Id) -> TopicAddress:
+        """The address of one such thing: ``order(42)``.
+
+        Raises:
+            IdError: the key is of another kind.
+        """
+        return TopicAddress(self.name, IdType.of(self.kind).checked(key, f"the key of {self.name}"))
+
+
+class AddressBook:
+    """Which addresses there are, by the id type and the topics of a registry.
+
+    Args:
+        users: of the application.
+        topics: that are declared.
+    """
+
+    __slots__ = ("_topics", "users")
+
+    def __init__(self, users: IdType, topics: Iterable[Topic]) -> None:
+        self.users = users
+        self._topics = {topic.name: topic for topic in topics}
+
+    def parse(self, text: str) -> Address:
+        """The address that a text says: ``user:<id>``, ``<topic>:<key>`` or ``everyone``; ``str`` writes it again.
+
+        Raises:
+            AddressError: it says none.
+        """
+        if text == EVERYONE_TEXT:
+            return EVERYONE
+        name, colon, key = text.partition(":")
+        if not colon:
+            raise AddressError(f"{echoed(text)} is no address: those are {self._forms()}.")
+        ids = self.users if name == USER else IdType.of(self._declared(name).kind)
+        try:
+            key_of = ids.parse(key)
+        except IdError:
+            raise AddressError(f"{echoed(text)} is no address: what follows {name}: must be {ids.form}.") from None
+        return User(key_of) if name == USER else TopicAddress(name, key_of)
+
+    def checked(self, address: object) -> Address:
+        """An address that exists here.
+
+        Raises:
+            AddressError: it is none, its topic is not declared, or its id is of another kind.
+        """
+        try:
+            if isinstance(address, User):
+                self.users.checked(address.id)
+            elif isinstance(address, TopicAddress):
+                self._declared(address.name)(address.key)
+            elif not isinstance(address, Everyone):
+                raise AddressError(f"an address is User(id), a topic's, or EVERYONE, not {_name(address)}.")
+        except IdError as error:
+            raise AddressError(f"{_name(address)}: {error}") from None
+        return address
+
+    def all_checked(self, told: object) -> tuple[Address, ...]:
+        """The addresses of one event: one, several (each once, in their order), or None or nothing for nobody.
+
+        Raises:
+            AddressError: as for ``checked``; or they are more than ADDRESSES_MAX.
+        """
+        several = told if isinstance(told, list | tuple | set | frozenset) else () if told is None else (told,)
+        if len(several) > ADDRESSES_MAX:
+            raise AddressError(f"one event can have {ADDRESSES_MAX} addresses at most, not {len(several)}.")
+        return tuple(dict.fromkeys(map(self.checked, several)))
+
+    def _declared(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            there_are = f"there are {', '.join(self._topics)}" if self._topics else "none is declared"
+            raise AddressError(f"there is no topic {echoed(name)} in this registry; {there_are}.")
+        return topic
+
+    def _forms(self) -> str:
+        return ", ".join([f"{USER}:<id>", *(f"{name}:<key>" for name in self._topics)]) + f" and {EVERYONE_TEXT}"
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise AddressError(
+            f"a topic's name is a letter and at most 39 lowercase letters, digits, '_' or '-', not {name!r}."
+        )
+    if name in RESERVED_NAMES:
+        raise AddressError(f"no topic may be called {name!r}: that is an address of another kind.")
+
+
+def _plain(value: object) -> Id:
+    """An id of any kind, as a plain value."""
+    for one in ID_TYPES:
+        if isinstance(value, one.kind):
+            return one.checked(value, "an id")
+    raise IdError(f"an id is a UUID, an int or a str, not {_name(value)}.")
+
+
+def _name(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,101 @@
+"""What a mapping's extractors must return: a user's id, addresses, a payload with its keys and fit for JSON."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from bridge.model.errors import AddressError, IdError, PayloadError
+from bridge.model.events import encode_payload
+from bridge.model.registry.addresses import AddressBook
+from bridge.model.registry.identifiers import IdType
+from bridge.model.registry.metadata import DomainToSSEMapping
+from bridge.model.registry.sampling import CannotSampleError, sample_event
+
+
+def user_fault(mapping: DomainToSSEMapping, user_id: object, users: IdType) -> str | None:
+    """Why nobody can be told by what ``user_id_extractor`` returned; None if somebody can, or nobody should be."""
+    returns = f"user_id_extractor of {class_name(mapping)} returns"
+    if user_id is None:
+        return None
+    try:
+        users.checked(user_id)
+    except IdError as error:
+        if isinstance(user_id, users.kind) and not isinstance(user_id, bool):
+            return f"illegal user: {returns} what cannot be one: {error}"
+        what = type(user_id).__name__
+        return f"user of the wrong type: {returns} {what}; it must return {users.form}, or None for nobody."
+    return None
+
+
+def audience_fault(mapping: DomainToSSEMapping, told: object, book: AddressBook) -> str | None:
+    """Why what an ``audience`` that is a function returned is nobody's address; None if it is."""
+    try:
+        book.all_checked(told)
+    except AddressError as error:
+        return f"illegal address: audience of {class_name(mapping)} returns what is none: {error}"
+    return None
+
+
+def payload_fault(mapping: DomainToSSEMapping, payload: object, promised: Sequence[str]) -> str | None:
+    """Why what ``payload_extractor`` returned cannot be published; None if it can."""
+    name = class_name(mapping)
+    if not isinstance(payload, dict):
+        return (
+            f"payload of the wrong type: payload_extractor of {name} returns {type(payload).__name__}; "
+            "it must return a dict."
+        )
+    if set(payload) != set(promised):
+        return (
+            f"payload differs from the contract: {name} extracts {listed(payload)}, "
+            f"but {mapping.sse_event_type.value} promises {listed(promised)}."
+        )
+    try:
+        encode_payload(payload)
+    except PayloadError as error:
+        return f"payload that JSON cannot carry: payload_extractor of {name}: {error}"
+    return None
+
+
+def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str], book: AddressBook) -> Iterator[str]:
+    """What is wrong with what the extractors return for one sample event.
+
+    One that raises there is no fault: it may need data that a sample does not have. `sse-bridge check` says so.
+    """
+    try:
+        event = examples_of(mapping)[0] if mapping.example else sample_event(mapping.domain_event_class)
+    except CannotSampleError:
+        return
+    except Exception:  # an example is foreign code
+        return
+    with suppress(Exception, SystemExit):  # an extractor is foreign code and may raise anything
+        yield from filter(None, [user_fault(mapping, mapping.user_id_extractor(event), book.users)])
+    if callable(mapping.audience):
+        with suppress(Exception, SystemExit):
+            yield from filter(None, [audience_fault(mapping, mapping.audience(event), book)])
+    with suppress(Exception, SystemExit):
+        yield from filter(None, [payload_fault(mapping, mapping.payload_extractor(event), promised)])
+
+
+def examples_of(mapping: DomainToSSEMapping) -> Sequence[Any]:
+    """The sample events that a mapping gives itself: one, or several.
+
+    Raises:
+        CannotSampleError: it gives none.
+        Exception: whatever the mapping's function raises.
+    """
+    made = mapping.example() if mapping.example else ()
+    examples = made if isinstance(made, list | tuple) and not hasattr(made, "_fields") else (made,)
+    if not examples:
+        raise CannotSampleError("its example= gives no event")
+    return examples
+
+
+def class_name(mapping: DomainToSSEMapping) -> str:
+    """The name of a mapping's domain event class, whatever stands in its place."""
+    event_class: object = mapping.domain_event_class
+    return event_class.__name__ if isinstance(event_class, type) else repr(event_class)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names in brackets."""
+    return f"({', '.join(map(str, names))})"

@@ -1,0 +1,175 @@
+"""Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from msgspec import inspect
+
+from bridge.model.errors import IdError
+from bridge.model.registry.addresses import AddressBook, Topic
+from bridge.model.registry.contract import class_name, sample_faults
+from bridge.model.registry.identifiers import UUIDS, IdType
+from bridge.model.registry.metadata import Audience, DomainToSSEMapping, SSEEventMetadata
+from bridge.model.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
+
+_REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
+    "event_id": inspect.UUIDType,
+    "occurred_at": inspect.DateTimeType,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tables:
+    """The raw tables of a registry, before anybody vouches for them."""
+
+    event_types: tuple[StrEnum, ...]
+    categories: tuple[StrEnum, ...]
+    events: tuple[SSEEventMetadata, ...]
+    mappings: tuple[DomainToSSEMapping, ...]
+    user_id: type
+    topics: tuple[Topic, ...]
+
+
+def find_faults(tables: Tables) -> tuple[str, ...]:
+    """All faults of the tables, in reading order; empty when the registry is valid.
+
+    Runs every extractor once on a sample event. One that raises there is not a fault (it may need data that a
+    sample does not have); what it returns is, if it could never be published.
+    """
+    return (*_address_faults(tables), *_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
+
+
+def _address_faults(tables: Tables) -> Iterator[str]:
+    try:
+        IdType.of(tables.user_id)
+    except IdError as error:
+        yield f"illegal user_id: {error}"
+    strangers = [topic for topic in tables.topics if not isinstance(topic, Topic)]
+    if strangers:
+        yield f"topic of the wrong type: topics= takes Topic(name, kind), not {type(strangers[0]).__name__}."
+    for name, count in Counter(topic.name for topic in tables.topics if isinstance(topic, Topic)).items():
+        if count > 1:
+            yield f"one name for two topics: {count} topics are called {name!r}; keep one."
+
+
+def _type_faults(tables: Tables) -> Iterator[str]:
+    registered = {meta.event_type for meta in tables.events}
+    for what, members in (("type", tables.event_types), ("category", tables.categories)):
+        for name, count in Counter(map(_wire_name, members)).items():
+            if count > 1:
+                yield f"one name for two members: {count} of the given {what} members are called {name!r}; keep one."
+    for event_type in tables.event_types:
+        if event_type not in registered:
+            yield f"type without metadata: {event_type.name} has no row in the event table; add one."
+    for category in tables.categories:
+        if not is_category_name(category.value):
+            yield f"illegal category name: {category.value!r}; use one lowercase segment such as 'orders'."
+
+
+def _metadata_faults(tables: Tables) -> Iterator[str]:
+    counts = Counter(_wire_name(meta.event_type) for meta in tables.events)
+    for name, count in counts.items():
+        if count > 1:
+            yield f"duplicate type: {name} has {count} rows of metadata; keep one."
+    for meta in tables.events:
+        name = _wire_name(meta.event_type)
+        if not _is_one_of(meta.event_type, tables.event_types):
+            yield f"metadata without type: {name} is not a member of {_names_of(tables.event_types)}; add it there."
+        if not is_wire_name(name):
+            yield f"illegal wire name: {name!r}; use 2 or 3 lowercase segments joined by dots, such as 'order.paid'."
+        elif name.startswith(RESERVED_PREFIX):
+            yield f"reserved wire name: {name}; 'stream.' belongs to the bridge's own control events."
+        if not _is_one_of(meta.category, tables.categories):
+            yield f"unknown category: {meta.category!r} of {name} is not a member of {_names_of(tables.categories)}."
+        for field_name, count in Counter(meta.payload_fields).items():
+            if count > 1:
+                yield f"duplicate payload field: {name} names {field_name!r} {count} times."
+
+
+def _mapping_faults(tables: Tables) -> Iterator[str]:
+    fields_of = {meta.event_type: meta.payload_fields for meta in tables.events}
+    by_class = Counter(mapping.domain_event_class for mapping in tables.mappings)
+    for event_class, count in by_class.items():
+        if count > 1:
+            yield f"two mappings for one class: {_name_of(event_class)} has {count}; keep one."
+    for name, count in Counter(map(_name_of, by_class)).items():
+        if count > 1:
+            yield f"one name for two classes: {count} domain event classes are called {name}; rename one."
+    # Where the addresses have faults, the mappings cannot be held to them.
+    book = (
+        AddressBook(UUIDS, ())
+        if any(_address_faults(tables))
+        else AddressBook(IdType.of(tables.user_id), tables.topics)
+    )
+    for mapping in tables.mappings:
+        yield from _one_mapping_faults(mapping, fields_of, book)
+
+
+def _one_mapping_faults(
+    mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]], book: AddressBook
+) -> Iterator[str]:
+    name = class_name(mapping)
+    shape = _shape_fault(mapping.domain_event_class)
+    if shape:
+        yield f"illegal domain event: {name} {shape}"
+        return
+    if mapping.sse_event_type not in fields_of:
+        yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
+        return
+    yield from sample_faults(mapping, fields_of[mapping.sse_event_type], book)
+    if callable(mapping.audience):
+        yield (
+            f"audience of {name} is a function: topics can be declared, publishing to them is not supported yet; "
+            "use Audience.USER or Audience.BROADCAST."
+        )
+    elif not isinstance(mapping.audience, Audience):
+        yield f"audience of {name} must be Audience.USER or Audience.BROADCAST, not {mapping.audience!r}."
+
+
+def _shape_fault(event_class: object) -> str | None:
+    if not isinstance(event_class, type):
+        return "is not a class."
+    try:
+        info = inspect.type_info(event_class)
+    except (TypeError, NotImplementedError, NameError) as error:
+        return f"cannot be decoded: {error}"
+    if not isinstance(info, inspect.DataclassType | inspect.StructType):
+        return "is no dataclass, attrs class or msgspec Struct."
+    if isinstance(info, inspect.StructType) and info.array_like:
+        return "is an array_like Struct; the envelope's data is a JSON object."
+    types = {field.name: field.type for field in info.fields}
+    missing = [name for name in _REQUIRED_FIELDS if name not in types]
+    if missing:
+        return f"has no field {' and no field '.join(missing)}; every domain event carries both."
+    if not all(_may_be(kind, types[name]) for name, kind in _REQUIRED_FIELDS.items()):
+        return "needs event_id: UUID and occurred_at: datetime."
+    return None
+
+
+def _may_be(kind: type[inspect.Type], hint: inspect.Type) -> bool:
+    """Whether a field with that type hint is decoded to a value of that kind; of Any it is not, but text stays text."""
+    if isinstance(hint, inspect.Metadata):
+        return _may_be(kind, hint.type)
+    if isinstance(hint, inspect.UnionType):
+        return any(_may_be(kind, choice) for choice in hint.types)
+    return isinstance(hint, kind)
+
+
+def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:
+    """Whether it is one of these very members: a member of another enum may be equal to one."""
+    return any(value is member for member in members)
+
+
+def _names_of(members: tuple[StrEnum, ...]) -> str:
+    """The enums that the members come from, for a sentence."""
+    return " or ".join(dict.fromkeys(type(member).__name__ for member in members)) or "any enum"
+
+
+def _wire_name(event_type: object) -> str:
+    return str(getattr(event_type, "value", event_type))
+
+
+def _name_of(event_class: object) -> str:
+    return event_class.__name__ if isinstance(event_class, type) else repr(event_class)

@@ -1,0 +1,120 @@
+"""``IdType``: an application's ids of users and of topics' keys, as values and as text. Both ways are here alone."""
+
+import re
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from bridge.model.errors import IdError
+from bridge.model.plain_text import echoed
+
+Id: TypeAlias = UUID | int | str
+"""A user's id, or a topic's key, as the application has it."""
+
+ID_CHARS_MAX = 128
+INT_MAX = 2**63 - 1
+"""The largest id that is a whole number; the smallest is one further from 0."""
+
+# Braces mark what Redis hashes of a key, and a lone surrogate has no bytes in UTF-8.
+_TEXT = re.compile(rf"[^\s{{}}\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{ID_CHARS_MAX}}}")
+_INT = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_TEXT_FORM = f"1 to {ID_CHARS_MAX} characters, without control characters, white space or braces"
+_RESERVED = "sse:stream:broadcast"
+"""Whose seen marks are those of the broadcasts, behind any prefix."""
+
+
+class IdType(msgspec.Struct, frozen=True):
+    """One kind of id.
+
+    Attributes:
+        kind: ``UUID``, ``int`` or ``str``.
+        plural: the kind in words.
+        form: what such an id looks like, for a form or an example.
+        plain: values of exactly this type are legal and normal as they are; None where each must be looked at.
+    """
+
+    kind: type
+    plural: str
+    form: str
+    plain: type | None = None
+
+    @classmethod
+    def of(cls, kind: object) -> "IdType":
+        """The kind of ids that ``UUID``, ``int`` or ``str`` stands for.
+
+        Raises:
+            IdError: it is none of these.
+        """
+        found = next((one for one in ID_TYPES if one.kind is kind), None)
+        if found is None:
+            name = kind.__name__ if isinstance(kind, type) else repr(kind)
+            raise IdError(f"ids can be UUID, int or str, not {name}.")
+        return found
+
+    def parse(self, text: str) -> Id:
+        """The id that a text says. Of a UUID every form is read that Python knows; a number must be canonical.
+
+        Raises:
+            IdError: it says none.
+        """
+        try:
+            if self.kind is UUID:
+                return UUID(text)
+            if self.kind is str:
+                return self.checked(text)
+            if _INT.fullmatch(text):
+                return self.checked(int(text))
+        except ValueError:
+            pass
+        raise IdError(f"{echoed(text)} is no user id: those are {self.plural}.")
+
+    def read(self, value: object) -> Id:
+        """The id in a JSON value or a claim: a text, or what the application itself has.
+
+        Raises:
+            IdError: there is none.
+        """
+        return self.parse(value) if isinstance(value, str) else self.checked(value)
+
+    def checked(self, value: object, what: str = "user_id") -> Id:
+        """An id that the application gave, as a plain value: no subclass's text can get into a key.
+
+        Args:
+            value: anything.
+            what: the id is, for the sentence.
+
+        Raises:
+            IdError: it is of another kind, or out of bounds. The sentence does not repeat it.
+        """
+        if not isinstance(value, self.kind) or isinstance(value, bool):
+            raise IdError(f"{what} must be {self.form}, not {type(value).__name__}.")
+        if isinstance(value, UUID):
+            return value
+        if isinstance(value, int):
+            if not -INT_MAX - 1 <= value <= INT_MAX:
+                raise IdError(f"{what} must be a whole number of at most 64 bits.")
+            return int.__int__(value)
+        text = str.__str__(value)
+        if not is_id_text(text) or text.endswith(_RESERVED):
+            raise IdError(f"{what} must have {_TEXT_FORM}.")
+        return text
+
+    def text(self, value: object) -> str:
+        """The canonical text of an id, as it stands in keys and messages.
+
+        Raises:
+            IdError: as for ``checked``.
+        """
+        return str(self.checked(value))
+
+
+UUIDS: Final = IdType(UUID, "UUIDs", "a UUID", UUID)
+INTS: Final = IdType(int, "whole numbers of at most 64 bits, such as 42", "a whole number")
+TEXTS: Final = IdType(str, f"texts of {_TEXT_FORM}", "a text")
+ID_TYPES: Final = (UUIDS, INTS, TEXTS)
+
+
+def is_id_text(text: str) -> bool:
+    """Whether a text could be the canonical text of an id, of whatever kind."""
+    return _TEXT.fullmatch(text) is not None

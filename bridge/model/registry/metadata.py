@@ -1,0 +1,161 @@
+"""The two kinds of rows in a registry: what an event type is, and how a domain event becomes one."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from bridge.model.registry.addresses import Address
+from bridge.model.registry.identifiers import Id
+from bridge.model.registry.sealed import SealedList
+
+MAX_DELAY_S = 31_536_000
+"""A year: the longest wait that a policy may ask for."""
+
+_FROZEN_FIELDS = "payload_fields are part of immutable metadata; make a new SSEEventMetadata instead."
+
+
+class Audience(StrEnum):
+    """Who receives a published event."""
+
+    USER = "user"
+    """The one user that ``user_id_extractor`` names."""
+    BROADCAST = "broadcast"
+    """Every connected client."""
+
+
+Addressing: TypeAlias = Callable[[Any], Address | Collection[Address] | None]
+"""Domain event → whom it is for: one address, several, or None for nobody."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently a failing extractor is tried again.
+
+    Attributes:
+        attempts: tries in all, the first included; 1..100.
+        base_s: upper bound of the wait after the first failure, in seconds; doubles with each attempt.
+        cap_s: upper bound of any wait, in seconds; at most a year.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    attempts: int = 5
+    base_s: float = 1.0
+    cap_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.attempts <= 100:
+            raise ValueError(f"RetryPolicy.attempts must be 1..100, not {self.attempts}.")
+        if not 0 <= self.base_s <= self.cap_s <= MAX_DELAY_S:
+            raise ValueError(
+                f"RetryPolicy needs 0 <= base_s <= cap_s <= {MAX_DELAY_S}, "
+                f"not base_s={self.base_s}, cap_s={self.cap_s}."
+            )
+
+    def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
+        """Seconds to wait after the failure of ``attempt`` (1-based): exponential, full jitter.
+
+        Args:
+            attempt: the attempt that just failed, 1 or more.
+            random: returns a float in [0, 1).
+        """
+        # 2**60 s exceeds every cap; the clamp keeps the power from overflowing a float.
+        ceiling_s = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 60))
+        return ceiling_s * random()
+
+
+@dataclass(frozen=True, slots=True)
+class DropAfter:
+    """Staleness: an event that is older than this when it is replayed is discarded instead.
+
+    Attributes:
+        after_s: seconds since it occurred; above 0.
+
+    Raises:
+        ValueError: it is out of range.
+    """
+
+    after_s: float
+
+    def __post_init__(self) -> None:
+        if not self.after_s > 0:
+            raise ValueError(f"DropAfter.after_s must be above 0, not {self.after_s}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Staleness: an event is not replayed when a newer one about the same thing is, or was published already.
+
+    Attributes:
+        key: a payload field, or a function of the payload. Events of one type, for one user, with equal keys
+            supersede each other.
+    """
+
+    key: str | Callable[[dict[str, Any]], object]
+
+    def key_of(self, payload: dict[str, Any]) -> object:
+        """What the event is about.
+
+        Raises:
+            Exception: the payload has no such field, or the function raises.
+        """
+        return payload[self.key] if isinstance(self.key, str) else self.key(payload)
+
+
+Staleness: TypeAlias = DropAfter | Supersede
+
+
+@dataclass(frozen=True, slots=True)
+class SSEEventMetadata:
+    """What the registry knows of one event type.
+
+    Attributes:
+        event_type: the StrEnum member; its value is the wire name.
+        category: by which clients filter and workers queue.
+        description: one sentence for people.
+        payload_fields: the keys of the payload, in order; a contract that every extractor is held to. Any iterable
+            of names is taken; what is kept is a list that equals it and cannot be changed.
+
+    Raises:
+        ValueError: ``payload_fields`` is one text.
+    """
+
+    event_type: StrEnum
+    category: StrEnum
+    description: str
+    payload_fields: Sequence[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.payload_fields, str):  # would be a field for each of its letters
+            raise ValueError(f"payload_fields must be a list of names, not the text {self.payload_fields!r}.")
+        object.__setattr__(self, "payload_fields", SealedList.of(self.payload_fields, _FROZEN_FIELDS))
+
+
+@dataclass(frozen=True, slots=True)
+class DomainToSSEMapping:
+    """How a domain event becomes an SSE event.
+
+    Attributes:
+        domain_event_class: a dataclass, attrs class or msgspec Struct with ``event_id`` and ``occurred_at``.
+        sse_event_type: the type that is published.
+        payload_extractor: domain event → payload; its keys must equal the type's ``payload_fields``.
+            May be run again after a failure or a crash, so it must not change anything.
+        user_id_extractor: domain event → id of the user to tell, of the registry's kind, or None for nobody.
+        retry: policy of this mapping; None means the settings' policy.
+        audience: the user (default) or everybody. A function of the event that returns addresses is understood, and
+            refused by the registry as yet.
+        example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
+            needed only where those that are built from the class's type hints are not like real ones.
+        staleness: what a replay of dead letters does with an old event; None replays it, however old.
+    """
+
+    domain_event_class: type[Any]
+    sse_event_type: StrEnum
+    payload_extractor: Callable[[Any], dict[str, Any]]
+    user_id_extractor: Callable[[Any], Id | None]
+    retry: RetryPolicy | None = None
+    audience: Audience | Addressing = Audience.USER
+    example: Callable[[], Any] | None = None
+    staleness: Staleness | None = None

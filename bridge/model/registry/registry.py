@@ -1,0 +1,198 @@
+"""``Registry``: an immutable, validated catalog; the law from which everything else is derived."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from bridge.model.errors import RegistryError
+from bridge.model.registry.addresses import AddressBook, Topic
+from bridge.model.registry.identifiers import Id, IdType
+from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.model.registry.naming import queue_name, task_name
+
+if TYPE_CHECKING:
+    from bridge.model.events import SSEEvent
+
+
+class Registry:
+    """The event types with their metadata, and the mappings from domain events to them.
+
+    Args:
+        event_types: a StrEnum, or the members of several (``[*SSEEventType, *ExportType]``); each needs metadata.
+        categories: a StrEnum, or the members of several.
+        events: metadata, one row a type.
+        mappings: at most one a domain event class.
+        user_id: what the application calls its users: ``UUID``, ``int`` or ``str``.
+        topics: what clients may listen to beside a user's own events; declared, not published to as yet.
+
+    Attributes:
+        users: reads and writes the users' ids; the one place where that is done.
+        addresses: reads and judges addresses.
+
+    Raises:
+        RegistryError: the tables have faults; all are listed, in the message and in ``faults``.
+    """
+
+    __slots__ = (
+        "_by_class",
+        "_by_name",
+        "_by_task",
+        "_metadata",
+        "_types",
+        "addresses",
+        "categories",
+        "event_types",
+        "events",
+        "mappings",
+        "topics",
+        "users",
+    )
+
+    def __init__(
+        self,
+        *,
+        event_types: Iterable[StrEnum],
+        categories: Iterable[StrEnum],
+        events: Iterable[SSEEventMetadata],
+        mappings: Iterable[DomainToSSEMapping] = (),
+        user_id: type = UUID,
+        topics: Iterable[Topic] = (),
+    ) -> None:
+        from bridge.model.registry.faults import Tables, find_faults  # not before there is something to look through
+
+        tables = Tables(
+            event_types=tuple(event_types),
+            categories=tuple(categories),
+            events=tuple(events),
+            mappings=tuple(mappings),
+            user_id=user_id,
+            topics=tuple(topics),
+        )
+        faults = find_faults(tables)
+        if faults:
+            raise RegistryError(faults=faults)
+        set_once = super().__setattr__
+        set_once("event_types", tables.event_types)
+        set_once("categories", tables.categories)
+        set_once("events", tables.events)
+        set_once("mappings", tables.mappings)
+        set_once("topics", tables.topics)
+        set_once("users", IdType.of(user_id))
+        set_once("addresses", AddressBook(self.users, tables.topics))
+        set_once("_metadata", {meta.event_type: meta for meta in tables.events})
+        set_once("_types", {meta.event_type.value: meta for meta in tables.events})
+        set_once("_by_class", MappingProxyType({row.domain_event_class: row for row in tables.mappings}))
+        set_once("_by_name", {row.domain_event_class.__name__: row for row in tables.mappings})
+        set_once("_by_task", {task_name(name): row for name, row in self._by_name.items()})
+
+    events: tuple[SSEEventMetadata, ...]
+    mappings: tuple[DomainToSSEMapping, ...]
+    event_types: tuple[StrEnum, ...]
+    categories: tuple[StrEnum, ...]
+    topics: tuple[Topic, ...]
+    users: IdType
+    addresses: AddressBook
+    _metadata: Mapping[StrEnum, SSEEventMetadata]
+    _types: Mapping[str, SSEEventMetadata]
+    _by_class: Mapping[type[Any], DomainToSSEMapping]
+    _by_name: Mapping[str, DomainToSSEMapping]
+    _by_task: Mapping[str, DomainToSSEMapping]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A Registry is immutable; build a new one instead of setting {name!r}.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A Registry is immutable; build a new one instead of deleting {name!r}.")
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self.events)} event types and {len(self.mappings)} mappings>"
+
+    # Look-ups
+
+    @property
+    def by_class(self) -> Mapping[type[Any], DomainToSSEMapping]:
+        """Read-only view: domain event class → mapping."""
+        return self._by_class
+
+    def mapping_named(self, event_class_name: str) -> DomainToSSEMapping | None:
+        """The mapping of the domain event class with that name."""
+        return self._by_name.get(event_class_name)
+
+    def mapping_of_task(self, task: str) -> DomainToSSEMapping | None:
+        """The mapping that the Celery task ``bridge.<Class>`` runs."""
+        return self._by_task.get(task)
+
+    def metadata(self, event_type: StrEnum) -> SSEEventMetadata | None:
+        """What is known of an event type."""
+        return self._metadata.get(event_type)
+
+    def metadata_of_wire_name(self, wire_name: str) -> SSEEventMetadata | None:
+        """What is known of the event type with that wire name."""
+        return self._types.get(wire_name)
+
+    def parse_type(self, wire_name: str) -> StrEnum:
+        """The event type with that wire name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        meta = self._types.get(wire_name)
+        if meta is None:
+            raise ValueError(f"{wire_name!r} is not an event type of this registry.")
+        return meta.event_type
+
+    def category_of(self, event_type: StrEnum) -> StrEnum:
+        """The category of an event type.
+
+        Raises:
+            KeyError: the type is not in this registry.
+        """
+        return self._metadata[event_type].category
+
+    def in_category(self, category: StrEnum) -> list[SSEEventMetadata]:
+        """The metadata of a category, in the order of the table."""
+        return [meta for meta in self.events if meta.category == category]
+
+    # Making events by hand
+
+    def sse_event(self, event_type: StrEnum, user_id: Id, data: dict[str, Any]) -> "SSEEvent":
+        """A new SSE event, as of now, for a user of this application; for whoever publishes without a worker.
+
+        Raises:
+            ValueError: ``user_id`` is none of the registry's kind, or as for ``SSEEvent``.
+        """
+        from bridge.model.events import SSEEvent  # producers' processes do without
+
+        return SSEEvent.for_user(self.users.checked(user_id), event_type=event_type, data=data)
+
+    # Names on the broker
+
+    def task_of(self, mapping: DomainToSSEMapping) -> str:
+        """The Celery task of a mapping."""
+        return task_name(mapping.domain_event_class.__name__)
+
+    def queue_of(self, mapping: DomainToSSEMapping) -> str:
+        """The queue of a mapping: that of its type's category."""
+        return queue_name(self.category_of(mapping.sse_event_type))
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Every queue, one a category, in the order of the categories."""
+        return tuple(queue_name(category) for category in self.categories)
+
+    # Reports
+
+    def statistics(self) -> dict[str, Any]:
+        """``total_event_types``, ``total_mappings`` and ``by_category`` (name → number of types)."""
+        return {
+            "total_event_types": len(self.events),
+            "total_mappings": len(self.mappings),
+            "by_category": {category.value: len(self.in_category(category)) for category in self.categories},
+        }
+
+    def gaps(self) -> list[SSEEventMetadata]:
+        """Types that no domain event is mapped to: they are never published by the worker."""
+        mapped = {mapping.sse_event_type for mapping in self.mappings}
+        return [meta for meta in self.events if meta.event_type not in mapped]

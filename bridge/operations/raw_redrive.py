@@ -1,0 +1,125 @@
+"""``WholeMessage``: a quarantined message, read from the bytes that its letter kept; pure."""
+
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+from msgspec.structs import replace
+
+from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
+from bridge.messages.compression import COMPRESSION_HEADER, decompressed
+from bridge.messages.validation import check_message, check_number, check_size, in_utf8
+from bridge.model.bounds import PARSER_ERRORS, MessageBounds
+from bridge.model.errors import DecodeError
+from bridge.model.pipeline import identify
+from bridge.model.registry import Registry
+from bridge.redis_adapter import DeadLetter
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    body_encoding: Literal["base64"] | None = None
+
+
+class _Item(msgspec.Struct, frozen=True, rename="kebab"):
+    headers: dict[str, Any]
+    properties: _Properties
+    body: str
+    content_type: Literal["application/json"]
+    content_encoding: str | None = None
+
+
+_items = msgspec.json.Decoder(_Item)
+_bodies = msgspec.json.Decoder(tuple[tuple[list[Any]], dict[str, Any], Any])
+_envelopes = msgspec.json.Decoder(tuple[tuple[list[msgspec.Raw]], dict[str, Any], Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeMessage:
+    """A message of events, as it stood on a queue.
+
+    Attributes:
+        task: that it names.
+        queue: it stood on.
+        book_id: under which the books had its events; empty if these are waiting retries, or replayed letters.
+        event_ids: 16 bytes an event.
+        headers: Celery's and ours.
+        body: what Celery calls so, in UTF-8, not compressed.
+    """
+
+    task: str
+    queue: str
+    book_id: str
+    event_ids: bytes
+    headers: dict[str, Any]
+    body: bytes
+
+    def refusal(self, registry: Registry, bounds: MessageBounds) -> str:
+        """Why a worker with this registry and these bounds would quarantine it again; empty if it would run it."""
+        return _refusal(self.headers, self.body, registry, bounds)
+
+    def refusal_of_events(self, registry: Registry) -> str:
+        """Why its events cannot be sent in messages of their own, with other headers; empty if they can."""
+        return _refusal({"task": self.task, "id": str(uuid4())}, self.body, registry, MessageBounds.WIDEST)
+
+    def letters(self, whole: DeadLetter) -> tuple[DeadLetter, ...]:
+        """A letter for each of its events, with the cause and the place of the one that holds them all."""
+        found = {}
+        for raw in _envelopes.decode(self.body)[0][0]:
+            letter_id, envelope = str(identify(raw)), bytes(raw).decode()
+            # Whose event it is, and what its cause is called, is made anew.
+            found[letter_id] = replace(whole, letter_id=letter_id, envelope=envelope, raw=b"", replay="", group="")
+        return tuple(found.values())
+
+
+def read_whole(letter: DeadLetter) -> WholeMessage | None:
+    """The message that a letter holds; None if it holds an event, or bytes that are no message of events."""
+    if letter.envelope or not letter.raw or letter.cut_from:
+        return None
+    try:
+        item = _items.decode(letter.raw)
+        body = _body_of(item)
+        content = _bodies.decode(body)
+    except (DecodeError, *PARSER_ERRORS):
+        return None
+    envelopes, headers = content[0][0], item.headers
+    task, message_id = headers.get("task"), headers.get("id")
+    if not envelopes or not task or not isinstance(task, str) or not message_id or not isinstance(message_id, str):
+        return None
+    booked_as = headers.get(BOOKED_HEADER)
+    return WholeMessage(
+        task=task,
+        queue=letter.queue,
+        book_id="" if _is_again(headers) else booked_as if booked_as and isinstance(booked_as, str) else message_id,
+        event_ids=b"".join(identify(raw).bytes for raw in envelopes),
+        headers=headers,
+        body=body,
+    )
+
+
+def _body_of(item: _Item) -> bytes:
+    """The body as Celery parses it, in UTF-8."""
+    # Who writes to Redis by hand may leave base64 out, as kombu does where it is told to.
+    in_base64 = item.properties.body_encoding == "base64"
+    body = b64decode(item.body) if in_base64 else item.body.encode()
+    body = decompressed(body, item.headers.get(COMPRESSION_HEADER))
+    return in_utf8(body, item.content_encoding) if in_base64 else body
+
+
+def _refusal(headers: dict[str, Any], body: bytes, registry: Registry, bounds: MessageBounds) -> str:
+    tasks = [registry.task_of(mapping) for mapping in registry.mappings]
+    try:
+        check_size(body, body_bytes_max=bounds.body_bytes)
+        content = msgspec.json.decode(body)
+        check_message(headers, lambda: content, tasks)
+        check_number(content[0], bounds.envelopes)
+    except DecodeError as error:
+        return str(error)
+    return ""
+
+
+def _is_again(headers: dict[str, Any]) -> bool:
+    """Whether its events are attempted again: then the books do not have them with the message."""
+    attempt = headers.get(ATTEMPT_HEADER)
+    return (isinstance(attempt, int) and attempt > 1) or bool(headers.get(REPLAY_HEADER))

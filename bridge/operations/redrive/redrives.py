@@ -1,0 +1,231 @@
+"""``Replays``: begins, predicts, runs, shows and stops replays."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import redis
+
+from bridge.model.registry import Registry
+from bridge.model.registry.identity import identity_of
+from bridge.operations import log
+from bridge.operations.catalogs import worker_differences
+from bridge.operations.dry_run import Expected, Foresight, Prediction
+from bridge.operations.health import is_consuming
+from bridge.operations.letters import Letters, chunks
+from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, ReplayStatus
+from bridge.operations.redrive.rate import STEP
+from bridge.operations.redrive.record import ReplayRecord
+from bridge.operations.redrive.runner import Turn
+from bridge.operations.selection import Selection
+from bridge.operations.staleness import Staleness
+from bridge.operations.status import worker_states
+from bridge.redis_adapter import DeadLetters
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.settings import Settings
+from bridge.wiring import TaskSender
+
+PATIENCE_S = 120.0
+"""How long a replay waits without any outcome before it says that no worker seems to run."""
+
+
+class Replays:
+    """All replays of one bridge.
+
+    Args:
+        client: of the store; stays yours to close.
+        settings: of the bridge.
+        registry: today's.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._settings = settings
+        self._registry = registry
+        self._letters = Letters(client, settings)
+
+    # Beginning
+
+    def begin(
+        self,
+        selection: Selection,
+        *,
+        rate: float = 0,
+        canary: int = 0,
+        max_failures: float | None = None,
+        who: str = "",
+    ) -> str:
+        """Write a replay down, to be run by ``run``; its snapshot is taken there.
+
+        Args:
+            selection: which letters; letters that are buried from now on are not meant.
+            rate: events a second at the most; 0 for no limit.
+            canary: letters to send first; the rest follows only when all of these have an outcome and at
+                most ``max_failures`` of them failed. 0 for none.
+            max_failures: share (0 to 1) of failures above which the replay stops itself; None means 0.1 with
+                a canary, and never without.
+            who: begins it; this process's user if empty.
+
+        Returns:
+            The id of the replay.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        replay_id = secrets.token_hex(6)
+        who = who or log.who_am_i()
+        now_ms = self._now_ms()
+        until_ms = min(selection.until_ms, now_ms)
+        if max_failures is None and canary:
+            max_failures = MAX_FAILURES_DEFAULT
+        values = {
+            "selection": msgspec.json.encode(msgspec.structs.replace(selection, until_ms=until_ms).as_dict()),
+            "who": who,
+            "rate": rate,
+            "canary": canary,
+            "max_failures": "" if max_failures is None else max_failures,
+        }
+        ReplayRecord(self._client, replay_id).begin(values, now_ms)
+        self._log("dead.replay.begin", replay_id, who, selection, {})
+        return replay_id
+
+    def doubts(self) -> tuple[str, ...]:
+        """Why a dry run may not come true: living workers whose code is not that of this process, a sentence each.
+
+        Raises:
+            StoreError: Redis is away or refuses.
+        """
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        workers = worker_states(self._client, int(seconds * 1000 + microseconds // 1000))
+        living = [worker for worker in workers if is_consuming(self._settings, worker)]
+        return worker_differences(identity_of(self._registry), living)
+
+    def predict(self, selection: Selection) -> Iterator[Prediction]:
+        """The dry run: what a replay would do with each letter that matches. Runs the extractors; publishes nothing.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        dead = DeadLetters(self._client, self._settings)
+        foresight = Foresight(self._client, self._settings, self._registry)
+        staleness = Staleness(self._client, self._settings, foresight)
+        newest: dict[str, str] = {}
+        if staleness.supersedes_at_all(self._registry):
+            for part in chunks(self._letters.ids(selection), STEP):
+                staleness.note_newest(list(dead.get_many(part).values()), newest)
+        for part in chunks(self._letters.ids(selection), STEP):
+            letters = list(dead.get_many(part).values())
+            superseded = staleness.superseded(letters, newest)
+            for letter, prediction in zip(letters, foresight.predict(letters), strict=True):
+                why = superseded.get(letter.letter_id)
+                if why is None or prediction.expected not in (Expected.PUBLISHED, Expected.DUPLICATE):
+                    yield prediction
+                else:
+                    yield Prediction(letter_id=letter.letter_id, group=letter.group, expected=Expected.STALE, note=why)
+
+    # Looking
+
+    def status(self, replay_id: str) -> ReplayStatus | None:
+        """How far a replay is; None if there is none of that id.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return ReplayRecord(self._client, replay_id).status()
+
+    def known(self, replay_id: str) -> ReplayStatus:
+        """As ``status``.
+
+        Raises:
+            OperationRefusedError: there is none.
+            StoreUnavailableError: Redis is away.
+        """
+        return ReplayRecord(self._client, replay_id).known()
+
+    def newest(self, limit: int = 20) -> list[ReplayStatus]:
+        """The newest replays, newest first.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            ids: Any = self._client.zrevrange(self._keys.REPLAYS, 0, limit - 1)
+        found = (self.status(text(replay_id)) for replay_id in ids)
+        return [status for status in found if status is not None]
+
+    def is_being_run(self, replay_id: str) -> bool:
+        """Whether a living process, here or elsewhere, runs a replay.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return ReplayRecord(self._client, replay_id).is_leased()
+
+    # Running
+
+    def run(
+        self,
+        replay_id: str,
+        *,
+        on_progress: Callable[[ReplayStatus], None] = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        resend: bool = False,
+        patience_s: float = PATIENCE_S,
+        who: str = "",
+    ) -> ReplayStatus:
+        """Run a replay until it is done or stands still; to resume is to run it again.
+
+        Args:
+            replay_id: from ``begin``.
+            on_progress: called now and then, with how far it is.
+            should_stop: asked now and then; true pauses the replay.
+            resend: first take back what was sent and has no outcome: for letters that a broker lost. Those
+                that it did not lose are then attempted twice, and published once.
+            patience_s: how long to wait without any outcome.
+            who: had it run, for the log; this process's user if empty.
+
+        Raises:
+            OperationRefusedError: there is no such replay, it is done, or another process runs it.
+            StoreUnavailableError: Redis is away; the replay can be resumed.
+            BrokerError: the broker is away; the replay can be resumed.
+        """
+        owner = f"{log.who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
+        record = ReplayRecord(self._client, replay_id)
+        record.take(owner)
+        sender = TaskSender(self._settings, self._registry)
+        try:
+            turn = Turn(self._client, self._settings, self._registry, sender, replay_id, owner, patience_s)
+            turn.prepare(resend=resend)
+            state, reason = turn.go(on_progress, should_stop)
+            record.set_state(state, reason)
+        finally:
+            sender.close()
+            record.give_back(owner)
+        status = record.known()
+        who = who or log.who_am_i()
+        self._log(f"dead.replay.{state.value}", replay_id, who, status.chosen, status.numbers(), reason)
+        on_progress(status)
+        return status
+
+    def ask_to_stop(self, replay_id: str) -> None:
+        """Have whatever process runs it pause a replay.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        ReplayRecord(self._client, replay_id).ask_to_stop()
+
+    def _now_ms(self) -> int:
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def _log(
+        self, action: str, replay_id: str, who: str, selection: Selection, numbers: dict[str, int], reason: str = ""
+    ) -> None:
+        words = f"replay {replay_id}: {selection}"
+        log.append(self._client, log.LogEntry(who=who, action=action, selection=words, numbers=numbers, reason=reason))

@@ -1,0 +1,165 @@
+"""``Turn``: one process's turn at a replay, from the snapshot to the reason for which it ends."""
+
+import time
+from collections.abc import Callable
+
+import redis
+
+from bridge.model.errors import OperationRefusedError
+from bridge.model.registry import Registry
+from bridge.operations.dry_run import Foresight
+from bridge.operations.letters import Letters
+from bridge.operations.redrive.job import ReplayState, ReplayStatus
+from bridge.operations.redrive.letter_set import Snapshot
+from bridge.operations.redrive.rate import STEP, Pace
+from bridge.operations.redrive.record import LEASE_S, ReplayRecord
+from bridge.operations.redrive.sending import Sending
+from bridge.operations.staleness import Staleness
+from bridge.redis_adapter import DeadLetters
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors
+from bridge.settings import Settings
+from bridge.wiring import TaskSender
+
+POLL_S = 0.02
+
+
+class Turn:
+    """Sends and collects, as the owner of the lease.
+
+    Args:
+        client: of the store.
+        settings: of the bridge.
+        registry: today's.
+        sender: to a broker that is not the store.
+        replay_id: of the replay.
+        owner: of the lease.
+        patience_s: how long to wait without any outcome.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        registry: Registry,
+        sender: TaskSender,
+        replay_id: str,
+        owner: str,
+        patience_s: float,
+    ) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._id = replay_id
+        self._owner = owner
+        self._patience_s = patience_s
+        self._record = ReplayRecord(client, replay_id)
+        self._status = self._record.known()
+        self._pace = Pace(self._status)
+        foresight = Foresight(client, settings, registry)
+        staleness = Staleness(client, settings, foresight)
+        self._snapshot = Snapshot(
+            client,
+            replay_id,
+            Letters(client, settings),
+            DeadLetters(client, settings),
+            staleness if staleness.supersedes_at_all(registry) else None,
+            self._keep_lease,
+        )
+        self._sending = Sending(
+            client, settings, registry, sender, replay_id, owner, foresight, staleness, self._keep_lease
+        )
+        self._collect = client.register_script(script_text("replay_collect"))
+        self._renewed_at = self._outcome_at = time.monotonic()
+        self._passed_over = 0
+
+    def prepare(self, *, resend: bool) -> None:
+        """Take the snapshot if it is not taken; make a stopped replay begin its canary again.
+
+        Raises:
+            OperationRefusedError: another process took the lease.
+            StoreUnavailableError: Redis is away.
+        """
+        if self._status.state is ReplayState.BUILDING:
+            self._snapshot.take(self._status.chosen)
+        if resend:
+            self._snapshot.take_back_sent()
+        if self._status.state is ReplayState.STOPPED:
+            self._record.set(canary_sent=0)
+        self._record.set_state(ReplayState.RUNNING)
+        self._status = self._record.known()
+        self._pace = Pace(self._status)
+
+    def go(
+        self, on_progress: Callable[[ReplayStatus], None], should_stop: Callable[[], bool]
+    ) -> tuple[ReplayState, str]:
+        """Send and collect until there is a reason to end; the state to leave the replay in, and why.
+
+        Raises:
+            OperationRefusedError: another process took the lease.
+            StoreUnavailableError: Redis is away.
+            BrokerError: the broker is away.
+        """
+        newest = self._snapshot.newest()
+        while True:
+            self._keep_lease()
+            collected = self._collect_outcomes()
+            self._status = self._record.known()
+            on_progress(self._status)
+            ending = self._ending(should_stop())
+            if ending is not None:
+                return ending
+            room = self._pace.room(self._status)
+            if room:
+                self._send_some(room, newest)
+                self._outcome_at = time.monotonic()
+            elif not collected:
+                time.sleep(POLL_S)
+
+    def _send_some(self, room: int, newest: dict[str, str]) -> None:
+        is_canary = self._status.canary_sent < self._status.canary
+        ids = self._snapshot.spread(room, self._status.pending) if is_canary else self._snapshot.first(room)
+        sent = self._sending.send(ids, newest, self._status, self._pace)
+        if is_canary:
+            self._record.add("canary_sent", sent)
+
+    def _collect_outcomes(self) -> int:
+        """Look at some of what is under way; how many have an outcome now."""
+        with store_errors():
+            done, failed, open_ = self._collect(
+                keys=[
+                    self._keys.replay(self._id),
+                    self._keys.replay_sent(self._id),
+                    self._keys.IN_REPLAY,
+                    self._keys.DEAD_INDEX,
+                    self._keys.DEAD_HEADS,
+                    self._keys.replay_unconfirmed(self._id),
+                    self._keys.replay_returned(self._id),
+                    self._keys.OPEN,
+                ],
+                args=[self._id, self._passed_over, STEP],
+            )
+        # A slow category must not hide the outcomes of the others.
+        self._passed_over = self._passed_over + open_ if done + failed + open_ == STEP else 0
+        if done + failed or not self._status.under_way:
+            self._outcome_at = time.monotonic()
+        return int(done + failed)
+
+    def _ending(self, asked: bool) -> tuple[ReplayState, str] | None:
+        status = self._status
+        if brake := self._pace.brake(status):
+            return ReplayState.STOPPED, brake
+        if not status.pending and not status.under_way:
+            return ReplayState.DONE, ""
+        if asked or self._record.stop_was_asked():
+            return ReplayState.PAUSED, f"{status.pending} letters are not sent yet."
+        if status.under_way and time.monotonic() - self._outcome_at > self._patience_s:
+            return ReplayState.STALLED, (
+                f"{status.under_way} letters were sent, and nothing became of them for {self._patience_s:g} s: see "
+                "that a worker runs, then resume; with --resend if the broker lost them."
+            )
+        return None
+
+    def _keep_lease(self) -> None:
+        if time.monotonic() - self._renewed_at > LEASE_S / 5:
+            self._renewed_at = time.monotonic()
+            if self._record.renew(self._owner):
+                raise OperationRefusedError(f"Another process took over replay {self._id}.")

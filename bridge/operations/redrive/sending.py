@@ -1,0 +1,284 @@
+"""``Sending``: puts letters back on their queues, each marked as sent; leaves out what must not go, and says why."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import msgspec
+import redis
+
+from bridge.messages import TaskMessage
+from bridge.model.bounds import RETRIES_BYTES_MAX
+from bridge.model.errors import OperationRefusedError
+from bridge.model.registry import Registry
+from bridge.operations.dry_run import Foresight
+from bridge.operations.letters import Letters
+from bridge.operations.raw_redrive import WholeMessage
+from bridge.operations.redrive.job import ReplayStatus
+from bridge.operations.redrive.rate import Pace
+from bridge.operations.redrive.record import KEPT_S
+from bridge.operations.staleness import Staleness
+from bridge.redis_adapter import DeadLetter, DeadLetters
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.dead_letters import head_of
+from bridge.redis_adapter.ledger import ID_BYTES, entry
+from bridge.redis_adapter.task_queue import queue_item
+from bridge.settings import Settings
+from bridge.wiring import TaskSender
+
+MESSAGE_MAX = 200
+
+
+class Sending:
+    """Sends the letters of one replay on behalf of the process that has its lease.
+
+    Args:
+        client: of the store.
+        settings: of the bridge.
+        registry: today's.
+        sender: to a broker that is not the store.
+        replay_id: of the replay.
+        owner: of the lease.
+        foresight: knows what can be sent.
+        staleness: knows what is too old, or superseded.
+        keep_lease: called now and then; raises when the lease is lost.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        settings: Settings,
+        registry: Registry,
+        sender: TaskSender,
+        replay_id: str,
+        owner: str,
+        foresight: Foresight,
+        staleness: Staleness,
+        keep_lease: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._settings = settings
+        self._registry = registry
+        self._sender = sender
+        self._id = replay_id
+        self._owner = owner
+        self._foresight = foresight
+        self._staleness = staleness
+        self._supersedes = staleness.supersedes_at_all(registry)
+        self._keep_lease = keep_lease
+        self._in_one_step = foresight.in_one_step
+        self._dead = DeadLetters(client, settings)
+        self._letters = Letters(client, settings)
+        self._send = client.register_script(script_text("replay_send"))
+        self._return = client.register_script(script_text("replay_return"))
+        self._take_apart = client.register_script(script_text("replay_unfold"))
+        self._leave = client.register_script(script_text("replay_leave"))
+
+    def send(self, ids: Sequence[str], newest: Mapping[str, str], status: ReplayStatus, pace: Pace) -> int:
+        """Send pending letters; how many went. Each of the others is left out, or stays pending for the rate's sake.
+
+        Args:
+            ids: of the letters.
+            newest: see ``Snapshot.newest``.
+            status: of the replay.
+            pace: is told what was sent.
+
+        Raises:
+            OperationRefusedError: another process took the lease.
+            StoreUnavailableError: Redis is away.
+            BrokerError: the broker is away.
+        """
+        letters = self._dead.get_many(ids)
+        found = {letter_id: self._foresight.whole_message(letter) for letter_id, letter in letters.items()}
+        wholes = {letter_id: message for letter_id, message in found.items() if message is not None}
+        parted = {letter_id for letter_id, letter in letters.items() if self._unfold(letter)}
+        others = [letter_id for letter_id in ids if letter_id not in wholes and letter_id not in parted]
+        sent = 0
+        for task, queue, part in _messages(self._sift(others, letters, newest, status.who), self._registry):
+            sent += self._send_message(task, queue, part)
+        pace.spend(sent)
+        for letter_id in ids:
+            if letter_id in wholes and not pace.is_spent(status):
+                sent += self._return_message(letters[letter_id], wholes[letter_id], pace)
+        return sent
+
+    # Leaving out
+
+    def _sift(
+        self, ids: Sequence[str], letters: Mapping[str, DeadLetter], newest: Mapping[str, str], who: str
+    ) -> list[DeadLetter]:
+        """Leave out what must not be sent, and say why."""
+        left: dict[str, list[str]] = {}
+        stale: dict[str, list[str]] = {}
+        superseded = self._staleness.superseded(list(letters.values()), newest) if self._supersedes else {}
+        for letter_id in ids:
+            letter = letters.get(letter_id)
+            if letter is None:
+                # Gone, unless this release cannot read it.
+                left.setdefault("unsendable" if self._exists(letter_id) else "gone", []).append(letter_id)
+            elif self._foresight.mapping_of(letter) is None:
+                left.setdefault("unsendable", []).append(letter_id)
+            elif why := self._staleness.too_old(letter) or superseded.get(letter_id, ""):
+                stale.setdefault(why, []).append(letter_id)
+            elif letter_id in superseded:
+                left.setdefault("undecided", []).append(letter_id)
+        for why, letter_ids in stale.items():
+            self._letters.discard_ids(letter_ids, reason=why, who=who, replay=self._id)
+            left.setdefault("stale", []).extend(letter_ids)
+        for field, letter_ids in left.items():
+            self._leave_out(field, letter_ids)
+        out = {letter_id for letter_ids in left.values() for letter_id in letter_ids}
+        return [letters[letter_id] for letter_id in ids if letter_id not in out]
+
+    def _exists(self, letter_id: str) -> bool:
+        with store_errors():
+            return bool(self._client.hexists(self._keys.DEAD_LETTERS, letter_id))
+
+    def _leave_out(self, field: str, letter_ids: Sequence[str]) -> None:
+        with store_errors():
+            self._leave(
+                keys=[self._keys.replay(self._id), self._keys.replay_pending(self._id)], args=[field, *letter_ids]
+            )
+
+    # Events
+
+    def _send_message(self, task: str, queue: str, letters: list[DeadLetter]) -> int:
+        """Send one message, without those of its letters that are gone or under way elsewhere; how many went."""
+        while letters:
+            message = TaskMessage(
+                task=task, queue=queue, envelopes=[letter.envelope.encode() for letter in letters], replay=self._id
+            )
+            out = self._mark_and_push(message, [letter.letter_id for letter in letters])
+            if not out:
+                if not self._in_one_step:
+                    self._send_elsewhere(message, letters)
+                return len(letters)
+            letters = [letter for letter in letters if letter.letter_id not in out]
+        return 0
+
+    def _mark_and_push(self, message: TaskMessage, letter_ids: list[str]) -> frozenset[str]:
+        """Mark letters as sent, and send them if the broker is this server; or say which must be left out."""
+        place = (
+            self._settings.queue_prefix + message.queue
+            if self._in_one_step
+            else self._keys.replay_unconfirmed(self._id)
+        )
+        item = queue_item(message, announced=False) if self._in_one_step else b""
+        with store_errors():
+            answer = self._send(
+                keys=[
+                    self._keys.replay(self._id),
+                    self._keys.replay_pending(self._id),
+                    self._keys.replay_sent(self._id),
+                    self._keys.IN_REPLAY,
+                    self._keys.DEAD_INDEX,
+                    place,
+                ],
+                args=[self._id, self._owner, item, *letter_ids],
+            )
+        if isinstance(answer, list):
+            out = [text(letter_id) for letter_id in answer]
+            busy = out[out.index("") + 1 :]
+            if busy:
+                self._leave_out("busy", busy)
+            return frozenset(out)
+        self._insist_on_lease(answer)
+        return frozenset()
+
+    def _send_elsewhere(self, message: TaskMessage, letters: Sequence[DeadLetter]) -> None:
+        self._sender.send([message])
+        with store_errors():
+            self._client.srem(self._keys.replay_unconfirmed(self._id), *(letter.letter_id for letter in letters))
+
+    # Whole messages
+
+    def _return_message(self, letter: DeadLetter, message: WholeMessage, pace: Pace) -> int:
+        """Put a whole message back on its queue; 0 if its letter is gone."""
+        with store_errors():
+            answer = self._return(
+                keys=[
+                    self._keys.replay(self._id),
+                    self._keys.replay_pending(self._id),
+                    self._keys.replay_sent(self._id),
+                    self._keys.replay_returned(self._id),
+                    self._keys.DEAD_INDEX,
+                    self._keys.DEAD_LETTERS,
+                    self._keys.DEAD_HEADS,
+                    self._keys.DEAD_WEIGHTS,
+                    self._keys.COUNTS,
+                    self._keys.OPEN,
+                    self._settings.queue_prefix + message.queue,
+                ],
+                args=[
+                    self._owner,
+                    letter.letter_id,
+                    letter.raw,
+                    message.book_id,
+                    entry(message.task, message.queue, b""),
+                    message.event_ids,
+                    KEPT_S,
+                ],
+            )
+        self._insist_on_lease(answer)
+        self._keep_lease()
+        if text(answer) != "sent":
+            return 0
+        pace.spend(len(message.event_ids) // ID_BYTES)
+        return 1
+
+    def _unfold(self, letter: DeadLetter) -> bool:
+        """Replace a letter that holds a whole message by letters of its events, to be sent in their turn.
+
+        Returns:
+            Whether it was dealt with; False if it holds none, or one that goes back as it was.
+        """
+        parts = self._foresight.unfolded(letter)
+        if not parts:
+            return False
+        bounds = (self._settings.dead_max, self._settings.dead_max_bytes)
+        args: list[str | int | bytes] = [self._owner, letter.letter_id, *bounds]
+        for part in parts:
+            args += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
+        keys = self._keys
+        with store_errors():
+            answer = self._take_apart(
+                keys=[
+                    keys.replay(self._id),
+                    keys.replay_pending(self._id),
+                    keys.DEAD_INDEX,
+                    keys.DEAD_LETTERS,
+                    keys.DEAD_HEADS,
+                    keys.DEAD_WEIGHTS,
+                    keys.COUNTS,
+                    keys.RETRY_DUE,
+                    keys.RETRY_RECORDS,
+                    keys.STRAYS,
+                ],
+                args=args,
+            )
+        self._insist_on_lease(answer)
+        self._keep_lease()
+        return True
+
+    def _insist_on_lease(self, answer: bytes | str) -> None:
+        if text(answer) == "lease":
+            raise OperationRefusedError(f"Another process took over replay {self._id}.")
+
+
+def _messages(letters: Sequence[DeadLetter], registry: Registry) -> Iterator[tuple[str, str, list[DeadLetter]]]:
+    """Letters by task, in messages of a bounded size, on the queues that the tasks have today."""
+    by_task: dict[str, list[DeadLetter]] = {}
+    for letter in letters:
+        by_task.setdefault(letter.task, []).append(letter)
+    for task, of_task in by_task.items():
+        mapping = registry.mapping_of_task(task)
+        queue = registry.queue_of(mapping) if mapping else of_task[0].queue
+        part: list[DeadLetter] = []
+        size = 0
+        for letter in of_task:
+            letter_bytes = len(letter.envelope.encode())
+            if part and (len(part) == MESSAGE_MAX or size + letter_bytes > RETRIES_BYTES_MAX):
+                yield task, queue, part
+                part, size = [], 0
+            part.append(letter)
+            size += letter_bytes
+        yield task, queue, part

@@ -1,0 +1,45 @@
+"""``StoreClock``: what time it is by Redis, so that a machine whose own clock is wrong writes no wrong time down."""
+
+from datetime import UTC, datetime
+from time import monotonic
+
+import redis
+
+from bridge.redis_adapter.client import store_errors
+
+ASK_AGAIN_S = 10.0
+"""Redis is asked this often; in between time is counted on, by a clock that nobody sets."""
+
+
+class StoreClock:
+    """Reads Redis time, for one small command in ``ASK_AGAIN_S``. For threads and forked processes."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._asked: tuple[float, float] | None = None
+
+    def now_s(self) -> float:
+        """Seconds since the epoch, right to within half a round trip.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        asked = self._asked
+        if asked is None or monotonic() - asked[0] >= ASK_AGAIN_S:
+            asked = self._asked = self._ask()
+        return asked[1] + monotonic() - asked[0]
+
+    def now(self) -> datetime:
+        """The same as a UTC time.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return datetime.fromtimestamp(self.now_s(), UTC)
+
+    def _ask(self) -> tuple[float, float]:
+        """The same moment on the monotonic clock and on Redis'."""
+        begun = monotonic()
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        return (begun + monotonic()) / 2, seconds + microseconds / 1e6

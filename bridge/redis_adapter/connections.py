@@ -1,0 +1,306 @@
+"""Connections that notice when their other end is not, or no longer, the master, and let go of it with all their like.
+
+A fail-over may leave connections open to a server that is a replica now: it takes no writes, and what it says may be
+old. Trying again on such a connection helps nobody; a new one is made by the same name, which may lead elsewhere.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any, cast
+from weakref import WeakMethod
+
+import redis
+from redis import connection as connections
+from redis import sentinel
+from redis.asyncio import connection as async_connections
+from redis.asyncio import sentinel as async_sentinel
+from redis.exceptions import RedisError, ResponseError
+
+from bridge.model.errors import ErrorKind
+from bridge.redis_adapter.errors import diagnose
+
+ROLE_FRESH_S = 5.0
+"""How long a connection in use goes unasked whether its other end is a master: also one that only reads."""
+
+
+class NotMasterError(redis.ConnectionError):
+    """The server is a replica, or a sentinel."""
+
+
+def role_fault(reply: object) -> str:
+    """Why the server that answered HELLO so is none to work with; empty if nothing speaks against it."""
+    if not isinstance(reply, Mapping):
+        words = cast("list[object]", reply) if isinstance(reply, list) else []
+        reply = dict(zip(words[::2], words[1::2], strict=False))
+    said = {_text(name): _text(value) for name, value in reply.items()}
+    if said.get("mode") == "sentinel":
+        return "This is a sentinel and no Redis: its URL begins with sentinel://."
+    if said.get("role") in ("replica", "slave"):
+        return "This server is a replica: it takes no writes."
+    return ""
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+class _Suspicious:
+    """For connections of both kinds: when to ask, and whom to tell.
+
+    ``on_wrong_peer`` is set by the pool.
+    """
+
+    asks_while_open = True
+    on_wrong_peer: "WeakMethod[Callable[..., Any]] | None" = None
+    _role_due = 0.0
+
+    def _told(self, error: Exception) -> Any:
+        """Tell the pool, if it is still there; what it answers."""
+        drop_idle = self.on_wrong_peer() if self.on_wrong_peer is not None else None
+        return drop_idle(is_no_master=is_no_master(error)) if drop_idle is not None else None
+
+    def _judge(self, reply: object) -> None:
+        self._role_due = monotonic() + ROLE_FRESH_S
+        fault = role_fault(reply)
+        if fault:
+            raise NotMasterError(fault)
+
+
+def breaks(error: Exception) -> bool:
+    """Whether other connections to the same server had better be made anew as well."""
+    return diagnose(error).kind is ErrorKind.WRONG_PEER or isinstance(error, redis.TimeoutError)
+
+
+def is_no_master(error: Exception) -> bool:
+    """Whether the server said that it is a replica; redis-py hides that behind sentinels."""
+    return isinstance(error, NotMasterError | redis.ReadOnlyError) or "previous master" in str(error)
+
+
+class _Checked(_Suspicious):
+    """In front of a class of connections for threads."""
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:
+        super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
+        self._ask_role()
+
+    def check_health(self) -> None:
+        if not self.asks_while_open:
+            super().check_health()  # type: ignore[misc]
+        elif monotonic() >= self._role_due:  # which says as well whether anybody is there
+            connection = cast("Any", self)
+            connection.retry.call_with_retry(self._ask_role, lambda _: connection.disconnect())
+
+    def _ask_role(self) -> None:
+        connection = cast("Any", self)
+        if connection._sock is None:
+            connection.connect_check_health(check_health=False)  # asks
+            return
+        try:
+            connection.send_command("HELLO", check_health=False)
+            reply = connection.read_response()
+        except ResponseError:
+            # A proxy, or a user without this right: what it writes will show.
+            self.asks_while_open, reply = False, None
+        try:
+            self._judge(reply)
+        except NotMasterError as error:
+            connection.disconnect()
+            self._told(error)
+            raise
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc]
+        except RedisError as error:
+            if breaks(error):
+                cast("Any", self).disconnect()
+                self._told(error)
+            raise
+
+
+class _AsyncChecked(_Suspicious):
+    """The same for asyncio."""
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        await super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
+        await self._ask_role()
+
+    async def check_health(self) -> None:
+        if not self.asks_while_open:
+            await super().check_health()  # type: ignore[misc]
+        elif monotonic() >= self._role_due:  # which says as well whether anybody is there
+            connection = cast("Any", self)
+            await connection.retry.call_with_retry(self._ask_role, lambda _: connection.disconnect())
+
+    async def _ask_role(self) -> None:
+        connection = cast("Any", self)
+        if not connection.is_connected:
+            await connection.connect_check_health(check_health=False)  # asks
+            return
+        try:
+            await connection.send_command("HELLO", check_health=False)
+            reply = await connection.read_response()
+        except ResponseError:
+            self.asks_while_open, reply = False, None
+        try:
+            self._judge(reply)
+        except NotMasterError as error:
+            await connection.disconnect(nowait=True)
+            await (self._told(error) or _nothing())
+            raise
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)  # type: ignore[misc]
+        except RedisError as error:
+            if breaks(error):
+                await cast("Any", self).disconnect(nowait=True)
+                await (self._told(error) or _nothing())
+            raise
+
+
+async def _nothing() -> None:
+    return
+
+
+class CheckedConnection(_Checked, connections.Connection):
+    """Over TCP."""
+
+
+class CheckedSSLConnection(_Checked, connections.SSLConnection):
+    """Over TLS."""
+
+
+class CheckedUnixConnection(_Checked, connections.UnixDomainSocketConnection):
+    """Over a socket of this machine."""
+
+
+class _ResolvesAnew:
+    """A master's address is asked for whenever a connection is made, also on an object that had one before."""
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        connection = cast("Any", self)
+        if retry_socket_connect and connection._sock is None:
+            connection.host, connection.port = connection.connection_pool.get_master_address()
+        super().connect_check_health(  # type: ignore[misc]
+            check_health=check_health, retry_socket_connect=False
+        )
+
+
+class CheckedSentinelConnection(_Checked, _ResolvesAnew, sentinel.SentinelManagedConnection):
+    """To the master that sentinels name."""
+
+
+class CheckedSentinelSSLConnection(_Checked, _ResolvesAnew, sentinel.SentinelManagedSSLConnection):
+    """To the master that sentinels name, over TLS."""
+
+
+class BrokerConnection(CheckedConnection):
+    """For a worker's channel: it is asked when it is made. Later every claim shows; and it may be waiting for news."""
+
+    asks_while_open = False
+
+
+class BrokerSSLConnection(CheckedSSLConnection):
+    """The same over TLS."""
+
+    asks_while_open = False
+
+
+class BrokerSentinelConnection(CheckedSentinelConnection):
+    """The same behind sentinels."""
+
+    asks_while_open = False
+
+
+class BrokerSentinelSSLConnection(CheckedSentinelSSLConnection):
+    """The same behind sentinels and over TLS."""
+
+    asks_while_open = False
+
+
+class AsyncCheckedConnection(_AsyncChecked, async_connections.Connection):
+    """Over TCP, for asyncio."""
+
+
+class AsyncCheckedSSLConnection(_AsyncChecked, async_connections.SSLConnection):
+    """Over TLS, for asyncio."""
+
+
+class AsyncCheckedUnixConnection(_AsyncChecked, async_connections.UnixDomainSocketConnection):
+    """Over a socket of this machine, for asyncio."""
+
+
+class _AsyncResolvesAnew:
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        connection = cast("Any", self)
+        if retry_socket_connect and not connection.is_connected:
+            connection.host, connection.port = await connection.connection_pool.get_master_address()
+        await super().connect_check_health(  # type: ignore[misc]
+            check_health=check_health, retry_socket_connect=False
+        )
+
+
+class AsyncCheckedSentinelConnection(_AsyncChecked, _AsyncResolvesAnew, async_sentinel.SentinelManagedConnection):
+    """To the master that sentinels name, for asyncio."""
+
+
+class AsyncCheckedSentinelSSLConnection(_AsyncChecked, _AsyncResolvesAnew, async_sentinel.SentinelManagedSSLConnection):
+    """The same over TLS."""
+
+
+class _DropsIdle:
+    """A pool whose idle connections are closed when one in use turned out to lead to the wrong server."""
+
+    lost_masters = 0
+    """How often a server was no master any more; whoever keeps a connection outside the pool looks at this."""
+
+    def make_connection(self) -> Any:
+        connection = super().make_connection()  # type: ignore[misc]
+        connection.on_wrong_peer = WeakMethod(self.drop_idle)
+        return connection
+
+    def drop_idle(self, *, is_no_master: bool) -> Any:
+        """Close what nobody uses."""
+        self.lost_masters += is_no_master
+        return cast("Any", self).disconnect(inuse_connections=False)
+
+
+class _AsyncDropsIdle(_DropsIdle):
+    async def drop_idle(self, *, is_no_master: bool) -> None:
+        """Close what nobody uses, without a wait for the other end."""
+        self.lost_masters += is_no_master
+        for connection in tuple(cast("Any", self)._available_connections):
+            with suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
+
+class CheckedPool(_DropsIdle, redis.ConnectionPool):
+    """Of connections to an address."""
+
+
+class CheckedSentinelPool(_DropsIdle, sentinel.SentinelConnectionPool):
+    """Of connections to the master that sentinels name."""
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections; with those in use also the ones to the sentinels."""
+        super().disconnect(inuse_connections)
+        if inuse_connections:
+            for client in self.sentinel_manager.sentinels:
+                client.connection_pool.disconnect()
+
+
+class AsyncCheckedPool(_AsyncDropsIdle, redis.asyncio.ConnectionPool):
+    """Of connections to an address, for asyncio."""
+
+
+class AsyncCheckedSentinelPool(_AsyncDropsIdle, async_sentinel.SentinelConnectionPool):
+    """Of connections to the master that sentinels name, for asyncio."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections; with those in use also the ones to the sentinels."""
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            for client in self.sentinel_manager.sentinels:
+                await client.connection_pool.disconnect()

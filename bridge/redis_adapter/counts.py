@@ -1,0 +1,64 @@
+"""The bridge's own tally in Redis: what happened, how often, since the beginning."""
+
+from collections.abc import Sequence
+
+import redis
+
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+
+COUNT_NAMES = (
+    "accepted",
+    "open",
+    "published",
+    "duplicate",
+    "skipped",
+    "retried",
+    "retry_full",
+    "dead",
+    "dead_bundled",
+    "dead_evicted",
+    "discarded",
+    "tombstones_evicted",
+    "written_off",
+    "set_back",
+    "unbooked",
+    "stray",
+)
+
+
+class Counts:
+    """Read the tally; the scripts write it."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+
+    def read(self) -> dict[str, int]:
+        """Every count; 0 for what never happened.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hgetall(self._keys.COUNTS)
+        found = {text(name): int(value) for name, value in values.items()}
+        return {name: found.get(name, 0) for name in COUNT_NAMES}
+
+
+class Tally:
+    """Add to the numbers by event type and to the histograms, where no script does."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+
+    def add(self, grown: Sequence[tuple[str, int]]) -> None:
+        """Let fields grow, each by so much, in one round trip; not idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for field, number in grown:
+                pipe.hincrby(self._keys.METRICS, field, number)
+            pipe.execute()

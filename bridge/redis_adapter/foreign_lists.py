@@ -1,0 +1,88 @@
+"""``ForeignLists``: what producers that are not ours leave on a Redis broker where no worker of the bridge looks."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import cast
+
+import redis
+
+from bridge.redis_adapter.client import script_text
+from bridge.redis_adapter.queue_discovery import QueueFinder, priority_lists
+from bridge.redis_adapter.queue_inspection import open_redis
+from bridge.settings import Settings
+
+MERGE_MAX = 1_000
+"""Messages that one look takes from the priority lists of a queue: Redis needs about 1 µs for each."""
+
+
+class ForeignLists:
+    """Keeps one connection to the broker, opened at the first look and again after trouble. Not thread-safe.
+
+    Args:
+        settings: of the bridge.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.queue_prefix
+        self._finder = QueueFinder(self._prefix)
+        self._script = script_text("merge")
+        self._open = ExitStack()
+        self._client: redis.Redis | None = None
+
+    def merge_priorities(self, queues: Sequence[str]) -> dict[str, int]:
+        """Put messages with a priority where workers read; how many, for each queue that had any.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        moved = {}
+        try:
+            client = self._connected()
+            with client.pipeline(transaction=False) as pipeline:
+                for queue in queues:
+                    pipeline.exists(*self._keys(queue))
+                some = pipeline.execute()
+            for queue, lists in zip(queues, some, strict=True):
+                if lists:
+                    keys = [self._prefix + queue, *self._keys(queue)]
+                    moved[queue] = cast("int", client.eval(self._script, len(keys), *keys, str(MERGE_MAX)))
+        except BaseException as error:
+            self._drop(error)
+            raise
+        return moved
+
+    def find(self, keys_max: int) -> frozenset[str]:
+        """Queues of ours that were met on the broker, after a look at so many keys more.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        try:
+            self._finder.look(self._connected(), keys_max)
+        except BaseException as error:
+            self._drop(error)
+            raise
+        return self._finder.found
+
+    def close(self) -> None:
+        """Drop the connection. Idempotent."""
+        self._client = None
+        self._open.close()
+
+    def _keys(self, queue: str) -> list[str]:
+        return [self._prefix + place for place in priority_lists(queue)]
+
+    def _connected(self) -> redis.Redis:
+        if self._client is None:
+            self._client = self._open.enter_context(open_redis(self._settings))
+        return self._client
+
+    def _drop(self, error: BaseException) -> None:
+        """Close; whoever opened the connection turns the error into one of the bridge.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        self._client = None
+        self._open.__exit__(type(error), error, error.__traceback__)

@@ -1,0 +1,155 @@
+"""Every Redis key and channel of the bridge. A user's keys share a hash tag, so a cluster keeps them in one slot."""
+
+from typing import Any
+from uuid import UUID
+
+from bridge.settings import Settings
+from bridge.settings.topology import topology
+
+
+class Keyspace:
+    """The names of one bridge, behind its prefix.
+
+    Pub/sub knows no database: in another database than 0 the channels have its number before them, in the form that
+    kombu gives to its own.
+
+    Args:
+        prefix: before every key and channel.
+        database: in which the keys are.
+    """
+
+    def __init__(self, prefix: str = "", database: int = 0) -> None:
+        self.prefix = prefix
+        channels = f"{prefix}/{database}." if database else prefix
+
+        self.BROADCAST_CHANNEL = channels + "sse:broadcast"
+        self.BROADCAST_STREAM = prefix + "sse:stream:broadcast"
+        self.USER_CHANNEL = channels + "sse:user:{%s}"
+        self.USER_STREAM = prefix + "sse:stream:user:{%s}"
+        self.SEEN = prefix + "sse:seen:{%s}:"
+        """Before the event id; for a user, or for the broadcast stream."""
+
+        self.POSITION = prefix + "sse:position"
+        """The newest position handed out: a clock that never runs backwards, shared by all streams."""
+        self.BEGAN = prefix + "sse:position:began"
+        """Where the order began. After a loss of Redis' memory it begins anew, and no older position can be vouched
+        for."""
+        self.BROADCAST_TIP = prefix + "sse:position:broadcast"
+        """Position of the newest broadcast; outlives the stream, so that a reader knows whether it missed one."""
+
+        self.COUNTS = prefix + "bridge:counts"
+        """Hash: what happened → how often, since the beginning; and ``dead_bytes``, what the dead letters take now."""
+        self.RECENT = prefix + "bridge:counts:recent"
+        """List: samples of some counts, the newest first, each ``<ms of Redis time> <count> …``."""
+        self.METRICS = prefix + "bridge:metrics"
+        """Hash: ``<what happened>:<event type>`` → how often; and the buckets of histograms."""
+        self.OPEN = prefix + "bridge:open"
+        """Hash: id of a message on its way → ``<accepted at, in ms> <task> <queue>\\n`` and its events' ids, 16 bytes
+        each."""
+        self.SKIPPED = prefix + "bridge:skipped"
+        """Sorted set: the newest events that had nobody to tell → when, in ms of Redis time."""
+        self.RETRY_DUE = prefix + "bridge:retry:due"
+        """Sorted set: event id → when it is due, in ms of Redis time."""
+        self.RETRY_RECORDS = prefix + "bridge:retry:records"
+        """Hash: event id → ``<attempt>:<RetryRecord as JSON>``."""
+        self.STARTS = prefix + "bridge:starts"
+        """Hash: id of a message that came back → how often it was started since."""
+        self.DEAD_INDEX = prefix + "bridge:dead:index"
+        """Sorted set: letter id → when it was buried, in ms of Redis time."""
+        self.DEAD_LETTERS = prefix + "bridge:dead:letters"
+        """Hash: letter id → DeadLetter as JSON."""
+        self.DEAD_WEIGHTS = prefix + "bridge:dead:weights"
+        """Hash: letter that holds a whole message → how many events; every other letter is one event."""
+        self.QUEUES = prefix + "bridge:queues"
+        """Sorted set: queue that a process has named → when it did so last, in ms of Redis time."""
+        self.PRODUCERS = prefix + "bridge:producers"
+        """Hash: producer → what it last said of itself, as JSON."""
+        self.WORKERS = prefix + "bridge:workers"
+        """Hash: ``<host>:<pid>:<random>`` of a worker → ``<when it said so, in ms of Redis time> <report as JSON>``."""
+        self.GATEWAYS = prefix + "bridge:gateways"
+        """Hash: ``<host>:<pid>:<random>`` of a gateway → ``<when it said so, in ms of Redis time> <open streams>``."""
+
+        self.STRAYS = prefix + "bridge:strays"
+        """Set: ``retry:<event id>`` or ``dead:<letter id>`` of what failed when the books had no such event (any
+        more)."""
+        self.DEAD_HEADS = prefix + "bridge:dead:heads"
+        """Hash: letter id → LetterHead as JSON. The index says which letters there are."""
+        self.TOMBSTONES = prefix + "bridge:dead:tombstones"
+        """Hash: discarded letter → who discarded it, when and why, as JSON."""
+        self.TOMBSTONE_TIMES = prefix + "bridge:dead:tombstones:index"
+        """Sorted set: discarded letter → when it was discarded, in ms of Redis time."""
+        self.REPLAYS = prefix + "bridge:replays"
+        """Sorted set: replay → when it was begun, in ms of Redis time."""
+        self.IN_REPLAY = prefix + "bridge:replays:sent"
+        """Hash: letter that was sent by a replay and has no outcome yet → the replay."""
+        self.PROBE = prefix + "bridge:probe"
+        """Written by whoever wants to know whether Redis takes writes; lives for a second."""
+        self.OPERATIONS_LOG = prefix + "bridge:operations:log"
+        """Stream: who did what to which letters and retries, and why."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Keyspace":
+        """The names of the bridge that the settings describe."""
+        return cls(settings.prefix, topology(settings).store.database)
+
+    def replay(self, replay_id: str) -> str:
+        """Hash: what a replay is to do, and how far it is."""
+        return f"{self.prefix}bridge:replay:{replay_id}"
+
+    def replay_pending(self, replay_id: str) -> str:
+        """Sorted set: letters of a replay's snapshot that are not sent yet, in the order of their ids."""
+        return f"{self.prefix}bridge:replay:{replay_id}:pending"
+
+    def replay_sent(self, replay_id: str) -> str:
+        """Sorted set: letters that a replay sent and whose outcome is not known yet → when, in ms."""
+        return f"{self.prefix}bridge:replay:{replay_id}:sent"
+
+    def replay_unconfirmed(self, replay_id: str) -> str:
+        """Set: sent letters which the broker, another server than the store, has not confirmed."""
+        return f"{self.prefix}bridge:replay:{replay_id}:unconfirmed"
+
+    def replay_returned(self, replay_id: str) -> str:
+        """Hash: letter whose whole message a replay put back, and whose outcome is not known yet → id in the books."""
+        return f"{self.prefix}bridge:replay:{replay_id}:returned"
+
+    def replay_newest(self, replay_id: str) -> str:
+        """Hash: what a mapping supersedes by → the newest of a replay's letters for it."""
+        return f"{self.prefix}bridge:replay:{replay_id}:newest"
+
+    def booked(self, message_id: str) -> str:
+        """Mark that a message, which no producer had announced, is in the books."""
+        return f"{self.prefix}bridge:booked:{message_id}"
+
+    def user_channel(self, user_id: UUID) -> str:
+        """Pub/sub channel of one user."""
+        return self.USER_CHANNEL % user_id
+
+    def user_stream(self, user_id: UUID) -> str:
+        """Stream that keeps one user's history."""
+        return self.USER_STREAM % user_id
+
+    def user_seen(self, user_id: UUID, event_id: UUID | str) -> str:
+        """Mark that an event was published to a user; its value is the position."""
+        return f"{self.SEEN % user_id}{event_id}"
+
+    def broadcast_seen(self, event_id: UUID | str) -> str:
+        """Mark that an event was broadcast. The tag puts it into the slot of the broadcast stream."""
+        return f"{self.SEEN % self.BROADCAST_STREAM}{event_id}"
+
+    def seen_marks(self, event_id: UUID | str = "*") -> str:
+        """Pattern of the seen marks of one event, whoever's they are; or of all."""
+        return f"{self.prefix}sse:seen:{{*}}:{event_id}"
+
+
+UNPREFIXED = Keyspace()
+"""The names of a bridge without a prefix, in database 0."""
+
+
+def __getattr__(name: str) -> Any:
+    """``keys.COUNTS`` and so on, for whoever reads a bridge without a prefix by hand; the bridge itself never does."""
+    return getattr(UNPREFIXED, name)
+
+
+def seen_owner(mark: str) -> str:
+    """Whose seen mark it is: a user's id, or the broadcast stream."""
+    return mark.partition("{")[2].partition("}")[0]

@@ -1,0 +1,247 @@
+"""The books' first page: which accepted events are on their way, message by message."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, cast
+from uuid import UUID
+
+import redis
+from redis.exceptions import NoScriptError
+
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors
+from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.queue_names import QueueNames
+from bridge.settings import Settings
+
+ID_BYTES = 16
+TIME_BYTES = 13
+SCAN_COUNT = 500
+CALL_MESSAGES_MAX = 100
+"""Messages that one call of ``send.lua`` takes at the most …"""
+CALL_BYTES_MAX = 1_000_000
+"""… and about how many bytes, unless a single one has more: nobody else is served meanwhile."""
+
+_Call: TypeAlias = tuple[tuple[str, ...], tuple[str | int | bytes, ...]]
+"""Keys and arguments of a script."""
+Pushed: TypeAlias = tuple[str, str, str, bytes, str, bytes]
+"""A message that is entered: id, task, queue, ids of its events; and, where it is put on a queue, key and item."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenMessage:
+    """A message that was accepted, and of which some events have not ended yet.
+
+    Attributes:
+        message_id: of the message in the books.
+        accepted_ms: when it was entered, in ms of Redis time.
+        task: of the message.
+        queue: it was put on.
+        event_ids: which of its events have not ended; an id twice if the event was emitted twice.
+    """
+
+    message_id: str
+    accepted_ms: int
+    task: str
+    queue: str
+    event_ids: tuple[UUID, ...]
+
+
+class Summary(NamedTuple):
+    """An open message without its events' ids: when it was accepted (ms of Redis time), and how many there are."""
+
+    message_id: str
+    accepted_ms: int
+    queue: str
+    events: int
+
+
+def entry(task: str, queue: str, event_ids: bytes) -> bytes:
+    """What the record of a message says besides its time."""
+    return b"%b %b\n%b" % (task.encode(), queue.encode(), event_ids)
+
+
+def record_bytes(task: str, queue: str, events: int) -> int:
+    """Length of a message's record as long as no event was taken from it."""
+    return TIME_BYTES + 1 + len(task.encode()) + 1 + len(queue.encode()) + 1 + ID_BYTES * events
+
+
+class Ledger:
+    """Enters messages into the books and looks them up. Every event leaves in the script that ends it."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._send_text = script_text("send")
+        self._send_hash = hashlib.sha1(self._send_text.encode(), usedforsecurity=False).hexdigest()
+        self._known = (0, 0)
+        self._mark_life_s = settings.seen_life_s
+        self._names = QueueNames(client)
+        self._noted: set[str] = set()
+        self._book = client.register_script(script_text("book"))
+
+    def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
+        """Enter a message that its producer did not announce. Idempotent by message id.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        ids = b"".join(event_id.bytes for event_id in event_ids)
+        with store_errors():
+            self._book(
+                keys=[self._keys.OPEN, self._keys.COUNTS, self._keys.booked(message_id)],
+                args=[message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
+            )
+
+    def enter(self, messages: Sequence[tuple[str, str, str, bytes]]) -> None:
+        """Enter messages whose queues are on another broker: id, task, queue, ids of the events (16 bytes each).
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes; some may be entered.
+        """
+        self.enter_and_push([(message_id, task, queue, ids, "", b"") for message_id, task, queue, ids in messages])
+
+    def enter_and_push(self, messages: Sequence[Pushed]) -> None:
+        """Enter messages, and put each on its queue in the same step; some at a time, all in one round trip.
+
+        Args:
+            messages: id, task, queue, ids of the events (16 bytes each; empty: enter nothing), key of the
+                queue's list (empty: no queue), what to put there.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
+        """
+        self._note_queues({queue for _, _, queue, ids, _, _ in messages if ids})
+        calls = [_call(self._keys, self._known, group) for group in _groups(messages)]
+        with store_errors():
+            # A server may forget its scripts between two commands: what it took must not be sent twice.
+            unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
+            if unsent:
+                self._pipeline_of("EVAL", self._send_text, unsent)
+
+    def _note_queues(self, queues: set[str]) -> None:
+        """Once a process and queue, so that the queue is known also to whom no registry names it."""
+        new = queues - self._noted
+        if new:
+            self._names.note(sorted(new))
+            self._noted |= new
+
+    def _pipeline_of(self, command: str, script: str, calls: Sequence[_Call]) -> list[_Call]:
+        """Those of the calls for which the server did not know the script.
+
+        Raises:
+            redis.RedisError: one failed otherwise.
+        """
+        # Not registered scripts: redis-py would ask whether the server knows them before each pipeline.
+        with self._client.pipeline(transaction=False) as pipeline:
+            execute: Any = pipeline.execute_command
+            for key_list, arguments in calls:
+                execute(command, script, len(key_list), *key_list, *arguments)
+            answers = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, NoScriptError):
+                raise answer
+        # The books never know of fewer than before, unless they were set back; see send.lua.
+        for answer in answers:
+            if isinstance(answer, list) and answer[0]:
+                accepted, times = answer
+                # A sender that has just learnt of it knows what the books know now.
+                self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
+        return [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
+
+    def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
+        """Those of a message's events that have not ended, and neither wait nor are buried.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
+        waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
+        return frozenset(waiting.intersection(event_ids))
+
+    def summaries(self) -> Iterator[Summary]:
+        """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        for message_id, record in self._records():
+            head, _, ids = record.partition(b"\n")
+            accepted_ms, _, queue = head.split(b" ")
+            yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
+
+    def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
+        """Those of the messages that are on their way.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        if not message_ids:
+            return []
+        with store_errors():
+            records = cast("list[bytes | None]", self._client.hmget(self._keys.OPEN, list(message_ids)))
+        return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
+
+    def holding(self, event_id: UUID) -> list[OpenMessage]:
+        """The messages on their way that hold an event; looks through all of them.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        found = [
+            read_record(message_id.decode(), record)
+            for message_id, record in self._records()
+            if event_id.bytes in record
+        ]
+        # Its bytes may also lie across the ids of two others; and a scan may show a message twice.
+        return list({message.message_id: message for message in found if event_id in message.event_ids}.values())
+
+    def _records(self) -> Iterator[tuple[bytes, bytes]]:
+        cursor = 0
+        while True:
+            with store_errors():
+                answer = self._client.hscan(self._keys.OPEN, cursor, count=SCAN_COUNT)
+            cursor, records = cast("tuple[int, dict[bytes, bytes]]", answer)
+            yield from records.items()
+            if not cursor:
+                return
+
+
+def _groups(messages: Sequence[Pushed]) -> Iterator[list[Pushed]]:
+    """As many messages together as one call may take."""
+    group: list[Pushed] = []
+    size = 0
+    for message in messages:
+        _, _, _, ids, _, item = message
+        more = len(ids) + len(item)
+        if group and (len(group) >= CALL_MESSAGES_MAX or size + more > CALL_BYTES_MAX):
+            yield group
+            group, size = [], 0
+        group.append(message)
+        size += more
+    if group:
+        yield group
+
+
+def _call(keys: Keyspace, known: tuple[int, int], messages: Sequence[Pushed]) -> _Call:
+    """Keys and arguments of ``send.lua``."""
+    places: dict[str, int] = {}
+    arguments: list[str | int | bytes] = [*known]
+    for message_id, task, queue, ids, key, item in messages:
+        place = places.setdefault(key, len(places) + 1) if key else 0
+        arguments += (message_id, entry(task, queue, ids) if ids else b"", len(ids) // ID_BYTES, place, item)
+    return (keys.OPEN, keys.COUNTS, keys.POSITION, keys.BEGAN, *places), tuple(arguments)
+
+
+def read_record(message_id: str, record: bytes) -> OpenMessage:
+    """A message from its record."""
+    head, _, ids = record.partition(b"\n")
+    accepted_ms, task, queue = head.decode().split(" ")
+    return OpenMessage(
+        message_id=message_id,
+        accepted_ms=int(accepted_ms),
+        task=task,
+        queue=queue,
+        event_ids=tuple(UUID(bytes=ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)),
+    )

@@ -1,0 +1,133 @@
+"""What producers say of themselves: how many events each has accepted, and how many still wait in its hands."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+import redis
+
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.runtime.supervision import Supervised
+
+PRODUCERS_MAX = 1000
+"""Producers that are remembered; those that said nothing for longest fall off."""
+
+
+class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process says of its events.
+
+    Attributes:
+        host: of the process.
+        pid: of the process.
+        started: when its emitter was made; RFC 3339, UTC, by its own clock.
+        accepted: taken over from business code.
+        delivered: the broker has them.
+        waiting: in its memory: gone if it is killed.
+        spooled: in its spool on disk, which the next process sends.
+        refused: not accepted: unreadable, too large, or no room.
+        abandoned: it ended before the broker had them, or could not write them.
+        unmapped: their class is not in its registry; the first names of such classes are in ``unmapped_classes``.
+        unmapped_classes: names of classes that were emitted and are not in its registry.
+        set_aside: spool files that it set aside because nobody can read them.
+        oldest_s: how long the oldest event waits that the broker does not have.
+        accepted_age_s: since it last accepted an event.
+        sent_age_s: since the broker last took something from it.
+        trouble: the last one since then; empty if there was none.
+        threads: state of its threads.
+        catalog: identity of its registry.
+        release: the team's own version; empty if it has none.
+        left: it ended in order, and left behind what the figures say.
+        at: when it said so, in ms of Redis time; 0 before it did.
+    """
+
+    host: str
+    pid: int
+    started: str
+    accepted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    spooled: int = 0
+    refused: int = 0
+    abandoned: int = 0
+    unmapped: int = 0
+    unmapped_classes: tuple[str, ...] = ()
+    set_aside: int = 0
+    oldest_s: float = 0.0
+    accepted_age_s: float = 0.0
+    sent_age_s: float = 0.0
+    trouble: str = ""
+    threads: tuple[Supervised, ...] = ()
+    left: bool = False
+    catalog: str = ""
+    release: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reported:
+    """A report with its place in the books: the name of the producer, and the report's age by Redis' clock."""
+
+    producer: str
+    age_s: float
+    report: ProducerReport
+
+
+class Producers:
+    """Write, read and withdraw reports."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._report_text = script_text("report")
+
+    def keep(self, producer: str, report: ProducerReport | None) -> None:
+        """Keep a report in place of the producer's last one; None withdraws that. Idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        if report is None:
+            with store_errors():
+                self._client.hdel(self._keys.PRODUCERS, producer)
+            return
+        fields = msgspec.to_builtins(report)
+        del fields["at"]
+        with store_errors():
+            # Not a registered script: once in five seconds its text costs less than a look whether it is known.
+            self._client.eval(
+                self._report_text,
+                1,
+                self._keys.PRODUCERS,
+                str(PRODUCERS_MAX),
+                producer,
+                msgspec.json.encode(fields)[1:],
+            )
+
+    def all(self) -> list[Reported]:
+        """Every report, the oldest first. What cannot be read is left out.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.hgetall(self._keys.PRODUCERS)
+            (seconds, microseconds), values = cast(
+                "tuple[tuple[int, int], dict[bytes, bytes]]", tuple(pipeline.execute())
+            )
+        now_ms = seconds * 1000 + microseconds / 1000
+        found = ((text(name), _read(value)) for name, value in values.items())
+        reports = [
+            Reported(producer=name, age_s=max(0.0, now_ms - report.at) / 1000, report=report)
+            for name, report in found
+            if report is not None
+        ]
+        return sorted(reports, key=lambda reported: reported.report.at)
+
+
+def _read(value: bytes) -> ProducerReport | None:
+    try:
+        return msgspec.json.decode(value, type=ProducerReport)
+    except PARSER_ERRORS:
+        return None

@@ -1,0 +1,106 @@
+"""``RedisSSEPublisher``: publishing from asyncio code, by the same script and keys as the worker."""
+
+from typing import Protocol
+from uuid import UUID
+
+import redis.asyncio
+
+from bridge.model.errors import BridgeError
+from bridge.model.events import SSEEvent, encode_payload
+from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter.client import connect_async, script_text, store_errors
+from bridge.redis_adapter.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
+from bridge.settings import Settings, load_settings
+
+logger = plain_logger(__name__)
+
+
+class SSEPublisherProtocol(Protocol):
+    """What publishes SSE events. Every method is fail-open: it never raises, and says what happened."""
+
+    async def publish(self, event: SSEEvent) -> Receipt:
+        """Publish to the event's own user."""
+        ...
+
+    async def publish_to_user(self, user_id: UUID, event: SSEEvent) -> Receipt:
+        """Publish to another user than the event's own."""
+        ...
+
+    async def broadcast(self, event: SSEEvent) -> Receipt:
+        """Publish to every connected client."""
+        ...
+
+
+class RedisSSEPublisher:
+    """Publishes through Redis streams and pub/sub. Implements ``SSEPublisherProtocol``.
+
+    Args:
+        client: an asyncio client, e.g. from ``bridge.redis_adapter.connect_async``; stays yours to close.
+        settings: retention and limits.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self._client = client
+        self._call = SettleCall(settings)
+        self._script = client.register_script(script_text("settle"))
+        self._event_max_bytes = settings.event_max_bytes
+
+    async def publish(self, event: SSEEvent) -> Receipt:
+        """Publish to the event's own user; see ``publish_to_user``."""
+        return await self._send(event, event.user_id)
+
+    async def publish_to_user(self, user_id: UUID, event: SSEEvent) -> Receipt:
+        """Publish to ``user_id``, whoever the event names.
+
+        Idempotent: the same event id to the same user is published once, for as long as its seen mark
+        lives. Events of one publisher arrive in the order of their calls. Never raises: see
+        ``Receipt.status``.
+        """
+        if not isinstance(user_id, UUID):
+            # A string here would become part of a Redis key.
+            return self._failure(event, f"user_id must be a UUID, not {type(user_id).__name__}")
+        return await self._send(event, user_id)
+
+    async def broadcast(self, event: SSEEvent) -> Receipt:
+        """Publish to everybody, whoever the event names; otherwise as ``publish_to_user``."""
+        return await self._send(event, None)
+
+    async def aclose(self) -> None:
+        """Close the client. For who has no other hold of it: see ``get_sse_publisher``."""
+        await self._client.aclose()
+
+    async def _send(self, event: SSEEvent, user_id: UUID | None) -> Receipt:
+        try:
+            payload = encode_payload(event.data)
+            if len(payload) > self._event_max_bytes:
+                return self._failure(
+                    event,
+                    f"its payload has {len(payload)} bytes; at most {self._event_max_bytes} are allowed",
+                )
+            parcel = Parcel(event=event, payload=payload, user_id=user_id)
+            delivery = Delivery(event_type=event.event_type.value, parcels=[parcel], message_id=DIRECT)
+            key_list, arg_list = self._call.arguments([delivery])
+            with store_errors():
+                answer = await self._script(keys=key_list, args=arg_list)
+            return self._call.receipts(answer, 1)[0]
+        except BridgeError as error:
+            return self._failure(event, str(error))
+        except Exception as error:  # fail-open: a closed event loop must not reach the business either
+            return self._failure(event, f"{type(error).__name__}: {error}")
+
+    def _failure(self, event: SSEEvent, reason: str) -> Receipt:
+        logger.error("bridge.event.not_published event_id=%s reason=%s", event.event_id, reason)
+        return Receipt(status=ReceiptStatus.FAILED, error=reason)
+
+
+def get_sse_publisher() -> RedisSSEPublisher:
+    """A new publisher from the environment's settings: one an application, made where its event loop runs.
+
+    Opens no connection before its first event; ``aclose`` ends it.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    settings = load_settings(for_="worker")  # it publishes as a worker does
+    return RedisSSEPublisher(connect_async(settings), settings)

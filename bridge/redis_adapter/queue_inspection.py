@@ -1,0 +1,175 @@
+"""What stands on the queues of a Redis broker, message by message, without taking it."""
+
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import redis
+from redis.exceptions import RedisError
+
+from bridge.messages.compression import decompressed
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.errors import DecodeError, as_broker_error
+from bridge.redis_adapter.client import connect_broker
+from bridge.redis_adapter.errors import store_error
+from bridge.settings import Settings
+
+UNACKED_KEY = "unacked"
+"""kombu's hash of the messages that workers have claimed."""
+
+CHUNK_FIRST = 50
+CHUNK_MAX = 2000
+CHUNK_BYTES = 2_000_000
+"""About how much of a queue is held in memory at once."""
+CLAIMED_CHUNK = 100
+
+
+class _Headers(msgspec.Struct):
+    id: str | None = None
+    bridge_booked: str | None = None
+    compression: Any = None
+
+
+class _Item(msgspec.Struct):
+    headers: _Headers
+    body: str = ""
+
+
+class _Identified(msgspec.Struct):
+    id: UUID
+
+
+_items = msgspec.json.Decoder(_Item)
+_claims = msgspec.json.Decoder(tuple[_Item, str, str])
+_bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedMessage:
+    """A message that stands on a queue or is in a worker's hands.
+
+    Attributes:
+        message_id: the Celery task id.
+        book_id: the message under which its events are in the books.
+        claimed: whether a worker has it.
+        body: base64 of the Celery body, as it was sent.
+        compression: of the body, as its header says; anything may stand there.
+    """
+
+    message_id: str
+    book_id: str
+    claimed: bool
+    body: str
+    compression: object = None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it holds only part of the message that is in the books, which was taken apart."""
+        return self.message_id != self.book_id
+
+    def event_ids(self) -> frozenset[UUID]:
+        """The ids of its events; none if the body cannot be read."""
+        try:
+            body = decompressed(b64decode(self.body), self.compression)
+            return frozenset(event.id for event in _bodies.decode(body)[0][0])
+        except (DecodeError, *PARSER_ERRORS):
+            return frozenset()
+
+
+@contextmanager
+def open_redis(settings: Settings) -> Iterator[redis.Redis]:
+    """A client of a Redis broker, alone or behind sentinels; it puts no prefix before keys.
+
+    Raises:
+        BrokerError: it is away or refuses; also from within, whatever asks it.
+    """
+    try:
+        with connect_broker(settings) as client:
+            yield client
+    except (RedisError, OSError) as error:
+        raise as_broker_error(store_error(error), "The broker did not answer.") from error
+
+
+@contextmanager
+def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
+    """The queues of a Redis broker, alone or behind sentinels.
+
+    Raises:
+        BrokerError: it is away or refuses; also from within, whatever asks it.
+    """
+    with open_redis(settings) as client:
+        yield RedisQueues(client, settings.queue_prefix)
+
+
+class RedisQueues:
+    """Reads queues in kombu's format. What is no message is passed over."""
+
+    def __init__(self, client: redis.Redis, keyprefix: str) -> None:
+        self._client = client
+        self._prefix = keyprefix
+
+    def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
+        """What stands on the queues, then what workers have.
+
+        In this order, so that a message which is claimed meanwhile is seen; one that is given back meanwhile
+        may be missed, and others may be seen twice.
+        """
+        for name in queues:
+            yield from self._standing(name)
+        yield from self._claimed()
+
+    def _standing(self, name: str) -> Iterator[QueuedMessage]:
+        # From the head, where producers push: what is pushed meanwhile moves the rest on, and never hides it.
+        start, count = 0, CHUNK_FIRST
+        while True:
+            items = cast("list[bytes]", self._client.lrange(self._prefix + name, start, start + count - 1))
+            for item in items:
+                message = _read(item)
+                if message is not None:
+                    yield message
+            if len(items) < count:
+                return
+            start += count
+            average_bytes = max(1, sum(map(len, items)) // len(items))
+            count = min(CHUNK_MAX, max(1, CHUNK_BYTES // average_bytes))
+
+    def _claimed(self) -> Iterator[QueuedMessage]:
+        cursor = 0
+        while True:
+            answer = self._client.hscan(self._prefix + UNACKED_KEY, cursor, count=CLAIMED_CHUNK)
+            cursor, entries = cast("tuple[int, dict[bytes, bytes]]", answer)
+            for entry in entries.values():
+                message = _read_claim(entry)
+                if message is not None:
+                    yield message
+            if not cursor:
+                return
+
+
+def _read(item: bytes) -> QueuedMessage | None:
+    try:
+        return _message(_items.decode(item), claimed=False)
+    except PARSER_ERRORS:
+        return None
+
+
+def _read_claim(entry: bytes) -> QueuedMessage | None:
+    try:
+        return _message(_claims.decode(entry)[0], claimed=True)
+    except PARSER_ERRORS:
+        return None
+
+
+def _message(item: _Item, *, claimed: bool) -> QueuedMessage:
+    headers = item.headers
+    return QueuedMessage(
+        message_id=headers.id or "",
+        book_id=headers.bridge_booked or headers.id or "",
+        claimed=claimed,
+        body=item.body,
+        compression=headers.compression,
+    )

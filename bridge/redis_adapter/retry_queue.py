@@ -1,0 +1,206 @@
+"""The retry set: events that wait in Redis for their next attempt, visible and leased, never in a worker's memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import redis
+from msgspec.structs import force_setattr
+
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.pipeline import Failure
+from bridge.model.pipeline.addressee import user_in
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.settings import Settings
+
+LEASE_S = 30
+"""How long a mover may take to put claimed retries back on their queue."""
+RESEND_S = 3600
+"""A retry that is back on its queue is sent once more after this time, unless its event was settled."""
+CLAIM_MAX = 500
+"""Retries that one claim takes at the most."""
+HISTORY_MAX = 10
+"""Past attempts kept with an event; the first is kept, then the newest."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One failed try: its number (1-based), when (RFC 3339, UTC), and why."""
+
+    number: int
+    at: str
+    failure: Failure
+
+
+class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that waits.
+
+    Attributes:
+        event_id: of the event.
+        task: the Celery task that tries again.
+        queue: where that task's messages go.
+        envelope: JSON of the envelope.
+        attempts: the failed tries so far, oldest first.
+        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
+    """
+
+    event_id: str
+    task: str
+    queue: str
+    envelope: str
+    attempts: tuple[Attempt, ...]
+    user_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.user_id:
+            force_setattr(self, "user_id", user_in(self.envelope))
+
+    @property
+    def attempt(self) -> int:
+        """The number of the newest failed attempt."""
+        return self.attempts[-1].number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Retries taken for ``LEASE_S``.
+
+    Attributes:
+        records: what is due.
+        unreadable: ids and bytes of what is due and cannot be read: written by another version, or damaged.
+        lease: hand it to ``confirm``.
+        next_due_s: seconds until the next one is due; None when nothing waits.
+    """
+
+    records: tuple[RetryRecord, ...]
+    unreadable: tuple[tuple[str, bytes], ...]
+    lease: str
+    next_due_s: float | None
+
+
+def extend_history(history: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
+    """Add an attempt, within ``HISTORY_MAX``; the first attempt is always kept."""
+    attempts = (*(past for past in history if past.number < attempt.number), attempt)
+    return attempts if len(attempts) <= HISTORY_MAX else (attempts[0], *attempts[-(HISTORY_MAX - 1) :])
+
+
+class RetrySet:
+    """Add, claim and confirm waiting retries."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._max = settings.retry_max
+        self._add = client.register_script(script_text("retry_add"))
+        self._claim = client.register_script(script_text("retry_claim"))
+        self._confirm = client.register_script(script_text("retry_confirm"))
+
+    def add(
+        self,
+        waiting: Sequence[tuple[RetryRecord, float]],
+        *,
+        message_id: str = "",
+        event_type: str = "",
+        only_unfinished: bool = False,
+    ) -> frozenset[str]:
+        """Let events wait for the given seconds. Idempotent by event id and attempt.
+
+        Args:
+            waiting: events and their waits.
+            message_id: of the message in the books that brought them; empty if they were waiting already.
+            event_type: of the events, for the metrics.
+            only_unfinished: leave alone what, by the books, has ended meanwhile.
+
+        Returns:
+            The ids that found no room (``retry_max``); they do not wait.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        args: list[str | int | bytes] = [self._max, message_id, event_type, int(only_unfinished)]
+        for record, after_s in waiting:
+            args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
+        with store_errors():
+            refused = self._add(
+                keys=[
+                    self._keys.RETRY_DUE,
+                    self._keys.RETRY_RECORDS,
+                    self._keys.COUNTS,
+                    self._keys.OPEN,
+                    self._keys.METRICS,
+                    self._keys.DEAD_LETTERS,
+                    self._keys.STRAYS,
+                ],
+                args=args,
+            )
+        return frozenset(text(event_id) for event_id in refused)
+
+    def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The failed attempts so far of those events that have any.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
+        records = (read_retry(value) for value in values if value is not None)
+        return {record.event_id: record.attempts for record in records if record is not None}
+
+    def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the events that are in the retry set: neither published nor given up.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
+        return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
+
+    def claim(self, limit: int = CLAIM_MAX) -> Claim:
+        """Take what is due, oldest first; nobody else gets it before the lease ends.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            wait_ms, lease, *pairs = self._claim(
+                keys=[self._keys.RETRY_DUE, self._keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
+            )
+        found = [
+            (text(event_id), value, read_retry(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)
+        ]
+        return Claim(
+            records=tuple(record for _, _, record in found if record is not None),
+            unreadable=tuple((event_id, bytes(value)) for event_id, value, record in found if record is None),
+            lease=text(lease),
+            next_due_s=None if wait_ms < 0 else wait_ms / 1000,
+        )
+
+    def confirm(self, claim: Claim) -> None:
+        """Say that the claimed retries are back on their queue. They stay in the set until they are settled.
+
+        Raises:
+            StoreUnavailableError: Redis is away; they will be moved a second time, which is harmless.
+        """
+        if claim.records:
+            ids = [record.event_id for record in claim.records]
+            with store_errors():
+                self._confirm(keys=[self._keys.RETRY_DUE], args=[claim.lease, RESEND_S * 1000, *ids])
+
+    def count(self) -> int:
+        """Events that wait or are being tried again.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            return int(self._client.hlen(self._keys.RETRY_RECORDS))
+
+
+def read_retry(value: bytes | str) -> RetryRecord | None:
+    """The record; None if it cannot be read."""
+    try:
+        _, _, record = text(value).partition(":")
+        found = msgspec.json.decode(record, type=RetryRecord)
+    except PARSER_ERRORS:
+        return None
+    return found if found.attempts else None

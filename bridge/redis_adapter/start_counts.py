@@ -1,0 +1,46 @@
+"""How often messages were started whose workers died: to tell the guilty from those claimed beside them."""
+
+import redis
+
+from bridge.redis_adapter.client import keyspace_of, store_errors
+
+LIFE_S = 86_400
+"""The tally is forgotten this long after its last change; messages that came back are done long before."""
+
+
+class Starts:
+    """Counts starts of messages that came back; a message that never came back costs nothing."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+
+    def add(self, message_id: str) -> int:
+        """Count one start; returns how many there were.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hincrby(self._keys.STARTS, message_id, 1)
+            pipeline.expire(self._keys.STARTS, LIFE_S)
+            times, _ = pipeline.execute()
+        return int(times)
+
+    def take_back(self, message_id: str) -> None:
+        """Count one start less: its worker did not die.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors():
+            self._client.hincrby(self._keys.STARTS, message_id, -1)
+
+    def forget(self, message_id: str) -> None:
+        """The message is done. Idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors():
+            self._client.hdel(self._keys.STARTS, message_id)

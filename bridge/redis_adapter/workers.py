@@ -1,0 +1,147 @@
+"""The workers' own reports: each says every few seconds that it lives, and how its consuming goes."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import msgspec
+import redis
+
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.recent_outcomes import SAMPLE_MS, SAMPLED, SAMPLES_MAX
+from bridge.runtime.supervision import Supervised
+
+FORGET_AFTER_S = 86_400
+"""A worker that was silent for longer is swept when another one starts."""
+
+
+TOKEN_SHOWN_CHARS = 4
+"""Of the random part of a name, where two workers share host name and process id."""
+
+
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker says of itself. Ages are by its own monotonic clock, so that no two clocks are compared.
+
+    Attributes:
+        host: where it runs.
+        pid: of its main process.
+        node: its name in Celery.
+        pool: kind of its pool: prefork, solo, threads …
+        processes: how many messages it runs at once.
+        queues: that it consumes.
+        started: when; RFC 3339, UTC, by its own clock.
+        consumed: messages that it has started to run.
+        in_hand: messages that it has taken and not finished.
+        running: those of them that run.
+        consumed_age_s: since it last started one, or since its own start.
+        loop_age_s: since its consuming loop last turned.
+        oldest_task_s: since the oldest running message of the bridge was started; 0 if none runs.
+        forbidden: what Redis or the broker refuses it for good, in a sentence; empty if nothing.
+        refused: queues that the broker does not let it consume → why.
+        blocked: whether the broker takes no messages from it, for want of memory or disk.
+        catalog: identity of its registry (``CatalogIdentity``).
+        release: the team's own version; empty if it has none.
+        threads: state of its own threads.
+    """
+
+    host: str
+    pid: int
+    node: str
+    pool: str
+    processes: int
+    queues: tuple[str, ...]
+    started: str
+    consumed: int
+    in_hand: int
+    running: int
+    consumed_age_s: float
+    loop_age_s: float
+    oldest_task_s: float
+    refused: dict[str, str] = {}
+    blocked: bool = False
+    forbidden: str = ""
+    catalog: str = ""
+    release: str = ""
+    threads: tuple[Supervised, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownWorker:
+    """A worker that did not say good-bye.
+
+    Attributes:
+        name: ``<host>:<pid>``; with a part of ``process`` where two share that, as containers may.
+        process: ``<host>:<pid>:<random>``.
+        heard_ms: when it was last heard, in ms of Redis time.
+        report: what it said then.
+    """
+
+    name: str
+    heard_ms: int
+    process: str = ""
+    report: WorkerReport
+
+
+class Workers:
+    """Write and read the reports."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._beat = client.register_script(script_text("beat"))
+
+    def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
+        """Write a report down; with ``sweep``, forget the workers that were silent for a day.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        with store_errors():
+            self._beat(
+                keys=[self._keys.WORKERS, self._keys.COUNTS, self._keys.RECENT],
+                args=[
+                    name,
+                    msgspec.json.encode(report),
+                    FORGET_AFTER_S * 1000 if sweep else "",
+                    SAMPLE_MS,
+                    SAMPLES_MAX,
+                    *SAMPLED,
+                ],
+            )
+
+    def leave(self, name: str) -> None:
+        """A worker stops, as it should.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            self._client.hdel(self._keys.WORKERS, name)
+
+    def known(self) -> tuple[KnownWorker, ...]:
+        """All that did not say good-bye, by name.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            records = self._client.hgetall(self._keys.WORKERS)
+        read = (_read(text(name), record) for name, record in records.items())
+        found = [worker for worker in read if worker is not None]
+        shared = {name for name, times in Counter(worker.name for worker in found).items() if times > 1}
+        told = (_told_apart(worker) if worker.name in shared else worker for worker in found)
+        return tuple(sorted(told, key=lambda worker: worker.name))
+
+
+def _read(name: str, record: bytes | str) -> KnownWorker | None:
+    """None for what another version wrote."""
+    at, _, report = text(record).partition(" ")
+    try:
+        said = msgspec.json.decode(report, type=WorkerReport)
+        return KnownWorker(name=f"{said.host}:{said.pid}", heard_ms=int(at), report=said, process=name)
+    except PARSER_ERRORS:
+        return None
+
+
+def _told_apart(worker: KnownWorker) -> KnownWorker:
+    return replace(worker, name=f"{worker.name}~{worker.process.rpartition(':')[2][:TOKEN_SHOWN_CHARS]}")

@@ -1,0 +1,85 @@
+"""``ForeignProducers``: looks now and then where producers that are not ours leave messages, and brings them in."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from bridge.model.errors import BrokerError, StoreError
+from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter import Tally
+from bridge.redis_adapter.foreign_lists import ForeignLists
+from bridge.redis_adapter.histograms import FOREIGN_PRIORITY
+from bridge.redis_adapter.queue_discovery import KEYS_A_STEP
+from bridge.redis_adapter.queue_names import QueueNames
+from bridge.runtime.supervision import SupervisedThread
+from bridge.settings import Settings
+
+logger = plain_logger(__name__)
+
+LOOK_S = 1.0
+"""A message with a priority waits about so long until it is brought in."""
+FIND_EVERY = 5
+"""At every so manieth look it searches for queues, too, among ``KEYS_A_STEP`` keys of the broker."""
+STOP_TIMEOUT_S = 5.0
+
+
+class ForeignProducers:
+    """Runs on a thread of its own, on a Redis broker.
+
+    Args:
+        settings: of the bridge.
+        queues: that this worker consumes at the moment.
+        names: where queues are remembered.
+        tally: where is counted what was brought in.
+    """
+
+    def __init__(
+        self, settings: Settings, queues: Callable[[], Sequence[str]], names: QueueNames, tally: Tally
+    ) -> None:
+        self._lists = ForeignLists(settings)
+        self._queues = queues
+        self._names = names
+        self._tally = tally
+        self._noted: frozenset[str] = frozenset()
+        self._said: set[str] = set()
+        self._thread = SupervisedThread(self._run, name="bridge-foreign-producers")
+
+    def start(self) -> None:
+        """Start looking."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop. Idempotent."""
+        self._thread.stop(STOP_TIMEOUT_S)
+        self._lists.close()
+
+    def _run(self) -> None:
+        stopping: threading.Event = self._thread.stopping
+        turn, said = 0, ""
+        while not stopping.wait(LOOK_S):
+            try:
+                self._merge()
+                if turn % FIND_EVERY == 0:
+                    self._find()
+                turn, said = turn + 1, ""
+            except (BrokerError, StoreError) as error:
+                if error.code != said:  # once a kind of trouble, however long it lasts
+                    logger.warning("bridge.foreign.unseen: %s", error)
+                said = error.code
+
+    def _merge(self) -> None:
+        for queue, number in self._lists.merge_priorities(self._queues()).items():
+            self._tally.add([(FOREIGN_PRIORITY, number)])
+            if queue not in self._said:
+                self._said.add(queue)
+                logger.warning(
+                    "bridge.foreign.priority: a producer sends to %s with a priority, which the bridge does not have; "
+                    "its messages are brought in within %g s, behind the others. This is said once.",
+                    queue,
+                    LOOK_S,
+                )
+
+    def _find(self) -> None:
+        new = self._lists.find(KEYS_A_STEP) - self._noted
+        if new:
+            self._names.note(sorted(new))
+            self._noted |= new
