@@ -14,7 +14,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.transform import transform
 from bridge.redis_adapter import Delivery, Parcel
-from bridge.redis_adapter.client import script_text
+from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settle import DIRECT, SettleCall
 from bridge.settings import Settings
 
@@ -56,7 +56,7 @@ def run(options: Options) -> Result:
 def _ceiling(size: int, events: int) -> float:
     calls = events // size
     with running_store() as store:
-        digest = str(store.client.script_load(script_text("settle")))
+        digest = str(store.client.script_load(script("settle").text))
         keys, limits, batch = representative_batch(size)
         assert b"\0" not in batch
         command = ["EVALSHA", digest, str(len(keys)), *keys, *limits]

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+import redis
 from kombu.transport import redis as stock
 from redis.exceptions import NoScriptError
 
@@ -26,7 +27,6 @@ from bridge.messages.bundling import EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.model.bounds import MessageBounds
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.client import script_text
 from bridge.redis_adapter.connections import (
     BrokerConnection,
     BrokerSentinelConnection,
@@ -34,6 +34,7 @@ from bridge.redis_adapter.connections import (
     BrokerSSLConnection,
 )
 from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, Listening
+from bridge.redis_adapter.script import Call, script
 
 logger = plain_logger(__name__)
 
@@ -46,6 +47,8 @@ HELD_S = 0.25
 """A bundle holds, and a claim takes beyond the prefetch, what by experience is done within this time."""
 RESTORE_MAX = 1000
 """Abandoned messages that one look puts back at the most."""
+
+_CLAIM = script("claim")
 
 Quarantine = Callable[[bytes, str, Exception], None]
 """Keeps what is no message: its bytes, its queue, and why. Must have kept it when it returns."""
@@ -102,24 +105,23 @@ class ClaimingChannel(Listening, stock.Channel):
         room = self.qos.can_consume_max_estimate()
         self._claims += 1
         prefix = self.global_keyprefix
-        keys = [prefix + self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
-        keys += [prefix + queue for queue in queues]
         # No more than goes into a bundle: while a claim is read, nobody hands the pool its next one.
         by_pace = self._pace.messages_in(HELD_S, events_max=EVENTS_MAX)
         wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
-        arguments = [wanted, f"{self._tag_start}{self._claims}:", *queues]
-        command = ("EVALSHA", self._claim_hash) if self._by_hash else ("EVAL", script_text("claim"))
+        keys = _CLAIM.keys(None, *(prefix + queue for queue in queues), **self._claim_keys)
+        call = Call(keys, [wanted, f"{self._tag_start}{self._claims}:", *queues])
         self._asked, self._woken, self._unanswered = queues, False, wanted
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         try:
-            self.client.connection.send_command(*command, len(keys), *keys, *arguments)
+            self.client.connection.send_command(*_CLAIM.command(call, by_text=not self._by_hash))
         except BREAKS:
             self._lose_claim()
 
     @cached_property
-    def _claim_hash(self) -> str:
-        return str(stock.bytes_to_str(self.client.script_load(script_text("claim"))))
+    def _claim_keys(self) -> dict[str, str]:
+        names = {"unacked": self.unacked_key, "unacked_index": self.unacked_index_key, "deliveries": DELIVERIES_KEY}
+        return {name: self.global_keyprefix + key for name, key in names.items()}
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002  (kombu's signature)
         """Read a claim's answer and deliver what it brought."""
@@ -323,16 +325,15 @@ class ClaimingChannel(Listening, stock.Channel):
         self._restore(age_s, RESTORE_MAX, died=True, tags=[])
 
     def _restore(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
-        prefix = self.global_keyprefix
-        keys = [self.unacked_key, prefix + self.unacked_index_key, prefix + DELIVERIES_KEY]
-        left = self._restore_script(keys=keys, args=[age_s, limit, int(died), prefix, *tags])
+        arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
+        left = script("restore").run(self._unprefixed, arguments, **self._claim_keys)
         for tag in left[::2]:
             self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._books)
 
     @cached_property
-    def _restore_script(self) -> Any:
-        # kombu's prefixing client prefixes the first key of a script, and only that.
-        return self._books.register_script(script_text("restore"))
+    def _unprefixed(self) -> redis.Redis:
+        # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
+        return redis.Redis(connection_pool=self._books.connection_pool)
 
     def close(self) -> None:
         """Acknowledge what is done, give back the rest, and close."""

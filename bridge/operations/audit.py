@@ -19,8 +19,9 @@ from bridge.operations.search import Sought, Verdict, search_on
 from bridge.operations.status import worker_states
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import Balance, Ledger, OpenMessage, Producers, Reported, read_balance
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.ledger import Summary
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 GRACE_S = 60.0
@@ -144,7 +145,7 @@ class Auditor:
         self._registry = registry
         self._settings = settings
         self._survey = QueueSurvey(client, settings, registry)
-        self._write_off = client.register_script(script_text("write_off"))
+        self._write_off = script("write_off")
 
     def audit(
         self,
@@ -249,9 +250,7 @@ class Auditor:
         for message in messages:
             arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
         with store_errors():
-            return int(
-                self._write_off(keys=[self._keys.OPEN, self._keys.COUNTS, self._keys.OPERATIONS_LOG], args=arguments)
-            )
+            return int(self._write_off.run(self._client, arguments))
 
     def _producers(self, reason: str) -> tuple[Reported, ...]:
         """Those that hold events. With a reason, those that went away are shown for the last time."""

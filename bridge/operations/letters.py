@@ -17,8 +17,9 @@ from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of, shown_time
 from bridge.redis_adapter import Cursor, DeadLetter, DeadLetters, LetterHead
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.dead_letters import UNREADABLE, read_letter
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ class Letters:
         self._client = client
         self._keys = keyspace_of(client)
         self._dead = DeadLetters(client, settings)
-        self._discard = client.register_script(script_text("discard"))
+        self._discard = script("discard")
 
     # Reading
 
@@ -308,19 +309,9 @@ class Letters:
         for letter_id in letter_ids:
             args += (letter_id, _tombstone(letters.get(letter_id), who, reason.strip()[:REASON_MAX_CHARS]))
         with store_errors():
-            discarded, in_replay = self._discard(
-                keys=[
-                    self._keys.DEAD_INDEX,
-                    self._keys.DEAD_LETTERS,
-                    self._keys.DEAD_WEIGHTS,
-                    self._keys.COUNTS,
-                    self._keys.TOMBSTONES,
-                    self._keys.TOMBSTONE_TIMES,
-                    self._keys.IN_REPLAY,
-                    self._keys.DEAD_HEADS,
-                    self._keys.STRAYS,
-                ],
-                args=args,
+            discarded, in_replay = self._discard.run(
+                self._client,
+                args,
             )
         return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
 

@@ -8,7 +8,8 @@ from typing import cast
 import msgspec
 import redis
 
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import script
 
 ENTRIES_MAX = 10_000
 
@@ -57,9 +58,7 @@ def append(client: redis.Redis, entry: LogEntry) -> None:
     }
     words: list[str | bytes] = [word for name, value in fields.items() for word in (name, value)]
     with store_errors():
-        client.register_script(script_text("log"))(
-            keys=[keyspace_of(client).OPERATIONS_LOG], args=[ENTRIES_MAX, *words]
-        )
+        script("log").run(client, [ENTRIES_MAX, *words])
 
 
 def read(client: redis.Redis, limit: int = 100) -> list[LogEntry]:

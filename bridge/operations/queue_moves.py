@@ -14,9 +14,10 @@ from bridge.amqp_adapter.queues import queue
 from bridge.messages import BOOKED_HEADER
 from bridge.model.errors import OperationRefusedError
 from bridge.operations import log
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors
+from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.queue_discovery import priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
+from bridge.redis_adapter.script import Call, script
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 
@@ -49,7 +50,7 @@ class QueueMover:
         self._client = client
         self._settings = settings
         self._open_key = keyspace_of(client).OPEN
-        self._script = script_text("requeue")
+        self._script = script("requeue")
 
     def move(self, source: str, target: str, *, who: str = "", reason: str = "") -> Moved:
         """Move what stands on a queue now; what workers have of it comes back there when they give it up.
@@ -108,14 +109,14 @@ class QueueMover:
         ]
         same_server = topology(self._settings).one_server
         open_key = self._open_key if same_server else ""
-        moved = int(cast("int", broker.eval(self._script, 3, open_key, source_key, target_key, target, *pairs)))
+        moved = int(self._script.run(broker, [target, *pairs], open=open_key, source=source_key, target=target_key))
         if not same_server and moved:
             self._rename(target, pairs[: 2 * moved])
         return moved
 
     def _rename(self, target: str, pairs: Sequence[str]) -> None:
         with store_errors():
-            self._client.eval(self._script, 1, self._open_key, target, *pairs)
+            self._script.send(self._client, Call([self._open_key], [target, *pairs]))
 
     # RabbitMQ
 

@@ -15,8 +15,9 @@ from bridge.operations.known import resolve
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
 from bridge.redis_adapter import Cursor, DeadLetter, DeadLetters, RetryRecord, StoreClock
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.retry_queue import LEASE_S, read_retry
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 CHUNK = 500
@@ -72,7 +73,7 @@ class Retries:
         self._keys = keyspace_of(client)
         self._dead = DeadLetters(client, settings)
         self._clock = StoreClock(client)
-        self._touch = client.register_script(script_text("retry_touch"))
+        self._touch = script("retry_touch")
 
     # Reading
 
@@ -185,7 +186,7 @@ class Retries:
 
     def _changed(self, event_ids: Sequence[str], *, after_ms: str) -> list[str]:
         with store_errors():
-            changed = self._touch(keys=[self._keys.RETRY_DUE, self._keys.RETRY_RECORDS], args=[after_ms, *event_ids])
+            changed = self._touch.run(self._client, [after_ms, *event_ids])
         return [text(event_id) for event_id in changed]
 
     def _bury(self, event_ids: Sequence[str]) -> int:

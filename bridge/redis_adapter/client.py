@@ -1,9 +1,7 @@
-"""Connections to Redis, and the scripts that run there; the only place that opens either."""
+"""Connections to Redis; the only place that opens one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from typing import Any, cast
 
 import redis
@@ -27,28 +25,6 @@ RETRIES = 3
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
-
-BOOKKEEPING = frozenset({"settle", "retry_add", "bury", "discard", "write_off", "replay_return", "replay_unfold"})
-"""Scripts that move events in the books."""
-ORDERING = frozenset({"send", "vouch"})
-"""Scripts that may begin the order of all streams anew."""
-READING = frozenset({"look", "dead_page", "retry_queues"})
-"""Scripts that write nothing. A full Redis runs them."""
-ALSO_WHEN_FULL = frozenset(
-    {
-        "beat",
-        "gateway",
-        "report",
-        "discard",
-        "write_off",
-        "log",
-        "retry_confirm",
-        "replay_lease",
-        "note_queues",
-        "requeue",
-    }
-)
-"""Scripts that free memory, or write into a place that is bounded: a full Redis is to run them, too."""
 
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -118,19 +94,6 @@ def _client(settings: Settings, place: RedisPlace, *, briefly: bool = False, ret
     client = cast("StoreClient", StoreClient.from_pool(pool(place, options)))
     client.keyspace = Keyspace.of(settings)
     return client
-
-
-@cache
-def script_text(name: str) -> str:
-    """The source of ``scripts/<name>.lua``, behind what it has in common with others."""
-    folder = files("bridge.redis_adapter").joinpath("scripts")
-    source = folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
-    if name in ORDERING:
-        source = folder.joinpath("order.lua").read_text(encoding="utf-8") + source
-    if name in BOOKKEEPING:
-        source = folder.joinpath("tokens.lua").read_text(encoding="utf-8") + source
-    flag = "no-writes" if name in READING else "allow-oom" if name in ALSO_WHEN_FULL else ""
-    return f"#!lua flags={flag}\n{source}" if flag else source
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from bridge.model.pipeline import Failure
 from bridge.model.pipeline.addressee import user_in
 from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.retry_queue import Attempt
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)
@@ -142,10 +143,9 @@ class DeadLetters:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._limits = (settings.dead_max, settings.dead_ttl_s * 1000)
-        self._max_bytes = settings.dead_max_bytes
-        self._bury = client.register_script(script_text("bury"))
-        self._page = client.register_script(script_text("dead_page"))
+        self._limits = (settings.dead_max, settings.dead_max_bytes, settings.dead_ttl_s * 1000)
+        self._bury = script("bury")
+        self._page = script("dead_page")
 
     def bury(
         self,
@@ -174,28 +174,11 @@ class DeadLetters:
             StoreUnavailableError: Redis is away or refuses writes.
         """
         what = int(whole) if part is None else " " + " ".join(part)
-        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type]
-        args += (int(only_unfinished), self._max_bytes)
+        args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
         for letter in letters:
             args += (letter.letter_id, msgspec.json.encode(letter), msgspec.json.encode(head_of(letter)))
         with store_errors():
-            evicted = int(
-                self._bury(
-                    keys=[
-                        self._keys.DEAD_INDEX,
-                        self._keys.DEAD_LETTERS,
-                        self._keys.COUNTS,
-                        self._keys.RETRY_DUE,
-                        self._keys.RETRY_RECORDS,
-                        self._keys.OPEN,
-                        self._keys.DEAD_WEIGHTS,
-                        self._keys.METRICS,
-                        self._keys.DEAD_HEADS,
-                        self._keys.STRAYS,
-                    ],
-                    args=args,
-                )
-            )
+            evicted = int(self._bury.run(self._client, args))
         if evicted:
             logger.error("bridge.dead_letters.evicted letters=%d: %s", evicted, EVICTED)
         return evicted
@@ -259,9 +242,7 @@ class DeadLetters:
         for words in conditions:
             args += (len(words), *words)
         with store_errors():
-            more, at_ms, letter_id, *found = self._page(
-                keys=[self._keys.DEAD_INDEX, self._keys.DEAD_LETTERS, self._keys.DEAD_HEADS], args=args
-            )
+            more, at_ms, letter_id, *found = self._page.run(self._client, args)
         return Glance(
             found=tuple(zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)),
             cursor=Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None,

@@ -10,8 +10,9 @@ import msgspec
 import redis.asyncio
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 PAGE = 200
@@ -129,9 +130,9 @@ class History:
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._read = client.register_script(script_text("read"))
-        self._now = client.register_script(script_text("now"))
-        self._known = client.register_script(script_text("vouch"))
+        self._read = script("read")
+        self._now = script("now")
+        self._known = script("vouch")
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
@@ -158,7 +159,7 @@ class History:
         event, owner = read_message(message), seen_owner(channel)
         mark = self._keys.user_seen(UUID(owner), event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
         with store_errors():
-            known = await self._known(keys=[mark, self._keys.POSITION, self._keys.BEGAN], args=[str(event.position)])
+            known = await self._known.run_async(self._client, [str(event.position)], seen=mark)
         return bool(known)
 
     async def now(self) -> Page:
@@ -168,7 +169,7 @@ class History:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            newest, now_ms = await self._now(keys=[self._keys.POSITION, self._keys.BEGAN])
+            newest, now_ms = await self._now.run_async(self._client)
         return _page(Position(text(newest)), True, int(text(now_ms)))
 
     async def read(
@@ -187,15 +188,10 @@ class History:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            newest, complete, now_ms, *streams = await self._read(
-                keys=[
-                    self._keys.user_stream(user_id),
-                    self._keys.BROADCAST_STREAM,
-                    self._keys.POSITION,
-                    self._keys.BROADCAST_TIP,
-                    self._keys.BEGAN,
-                ],
-                args=[str(after), PAGE, self._stream_ttl_s, read_at_ms, limit_bytes, ENTRY_BYTES_MAX],
+            newest, complete, now_ms, *streams = await self._read.run_async(
+                self._client,
+                [str(after), PAGE, self._stream_ttl_s, read_at_ms, limit_bytes, ENTRY_BYTES_MAX],
+                stream=self._keys.user_stream(user_id),
             )
         own, broadcast, *whole = streams
         return _page(Position(text(newest)), bool(complete), int(text(now_ms)), (own, broadcast), whole)

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import cast
 
 import redis
 
-from bridge.redis_adapter.client import script_text
 from bridge.redis_adapter.queue_discovery import QueueFinder, priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 MERGE_MAX = 1_000
@@ -26,7 +25,7 @@ class ForeignLists:
         self._settings = settings
         self._prefix = settings.queue_prefix
         self._finder = QueueFinder(self._prefix)
-        self._script = script_text("merge")
+        self._script = script("merge")
         self._open = ExitStack()
         self._client: redis.Redis | None = None
 
@@ -45,8 +44,7 @@ class ForeignLists:
                 some = pipeline.execute()
             for queue, lists in zip(queues, some, strict=True):
                 if lists:
-                    keys = [self._prefix + queue, *self._keys(queue)]
-                    moved[queue] = cast("int", client.eval(self._script, len(keys), *keys, str(MERGE_MAX)))
+                    moved[queue] = self._script.run(client, [MERGE_MAX], self._keys(queue), queue=self._prefix + queue)
         except BaseException as error:
             self._drop(error)
             raise

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import msgspec
 import redis.asyncio
 
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import script
 from bridge.runtime.supervision import Supervised
 
 FORGET_AFTER_S = 60
@@ -37,7 +38,7 @@ class Gateways:
     def __init__(self, client: "redis.asyncio.Redis") -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._add = client.register_script(script_text("gateway"))
+        self._add = script("gateway")
 
     async def add(
         self,
@@ -70,7 +71,7 @@ class Gateways:
         for counter, number in grown.items():
             args += (METRIC_PREFIX + counter, number)
         with store_errors():
-            began = await self._add(keys=[self._keys.METRICS, self._keys.GATEWAYS, self._keys.BEGAN], args=args)
+            began = await self._add.run_async(self._client, args)
         return text(began)
 
     async def leave(self, name: str) -> None:

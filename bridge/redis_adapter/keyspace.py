@@ -112,6 +112,16 @@ class Keyspace:
         """Hash: letter whose whole message a replay put back, and whose outcome is not known yet → id in the books."""
         return f"{self.prefix}bridge:replay:{replay_id}:returned"
 
+    def of_replay(self, replay_id: str) -> dict[str, str]:
+        """The keys of one replay, by the names that the scripts give them."""
+        return {
+            "replay": self.replay(replay_id),
+            "pending": self.replay_pending(replay_id),
+            "sent": self.replay_sent(replay_id),
+            "unconfirmed": self.replay_unconfirmed(replay_id),
+            "returned": self.replay_returned(replay_id),
+        }
+
     def replay_newest(self, replay_id: str) -> str:
         """Hash: what a mapping supersedes by → the newest of a replay's letters for it."""
         return f"{self.prefix}bridge:replay:{replay_id}:newest"

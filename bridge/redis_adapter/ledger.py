@@ -1,17 +1,16 @@
 """The books' first page: which accepted events are on their way, message by message."""
 
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import redis
-from redis.exceptions import NoScriptError
 
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors
+from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.queue_names import QueueNames
+from bridge.redis_adapter.script import Call, Script, script
 from bridge.settings import Settings
 
 ID_BYTES = 16
@@ -22,8 +21,6 @@ CALL_MESSAGES_MAX = 100
 CALL_BYTES_MAX = 1_000_000
 """… and about how many bytes, unless a single one has more: nobody else is served meanwhile."""
 
-_Call: TypeAlias = tuple[tuple[str, ...], tuple[str | int | bytes, ...]]
-"""Keys and arguments of a script."""
 Pushed: TypeAlias = tuple[str, str, str, bytes, str, bytes]
 """A message that is entered: id, task, queue, ids of its events; and, where it is put on a queue, key and item."""
 
@@ -72,13 +69,12 @@ class Ledger:
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._send_text = script_text("send")
-        self._send_hash = hashlib.sha1(self._send_text.encode(), usedforsecurity=False).hexdigest()
+        self._send = script("send")
         self._known = (0, 0)
         self._mark_life_s = settings.seen_life_s
         self._names = QueueNames(client)
         self._noted: set[str] = set()
-        self._book = client.register_script(script_text("book"))
+        self._book = script("book")
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
         """Enter a message that its producer did not announce. Idempotent by message id.
@@ -88,9 +84,10 @@ class Ledger:
         """
         ids = b"".join(event_id.bytes for event_id in event_ids)
         with store_errors():
-            self._book(
-                keys=[self._keys.OPEN, self._keys.COUNTS, self._keys.booked(message_id)],
-                args=[message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
+            self._book.run(
+                self._client,
+                [message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
+                booked=self._keys.booked(message_id),
             )
 
     def enter(self, messages: Sequence[tuple[str, str, str, bytes]]) -> None:
@@ -112,12 +109,12 @@ class Ledger:
             StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
         """
         self._note_queues({queue for _, _, queue, ids, _, _ in messages if ids})
-        calls = [_call(self._keys, self._known, group) for group in _groups(messages)]
+        calls = [_call(self._send, self._keys, self._known, group) for group in _groups(messages)]
         with store_errors():
-            # A server may forget its scripts between two commands: what it took must not be sent twice.
-            unsent = self._pipeline_of("EVALSHA", self._send_hash, calls)
-            if unsent:
-                self._pipeline_of("EVAL", self._send_text, unsent)
+            answers = self._send.run_many(self._client, calls)
+        for accepted, times in answers:
+            if accepted:
+                self._learn(accepted, times)
 
     def _note_queues(self, queues: set[str]) -> None:
         """Once a process and queue, so that the queue is known also to whom no registry names it."""
@@ -126,28 +123,10 @@ class Ledger:
             self._names.note(sorted(new))
             self._noted |= new
 
-    def _pipeline_of(self, command: str, script: str, calls: Sequence[_Call]) -> list[_Call]:
-        """Those of the calls for which the server did not know the script.
-
-        Raises:
-            redis.RedisError: one failed otherwise.
-        """
-        # Not registered scripts: redis-py would ask whether the server knows them before each pipeline.
-        with self._client.pipeline(transaction=False) as pipeline:
-            execute: Any = pipeline.execute_command
-            for key_list, arguments in calls:
-                execute(command, script, len(key_list), *key_list, *arguments)
-            answers = pipeline.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, NoScriptError):
-                raise answer
-        # The books never know of fewer than before, unless they were set back; see send.lua.
-        for answer in answers:
-            if isinstance(answer, list) and answer[0]:
-                accepted, times = answer
-                # A sender that has just learnt of it knows what the books know now.
-                self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
-        return [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
+    def _learn(self, accepted: int, times: int) -> None:
+        """The books never know of fewer than before, unless they were set back; see send.lua."""
+        # A sender that has just learnt of it knows what the books know now.
+        self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
         """Those of a message's events that have not ended, and neither wait nor are buried.
@@ -224,14 +203,14 @@ def _groups(messages: Sequence[Pushed]) -> Iterator[list[Pushed]]:
         yield group
 
 
-def _call(keys: Keyspace, known: tuple[int, int], messages: Sequence[Pushed]) -> _Call:
+def _call(send: Script, keys: Keyspace, known: tuple[int, int], messages: Sequence[Pushed]) -> Call:
     """Keys and arguments of ``send.lua``."""
     places: dict[str, int] = {}
     arguments: list[str | int | bytes] = [*known]
     for message_id, task, queue, ids, key, item in messages:
         place = places.setdefault(key, len(places) + 1) if key else 0
         arguments += (message_id, entry(task, queue, ids) if ids else b"", len(ids) // ID_BYTES, place, item)
-    return (keys.OPEN, keys.COUNTS, keys.POSITION, keys.BEGAN, *places), tuple(arguments)
+    return Call(send.keys(keys, *places), arguments)
 
 
 def read_record(message_id: str, record: bytes) -> OpenMessage:

@@ -7,7 +7,8 @@ import msgspec
 import redis
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import script
 from bridge.runtime.supervision import Supervised
 
 PRODUCERS_MAX = 1000
@@ -79,7 +80,7 @@ class Producers:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._report_text = script_text("report")
+        self._report = script("report")
 
     def keep(self, producer: str, report: ProducerReport | None) -> None:
         """Keep a report in place of the producer's last one; None withdraws that. Idempotent.
@@ -94,15 +95,7 @@ class Producers:
         fields = msgspec.to_builtins(report)
         del fields["at"]
         with store_errors():
-            # Not a registered script: once in five seconds its text costs less than a look whether it is known.
-            self._client.eval(
-                self._report_text,
-                1,
-                self._keys.PRODUCERS,
-                str(PRODUCERS_MAX),
-                producer,
-                msgspec.json.encode(fields)[1:],
-            )
+            self._report.run(self._client, [PRODUCERS_MAX, producer, msgspec.json.encode(fields)[1:]])
 
     def all(self) -> list[Reported]:
         """Every report, the oldest first. What cannot be read is left out.

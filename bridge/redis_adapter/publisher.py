@@ -8,7 +8,8 @@ import redis.asyncio
 from bridge.model.errors import BridgeError
 from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.client import connect_async, script_text, store_errors
+from bridge.redis_adapter.client import connect_async, store_errors
+from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
 from bridge.settings import Settings, load_settings
 
@@ -43,7 +44,7 @@ class RedisSSEPublisher:
         settings = settings or Settings()
         self._client = client
         self._call = SettleCall(settings)
-        self._script = client.register_script(script_text("settle"))
+        self._script = script("settle")
         self._event_max_bytes = settings.event_max_bytes
 
     async def publish(self, event: SSEEvent) -> Receipt:
@@ -80,9 +81,8 @@ class RedisSSEPublisher:
                 )
             parcel = Parcel(event=event, payload=payload, user_id=user_id)
             delivery = Delivery(event_type=event.event_type.value, parcels=[parcel], message_id=DIRECT)
-            key_list, arg_list = self._call.arguments([delivery])
             with store_errors():
-                answer = await self._script(keys=key_list, args=arg_list)
+                answer = await self._script.send_async(self._client, self._call.arguments([delivery]))
             return self._call.receipts(answer, 1)[0]
         except BridgeError as error:
             return self._failure(event, str(error))

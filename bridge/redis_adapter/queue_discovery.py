@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import redis
 
 from bridge.model.registry.naming import QUEUE_PREFIX
-from bridge.redis_adapter.client import script_text
+from bridge.redis_adapter.script import script
 
 PRIORITY_MARK = "\x06\x16"
 """Between a queue's name and a priority: kombu keeps a list for each of some priorities, and workers of the bridge
@@ -74,11 +74,10 @@ def claimed_by_queue(client: redis.Redis, unacked_key: str, *, steps_max: int) -
     Raises:
         redis.RedisError: the broker is away or refuses.
     """
-    script = script_text("claimed")
     found: Counter[str] = Counter()
     cursor = b"0"
     for _ in range(steps_max):
-        cursor, *kinds = cast("list[Any]", client.eval(script, 1, unacked_key, cursor, CLAIMED_A_STEP))
+        cursor, *kinds = script("claimed").run(client, [cursor, CLAIMED_A_STEP], unacked=unacked_key)
         for queue, number in zip(kinds[::2], kinds[1::2], strict=True):
             found[queue.decode("utf-8", "replace")] += number
         if cursor == b"0":

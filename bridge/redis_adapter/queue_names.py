@@ -6,7 +6,8 @@ from typing import NamedTuple, cast
 
 import redis
 
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import script
 
 QUEUES_MAX = 1_000
 """Names that are remembered; those that nobody has named for longest fall off."""
@@ -28,8 +29,8 @@ class QueueNames:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._note_text = script_text("note_queues")
-        self._retries = client.register_script(script_text("retry_queues"))
+        self._note = script("note_queues")
+        self._retries = script("retry_queues")
 
     def note(self, names: Iterable[str]) -> None:
         """Remember queues that a process uses or has found. Idempotent.
@@ -38,8 +39,7 @@ class QueueNames:
             StoreError: Redis is away or refuses.
         """
         with store_errors():
-            # Not a registered script: a process says this once, and its text costs less than asking for it.
-            self._client.eval(self._note_text, 1, self._keys.QUEUES, str(QUEUES_MAX), *names)
+            self._note.run(self._client, [QUEUES_MAX, *names])
 
     def all(self) -> tuple[str, ...]:
         """Every queue that was ever named, the newest first.
@@ -63,9 +63,9 @@ class QueueNames:
         found: Counter[tuple[str, str]] = Counter()
         for look in range(looks_max):
             with store_errors():
-                seen, *kinds = self._retries(
-                    keys=[self._keys.RETRY_DUE, self._keys.RETRY_RECORDS],
-                    args=[look * RETRIES_LOOK_MAX, RETRIES_LOOK_MAX],
+                seen, *kinds = self._retries.run(
+                    self._client,
+                    [look * RETRIES_LOOK_MAX, RETRIES_LOOK_MAX],
                 )
             for task, queue, number in zip(kinds[::3], kinds[1::3], kinds[2::3], strict=True):
                 found[text(task), text(queue)] += number

@@ -5,9 +5,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 import redis
-from redis.exceptions import NoScriptError
 
-from bridge.redis_adapter.client import script_text, store_errors
+from bridge.redis_adapter.client import store_errors
+from bridge.redis_adapter.script import script
 
 Command: TypeAlias = tuple[str, ...]
 """Words of a command that reads; the second is its key, if it has one."""
@@ -24,10 +24,7 @@ def look(client: redis.Redis, *commands: Command) -> Sequence[Any]:
     keys = [command[1] for command in commands if len(command) > 1]
     words = [msgspec.msgpack.encode(command) for command in commands]
     with store_errors():
-        try:
-            answers: Sequence[Any] = client.register_script(script_text("look"))(keys=keys, args=words)
-        except NoScriptError:  # forgotten again since it was loaded
-            answers = client.eval(script_text("look"), len(keys), *keys, *words)
+        answers: Sequence[Any] = script("look").run(client, words, keys)
     return answers
 
 

@@ -10,7 +10,8 @@ from msgspec.structs import force_setattr
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.pipeline import Failure
 from bridge.model.pipeline.addressee import user_in
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
 LEASE_S = 30
@@ -90,9 +91,9 @@ class RetrySet:
         self._client = client
         self._keys = keyspace_of(client)
         self._max = settings.retry_max
-        self._add = client.register_script(script_text("retry_add"))
-        self._claim = client.register_script(script_text("retry_claim"))
-        self._confirm = client.register_script(script_text("retry_confirm"))
+        self._add = script("retry_add")
+        self._claim = script("retry_claim")
+        self._confirm = script("retry_confirm")
 
     def add(
         self,
@@ -120,17 +121,9 @@ class RetrySet:
         for record, after_s in waiting:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
         with store_errors():
-            refused = self._add(
-                keys=[
-                    self._keys.RETRY_DUE,
-                    self._keys.RETRY_RECORDS,
-                    self._keys.COUNTS,
-                    self._keys.OPEN,
-                    self._keys.METRICS,
-                    self._keys.DEAD_LETTERS,
-                    self._keys.STRAYS,
-                ],
-                args=args,
+            refused = self._add.run(
+                self._client,
+                args,
             )
         return frozenset(text(event_id) for event_id in refused)
 
@@ -162,9 +155,7 @@ class RetrySet:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            wait_ms, lease, *pairs = self._claim(
-                keys=[self._keys.RETRY_DUE, self._keys.RETRY_RECORDS], args=[LEASE_S * 1000, limit]
-            )
+            wait_ms, lease, *pairs = self._claim.run(self._client, [LEASE_S * 1000, limit])
         found = [
             (text(event_id), value, read_retry(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)
         ]
@@ -184,7 +175,7 @@ class RetrySet:
         if claim.records:
             ids = [record.event_id for record in claim.records]
             with store_errors():
-                self._confirm(keys=[self._keys.RETRY_DUE], args=[claim.lease, RESEND_S * 1000, *ids])
+                self._confirm.run(self._client, [claim.lease, RESEND_S * 1000, *ids])
 
     def count(self) -> int:
         """Events that wait or are being tried again.

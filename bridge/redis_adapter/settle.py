@@ -14,6 +14,7 @@ from bridge.model.events import SSEEvent
 from bridge.model.registry import Addressing, Audience
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.script import Call, script
 from bridge.settings import Settings
 
 BATCH_MAX = 500
@@ -100,8 +101,6 @@ class Delivery:
     metrics: Sequence[tuple[str, int]] = ()
 
 
-Arguments: TypeAlias = tuple[Sequence[str], Sequence[str | int | bytes]]
-"""KEYS and ARGV of the script."""
 Answer: TypeAlias = bytes | str | Sequence[bytes | str]
 """What the script says: the first position, or one string an event."""
 
@@ -124,22 +123,7 @@ class SettleCall:
 
     def __init__(self, settings: Settings, *, longest_retry_s: float = 0) -> None:
         keys = Keyspace.of(settings)
-        self._keys = (
-            keys.POSITION,
-            keys.BROADCAST_TIP,
-            keys.COUNTS,
-            keys.METRICS,
-            keys.OPEN,
-            keys.RETRY_DUE,
-            keys.RETRY_RECORDS,
-            keys.DEAD_INDEX,
-            keys.DEAD_LETTERS,
-            keys.SKIPPED,
-            keys.BEGAN,
-            keys.BROADCAST_STREAM,
-            keys.DEAD_HEADS,
-            keys.STRAYS,
-        )
+        self._keys = script("settle").keys(keys)
         self._limits = (
             settings.stream_maxlen,
             settings.stream_ttl_s,
@@ -151,7 +135,7 @@ class SettleCall:
             keys.SEEN,
         )
 
-    def arguments(self, deliveries: Sequence[Delivery]) -> Arguments:
+    def arguments(self, deliveries: Sequence[Delivery]) -> Call:
         """KEYS and ARGV for a batch."""
         messages = [
             _Message(
@@ -176,7 +160,7 @@ class SettleCall:
                 parcel.payload.decode(),
                 occurred_at,
             )
-        return self._keys, (*self._limits, _encoder.encode((messages, events)))
+        return Call(self._keys, (*self._limits, _encoder.encode((messages, events))))
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:

@@ -6,9 +6,9 @@ from typing import cast
 
 import redis
 
-from bridge.redis_adapter.ahead import ScriptAhead
-from bridge.redis_adapter.client import script_text, store_errors
-from bridge.redis_adapter.settle import BATCH_MAX, Answer, Arguments, Delivery, Receipt, SettleCall
+from bridge.redis_adapter.client import store_errors
+from bridge.redis_adapter.script import Call, PipelinedScriptCall, script
+from bridge.redis_adapter.settle import BATCH_MAX, Answer, Delivery, Receipt, SettleCall
 from bridge.settings import Settings
 
 
@@ -24,7 +24,7 @@ class Settler:
     def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:
         self._client = client
         self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
-        self._script = client.register_script(script_text("settle"))
+        self._script = script("settle")
 
     def settle(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
         """Publish each parcel once, and enter what became of each event; idempotent by event id and user.
@@ -54,11 +54,11 @@ class Settler:
         """
         return Settling(self, deliveries)
 
-    def arguments(self, batch: Sequence[Delivery]) -> Arguments:
+    def arguments(self, batch: Sequence[Delivery]) -> Call:
         """What one call of the script takes."""
         return self._call.arguments(batch)
 
-    def ask(self, arguments: Arguments) -> Answer:
+    def ask(self, arguments: Call) -> Answer:
         """Make one call, and wait for its answer.
 
         Raises:
@@ -68,13 +68,13 @@ class Settler:
         ahead.send()
         return cast("Answer", ahead.answer())
 
-    def ahead(self, arguments: Arguments) -> ScriptAhead:
+    def ahead(self, arguments: Call) -> PipelinedScriptCall:
         """One call, ready to be sent.
 
         Raises:
             redis.RedisError: there is no connection.
         """
-        return ScriptAhead(self._client, self._script, *arguments)
+        return self._script.ahead(self._client, arguments)
 
 
 class Settling:

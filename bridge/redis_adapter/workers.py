@@ -7,8 +7,9 @@ import msgspec
 import redis
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.recent_outcomes import SAMPLE_MS, SAMPLED, SAMPLES_MAX
+from bridge.redis_adapter.script import script
 from bridge.runtime.supervision import Supervised
 
 FORGET_AFTER_S = 86_400
@@ -88,7 +89,7 @@ class Workers:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._beat = client.register_script(script_text("beat"))
+        self._beat = script("beat")
 
     def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
         """Write a report down; with ``sweep``, forget the workers that were silent for a day.
@@ -97,9 +98,9 @@ class Workers:
             StoreUnavailableError: Redis is away or refuses writes.
         """
         with store_errors():
-            self._beat(
-                keys=[self._keys.WORKERS, self._keys.COUNTS, self._keys.RECENT],
-                args=[
+            self._beat.run(
+                self._client,
+                [
                     name,
                     msgspec.json.encode(report),
                     FORGET_AFTER_S * 1000 if sweep else "",

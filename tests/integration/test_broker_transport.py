@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.resources import files
 from queue import Empty
 from typing import Any
 from uuid import uuid4
@@ -22,6 +21,7 @@ from bridge import Settings
 from bridge.amqp_adapter.kombu_options import transport_options
 from bridge.celery_runtime.config import consuming_transport
 from bridge.celery_runtime.redis_transport import DELIVERIES_KEY
+from bridge.redis_adapter.script import script
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT
 
@@ -350,12 +350,12 @@ def test_the_order_of_tags_is_unique(redis_url, consuming) -> None:
 
 def test_a_claim_takes_few_of_what_is_large(redis_client: redis.Redis) -> None:
     """Who claims two hundred messages of a megabyte has them in memory all at once."""
-    script = files("bridge.redis_adapter").joinpath("scripts", "claim.lua").read_text(encoding="utf-8")
+    names = {"unacked": "unacked", "unacked_index": "index", "deliveries": "deliveries"}
 
     def claimed(size: int) -> int:
         redis_client.flushall()
         redis_client.lpush("q", *[b"x" * size] * 200)
-        return len(redis_client.eval(script, 4, "unacked", "index", "deliveries", "q", 200, "t:", "q")) // 4
+        return len(script("claim").run(redis_client, [200, "t:", "q"], ["q"], **names)) // 4
 
     assert claimed(1_000) == 200
     assert claimed(100_000) < 100

@@ -151,15 +151,6 @@ def test_an_export_masks_contents_unless_it_is_asked_for_them(client, settings, 
     assert "a secret" in whole["envelope"]
 
 
-def test_heads_of_letters_that_are_gone_are_swept(client, settings, letters) -> None:
-    made = [a_letter() for _ in range(50)]
-    bury(client, settings, made)
-    client.hdel(keys.DEAD_LETTERS, *(letter.letter_id for letter in made))
-    client.zrem(keys.DEAD_INDEX, *(letter.letter_id for letter in made))
-    bury(client, settings, [a_letter()])
-    assert client.hlen(keys.DEAD_HEADS) == 1
-
-
 # Staleness
 
 

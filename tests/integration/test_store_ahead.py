@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import redis
@@ -11,20 +10,20 @@ import redis
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
 from bridge.redis_adapter import Delivery, Settler, Settling, connect
-from bridge.redis_adapter.ahead import ScriptAhead
+from bridge.redis_adapter.script import Call, PipelinedScriptCall, Script
 from bridge.settings import Settings
 from tests.support.books import direct, parcels
 
 
 @pytest.fixture
-def echo(client: redis.Redis) -> Any:
-    script = client.register_script("return ARGV[1]")
-    client.script_load(script.script)
+def echo(client: redis.Redis) -> Script:
+    script = Script("return ARGV[1]")
+    client.script_load(script.text)
     return script
 
 
-def sent(client: redis.Redis, script: Any, *words: str) -> ScriptAhead:
-    ahead = ScriptAhead(client, script, [], words)
+def sent(client: redis.Redis, script: Script, *words: str) -> PipelinedScriptCall:
+    ahead = script.ahead(client, Call([], words))
     ahead.send()
     return ahead
 
@@ -39,7 +38,7 @@ def in_use(client: redis.Redis) -> int:
     return len(client.connection_pool._in_use_connections)
 
 
-def test_the_answer_is_that_of_the_call_and_other_commands_may_come_first(client: redis.Redis, echo: Any) -> None:
+def test_the_answer_is_that_of_the_call_and_other_commands_may_come_first(client: redis.Redis, echo: Script) -> None:
     ahead = sent(client, echo, "first")
     assert client.ping()
     another = sent(client, echo, "second")
@@ -47,7 +46,7 @@ def test_the_answer_is_that_of_the_call_and_other_commands_may_come_first(client
     assert in_use(client) == 0
 
 
-def test_a_call_that_is_abandoned_leaves_no_answer_for_the_next_one(client: redis.Redis, echo: Any) -> None:
+def test_a_call_that_is_abandoned_leaves_no_answer_for_the_next_one(client: redis.Redis, echo: Script) -> None:
     ahead = sent(client, echo, "nobody reads this")
     ahead.abandon()
     ahead.abandon()
@@ -55,14 +54,14 @@ def test_a_call_that_is_abandoned_leaves_no_answer_for_the_next_one(client: redi
     assert sent(client, echo, "next").answer() == b"next"
 
 
-def test_a_script_that_the_server_forgot_is_loaded_and_called(client: redis.Redis, echo: Any) -> None:
+def test_a_script_that_the_server_forgot_is_loaded_and_called(client: redis.Redis, echo: Script) -> None:
     client.script_flush()
     assert sent(client, echo, "again").answer() == b"again"
 
 
 def test_an_error_of_the_script_is_raised_and_the_connection_goes_on(client: redis.Redis) -> None:
-    broken = client.register_script("return redis.error_reply('BROKEN it is')")
-    client.script_load(broken.script)
+    broken = Script("return redis.error_reply('BROKEN it is')")
+    client.script_load(broken.text)
     with pytest.raises(redis.ResponseError, match="BROKEN"):
         sent(client, broken).answer()
     assert in_use(client) == 0
@@ -106,12 +105,12 @@ def test_nothing_is_asked_before_it_begins(client: redis.Redis, settings: Settin
     assert in_use(client) == 0
 
 
-def test_a_call_that_is_not_sent_leaves_no_connection_behind(client: redis.Redis, echo: Any) -> None:
-    ScriptAhead(client, echo, [], ["never sent"])
+def test_a_call_that_is_not_sent_leaves_no_connection_behind(client: redis.Redis, echo: Script) -> None:
+    echo.ahead(client, Call([], ["never sent"]))
     assert in_use(client) == 0
 
 
-def test_a_call_that_nobody_keeps_leaves_no_connection_behind(client: redis.Redis, echo: Any) -> None:
+def test_a_call_that_nobody_keeps_leaves_no_connection_behind(client: redis.Redis, echo: Script) -> None:
     sent(client, echo, "nobody keeps this")
     assert in_use(client) == 0
     assert sent(client, echo, "next").answer() == b"next"

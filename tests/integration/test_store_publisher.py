@@ -147,7 +147,7 @@ async def test_a_fault_of_the_client_itself_is_a_failure_too(
         async def broken(*args: object, **options: object) -> None:
             raise RuntimeError("Event loop is closed")
 
-        monkeypatch.setattr(client, "evalsha", broken)
+        monkeypatch.setattr(client, "execute_command", broken)
         receipt = await publisher.publish(an_event())
     assert receipt.status is ReceiptStatus.FAILED
     assert "RuntimeError: Event loop is closed" in (receipt.error or "")
@@ -159,7 +159,7 @@ async def test_a_cancelled_publish_stays_cancelled(settings: Settings, monkeypat
         async def endless(*args: object, **options: object) -> None:
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(client, "evalsha", endless)
+        monkeypatch.setattr(client, "execute_command", endless)
         task = asyncio.ensure_future(RedisSSEPublisher(client, settings).publish(an_event()))
         await asyncio.wait([task], timeout=0.01)
         task.cancel()

@@ -176,10 +176,3 @@ def test_what_the_server_took_before_it_forgot_its_script_is_not_sent_twice(sett
             forgetting.join()
             assert sorted(map(int, client.lrange("a-list", 0, -1))) == list(range(1_000))
         assert Counts(client).read()["accepted"] == 30_000
-
-
-def test_strays_that_an_older_worker_left_behind_are_swept(runs: Runs) -> None:
-    runs.client.sadd(keys.STRAYS, "retry:gone", "dead:gone")
-    runs.publish()
-    runs.bury()
-    assert runs.client.smembers(keys.STRAYS) == {f"dead:{runs.event_id}".encode()}

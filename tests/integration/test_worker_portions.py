@@ -13,7 +13,7 @@ from bridge.messages.passthrough import split
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import Ledger, read_balance
 from bridge.redis_adapter import keyspace as keys
-from bridge.redis_adapter.ahead import ScriptAhead
+from bridge.redis_adapter.script import PipelinedScriptCall
 from bridge.settings import Settings
 from bridge.worker import handler as handler_module
 from bridge.worker.handler import PORTION_MAX, Handler
@@ -79,7 +79,7 @@ def test_a_run_that_takes_too_long_ends_with_the_message_at_hand(client, setting
 def test_the_next_portion_is_decided_before_the_answer_to_the_last_is_read(client, settings, monkeypatch) -> None:
     handler = Handler(settings, registry)
     steps: list[str] = []
-    for owner, name in ((handler, "_prepare"), (ScriptAhead, "send"), (ScriptAhead, "answer")):
+    for owner, name in ((handler, "_prepare"), (PipelinedScriptCall, "send"), (PipelinedScriptCall, "answer")):
         real = getattr(owner, name)
 
         def noted(*args: object, real=real, name=name) -> object:

@@ -9,49 +9,49 @@ import redis
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.operations.preflight.scratch import Scratch, changed
 from bridge.redis_adapter import Delivery, Parcel
-from bridge.redis_adapter.client import script_text
 from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.script import Call, Words, script
 from bridge.redis_adapter.settle import SettleCall
 from bridge.settings import Process, Settings
 
 _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _RECORD = f"bridge.Check bridge.check\n{UUID(_ID).bytes.decode('latin-1')}"
 
-_CALLS: Mapping[str, tuple[int, Sequence[str | int]]] = {
-    "beat": (3, ("check", "{}", 1000, 0, 10, "check")),
-    "book": (3, (_ID, _RECORD, 1, 60)),
-    "bury": (10, (10, 60_000, "", "0", "", "0", 1000, _ID, "{}", "{}")),
-    "dead_page": (3, ("new", "", "", 0, "+inf", 10, 10, "head")),
-    "discard": (9, (10, "", _ID, "{}")),
-    "gateway": (3, ("check", 0, 1000, "check", 1)),
-    "log": (1, (10, "check", "check")),
-    "look": (1, ()),
-    "note_queues": (1, (10, "check")),
-    "now": (2, ()),
-    "read": (5, ("0-0", 10, 60, 0, 1024, 1024)),
-    "replay_collect": (8, ("check", 0, 10)),
-    "replay_lease": (1, ("check", 1000)),
-    "replay_leave": (2, ("check", _ID)),
-    "replay_resend": (5, (10,)),
-    "replay_return": (11, ("check", _ID, "{}", "", "", "", 60)),
-    "replay_send": (6, ("check", "check", "", _ID)),
-    "replay_unfold": (10, ("check", _ID, 10, 1000, _ID, "{}", "{}")),
-    "report": (1, (10, "check", '"check":1}')),
-    "requeue": (3, ("check", "", "")),
-    "retry_add": (7, (10, "", "", "0", _ID, 1, 1000, "{}")),
-    "retry_claim": (2, (1000, 10)),
-    "retry_confirm": (1, (0, 1000, _ID)),
-    "retry_queues": (2, (0, 10)),
-    "retry_touch": (2, (1000, _ID)),
-    "send": (5, (1, 0, _ID, _RECORD, 1, 1, "{}")),
-    "vouch": (3, ("1-0",)),
-    "write_off": (3, (10, "check", "check")),
-    "claim": (4, (1, "check:", "check")),
-    "claimed": (1, (0, 10)),
-    "merge": (2, (10,)),
-    "restore": (3, (3600, 10, 0, "check:")),
+_CALLS: Mapping[str, Words] = {
+    "beat": ("check", "{}", 1000, 0, 10, "check"),
+    "book": (_ID, _RECORD, 1, 60),
+    "bury": (10, 1000, 60_000, "", "0", "", "0", _ID, "{}", "{}"),
+    "dead_page": ("new", "", "", 0, "+inf", 10, 10, "head"),
+    "discard": (10, "", _ID, "{}"),
+    "gateway": ("check", 0, 1000, "check", 1),
+    "log": (10, "check", "check"),
+    "look": (),
+    "note_queues": (10, "check"),
+    "now": (),
+    "read": ("0-0", 10, 60, 0, 1024, 1024),
+    "replay_collect": ("check", 0, 10),
+    "replay_lease": ("check", 1000),
+    "replay_leave": ("check", _ID),
+    "replay_resend": (10,),
+    "replay_return": ("check", _ID, "{}", "", "", "", 60),
+    "replay_send": ("check", "check", "", _ID),
+    "replay_unfold": ("check", _ID, 10, 1000, _ID, "{}", "{}"),
+    "report": (10, "check", '"check":1}'),
+    "requeue": ("check", "", ""),
+    "retry_add": (10, "", "", "0", _ID, 1, 1000, "{}"),
+    "retry_claim": (1000, 10),
+    "retry_confirm": (0, 1000, _ID),
+    "retry_queues": (0, 10),
+    "retry_touch": (1000, _ID),
+    "send": (1, 0, _ID, _RECORD, 1, 1, "{}"),
+    "vouch": ("1-0",),
+    "write_off": (10, "check", "check"),
+    "claim": (1, "check:", "check"),
+    "claimed": (0, 10),
+    "merge": (10,),
+    "restore": (3600, 10, 0, "check:"),
 }
-"""Script → how many keys it has, and arguments with which it does what it can."""
+"""Script → arguments with which it does what it can."""
 
 _OPERATORS = (
     "bury", "dead_page", "discard", "log", "look", "now", "read", "replay_collect", "replay_lease", "replay_leave",
@@ -107,21 +107,22 @@ def run_scripts(client: redis.Redis, names: Sequence[str], scratch: Scratch, set
     used: set[str] = set()
     try:
         for name in names:
-            keys, arguments = _settling(scratch, settings) if name == "settle" else _call(name, scratch)
-            used |= set(keys)
+            call = _settling(scratch, settings) if name == "settle" else _call(name, scratch)
+            used |= set(call.keys)
             used |= set(_written_by_settle(scratch, settings)) if name == "settle" else set()
-            client.register_script(script_text(name))(keys=list(keys), args=list(arguments))
+            script(name).send(client, call)
     finally:
         for key in sorted(used):
             client.delete(key)
 
 
-def _call(name: str, scratch: Scratch) -> tuple[Sequence[str], Sequence[str | int | bytes]]:
-    number, arguments = _CALLS[name]
-    return [f"{scratch.root}{name}:{at}" for at in range(1, number + 1)], arguments
+def _call(name: str, scratch: Scratch) -> Call:
+    names = script(name).key_names
+    keys = {one: f"{scratch.root}{name}:{one}" for one in names}
+    return Call(script(name).keys(None, f"{scratch.root}{name}:more", **keys), _CALLS[name])
 
 
-def _settling(scratch: Scratch, settings: Settings) -> tuple[Sequence[str], Sequence[str | int | bytes]]:
+def _settling(scratch: Scratch, settings: Settings) -> Call:
     """Publish one event to a user and one to everybody, on channels that nobody hears."""
     event = SSEEvent(
         event_type=SSEEventType.IMPORT_STARTED,
@@ -140,7 +141,7 @@ def _settling(scratch: Scratch, settings: Settings) -> tuple[Sequence[str], Sequ
         Keyspace.of(changed(settings, prefix=scratch.root)).BROADCAST_CHANNEL: scratch.channel,
         Keyspace.of(changed(settings, prefix=scratch.root)).USER_CHANNEL: f"{scratch.channel}%s",
     }
-    return keys, [channels.get(one, one) if isinstance(one, str) else one for one in arguments]
+    return Call(keys, [channels.get(one, one) if isinstance(one, str) else one for one in arguments])
 
 
 def _written_by_settle(scratch: Scratch, settings: Settings) -> Iterator[str]:

@@ -12,7 +12,8 @@ from bridge.operations.redrive.record import KEPT_S
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import script
 
 
 class Snapshot:
@@ -44,7 +45,7 @@ class Snapshot:
         self._dead = dead
         self._staleness = staleness
         self._keep_lease = keep_lease
-        self._resend = client.register_script(script_text("replay_resend"))
+        self._resend = script("replay_resend")
 
     def take(self, selection: Selection) -> None:
         """Write down every letter that matches; taken again after a crash, it is the same set or a larger one.
@@ -71,17 +72,10 @@ class Snapshot:
             OperationRefusedError: another process took the lease.
             StoreUnavailableError: Redis is away.
         """
-        key_list = [
-            self._keys.replay(self._id),
-            self._key,
-            self._keys.replay_sent(self._id),
-            self._keys.IN_REPLAY,
-            self._keys.replay_unconfirmed(self._id),
-        ]
         taken = STEP
         while taken:
             with store_errors():
-                taken = self._resend(keys=key_list, args=[STEP])
+                taken = self._resend.run(self._client, [STEP], **self._keys.of_replay(self._id))
             self._keep_lease()
 
     def first(self, number: int, *, start: int = 0) -> list[str]:

@@ -9,8 +9,9 @@ import redis
 
 from bridge.model.errors import OperationRefusedError
 from bridge.operations.redrive.job import ReplayState, ReplayStatus
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors
+from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.read_only_script import as_hash, look
+from bridge.redis_adapter.script import script
 
 LEASE_S = 5.0
 KEPT_S = 30 * 86_400
@@ -31,7 +32,7 @@ class ReplayRecord:
         self._keys = keyspace_of(client)
         self._id = replay_id
         self._key = self._keys.replay(replay_id)
-        self._lease = client.register_script(script_text("replay_lease"))
+        self._lease = script("replay_lease")
 
     def begin(self, values: Mapping[str, Any], now_ms: int) -> None:
         """Write the replay down.
@@ -159,7 +160,7 @@ class ReplayRecord:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            return int(self._lease(keys=[self._key], args=[owner, int(LEASE_S * 1000)]))
+            return int(self._lease.run(self._client, [owner, int(LEASE_S * 1000)], replay=self._key))
 
     def give_back(self, owner: str) -> None:
         """End the lease, if this owner has it.
@@ -168,7 +169,7 @@ class ReplayRecord:
             StoreUnavailableError: Redis is away; the lease ends by itself.
         """
         with store_errors():
-            self._lease(keys=[self._key], args=[owner, 0])
+            self._lease.run(self._client, [owner, 0], replay=self._key)
 
     def is_leased(self) -> bool:
         """Whether a living process, here or elsewhere, runs the replay.

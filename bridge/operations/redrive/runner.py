@@ -16,7 +16,8 @@ from bridge.operations.redrive.record import LEASE_S, ReplayRecord
 from bridge.operations.redrive.sending import Sending
 from bridge.operations.staleness import Staleness
 from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors
+from bridge.redis_adapter.client import keyspace_of, store_errors
+from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 from bridge.wiring import TaskSender
 
@@ -67,7 +68,7 @@ class Turn:
         self._sending = Sending(
             client, settings, registry, sender, replay_id, owner, foresight, staleness, self._keep_lease
         )
-        self._collect = client.register_script(script_text("replay_collect"))
+        self._collect = script("replay_collect")
         self._renewed_at = self._outcome_at = time.monotonic()
         self._passed_over = 0
 
@@ -124,18 +125,8 @@ class Turn:
     def _collect_outcomes(self) -> int:
         """Look at some of what is under way; how many have an outcome now."""
         with store_errors():
-            done, failed, open_ = self._collect(
-                keys=[
-                    self._keys.replay(self._id),
-                    self._keys.replay_sent(self._id),
-                    self._keys.IN_REPLAY,
-                    self._keys.DEAD_INDEX,
-                    self._keys.DEAD_HEADS,
-                    self._keys.replay_unconfirmed(self._id),
-                    self._keys.replay_returned(self._id),
-                    self._keys.OPEN,
-                ],
-                args=[self._id, self._passed_over, STEP],
+            done, failed, open_ = self._collect.run(
+                self._client, [self._id, self._passed_over, STEP], **self._keys.of_replay(self._id)
             )
         # A slow category must not hide the outcomes of the others.
         self._passed_over = self._passed_over + open_ if done + failed + open_ == STEP else 0

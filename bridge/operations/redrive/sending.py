@@ -17,9 +17,10 @@ from bridge.operations.redrive.rate import Pace
 from bridge.operations.redrive.record import KEPT_S
 from bridge.operations.staleness import Staleness
 from bridge.redis_adapter import DeadLetter, DeadLetters
-from bridge.redis_adapter.client import keyspace_of, script_text, store_errors, text
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.dead_letters import head_of
 from bridge.redis_adapter.ledger import ID_BYTES, entry
+from bridge.redis_adapter.script import script
 from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
 from bridge.wiring import TaskSender
@@ -68,10 +69,11 @@ class Sending:
         self._in_one_step = foresight.in_one_step
         self._dead = DeadLetters(client, settings)
         self._letters = Letters(client, settings)
-        self._send = client.register_script(script_text("replay_send"))
-        self._return = client.register_script(script_text("replay_return"))
-        self._take_apart = client.register_script(script_text("replay_unfold"))
-        self._leave = client.register_script(script_text("replay_leave"))
+        self._replay_keys = self._keys.of_replay(replay_id)
+        self._send = script("replay_send")
+        self._return = script("replay_return")
+        self._take_apart = script("replay_unfold")
+        self._leave = script("replay_leave")
 
     def send(self, ids: Sequence[str], newest: Mapping[str, str], status: ReplayStatus, pace: Pace) -> int:
         """Send pending letters; how many went. Each of the others is left out, or stays pending for the rate's sake.
@@ -135,9 +137,7 @@ class Sending:
 
     def _leave_out(self, field: str, letter_ids: Sequence[str]) -> None:
         with store_errors():
-            self._leave(
-                keys=[self._keys.replay(self._id), self._keys.replay_pending(self._id)], args=[field, *letter_ids]
-            )
+            self._leave.run(self._client, [field, *letter_ids], **self._replay_keys)
 
     # Events
 
@@ -164,16 +164,8 @@ class Sending:
         )
         item = queue_item(message, announced=False) if self._in_one_step else b""
         with store_errors():
-            answer = self._send(
-                keys=[
-                    self._keys.replay(self._id),
-                    self._keys.replay_pending(self._id),
-                    self._keys.replay_sent(self._id),
-                    self._keys.IN_REPLAY,
-                    self._keys.DEAD_INDEX,
-                    place,
-                ],
-                args=[self._id, self._owner, item, *letter_ids],
+            answer = self._send.run(
+                self._client, [self._id, self._owner, item, *letter_ids], **self._replay_keys, place=place
             )
         if isinstance(answer, list):
             out = [text(letter_id) for letter_id in answer]
@@ -194,21 +186,9 @@ class Sending:
     def _return_message(self, letter: DeadLetter, message: WholeMessage, pace: Pace) -> int:
         """Put a whole message back on its queue; 0 if its letter is gone."""
         with store_errors():
-            answer = self._return(
-                keys=[
-                    self._keys.replay(self._id),
-                    self._keys.replay_pending(self._id),
-                    self._keys.replay_sent(self._id),
-                    self._keys.replay_returned(self._id),
-                    self._keys.DEAD_INDEX,
-                    self._keys.DEAD_LETTERS,
-                    self._keys.DEAD_HEADS,
-                    self._keys.DEAD_WEIGHTS,
-                    self._keys.COUNTS,
-                    self._keys.OPEN,
-                    self._settings.queue_prefix + message.queue,
-                ],
-                args=[
+            answer = self._return.run(
+                self._client,
+                [
                     self._owner,
                     letter.letter_id,
                     letter.raw,
@@ -217,6 +197,8 @@ class Sending:
                     message.event_ids,
                     KEPT_S,
                 ],
+                **self._replay_keys,
+                queue=self._settings.queue_prefix + message.queue,
             )
         self._insist_on_lease(answer)
         self._keep_lease()
@@ -238,23 +220,8 @@ class Sending:
         args: list[str | int | bytes] = [self._owner, letter.letter_id, *bounds]
         for part in parts:
             args += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
-        keys = self._keys
         with store_errors():
-            answer = self._take_apart(
-                keys=[
-                    keys.replay(self._id),
-                    keys.replay_pending(self._id),
-                    keys.DEAD_INDEX,
-                    keys.DEAD_LETTERS,
-                    keys.DEAD_HEADS,
-                    keys.DEAD_WEIGHTS,
-                    keys.COUNTS,
-                    keys.RETRY_DUE,
-                    keys.RETRY_RECORDS,
-                    keys.STRAYS,
-                ],
-                args=args,
-            )
+            answer = self._take_apart.run(self._client, args, **self._replay_keys)
         self._insist_on_lease(answer)
         self._keep_lease()
         return True

@@ -1,17 +1,15 @@
 -- Enter a message into the books that its producer did not announce; once, however often it is delivered.
 --
--- KEYS[1]  open messages
--- KEYS[2]  counts
--- KEYS[3]  mark that this message is in the books
--- ARGV[1]  id of the message
--- ARGV[2]  what follows the time in its record
--- ARGV[3]  events in it
--- ARGV[4]  life of the mark in s
+-- KEYS.open          open messages
+-- KEYS.counts        counts
+-- KEYS.booked        mark that this message is in the books
+-- ARGV.id            id of the message
+-- ARGV.entry         what follows the time in its record
+-- ARGV.events        events in it
+-- ARGV.mark_life_s   life of the mark in s
 
-if not redis.call('SET', KEYS[3], '1', 'NX', 'EX', ARGV[4]) then return 0 end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if redis.call('HSETNX', KEYS[1], ARGV[1], string.format('%013.0f', now) .. ' ' .. ARGV[2]) == 0 then return 0 end
-redis.call('HINCRBY', KEYS[2], 'accepted', ARGV[3])
-redis.call('HINCRBY', KEYS[2], 'open', ARGV[3])
+if not redis.call('SET', KEYS.booked, '1', 'NX', 'EX', ARGV.mark_life_s) then return 0 end
+if redis.call('HSETNX', KEYS.open, ARGV.id, accepted_at() .. ARGV.entry) == 0 then return 0 end
+redis.call('HINCRBY', KEYS.counts, 'accepted', ARGV.events)
+redis.call('HINCRBY', KEYS.counts, 'open', ARGV.events)
 return 1

@@ -1,12 +1,12 @@
 -- Count the messages that workers have claimed by the queue they came from, without reading them out.
 --
--- KEYS[1]  unacked (kombu's format)
--- ARGV[1]  cursor of the look before; 0 to begin
--- ARGV[2]  about how many to look at
+-- KEYS.unacked   unacked (kombu's format)
+-- ARGV.cursor    cursor of the look before; 0 to begin
+-- ARGV.about     about how many to look at
 --
 -- Returns the next cursor, then queue and number of each.
 
-local answer = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+local answer = redis.call('HSCAN', KEYS.unacked, ARGV.cursor, 'COUNT', ARGV.about)
 local numbers, result = {}, {answer[1]}
 for i = 2, #answer[2], 2 do
   local queue = string.match(string.sub(answer[2][i], -1000), '"([^"]*)"%]$')

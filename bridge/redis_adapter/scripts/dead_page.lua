@@ -1,25 +1,26 @@
+#!lua flags=no-writes
 -- Read dead letters in the order of their burial, from a cursor that stays valid while letters come and go.
 --
--- KEYS[1]  index: sorted set, letter id → when it was buried, in ms
--- KEYS[2]  letters: hash, letter id → letter
--- KEYS[3]  heads: hash, letter id → what a search looks at
--- ARGV[1]  'new' for newest first, 'old' for oldest first
--- ARGV[2]  cursor: ms of the letter after which to go on; '' to begin
--- ARGV[3]  cursor: its id
--- ARGV[4]  earliest burial in ms
--- ARGV[5]  latest burial in ms
--- ARGV[6]  letters to look at, at the most
--- ARGV[7]  letters to return, at the most
--- ARGV[8]  'head' or 'whole': what to return of each letter
--- ARGV[9…] conditions on the head, all of which must hold: number of words, and the words, one of which must occur
+-- KEYS.dead_index     index: sorted set, letter id → when it was buried, in ms
+-- KEYS.dead_letters   letters: hash, letter id → letter
+-- KEYS.dead_heads     heads: hash, letter id → what a search looks at
+-- ARGV.order          'new' for newest first, 'old' for oldest first
+-- ARGV.at             cursor: ms of the letter after which to go on; '' to begin
+-- ARGV.after          cursor: its id
+-- ARGV.earliest       earliest burial in ms
+-- ARGV.latest         latest burial in ms
+-- ARGV.look           letters to look at, at the most
+-- ARGV.take           letters to return, at the most
+-- ARGV.what           'head' or 'whole': what to return of each letter
+-- ARGV.conditions…    conditions on the head, all of which must hold: number of words, and the words, one of which must occur
 --
 -- Returns: 1 if there is more to look at, the new cursor (ms, id), then id, ms and text of each letter.
 
-local newest_first, at, after = ARGV[1] == 'new', ARGV[2], ARGV[3]
-local earliest, latest = tonumber(ARGV[4]), tonumber(ARGV[5])
-local look, take, heads = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == 'head'
+local newest_first, at, after = ARGV.order == 'new', ARGV.at, ARGV.after
+local earliest, latest = tonumber(ARGV.earliest), tonumber(ARGV.latest)
+local look, take, heads = tonumber(ARGV.look), tonumber(ARGV.take), ARGV.what == 'head'
 
-local conditions, a = {}, 9
+local conditions, a = {}, AT.conditions
 while a <= #ARGV do
   local words = {}
   for i = a + 1, a + tonumber(ARGV[a]) do words[#words + 1] = ARGV[i] end
@@ -43,20 +44,20 @@ end
 
 local rank
 if at == '' then
-  rank = newest_first and redis.call('ZCOUNT', KEYS[1], '(' .. ARGV[5], '+inf')
-    or redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. ARGV[4])
+  rank = newest_first and redis.call('ZCOUNT', KEYS.dead_index, '(' .. ARGV.latest, '+inf')
+    or redis.call('ZCOUNT', KEYS.dead_index, '-inf', '(' .. ARGV.earliest)
 else
-  local score = redis.call('ZSCORE', KEYS[1], after)
+  local score = redis.call('ZSCORE', KEYS.dead_index, after)
   if score and tonumber(score) == tonumber(at) then
-    rank = redis.call(newest_first and 'ZREVRANK' or 'ZRANK', KEYS[1], after) + 1
+    rank = redis.call(newest_first and 'ZREVRANK' or 'ZRANK', KEYS.dead_index, after) + 1
   else
     -- The letter is gone or was buried again: go on at its old place.
-    rank = newest_first and redis.call('ZCOUNT', KEYS[1], '(' .. at, '+inf')
-      or redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. at)
+    rank = newest_first and redis.call('ZCOUNT', KEYS.dead_index, '(' .. at, '+inf')
+      or redis.call('ZCOUNT', KEYS.dead_index, '-inf', '(' .. at)
   end
 end
 
-local arguments = {'ZRANGE', KEYS[1], rank, rank + look - 1}
+local arguments = {'ZRANGE', KEYS.dead_index, rank, rank + look - 1}
 if newest_first then arguments[#arguments + 1] = 'REV' end
 arguments[#arguments + 1] = 'WITHSCORES'
 local entries = redis.call(unpack(arguments))
@@ -79,8 +80,8 @@ for i = 1, #entries, 2 do
     break
   end
   if not is_past(id, score) then
-    local head = redis.call('HGET', KEYS[3], id) or ''
-    local found = holds(head) and (heads and head or redis.call('HGET', KEYS[2], id))
+    local head = redis.call('HGET', KEYS.dead_heads, id) or ''
+    local found = holds(head) and (heads and head or redis.call('HGET', KEYS.dead_letters, id))
     if found then
       answer[#answer + 1] = id
       answer[#answer + 1] = score

@@ -1,58 +1,51 @@
+#!lua flags=allow-oom
 -- Give up dead letters: each leaves a tombstone, and its events are counted as discarded.
 --
--- KEYS[1]  dead index
--- KEYS[2]  dead letters
--- KEYS[3]  weights of letters that hold a whole message
--- KEYS[4]  counts
--- KEYS[5]  tombstones: hash, letter id → JSON
--- KEYS[6]  times of the tombstones: sorted set
--- KEYS[7]  letters that a replay has sent: hash, letter id → replay
--- KEYS[8]  heads of the letters
--- KEYS[9]  strays
--- ARGV[1]  tombstones to keep at the most
--- ARGV[2]  the replay that gives them up; '' if a person does
--- ARGV[3…] two a letter: id, tombstone
+-- KEYS.dead_index        dead index
+-- KEYS.dead_letters      dead letters
+-- KEYS.dead_weights      weights of letters that hold a whole message
+-- KEYS.counts            counts
+-- KEYS.tombstones        tombstones: hash, letter id → JSON
+-- KEYS.tombstone_times   times of the tombstones: sorted set
+-- KEYS.in_replay         letters that a replay has sent: hash, letter id → replay
+-- KEYS.dead_heads        heads of the letters
+-- KEYS.strays            strays
+-- ARGV.most              tombstones to keep at the most
+-- ARGV.replay            the replay that gives them up; '' if a person does
+-- ARGV.letters…          two a letter: id, tombstone
 --
 -- Returns how many were discarded, and how many were left because a replay has them on their way: discarded
 -- meanwhile they would be published all the same.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now = now_ms()
 local discarded, in_replay = 0, 0
 
 local function is_on_its_way(id)
-  local job = redis.call('HGET', KEYS[7], id)
-  if not job or job == ARGV[2] then return false end
-  local head = redis.call('HGET', KEYS[8], id)
+  local job = redis.call('HGET', KEYS.in_replay, id)
+  if not job or job == ARGV.replay then return false end
+  local head = redis.call('HGET', KEYS.dead_heads, id)
   -- It may have died again in that replay, which has not noticed yet.
   return head and not string.find(head, '"replay":"' .. job .. '"', 1, true)
 end
 
-for a = 3, #ARGV, 2 do
+for a = AT.letters, #ARGV, 2 do
   local id = ARGV[a]
   if is_on_its_way(id) then
     in_replay = in_replay + 1
-  elseif delete_letters(KEYS[2], {id}) == 1 then
-    local weight = tonumber(redis.call('HGET', KEYS[3], id) or 1)
-    redis.call('ZREM', KEYS[1], id)
-    redis.call('HDEL', KEYS[8], id)
-    redis.call('SREM', KEYS[9], 'dead:' .. id)
-    if weight > 1 then
-      redis.call('HDEL', KEYS[3], id)
-      count('dead_bundled', 1 - weight)
-    end
-    count('discarded', weight)
-    redis.call('HSET', KEYS[5], id, ARGV[a + 1])
-    redis.call('ZADD', KEYS[6], now, id)
+  elseif take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, id) then
+    redis.call('SREM', KEYS.strays, 'dead:' .. id)
+    count('discarded', take_weight(KEYS.dead_weights, id))
+    redis.call('HSET', KEYS.tombstones, id, ARGV[a + 1])
+    redis.call('ZADD', KEYS.tombstone_times, now, id)
     discarded = discarded + 1
   end
 end
 
-local surplus = redis.call('ZCARD', KEYS[6]) - tonumber(ARGV[1])
+local surplus = redis.call('ZCARD', KEYS.tombstone_times) - tonumber(ARGV.most)
 if surplus > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[6], 0, surplus - 1)) do redis.call('HDEL', KEYS[5], id) end
-  redis.call('ZREMRANGEBYRANK', KEYS[6], 0, surplus - 1)
+  for _, id in ipairs(redis.call('ZRANGE', KEYS.tombstone_times, 0, surplus - 1)) do redis.call('HDEL', KEYS.tombstones, id) end
+  redis.call('ZREMRANGEBYRANK', KEYS.tombstone_times, 0, surplus - 1)
   count('tombstones_evicted', surplus)
 end
-write_counts(KEYS[4])
+write_counts(KEYS.counts)
 return {discarded, in_replay}

@@ -1,7 +1,8 @@
+#!lua flags=no-writes
 -- Read several things in one moment. It only reads, so that a full Redis runs it, too, which refuses all in a MULTI.
 --
--- KEYS     what is read
--- ARGV     one a command, in MessagePack: its words
+-- KEYS.keys…      what is read
+-- ARGV.commands…  one a command, in MessagePack: its words
 --
 -- Returns one answer a command.
 

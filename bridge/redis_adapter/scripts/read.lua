@@ -1,43 +1,25 @@
 -- Read what a client has not had yet from its own stream and the broadcast stream, in one moment.
 --
--- KEYS[1]  the user's stream
--- KEYS[2]  the broadcast stream
--- KEYS[3]  position: the newest position handed out
--- KEYS[4]  position of the newest broadcast
--- KEYS[5]  position where the order began
--- ARGV[1]  position after which to read; '0-0' reads all that is retained
--- ARGV[2]  entries to return from each stream at the most
--- ARGV[3]  life of a stream in s
--- ARGV[4]  Redis time in ms of the reader's last complete reading; 0 if there was none
--- ARGV[5]  bytes to return from each stream at the most; the first entry is returned whatever its size
--- ARGV[6]  bytes of one entry at the most; of a larger one only the position is returned
+-- KEYS.stream             the user's stream
+-- KEYS.broadcast_stream   the broadcast stream
+-- KEYS.position           position: the newest position handed out
+-- KEYS.broadcast_tip      position of the newest broadcast
+-- KEYS.began              position where the order began
+-- ARGV.after              position after which to read; '0-0' reads all that is retained
+-- ARGV.most               entries to return from each stream at the most
+-- ARGV.ttl_s              life of a stream in s
+-- ARGV.read_at_ms         Redis time in ms of the reader's last complete reading; 0 if there was none
+-- ARGV.bytes_max          bytes to return from each stream at the most; the first entry is returned whatever its size
+-- ARGV.entry_bytes_max    bytes of one entry at the most; of a larger one only the position is returned
 --
--- Returns: newest position ('0-0' if none), 1 if nothing after ARGV[1] can be missing else 0, Redis time in ms
+-- Returns: newest position ('0-0' if none), 1 if nothing after ARGV.after can be missing else 0, Redis time in ms
 -- (as text), the user's entries, the broadcast entries, 1 if the user's are all that follow else 0, the same of the
 -- broadcasts.
 
-local after, limit, ttl_s = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local limit_bytes, entry_bytes_max = tonumber(ARGV[5]), tonumber(ARGV[6])
-local time = redis.call('TIME')
-local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local newest = redis.call('GET', KEYS[3])
-if not newest then
-  -- As in now.lua: a reader that is told '0-0' could not be told later what it missed.
-  newest = string.format('%.0f-0', now_ms)
-  local began = redis.pcall('SET', KEYS[5], newest)
-  if began.err or redis.pcall('SET', KEYS[3], newest).err then newest = '0-0' end
-end
-
-local function split(position)
-  local ms, seq = string.match(position, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
-end
-
-local function is_after(a, b)
-  local a_ms, a_seq = split(a)
-  local b_ms, b_seq = split(b)
-  return a_ms > b_ms or (a_ms == b_ms and a_seq > b_seq)
-end
+local after, limit, ttl_s = ARGV.after, tonumber(ARGV.most), tonumber(ARGV.ttl_s)
+local limit_bytes, entry_bytes_max = tonumber(ARGV.bytes_max), tonumber(ARGV.entry_bytes_max)
+local now = now_ms()
+local newest = newest_position(KEYS.position, KEYS.began, now)
 
 local function size_of(entry)
   local bytes = 0
@@ -50,9 +32,9 @@ end
 local STEP = 16
 
 local function read(stream)
-  local found, bytes, last, count = {}, 0, after, 1
+  local found, bytes, last, number = {}, 0, after, 1
   while true do
-    local entries = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', count)
+    local entries = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', number)
     for _, entry in ipairs(entries) do
       local size = size_of(entry)
       if size > entry_bytes_max then entry, size = {entry[1], {}}, 0 end
@@ -61,15 +43,15 @@ local function read(stream)
       found[#found + 1] = entry
       last = entry[1]
     end
-    if #entries < count then return found, 1 end
+    if #entries < number then return found, 1 end
     if #found >= limit then return found, 0 end
     local alike = math.floor((limit_bytes - bytes) * #found / math.max(bytes, 1))
-    count = math.max(1, math.min(limit - #found, STEP, alike))
+    number = math.max(1, math.min(limit - #found, STEP, alike))
   end
 end
 
 -- Until then the reader has everything, whatever streams have expired since.
-local had_until_ms = math.max(split(after), tonumber(ARGV[4]))
+local had_until_ms = math.max(split_position(after), tonumber(ARGV.read_at_ms))
 
 -- Trimming takes the oldest first: a stream is whole after a position if it still reaches back to it, or if
 -- nothing was ever taken from it. An older stream of that name may have expired before this one began; then
@@ -81,31 +63,31 @@ local function reaches_back(stream)
   local first = field['first-entry']
   if first and not is_after(first[1], after) then return true end
   if field['entries-added'] ~= field['length'] then return false end
-  return not first or split(first[1]) - ttl_s * 1000 < had_until_ms
+  return not first or split_position(first[1]) - ttl_s * 1000 < had_until_ms
 end
 
 local function user_stream_is_whole()
-  if redis.call('EXISTS', KEYS[1]) == 1 then return reaches_back(KEYS[1]) end
+  if redis.call('EXISTS', KEYS.stream) == 1 then return reaches_back(KEYS.stream) end
   -- It would still be there if it had been written after a moment younger than its life.
-  return had_until_ms > now_ms - ttl_s * 1000
+  return had_until_ms > now - ttl_s * 1000
 end
 
 local function broadcast_stream_is_whole()
-  local tip = redis.call('GET', KEYS[4])
+  local tip = redis.call('GET', KEYS.broadcast_tip)
   if not tip or not is_after(tip, after) then return true end
-  return redis.call('EXISTS', KEYS[2]) == 1 and reaches_back(KEYS[2])
+  return redis.call('EXISTS', KEYS.broadcast_stream) == 1 and reaches_back(KEYS.broadcast_stream)
 end
 
 local complete = 1
 if after ~= '0-0' and after ~= newest then
   -- A position that was never handed out, or before the order began, means that Redis has lost its memory.
-  local began = redis.call('GET', KEYS[5])
+  local began = redis.call('GET', KEYS.began)
   local forgotten = is_after(after, newest) or (began and is_after(began, after))
   if forgotten or not user_stream_is_whole() or not broadcast_stream_is_whole() then
     complete = 0
   end
 end
 
-local own, own_is_all = read(KEYS[1])
-local broadcasts, broadcasts_are_all = read(KEYS[2])
-return {newest, complete, string.format('%.0f', now_ms), own, broadcasts, own_is_all, broadcasts_are_all}
+local own, own_is_all = read(KEYS.stream)
+local broadcasts, broadcasts_are_all = read(KEYS.broadcast_stream)
+return {newest, complete, digits(now), own, broadcasts, own_is_all, broadcasts_are_all}

@@ -1,17 +1,18 @@
+#!lua flags=no-writes
 -- Count waiting retries by their task and queue, without reading them out.
 --
--- KEYS[1]  due
--- KEYS[2]  records
--- ARGV[1]  how many of the next due to pass over
--- ARGV[2]  how many to look at, at the most
+-- KEYS.retry_due       due
+-- KEYS.retry_records   records
+-- ARGV.start           how many of the next due to pass over
+-- ARGV.most            how many to look at, at the most
 --
 -- Returns how many were looked at, then task, queue and number of each kind.
 
-local ids = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[1] + ARGV[2] - 1)
+local ids = redis.call('ZRANGE', KEYS.retry_due, ARGV.start, ARGV.start + ARGV.most - 1)
 local numbers, order = {}, {}
 for _, id in ipairs(ids) do
   -- The record begins with these three, as `RetryRecord` lists them; task and queue are names without quotes.
-  local head = string.sub(redis.call('HGET', KEYS[2], id) or '', 1, 1500)
+  local head = string.sub(redis.call('HGET', KEYS.retry_records, id) or '', 1, 1500)
   local task, queue = string.match(head, '"task":"([^"]*)","queue":"([^"]*)"')
   if task then
     local kind = task .. '\n' .. queue

@@ -1,14 +1,14 @@
 -- Enter messages into the books and put them on their queues, in one step: what is announced is on its way.
 --
--- KEYS[1]  open messages
--- KEYS[2]  counts
--- KEYS[3]  position: the newest position handed out
--- KEYS[4]  position where the order began
--- KEYS[5…] queues; none where the broker is elsewhere
--- ARGV[1]  how many accepted events the sender has seen in the books, at the most; 0 if none
--- ARGV[2]  how often the books had been set back by then
--- ARGV[3…] five a message: its id in the books; what follows the time in its record, or '' if its events are in the
---          books already; how many events it has; which of the queues it is put on, from 1, or 0 for none; the message
+-- KEYS.open         open messages
+-- KEYS.counts       counts
+-- KEYS.position     position: the newest position handed out
+-- KEYS.began        position where the order began
+-- KEYS.queues…      queues; none where the broker is elsewhere
+-- ARGV.seen         how many accepted events the sender has seen in the books, at the most; 0 if none
+-- ARGV.seen_times   how often the books had been set back by then
+-- ARGV.messages…    five a message: its id in the books; what follows the time in its record, or '' if its events are in the
+--                   books already; how many events it has; which of the queues it is put on, from 1, or 0 for none; the message
 --
 -- Sending the same message again may put it on its queue twice, but enters it once.
 --
@@ -18,13 +18,11 @@
 --
 -- Returns how many events the books know to be accepted, 0 if nothing was entered; and how often they were set back.
 
-local time = redis.call('TIME')
-local now = string.format('%013.0f ', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-local accepted, pushed = 0, {}
+local now, accepted, pushed = accepted_at(), 0, {}
 
-for a = 3, #ARGV, 5 do
+for a = AT.messages, #ARGV, 5 do
   local queue = tonumber(ARGV[a + 3])
-  if ARGV[a + 1] ~= '' and redis.call('HSETNX', KEYS[1], ARGV[a], now .. ARGV[a + 1]) == 1 then
+  if ARGV[a + 1] ~= '' and redis.call('HSETNX', KEYS.open, ARGV[a], now .. ARGV[a + 1]) == 1 then
     accepted = accepted + tonumber(ARGV[a + 2])
   end
   if queue > 0 then
@@ -33,26 +31,26 @@ for a = 3, #ARGV, 5 do
   end
 end
 
-local seen, seen_times = tonumber(ARGV[1]), tonumber(ARGV[2])
+local seen, seen_times = tonumber(ARGV.seen), tonumber(ARGV.seen_times)
 local known, times = 0, 0
 if accepted > 0 then
-  known = redis.call('HINCRBY', KEYS[2], 'accepted', accepted)
-  times = tonumber(redis.call('HGET', KEYS[2], 'set_back_times') or 0)
+  known = redis.call('HINCRBY', KEYS.counts, 'accepted', accepted)
+  times = tonumber(redis.call('HGET', KEYS.counts, 'set_back_times') or 0)
   local lost
   if seen_times < times then
     -- Somebody has noticed since: only what he had not seen is to be added.
-    lost = seen - tonumber(redis.call('HGET', KEYS[2], 'set_back_seen') or 0)
+    lost = seen - tonumber(redis.call('HGET', KEYS.counts, 'set_back_seen') or 0)
   else
     lost = seen - (known - accepted)
     if lost > 0 then times = seen_times + 1 end
   end
   if lost > 0 then
-    known = redis.call('HINCRBY', KEYS[2], 'accepted', lost)
-    redis.call('HINCRBY', KEYS[2], 'set_back', lost)
-    redis.call('HSET', KEYS[2], 'set_back_times', times, 'set_back_seen', seen)
-    begin_anew(KEYS[3], KEYS[4])
+    known = redis.call('HINCRBY', KEYS.counts, 'accepted', lost)
+    redis.call('HINCRBY', KEYS.counts, 'set_back', lost)
+    redis.call('HSET', KEYS.counts, 'set_back_times', times, 'set_back_seen', seen)
+    begin_anew(KEYS.position, KEYS.began)
   end
-  redis.call('HINCRBY', KEYS[2], 'open', accepted)
+  redis.call('HINCRBY', KEYS.counts, 'open', accepted)
 end
-for queue, messages in pairs(pushed) do redis.call('LPUSH', KEYS[4 + queue], unpack(messages)) end
+for queue, messages in pairs(pushed) do redis.call('LPUSH', KEYS[AT.queues - 1 + queue], unpack(messages)) end
 return {known, times}

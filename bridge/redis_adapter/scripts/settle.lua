@@ -1,34 +1,34 @@
 -- Publish a batch of events: each exactly once, in order, with its place in the stream; and enter it into the books.
 --
--- KEYS[1]  position: the newest position handed out
--- KEYS[2]  position of the newest broadcast
--- KEYS[3]  counts
--- KEYS[4]  metrics
--- KEYS[5]  open messages
--- KEYS[6]  retry due
--- KEYS[7]  retry records
--- KEYS[8]  dead index
--- KEYS[9]  dead letters
--- KEYS[10] newest skipped events
--- KEYS[11] position where the order began
--- KEYS[12] broadcast stream
--- KEYS[13] heads of the dead letters
--- KEYS[14] strays
--- ARGV[1]  length that a stream is trimmed to
--- ARGV[2]  life of a stream in s; 0 keeps no history
--- ARGV[3]  life of a seen mark in s
--- ARGV[4]  skipped events that are remembered
--- ARGV[5]  channel of the broadcasts
--- ARGV[6]  channel of a user, with %s for the user
--- ARGV[7]  stream of a user, with %s for the user
--- ARGV[8]  seen mark without its event id, with %s for the user, or for the broadcast stream
--- ARGV[9]  the batch in MessagePack: messages, and all their events.
---          A message: `id` in the books ('' if its events are waiting retries or replayed letters; '-' if they were
---          handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
---          `event_type`, `events` (how many), `skipped` (ids), `metrics` (pairs: name, by how much it grows if
---          anything is published).
---          The events are five values each, message by message: to whom (0 everybody, 1 its user, or another user's
---          id), event id, user id, payload (JSON), occurred at.
+-- KEYS.position            position: the newest position handed out
+-- KEYS.broadcast_tip       position of the newest broadcast
+-- KEYS.counts              counts
+-- KEYS.metrics             metrics
+-- KEYS.open                open messages
+-- KEYS.retry_due           retry due
+-- KEYS.retry_records       retry records
+-- KEYS.dead_index          dead index
+-- KEYS.dead_letters        dead letters
+-- KEYS.skipped             newest skipped events
+-- KEYS.began               position where the order began
+-- KEYS.broadcast_stream    broadcast stream
+-- KEYS.dead_heads          heads of the dead letters
+-- KEYS.strays              strays
+-- ARGV.maxlen              length that a stream is trimmed to
+-- ARGV.stream_ttl_s        life of a stream in s; 0 keeps no history
+-- ARGV.seen_life_s         life of a seen mark in s
+-- ARGV.skipped_max         skipped events that are remembered
+-- ARGV.broadcast_channel   channel of the broadcasts
+-- ARGV.user_channel        channel of a user, with %s for the user
+-- ARGV.user_stream         stream of a user, with %s for the user
+-- ARGV.seen                seen mark without its event id, with %s for the user, or for the broadcast stream
+-- ARGV.batch               the batch in MessagePack: messages, and all their events.
+--                          A message: `id` in the books ('' if its events are waiting retries or replayed letters; '-' if they were
+--                          handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
+--                          `event_type`, `events` (how many), `skipped` (ids), `metrics` (pairs: name, by how much it grows if
+--                          anything is published).
+--                          The events are five values each, message by message: to whom (0 everybody, 1 its user, or another user's
+--                          id), event id, user id, payload (JSON), occurred at.
 --
 -- Returns the position of the first event if each was published at the position after the one before. Otherwise one
 -- string an event: its position; '=' and the old position when it was published before; '!' and Redis' words when
@@ -40,20 +40,18 @@
 local call, try = redis.call, redis.pcall
 -- Positions are counted in doubles, which tell no greater numbers apart, and write no greater ones in full.
 local MS_MAX, SEQ_MAX = 2 ^ 53 - 1, 2 ^ 32
-local maxlen, stream_ttl_s, broadcast_stream = ARGV[1], tonumber(ARGV[2]), KEYS[12]
-local messages, events = unpack(cmsgpack.unpack(ARGV[9]))
+local maxlen, stream_ttl_s, broadcast_stream = ARGV.maxlen, tonumber(ARGV.stream_ttl_s), KEYS.broadcast_stream
+local messages, events = unpack(cmsgpack.unpack(ARGV.batch))
 local DUPLICATE, REFUSED = string.byte('='), string.byte('!')
 
 -- Positions are unique and ordered across ALL streams, so one cursor says what a client has had.
-local time = call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local seen_until = string.format('%.0f', now + tonumber(ARGV[3]) * 1000)
+local now = now_ms()
+local seen_until = string.format('%.0f', now + tonumber(ARGV.seen_life_s) * 1000)
 local ms, seq = now, 0
 local ms_text = string.format('%.0f-', ms)
 
 local function move_past(position)
-  local last_ms, last_seq = string.match(position, '^(%d+)-(%d+)$')
-  last_ms, last_seq = tonumber(last_ms), tonumber(last_seq)
+  local last_ms, last_seq = split_position(position)
   if last_ms > ms or (last_ms == ms and last_seq >= seq) then
     ms, seq = last_ms, last_seq + 1
     if seq > SEQ_MAX then ms, seq = ms + 1, 0 end
@@ -61,20 +59,20 @@ local function move_past(position)
   end
 end
 
-local last = call('GET', KEYS[1])
+local last = call('GET', KEYS.position)
 if last then
   move_past(last)
 else
-  call('SET', KEYS[11], ms_text .. '0')
+  call('SET', KEYS.began, ms_text .. '0')
   seq = 1
 end
 
 -- Where the events of one addressee go; made once for each.
-local channel_before, channel_after = string.match(ARGV[6], '^(.*)%%s(.*)$')
-local stream_before, stream_after = string.match(ARGV[7], '^(.*)%%s(.*)$')
-local seen_before, seen_after = string.match(ARGV[8], '^(.*)%%s(.*)$')
+local channel_before, channel_after = string.match(ARGV.user_channel, '^(.*)%%s(.*)$')
+local stream_before, stream_after = string.match(ARGV.user_stream, '^(.*)%%s(.*)$')
+local seen_before, seen_after = string.match(ARGV.seen, '^(.*)%%s(.*)$')
 local addresses = {
-  [0] = {channel = ARGV[5], stream = broadcast_stream, seen = seen_before .. broadcast_stream .. seen_after}
+  [0] = {channel = ARGV.broadcast_channel, stream = broadcast_stream, seen = seen_before .. broadcast_stream .. seen_after}
 }
 setmetatable(addresses, {__index = function(known, user)
   local address = {
@@ -185,8 +183,8 @@ for _, message in ipairs(messages) do
 end
 
 if newest then
-  call('SET', KEYS[1], newest)
-  if written[broadcast_stream] then call('SET', KEYS[2], written[broadcast_stream]) end
+  call('SET', KEYS.position, newest)
+  if written[broadcast_stream] then call('SET', KEYS.broadcast_tip, written[broadcast_stream]) end
   if stream_ttl_s > 0 then
     for stream in pairs(crowded) do call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
     for stream in pairs(written) do call('EXPIRE', stream, stream_ttl_s) end
@@ -195,17 +193,13 @@ end
 
 -- The books.
 
-local function take_letter(event_id)
-  call('ZREM', KEYS[8], event_id)
-  call('HDEL', KEYS[13], event_id)
-  return delete_letters(KEYS[9], {event_id}) == 1
-end
-
 -- The token of an event that is not, or no longer, with its message: it is waiting, or it was buried.
 -- Returns whether there is one, and whether it was a stray.
 local function take_elsewhere(event_id)
-  if take_retry(KEYS[6], KEYS[7], event_id) then return true, end_stray(KEYS[14], 'retry', event_id) end
-  if take_letter(event_id) then return true, end_stray(KEYS[14], 'dead', event_id) end
+  if take_retry(KEYS.retry_due, KEYS.retry_records, event_id) then return true, end_stray(KEYS.strays, 'retry', event_id) end
+  if take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, event_id) then
+    return true, end_stray(KEYS.strays, 'dead', event_id)
+  end
   return false, false
 end
 
@@ -217,8 +211,8 @@ end
 -- Usually the whole message ends here, and its record need not be read.
 local function end_whole(message)
   if message.ended < message.events or failure or message.record_bytes == 0 then return false end
-  if call('HSTRLEN', KEYS[5], message.id) ~= message.record_bytes then return false end
-  call('HDEL', KEYS[5], message.id)
+  if call('HSTRLEN', KEYS.open, message.id) ~= message.record_bytes then return false end
+  call('HDEL', KEYS.open, message.id)
   count('open', -(message.events + #message.skipped))
   count('skipped', #message.skipped)
   count('duplicate', message.duplicate)
@@ -234,20 +228,20 @@ local function end_letters(message)
     if met[id] then return false end
     ids[#ids + 1], met[id] = id, true
   end
-  if #ids == 0 or call('EXISTS', KEYS[14]) == 1 then return false end
-  local waiting, buried = call('ZMSCORE', KEYS[6], unpack(ids)), call('ZMSCORE', KEYS[8], unpack(ids))
+  if #ids == 0 or call('EXISTS', KEYS.strays) == 1 then return false end
+  local waiting, buried = call('ZMSCORE', KEYS.retry_due, unpack(ids)), call('ZMSCORE', KEYS.dead_index, unpack(ids))
   for at = 1, #ids do
     if waiting[at] or not buried[at] then return false end
   end
-  call('ZREM', KEYS[8], unpack(ids))
-  call('HDEL', KEYS[13], unpack(ids))
-  delete_letters(KEYS[9], ids)
+  call('ZREM', KEYS.dead_index, unpack(ids))
+  call('HDEL', KEYS.dead_heads, unpack(ids))
+  delete_letters(KEYS.dead_letters, ids)
   count('duplicate', message.duplicate)
   return true
 end
 
 local function end_one_by_one(message)
-  local open = open_message(KEYS[5], message.id)
+  local open = open_message(KEYS.open, message.id)
   for number = message.first, message.first + message.events - 1 do
     local answer = answers[number]
     if not answer then break end
@@ -290,12 +284,12 @@ for _, message in ipairs(messages) do
   if #message.skipped > 0 and not failure then
     any_skipped = true
     grow('skipped:' .. message.event_type, #message.skipped)
-    for _, event_id in ipairs(message.skipped) do call('ZADD', KEYS[10], now, event_id) end
+    for _, event_id in ipairs(message.skipped) do call('ZADD', KEYS.skipped, now, event_id) end
   end
 end
-if any_skipped then call('ZREMRANGEBYRANK', KEYS[10], 0, -(tonumber(ARGV[4]) + 1)) end
-for metric, number in pairs(grown) do call('HINCRBY', KEYS[4], metric, number) end
-write_counts(KEYS[3])
+if any_skipped then call('ZREMRANGEBYRANK', KEYS.skipped, 0, -(tonumber(ARGV.skipped_max) + 1)) end
+for metric, number in pairs(grown) do call('HINCRBY', KEYS.metrics, metric, number) end
+write_counts(KEYS.counts)
 
 if failure then return failure end
 if all_published and in_a_row and newest then return answers[1] end
