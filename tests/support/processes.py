@@ -1,5 +1,6 @@
 """Running ``sse-bridge`` as its users do: as a process, with only the environment that a test gives it."""
 
+import atexit
 import os
 import re
 import signal
@@ -8,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 import psutil
 
+from tests.support.launcher import Launcher
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,13 +28,32 @@ def clean_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(given or {})}
 
 
+@cache
+def launcher() -> Launcher:
+    """The one of this process; it ends with us."""
+    made = Launcher(clean_environment(), ROOT)
+    atexit.register(made.close)
+    return made
+
+
 def run_cli(
-    *arguments: str, environment: Mapping[str, str] | None = None, stdin: str = "", cwd: Path = ROOT
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    stdin: str = "",
+    cwd: Path = ROOT,
+    from_nothing: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``sse-bridge`` to its end."""
+    """Run ``sse-bridge`` to its end.
+
+    Args:
+        from_nothing: in an interpreter that was started for it; else in a fork of one that has the imports.
+    """
+    variables = clean_environment(environment)
+    if not from_nothing and launcher().can_run(variables):
+        return launcher().run(arguments, environment=variables, stdin=stdin, cwd=cwd, timeout_s=PROCESS_TIMEOUT_S)
     return subprocess.run(
         [*COMMAND, *arguments],
-        env=clean_environment(environment),
+        env=variables,
         input=stdin,
         cwd=cwd,
         capture_output=True,
