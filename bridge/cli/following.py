@@ -17,6 +17,8 @@ from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
 
 WATCH_INTERVAL_S = 0.2
+START_TIMEOUT_S = 10.0
+"""In which Redis must answer at the start; a person waits longer than a probe does."""
 
 PrintEvent = Callable[[str, str, str], None]
 """Takes id (empty for a control event), type and the payload as one line of JSON."""
@@ -52,7 +54,7 @@ class Follower:
             categories=categories, resumes=from_start or last_event_id is not None, last_event_id=last_event_id
         )
         async with self._gateway.running():
-            fault = await self._gateway.redis_fault()
+            fault = await self._gateway.redis_fault(within_s=START_TIMEOUT_S)
             if fault:
                 raise StoreUnavailableError(
                     f"Redis at {self._place} cannot be used. Check that it runs and that BRIDGE_REDIS_URL "

@@ -166,17 +166,17 @@ class Gateway:
         """Whether Redis takes commands."""
         return not await self.redis_fault()
 
-    async def redis_fault(self) -> str:
+    async def redis_fault(self, within_s: float = READY_TIMEOUT_S) -> str:
         """Why Redis takes no commands; empty if it does."""
         if not self._running:
             return NOT_RUNNING
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 await self._archive.now()
         except StoreError as error:
             return str(error)
         except TimeoutError:
-            return f"It did not answer within {READY_TIMEOUT_S:g} s."
+            return f"It did not answer within {within_s:g} s."
         return ""
 
     @property
