@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit fault scale smoke bench lint format docs clean
+.PHONY: help demo test test-unit test-slow fault scale smoke bench lint format docs clean
 
 BIN := .venv/bin
 DEV := .venv/.installed-dev
@@ -10,8 +10,9 @@ DEMO := .venv/.installed-demo
 BENCH := .venv/.installed-bench
 BATCHES := .venv-batches
 SOURCES := bridge tests examples benchmarks
-# Real processes, which mostly wait: several tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
-WAITING := tests/integration tests/acceptance
+# Real processes, which mostly wait: many tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
+WAITING := tests/docs tests/integration tests/acceptance
+MANY := --numprocesses 6 --dist worksteal
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -23,13 +24,15 @@ demo: $(DEMO)  ## Start everything and watch a bank statement being imported, li
 # Both lines run, whatever the first found: who fixes a fault wants to hear of them all.
 test: $(DEV)  ## Run every suite but smoke and fault: unit, integration, acceptance, docs.
 	@failed=; \
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/unit tests/docs $(PYTEST_ARGS) || failed=yes; \
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 4 --dist loadscope $(WAITING) $(PYTEST_ARGS) || \
-		failed=yes; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 tests/unit $(PYTEST_ARGS) || failed=yes; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(MANY) $(WAITING) $(PYTEST_ARGS) || failed=yes; \
 	[ -z "$$failed" ]
 
 test-unit: $(DEV)  ## Run the unit tests only; seconds.
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+test-slow: $(DEV)  ## Run every combination of what `make test` samples: the tests that are marked slow.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow $(MANY) $(WAITING) $(PYTEST_ARGS)
 
 fault: $(DEV)  ## Break things under load and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/fault $(PYTEST_ARGS)

@@ -1,5 +1,7 @@
 """Absurd values in every field of every operators' page: an answer in words, and never a failure of ours."""
 
+from collections.abc import Iterable
+from itertools import product
 from urllib.parse import quote
 
 import pytest
@@ -19,21 +21,37 @@ FIELDS = (
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.method} {page.path}")
-async def test_a_page_answers_absurd_fields_in_words(ops_settings: Settings, client: redis.Redis, page: Page) -> None:
-    bury(client, ops_settings, [a_letter()])
-    async with browser(ops_settings, OPERATOR) as operator:
+NAMES = [f"{page.method} {page.path}" for page in PAGES]
+ALL = list(product(FIELDS, ABSURD))
+SHARE = 7
+"""Each page is given one in so many of all combinations; together they are given all, and more than once."""
+
+
+async def _assert_answers_in_words(settings: Settings, page: Page, given: Iterable[tuple[str, str]]) -> None:
+    async with browser(settings, OPERATOR) as operator:
         token = await form_token(operator)
-        for name in FIELDS:
-            for value in ABSURD:
-                fields = f"{name}={quote(value.encode('utf-8', 'surrogatepass'))}"
-                if page.method == "GET":
-                    answer = await operator.get(f"{filled(page.path)}?note=discarded&{fields}")
-                else:
-                    content = f"form_token={token}&{fields}" + ("" if name == "reason" else "&reason=x")
-                    answer = await operator.post(filled(page.path), content=content, headers=FORM)
-                assert answer.status_code < 500, (name, value[:40])
-                assert answer.status_code < 400 or "<p" in answer.text
+        for name, value in given:
+            fields = f"{name}={quote(value.encode('utf-8', 'surrogatepass'))}"
+            if page.method == "GET":
+                answer = await operator.get(f"{filled(page.path)}?note=discarded&{fields}")
+            else:
+                content = f"form_token={token}&{fields}" + ("" if name == "reason" else "&reason=x")
+                answer = await operator.post(filled(page.path), content=content, headers=FORM)
+            assert answer.status_code < 500, (name, value[:40])
+            assert answer.status_code < 400 or "<p" in answer.text
+
+
+@pytest.mark.parametrize("number", range(len(PAGES)), ids=NAMES.__getitem__)
+async def test_a_page_answers_absurd_fields_in_words(ops_settings: Settings, client: redis.Redis, number: int) -> None:
+    bury(client, ops_settings, [a_letter()])
+    await _assert_answers_in_words(ops_settings, PAGES[number], ALL[number % SHARE :: SHARE])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+async def test_each_page_answers_each_absurd_field(ops_settings: Settings, client: redis.Redis, page: Page) -> None:
+    bury(client, ops_settings, [a_letter()])
+    await _assert_answers_in_words(ops_settings, page, ALL)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "{" in page.path], ids=lambda page: page.path)

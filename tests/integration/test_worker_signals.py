@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,30 @@ from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 
 POINTS = ("init", "setup", "pool", "connect", "handler", "inside", "ready")
+POOLS = ("prefork", "solo")
 SIGNALS = ("SIGQUIT", "SIGTERM", "SIGINT")
 
 
-@pytest.mark.parametrize("pool", ["prefork", "solo"])
-@pytest.mark.parametrize("point", POINTS)
-def test_a_signal_during_the_start_ends_the_worker(point: str, pool: str, redis_url: str, tmp_path: Path) -> None:
-    running = {name: _start(redis_url, point, pool, name, tmp_path / name) for name in SIGNALS}
+WAYS = list(product(POINTS, POOLS))
+
+
+@pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda number: "-".join(WAYS[number]))
+def test_a_signal_during_the_start_ends_the_worker(number: int, redis_url: str, tmp_path: Path) -> None:
+    _assert_ends(WAYS[number], [SIGNALS[number % len(SIGNALS)]], redis_url, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+def test_each_signal_during_the_start_ends_the_worker(way: tuple[str, str], redis_url: str, tmp_path: Path) -> None:
+    _assert_ends(way, SIGNALS, redis_url, tmp_path)
+
+
+def _assert_ends(way: tuple[str, str], signals: Sequence[str], redis_url: str, folder: Path) -> None:
+    running = {name: _start(redis_url, *way, name, folder / name) for name in signals}
     try:
         for name, worker in running.items():
             wait_until(lambda one=worker: one.poll() is not None, timeout_s=20, what=f"a worker ends by {name}")  # type: ignore[misc]
-            output = (tmp_path / name).read_text()
+            output = (folder / name).read_text()
             assert "Traceback" not in output and "Unrecoverable" not in output, f"{name}: {output[-2000:]}"
     finally:
         for worker in running.values():
