@@ -1,6 +1,8 @@
 """Fixtures for all suites: one real server for the session, an empty database for each test."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -8,10 +10,18 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
+from tests.support.rabbitmq import RabbitMQ, running_server
 
+# A shell's background job is started with these ignored. What tests start would inherit it, and never hear of an
+# operator's Ctrl-C or of the end that is asked of a worker.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell's background job is started so. What tests start would inherit it, and never hear of an operator's Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+# Hundreds of processes import the bridge, and so many compilations take minutes. `make clean` removes what they leave.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +50,22 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """A plain client, to look at what the bridge left behind."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A broker that all tests of a session share; it takes seconds to start."""
+    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(rabbitmq_server: RabbitMQ) -> RabbitMQ:
+    """That broker, with a virtual host of the module's own."""
+    return rabbitmq_server.with_a_new_host()
+
+
+@pytest.fixture(scope="module")
+def amqp_url(rabbitmq: RabbitMQ) -> str:
+    """The address of a virtual host of the module's own."""
+    return rabbitmq.url

@@ -1,8 +1,6 @@
 """The operators' page in a real Chromium, over letters that a real worker buried: every page and act, for everybody."""
 
-import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from bridge.operations.retries import Retries
 from bridge.producer import Emitter
 from bridge.redis_adapter import RetryRecord, RetrySet, connect, read_balance
 from bridge.settings import Settings
+from tests.support.chromium import opened_chromium
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import ROOT, CliProcess, running_cli
@@ -28,8 +27,6 @@ from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 ARTIFACTS = ROOT / "artifacts"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 TIMEOUT_S = 30.0
 OPERATOR, VIEWER = "operator-token-0123", "viewer-token-01234"
 PHONE = {"width": 390, "height": 844}
@@ -38,16 +35,8 @@ DESK = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is missing; .ci/run installs it.")
-        pytest.skip("Chromium is not installed.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
-        yield opened
-        opened.close()
+    with opened_chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

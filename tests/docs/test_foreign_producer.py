@@ -1,6 +1,5 @@
 """The producer of docs/wire-format.md, which knows Celery only, on each broker, whoever comes first."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,11 @@ from kombu import Connection
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import read_balance
 from tests.docs.test_readme import blocks, run
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, running_worker
 
 QUEUE = "bridge.import"
 [SNIPPET] = blocks(ROOT / "docs" / "wire-format.md", "python")
-
-
-@pytest.fixture(scope="module")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

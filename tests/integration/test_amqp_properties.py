@@ -17,7 +17,6 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import Counts, DeadLetters
 from tests.support.brokers import QUEUE, TASK, body_of, envelope
 from tests.support.moody_catalog import Moody, registry
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
@@ -73,9 +72,8 @@ class _Raw(amqp.Message):
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
+def url(amqp_url: str) -> str:
+    return amqp_url
 
 
 @pytest.fixture(scope="module")

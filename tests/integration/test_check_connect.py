@@ -9,7 +9,6 @@ from kombu import Connection, Queue
 
 from bridge.local.redis_server import free_port
 from tests.support.processes import run_cli
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.redis_servers import running_redis
 from tests.support.sentinels import MASTER, running_sentinels
 
@@ -148,18 +147,17 @@ def test_a_spool_that_cannot_be_written_is_refused(redis_url: str) -> None:
     assert_refused(done, "✗ producer:", "/proc")
 
 
-def test_rabbitmq_passes_and_a_queue_of_another_form_does_not(tmp_path: Path, redis_url: str) -> None:
-    with running_rabbitmq(tmp_path) as broker:
-        environment = {"BRIDGE_BROKER_URL": broker, "BRIDGE_REDIS_URL": redis_url}
-        done = check(**environment)
-        assert (done.returncode, done.stderr) == (0, "")
-        with Connection(broker) as connection:
-            Queue("bridge.import", queue_arguments={"x-queue-type": "classic"})(connection.channel()).declare()
-            Queue("bridge.ai", queue_arguments={"x-queue-type": "quorum", "x-max-length": 5})(
-                connection.channel()
-            ).declare()
-        for process in ("producer", "worker"):
-            done = check("--for", process, **environment)
-            assert_refused(done, "the queue bridge.import", "the queue bridge.ai", "PRECONDITION_FAILED")
-        wrong = broker.replace("guest:guest", f"guest:{SECRET}")
-        assert_refused(check(**{**environment, "BRIDGE_BROKER_URL": wrong}), "cannot be used", "password")
+def test_rabbitmq_passes_and_a_queue_of_another_form_does_not(amqp_url: str, redis_url: str) -> None:
+    environment = {"BRIDGE_BROKER_URL": amqp_url, "BRIDGE_REDIS_URL": redis_url}
+    done = check(**environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Connection(amqp_url) as connection:
+        Queue("bridge.import", queue_arguments={"x-queue-type": "classic"})(connection.channel()).declare()
+        Queue("bridge.ai", queue_arguments={"x-queue-type": "quorum", "x-max-length": 5})(
+            connection.channel()
+        ).declare()
+    for process in ("producer", "worker"):
+        done = check("--for", process, **environment)
+        assert_refused(done, "the queue bridge.import", "the queue bridge.ai", "PRECONDITION_FAILED")
+    wrong = amqp_url.replace("guest:guest", f"guest:{SECRET}")
+    assert_refused(check(**{**environment, "BRIDGE_BROKER_URL": wrong}), "cannot be used", "password")

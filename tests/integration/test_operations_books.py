@@ -29,7 +29,6 @@ from bridge.redis_adapter import keyspace as keys
 from bridge.wiring import TaskSender
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
@@ -415,12 +414,6 @@ def test_a_silent_broker_does_not_slow_a_callers_emit_down(redis_url, monkeypatc
 
 
 # RabbitMQ
-
-
-@pytest.fixture(scope="module")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 def test_on_rabbitmq_an_audit_says_what_it_can_know(amqp_url, redis_url, client, tmp_path) -> None:

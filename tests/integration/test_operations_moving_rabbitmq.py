@@ -1,27 +1,17 @@
 """Moving what is stranded on a queue of RabbitMQ: each message is taken away when the other queue has it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
-
-import pytest
 
 from bridge import Emitter, Settings
 from bridge.redis_adapter import Ledger, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from tests.support.processes import run_cli
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.skewed_catalogs import Old, old
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
 NUMBER = 30
-
-
-@pytest.fixture(scope="module")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 def test_what_is_stranded_on_rabbitmq_is_moved_and_published(amqp_url: str, redis_url: str, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,10 @@ from bridge.settings import Settings
 from tests.support.letters import QUEUE, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, clean_environment
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
 ALL = Selection()
-
-
-@pytest.fixture(scope="module")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """On RabbitMQ, what a worker of an older release quarantined is sent anew, event by event, and the books follow."""
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,19 +15,12 @@ from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, read_balance
 from bridge.redis_adapter import keyspace as keys
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.skewed_catalogs import New, new
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 ALL = Selection()
 TASK, QUEUE = "bridge.OrderRefunded", "bridge.orders"
-
-
-@pytest.fixture(scope="module")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """The same worker with RabbitMQ as its broker: quorum queues, confirmed publishes, retries through Redis."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import pytest
 from kombu import Connection
 from kombu.message import Message
 
@@ -20,15 +18,8 @@ from bridge.wiring import TaskSender
 from tests.support.items import body_of
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import Moody, registry
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
-
-
-@pytest.fixture(scope="module")
-def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
-        yield url
 
 
 def test_events_travel_through_rabbitmq(

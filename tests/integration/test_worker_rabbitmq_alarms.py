@@ -16,17 +16,11 @@ from bridge.operations.status import StatusReader
 from bridge.redis_adapter import Counts, read_balance
 from bridge.redis_adapter import keyspace as keys
 from tests.support.moody_catalog import Moody, registry
-from tests.support.rabbitmq import RabbitMQ, running_server
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 BACKLOG = 400
-
-
-@pytest.fixture(scope="module")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -12,17 +12,11 @@ from bridge import Emitter, Settings
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import read_balance
 from tests.support.moody_catalog import Announced, Moody, registry
-from tests.support.rabbitmq import RabbitMQ, running_server
+from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 MOODS, NEWS = "bridge.moods", "bridge.news"
-
-
-@pytest.fixture(scope="module")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A RabbitMQ of one's own for a test session, on free ports and in a folder that goes away with it."""
+"""A RabbitMQ of one's own, on free ports and in a folder that goes away with it, and virtual hosts on it."""
 
 import os
 import shutil
@@ -6,8 +6,10 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
+from uuid import uuid4
 
 import pytest
 from kombu import Connection
@@ -29,9 +31,12 @@ ENOUGH = {"memory": "0.4", "disk": '"1MB"'}
 CALL = """
 Ask = fun(M, F, A) -> case rpc:call('{node}', M, F, A) of {{badrpc, Why}} -> exit(Why); Answer -> Answer end end,
 Wait = fun W() -> case Ask(rabbit_alarm, get_alarms, []) of {alarms} -> ok; _ -> timer:sleep(50), W() end end,
-Ask({call}), Wait(), halt().
+{calls}, halt().
 """
-"""Sets a bound, and waits until the alarms are as given. rabbitmqctl takes many times as long to start."""
+"""Calls inside the server. rabbitmqctl takes many times as long to start."""
+NEW_HOST = """Ask(rabbit_vhost, add, [<<"{host}">>, <<"test">>]),
+Ask(rabbit_auth_backend_internal, set_permissions,
+    [<<"guest">>, <<"{host}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>])"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class RabbitMQ:
     """A running broker.
 
     Attributes:
-        url: its amqp:// address.
+        url: its amqp:// address, of one virtual host.
         environment: of its own tools.
     """
 
@@ -55,8 +60,18 @@ class RabbitMQ:
         finally:
             self._set_bound(SET_BOUND[kind].format(ENOUGH[kind]), alarms="[]")
 
+    def with_a_new_host(self) -> Self:
+        """The same broker, with a virtual host that is empty."""
+        host = f"host-{uuid4()}"
+        self._call(NEW_HOST.format(host=host))
+        return replace(self, url=f"{self.url.rpartition('/')[0].rstrip('/')}/{host}")
+
     def _set_bound(self, call: str, *, alarms: str) -> None:
-        program = CALL.format(node=self.environment["RABBITMQ_NODENAME"], call=call, alarms=alarms)
+        """Wait until the alarms are as given, too."""
+        self._call(f"Ask({call}), Wait()", alarms=alarms)
+
+    def _call(self, calls: str, *, alarms: str = "_") -> None:
+        program = CALL.format(node=self.environment["RABBITMQ_NODENAME"], calls=calls, alarms=alarms)
         arguments = ["+S", "1:1", "+sbwt", "none", "-noinput", "-hidden", "-sname", f"test{os.getpid()}@localhost"]
         subprocess.run(
             ["erl", *arguments, "-eval", program], env=self.environment, timeout=PROCESS_TIMEOUT_S, check=True
@@ -64,7 +79,8 @@ class RabbitMQ:
 
     def control(self, *arguments: str) -> str:
         """What rabbitmqctl answers."""
-        command = [str(find_rabbitmq().with_name("rabbitmqctl")), "--quiet", *arguments]
+        host = self.url.rpartition("/")[2] or "/"
+        command = [str(find_rabbitmq().with_name("rabbitmqctl")), "--quiet", "--vhost", host, *arguments]
         answer = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S, check=False
         )
