@@ -23,7 +23,7 @@ REQUEST_BYTES_MAX = 128 * 1024
 PRELOADED = (
     "bridge.cli.audit", "bridge.cli.check", "bridge.cli.dead", "bridge.cli.emit", "bridge.cli.queues",
     "bridge.cli.registry", "bridge.cli.retries", "bridge.cli.settings", "bridge.cli.status", "bridge.cli.tail",
-    "bridge.cli.trace", "bridge.operations", "bridge.producer", "bridge.store", "celery.app.base",
+    "bridge.cli.trace", "bridge.operations", "bridge.producer", "bridge.redis_adapter", "celery.app.base",
     "kombu.transport.pyamqp", "kombu.transport.redis", "rich.console", "rich.progress", "rich.table",
 )  # fmt: skip
 _FIXED_AT_START = ("PYTHON", "LC_", "LANG", "MALLOC_")
