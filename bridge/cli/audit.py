@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.books import duration, moment, open_books, plain
+from bridge.cli.books import open_books, plain
 from bridge.cli.console import FiniteRange, console, styled, table
+from bridge.views.words import moment, span
 
 if TYPE_CHECKING:
     from bridge.model.registry import Registry
@@ -246,7 +247,7 @@ def _of_producer(reported: "Reported") -> str:
         held.append(f"{report.spooled:,} in its spool (safe: the next process sends them)")
     what = " and ".join(held)
     if went_away(reported):
-        return f"A producer ({name}) went away with events: {what}; it last reported {duration(reported.age_s)} ago."
+        return f"A producer ({name}) went away with events: {what}; it last reported {span(reported.age_s)} ago."
     return f"A producer ({name}) holds events that the broker has not: {what}."
 
 

@@ -1,9 +1,8 @@
-"""What the operators' commands share: opening the books, times and foreign text on a terminal."""
+"""What the operators' commands share: opening the books, and foreign text on a terminal."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bridge.model.errors import StoreError
@@ -42,19 +41,6 @@ def named_store(settings: Settings) -> Iterator[None]:
             f"The books at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
             f"BRIDGE_BROKER_URL is right. {error}"
         ) from error
-
-
-def moment(at_ms: int) -> str:
-    """A time of Redis as people read it; RFC 3339, UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its largest fitting unit."""
-    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length_s:
-            return f"{seconds / length_s:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def plain(text: str) -> str:

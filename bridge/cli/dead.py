@@ -1,34 +1,18 @@
 """``sse-bridge dead``: dead letters by list and by cause; replaying, discarding and exporting them."""
 
 import json
-import signal
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import click
 
 from bridge.cli.console import FiniteRange, printable, say
-from bridge.cli.filters import (
-    confirm,
-    counted,
-    filter_options,
-    json_option,
-    opened,
-    payloads_option,
-    print_groups,
-    read_cursor,
-    yes_option,
-)
+from bridge.cli.failures import print_groups, print_letter, print_rows, print_tombstone
+from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
+from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.operations.letters import Letters, as_dict
 from bridge.operations.selection import Selection, shown_time
-
-EXIT_STOPPED = 3
-"""A replay stands still: too many failures, or no outcomes."""
-SHOWN_MAX = 20
-NONE_MATCHES = "No letter matches."
+from bridge.views.failed_events import letter_row, types_in_words
+from bridge.views.words import counted, numbers_in_words
 
 
 @click.group()
@@ -60,7 +44,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
     """List dead letters, newest first."""
     with opened() as (client, settings, registry):
         letters = Letters(client, settings)
-        page = letters.page(letters.resolve(chosen, registry), cursor=read_cursor(after), limit=limit)
+        page = letters.page(letters.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
         found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
         click.echo(json.dumps({"letters": found, "next": str(page.next) if page.next else None}, indent=2))
@@ -68,24 +52,8 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
     if not page.letters:
         click.echo(NONE_MATCHES)
         return
-    from bridge.cli.console import console, table
-
-    shown = table("buried", "letter, and its user", "type, and why", "tries", "group")
-    for column in (0, 1, 4):
-        shown.columns[column].no_wrap = True
-    for at_ms, letter in page.letters:
-        failure = letter.failure
-        why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
-        shown.add_row(
-            shown_time(at_ms),
-            printable(f"{letter.letter_id}\n{letter.user_id}"),
-            printable(f"{letter.task.removeprefix('bridge.')}\n{why}"),
-            str(letter.attempts[-1].number if letter.attempts else "-"),
-            letter.group,
-        )
-    console().print(shown)
-    if page.next:
-        console().print(f"More: --after {page.next}")
+    rows = [letter_row(at_ms, letter) for at_ms, letter in page.letters]
+    print_rows(rows, at="buried", item="letter", following=page.next)
 
 
 @dead.command()
@@ -98,8 +66,6 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
     And with the last traceback; of a discarded one, its tombstone.
     """
     import msgspec
-
-    from bridge.cli.failures import print_letter, print_tombstone
 
     with opened() as (client, settings, _):
         letters = Letters(client, settings)
@@ -130,10 +96,7 @@ def groups(chosen: Selection, as_json: bool) -> None:
     with opened() as (client, settings, registry):
         letters = Letters(client, settings)
         found = letters.groups(letters.resolve(chosen, registry))
-    if as_json:
-        click.echo(json.dumps([group.as_dict() for group in found], indent=2))
-    else:
-        print_groups(found, "dead letter")
+    print_groups(found, "dead letter", as_json=as_json)
 
 
 @dead.command()
@@ -160,8 +123,7 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
 
     shown = table("user", "count", "first seen", "last seen", "types")
     for one in hit[:limit]:
-        most_first = sorted(one.tasks.items(), key=lambda task: -task[1])
-        types = ", ".join(f"{task.removeprefix('bridge.')} {count:,}" for task, count in most_first)
+        types = types_in_words(sorted(one.tasks.items(), key=lambda task: -task[1]))
         shown.add_row(
             printable(one.user_id), f"{one.count:,}", shown_time(one.first_ms), shown_time(one.last_ms),
             printable(types),
@@ -233,7 +195,7 @@ def log(limit: int, as_json: bool) -> None:
     shown = table("at, and who", "action, and on what", "numbers, and why")
     shown.columns[0].no_wrap = True
     for entry in entries:
-        numbers = ", ".join(f"{name} {number:,}" for name, number in entry.numbers.items() if number)
+        numbers = numbers_in_words(entry.numbers)
         cells = (
             (shown_time(entry.at_ms), entry.who),
             (entry.action, entry.selection),
@@ -294,7 +256,7 @@ def replay(
         if dry_run:
             for doubt in replays.doubts():
                 say(f"! {printable(doubt)} Until then this dry run may say what will not happen.", colour="yellow")
-            _dry_run(replays.predict(selection), as_json=as_json)
+            print_dry_run(replays.predict(selection), as_json=as_json)
             return
         if not resume:
             number = sum(1 for _ in Letters(client, settings).ids(selection))
@@ -303,7 +265,7 @@ def replay(
                 return
             confirm(f"replay {counted(number, 'dead letter')} ({selection})", number, yes=yes)
             resume = replays.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
-        _run(replays, resume, resend=resend, as_json=as_json)
+        run_redrive(replays, resume, resend=resend, as_json=as_json)
 
 
 @dead.command()
@@ -328,105 +290,3 @@ def replays(as_json: bool) -> None:
             *(f"{number:,}" for number in numbers), status.reason,
         )  # fmt: skip
     console().print(shown)
-
-
-def read_share(text: str) -> float:
-    """``10%`` or ``0.1``.
-
-    Raises:
-        SettingsError: it is no share.
-    """
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = -1
-    if not 0 <= share <= 1:
-        raise SettingsError(f"--max-failures {text!r} is no share; give 10% or 0.1.")
-    return share
-
-
-def _dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
-    """One line a letter as JSON, or a summary."""
-    import msgspec
-
-    counts: Counter[str] = Counter()
-    notes: Counter[str] = Counter()
-    changed: list[Any] = []
-    for prediction in predictions:
-        counts[prediction.expected.value] += 1
-        if as_json:
-            click.echo(msgspec.json.encode({**msgspec.to_builtins(prediction), "payload": prediction.payload.decode()}))
-            continue
-        if prediction.failure is not None:
-            notes[f"{prediction.failure.stage}: {prediction.failure.error_class}: {prediction.failure.message}"] += 1
-        elif prediction.note:
-            notes[prediction.note] += 1
-        if prediction.changes and len(changed) < SHOWN_MAX:
-            changed.append(prediction)
-        if len(notes) > 1000:
-            notes = Counter(dict(notes.most_common(500)))
-    if as_json:
-        return
-    click.echo(", ".join(f"{number:,} {name}" for name, number in counts.most_common()) or NONE_MATCHES)
-    for note, number in notes.most_common(SHOWN_MAX):
-        click.echo(f"  {number:,} times {printable(note)}")
-    for prediction in changed:
-        names = ", ".join(prediction.changes)
-        click.echo(f"  {prediction.letter_id} was published before and would say otherwise today: {names}")
-    click.echo("Nothing was published.")
-
-
-def _run(replays: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
-    from bridge.operations.redrive import ReplayState
-
-    with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
-        status = replays.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
-    if as_json:
-        import msgspec
-
-        click.echo(json.dumps(msgspec.to_builtins(status), indent=2))
-    else:
-        numbers = ", ".join(f"{number:,} {name}" for name, number in status.numbers().items() if number)
-        click.echo(f"Replay {replay_id} is {status.state.value}: {numbers}.")
-        if status.reason:
-            click.echo(printable(status.reason))
-        if status.state is not ReplayState.DONE:
-            click.echo(f"Go on with: sse-bridge dead replay --resume {replay_id}")
-    if status.state is ReplayState.PAUSED:
-        raise SystemExit(130)
-    if status.state is not ReplayState.DONE:
-        raise SystemExit(EXIT_STOPPED)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks to stop instead of breaking off; a second one breaks off, which is safe too."""
-    asked: list[int] = []
-
-    def ask(number: int, _: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
-    """A bar on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
-        task = bar.add_task("replaying")
-
-        def show_status(status: Any) -> None:
-            words = f"{status.replay_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"
-            bar.update(task, total=status.total, completed=status.finished, description=words)
-
-        yield show_status

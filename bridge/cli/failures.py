@@ -1,82 +1,131 @@
-"""How one failing event looks to a person: what it is, whom it hits, every attempt, the traceback; contents masked."""
+"""How failing events look in a terminal: as a list, by cause, and one whole with every attempt and the traceback."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.console import printable
-from bridge.model.pipeline.root_cause import cause_of
+from bridge.operations.groups import Group
 from bridge.operations.letters import as_dict
 from bridge.operations.retries import Waiting
 from bridge.operations.selection import shown_time
-from bridge.redis_adapter import Attempt, DeadLetter
+from bridge.redis_adapter import Attempt, Cursor, DeadLetter
+from bridge.views.failed_events import (
+    Fact,
+    Row,
+    attempts_in_words,
+    letter_facts,
+    retry_facts,
+    types_in_words,
+    users_in_words,
+)
+from bridge.views.words import counted, event_class, failure_in_words
 
 if TYPE_CHECKING:
     from bridge.model.pipeline import Failure
     from bridge.operations.letters import Tombstone
 
+SPARKS = "▁▂▃▄▅▆▇█"
+GROUP_TYPES_MAX = 3
+
+
+def print_rows(rows: Sequence[Row], *, at: str, item: str, following: Cursor | None) -> None:
+    """A page of a list.
+
+    Args:
+        rows: to show.
+        at: what their time is.
+        item: what they are.
+        following: where the next page begins.
+    """
+    from bridge.cli.console import console, table
+
+    shown = table(at, f"{item}, and its user", "type, and why", "tries", "group")
+    for column in (0, 1, 4):
+        shown.columns[column].no_wrap = True
+    for row in rows:
+        shown.add_row(
+            row.at,
+            printable(f"{row.item_id}\n{row.user_id}"),
+            printable(f"{event_class(row.task)}\n{row.why}"),
+            str(row.tries or "-"),
+            row.group,
+        )
+    console().print(shown)
+    if following:
+        console().print(f"More: --after {following}")
+
+
+def print_groups(groups: tuple[Group, ...], what: str, *, as_json: bool) -> None:
+    """Root causes, a paragraph each: a cause is too long for a column."""
+    from bridge.cli.console import console, styled
+
+    if as_json:
+        click.echo(json.dumps([group.as_dict() for group in groups], indent=2))
+        return
+    out = console()
+    for group in groups:
+        cause, times = group.cause, counted(group.count, "time")
+        title = "[bold]{}[/]  [bold red]{}[/], {}  {}"
+        lines = [
+            styled(title, group.group, times, users_in_words(group), sparkline(group.trend)),
+            f"  what    {printable(f'{cause.error_class}: {cause.message}')}",
+            f"  where   {printable(': '.join(filter(None, [cause.stage, cause.place])))}",
+            f"  when    first {shown_time(group.first_ms)}, last {shown_time(group.last_ms)}",
+            f"  types   {printable(types_in_words(group.tasks[:GROUP_TYPES_MAX]))}",
+            f"  such as {printable(group.sample)}",
+        ]
+        for line in lines:
+            out.print(line, soft_wrap=True)
+        out.print()
+    out.print(f"{counted(sum(group.count for group in groups), what)} of {counted(len(groups), 'cause')}.")
+
 
 def print_letter(letter: DeadLetter, *, payloads: bool) -> None:
     """A dead letter."""
     values = as_dict(letter, payloads=payloads)
-    rows = [
-        ("dead letter", letter.letter_id),
-        ("task", letter.task),
-        ("queue", letter.queue),
-        ("user", letter.user_id),
-        ("group", letter.group),
-        ("buried", f"{letter.buried_at} by {letter.worker}, release {letter.release}"),
-        ("replay", letter.replay and f"{letter.replay}, in which it died again"),
-        ("envelope", values["envelope"]),
-        ("raw", repr(letter.raw) if payloads and letter.raw else str(values["raw"])),
-    ]
-    _print(rows, letter.attempts, letter.failure)
+    raw = repr(letter.raw) if payloads and letter.raw else str(values["raw"])
+    contents = [Fact("envelope", values["envelope"]), Fact("raw", raw)]
+    print_facts([Fact("dead letter", letter.letter_id), *letter_facts(letter), *contents])
+    _print_attempts(letter.attempts, letter.failure)
 
 
 def print_waiting(waiting: Waiting, *, payloads: bool) -> None:
     """A waiting retry."""
-    record = waiting.record
-    failure = record.attempts[-1].failure
-    rows = [
-        ("retry of", record.event_id),
-        ("task", record.task),
-        ("queue", record.queue),
-        ("user", record.user_id),
-        ("group", cause_of(failure).group),
-        ("due", "being tried" if waiting.taken else shown_time(waiting.due_ms)),
-        ("envelope", waiting.as_dict(payloads=payloads)["envelope"]),
-    ]
-    _print(rows, record.attempts, failure)
+    print_facts([Fact("retry of", waiting.record.event_id), *retry_facts(waiting, payloads=payloads)])
+    attempts = waiting.record.attempts
+    _print_attempts(attempts, attempts[-1].failure)
 
 
 def print_tombstone(stone: "Tombstone") -> None:
     """What is left of a discarded letter."""
-    rows = [
-        ("discarded", stone.letter_id),
-        ("task", stone.task),
-        ("error", stone.error_class),
-        ("at", stone.at),
-        ("by", stone.who),
-        ("reason", stone.reason),
+    facts = [
+        Fact("discarded", stone.letter_id),
+        Fact("task", stone.task),
+        Fact("error", stone.error_class),
+        Fact("at", stone.at),
+        Fact("by", stone.who),
+        Fact("reason", stone.reason),
     ]
-    _print_rows(rows)
+    print_facts(facts)
 
 
-def _print(rows: Sequence[tuple[str, str]], attempts: Sequence[Attempt], failure: "Failure") -> None:
-    _print_rows(rows)
-    for attempt in attempts:
-        what = attempt.failure
-        click.echo(
-            printable(f"attempt {attempt.number}   {attempt.at} {what.stage}: {what.error_class}: {what.message}")
-        )
-    if not attempts:
-        click.echo(printable(f"failure     {failure.stage}: {failure.error_class}: {failure.message}"))
+def print_facts(facts: Sequence[Fact]) -> None:
+    """A line each, but for those that say nothing."""
+    for name, value in facts:
+        if value:
+            click.echo(f"{name:<12}{printable(value)}")
+
+
+def _print_attempts(attempts: Sequence[Attempt], failure: "Failure") -> None:
+    print_facts(attempts_in_words(attempts) or [Fact("failure", failure_in_words(failure))])
     if failure.traceback:
         click.echo("\n" + printable(failure.traceback.rstrip()))
 
 
-def _print_rows(rows: Sequence[tuple[str, str]]) -> None:
-    for name, value in rows:
-        if value:
-            click.echo(f"{name:<12}{printable(value)}")
+def sparkline(trend: tuple[int, ...]) -> str:
+    """Numbers as a row of bars."""
+    most = max(trend, default=0) or 1
+    return "".join(SPARKS[round(number / most * (len(SPARKS) - 1))] for number in trend)

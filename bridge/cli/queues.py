@@ -9,9 +9,9 @@ import msgspec
 
 from bridge.cli.books import plain
 from bridge.cli.console import console, table
-from bridge.cli.filters import confirm, counted, json_option, opened, yes_option
-from bridge.cli.status import span
+from bridge.cli.filters import confirm, json_option, opened, yes_option
 from bridge.model.errors import SettingsError
+from bridge.views.words import counted, span
 
 if TYPE_CHECKING:
     from bridge.operations.holdings import Holding

@@ -4,21 +4,13 @@ import json
 
 import click
 
-from bridge.cli.console import printable
-from bridge.cli.filters import (
-    confirm,
-    filter_options,
-    json_option,
-    opened,
-    payloads_option,
-    print_groups,
-    read_cursor,
-    yes_option,
-)
+from bridge.cli.failures import print_groups, print_rows, print_waiting
+from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
 from bridge.model.errors import OperationRefusedError
-from bridge.model.pipeline.root_cause import cause_of
 from bridge.operations.retries import Retries, Waiting
-from bridge.operations.selection import Selection, shown_time
+from bridge.operations.selection import Selection
+from bridge.views.failed_events import retry_row
+from bridge.views.words import counted
 
 
 @click.group()
@@ -46,7 +38,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
     """List waiting retries, next due first."""
     with opened() as (client, settings, registry):
         everything = Retries(client, settings)
-        page = everything.page(everything.resolve(chosen, registry), cursor=read_cursor(after), limit=limit)
+        page = everything.page(everything.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
         found = [waiting.as_dict(payloads=payloads) for waiting in page.retries]
         click.echo(json.dumps({"retries": found, "next": str(page.next) if page.next else None}, indent=2))
@@ -54,25 +46,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
     if not page.retries:
         click.echo("No retry matches.")
         return
-    from bridge.cli.console import console, table
-
-    shown = table("due", "event, and its user", "type, and why", "tries", "group")
-    for column in (0, 1, 4):
-        shown.columns[column].no_wrap = True
-    for waiting in page.retries:
-        record, last = waiting.record, waiting.record.attempts[-1]
-        failure = last.failure
-        why = f"{failure.stage}: {failure.error_class}: {failure.message[:100]}"
-        shown.add_row(
-            "being tried" if waiting.taken else shown_time(waiting.due_ms),
-            printable(f"{record.event_id}\n{record.user_id}"),
-            printable(f"{record.task.removeprefix('bridge.')}\n{why}"),
-            str(last.number),
-            cause_of(failure).group,
-        )
-    console().print(shown)
-    if page.next:
-        console().print(f"More: --after {page.next}")
+    print_rows([retry_row(each) for each in page.retries], at="due", item="event", following=page.next)
 
 
 @retries.command()
@@ -81,8 +55,6 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
 @json_option
 def show(event_id: str, payloads: bool, as_json: bool) -> None:
     """Show one waiting retry with every failed attempt and the last traceback."""
-    from bridge.cli.failures import print_waiting
-
     with opened() as (client, settings, _):
         waiting: Waiting | None = Retries(client, settings).show(event_id)
     if waiting is None:
@@ -101,10 +73,7 @@ def groups(chosen: Selection, as_json: bool) -> None:
     with opened() as (client, settings, registry):
         everything = Retries(client, settings)
         found = everything.groups(everything.resolve(chosen, registry))
-    if as_json:
-        click.echo(json.dumps([group.as_dict() for group in found], indent=2))
-    else:
-        print_groups(found, "waiting event")
+    print_groups(found, "waiting event", as_json=as_json)
 
 
 @retries.command()
@@ -143,4 +112,4 @@ def _act(chosen: Selection, verb: str, action: str, *, yes: bool, as_json: bool,
 
 
 def _retries(number: int) -> str:
-    return f"{number:,} {'retry' if number == 1 else 'retries'}"
+    return counted(number, "retry", plural="retries")

@@ -11,6 +11,7 @@ from bridge.catalogs import load_configured
 from bridge.cli.books import named_store
 from bridge.cli.console import FiniteRange, console, printable, say, table
 from bridge.model.errors import StoreError
+from bridge.views.words import due, span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -139,8 +140,12 @@ def _books(shown: "Status") -> "Table":
     made.add_row("on their way", f"{balance.open:,}", claimed)
     made.add_row("published", f"{balance.published:,}", rate)
     made.add_row("skipped", f"{balance.skipped:,}", "")
+    coming = due(shown.retry_next_s)
     made.add_row(
-        "retrying", f"{balance.retrying:,}", _next(shown.retry_next_s), style=_style("yellow", balance.retrying)
+        "retrying",
+        f"{balance.retrying:,}",
+        coming and f"the next {coming}",
+        style=_style("yellow", balance.retrying),
     )
     made.add_row("dead", f"{balance.dead:,}", _deaths(shown), style=_style("bold red", balance.dead))
     if balance.evicted:
@@ -166,19 +171,3 @@ def _deaths(shown: "Status") -> str:
         return ""
     size = f"{shown.letters_bytes / 1e6:,.1f} MB "
     return f"{size}since {span(shown.dead_oldest_s)}, the last {span(shown.dead_newest_s)} ago: sse-bridge dead groups"
-
-
-def _next(due_s: float | None) -> str:
-    if due_s is None:
-        return ""
-    return f"the next in {span(due_s)}" if due_s > 0 else f"the next is {span(-due_s)} overdue"
-
-
-def span(seconds: float | None) -> str:
-    """A time in the unit that suits it."""
-    if seconds is None:
-        return "-"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -6,15 +6,18 @@ from uuid import UUID
 
 import click
 
-from bridge.cli.books import duration, moment, open_books, plain
+from bridge.cli.books import open_books, plain
 from bridge.cli.console import console, say, styled
 from bridge.settings import Settings, load_settings
+from bridge.views.failed_events import attempts_in_words
+from bridge.views.words import moment
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from bridge.operations.trace import Place
     from bridge.redis_adapter import Attempt
+
+STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad": "bold red", "quiet": "bold"}
+"""By the tone of a place."""
 
 
 @click.command()
@@ -116,79 +119,16 @@ def _attempt(attempt: "Attempt") -> dict[str, Any]:
 
 
 def _print(event_id: UUID, places: list["Place"], settings: Settings) -> None:
+    from bridge.views.trace import in_words, unknown
+
     if not places:
         say(f"Event {event_id} is unknown.", bold=True)
-        say(
-            f"It was never accepted here, it was written off or evicted, or it was published more than "
-            f"{duration(settings.seen_life_s)} ago: so long an id is remembered. Or its producer still holds it."
-        )
+        say(unknown(settings.seen_life_s))
         return
     out = console()
-    for place in places:
-        for line in _lines(place):
-            out.print(line, soft_wrap=True)
-
-
-def _lines(place: "Place") -> "list[str | Text]":
-    from bridge.operations import trace as found
-
-    match place:
-        case found.Published():
-            whom = "everybody" if place.user_id is None else f"user {place.user_id}"
-            kept = "still in the stream" if place.in_stream else "no longer in the stream"
-            return [
-                styled("[bold green]published[/] {} to {}", moment(place.at_ms), whom),
-                f"  position  {place.position}, {kept}",
-                f"  seen mark {plain(place.seen_key)}",
-            ]
-        case found.OnItsWay():
-            return [
-                styled(
-                    "[bold cyan]in flight[/] since {}: {}",
-                    moment(place.accepted_ms),
-                    WHEREABOUTS[place.whereabouts.value],
-                ),
-                f"  message   {plain(place.message_id)} ({plain(place.task)})",
-                f"  queue     {plain(place.queue)}",
-            ]
-        case found.Waiting():
-            attempts = [_attempt(attempt) for attempt in place.record.attempts] if place.record else []
-            return [styled("[bold yellow]waiting[/] for its next attempt, {}", _due(place)), *_history(attempts)]
-        case found.Buried():
-            failure = place.letter.failure
-            return [
-                styled("[bold red]dead letter[/] since {}, at stage {}", place.letter.buried_at, failure.stage.value),
-                f"  letter    {plain(place.letter.letter_id)} (queue {plain(place.letter.queue or '-')})",
-                *([f"  user      {plain(place.letter.user_id)}"] if place.letter.user_id else []),
-                *_history([_attempt(attempt) for attempt in place.letter.attempts]),
-            ]
-        case found.SkippedEvent():
-            return [styled("[bold]skipped[/] {}: it had nobody to tell", moment(place.at_ms))]
-        case found.Discarded():
-            return [styled("[bold]discarded[/] {} by {}: {}", place.at, place.who, place.reason)]
-        case _:
-            assert_never(place)
-
-
-WHEREABOUTS = {
-    "queued": "its message stands on its queue",
-    "claimed": "a worker has its message",
-    "missing": "MISSING: its message is on no queue and in no worker's hands (see sse-bridge audit)",
-    "unknown": "on its queue or in a worker's hands; this broker does not tell, or is away",
-}
-
-
-def _due(place: Any) -> str:
-    if place.due_in_s is None:
-        return "with no time set"
-    if place.due_in_s < 0:
-        return f"due since {duration(-place.due_in_s)}"
-    return f"due in {duration(place.due_in_s)} at the latest"
-
-
-def _history(attempts: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"  attempt {attempt['number']} {plain(attempt['at'])} failed at {attempt['stage']}: "
-        f"{plain(attempt['error_class'])}: {plain(attempt['message'])}"
-        for attempt in attempts
-    ]
+    for place in map(in_words, places):
+        out.print(styled(f"[{STYLES[place.tone]}]{{}}[/] {{}}", place.name, place.words), soft_wrap=True)
+        facts = [f"{name:<9} {plain(value)}" for name, value in place.facts if value]
+        attempts = [f"{name} {plain(value)}" for name, value in attempts_in_words(place.attempts)]
+        for line in (*facts, *attempts):
+            out.print(f"  {line}", soft_wrap=True)

@@ -5,33 +5,25 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from bridge.model.pipeline import Stage
 from bridge.operations.letters import as_dict
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
-from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
+from bridge.ops.fields import given_filters, read_after, read_reason
+from bridge.ops.lists import PAGE, list_page
+from bridge.views.failed_events import letter_facts, letter_row
+from bridge.views.filters import write_filters
 
-PAGE = 50
 SAMPLES = 5
 USERS = 10
 
 
 def dead_list(desk: Desk, ask: Ask) -> Response:
     """The letters that match, newest first."""
-    selection = desk.selection(ask)
-    page = desk.letters.page(selection, cursor=read_cursor(ask.query), limit=PAGE)
-    return desk.page(
-        ask,
-        "dead.html",
-        title="Dead letters",
-        page=page,
-        filters=given_filters(ask.query),
-        fixed=write_selection(selection),
-        selection=in_words(selection),
-        stages=[stage.value for stage in Stage],
-        paged="after" in ask.query,
-    )
+    selection, cursor = desk.selection(ask), read_after(ask.query)
+    page = desk.letters.page(selection, cursor=cursor, limit=PAGE)
+    rows = [letter_row(at_ms, letter) for at_ms, letter in page.letters]
+    return list_page(desk, ask, "dead.html", selection, rows, page.next, title="Dead letters")
 
 
 def dead_groups(desk: Desk, ask: Ask) -> Response:
@@ -63,7 +55,7 @@ def dead_group(desk: Desk, ask: Ask) -> Response:
         hit=desk.letters.users(selection),
         users_shown=USERS,
         page=page,
-        fixed=write_selection(selection),
+        fixed=write_filters(selection),
     )
 
 
@@ -83,9 +75,10 @@ def letter(desk: Desk, ask: Ask) -> Response:
         "letter.html",
         title="Dead letter",
         letter=found,
+        facts=letter_facts(found),
         envelope=shown["envelope"],
         raw=found.raw.decode("utf-8", "backslashreplace") if ask.payloads else shown["raw"],
-        fixed=write_selection(Selection(ids=(letter_id,))),
+        fixed=write_filters(Selection(ids=(letter_id,))),
     )
 
 
@@ -98,8 +91,8 @@ def discard_form(desk: Desk, ask: Ask) -> Response:
         "discard.html",
         title="Discard dead letters",
         number=number,
-        selection=in_words(desk.selection(ask)),
-        fixed=write_selection(selection),
+        selection=str(desk.selection(ask)),
+        fixed=write_filters(selection),
     )
 
 

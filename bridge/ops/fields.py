@@ -1,9 +1,7 @@
-"""Filters as fields of a form or an address: read into a Selection, and written again. Pure."""
+"""What people give in the fields of a form or an address: filters, numbers and reasons, read strictly. Pure."""
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
@@ -11,27 +9,12 @@ from starlette.datastructures import QueryParams
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
-from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time
+from bridge.operations.selection import Selection
 from bridge.redis_adapter import Cursor
+from bridge.views.filters import LISTS, NAMES, Filter, read_cursor, read_filters
 
 TEXT_IS_MASKED = "Contents are masked here, so letters cannot be searched for what is in them."
-_LISTS = {
-    "type": "types",
-    "category": "categories",
-    "user": "users",
-    "error": "error_classes",
-    "stage": "stages",
-    "group": "groups",
-    "id": "ids",
-}
 VALUES_MAX = 100
-
-
-class Field(NamedTuple):
-    """One field, ready for an address or a hidden input."""
-
-    name: str
-    value: str
 
 
 def read_selection(fields: QueryParams, registry: Registry, *, now_ms: int, payloads: bool) -> Selection:
@@ -50,55 +33,25 @@ def read_selection(fields: QueryParams, registry: Registry, *, now_ms: int, payl
     text = fields.get("text", "").strip()
     if text and not payloads:
         raise SettingsError(TEXT_IS_MASKED)
-    lists = {attribute: _values(fields, name) for name, attribute in _LISTS.items()}
-    for user in lists["users"]:
+    lists = {name: _values(fields, name) for name in LISTS}
+    for user in lists["user"]:
         _check_uuid(user)
     since, until = fields.get("since", "").strip(), fields.get("until", "").strip()
-    return Selection(
-        since_ms=parse_time(since, now_ms) if since else 0,
-        until_ms=parse_time(until, now_ms) if until else FOR_EVER_MS,
-        text=text,
-        **lists,
-    ).resolved(registry)
+    return read_filters(lists, since=since, until=until, text=text, now_ms=now_ms).resolved(registry)
 
 
-def write_selection(selection: Selection) -> list[Field]:
-    """The fields that ``read_selection`` reads the same filters from, with times that do not move."""
-    fields = [Field(name, value) for name, attribute in _LISTS.items() for value in getattr(selection, attribute)]
-    if selection.since_ms:
-        fields.append(Field("since", _exact_time(selection.since_ms)))
-    if selection.until_ms != FOR_EVER_MS:
-        fields.append(Field("until", _exact_time(selection.until_ms)))
-    if selection.text:
-        fields.append(Field("text", selection.text))
-    return fields
-
-
-def in_words(selection: Selection) -> str:
-    """The filters as people read them."""
-    return ", ".join(f"{name} {value}" for name, value in write_selection(selection)) or "everything"
-
-
-def given_filters(fields: QueryParams) -> list[Field]:
+def given_filters(fields: QueryParams) -> list[Filter]:
     """The filters of an address as they were typed."""
-    known = (*_LISTS, "since", "until", "text")
-    return [Field(name, value) for name, value in fields.multi_items() if name in known and value.strip()]
+    return [Filter(name, value) for name, value in fields.multi_items() if name in NAMES and value.strip()]
 
 
-def read_cursor(fields: QueryParams) -> Cursor | None:
+def read_after(fields: QueryParams) -> Cursor | None:
     """Where a page of a list begins.
 
     Raises:
         SettingsError: it is no cursor.
     """
-    given = fields.get("after", "")
-    try:
-        cursor = Cursor.parse(given) if given else None
-    except ValueError:
-        cursor = Cursor(at_ms=math.nan, letter_id="")
-    if cursor is not None and not math.isfinite(cursor.at_ms):
-        raise SettingsError("This address names no place in the list: begin at its first page.")
-    return cursor
+    return read_cursor(fields.get("after", ""), "This address names no place in the list: begin at its first page.")
 
 
 def read_number(fields: QueryParams, name: str, words: str, *, low: float, high: float) -> float | None:
@@ -148,7 +101,3 @@ def _check_uuid(text: str) -> None:
         UUID(text)
     except ValueError:
         raise SettingsError(f"{echoed(text)} is no user id: those are UUIDs.") from None
-
-
-def _exact_time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,16 +3,14 @@
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.operations.liveness import notes_of
-
-NONE = "-"
-"""Stands where there is no value."""
+from bridge.views.failed_events import types_in_words, users_in_words
+from bridge.views.words import NONE, counted, due, event_class, numbers_in_words, span
 
 
 def environment(clock: Callable[[], float]) -> Environment:
@@ -32,7 +30,12 @@ def environment(clock: Callable[[], float]) -> Environment:
         ago=lambda at_ms: f"{span(max(0.0, clock() - at_ms / 1000))} ago",
         pretty=pretty,
         query=query,
-        event_class=lambda task: str(task).removeprefix("bridge."),
+        event_class=event_class,
+        counted=counted,
+        due=due,
+        in_words=numbers_in_words,
+        types=types_in_words,
+        users=users_in_words,
         bars=bars,
     )
     return made
@@ -41,16 +44,6 @@ def environment(clock: Callable[[], float]) -> Environment:
 def number(value: float | None) -> str:
     """``12,345``; a dash if there is none."""
     return NONE if value is None else f"{value:,.0f}"
-
-
-def span(seconds: float | None) -> str:
-    """A length of time in the unit that suits it."""
-    if seconds is None:
-        return NONE
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def moment(at: int | str) -> str:
@@ -81,8 +74,3 @@ def bars(values: Iterable[float], height: int) -> list[tuple[int, int]]:
     most = max(known, default=0) or 1
     tall = [max(1 if value else 0, round(value / most * height)) for value in known]
     return [(height - each, each) for each in tall]
-
-
-def described(values: dict[str, Any]) -> str:
-    """Numbers with their names, without those that are 0."""
-    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in values.items() if value)

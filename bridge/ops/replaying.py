@@ -2,25 +2,24 @@
 
 import threading
 import time
-from collections import Counter
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
 from bridge.operations import log
-from bridge.operations.dry_run import Expected, Prediction
+from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk, now_ms
-from bridge.ops.fields import in_words, read_number, write_selection
+from bridge.ops.fields import read_number
 from bridge.runtime.supervision import SupervisedThread
+from bridge.views.dry_run import DryRun
+from bridge.views.filters import write_filters
 
 OUTCOMES = {
     Expected.PUBLISHED: "Would be published",
@@ -35,46 +34,10 @@ OUTCOMES = {
 DRY_RUN_MAX = 2000
 """Letters of a dry run; the command line runs all of them."""
 DRY_RUN_S = 20.0
-NOTES_MAX = 20
-NOTES_COUNTED_MAX = 1000
 CANARY_DEFAULT = 10
 LISTED = 50
 _dry_run_slot = threading.Lock()
 """Extractors are the team's code, and one that hangs cannot be ended: at most one dry run hangs with it."""
-
-
-@dataclass(kw_only=True, slots=True)
-class DryRun:
-    """What a replay would do.
-
-    Attributes:
-        looked_at: letters.
-        whole: whether those are all that match.
-        counts: by what is expected of them.
-        notes: why letters would fail or be left out, and how often.
-        changes: letters that were published and would say otherwise today: field → both values.
-        doubts: workers whose code is not that of this process.
-    """
-
-    looked_at: int = 0
-    whole: bool = True
-    counts: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    changes: list[tuple[str, dict[str, tuple[Any, Any]]]] = field(default_factory=list)
-    doubts: tuple[str, ...] = ()
-
-    def add(self, prediction: Prediction) -> None:
-        """Count one letter."""
-        self.looked_at += 1
-        self.counts[prediction.expected.value] += 1
-        note = prediction.note
-        if prediction.failure is not None:
-            failure = prediction.failure
-            note = f"{failure.stage.value}: {failure.error_class}: {failure.message}"
-        if note and (note in self.notes or len(self.notes) < NOTES_COUNTED_MAX):
-            self.notes[note] += 1
-        if prediction.changes and len(self.changes) < NOTES_MAX:
-            self.changes.append((prediction.letter_id, prediction.changes))
 
 
 def replays(desk: Desk, ask: Ask) -> Response:
@@ -131,7 +94,7 @@ def progress(desk: Desk, ask: Ask, replay_id: str) -> str:
         ask,
         "part_replay.html",
         replay=status,
-        selection=_shown_selection(status),
+        selection=str(Selection.from_dict(status.selection)),
         alive=desk.replays.is_being_run(replay_id) or desk.jobs.is_here(replay_id),
         here=desk.jobs.is_here(replay_id),
         trouble=desk.jobs.trouble(replay_id),
@@ -170,11 +133,10 @@ def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -
         "replay_form.html",
         title="Replay dead letters",
         number=number,
-        selection=in_words(selection),
-        fixed=write_selection(fixed),
+        selection=str(selection),
+        fixed=write_filters(fixed),
         foreseen=foreseen,
         outcomes=[(expected.value, words) for expected, words in OUTCOMES.items()],
-        notes=foreseen.notes.most_common(NOTES_MAX) if foreseen else [],
         canary=min(CANARY_DEFAULT, number),
         max_failures=f"{MAX_FAILURES_DEFAULT:.0%}",
         dry_run_max=DRY_RUN_MAX,
@@ -218,13 +180,9 @@ def _predict(desk: Desk, selection: Selection) -> DryRun:
     for prediction in desk.replays.predict(selection):
         made.add(prediction)
         if made.looked_at == DRY_RUN_MAX or time.monotonic() > ends_at:
-            made.whole = False
+            made.complete = False
             break
     return made
-
-
-def _shown_selection(status: ReplayStatus) -> str:
-    return in_words(Selection.from_dict(status.selection))
 
 
 def _note(desk: Desk, ask: Ask, action: str, status: ReplayStatus) -> None:

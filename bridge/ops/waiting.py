@@ -2,30 +2,19 @@
 
 from starlette.responses import Response
 
-from bridge.model.pipeline import Stage
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
-from bridge.ops.fields import given_filters, in_words, read_cursor, read_reason, write_selection
-
-PAGE = 50
+from bridge.ops.fields import read_after, read_reason
+from bridge.ops.lists import PAGE, list_page
+from bridge.views.failed_events import retry_row
 
 
 def retries(desk: Desk, ask: Ask) -> Response:
     """The retries that match, next due first, and their causes."""
-    selection = desk.selection(ask)
-    page = desk.retries.page(selection, cursor=read_cursor(ask.query), limit=PAGE)
-    return desk.page(
-        ask,
-        "retries.html",
-        title="Waiting retries",
-        page=page,
-        groups=desk.retries.groups(selection),
-        filters=given_filters(ask.query),
-        fixed=write_selection(selection),
-        selection=in_words(selection),
-        stages=[stage.value for stage in Stage],
-        paged="after" in ask.query,
-    )
+    selection, cursor = desk.selection(ask), read_after(ask.query)
+    page = desk.retries.page(selection, cursor=cursor, limit=PAGE)
+    rows, groups = [retry_row(waiting) for waiting in page.retries], desk.retries.groups(selection)
+    return list_page(desk, ask, "retries.html", selection, rows, page.next, title="Waiting retries", groups=groups)
 
 
 def try_now(desk: Desk, ask: Ask) -> Response:

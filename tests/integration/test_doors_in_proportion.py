@@ -35,7 +35,7 @@ from bridge.model.plain_text import one_line
 from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
 from bridge.operations.trace import read_tombstone
-from bridge.ops.fields import read_cursor, read_number
+from bridge.ops.fields import read_after, read_number
 from bridge.producer.admission import Admission
 from bridge.redis_adapter import read_message
 from bridge.redis_adapter.dead_letters import read_letter, user_in
@@ -176,7 +176,7 @@ DOORS: dict[str, Callable[[str], object]] = {
     "a request's headers": lambda text: parse_request(QueryParams(""), {"last-event-id": text}, REGISTRY),
     "a filter's time": lambda text: parse_time(text, 0),
     "a filter's names": lambda text: Selection(types=(text,), users=(text,), text=text).conditions(),
-    "a page's cursor": lambda text: read_cursor(QueryParams([("after", text)])),
+    "a page's cursor": lambda text: read_after(QueryParams([("after", text)])),
     "a page's number": lambda text: read_number(QueryParams([("n", text)]), "n", "N", low=0, high=1),
 }
 PIECES = (

@@ -10,14 +10,14 @@ from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.fields import (
     VALUES_MAX,
     given_filters,
-    read_cursor,
+    read_after,
     read_number,
     read_reason,
     read_selection,
-    write_selection,
 )
 from bridge.ops.rendering import bars, moment, pretty
 from bridge.redis_adapter import Cursor
+from bridge.views.filters import write_filters
 from tests.support.moody_catalog import registry
 
 NOW_MS = 1_800_000_000_123
@@ -55,7 +55,7 @@ def test_every_filter_is_read() -> None:
 @pytest.mark.parametrize("fields", [f"type=Moody&user={USER}", "since=2h&until=5m", "category=moods&text=a+b%26c", ""])
 def test_what_is_written_reads_the_same_and_its_times_do_not_move(fields: str) -> None:
     selection = read(fields)
-    written = QueryParams([*write_selection(selection)])
+    written = QueryParams([*write_filters(selection)])
     assert read_selection(written, registry, now_ms=NOW_MS + 9_000_000, payloads=True) == selection
 
 
@@ -82,11 +82,11 @@ def test_only_filters_are_carried_on() -> None:
 
 
 def test_a_cursor_is_read_or_refused() -> None:
-    assert read_cursor(QueryParams("after=17.5:abc")) == Cursor(at_ms=17.5, letter_id="abc")
-    assert read_cursor(QueryParams("")) is None
+    assert read_after(QueryParams("after=17.5:abc")) == Cursor(at_ms=17.5, letter_id="abc")
+    assert read_after(QueryParams("")) is None
     for wrong in ("x", "nan:1", "inf:1", ":"):
         with pytest.raises(SettingsError):
-            read_cursor(QueryParams({"after": wrong}))
+            read_after(QueryParams({"after": wrong}))
 
 
 @pytest.mark.parametrize(("text", "number"), [("", None), ("10", 10), ("10%", 10), (" 2.5 ", 2.5)])

@@ -1,0 +1,112 @@
+"""Sending dead letters again from a terminal: what a dry run says, a bar, Ctrl-C, and how it ended."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from bridge.cli.console import printable
+from bridge.model.errors import SettingsError
+from bridge.views.dry_run import DryRun
+from bridge.views.words import numbers_in_words
+
+EXIT_STOPPED = 3
+"""A replay stands still: too many failures, or no outcomes."""
+NONE_MATCHES = "No letter matches."
+
+
+def read_share(text: str) -> float:
+    """``10%`` or ``0.1``.
+
+    Raises:
+        SettingsError: it is no share.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise SettingsError(f"--max-failures {text!r} is no share; give 10% or 0.1.")
+    return share
+
+
+def print_dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
+    """One line a letter as JSON, or a summary."""
+    import msgspec
+
+    foreseen = DryRun()
+    for prediction in predictions:
+        if as_json:
+            click.echo(msgspec.json.encode({**msgspec.to_builtins(prediction), "payload": prediction.payload.decode()}))
+        else:
+            foreseen.add(prediction)
+    if not as_json:
+        _print_dry_run(foreseen)
+
+
+def _print_dry_run(foreseen: DryRun) -> None:
+    click.echo(", ".join(f"{number:,} {name}" for name, number in foreseen.counts.most_common()) or NONE_MATCHES)
+    for note, number in foreseen.notes:
+        click.echo(f"  {number:,} times {printable(note)}")
+    for letter_id, changes in foreseen.changes:
+        click.echo(f"  {letter_id} was published before and would say otherwise today: {', '.join(changes)}")
+    click.echo("Nothing was published.")
+
+
+def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
+    """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
+    from bridge.operations.redrive import ReplayState
+
+    with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
+        status = replays.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
+    if as_json:
+        import msgspec
+
+        click.echo(json.dumps(msgspec.to_builtins(status), indent=2))
+    else:
+        click.echo(f"Replay {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
+        if status.reason:
+            click.echo(printable(status.reason))
+        if status.state is not ReplayState.DONE:
+            click.echo(f"Go on with: sse-bridge dead replay --resume {replay_id}")
+    if status.state is ReplayState.PAUSED:
+        raise SystemExit(130)
+    if status.state is not ReplayState.DONE:
+        raise SystemExit(EXIT_STOPPED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks to stop instead of breaking off; a second one breaks off, which is safe too."""
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
+    """A bar on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
+        task = bar.add_task("replaying")
+
+        def show_status(status: Any) -> None:
+            words = f"{status.replay_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"
+            bar.update(task, total=status.total, completed=status.finished, description=words)
+
+        yield show_status

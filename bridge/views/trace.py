@@ -1,0 +1,97 @@
+"""``Place``: where one event is, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from bridge.operations import trace
+from bridge.redis_adapter import Attempt
+from bridge.views.failed_events import Fact
+from bridge.views.words import moment, span
+
+WHEREABOUTS = {
+    trace.Whereabouts.QUEUED: "its message stands on its queue",
+    trace.Whereabouts.CLAIMED: "a worker has its message",
+    trace.Whereabouts.MISSING: "MISSING: its message is on no queue and in no worker's hands (see sse-bridge audit)",
+    trace.Whereabouts.UNKNOWN: "on its queue or in a worker's hands; this broker does not tell, or is away",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One place that knows an event.
+
+    Attributes:
+        tone: good, busy, warn, bad or quiet.
+        name: what became of it; ``words`` go on.
+        letter_id: of the dead letter; empty elsewhere.
+    """
+
+    tone: str
+    name: str
+    words: str
+    facts: Sequence[Fact] = ()
+    attempts: Sequence[Attempt] = field(default=())
+    letter_id: str = ""
+
+
+def in_words(place: trace.Place) -> Place:
+    """A place as operators read it."""
+    match place:
+        case trace.Published():
+            return _published(place)
+        case trace.OnItsWay():
+            words = f"since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
+            facts = [Fact("message", f"{place.message_id} ({place.task})"), Fact("queue", place.queue)]
+            return Place(tone="busy", name="in flight", words=words, facts=facts)
+        case trace.Waiting():
+            attempts = place.record.attempts if place.record else ()
+            return Place(tone="warn", name="waiting", words=f"for its next attempt, {_due(place)}", attempts=attempts)
+        case trace.Buried():
+            return _buried(place)
+        case trace.SkippedEvent():
+            return Place(tone="quiet", name="skipped", words=f"{moment(place.at_ms)}: it had nobody to tell")
+        case trace.Discarded():
+            return Place(tone="quiet", name="discarded", words=f"{place.at} by {place.who}: {place.reason}")
+        case _:
+            assert_never(place)
+
+
+def unknown(seen_life_s: float) -> str:
+    """What is to be said of an event that no place knows.
+
+    Args:
+        seen_life_s: for how long the id of a published event is remembered.
+    """
+    return (
+        "It was never accepted here, it was written off or evicted, or it was published more than "
+        f"{span(seen_life_s)} ago: so long an id is remembered. Or its producer still holds it."
+    )
+
+
+def _published(place: trace.Published) -> Place:
+    whom = "everybody" if place.user_id is None else f"user {place.user_id}"
+    kept = "still in the stream" if place.in_stream else "no longer in the stream"
+    facts = [Fact("position", f"{place.position}, {kept}"), Fact("seen mark", place.seen_key)]
+    return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {whom}", facts=facts)
+
+
+def _buried(place: trace.Buried) -> Place:
+    letter = place.letter
+    facts = [Fact("letter", f"{letter.letter_id} (queue {letter.queue or '-'})"), Fact("user", letter.user_id)]
+    return Place(
+        tone="bad",
+        name="dead letter",
+        words=f"since {letter.buried_at}, at stage {letter.failure.stage}",
+        facts=facts,
+        attempts=letter.attempts,
+        letter_id=letter.letter_id,
+    )
+
+
+def _due(place: trace.Waiting) -> str:
+    if place.due_in_s is None:
+        return "with no time set"
+    if place.due_in_s < 0:
+        return f"due since {span(-place.due_in_s)}"
+    return f"due in {span(place.due_in_s)} at the latest"
