@@ -6,7 +6,8 @@ from typing import Any
 from bridge.model.errors import BridgeError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.producer.emitter import Emitter, guard
+from bridge.producer.emitter import Emitter
+from bridge.producer.gates import EMITTERS
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)
@@ -27,7 +28,7 @@ def configure(settings: Settings | None = None, registry: Registry | None = None
     """
     global _emitter, _broken
     emitter = Emitter(settings, registry, strict=strict)
-    with guard():
+    with EMITTERS.lock():
         previous, _emitter, _broken = _emitter, emitter, False
     if previous is not None:
         previous.close()
@@ -57,7 +58,7 @@ def _get() -> Emitter | None:
     global _emitter, _broken
     if _emitter is not None or _broken:
         return _emitter
-    with guard():
+    with EMITTERS.lock():
         if _emitter is None and not _broken:
             try:
                 _emitter = Emitter()

@@ -9,7 +9,6 @@ under load batches grow by themselves, because more arrive while one is sent.
 import atexit
 import os
 import sys
-import threading
 import time
 import weakref
 from collections import Counter
@@ -23,6 +22,7 @@ from bridge.model.pipeline import EventCodec, snapshot_taker
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.batching import Route, Unwritten, Written
+from bridge.producer.gates import EMITTERS
 from bridge.producer.ordering import user_reader
 from bridge.producer.outbox import Outbox
 from bridge.runtime.forks import ForkMark
@@ -86,7 +86,7 @@ class Emitter:
         self._flag = self._watched.flag
         self._outbox = self._new_outbox()
         self._put = self._outbox.buffer.put
-        with _guard:
+        with EMITTERS.lock():
             _emitters.add(self)
 
     # Front
@@ -329,45 +329,17 @@ _open: set[Emitter] = set()
 """Emitters that accepted events: they live until they are closed, whoever else has forgotten them."""
 _inherited: list[Outbox] = []
 """What a fork brought along. To tidy it up here would end connections that the parent still uses."""
-_guard = threading.RLock()
-"""Held while emitters are made, and through each fork: a child must not be born of a half-made one."""
-_guard_pid = os.getpid()
-FORK_WAIT_S = 5.0
-"""How long a fork waits at the most for an emitter that is being made."""
-
-
-def guard() -> threading.RLock:
-    """The lock under which emitters are made; in a child it is free, whoever held it in the parent."""
-    global _guard, _guard_pid
-    if _guard_pid != os.getpid():
-        _guard, _guard_pid = threading.RLock(), os.getpid()
-    return _guard
-
-
-_held_for_fork = threading.local()
-
-
-def _before_fork() -> None:
-    _held_for_fork.guard = guard() if guard().acquire(timeout=FORK_WAIT_S) else None
-
-
-def _after_fork_in_parent() -> None:
-    held, _held_for_fork.guard = getattr(_held_for_fork, "guard", None), None
-    if held is not None:
-        held.release()
 
 
 def _after_fork_in_child() -> None:
     """A child has neither the thread nor a right to the parent's connection and buffered events."""
-    with guard():
+    with EMITTERS.lock():
         _open.clear()
         for emitter in list(_emitters):
             emitter._forget_parent()
 
 
 def _at_exit() -> None:
-    if _guard_pid != os.getpid():
-        _after_fork_in_child()
     for emitter in list(_open):
         emitter.close()
 
@@ -388,5 +360,5 @@ def _close_with_process() -> None:
 _finalized: dict[str, int] = {}
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_at_exit)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bridge.model.plain_text import plain_logger
 from bridge.producer.admission import Admission
+from bridge.producer.gates import SQLITE
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, NotOursError, SpoolFile
 from bridge.producer.spool_lock import remove_stale_locks
@@ -55,6 +56,8 @@ class Orphans:
         A directory may hold any number of files: a pass ends after ``LOOKS_MAX``.
         """
         self._sets_aside = True
+        if SQLITE.torn:
+            return  # said by our own spool
         try:
             with suppress(OSError):
                 remove_stale_locks(self._folder, SUFFIX)

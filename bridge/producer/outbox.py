@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 logger = plain_logger(__name__)
 
 JOIN_TIMEOUT_S = 1.0
-"""How long ``close`` waits for a write that is under way."""
+"""How long ``close`` waits for each thread."""
+DISK_WAIT_S = 10.0
+"""How long it waits for a write to the spool that is under way; nothing else may ask the disk before."""
 
 
 class Outbox:
@@ -105,7 +107,8 @@ class Outbox:
         for thread in self._threads:
             thread.stopping.set()
         still_running = [thread for thread in self._threads if not thread.join(JOIN_TIMEOUT_S)]
-        abandoned, spooled = self._settle_up()
+        writing = self._spooler is not None and not self._threads[0].join(DISK_WAIT_S)
+        abandoned, spooled = self._settle_up(writing=writing)
         self._reporter.thread.stop(JOIN_TIMEOUT_S)
         if not still_running:
             self._sender.close()
@@ -174,9 +177,9 @@ class Outbox:
 
     # The end, and the report
 
-    def _settle_up(self) -> tuple[int, int]:
+    def _settle_up(self, *, writing: bool) -> tuple[int, int]:
         """Count what was not sent; see ``close``."""
-        spooled = self._spooler.close() if self._spooler is not None else 0
+        spooled = self._spooler.close(writing=writing) if self._spooler is not None else 0
         with self.progress.changed:
             self.buffer.clear()
             self.progress.in_spool = spooled

@@ -21,7 +21,7 @@ from bridge.producer.naming import new_name
 from bridge.producer.ordering import User
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, SpoolFile, as_spool_error
-from bridge.producer.spool_lock import is_at, lock, lock_path, unlock
+from bridge.producer.spool_lock import close, is_at, lock, lock_path, unlock
 
 logger = plain_logger(__name__)
 
@@ -70,13 +70,9 @@ class Spool(SpoolFile):
         Raises:
             SpoolError: the directory cannot be written.
         """
-        name = name or new_name()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(BlockingIOError):
-                return cls(folder / f"{name}{SUFFIX}", admission, max_bytes=max_bytes)
-            # A process that was forked in the middle of our first attempt still has its lock.
-            return cls(folder / f"{name}~{new_name()}{SUFFIX}", admission, max_bytes=max_bytes)
+            return cls(folder / f"{name or new_name()}{SUFFIX}", admission, max_bytes=max_bytes)
         except OSError as error:
             raise SpoolError(f"BRIDGE_SPOOL_DIR {folder} cannot be written: {error.strerror}.") from error
 
@@ -190,7 +186,7 @@ class Spool(SpoolFile):
             descriptor = lock(self.path)
         except BlockingIOError:
             return False
-        os.close(self._lock_file)
+        close(self._lock_file)
         self._lock_file = descriptor
         return True
 

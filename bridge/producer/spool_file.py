@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from bridge.model.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX,
 from bridge.model.errors import SpoolError
 from bridge.producer.admission import Admission, NotAdmitted
 from bridge.producer.batching import Accepted
+from bridge.producer.gates import SQLITE
 from bridge.producer.spool_lock import lock, unlock
 
 SUFFIX = ".spool"
@@ -28,42 +28,6 @@ _COLUMNS = {"id", "task", "queue", "envelope", "user"}
 _UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 """SQLite's codes for a file that will never be read. The others tell of the disk, the memory, or somebody's lock."""
 
-_inherited: list[sqlite3.Connection] = []
-"""Connections that a fork brought along. Closing one here would tidy up files that the parent still uses."""
-
-
-_gate = threading.RLock()
-"""Held in each call of SQLite, by whatever file: a fork in one would leave SQLite's own locks held in the child."""
-_gate_pid = os.getpid()
-_held_for_fork: list[bool] = []
-FORK_WAIT_S = 5.0
-"""How long a fork waits at the most for a call of SQLite that is under way."""
-
-
-def _before_fork() -> None:
-    _held_for_fork.append(_gate.acquire(timeout=FORK_WAIT_S))
-
-
-def _after_fork_in_parent() -> None:
-    if _held_for_fork and _held_for_fork.pop():  # empty if this module was imported while the fork began
-        _gate.release()
-
-
-def _after_fork_in_child() -> None:
-    global _gate, _gate_pid
-    _gate, _gate_pid = threading.RLock(), os.getpid()
-    _held_for_fork.clear()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
-def _gate_of_this_process() -> threading.RLock:
-    """The gate; another one in a process whose server forked it without a word to Python."""
-    if _gate_pid != os.getpid():
-        _after_fork_in_child()
-    return _gate
-
 
 class DamagedError(SpoolError):
     """A spool file cannot be read, by anybody."""
@@ -74,7 +38,7 @@ class NotOursError(SpoolError):
 
 
 class SpoolFile:
-    """Events in order. Safe with threads; not with forks: see ``abandon``.
+    """Events in order. Safe with threads; a forked child leaves it alone: see ``release_inherited_locks``.
 
     Args:
         path: the file; its lock file stands beside it.
@@ -94,7 +58,7 @@ class SpoolFile:
         self.path = path
         self._admission = admission
         self._busy_timeout_s = busy_timeout_s
-        self._mutex = _gate_of_this_process()
+        self._mutex = SQLITE.lock()
         self._closed = False
         self._passed = 0  # rows up to here were sent, or cannot be
         self._read: list[tuple[int, int]] = []  # runs of rows that were handed out
@@ -103,13 +67,15 @@ class SpoolFile:
         self.foreign = 0
         if not make:
             _refuse_what_is_not_ours(path)
-        self._lock_file = _hold(path)
-        try:
-            with self._mutex:
+        if SQLITE.torn:
+            raise SpoolError("This process was forked in the middle of a call of SQLite, and cannot use it any more.")
+        with self._mutex:
+            self._lock_file = _hold(path)
+            try:
                 self._db = self._connect(make=make)
-        except BaseException:
-            self._unlock()
-            raise
+            except BaseException:
+                self._unlock()
+                raise
 
     @property
     def name(self) -> str:
@@ -188,11 +154,6 @@ class SpoolFile:
                 remove_with_side_files(self.path)
             self._unlock()
 
-    def abandon(self) -> None:
-        """In a forked child: leave the parent's file alone."""
-        _inherited.append(self._db)
-        os.close(self._lock_file)
-
     # Inside, under the mutex
 
     def _connect(self, *, make: bool) -> sqlite3.Connection:
@@ -212,6 +173,8 @@ class SpoolFile:
                 db.execute(SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
             except BaseException:
                 db.close()
+                if make:
+                    remove_with_side_files(self.path)  # or the next attempt would find it in its way
                 raise
         return db
 

@@ -12,6 +12,9 @@ FRESH_S = 10.0
 TRIES_MAX = 20
 """Times that a lock file may vanish, because its last owner removed it, while it is being locked."""
 
+_held: dict[int, int] = {}
+"""The process that opened each descriptor of a lock file. A child inherits them, and with them the locks."""
+
 
 def lock_path(path: Path) -> Path:
     """The lock file of a spool file stands beside it."""
@@ -28,14 +31,15 @@ def lock(path: Path) -> int:
     name = lock_path(path)
     for _ in range(TRIES_MAX):
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        _held[descriptor] = os.getpid()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_at(descriptor, name):
                 return descriptor
         except OSError:
-            os.close(descriptor)
+            close(descriptor)
             raise
-        os.close(descriptor)
+        close(descriptor)
     raise BlockingIOError(f"{name} is removed again and again")
 
 
@@ -53,7 +57,21 @@ def unlock(descriptor: int, path: Path) -> None:
     with suppress(OSError):
         if is_at(descriptor, name):
             name.unlink()
+    close(descriptor)
+
+
+def close(descriptor: int) -> None:
+    """Close a lock file without removing it."""
+    _held.pop(descriptor, None)
     os.close(descriptor)
+
+
+def release_inherited_locks() -> None:
+    """In a forked child: let go of all that its parent held; otherwise nobody could adopt those files while we live."""
+    for descriptor, pid in list(_held.items()):
+        if pid != os.getpid():
+            with suppress(OSError):
+                close(descriptor)
 
 
 def is_at(descriptor: int, path: Path) -> bool:

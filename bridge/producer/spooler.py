@@ -18,6 +18,7 @@ from bridge.producer.progress import Progress
 from bridge.producer.sending import Sending
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile
+from bridge.producer.spool_lock import release_inherited_locks
 from bridge.runtime.backoff import Backoff
 
 logger = plain_logger(__name__)
@@ -284,8 +285,15 @@ class Spooler:
 
     # The end
 
-    def close(self) -> int:
-        """On the closing caller's thread, when both others have ended: returns how many events wait on the disk."""
+    def close(self, *, writing: bool) -> int:
+        """On the closing caller's thread: returns how many events wait on the disk.
+
+        Args:
+            writing: the thread that writes has not ended: the disk stands still in the middle of a call, and whoever
+                asked it for anything would wait as well.
+        """
+        if writing:
+            return self._progress.in_spool
         left = self._buffer.written(self._buffer.front(None))
         if left and self._disk.failures == 0:
             while left and (written := self._try_disk(left)):
@@ -303,6 +311,5 @@ class Spooler:
         return waiting
 
     def abandon(self) -> None:
-        """In a forked child: leave the parent's spool alone."""
-        if self._spool is not None:
-            self._spool.abandon()
+        """In a forked child: leave the parent's spool, and what it adopted, alone."""
+        release_inherited_locks()

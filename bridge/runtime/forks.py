@@ -1,4 +1,4 @@
-"""``ForkMark``: whether this process is still the one that set it; costs 20 ns to ask, and needs no hook of Python's.
+"""What a fork does to a process: ``ForkMark`` tells a child from its parent, ``ForkGate`` keeps a fork out of a step.
 
 Servers that fork without Python's hooks exist (uWSGI), so the hooks of ``os.register_at_fork`` are not enough.
 """
@@ -6,13 +6,14 @@ Servers that fork without Python's hooks exist (uWSGI), so the hooks of ``os.reg
 import mmap
 import os
 import sys
+import threading
 
 _WIPE_ON_FORK = 18
 """Linux' MADV_WIPEONFORK: a child finds zeros in such memory."""
 
 
 class ForkMark:
-    """False at first, and in each forked child; true after ``set``.
+    """False at first, and in each forked child; true after ``set``. Costs 20 ns to ask, and needs no hook.
 
     Where the kernel does not wipe memory at a fork, the process id is compared each time, which costs a system call.
 
@@ -58,3 +59,66 @@ def _wiped_page() -> mmap.mmap | None:
     except OSError:
         return None
     return page
+
+
+FORK_WAIT_S = 5.0
+"""How long a fork waits at the most for what a gate guards."""
+
+
+class ForkGate:
+    """A lock that each fork waits for, so that no child is born in the middle of what it guards.
+
+    Make it in a module that is loaded before anybody uses it: a fork that already waits for another gate does not
+    see a new one. A child finds the lock free, whoever held it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._renewing = threading.Lock()
+        self._held = threading.local()
+        self._torn = False
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._release_after_fork,
+            after_in_child=self._after_fork_in_child,
+        )
+
+    @property
+    def torn(self) -> bool:
+        """Whether this process was born in the middle all the same.
+
+        A server forked without Python's hooks, or ``FORK_WAIT_S`` was not enough. What the gate guards may then be
+        half done here for good.
+        """
+        self.lock()
+        return self._torn
+
+    def lock(self) -> threading.RLock:
+        """The lock of this process."""
+        if self._pid != os.getpid():
+            with self._renewing:  # several threads may come first
+                if self._pid != os.getpid():
+                    self._torn = self._torn or _is_held(self._lock)
+                    self._lock = threading.RLock()
+                    self._pid = os.getpid()
+        return self._lock
+
+    def _before_fork(self) -> None:
+        lock = self.lock()
+        self._held.lock = lock if lock.acquire(timeout=FORK_WAIT_S) else None
+
+    def _release_after_fork(self) -> None:
+        lock, self._held.lock = getattr(self._held, "lock", None), None
+        if lock is not None:
+            lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._renewing = threading.Lock()
+        self._release_after_fork()
+        self.lock()
+
+
+def _is_held(lock: threading.RLock) -> bool:
+    """Whether a thread of our parent holds it; also one whose identity a new thread of ours was given."""
+    return bool(lock._is_owned()) or not lock.acquire(blocking=False)  # type: ignore[attr-defined]

@@ -15,6 +15,8 @@ EVENTS = 25
 PER_CHILD = 1_000
 """Numbers of a child begin at its own thousand."""
 
+BORN_IN_SQLITE = "forked in the middle of a call of SQLite"
+
 PROGRAM = f"""
 import ctypes, multiprocessing, os, sys, threading, time, warnings
 warnings.simplefilter("ignore")
@@ -89,7 +91,9 @@ def test_each_child_delivers_all_that_it_accepts(redis_url, redis_client, tmp_pa
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    # A call of SQLite may take longer than this test waits for it: such a child goes without a spool, and says so.
+    said = [line for line in done.stderr.splitlines() if kind != "libc fork" or BORN_IN_SQLITE not in line]
+    assert (done.returncode, said) == (0, []), done.stderr
     found = Counter(numbers(redis_client))
     expected = {place * PER_CHILD + number for place in range(CHILDREN) for number in range(EVENTS + 1)}
     assert expected - set(found) == set()
