@@ -1,6 +1,5 @@
 """``sse-bridge audit``: whether the books balance, what is missing, and what producers went away with."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import click
 
 from bridge.catalogs import load_configured
 from bridge.cli.books import open_books, plain
-from bridge.cli.console import FiniteRange, console, styled, table
+from bridge.cli.console import FiniteRange, console, print_json, styled, table
 from bridge.views.words import moment, span
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
         )
     types = _types(registry)
     if as_json:
-        click.echo(json.dumps(describe(found, types), indent=2))
+        print_json(describe(found, types))
     else:
         _print(found, types)
     if not found.clean:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bridge.cli.console import escaped
 from bridge.model.errors import StoreError
 from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
@@ -45,4 +46,4 @@ def named_store(settings: Settings) -> Iterator[None]:
 
 def plain(text: str) -> str:
     """Foreign text for a terminal: on one line, and without control characters."""
-    return text if text.isprintable() else json.dumps(text)
+    return text if text.isprintable() else escaped(json.dumps(text))

@@ -1,11 +1,11 @@
 """``sse-bridge check``: all faults of settings and registry at once, and on request those of broker and Redis."""
 
-import json
 from collections.abc import Sequence
 
 import click
 
 from bridge.cli.connecting import inspect_building, inspect_connections
+from bridge.cli.console import print_json
 from bridge.cli.finding import Finding
 from bridge.cli.inspection import inspect_configuration
 from bridge.settings import PROCESSES, Process
@@ -58,7 +58,7 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
         if connect:
             findings += inspect_connections(settings, catalog, processes)
     if as_json:
-        click.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
+        print_json([finding.as_dict() for finding in findings])
     else:
         for finding in findings:
             _print(finding)

@@ -1,7 +1,9 @@
 """How commands print: tables and text on stdout, remarks on stderr, colour only where a person looks."""
 
+import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 160
+_UNSAFE = re.compile(r"[^\n -~]")
+"""In JSON, these stand nowhere but in strings."""
 
 
 class FiniteRange(click.FloatRange):
@@ -79,6 +83,16 @@ def styled(template: str, *values: object) -> "Text":
 def printable(text: str) -> str:
     """Text without control characters that could steer the terminal."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
+def print_json(value: object, *, indent: int | None = 2) -> None:
+    """A value for programs; the only way in which commands print one. Without an indent it is one line."""
+    click.echo(escaped(json.dumps(value, indent=indent)))
+
+
+def escaped(text: str) -> str:
+    r"""JSON in ASCII, DEL escaped as well: the same values, and nothing that a terminal obeys."""
+    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1] if found[0] != "\x7f" else r"\u007f", text)
 
 
 def table(*columns: str, title: str | None = None) -> "Table":

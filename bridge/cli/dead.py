@@ -1,10 +1,8 @@
 """``sse-bridge dead``: dead letters by list and by cause; replaying, discarding and exporting them."""
 
-import json
-
 import click
 
-from bridge.cli.console import FiniteRange, printable, say
+from bridge.cli.console import FiniteRange, print_json, printable, say
 from bridge.cli.failures import print_groups, print_letter, print_rows, print_tombstone
 from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
 from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
@@ -47,7 +45,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         page = letters.page(letters.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
         found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
-        click.echo(json.dumps({"letters": found, "next": str(page.next) if page.next else None}, indent=2))
+        print_json({"letters": found, "next": str(page.next) if page.next else None})
         return
     if not page.letters:
         click.echo(NONE_MATCHES)
@@ -71,11 +69,11 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
         letters = Letters(client, settings)
         letter, tombstone = letters.show(letter_id), letters.tombstone(letter_id)
     if letter is not None and as_json:
-        click.echo(json.dumps(as_dict(letter, payloads=payloads), indent=2))
+        print_json(as_dict(letter, payloads=payloads))
     elif letter is not None:
         print_letter(letter, payloads=payloads)
     elif tombstone is not None and as_json:
-        click.echo(json.dumps({"discarded": msgspec.to_builtins(tombstone)}, indent=2))
+        print_json({"discarded": msgspec.to_builtins(tombstone)})
     elif tombstone is not None:
         print_tombstone(tombstone)
     else:
@@ -114,7 +112,7 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
         letters = Letters(client, settings)
         hit = letters.users(letters.resolve(chosen, registry))
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(hit[:limit]), indent=2))
+        print_json(msgspec.to_builtins(hit[:limit]))
         return
     if not hit:
         click.echo("No letter of a user matches.")
@@ -144,7 +142,7 @@ def export(chosen: Selection, payloads: bool) -> None:
     with opened() as (client, settings, registry):
         letters = Letters(client, settings)
         for letter in letters.export(letters.resolve(chosen, registry), payloads=payloads):
-            click.echo(json.dumps(letter))
+            print_json(letter, indent=None)
 
 
 @dead.command()
@@ -166,7 +164,7 @@ def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
         confirm(f"discard {counted(number, 'dead letter')} ({selection})", number, yes=yes)
         done = letters.discard(selection, reason=reason)
     if as_json:
-        click.echo(json.dumps({"discarded": done.discarded, "in_replay": done.in_replay, "gone": done.gone}))
+        print_json({"discarded": done.discarded, "in_replay": done.in_replay, "gone": done.gone}, indent=None)
         return
     click.echo(f"Discarded {counted(done.discarded, 'dead letter')}.")
     if done.in_replay:
@@ -188,7 +186,7 @@ def log(limit: int, as_json: bool) -> None:
     with opened() as (client, _, _):
         entries = read(client, limit)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(entries), indent=2))
+        print_json(msgspec.to_builtins(entries))
         return
     from bridge.cli.console import console, table
 
@@ -280,7 +278,7 @@ def replays(as_json: bool) -> None:
     with opened() as (client, settings, registry):
         found = Replays(client, settings, registry).newest()
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        print_json(msgspec.to_builtins(found))
         return
     shown = table("replay", "begun", "who", "state", "total", "succeeded", "failed", "pending", "under way", "reason")
     for status in found:

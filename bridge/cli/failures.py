@@ -1,12 +1,11 @@
 """How failing events look in a terminal: as a list, by cause, and one whole with every attempt and the traceback."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.console import printable
+from bridge.cli.console import print_json, printable
 from bridge.operations.groups import Group
 from bridge.operations.letters import as_dict
 from bridge.operations.retries import Waiting
@@ -63,7 +62,7 @@ def print_groups(groups: tuple[Group, ...], what: str, *, as_json: bool) -> None
     from bridge.cli.console import console, styled
 
     if as_json:
-        click.echo(json.dumps([group.as_dict() for group in groups], indent=2))
+        print_json([group.as_dict() for group in groups])
         return
     out = console()
     for group in groups:

@@ -1,6 +1,5 @@
 """``sse-bridge queues``: every queue that holds something of ours, whoever's registry it is from; and moving it."""
 
-import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import click
 import msgspec
 
 from bridge.cli.books import plain
-from bridge.cli.console import console, table
+from bridge.cli.console import console, print_json, table
 from bridge.cli.filters import confirm, json_option, opened, yes_option
 from bridge.model.errors import SettingsError
 from bridge.views.words import counted, span
@@ -42,7 +41,7 @@ def queues(ctx: click.Context, as_json: bool) -> None:
     with opened() as (client, settings, registry):
         found = read_holdings(client, settings, registry)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        print_json(msgspec.to_builtins(found))
     else:
         _print(found)
     ctx.exit(1 if any(holding.is_stranded for holding in found) else 0)
@@ -82,7 +81,10 @@ def move(source: str, target: str, dry_run: bool, reason: str, yes: bool, as_jso
 
 
 def _tell(as_json: bool, moved: int, left: int, sentence: str) -> None:
-    click.echo(json.dumps({"moved": moved, "left": left}) if as_json else sentence)
+    if as_json:
+        print_json({"moved": moved, "left": left}, indent=None)
+    else:
+        click.echo(sentence)
 
 
 def _expect(name: str, known: list[str]) -> None:

@@ -1,6 +1,5 @@
 """Sending dead letters again from a terminal: what a dry run says, a bar, Ctrl-C, and how it ended."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.console import printable
+from bridge.cli.console import print_json, printable
 from bridge.model.errors import SettingsError
 from bridge.views.dry_run import DryRun
 from bridge.views.words import numbers_in_words
@@ -40,7 +39,7 @@ def print_dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
     foreseen = DryRun()
     for prediction in predictions:
         if as_json:
-            click.echo(msgspec.json.encode({**msgspec.to_builtins(prediction), "payload": prediction.payload.decode()}))
+            print_json({**msgspec.to_builtins(prediction), "payload": prediction.payload.decode()}, indent=None)
         else:
             foreseen.add(prediction)
     if not as_json:
@@ -65,7 +64,7 @@ def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) ->
     if as_json:
         import msgspec
 
-        click.echo(json.dumps(msgspec.to_builtins(status), indent=2))
+        print_json(msgspec.to_builtins(status))
     else:
         click.echo(f"Replay {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
         if status.reason:

@@ -1,11 +1,9 @@
 """``sse-bridge registry``: the catalog as a table, as JSON, or as the page docs/events.md."""
 
-import json
-
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.console import console, form_options, say, styled, table
+from bridge.cli.console import console, form_options, print_json, say, styled, table
 from bridge.cli.documents import describe_registry, events_page
 from bridge.model.registry import Registry
 
@@ -29,7 +27,7 @@ def registry(form: str) -> None:
     """
     _, catalog = load_configured("cli")
     if form == "json":
-        click.echo(json.dumps(describe_registry(catalog), indent=2))
+        print_json(describe_registry(catalog))
     elif form == "markdown":
         click.echo(events_page(catalog), nl=False)
     else:

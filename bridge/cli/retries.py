@@ -1,9 +1,8 @@
 """``sse-bridge retries``: the events that wait for their next attempt."""
 
-import json
-
 import click
 
+from bridge.cli.console import print_json
 from bridge.cli.failures import print_groups, print_rows, print_waiting
 from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
 from bridge.model.errors import OperationRefusedError
@@ -41,7 +40,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         page = everything.page(everything.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
         found = [waiting.as_dict(payloads=payloads) for waiting in page.retries]
-        click.echo(json.dumps({"retries": found, "next": str(page.next) if page.next else None}, indent=2))
+        print_json({"retries": found, "next": str(page.next) if page.next else None})
         return
     if not page.retries:
         click.echo("No retry matches.")
@@ -60,7 +59,7 @@ def show(event_id: str, payloads: bool, as_json: bool) -> None:
     if waiting is None:
         raise OperationRefusedError(f"No retry of event {event_id} waits: it was settled, or it is a dead letter.")
     if as_json:
-        click.echo(json.dumps(waiting.as_dict(payloads=payloads), indent=2))
+        print_json(waiting.as_dict(payloads=payloads))
     else:
         print_waiting(waiting, payloads=payloads)
 
@@ -103,7 +102,7 @@ def _act(chosen: Selection, verb: str, action: str, *, yes: bool, as_json: bool,
         confirm(f"{verb} {_retries(number)} ({selection})", number, yes=yes)
         done = waiting.now(selection) if action == "now" else waiting.cancel(selection, reason=reason)
     if as_json:
-        click.echo(json.dumps({"changed": done.changed, "taken": done.taken}))
+        print_json({"changed": done.changed, "taken": done.taken}, indent=None)
     else:
         word = "due now" if action == "now" else "buried as dead letters"
         click.echo(f"{_retries(done.changed)} {'is' if done.changed == 1 else 'are'} {word}.")

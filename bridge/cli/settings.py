@@ -1,10 +1,8 @@
 """``sse-bridge settings``: every setting with its range, reason and present value."""
 
-import json
-
 import click
 
-from bridge.cli.console import console, form_options, styled, table
+from bridge.cli.console import console, form_options, print_json, styled, table
 from bridge.cli.documents import describe_settings, settings_page, shown_default
 from bridge.settings import load_settings
 
@@ -29,7 +27,7 @@ def settings(form: str) -> None:
         return
     rows = describe_settings(load_settings())
     if form == "json":
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     shown = table("setting", "value", "range", "what it is for")
     for row in rows:

@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.catalogs import load_configured
 from bridge.cli.books import named_store
-from bridge.cli.console import FiniteRange, console, printable, say, table
+from bridge.cli.console import FiniteRange, console, print_json, printable, say, table
 from bridge.model.errors import StoreError
 from bridge.views.words import due, span
 
@@ -42,7 +42,7 @@ def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
     """
     for shown in _statuses(watch):
         if as_json:
-            click.echo(msgspec.json.encode(document(shown)))
+            print_json(document(shown), indent=None)
         else:
             _print(shown)
     ctx.exit(0 if shown.healthy else 1)

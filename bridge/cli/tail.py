@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 
 from bridge.catalogs import load_configured
+from bridge.cli.console import escaped, printable
 from bridge.cli.rooms import import_extra
 from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
@@ -57,16 +58,18 @@ def _categories(given: tuple[str, ...], registry: Registry) -> frozenset[str] | 
 
 
 def _print_json(event_id: str, event_type: str, data: str) -> None:
-    click.echo(f'{{"id":{json.dumps(event_id or None)},"type":{json.dumps(event_type)},"data":{data}}}')
+    # The data is JSON already, and goes through with its very numbers.
+    click.echo(escaped(f'{{"id":{json.dumps(event_id or None)},"type":{json.dumps(event_type)},"data":{data}}}'))
 
 
 def _print_pretty(event_id: str, event_type: str, data: str) -> None:
     fields = json.loads(data)
-    shown = "  ".join(f"{click.style(key, dim=True)} {_value(value)}" for key, value in fields.items())
+    shown = "  ".join(f"{click.style(printable(key), dim=True)} {_value(value)}" for key, value in fields.items())
     colour = "yellow" if event_type == "stream.reset" else "cyan"
-    click.echo(f"{click.style(event_type, fg=colour, bold=True)}  {shown}  {click.style(event_id, dim=True)}")
+    kind = click.style(printable(event_type), fg=colour, bold=True)
+    click.echo(f"{kind}  {shown}  {click.style(printable(event_id), dim=True)}")
 
 
 def _value(value: object) -> str:
     """A payload value on one line, without control characters that could steer the terminal."""
-    return value if isinstance(value, str) and value.isprintable() else json.dumps(value)
+    return value if isinstance(value, str) and value.isprintable() else escaped(json.dumps(value))

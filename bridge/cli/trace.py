@@ -1,13 +1,12 @@
 """``sse-bridge trace``: where one event is, and what happened to it."""
 
-import json
 from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
 import click
 
 from bridge.cli.books import open_books, plain
-from bridge.cli.console import console, say, styled
+from bridge.cli.console import console, print_json, say, styled
 from bridge.settings import Settings, load_settings
 from bridge.views.failed_events import attempts_in_words
 from bridge.views.words import moment
@@ -46,7 +45,7 @@ def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: boo
     with open_books(settings) as client:
         places = Tracer(client, settings).trace(event_id, user_id)
     if as_json:
-        click.echo(json.dumps({"event_id": str(event_id), "places": [describe(place) for place in places]}, indent=2))
+        print_json({"event_id": str(event_id), "places": [describe(place) for place in places]})
     else:
         _print(event_id, places, settings)
     if not places:

@@ -1,5 +1,6 @@
 """Text from elsewhere in what commands print, and values that are mistyped: neither ends a command with a traceback."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from uuid import UUID
@@ -13,7 +14,7 @@ from bridge.settings import Settings
 from tests.support.letters import a_letter
 from tests.support.processes import run_cli
 
-HOSTILE = "a[/x]b[bold]\x1b[31m:smile:"
+HOSTILE = "a[/x]b[bold]\x1b[31m:smile:\u202egpj.\u2066\x7f\x85\ue000 ü"
 REPORT = {
     "host": HOSTILE,
     "pid": 7,
@@ -43,38 +44,68 @@ def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]
     return done
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["status"],
-        ["queues"],
-        ["audit", "--grace", "0"],
-        ["dead", "list"],
-        ["dead", "groups"],
-        ["dead", "users"],
-        ["dead", "log"],
-        ["dead", "replays"],
-        ["retries", "list"],
-        ["retries", "groups"],
-    ],
-    ids=" ".join,
-)
-def test_any_text_is_shown_as_it_is(settings: Settings, client: redis.Redis, command: list[str]) -> None:
+def fill(settings: Settings, client: redis.Redis) -> None:
+    """Hostile text wherever there may be text."""
     Workers(client).beat(f"{HOSTILE}:7:aaaa", WorkerReport(**REPORT))
     Producers(client).keep("x", ProducerReport(host=HOSTILE, pid=1, started="", waiting=3))
     Ledger(client, settings).enter([("id", "bridge.X[/x]", "bridge.[/x]", b"0" * 16)])
     client.lpush(f"bridge.{HOSTILE}", HOSTILE)
     letter = msgspec.structs.replace(
-        a_letter(), queue=HOSTILE, user_id=HOSTILE, worker=HOSTILE, task=f"bridge.{HOSTILE}"
+        a_letter(letter_id=str(UUID(int=7))), queue=HOSTILE, user_id=HOSTILE, worker=HOSTILE, task=f"bridge.{HOSTILE}"
     )
     DeadLetters(client, settings).bury([letter])
     run(settings, "dead", "discard", "--id", str(UUID(int=1)), "--reason", HOSTILE, "-y")
+
+
+COMMANDS = [
+    ["status"],
+    ["queues"],
+    ["audit", "--grace", "0"],
+    ["dead", "list"],
+    ["dead", "groups"],
+    ["dead", "users"],
+    ["dead", "log"],
+    ["dead", "replays"],
+    ["retries", "list"],
+    ["retries", "groups"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_any_text_is_shown_as_it_is(settings: Settings, client: redis.Redis, command: list[str]) -> None:
+    fill(settings, client)
     done = run(settings, *command)
     assert done.stdout
-    assert "\x1b[31m" not in done.stdout
+    assert not {"\x1b", "\u202e", "\u2066", "\x7f", "\x85", "\ue000"}.intersection(done.stdout)
     assert "☺" not in done.stdout
     if command[0] in ("status", "queues"):
         assert "[/x]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS, ["dead", "show", str(UUID(int=7))], ["dead", "export"], ["dead", "replay", "--dry-run"], ["check"]],
+    ids=" ".join,
+)
+def test_json_holds_nothing_that_a_terminal_obeys(settings: Settings, client: redis.Redis, command: list[str]) -> None:
+    fill(settings, client)
+    as_json = [] if command[-1] == "export" else ["--json"]
+    done = run(settings, *command, *as_json)
+    assert done.stdout
+    assert all(" " <= letter <= "~" or letter == "\n" for letter in done.stdout)
+    lines = done.stdout.splitlines() if command[-1] in ("export", "--dry-run") else [done.stdout]
+    values = [json.loads(line) for line in lines]
+    if " ".join(command) in ("status", "queues", "dead list", "dead users", "dead export", "dead log"):
+        assert HOSTILE in str_values(values)
+
+
+def str_values(value: object) -> set[str]:
+    match value:
+        case dict():
+            return set().union(*(str_values(part) for part in (*value, *value.values())))
+        case list():
+            return set().union(*(str_values(part) for part in value))
+    return {value} if isinstance(value, str) else set()
 
 
 @pytest.mark.parametrize(
