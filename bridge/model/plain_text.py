@@ -36,6 +36,11 @@ def one_line(text: object, *, chars_max: int = LINE_CHARS_MAX) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in words)
 
 
+def name_of(cls: type) -> str:
+    """The name of a class from anywhere, whatever its metaclass does; never raises."""
+    return str.__str__(type.__dict__["__name__"].__get__(cls))
+
+
 def plain_logger(name: str) -> logging.Logger:
     """The logger of that name, which writes whatever comes from outside on one line. Every module has such a one."""
     logger = logging.getLogger(name)

@@ -19,7 +19,7 @@ from bridge.catalogs import load_registry
 from bridge.catalogs.loading import BUILT_IN
 from bridge.model.errors import DeliveryError, EventRefusedError, IdError, PayloadError
 from bridge.model.pipeline import EventCodec, snapshot_taker
-from bridge.model.plain_text import plain_logger
+from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.gates import EMITTERS
@@ -104,20 +104,21 @@ class Emitter:
             DeliveryError: strict only; the broker did not confirm in ``STRICT_TIMEOUT_S``. The event
                 stays in the buffer and may still be delivered.
         """
-        route = self._routes.get(type(event))
-        if (
-            route is not None
-            and not self._strict
-            and self._flag[0]
-            and active_tracer() is None  # a span ends on the thread of its caller
-        ):
-            try:
+        entry: Unwritten | Written | None = None
+        try:
+            route = self._routes.get(type(event))
+            if (
+                route is not None
+                and not self._strict
+                and self._flag[0]
+                and active_tracer() is None  # a span ends on the thread of its caller
+            ):
                 snapshot = route.snapshot_of(event)
                 entry = Unwritten(route, snapshot, route.user_of(event)) if snapshot else _written(route, event)
-            except Exception:
-                return self.emit_many((event,)) == 1  # which says why it is refused
-            if entry is not None and self._put(entry):
-                return True
+        except Exception:  # noqa: S110  (emit_many says why it is refused)
+            pass
+        if entry is not None and self._put(entry):
+            return True
         return self.emit_many((event,)) == 1
 
     def emit_many(self, events: Iterable[Any]) -> int:
@@ -193,12 +194,16 @@ class Emitter:
 
     def _prepare(self, event: Any) -> Written | None:
         """Write an event, so that nothing can change under it; None if it is unmapped or refused."""
-        route = self._routes.get(type(event))
+        try:
+            route = self._routes.get(type(event))
+        except Exception as error:  # of the class's own __hash__ or __eq__
+            self._refuse(event, error)
+            return None
         if route is None:
             self._note_unmapped(type(event))
             return None
         try:
-            trace = note_emitted(type(event).__name__, event.event_id, route.queue)
+            trace = note_emitted(name_of(type(event)), event.event_id, route.queue)
             data = route.codec.write(event)
             entry = Written(route, event.event_id, event.occurred_at, data, route.user_of(event), trace)
             if trace or len(entry.data) > route.data_max:
@@ -226,7 +231,7 @@ class Emitter:
 
     def _note_unmapped(self, event_class: type[Any]) -> None:
         self._count("unmapped")
-        name = f"{event_class.__module__}.{event_class.__qualname__}"[:CLASS_CHARS_MAX]
+        name = _full_name_of(event_class)[:CLASS_CHARS_MAX]
         text = (
             f"{name} has no mapping in the catalog that this process uses ({self._settings.registry or BUILT_IN}), so "
             "that none of its events is sent. Does BRIDGE_REGISTRY name your catalog, and has it a mapping for exactly "
@@ -249,12 +254,9 @@ class Emitter:
 
     def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
-        reason = (
-            str(error)
-            if isinstance(error, PayloadError | IdError)
-            else f"it could not be read ({type(error).__name__})."
-        )
-        text = f"{_name_of(event)} was not accepted: {reason}"
+        is_ours = issubclass(type(error), PayloadError | IdError)  # isinstance would ask the error itself
+        reason = str(error) if is_ours else f"it could not be read ({name_of(type(error))})."
+        text = f"{_called(event)} was not accepted: {reason}"
         if self._strict:
             raise EventRefusedError(text) from error
         logger.error("bridge.event.refused %s", text)
@@ -307,12 +309,19 @@ class Emitter:
         self._put = self._outbox.buffer.put
 
 
-def _name_of(event: Any) -> str:
+def _called(event: Any) -> str:
     """How the log calls an event that may be anything."""
     try:
-        return f"{type(event).__name__} {event.event_id}"
+        return f"{name_of(type(event))} {event.event_id}"
     except Exception:  # foreign code, or a damaged id
-        return f"{type(event).__name__} without id"
+        return f"{name_of(type(event))} without id"
+
+
+def _full_name_of(event_class: type[Any]) -> str:
+    try:
+        return f"{event_class.__module__}.{event_class.__qualname__}"
+    except Exception:  # of its metaclass
+        return name_of(event_class)
 
 
 def _written(route: Route, event: Any) -> Written | None:

@@ -9,7 +9,7 @@ from bridge.model.events import SSEEvent
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.pipeline.reporting import ExcInfo, reportable
 from bridge.model.pipeline.transform import transform
-from bridge.model.plain_text import plain_logger
+from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry
 from bridge.redis_adapter import Receipt, ReceiptStatus, SSEPublisherProtocol
 
@@ -47,10 +47,10 @@ class SSEEventHandler:
 
     async def handle(self, event: Any) -> None:
         """Publish the SSE event of a domain event. Ignores unmapped classes; never raises an Exception."""
-        mapping = self._mapping.get(type(event))
-        if mapping is None:
-            return
         try:
+            mapping = self._mapping.get(type(event))
+            if mapping is None:
+                return
             sse_event = self._transform_event(event, mapping)
             if sse_event is None:
                 return
@@ -58,7 +58,7 @@ class SSEEventHandler:
         except Exception as error:  # extractors and publishers are foreign code; the business carries on
             failure = describe(error, Stage.PUBLISH)
             self._log_failure(
-                event, type(error).__name__, failure.message, ReceiptStatus.FAILED, reportable(error, failure)
+                event, name_of(type(error)), failure.message, ReceiptStatus.FAILED, reportable(error, failure)
             )
 
     def has_mapping_for(self, event_class: type[Any]) -> bool:
@@ -85,7 +85,7 @@ class SSEEventHandler:
             self._log_failure(event, "Receipt", receipt.error or "no reason was given", receipt.status)
             return
         said = {
-            "domain_event": type(event).__name__,
+            "domain_event": name_of(type(event)),
             "sse_event_type": sse_event.event_type.value,
             "user_id": str(sse_event.user_id),
             "event_id": str(sse_event.event_id),
@@ -102,8 +102,8 @@ class SSEEventHandler:
         self, event: Any, error_type: str, error: str, status: ReceiptStatus, exc_info: ExcInfo | None = None
     ) -> None:
         said = {
-            "domain_event": type(event).__name__,
-            "event_id": str(getattr(event, "event_id", None)),
+            "domain_event": name_of(type(event)),
+            "event_id": _id_of(event),
             "status": status.value,
             "error": error,
             "error_type": error_type,
@@ -115,3 +115,10 @@ class SSEEventHandler:
             exc_info=exc_info,
             extra=said,
         )
+
+
+def _id_of(event: Any) -> str:
+    try:
+        return str(event.event_id)
+    except Exception:  # foreign code, or none
+        return "None"

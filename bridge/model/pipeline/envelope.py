@@ -18,7 +18,7 @@ from msgspec import Meta, inspect
 
 from bridge.model.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of
 from bridge.model.errors import DecodeError, PayloadError
-from bridge.model.pipeline.fit import field_fits, is_written_by_name, misfit_of
+from bridge.model.pipeline.fit import bytes_misfit, field_fits, fields_of_text, is_written_by_name, misfit_of
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
@@ -119,6 +119,7 @@ class EventCodec:
         "_fits",
         "_fitting",
         "_id_name",
+        "_texts_of",
         "_time_name",
         "_type",
     )
@@ -130,6 +131,8 @@ class EventCodec:
         self._id_name = names["event_id"]
         self._time_name = names["occurred_at"]
         self._fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+        texts = fields_of_text(event_class)
+        self._texts_of: Callable[[Any], object] | None = attrgetter(*texts) if texts else None
         self._fits = field_fits(event_class, aware=False)
         self._by_name = is_written_by_name(event_class)
         # Combinations of types with which an event is plain, and surely decoded again.
@@ -167,16 +170,18 @@ class EventCodec:
         if not plain:
             self._look_into(event, data)
         if not fits:
-            self._refuse_misfit(data)
+            self._refuse_misfit(event, data)
         elif plain and len(self._fitting) < FITTING_MAX:
             self._fitting.add(kinds)
 
-    def _refuse_misfit(self, data: bytes) -> None:
+    def _refuse_misfit(self, event: Any, data: bytes) -> None:
         """What the worker could not read is said here, where somebody can do something about it."""
         if self._event_decoder is None:
             self._make_decoders()
         assert self._event_decoder is not None  # noqa: S101
         misfit = misfit_of(self._event_decoder, data)
+        if not misfit and self._texts_of is not None:
+            misfit = bytes_misfit(event, self._event_class, self._texts_of(event))
         if misfit:
             raise PayloadError(f"It does not fit {self._type}, and no worker could read it: {misfit}.")
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from bridge.model.plain_text import name_of
+
 MAX_MESSAGE_CHARS = 500
 MAX_TRACEBACK_CHARS = 8_000
 
@@ -83,14 +85,14 @@ def _class_name(cls: type[BaseException]) -> str:
     try:
         return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     except Exception:  # its metaclass raised
-        return str(type.__dict__["__name__"].__get__(cls))
+        return name_of(cls)
 
 
 def _text_of(error: BaseException) -> str:
     try:
         return _beginning(str(error), _SCRUBBED_MAX * MAX_MESSAGE_CHARS)
     except Exception as broken:  # the exception's own __str__ raised
-        return f"(its text could not be read: {type(broken).__name__})"
+        return f"(its text could not be read: {name_of(type(broken))})"
 
 
 def _traceback_of(error: BaseException, last_line: str) -> str:

@@ -111,6 +111,49 @@ def misfit_of(decoder: "msgspec.json.Decoder[Any]", data: bytes) -> str:
     return ""
 
 
+def fields_of_text(event_class: type[Any]) -> tuple[str, ...]:
+    """Names of the fields that take text, in whatever depth: where Base64 may be read as something else than bytes."""
+    info = cast("inspect.StructType", inspect.type_info(event_class))
+    return tuple(field.name for field in info.fields if _takes_text(field.type))
+
+
+def _takes_text(kind: inspect.Type) -> bool:
+    if isinstance(kind, inspect.UnionType):
+        return any(map(_takes_text, kind.types))
+    return type(kind) not in _PLAIN or isinstance(kind, inspect.StrType | inspect.DecimalType)
+
+
+def bytes_misfit(event: Any, event_class: type[Any], texts: object) -> str:
+    """Where an event holds bytes and its class wants something else; empty if nowhere.
+
+    JSON has them as Base64, which is as good as any other text to a decoder. In a field of type Any they stay that.
+
+    Args:
+        event: which can be written, and read as that class.
+        event_class: its class.
+        texts: the values of its ``fields_of_text``.
+    """
+    try:
+        packed = _packer.encode(texts)
+    except Exception:  # an integer of more than 64 bits
+        packed = b"\xc4"
+    # What begins bytes in MessagePack; it may also stand in text.
+    if not (0xC4 in packed or 0xC5 in packed or 0xC6 in packed):
+        return ""
+    try:
+        plain = msgspec.to_builtins(event, builtin_types=_BYTES, str_keys=True)
+        msgspec.convert(plain, event_class, builtin_types=_BYTES, str_keys=True)
+    except msgspec.ValidationError as error:
+        return str(error) if any(f"got `{kind.__name__}`" in str(error) for kind in _BYTES) else ""
+    except Exception:  # the class's own code, which has taken the event as it travels
+        return ""
+    return ""
+
+
+_packer = msgspec.msgpack.Encoder(decimal_format="string")
+_BYTES = (bytes, bytearray, memoryview)
+
+
 def is_written_by_name(event_class: type[Any]) -> bool:
     """Whether an event's JSON is an object of its fields and nothing else.
 
