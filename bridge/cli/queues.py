@@ -9,7 +9,7 @@ import msgspec
 from bridge.cli.books import plain
 from bridge.cli.console import console, print_json, table
 from bridge.cli.filters import confirm, json_option, opened, yes_option
-from bridge.model.errors import SettingsError
+from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.views.words import counted, span
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ def queues(ctx: click.Context, as_json: bool) -> None:
 @click.argument("target", metavar="TO")
 @click.option("--dry-run", is_flag=True, help="Say what would be moved, and move nothing.")
 @click.option("--reason", default="", help="Why, for the log.")
+@click.option("--anyway", is_flag=True, help="Also to a queue that only workers with another catalog consume.")
 @yes_option
 @json_option
-def move(source: str, target: str, dry_run: bool, reason: str, yes: bool, as_json: bool) -> None:
+def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes: bool, as_json: bool) -> None:
     r"""Move what waits on the queue FROM to the queue TO.
 
     Messages keep their order, and are put behind what waits on TO. On Redis each goes in one step with what the books
@@ -69,6 +70,12 @@ def move(source: str, target: str, dry_run: bool, reason: str, yes: bool, as_jso
         known = {holding.name: holding for holding in read_holdings(client, settings, registry)}
         _expect(source, list(known))
         _expect(target, [name for name, holding in known.items() if holding.registered or holding.workers])
+        if known[target].elsewhere and not anyway:
+            workers = plain(", ".join(known[target].workers))
+            raise OperationRefusedError(
+                f"Only workers with another catalog consume {target} ({workers}), and they dead-letter what that "
+                "does not have: start a worker with this catalog there first, or add --anyway."
+            )
         waiting = known[source].waiting
         what = f"move {counted(waiting, 'message')} from {source} to {target}"
         if dry_run:

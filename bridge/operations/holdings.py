@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import redis
 
 from bridge.model.registry import Registry
+from bridge.model.registry.identity import CatalogIdentity, identity_of
 from bridge.operations.health import is_consuming, stranded
 from bridge.operations.queues import QueueState
 from bridge.operations.selection import FOR_EVER_MS
@@ -37,6 +38,7 @@ class Holding:
         retries: events that wait for another attempt on it.
         dead: dead letters that were on it.
         workers: that consume it.
+        elsewhere: whether workers consume it, and all of these have another catalog than this process.
         advice: what is stranded on it, and what to do; empty if nothing is.
     """
 
@@ -48,6 +50,7 @@ class Holding:
     retries: int
     dead: int
     workers: tuple[str, ...]
+    elsewhere: bool = False
     advice: str = ""
 
     @property
@@ -78,6 +81,10 @@ def read_holdings(client: redis.Redis, settings: Settings, registry: Registry) -
     for worker in consuming:
         for queue in worker.known.report.queues:
             served.setdefault(queue, []).append(worker.known.name)
+    own = identity_of(registry)
+    known_here = {
+        queue for worker in consuming if not _is_elsewhere(own, worker) for queue in worker.known.report.queues
+    }
     names = dict.fromkeys([*registry.queues, *sorted({*states, *retries, *dead, *(claimed or ()), *served} - {""})])
     return tuple(
         Holding(
@@ -89,10 +96,16 @@ def read_holdings(client: redis.Redis, settings: Settings, registry: Registry) -
             retries=retries[name],
             dead=dead[name],
             workers=tuple(served.get(name, ())),
+            elsewhere=name in served and name not in known_here,
             advice=_advice(registry, states.get(name), survey, name, consuming),
         )
         for name in names
     )
+
+
+def _is_elsewhere(own: CatalogIdentity, worker: WorkerState) -> bool:
+    theirs = CatalogIdentity.parse(worker.known.report.catalog)
+    return theirs is not None and theirs.shape != own.shape
 
 
 def _advice(

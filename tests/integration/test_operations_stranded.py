@@ -129,3 +129,22 @@ def test_a_mistyped_name_is_an_error_with_the_near_one(settings: Settings, sourc
     answer = sse_bridge(environment(settings, "renamed"), "queues", "move", source, target, "-y")
     assert answer.returncode == 2
     assert f"did you mean {hint}?" in answer.stderr
+
+
+def test_a_queue_that_only_another_catalogs_worker_consumes_is_no_target(
+    settings: Settings, client: redis.Redis, tmp_path: Path
+) -> None:
+    emit(settings, old, [Old.OrderPlaced(user_id=uuid4(), number=1)])
+    ours = environment(settings, "old")
+    foreign = {"BRIDGE_BROKER_URL": settings.broker_url, "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry"}
+    move = ("queues", "move", "bridge.orders", "bridge.moods", "-y")
+    with running_worker(tmp_path, foreign):
+        wait_until(lambda: client.hlen(keys.WORKERS), what="the worker reports")
+        for extra in ((), ("--dry-run",)):
+            refused = sse_bridge(ours, *move, *extra)
+            assert refused.returncode == 1
+            assert "workers with another catalog" in refused.stderr
+            assert "--anyway" in refused.stderr
+        assert client.llen("bridge.orders") == 1
+        assert sse_bridge(ours, *move, "--anyway").returncode == 0
+        assert client.llen("bridge.orders") == 0
