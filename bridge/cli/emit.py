@@ -6,6 +6,7 @@ from uuid import UUID
 import click
 
 from bridge.catalogs import load_configured
+from bridge.cli.books import plain
 from bridge.cli.console import say
 from bridge.cli.event_input import event_mapping, example_json, read_event
 from bridge.model.errors import DeliveryError
@@ -67,9 +68,10 @@ def _send(settings: Settings, registry: Registry, event: object) -> UUID:
         emitter.emit(event)
     except DeliveryError:
         event_id = getattr(event, "event_id", None)
+        why = plain(emitter.trouble)
         raise DeliveryError(
-            f"The broker at {shown_url(settings.broker_url)} did not take event {event_id}. "
-            "Check that it runs and that BRIDGE_BROKER_URL is right, then send the event again."
+            f"The broker at {shown_url(settings.broker_url)} did not take event {event_id}. {why} Check that it runs "
+            "and that BRIDGE_BROKER_URL is right, then send the event again."
         ) from None
     finally:
         emitter.close(timeout_s=0)

@@ -1,19 +1,22 @@
 """Sending dead letters again from a terminal: what a dry run says, a bar, Ctrl-C, and how it ended."""
 
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from bridge.cli.console import print_json, printable
+from bridge.cli.console import print_json, printable, say
 from bridge.model.errors import SettingsError
 from bridge.views.dry_run import DryRun
 from bridge.views.words import numbers_in_words
 
 EXIT_STOPPED = 3
 """A replay stands still: too many failures, or no outcomes."""
+TELL_EVERY_S = 10.0
 NONE_MATCHES = "No letter matches."
 
 
@@ -59,6 +62,12 @@ def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) ->
     """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
     from bridge.operations.redrive import ReplayState
 
+    if replays.has_no_worker():
+        say(
+            "No worker consumes the registry's queues: the letters are sent and wait there, until one is started or "
+            f"this ends for want of outcomes; sse-bridge dead replay --resume {replay_id} goes on.",
+            colour="yellow",
+        )
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
         status = replays.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
     if as_json:
@@ -96,10 +105,13 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
-    """A bar on stderr."""
+    """A bar on stderr; where that is no terminal, a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    if not sys.stderr.isatty() and not as_json:
+        yield _tell_now_and_then()
+        return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
         task = bar.add_task("replaying")
@@ -109,3 +121,14 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
             bar.update(task, total=status.total, completed=status.finished, description=words)
 
         yield show_status
+
+
+def _tell_now_and_then() -> Callable[[Any], None]:
+    told_at: list[float] = []
+
+    def tell(status: Any) -> None:
+        if not told_at or time.monotonic() - told_at[-1] >= TELL_EVERY_S:
+            told_at[:] = [time.monotonic()]
+            say(f"Replay {status.replay_id}: {status.finished:,} of {status.total:,}, {status.failed:,} failed.")
+
+    return tell

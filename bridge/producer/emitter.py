@@ -177,6 +177,11 @@ class Emitter:
             sent = self._outbox.counts
             return {name: sent.get(name, 0) + self._unaccepted[name] for name in COUNTER_NAMES}
 
+    @property
+    def trouble(self) -> str:
+        """Why the broker did not take what it was sent last; empty if it did."""
+        return self._outbox.progress.trouble
+
     # Accepting, on the caller's thread
 
     def _route(self, row: DomainToSSEMapping) -> Route:

@@ -100,6 +100,7 @@ _CODE = re.compile(r"(?:-)?([A-Z]{2,20})(?: |$)")
 _INNER_CODE = re.compile(r"@?user_script:? ?[0-9]{0,6}:? ([A-Z]{3,20}) ")
 _NO_RIGHT = "user executing the script can't"
 """How Redis says NOPERM from within a script."""
+_NO_SUCH_USER = "invalid username-password"
 _NO_MASTER = "No master found"
 _CONNECTING = ("connecting to", "Timeout connecting", _NO_MASTER, "No connection available")
 
@@ -133,6 +134,8 @@ def _of_reply(error: BaseException, text: str) -> Trouble:
     found = _CODE.match(text)
     code = getattr(error, "status_code", None) or _code_of_class(type(error)) or (found[1] if found else "ERR")
     text = text.removeprefix(f"{code} ")
+    if code == "NOAUTH" and _NO_SUCH_USER in text:  # redis-py has one class for both
+        code = "WRONGPASS"
     # Older servers put a script's trouble behind a common beginning.
     inner = _INNER_CODE.search(text) if code == "ERR" else None
     if inner is not None:

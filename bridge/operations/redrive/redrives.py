@@ -21,7 +21,7 @@ from bridge.operations.redrive.record import ReplayRecord
 from bridge.operations.redrive.runner import Turn
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
-from bridge.operations.status import worker_states
+from bridge.operations.status import WorkerState, worker_states
 from bridge.redis_adapter import DeadLetters
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.settings import Settings
@@ -98,11 +98,22 @@ class Replays:
         Raises:
             StoreError: Redis is away or refuses.
         """
+        return worker_differences(identity_of(self._registry), self._living())
+
+    def has_no_worker(self) -> bool:
+        """Whether no living worker consumes a queue of the registry, so that what is sent waits there.
+
+        Raises:
+            StoreError: Redis is away or refuses.
+        """
+        served = {queue for worker in self._living() for queue in worker.known.report.queues}
+        return served.isdisjoint(self._registry.queues)
+
+    def _living(self) -> list[WorkerState]:
         with store_errors():
             seconds, microseconds = self._client.time()
         workers = worker_states(self._client, int(seconds * 1000 + microseconds // 1000))
-        living = [worker for worker in workers if is_consuming(self._settings, worker)]
-        return worker_differences(identity_of(self._registry), living)
+        return [worker for worker in workers if is_consuming(self._settings, worker)]
 
     def predict(self, selection: Selection) -> Iterator[Prediction]:
         """The dry run: what a replay would do with each letter that matches. Runs the extractors; publishes nothing.
