@@ -15,6 +15,7 @@ from bridge.celery_runtime.bounded_message import bound_kombu, bounded
 from bridge.celery_runtime.queue_item import DELIVERIES_HEADER, RAW
 from bridge.celery_runtime.redis_transport import ClaimingChannel
 from bridge.celery_runtime.refused_queues import LOOK_S, RefusedQueues
+from bridge.celery_runtime.refused_rights import RefusedRights
 from bridge.celery_runtime.task import BridgeTask
 from bridge.messages import BOOKED_HEADER, BUNDLE_HEADER
 from bridge.messages.compression import COMPRESSION_HEADER
@@ -80,6 +81,7 @@ class BridgeConsumer(Consumer):
         self._told: set[str] = set()
         self._delivery_max: int = self.app.bridge_delivery_max
         self._bounds: MessageBounds = self.app.bridge_message_bounds
+        self._rights = RefusedRights()
         self._refused = RefusedQueues(self.app.amqp.queues)
         if self.timer is not None:
             self.timer.call_repeatedly(LOOK_S, self._look_at_refused_queues)
@@ -106,7 +108,13 @@ class BridgeConsumer(Consumer):
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Connect anew; without the queue that the error names, if it names one."""
         self._refused.blame(exc)
+        self._rights.note(exc)
         super().on_connection_error_after_connected(exc)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Connect anew; Celery logs each attempt."""
+        if not self._rights.note(exc):
+            super().on_connection_error_before_connected(exc)
 
     def _look_at_refused_queues(self) -> None:
         """Consume what was refused and is not any more. Run by the main loop; on a connection of its own."""

@@ -33,6 +33,7 @@ from bridge.redis_adapter.connections import (
     BrokerSentinelSSLConnection,
     BrokerSSLConnection,
 )
+from bridge.redis_adapter.errors import store_error
 from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, Listening
 from bridge.redis_adapter.script import Call, script
 
@@ -87,6 +88,13 @@ class ClaimingChannel(Listening, stock.Channel):
         # kombu makes a new client for every acknowledgement, and can make none once the channel is closed.
         self._books = self._create_client()
         self.handlers[self.WAKE] = self.read_wake_up
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """Keep the bindings alive. Where Redis refuses, kombu would write a traceback."""
+        try:
+            super().maybe_refresh_binding_expiry()
+        except self.ResponseError as error:
+            logger.warning("bridge.broker.bindings: they are kept alive later. %s", store_error(error))
 
     # Claiming
 

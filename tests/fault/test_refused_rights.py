@@ -82,6 +82,40 @@ def test_a_worker_that_may_not_publish_says_so_and_goes_on_when_it_may(
     emitter.close()
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [("-evalsha", "-eval"), ("resetkeys", "~bridge:*", "~sse:*", "~_kombu.*", "~unacked*", "~*.pidbox")],
+    ids=["no scripts", "no queues"],
+)
+def test_a_worker_that_may_not_take_messages_any_more_says_so_in_one_sentence(
+    guarded: Guarded, tmp_path: Path, rules: tuple[str, ...]
+) -> None:
+    emitter = Emitter(Settings(broker_url=guarded.server.url), registry)
+    with (
+        running_worker(tmp_path, guarded.environment(tmp_path)) as worker,
+        connect(Settings(broker_url=guarded.server.url)) as client,
+    ):
+        before = len(worker.text())
+        guarded.allow(*ALL_RIGHTS, *rules)
+        wait_until(lambda: "bridge.broker.refused" in worker.text(), timeout_s=60, what="the worker says it")
+        if "-evalsha" not in rules:  # without scripts it cannot be heard at all
+            wait_until(
+                lambda: "may not take messages" in _status(guarded, tmp_path), timeout_s=60, what="status is red"
+            )
+        attempts = client.info("commandstats").get("cmdstat_auth", {}).get("calls", 0)
+        assert emitter.emit(Moody(user_id=uuid4()))
+        assert emitter.flush(30)
+        said = worker.text()[before:]
+        assert "NOPERM" in said
+        assert said.count("bridge.broker.refused") == 1
+        assert "Traceback" not in said
+        assert "Frequent restarts" not in said
+        assert attempts < 1_000
+        guarded.allow(*ALL_RIGHTS)
+        wait_until(lambda: _ended(client) == 1, timeout_s=30, what="it goes on when it may")
+    emitter.close()
+
+
 def _status(guarded: Guarded, folder: Path) -> str:
     environment = {**guarded.environment(folder), "BRIDGE_BROKER_URL": guarded.server.url}
     return " ".join(run_cli("status", environment=environment).stdout.split())
