@@ -3,13 +3,19 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
+
+import redis
 
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
 from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
-from bridge.operations.selection import Facts, Selection, facts_of, is_class
-from bridge.redis_adapter import LetterHead, RetryRecord
+from bridge.operations.selection import FOR_EVER_MS, Facts, Selection, facts_of, is_class
+from bridge.redis_adapter import DeadLetters, LetterHead, RetryRecord
+from bridge.redis_adapter.dead_letters import LOOK_MAX
+from bridge.redis_adapter.queue_names import QueueNames
+from bridge.settings import Settings
 
 NEAR = 0.8
 """How alike a name must be to be called near; of ids, which all look alike, more is asked for."""
@@ -38,6 +44,19 @@ class Present:
             error_classes=frozenset(error_class for _, _, error_class, _ in kinds),
             users=frozenset(user_id for _, _, _, user_id in kinds),
         )
+
+
+def found_categories(client: redis.Redis, settings: Settings) -> frozenset[str]:
+    """Categories of queues that any process has named, and of what is found at the first look; whoever's they are.
+
+    Raises:
+        StoreError: Redis is away or refuses.
+    """
+    queues = QueueNames(client)
+    heads = DeadLetters(client, settings).heads(newest_first=True, between_ms=(0, FOR_EVER_MS))
+    names = {*queues.all(), *(waiting.queue for waiting in queues.retries())}
+    names.update(head.queue for head in islice(heads, LOOK_MAX))
+    return frozenset(name.removeprefix(QUEUE_PREFIX) for name in names if name.startswith(QUEUE_PREFIX))
 
 
 def resolve(

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bridge.model.registry import Registry
+from bridge.operations.known import found_categories
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
@@ -78,7 +79,8 @@ class Desk:
             SettingsError: one is none.
         """
         fields = ask.form if of_form else ask.query
-        return read_selection(fields, self.registry, now_ms=now_ms(), payloads=ask.payloads)
+        older = found_categories(self.client, self.settings) if fields.get("category") else frozenset()
+        return read_selection(fields, self.registry, older, now_ms=now_ms(), payloads=ask.payloads)
 
     # Answers
 

@@ -1,7 +1,7 @@
 """What people give in the fields of a form or an address: filters, numbers and reasons, read strictly. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
@@ -17,12 +17,15 @@ TEXT_IS_MASKED = "Contents are masked here, so letters cannot be searched for wh
 VALUES_MAX = 100
 
 
-def read_selection(fields: QueryParams, registry: Registry, *, now_ms: int, payloads: bool) -> Selection:
+def read_selection(
+    fields: QueryParams, registry: Registry, older: Collection[str] = (), *, now_ms: int, payloads: bool
+) -> Selection:
     """The filters that a form or an address names.
 
     Args:
         fields: of the form or the address.
         registry: that types and categories must fit.
+        older: categories that are known beside the registry's.
         now_ms: to which ``2h`` refers.
         payloads: whether the asker may see contents; without that no text is searched, because whoever may
             ask "does it occur?" often enough reads what is masked.
@@ -37,7 +40,9 @@ def read_selection(fields: QueryParams, registry: Registry, *, now_ms: int, payl
     for user in lists["user"]:
         _check_uuid(user)
     since, until = fields.get("since", "").strip(), fields.get("until", "").strip()
-    return read_filters(lists, since=since, until=until, text=text, now_ms=now_ms).resolved(registry)
+    return read_filters(lists, since=since, until=until, text=text, now_ms=now_ms).resolved(
+        registry, also_categories=older
+    )
 
 
 def given_filters(fields: QueryParams) -> list[Filter]:

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from bridge.model.pipeline import Stage
+from bridge.operations.known import found_categories
 from bridge.operations.selection import Selection
 from bridge.ops.ask import Ask
 from bridge.ops.desk import Desk
@@ -46,6 +47,13 @@ def list_page(
         fixed=write_filters(selection),
         selection=str(selection),
         stages=[stage.value for stage in Stage],
+        categories=_categories(desk),
         paged="after" in ask.query,
         **values,
     )
+
+
+def _categories(desk: Desk) -> list[str]:
+    """Of the registry; then those of older catalogs."""
+    ours = [category.value for category in desk.registry.categories]
+    return list(dict.fromkeys([*ours, *sorted(found_categories(desk.client, desk.settings))]))

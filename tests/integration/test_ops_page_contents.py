@@ -11,6 +11,7 @@ from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.redrive.record import ReplayRecord
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.queue_names import QueueNames
 from bridge.settings import Settings
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
@@ -54,6 +55,25 @@ async def test_masked_contents_cannot_be_found_out_by_searching(
         assert "masked" in answer.text
     async with browser(msgspec.structs.replace(ops_settings, ops_payloads=True), OPERATOR) as operator:
         assert (await operator.get(path, params={"text": SECRET})).status_code == 200
+
+
+# What can be chosen
+
+
+@pytest.mark.parametrize("path", ["/dead", "/retries"])
+async def test_categories_of_older_catalogs_can_be_chosen(
+    ops_settings: Settings, client: redis.Redis, path: str
+) -> None:
+    stranded = msgspec.structs.replace(a_letter(), queue="bridge.olden")
+    bury(client, ops_settings, [stranded])
+    QueueNames(client).note(["bridge.noted"])
+    async with browser(ops_settings, VIEWER) as viewer:
+        page = (await viewer.get(path)).text
+        for category in ("moods", "news", "olden", "noted"):
+            assert f"<option>{category}</option>" in page
+        chosen = await viewer.get("/dead", params={"category": "olden"})
+        assert "<option selected>olden</option>" in chosen.text
+        assert stranded.letter_id in chosen.text
 
 
 # What is escaped
