@@ -87,7 +87,7 @@ PLACES = (
     ("discarded", "dead letters that a person discarded"),
     ("evicted", "dead letters that their bounds pushed out: too many, too large together, or too old"),
     ("written_off", "missing, and written off by a person"),
-    ("set_back", "forgotten by Redis: a fail-over to a replica that never had them, or a restore"),
+    ("set_back", "or more, forgotten by Redis: a fail-over to a replica that never had them, or a restore"),
     ("open", "in flight: on a queue or in a worker's hands"),
 )
 """Fields of the balance, with what they say of an event."""

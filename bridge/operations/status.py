@@ -117,8 +117,9 @@ def _set_back(balance: Balance) -> list[Fault]:
     if not balance.set_back:
         return []
     sentence = (
-        f"Redis was set back: {balance.set_back} events that producers had handed over are in it no more, as after a "
-        "fail-over to a replica that lagged behind. Send them again if you can; then audit --write-off ends this."
+        f"Redis was set back: at least {balance.set_back} events that producers had handed over are in it no more, as "
+        "after a fail-over to a replica that lagged behind. Send them again if you can; then audit --write-off ends "
+        "this."
     )
     return [Fault(subject="redis", sentence=sentence)]
 

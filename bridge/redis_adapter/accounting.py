@@ -28,7 +28,7 @@ class Balance:
         written_off: were missing, and a person wrote them off.
         set_back: were accepted, and Redis forgot them: a replica that lagged behind became the master, or an older
             state was restored. Some may have reached their clients before; those that workers held and ended all the
-            same are not among them.
+            same are not among them. A lower bound: what others handed over since hides as many.
     """
 
     accepted: int
