@@ -107,10 +107,9 @@ class QueueMover:
         pairs = [
             word for item in items for word in (hashlib.sha1(item, usedforsecurity=False).hexdigest(), book_id_of(item))
         ]
-        same_server = topology(self._settings).one_server
-        open_key = self._open_key if same_server else ""
-        moved = int(self._script.run(broker, [target, *pairs], open=open_key, source=source_key, target=target_key))
-        if not same_server and moved:
+        keys = {"open": self._open_key, "source": source_key, "target": target_key}
+        moved = int(self._script.run(broker, [target, *pairs], **keys))
+        if moved and not topology(self._settings).one_server:
             self._rename(target, pairs[: 2 * moved])
         return moved
 

@@ -51,7 +51,7 @@ _KOMBU = (
     "watch", "unwatch", "publish", "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "client|tracking", "info",
     "scan", "hscan", "lmove",
 )  # fmt: skip
-_LOOK = ("llen", "lrange", "lindex", "lpush", "lmove", "hlen", "hget", "hset", "hscan", "scan", "info")
+_LOOK = ("exists", "llen", "lrange", "lindex", "lpush", "lmove", "hlen", "hget", "hset", "hscan", "scan", "info")
 
 _SAMPLE = UUID(int=0)
 
@@ -99,14 +99,12 @@ def rights_of(process: Process, settings: Settings) -> dict[Server, Rights]:
     if servers.one_server:
         rights["redis"] |= on_broker
     else:
-        rights["broker"] = on_broker | _sending_elsewhere(process, settings)
+        rights["broker"] = on_broker | _sending_elsewhere(settings)
     return rights
 
 
-def _sending_elsewhere(process: Process, settings: Settings) -> Rights:
+def _sending_elsewhere(settings: Settings) -> Rights:
     """The script that sends names the books' keys also where they are on another server."""
-    if process not in ("producer", "worker"):
-        return Rights((), ())
     keys = Keyspace.of(settings)
     return Rights((), (f"{settings.prefix}bridge:*", f"{keys.POSITION}*"), names=(keys.OPEN, keys.POSITION))
 

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Move messages to another queue, each in one step with what the books say of it.
 --
--- KEYS.open       open messages; where the books are on another server than the queues, this script runs on both, with
---                 an empty key on the broker's
+-- KEYS.open       open messages; where the books are on another server than the queues, this script runs on both: on
+--                 the broker's there is no such hash
 -- KEYS.source     queue; left out on the server of the books alone
 -- KEYS.target     other queue
 -- ARGV.name       name of the other queue, as the books call it
@@ -13,7 +13,7 @@
 local moved = 0
 
 local function rename(id)
-  local record = id ~= '' and KEYS.open ~= '' and redis.call('HGET', KEYS.open, id)
+  local record = id ~= '' and redis.call('HGET', KEYS.open, id)
   local before, after = string.match(record or '', '^(%d+ %S+ )%S+(\n.*)$')
   if before then redis.call('HSET', KEYS.open, id, before .. ARGV.name .. after) end
 end
