@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.auth import Authenticator, Principal, authenticator
-from bridge.gateway.connection import note_connection
+from bridge.gateway.connection import connection_of, note_connection
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
@@ -92,6 +92,12 @@ class Doors:
             return passing(refusal, stream_headers(request.scope))
 
     async def _admit(self, request: Request) -> Response:
+        connection = connection_of(request.scope)
+        if connection.has_left:
+            # In a flood, most have when their turn comes; a stream for each would keep the others waiting.
+            self._gateway.counters.connections_lost += 1
+            connection.end()
+            return Response()
         principal = await self._authenticator.identify(request)
         wanted = parse_request(request.query_params, request.headers, self._registry)
         # No await from here until the stream counts, or more would be admitted than there may be.

@@ -5,6 +5,7 @@ beside it are attributes of uvicorn's own objects, each asserted by ``tests/unit
 another server nothing is seen, and ASGI's word is all there is.
 """
 
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -63,6 +64,16 @@ class Connection:
             return not (self.is_multiplexed or transport.is_reading())
         except AttributeError:
             return False
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the client has closed the connection, as the kernel knows before the server reads it (HTTP/1)."""
+        sock = self._transport.get_extra_info("socket") if hasattr(self._transport, "get_extra_info") else None
+        if sock is None or self.is_multiplexed or not hasattr(select, "POLLRDHUP"):
+            return False
+        poll = select.poll()
+        poll.register(sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     @property
     def untaken_bytes(self) -> int:

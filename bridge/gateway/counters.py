@@ -13,7 +13,7 @@ class Counters:
         users_full: requests sent away because their user had as many streams as one may have; among the refused.
         cut_too_slow: clients cut because their queue was full.
         cut_stalled: clients cut because they took nothing for ``gateway_send_timeout_s``.
-        connections_lost: streams ended because their connection had, of which the server said nothing.
+        connections_lost: streams ended, or not begun, because their connection had ended and the server said nothing.
         tokens_expired: streams ended at their token's end.
         streams_failed: streams ended by a fault of ours.
         replays: streams that began with a Last-Event-ID.

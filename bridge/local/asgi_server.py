@@ -2,15 +2,16 @@
 
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge.model.errors import BridgeError, MissingExtraError
 
-if TYPE_CHECKING:
-    from uvicorn import Server
-
 SHUTDOWN_TIMEOUT_S = 5
 BACKLOG = 2048
+"""Connections that wait in the kernel until they are accepted."""
+ACCEPTED_AT_ONCE = 16
+"""Connections accepted before those that are here get their turn, so that a flood waits in the kernel and not in our
+memory."""
 
 
 class CannotListenError(BridgeError):
@@ -40,10 +41,17 @@ def serve(
         raise MissingExtraError(extra, "Serving") from None
     from bridge.gateway.protocol import BoundedProtocol
 
+    class _Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # asyncio has one number for the kernel's queue and for what it accepts at once.
+            listener.listen(BACKLOG)
+
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        backlog=ACCEPTED_AT_ONCE,
         http=BoundedProtocol,
         ws="none",
         access_log=False,
@@ -54,8 +62,7 @@ def serve(
     with listen(host, port, named) as listener:
         # uvicorn raises the signal again when it is done; being asked to stop is no failure.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-        server: Server = uvicorn.Server(config)
-        server.run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
 
 
 def listen(host: str, port: int, named: str = "BRIDGE_GATEWAY") -> socket.socket:

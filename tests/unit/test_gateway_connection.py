@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import select
+import socket
 from typing import Any
 
 import pytest
@@ -42,7 +44,7 @@ def test_of_another_server_nothing_is_seen() -> None:
         return
 
     for connection in (connection_of(scope), Connection()):
-        assert not (connection.is_lost or connection.can_end or connection.untaken_bytes)
+        assert not (connection.is_lost or connection.has_left or connection.can_end or connection.untaken_bytes)
         connection.end()
         connection.end_by_closing()
         connection.note_last(b"x")
@@ -103,3 +105,20 @@ async def test_of_a_connection_with_many_streams_one_alone_is_ended() -> None:
     cycle.response_complete, cycle.pending_bytes = True, 0
     connection.end()
     assert cycle.resets == 1, "what is complete and taken is not reset"
+
+
+@pytest.mark.skipif(not hasattr(select, "POLLRDHUP"), reason="the kernel does not tell")
+def test_a_client_that_has_closed_is_known_before_anything_of_it_is_read() -> None:
+    ours, theirs = socket.socketpair()
+
+    class Cycle:
+        transport = Transport()
+
+    Cycle.transport._extra["socket"] = ours  # type: ignore[attr-defined]
+    connection = Connection(Cycle())
+    with ours:
+        theirs.sendall(b"GET /")
+        assert not connection.has_left
+        theirs.close()
+        assert connection.has_left
+        assert not Connection(Cycle(), "2").has_left
