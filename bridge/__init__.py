@@ -6,6 +6,12 @@ what emitting needs; the rest is loaded when it is asked for.
 
 # ruff: noqa: I001  (grouped by topic)
 
+from bridge.runtime.interruption import expect_interruption, is_command
+
+# In a program of yours nothing is touched; the command takes most of its start to load what follows.
+if is_command():
+    expect_interruption()
+
 from typing import TYPE_CHECKING
 
 from bridge.on_demand import on_demand

@@ -8,13 +8,12 @@ from typing import Any, NoReturn
 import click
 
 from bridge.model.errors import BridgeError, EventRefusedError, RegistryError, SettingsError
+from bridge.runtime.interruption import EXIT_INTERRUPTED, expect_interruption, raise_interruption
 
 EXIT_FAILED = 1
 """The operation was tried and failed."""
 EXIT_WRONG = 2
 """The call, the settings or the registry are wrong; nothing was tried."""
-EXIT_INTERRUPTED = 130
-"""Ctrl-C."""
 
 _WRONG = (SettingsError, RegistryError, EventRefusedError)
 
@@ -36,6 +35,9 @@ COMMANDS = {
     "ops": "Run the operators' page: see, replay and discard in a browser.",
 }
 """Every command with its line in the overview; each lives in the module of its name."""
+
+BEGIN_LATER = ("gateway", "ops", "up")
+"""Commands that load much more before there is anything to put in order; then they handle signals themselves."""
 
 
 class FailedError(click.ClickException):
@@ -84,6 +86,8 @@ class CommandGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
         command.help = keep_lines(command.help or "")
+        if cmd_name not in BEGIN_LATER:
+            raise_interruption()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -149,5 +153,8 @@ cli.help = keep_lines(cli.help or "")
 
 def main() -> NoReturn:
     """Run ``sse-bridge``."""
-    cli.main(prog_name="sse-bridge")
+    try:
+        cli.main(prog_name="sse-bridge")
+    finally:
+        expect_interruption()
     raise SystemExit(0)

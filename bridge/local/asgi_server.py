@@ -1,10 +1,13 @@
 """Running an ASGI app in this process with uvicorn: one way for the gateway and the operators' page."""
 
+import os
 import signal
 import socket
+from types import FrameType
 from typing import Any
 
 from bridge.model.errors import BridgeError, MissingExtraError
+from bridge.runtime.interruption import EXIT_INTERRUPTED
 
 SHUTDOWN_TIMEOUT_S = 5
 BACKLOG = 2048
@@ -60,9 +63,19 @@ def serve(
         proxy_headers=forwarded,
     )
     with listen(host, port, named) as listener:
-        # uvicorn raises the signal again when it is done; being asked to stop is no failure.
-        signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-        _Server(config).run(sockets=[listener])
+        server = _Server(config)
+
+        def end(number: int, _frame: FrameType | None) -> None:
+            interrupted = number == signal.SIGINT
+            if not server.started:
+                os._exit(EXIT_INTERRUPTED if interrupted else 0)
+            # uvicorn raises the signal again when it is done; being asked to stop is no failure.
+            if interrupted:
+                raise KeyboardInterrupt
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        server.run(sockets=[listener])
 
 
 def listen(host: str, port: int, named: str = "BRIDGE_GATEWAY") -> socket.socket:
