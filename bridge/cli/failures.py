@@ -12,7 +12,6 @@ from bridge.operations.retries import Waiting
 from bridge.operations.selection import shown_time
 from bridge.redis_adapter import Attempt, Cursor, DeadLetter
 from bridge.views.failed_events import (
-    Fact,
     Row,
     attempts_in_words,
     letter_facts,
@@ -20,7 +19,7 @@ from bridge.views.failed_events import (
     types_in_words,
     users_in_words,
 )
-from bridge.views.words import counted, event_class, failure_in_words
+from bridge.views.words import Named, counted, event_class, failure_in_words
 
 if TYPE_CHECKING:
     from bridge.model.pipeline import Failure
@@ -28,17 +27,11 @@ if TYPE_CHECKING:
 
 SPARKS = "▁▂▃▄▅▆▇█"
 GROUP_TYPES_MAX = 3
+WHY_CHARS = 100
 
 
 def print_rows(rows: Sequence[Row], *, at: str, item: str, following: Cursor | None) -> None:
-    """A page of a list.
-
-    Args:
-        rows: to show.
-        at: what their time is.
-        item: what they are.
-        following: where the next page begins.
-    """
+    """A page of a list: what its times and its items are called, and where the next page begins."""
     from bridge.cli.console import console, table
 
     shown = table(at, f"{item}, and its user", "type, and why", "tries", "group")
@@ -47,10 +40,10 @@ def print_rows(rows: Sequence[Row], *, at: str, item: str, following: Cursor | N
     for row in rows:
         shown.add_row(
             row.at,
-            printable(f"{row.item_id}\n{row.user_id}"),
-            printable(f"{event_class(row.task)}\n{row.why}"),
+            printable(f"{row.item.item_id}\n{row.item.user_id}"),
+            printable(f"{event_class(row.item.task)}\n{failure_in_words(row.failure, WHY_CHARS)}"),
             str(row.tries or "-"),
-            row.group,
+            row.item.group,
         )
     console().print(shown)
     if following:
@@ -86,14 +79,15 @@ def print_letter(letter: DeadLetter, *, payloads: bool) -> None:
     """A dead letter."""
     values = as_dict(letter, payloads=payloads)
     raw = repr(letter.raw) if payloads and letter.raw else str(values["raw"])
-    contents = [Fact("envelope", values["envelope"]), Fact("raw", raw)]
-    print_facts([Fact("dead letter", letter.letter_id), *letter_facts(letter), *contents])
+    contents = [Named("envelope", values["envelope"]), Named("raw", raw)]
+    print_facts([Named("dead letter", letter.letter_id), *letter_facts(letter), *contents])
     _print_attempts(letter.attempts, letter.failure)
 
 
 def print_waiting(waiting: Waiting, *, payloads: bool) -> None:
     """A waiting retry."""
-    print_facts([Fact("retry of", waiting.record.event_id), *retry_facts(waiting, payloads=payloads)])
+    envelope = Named("envelope", waiting.as_dict(payloads=payloads)["envelope"])
+    print_facts([Named("retry of", waiting.record.event_id), *retry_facts(waiting), envelope])
     attempts = waiting.record.attempts
     _print_attempts(attempts, attempts[-1].failure)
 
@@ -101,17 +95,17 @@ def print_waiting(waiting: Waiting, *, payloads: bool) -> None:
 def print_tombstone(stone: "Tombstone") -> None:
     """What is left of a discarded letter."""
     facts = [
-        Fact("discarded", stone.letter_id),
-        Fact("task", stone.task),
-        Fact("error", stone.error_class),
-        Fact("at", stone.at),
-        Fact("by", stone.who),
-        Fact("reason", stone.reason),
+        Named("discarded", stone.letter_id),
+        Named("task", stone.task),
+        Named("error", stone.error_class),
+        Named("at", stone.at),
+        Named("by", stone.who),
+        Named("reason", stone.reason),
     ]
     print_facts(facts)
 
 
-def print_facts(facts: Sequence[Fact]) -> None:
+def print_facts(facts: Sequence[Named]) -> None:
     """A line each, but for those that say nothing."""
     for name, value in facts:
         if value:
@@ -119,7 +113,7 @@ def print_facts(facts: Sequence[Fact]) -> None:
 
 
 def _print_attempts(attempts: Sequence[Attempt], failure: "Failure") -> None:
-    print_facts(attempts_in_words(attempts) or [Fact("failure", failure_in_words(failure))])
+    print_facts(attempts_in_words(attempts) or [Named("failure", failure_in_words(failure))])
     if failure.traceback:
         click.echo("\n" + printable(failure.traceback.rstrip()))
 

@@ -1,16 +1,12 @@
 """Dead letters on pages: list, causes, one letter, and discarding."""
 
-from http import HTTPStatus
-
-import msgspec
 from starlette.responses import Response
 
 from bridge.operations.letters import as_dict
-from bridge.operations.selection import FOR_EVER_MS, Selection
+from bridge.operations.selection import Selection
 from bridge.ops.ask import Ask
-from bridge.ops.desk import Desk, now_ms
-from bridge.ops.fields import given_filters, read_after, read_reason
-from bridge.ops.lists import PAGE, list_page
+from bridge.ops.desk import LISTED, Desk, up_to_now
+from bridge.ops.fields import read_after, read_reason
 from bridge.views.failed_events import letter_facts, letter_row
 from bridge.views.filters import write_filters
 
@@ -21,9 +17,9 @@ USERS = 10
 def dead_list(desk: Desk, ask: Ask) -> Response:
     """The letters that match, newest first."""
     selection, cursor = desk.selection(ask), read_after(ask.query)
-    page = desk.letters.page(selection, cursor=cursor, limit=PAGE)
+    page = desk.letters.page(selection, cursor=cursor, limit=LISTED)
     rows = [letter_row(at_ms, letter) for at_ms, letter in page.letters]
-    return list_page(desk, ask, "dead.html", selection, rows, page.next, title="Dead letters")
+    return desk.listing(ask, "dead.html", selection, title="Dead letters", rows=rows, following=page.next)
 
 
 def dead_groups(desk: Desk, ask: Ask) -> Response:
@@ -36,7 +32,6 @@ def dead_groups(desk: Desk, ask: Ask) -> Response:
         title="Causes of dead letters",
         groups=groups,
         total=sum(group.count for group in groups),
-        filters=given_filters(ask.query),
     )
 
 
@@ -45,7 +40,7 @@ def dead_group(desk: Desk, ask: Ask) -> Response:
     selection = Selection(groups=(ask.path["group"],))
     groups = desk.letters.groups(selection)
     if not groups:
-        return _gone(desk, ask, f"No dead letter has the cause {ask.path['group']}: they were replayed or discarded.")
+        return desk.gone(ask, f"No dead letter has the cause {ask.path['group']}: they were replayed or discarded.")
     page = desk.letters.page(selection, limit=SAMPLES)
     return desk.page(
         ask,
@@ -68,7 +63,7 @@ def letter(desk: Desk, ask: Ask) -> Response:
         words = "it was replayed, evicted or never buried."
         if tombstone is not None:
             words = f"{tombstone.who} discarded it at {tombstone.at}: {tombstone.reason}"
-        return _gone(desk, ask, f"There is no dead letter {letter_id}: {words}")
+        return desk.gone(ask, f"There is no dead letter {letter_id}: {words}")
     shown = as_dict(found, payloads=ask.payloads)
     return desk.page(
         ask,
@@ -84,7 +79,7 @@ def letter(desk: Desk, ask: Ask) -> Response:
 
 def discard_form(desk: Desk, ask: Ask) -> Response:
     """What would be discarded, and the field for the reason."""
-    selection = _up_to_now(desk.selection(ask))
+    selection = up_to_now(desk.selection(ask))
     number = sum(1 for _ in desk.letters.ids(selection))
     return desk.page(
         ask,
@@ -101,14 +96,3 @@ def discard(desk: Desk, ask: Ask) -> Response:
     reason = read_reason(ask.form)
     done = desk.letters.discard(desk.selection(ask, of_form=True), reason=reason, who=ask.session.who)
     return desk.go_on(ask, "/dead", "discarded", done.discarded, done.in_replay)
-
-
-def _up_to_now(selection: Selection) -> Selection:
-    """So that nobody discards what was buried after they looked."""
-    if selection.until_ms != FOR_EVER_MS:
-        return selection
-    return msgspec.structs.replace(selection, until_ms=now_ms())
-
-
-def _gone(desk: Desk, ask: Ask, message: str) -> Response:
-    return desk.page(ask, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import redis
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -16,15 +17,18 @@ from bridge.operations.known import found_categories
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
-from bridge.operations.selection import Selection
+from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops import rendering
 from bridge.ops.ask import Ask
 from bridge.ops.board import Board
-from bridge.ops.fields import read_selection
+from bridge.ops.fields import given_filters, read_selection
 from bridge.ops.jobs import ReplayJobs
 from bridge.redis_adapter import connect
 from bridge.settings import Settings
+from bridge.views.filters import write_filters
 
+LISTED = 50
+"""Letters, retries or replays on a page of a list."""
 NOTES = {
     "discarded": "Discarded: {0}. Left alone, because a replay has sent them: {1}.",
     "due": "Due now: {0}. Left alone, because they are being tried: {1}.",
@@ -86,11 +90,22 @@ class Desk:
 
     def page(self, ask: Ask, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
         """A page for somebody who is signed in."""
-        values = {"trace_of": "", **values}
+        values = {"trace_of": "", "filters": given_filters(ask.query), **values}
         shown = self.templates.get_template(template).render(
             ask=ask, base=ask.base, note=_note(ask), registry=self.registry, **values
         )
         return HTMLResponse(shown, status)
+
+    def listing(self, ask: Ask, template: str, selection: Selection, **values: Any) -> Response:
+        """A page of a list: what is listed, in words and as fields, beside what else its template wants."""
+        # The registry's categories first, then those of older catalogs.
+        ours = [category.value for category in self.registry.categories]
+        values["categories"] = list(dict.fromkeys([*ours, *sorted(found_categories(self.client, self.settings))]))
+        return self.page(ask, template, selection=str(selection), fixed=write_filters(selection), **values)
+
+    def gone(self, ask: Ask, message: str) -> Response:
+        """A page that says that something is not there."""
+        return self.page(ask, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)
 
     def fragment(self, ask: Ask, template: str, **values: Any) -> str:
         """A part of a page."""
@@ -111,6 +126,13 @@ class Desk:
         fields = urlencode([("note", note), *(("n", str(number)) for number in numbers)]) if note else ""
         address = f"{ask.base}{path}{'&' if '?' in path else '?'}{fields}" if fields else ask.base + path
         return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+
+
+def up_to_now(selection: Selection) -> Selection:
+    """The same without what comes later, so that nobody acts on what was not there when they looked."""
+    if selection.until_ms != FOR_EVER_MS:
+        return selection
+    return msgspec.structs.replace(selection, until_ms=now_ms())
 
 
 def now_ms() -> int:

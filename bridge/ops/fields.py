@@ -11,7 +11,8 @@ from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import Cursor
-from bridge.views.filters import LISTS, NAMES, Filter, read_cursor, read_filters
+from bridge.views.filters import LISTS, NAMES, read_cursor, read_filters
+from bridge.views.words import Named
 
 TEXT_IS_MASKED = "Contents are masked here, so letters cannot be searched for what is in them."
 VALUES_MAX = 100
@@ -45,9 +46,9 @@ def read_selection(
     )
 
 
-def given_filters(fields: QueryParams) -> list[Filter]:
+def given_filters(fields: QueryParams) -> list[Named]:
     """The filters of an address as they were typed."""
-    return [Filter(name, value) for name, value in fields.multi_items() if name in NAMES and value.strip()]
+    return [Named(name, value) for name, value in fields.multi_items() if name in NAMES and value.strip()]
 
 
 def read_after(fields: QueryParams) -> Cursor | None:

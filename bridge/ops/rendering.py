@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.pipeline import Stage
 from bridge.operations.liveness import notes_of
 from bridge.views.failed_events import types_in_words, users_in_words
 from bridge.views.words import NONE, counted, due, event_class, numbers_in_words, span
@@ -38,6 +39,7 @@ def environment(clock: Callable[[], float]) -> Environment:
         users=users_in_words,
         bars=bars,
     )
+    made.globals["stages"] = [stage.value for stage in Stage]
     return made
 
 

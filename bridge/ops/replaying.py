@@ -4,18 +4,16 @@ import threading
 import time
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from http import HTTPStatus
 
-import msgspec
 from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
 from bridge.operations import log
 from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
-from bridge.operations.selection import FOR_EVER_MS, Selection
+from bridge.operations.selection import Selection
 from bridge.ops.ask import Ask
-from bridge.ops.desk import Desk, now_ms
+from bridge.ops.desk import LISTED, Desk, up_to_now
 from bridge.ops.fields import read_number
 from bridge.runtime.supervision import SupervisedThread
 from bridge.views.dry_run import DryRun
@@ -35,7 +33,6 @@ DRY_RUN_MAX = 2000
 """Letters of a dry run; the command line runs all of them."""
 DRY_RUN_S = 20.0
 CANARY_DEFAULT = 10
-LISTED = 50
 _dry_run_slot = threading.Lock()
 """Extractors are the team's code, and one that hangs cannot be ended: at most one dry run hangs with it."""
 
@@ -79,7 +76,7 @@ def replay(desk: Desk, ask: Ask) -> Response:
     status = desk.replays.status(replay_id)
     if status is None:
         message = f"There is no replay {replay_id}: replays are forgotten after 30 days."
-        return desk.page(ask, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)
+        return desk.gone(ask, message)
     return desk.page(
         ask, "replay.html", title=f"Replay {replay_id}", replay_id=replay_id, part=progress(desk, ask, replay_id)
     )
@@ -125,8 +122,7 @@ def resume(desk: Desk, ask: Ask) -> Response:
 
 
 def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -> Response:
-    # What is buried from now on was not looked at.
-    fixed = selection if selection.until_ms != FOR_EVER_MS else msgspec.structs.replace(selection, until_ms=now_ms())
+    fixed = up_to_now(selection)
     number = sum(1 for _ in desk.letters.ids(fixed))
     return desk.page(
         ask,

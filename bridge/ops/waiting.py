@@ -3,18 +3,18 @@
 from starlette.responses import Response
 
 from bridge.ops.ask import Ask
-from bridge.ops.desk import Desk
+from bridge.ops.desk import LISTED, Desk
 from bridge.ops.fields import read_after, read_reason
-from bridge.ops.lists import PAGE, list_page
 from bridge.views.failed_events import retry_row
 
 
 def retries(desk: Desk, ask: Ask) -> Response:
     """The retries that match, next due first, and their causes."""
     selection, cursor = desk.selection(ask), read_after(ask.query)
-    page = desk.retries.page(selection, cursor=cursor, limit=PAGE)
-    rows, groups = [retry_row(waiting) for waiting in page.retries], desk.retries.groups(selection)
-    return list_page(desk, ask, "retries.html", selection, rows, page.next, title="Waiting retries", groups=groups)
+    page = desk.retries.page(selection, cursor=cursor, limit=LISTED)
+    values = {"rows": [retry_row(waiting) for waiting in page.retries], "following": page.next}
+    groups = desk.retries.groups(selection)
+    return desk.listing(ask, "retries.html", selection, title="Waiting retries", groups=groups, **values)
 
 
 def try_now(desk: Desk, ask: Ask) -> Response:

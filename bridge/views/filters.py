@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from bridge.model.errors import SettingsError
 from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time
 from bridge.redis_adapter import Cursor
-from bridge.views.words import moment
+from bridge.views.words import Named, moment
 
 LISTS = {
     "type": "types",
@@ -22,22 +21,8 @@ LISTS = {
 NAMES = (*LISTS, "since", "until", "text")
 
 
-class Filter(NamedTuple):
-    """One filter with one value, ready for an address or a hidden input."""
-
-    name: str
-    value: str
-
-
 def read_filters(lists: Mapping[str, Iterable[str]], *, since: str, until: str, text: str, now_ms: int) -> Selection:
-    """A selection that is not yet resolved against a registry.
-
-    Args:
-        lists: values by the names of LISTS.
-        since: a time, or ``2h`` for so long ago; empty for no bound.
-        until: the same.
-        text: must occur; empty for no such filter.
-        now_ms: to which ``2h`` refers.
+    """A selection, not yet resolved against a registry; an empty text is no filter, and ``2h`` refers to ``now_ms``.
 
     Raises:
         SettingsError: a time is none.
@@ -50,15 +35,15 @@ def read_filters(lists: Mapping[str, Iterable[str]], *, since: str, until: str, 
     )
 
 
-def write_filters(selection: Selection) -> list[Filter]:
+def write_filters(selection: Selection) -> list[Named]:
     """What reads as the same selection again, with times that do not move."""
-    filters = [Filter(name, value) for name, attribute in LISTS.items() for value in getattr(selection, attribute)]
+    filters = [Named(name, value) for name, attribute in LISTS.items() for value in getattr(selection, attribute)]
     if selection.since_ms:
-        filters.append(Filter("since", moment(selection.since_ms)))
+        filters.append(Named("since", moment(selection.since_ms)))
     if selection.until_ms != FOR_EVER_MS:
-        filters.append(Filter("until", moment(selection.until_ms)))
+        filters.append(Named("until", moment(selection.until_ms)))
     if selection.text:
-        filters.append(Filter("text", selection.text))
+        filters.append(Named("text", selection.text))
     return filters
 
 

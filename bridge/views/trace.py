@@ -6,8 +6,7 @@ from typing import assert_never
 
 from bridge.operations import trace
 from bridge.redis_adapter import Attempt
-from bridge.views.failed_events import Fact
-from bridge.views.words import moment, span
+from bridge.views.words import Named, moment, span
 
 WHEREABOUTS = {
     trace.Whereabouts.QUEUED: "its message stands on its queue",
@@ -30,7 +29,7 @@ class Place:
     tone: str
     name: str
     words: str
-    facts: Sequence[Fact] = ()
+    facts: Sequence[Named] = ()
     attempts: Sequence[Attempt] = field(default=())
     letter_id: str = ""
 
@@ -42,7 +41,7 @@ def in_words(place: trace.Place) -> Place:
             return _published(place)
         case trace.OnItsWay():
             words = f"since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
-            facts = [Fact("message", f"{place.message_id} ({place.task})"), Fact("queue", place.queue)]
+            facts = [Named("message", f"{place.message_id} ({place.task})"), Named("queue", place.queue)]
             return Place(tone="busy", name="in flight", words=words, facts=facts)
         case trace.Waiting():
             attempts = place.record.attempts if place.record else ()
@@ -72,13 +71,13 @@ def unknown(seen_life_s: float) -> str:
 def _published(place: trace.Published) -> Place:
     whom = "everybody" if place.user_id is None else f"user {place.user_id}"
     kept = "still in the stream" if place.in_stream else "no longer in the stream"
-    facts = [Fact("position", f"{place.position}, {kept}"), Fact("seen mark", place.seen_key)]
+    facts = [Named("position", f"{place.position}, {kept}"), Named("seen mark", place.seen_key)]
     return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {whom}", facts=facts)
 
 
 def _buried(place: trace.Buried) -> Place:
     letter = place.letter
-    facts = [Fact("letter", f"{letter.letter_id} (queue {letter.queue or '-'})"), Fact("user", letter.user_id)]
+    facts = [Named("letter", f"{letter.letter_id} (queue {letter.queue or '-'})"), Named("user", letter.user_id)]
     return Place(
         tone="bad",
         name="dead letter",

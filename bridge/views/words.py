@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from bridge.model.pipeline import Failure
 
 NONE = "-"
 """Stands where there is no value."""
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+
+
+class Named(NamedTuple):
+    """A value with its name, as a filter or a fact is shown; an empty one says nothing."""
+
+    name: str
+    value: str
 
 
 def span(seconds: float | None) -> str:
@@ -47,6 +55,6 @@ def event_class(task: str) -> str:
     return task.removeprefix("bridge.")
 
 
-def failure_in_words(failure: Failure) -> str:
-    """Where, what and why, on a line of its own."""
-    return f"{failure.stage}: {failure.error_class}: {failure.message}"
+def failure_in_words(failure: Failure, message_chars: int | None = None) -> str:
+    """Where, what and why, with the whole message or its beginning."""
+    return f"{failure.stage}: {failure.error_class}: {failure.message[:message_chars]}"

@@ -89,7 +89,8 @@ def test_filters_say_when_and_read_the_same_later() -> None:
 def test_a_letter_and_a_retry_make_rows_alike() -> None:
     dead, waiting = letter_row(AT_MS, LETTER), retry_row(Waiting(record=RETRY, due_ms=AT_MS, taken=False))
     assert (dead.at, dead.tries, waiting.at, waiting.tries) == ("2026-01-01T00:00:00Z", None, dead.at, 3)
-    assert dead.why == waiting.why == "extract: KeyError: " + "x" * 100
+    assert (dead.item.user_id, dead.item.task, waiting.failure) == (waiting.item.user_id, "bridge.Moody", dead.failure)
+    assert words.failure_in_words(dead.failure, 100) == "extract: KeyError: " + "x" * 100
     assert retry_row(Waiting(record=RETRY, due_ms=AT_MS, taken=True)).at == "being tried"
 
 
