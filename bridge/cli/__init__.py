@@ -1,4 +1,4 @@
-"""Lobby: the command ``sse-bridge``. Commands hold no logic; they ask the rooms and print the answer."""
+"""The command ``sse-bridge``. Commands hold no logic: they ask operations and print the answer."""
 
 from bridge.cli.app import cli, main
 

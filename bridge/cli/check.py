@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import click
 
+from bridge.cli.check_findings import Finding
 from bridge.cli.connecting import inspect_building, inspect_connections
 from bridge.cli.console import print_json
-from bridge.cli.finding import Finding
 from bridge.cli.inspection import inspect_configuration
 from bridge.settings import PROCESSES, Process
 

@@ -6,8 +6,8 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from bridge.cli.finding import Finding, judge_redis
-from bridge.cli.rooms import import_extra
+from bridge.cli.check_findings import Finding, judge_redis
+from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import BridgeError, SettingsError, StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.registry import Registry

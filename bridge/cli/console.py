@@ -96,7 +96,7 @@ def escaped(text: str) -> str:
 
 
 def table(*columns: str, title: str | None = None) -> "Table":
-    """An empty table in the house style; its cells are texts from anywhere, shown as they are, or ``styled``."""
+    """An empty table in our style; its cells are texts from anywhere, shown as they are, or ``styled``."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

@@ -11,7 +11,7 @@ import click
 import redis
 
 from bridge.catalogs import load_configured
-from bridge.cli.books import open_books
+from bridge.cli.open_store import open_store
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
 from bridge.redis_adapter import Cursor
@@ -61,7 +61,7 @@ def opened() -> Iterator[tuple[redis.Redis, Settings, Registry]]:
         StoreError: the store does not answer; names the place.
     """
     settings, registry = load_configured("cli")
-    with open_books(settings) as client:
+    with open_store(settings) as client:
         yield client, settings, registry
 
 

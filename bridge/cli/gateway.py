@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from bridge.catalogs import load_registry
-from bridge.cli.rooms import import_extra
+from bridge.cli.optional_imports import import_extra
 from bridge.settings import load_settings
 
 
@@ -29,7 +29,7 @@ def gateway(host: str | None, port: int | None) -> None:
     given: dict[str, Any] = {"gateway_host": host, "gateway_port": port}
     settings = load_settings(for_="gateway", **{name: value for name, value in given.items() if value is not None})
     registry = load_registry(settings.registry)
-    room = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
+    module = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
     from bridge.local import serve
 
-    serve(room.create_app(settings, registry), host=settings.gateway_host, port=settings.gateway_port)
+    serve(module.create_app(settings, registry), host=settings.gateway_host, port=settings.gateway_port)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from bridge.catalogs import BUILT_IN, load_registry
-from bridge.cli.finding import Finding
+from bridge.cli.check_findings import Finding
 from bridge.model.errors import RegistryError
 from bridge.model.pipeline.rehearsal import rehearse
 from bridge.model.registry import Registry

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bridge.catalogs import load_registry
-from bridge.cli.rooms import import_extra
+from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import SettingsError
 from bridge.settings import load_settings
 
@@ -36,8 +36,8 @@ def ops(host: str | None, port: int | None) -> None:
             "export BRIDGE_OPS_TOKEN=$(openssl rand -hex 32)"
         )
     registry = load_registry(settings.registry)
-    room = import_extra("bridge.ops", extra="ops", needed_for="The operators' page")
-    app = room.create_ops_app(settings, registry)
+    module = import_extra("bridge.ops", extra="ops", needed_for="The operators' page")
+    app = module.create_ops_app(settings, registry)
     from bridge.local import serve
 
     # Uvicorn believes every client of this machine by default, and so whoever a proxy here lets through.

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from bridge.cli.books import plain
 from bridge.cli.console import console, print_json, table
 from bridge.cli.filters import confirm, json_option, opened, yes_option
+from bridge.cli.open_store import plain
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.views.words import counted, span
 

@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from bridge.catalogs import load_configured
-from bridge.cli.books import named_store
 from bridge.cli.console import FiniteRange, console, print_json, printable, say, table
+from bridge.cli.open_store import named_store
 from bridge.model.errors import StoreError
 from bridge.views.words import due, span
 

@@ -8,7 +8,7 @@ import click
 
 from bridge.catalogs import load_configured
 from bridge.cli.console import escaped, printable
-from bridge.cli.rooms import import_extra
+from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
 
@@ -42,7 +42,7 @@ def tail(
     chosen = _categories(categories, registry)
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")
-    from bridge.cli.following import Follower
+    from bridge.cli.stream_follower import Follower
 
     follower = Follower(settings, registry, print_event=_print_json if as_json else _print_pretty)
     asyncio.run(follower.run(user_id, categories=chosen, from_start=from_start, last_event_id=last_event_id))

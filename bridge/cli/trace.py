@@ -5,8 +5,8 @@ from uuid import UUID
 
 import click
 
-from bridge.cli.books import open_books, plain
 from bridge.cli.console import console, print_json, say, styled
+from bridge.cli.open_store import open_store, plain
 from bridge.settings import Settings, load_settings
 from bridge.views.failed_events import attempts_in_words
 from bridge.views.words import moment
@@ -42,7 +42,7 @@ def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: boo
     settings = load_settings(for_="cli")
     from bridge.operations.trace import Tracer
 
-    with open_books(settings) as client:
+    with open_store(settings) as client:
         places = Tracer(client, settings).trace(event_id, user_id)
     if as_json:
         print_json({"event_id": str(event_id), "places": [describe(place) for place in places]})

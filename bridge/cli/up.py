@@ -6,15 +6,15 @@ import click
 
 from bridge.catalogs import load_registry
 from bridge.cli.console import say
-from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
+from bridge.cli.local_stack_options import local_settings, local_stack_options, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
-from bridge.local import House
+from bridge.local import LocalStack
 from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
 
 
 @click.command()
-@house_options
+@local_stack_options
 @click.pass_context
 def up(
     ctx: click.Context,
@@ -45,17 +45,17 @@ def up(
 
     Exit codes: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 a part did not start or ended by itself, 2 wrong settings.
     """
-    settings = machine_settings(port=port, broker_url=broker_url)
+    settings = local_settings(port=port, broker_url=broker_url)
     load_registry(settings.registry)
-    with House(logger(verbose=verbose)) as house:
-        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
-        house.add_gateway(settings)
-        if wait_for_gateway(house, settings):
-            _announce(settings, house)
-        watch(house, ctx)
+    with LocalStack(logger(verbose=verbose)) as stack:
+        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
+        stack.add_gateway(settings)
+        if wait_for_gateway(stack, settings):
+            _announce(settings, stack)
+        watch(stack, ctx)
 
 
-def _announce(settings: Settings, house: House) -> None:
+def _announce(settings: Settings, stack: LocalStack) -> None:
     address = f"http://{settings.gateway_host}:{settings.gateway_port}/api/v1/events"
     say("The bridge is up. Ctrl-C stops it.", bold=True)
     if settings.gateway_dev:
@@ -67,6 +67,6 @@ def _announce(settings: Settings, house: House) -> None:
     else:
         say(f"  gateway   {address} (bearer token)")
     # The password of our own server is made up, and of use on this machine alone: the line must work when it is copied.
-    own = "server" in house.pids
+    own = "server" in stack.pids
     say(f"  producers export BRIDGE_BROKER_URL={settings.broker_url if own else shown_url(settings.broker_url)}")
-    say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))
+    say("  processes " + ", ".join(f"{name} {pid}" for name, pid in stack.pids.items()))

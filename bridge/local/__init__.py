@@ -2,7 +2,7 @@
 
 from bridge.local.asgi_server import serve
 from bridge.local.redis_server import EmbeddedServer, find_server
-from bridge.local.stack import House, is_live, require_free_port
+from bridge.local.stack import LocalStack, is_live, require_free_port
 from bridge.local.temporary_folder import OwnFolder
 
-__all__ = ["EmbeddedServer", "House", "OwnFolder", "find_server", "is_live", "require_free_port", "serve"]
+__all__ = ["EmbeddedServer", "LocalStack", "OwnFolder", "find_server", "is_live", "require_free_port", "serve"]

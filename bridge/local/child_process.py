@@ -15,17 +15,17 @@ from bridge.runtime.supervision import SupervisedThread
 
 LINE_MAX = 2000
 """Characters shown of one line of output."""
-TETHER = Path(__file__).with_name("die_with_parent.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 
 
-def tethered(argv: Sequence[str]) -> list[str]:
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """The command that runs ``argv`` and ends when this process does.
 
-    The kernel watches the thread that starts it, so only the main thread gets a tether.
+    The kernel watches the thread that starts it, so this works from the main thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         return list(argv)
-    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *argv]
+    return [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid()), *argv]
 
 
 class Child:
@@ -56,7 +56,7 @@ class Child:
         self._grace_s = grace_s
         self.is_ready = threading.Event()
         self._process = subprocess.Popen(  # noqa: S603  (a command of ours)
-            tethered(argv),
+            dying_with_parent(argv),
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Become another program that ends when its parent does; a script of its own, which imports nothing of bridge.
 
 Called as ``die_with_parent.py <parent pid> <program> <arguments...>``. On Linux the kernel sends SIGTERM when the
-parent is gone, even by kill -9; elsewhere the program runs without that tether.
+parent is gone, even by kill -9; elsewhere the program outlives it.
 """
 
 import os
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
-        raise SystemExit(1)  # it was gone before the tether held
+        raise SystemExit(1)  # it was gone before the kernel was asked
     os.execv(program[0], program)  # noqa: S606  (a program that our parent named)
 
 

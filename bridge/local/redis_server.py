@@ -13,7 +13,7 @@ from typing import Self
 
 import redis
 
-from bridge.local.child_process import tethered
+from bridge.local.child_process import dying_with_parent
 from bridge.local.temporary_folder import OwnFolder
 from bridge.model.errors import BridgeError, MissingExtraError
 from bridge.redis_adapter.server_requirements import MIN_VERSION
@@ -90,7 +90,9 @@ class EmbeddedServer:
         with log:
             # A session of its own: Ctrl-C in the terminal must reach us first, so that we stop in order.
             self._process = subprocess.Popen(  # noqa: S603  (a path that we looked up, and options of ours)
-                tethered([str(find_server()), str(self.folder / SECRETS_FILE), *_options(self.port, self.folder)]),
+                dying_with_parent(
+                    [str(find_server()), str(self.folder / SECRETS_FILE), *_options(self.port, self.folder)]
+                ),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -1,4 +1,4 @@
-"""``House``: server, worker and gateway as processes on this machine; started, watched and stopped together."""
+"""``LocalStack``: server, worker and gateway as processes on this machine; started, watched and stopped together."""
 
 import http.client
 import os
@@ -26,7 +26,7 @@ ROOT_WARNING = "You're running the worker with superuser privileges"
 Log = Callable[[str, str], None]
 
 
-class HouseError(BridgeError):
+class LocalStackError(BridgeError):
     """A part of the bridge did not start, or ended by itself."""
 
 
@@ -40,7 +40,7 @@ class _Part(Protocol):
     def kill(self) -> None: ...
 
 
-class House:
+class LocalStack:
     """Parts that run together: if one ends, all end; they stop in the reverse order of their start.
 
     Args:
@@ -106,7 +106,7 @@ class House:
         """Wait until a condition holds; False if we were asked to stop meanwhile.
 
         Raises:
-            HouseError: a part ended, or the condition did not hold in ``START_TIMEOUT_S``.
+            LocalStackError: a part ended, or the condition did not hold in ``START_TIMEOUT_S``.
         """
 
         def settled() -> bool:
@@ -114,14 +114,14 @@ class House:
             return self._asked is not None or condition()
 
         if not wait_until(settled, START_TIMEOUT_S):
-            raise HouseError(f"{what} was not ready within {START_TIMEOUT_S:g} s; its log above says why.")
+            raise LocalStackError(f"{what} was not ready within {START_TIMEOUT_S:g} s; its log above says why.")
         return self._asked is None
 
     def watch(self) -> signal.Signals | None:
         """Wait until we are asked to stop; the signal that asked.
 
         Raises:
-            HouseError: a part ended by itself.
+            LocalStackError: a part ended by itself.
         """
         while self._asked is None:
             self._raise_if_one_ended()
@@ -141,7 +141,7 @@ class House:
             code = part.exit_code()
             if code is not None:
                 how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-                raise HouseError(f"The {part.name} ended {how}; everything else is stopped.")
+                raise LocalStackError(f"The {part.name} ended {how}; everything else is stopped.")
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if self._asked is not None:
@@ -177,10 +177,10 @@ def require_free_port(host: str, port: int) -> None:
     """Refuse a port that is in use before anything is started.
 
     Raises:
-        HouseError: it is.
+        LocalStackError: it is.
     """
     if is_taken(port, host):
-        raise HouseError(f"Port {port} is in use. Stop what listens there, or choose another with --port.")
+        raise LocalStackError(f"Port {port} is in use. Stop what listens there, or choose another with --port.")
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Door for operators: their page; Prometheus' ``/metrics``; ``/health/live`` and ``/health/ready`` of the whole."""
+"""What operators open: their page; Prometheus' ``/metrics``; ``/health/live`` and ``/health/ready`` of the whole."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING

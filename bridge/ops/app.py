@@ -11,12 +11,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from bridge.model.registry import Registry
-from bridge.ops import dead, overview, replaying, waiting
-from bridge.ops.ask import Page
-from bridge.ops.desk import Desk
-from bridge.ops.gate import SAFE_HEADERS, Gate, Login
+from bridge.ops import dead, overview, replaying, retries
+from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_route
+from bridge.ops.page_context import PageContext
+from bridge.ops.page_request import Page
 from bridge.ops.sessions import Role, Sessions
 from bridge.ops.stream import STREAM_PATH, Streams
 from bridge.ops.throttle import Throttle
@@ -31,9 +31,9 @@ PAGES = (
     Page("GET", "/dead/letters/{letter_id:path}", dead.letter),
     Page("GET", "/dead/discard", dead.discard_form, Role.OPERATOR),
     Page("POST", "/dead/discard", dead.discard, Role.OPERATOR),
-    Page("GET", "/retries", waiting.retries),
-    Page("POST", "/retries/now", waiting.try_now, Role.OPERATOR),
-    Page("POST", "/retries/cancel", waiting.cancel, Role.OPERATOR),
+    Page("GET", "/retries", retries.retry_list),
+    Page("POST", "/retries/now", retries.try_now, Role.OPERATOR),
+    Page("POST", "/retries/cancel", retries.cancel, Role.OPERATOR),
     Page("GET", "/replays", replaying.replays),
     Page("GET", "/replays/new", replaying.replay_form, Role.OPERATOR),
     Page("POST", "/replays/dry-run", replaying.dry_run, Role.OPERATOR),
@@ -53,10 +53,10 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
     """See ``bridge.ops.create_ops_app``."""
     if not (settings.ops_token or settings.ops_view_token):
         return Starlette(routes=[metrics_route(settings, registry), *health_routes(settings, registry)])
-    desk = Desk.of(settings, registry)
+    context = PageContext.of(settings, registry)
     sessions, throttle = Sessions(settings), Throttle()
-    gate = Gate(settings, desk, sessions, throttle)
-    streams = Streams(gate, desk)
+    access = AccessControl(settings, context, sessions, throttle)
+    streams = Streams(access, context)
 
     def refusals() -> dict[str, int]:
         return {"tokens": throttle.refused, "streams": streams.places.refused}
@@ -65,13 +65,13 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         with heard_signals(streams.end):
             yield
-        await run_in_threadpool(desk.close)
+        await run_in_threadpool(context.close)
 
     routes: list[BaseRoute] = [
         metrics_route(settings, registry, refusals),
         *health_routes(settings, registry),
-        *Login(gate, desk, sessions).routes(),
-        *(gate.route(page) for page in PAGES),
+        *Login(access, context, sessions).routes(),
+        *(access.route(page) for page in PAGES),
         Route(STREAM_PATH, streams.endpoint, methods=["GET"]),
         Route("/static/{name}", static, methods=["GET"]),
     ]

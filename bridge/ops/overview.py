@@ -8,9 +8,9 @@ from starlette.responses import Response
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.operations import log, trace
-from bridge.ops.ask import Ask
-from bridge.ops.board import Figures
-from bridge.ops.desk import Desk
+from bridge.ops.overview_cache import Figures
+from bridge.ops.page_context import PageContext
+from bridge.ops.page_request import PageRequest
 from bridge.views.trace import Place, in_words, unknown
 
 GROUPS_SHOWN = 10
@@ -20,46 +20,46 @@ PARTS = ("health", "faults", "figures", "queues", "workers", "groups", "replays"
 """Parts of the overview; each has a template of its name and an element with the id ``live-<name>``."""
 
 
-def overview(desk: Desk, ask: Ask) -> Response:
+def overview(context: PageContext, request: PageRequest) -> Response:
     """The bridge at one glance."""
-    return desk.page(ask, "overview.html", title="Overview", parts=parts(desk, ask))
+    return context.page(request, "overview.html", title="Overview", parts=parts(context, request))
 
 
-def parts(desk: Desk, ask: Ask) -> dict[str, str]:
+def parts(context: PageContext, request: PageRequest) -> dict[str, str]:
     """The overview's parts as HTML, by name; also sent to browsers that look at it."""
-    figures = desk.board.figures()
-    values = {"figures": figures, "replays": _replays(desk, figures), "groups": figures.groups[:GROUPS_SHOWN]}
-    return {name: desk.fragment(ask, f"part_{name}.html", **values) for name in PARTS}
+    figures = context.overview.figures()
+    values = {"figures": figures, "replays": _replays(context, figures), "groups": figures.groups[:GROUPS_SHOWN]}
+    return {name: context.fragment(request, f"part_{name}.html", **values) for name in PARTS}
 
 
-def _replays(desk: Desk, figures: Figures) -> Any:
-    return [] if figures.status is None else desk.replays.newest(REPLAYS_SHOWN)
+def _replays(context: PageContext, figures: Figures) -> Any:
+    return [] if figures.status is None else context.replays.newest(REPLAYS_SHOWN)
 
 
-def operations_log(desk: Desk, ask: Ask) -> Response:
+def operations_log(context: PageContext, request: PageRequest) -> Response:
     """Who did what, newest first."""
-    entries = log.read(desk.client, LOG_SHOWN)
-    return desk.page(ask, "log.html", title="Log of operations", rows=entries)
+    entries = log.read(context.client, LOG_SHOWN)
+    return context.page(request, "log.html", title="Log of operations", rows=entries)
 
 
-def trace_event(desk: Desk, ask: Ask) -> Response:
+def trace_event(context: PageContext, request: PageRequest) -> Response:
     """Where one event is; without one, the form alone."""
-    given = ask.query.get("event", "").strip()
+    given = request.query.get("event", "").strip()
     places: list[Place] | None = None
     if given:
-        user = ask.query.get("user", "").strip()
-        found = trace.Tracer(desk.client, desk.settings).trace(
+        user = request.query.get("user", "").strip()
+        found = trace.Tracer(context.client, context.settings).trace(
             _uuid(given, "event"), _uuid(user, "user") if user else None
         )
         places = [in_words(place) for place in found]
-    return desk.page(
-        ask,
+    return context.page(
+        request,
         "trace.html",
         title="Trace an event",
         places=places,
         given=given,
         trace_of=given,
-        unknown=unknown(desk.settings.seen_life_s),
+        unknown=unknown(context.settings.seen_life_s),
     )
 
 

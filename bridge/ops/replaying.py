@@ -12,9 +12,9 @@ from bridge.operations import log
 from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
-from bridge.ops.ask import Ask
-from bridge.ops.desk import LISTED, Desk, up_to_now
 from bridge.ops.fields import read_number
+from bridge.ops.page_context import LISTED, PageContext, up_to_now
+from bridge.ops.page_request import PageRequest
 from bridge.runtime.supervision import SupervisedThread
 from bridge.views.dry_run import DryRun
 from bridge.views.filters import write_filters
@@ -37,95 +37,94 @@ _dry_run_slot = threading.Lock()
 """Extractors are the team's code, and one that hangs cannot be ended: at most one dry run hangs with it."""
 
 
-def replays(desk: Desk, ask: Ask) -> Response:
+def replays(context: PageContext, request: PageRequest) -> Response:
     """The newest replays."""
-    return desk.page(ask, "replays.html", title="Replays", found=desk.replays.newest(LISTED))
+    return context.page(request, "replays.html", title="Replays", found=context.replays.newest(LISTED))
 
 
-def replay_form(desk: Desk, ask: Ask) -> Response:
+def replay_form(context: PageContext, request: PageRequest) -> Response:
     """Which letters a replay would send, and how."""
-    return _form(desk, ask, desk.selection(ask), None)
+    return _form(context, request, context.selection(request), None)
 
 
-def dry_run(desk: Desk, ask: Ask) -> Response:
+def dry_run(context: PageContext, request: PageRequest) -> Response:
     """The same form, with what would happen."""
-    selection = desk.selection(ask, of_form=True)
-    return _form(desk, ask, selection, _foresee(desk, selection))
+    selection = context.selection(request, of_form=True)
+    return _form(context, request, selection, _foresee(context, selection))
 
 
-def begin(desk: Desk, ask: Ask) -> Response:
+def begin(context: PageContext, request: PageRequest) -> Response:
     """Begin a replay, and run it in this process."""
-    selection = desk.selection(ask, of_form=True)
-    rate = read_number(ask.form, "rate", "The rate", low=0.01, high=1_000_000)
-    canary = read_number(ask.form, "canary", "The canary", low=0, high=1_000_000)
-    percent = read_number(ask.form, "max_failures", "The share of failures", low=0, high=100)
-    replay_id = desk.replays.begin(
+    selection = context.selection(request, of_form=True)
+    rate = read_number(request.form, "rate", "The rate", low=0.01, high=1_000_000)
+    canary = read_number(request.form, "canary", "The canary", low=0, high=1_000_000)
+    percent = read_number(request.form, "max_failures", "The share of failures", low=0, high=100)
+    replay_id = context.replays.begin(
         selection,
         rate=rate or 0,
         canary=int(canary or 0),
         max_failures=None if percent is None else percent / 100,
-        who=ask.session.who,
+        who=request.session.who,
     )
-    desk.jobs.start(replay_id, who=ask.session.who)
-    return desk.go_on(ask, f"/replays/{replay_id}")
+    context.jobs.start(replay_id, who=request.session.who)
+    return context.go_on(request, f"/replays/{replay_id}")
 
 
-def replay(desk: Desk, ask: Ask) -> Response:
+def replay(context: PageContext, request: PageRequest) -> Response:
     """One replay and how far it is."""
-    replay_id = ask.path["replay_id"]
-    status = desk.replays.status(replay_id)
+    replay_id = request.path["replay_id"]
+    status = context.replays.status(replay_id)
     if status is None:
         message = f"There is no replay {replay_id}: replays are forgotten after 30 days."
-        return desk.gone(ask, message)
-    return desk.page(
-        ask, "replay.html", title=f"Replay {replay_id}", replay_id=replay_id, part=progress(desk, ask, replay_id)
-    )
+        return context.gone(request, message)
+    part = progress(context, request, replay_id)
+    return context.page(request, "replay.html", title=f"Replay {replay_id}", replay_id=replay_id, part=part)
 
 
-def progress(desk: Desk, ask: Ask, replay_id: str) -> str:
+def progress(context: PageContext, request: PageRequest, replay_id: str) -> str:
     """The part of a replay's page that lives on; empty if there is no such replay."""
-    status = desk.replays.status(replay_id)
+    status = context.replays.status(replay_id)
     if status is None:
         return ""
-    return desk.fragment(
-        ask,
+    return context.fragment(
+        request,
         "part_replay.html",
         replay=status,
         selection=str(Selection.from_dict(status.selection)),
-        alive=desk.replays.is_being_run(replay_id) or desk.jobs.is_here(replay_id),
-        here=desk.jobs.is_here(replay_id),
-        trouble=desk.jobs.trouble(replay_id),
+        alive=context.replays.is_being_run(replay_id) or context.jobs.is_here(replay_id),
+        here=context.jobs.is_here(replay_id),
+        trouble=context.jobs.trouble(replay_id),
         done=status.state is ReplayState.DONE,
     )
 
 
-def stop(desk: Desk, ask: Ask) -> Response:
+def stop(context: PageContext, request: PageRequest) -> Response:
     """Have whichever process runs a replay pause it."""
-    status = desk.replays.known(ask.path["replay_id"])
+    status = context.replays.known(request.path["replay_id"])
     if status.state is ReplayState.DONE:
         raise OperationRefusedError(f"Replay {status.replay_id} is done.")
-    desk.replays.ask_to_stop(status.replay_id)
-    _note(desk, ask, "dead.replay.stop", status)
-    return desk.go_on(ask, f"/replays/{status.replay_id}", "stopping")
+    context.replays.ask_to_stop(status.replay_id)
+    _note(context, request, "dead.replay.stop", status)
+    return context.go_on(request, f"/replays/{status.replay_id}", "stopping")
 
 
-def resume(desk: Desk, ask: Ask) -> Response:
+def resume(context: PageContext, request: PageRequest) -> Response:
     """Go on with a replay in this process."""
-    status = desk.replays.known(ask.path["replay_id"])
+    status = context.replays.known(request.path["replay_id"])
     if status.state is ReplayState.DONE:
         raise OperationRefusedError(f"Replay {status.replay_id} is done; there is nothing left to send.")
-    if desk.replays.is_being_run(status.replay_id):
+    if context.replays.is_being_run(status.replay_id):
         raise OperationRefusedError(f"Replay {status.replay_id} is being run by {status.owner}.")
-    desk.jobs.start(status.replay_id, who=ask.session.who, resend=ask.form.get("resend") == "yes")
-    _note(desk, ask, "dead.replay.resume", status)
-    return desk.go_on(ask, f"/replays/{status.replay_id}", "resumed")
+    context.jobs.start(status.replay_id, who=request.session.who, resend=request.form.get("resend") == "yes")
+    _note(context, request, "dead.replay.resume", status)
+    return context.go_on(request, f"/replays/{status.replay_id}", "resumed")
 
 
-def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -> Response:
+def _form(context: PageContext, request: PageRequest, selection: Selection, foreseen: DryRun | None) -> Response:
     fixed = up_to_now(selection)
-    number = sum(1 for _ in desk.letters.ids(fixed))
-    return desk.page(
-        ask,
+    number = sum(1 for _ in context.letters.ids(fixed))
+    return context.page(
+        request,
         "replay_form.html",
         title="Replay dead letters",
         number=number,
@@ -139,7 +138,7 @@ def _form(desk: Desk, ask: Ask, selection: Selection, foreseen: DryRun | None) -
     )
 
 
-def _foresee(desk: Desk, selection: Selection) -> DryRun:
+def _foresee(context: PageContext, selection: Selection) -> DryRun:
     """Run today's extractors on a thread that can be left behind.
 
     Raises:
@@ -152,7 +151,7 @@ def _foresee(desk: Desk, selection: Selection) -> DryRun:
 
     def run() -> None:
         try:
-            made = _predict(desk, selection)
+            made = _predict(context, selection)
         except BaseException as error:
             answer.set_exception(error)
         else:
@@ -170,10 +169,10 @@ def _foresee(desk: Desk, selection: Selection) -> DryRun:
         ) from None
 
 
-def _predict(desk: Desk, selection: Selection) -> DryRun:
-    made = DryRun(doubts=desk.replays.doubts())
+def _predict(context: PageContext, selection: Selection) -> DryRun:
+    made = DryRun(doubts=context.replays.doubts())
     ends_at = time.monotonic() + DRY_RUN_S
-    for prediction in desk.replays.predict(selection):
+    for prediction in context.replays.predict(selection):
         made.add(prediction)
         if made.looked_at == DRY_RUN_MAX or time.monotonic() > ends_at:
             made.complete = False
@@ -181,6 +180,6 @@ def _predict(desk: Desk, selection: Selection) -> DryRun:
     return made
 
 
-def _note(desk: Desk, ask: Ask, action: str, status: ReplayStatus) -> None:
-    entry = log.LogEntry(who=ask.session.who, action=action, selection=f"replay {status.replay_id}")
-    log.append(desk.client, entry)
+def _note(context: PageContext, request: PageRequest, action: str, status: ReplayStatus) -> None:
+    entry = log.LogEntry(who=request.session.who, action=action, selection=f"replay {status.replay_id}")
+    log.append(context.client, entry)

@@ -18,9 +18,9 @@ from bridge.model.errors import StoreError
 from bridge.model.events import comment_frame, event_frame, retry_frame
 from bridge.model.plain_text import plain_logger
 from bridge.ops import overview, replaying
-from bridge.ops.ask import Ask
-from bridge.ops.desk import Desk
-from bridge.ops.gate import Gate, RefusedError
+from bridge.ops.access_control import AccessControl, RefusedError
+from bridge.ops.page_context import PageContext
+from bridge.ops.page_request import PageRequest
 from bridge.ops.sessions import Role, Session
 
 logger = plain_logger(__name__)
@@ -112,9 +112,9 @@ class Streams:
         places: who has how many.
     """
 
-    def __init__(self, gate: Gate, desk: Desk) -> None:
-        self._gate = gate
-        self._desk = desk
+    def __init__(self, access: AccessControl, context: PageContext) -> None:
+        self._access = access
+        self._context = context
         self.open_now = 0
         self.places = Places()
         self._ending: set[asyncio.Event] = set()
@@ -126,20 +126,20 @@ class Streams:
 
     async def endpoint(self, request: Request) -> Response:
         """The stream of the overview, or with ``?replay=`` of one replay."""
-        return await self._gate.answer(request, lambda: self._begin(request))
+        return await self._access.answer(request, lambda: self._begin(request))
 
     async def _begin(self, request: Request) -> Response:
-        session, by_bearer = self._gate.admit(request)
-        ask = self._gate.ask(request, session, request.query_params.__class__())
-        return _Stream(self._frames(ask), self.places, session.role, _holder(session, by_bearer=by_bearer))
+        session, by_bearer = self._access.admit(request)
+        page_request = self._access.page_request(request, session, request.query_params.__class__())
+        return _Stream(self._frames(page_request), self.places, session.role, _holder(session, by_bearer=by_bearer))
 
-    async def _frames(self, ask: Ask) -> AsyncIterator[str]:
+    async def _frames(self, page_request: PageRequest) -> AsyncIterator[str]:
         with self._counted() as ending:
             yield retry_frame(RETRY_MS)
             shown: dict[str, str] = {}
             ends_at = asyncio.get_running_loop().time() + LIFE_S * uniform(0.8, 1.0)  # noqa: S311  (no secret)
             while not ending.is_set() and asyncio.get_running_loop().time() < ends_at:
-                parts = await run_in_threadpool(self._parts, ask)
+                parts = await run_in_threadpool(self._parts, page_request)
                 changed = {name: html for name, html in parts.items() if shown.get(name) != html}
                 shown = parts
                 yield self._frame(changed)
@@ -156,12 +156,12 @@ class Streams:
             self.open_now -= 1
             self._ending.discard(ending)
 
-    def _parts(self, ask: Ask) -> dict[str, str]:
+    def _parts(self, page_request: PageRequest) -> dict[str, str]:
         try:
-            replay_id = ask.query.get("replay", "")
+            replay_id = page_request.query.get("replay", "")
             if replay_id:
-                return {"live-replay": replaying.progress(self._desk, ask, replay_id)}
-            return {f"live-{name}": html for name, html in overview.parts(self._desk, ask).items()}
+                return {"live-replay": replaying.progress(self._context, page_request, replay_id)}
+            return {f"live-{name}": html for name, html in overview.parts(self._context, page_request).items()}
         except StoreError:
             return {}  # the browser keeps what it shows; the page itself says what is the matter
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 import click
 
 from bridge.cli.console import FiniteRange, say
-from bridge.cli.household import house_options, machine_settings, start_bridge, wait_for_gateway, watch
+from bridge.cli.local_stack_options import local_settings, local_stack_options, start_bridge, wait_for_gateway, watch
 from bridge.cli.logs import logger
-from bridge.local import House, OwnFolder
+from bridge.local import LocalStack, OwnFolder
 from examples.bank_demo.plan import DemoPlan
 from examples.bank_demo.reading import SIZE_MAX_BYTES, read_statement
 from examples.bank_demo.statement import StatementError
@@ -22,7 +22,7 @@ ROWS_PER_S = 25.0
 
 
 @click.command()
-@house_options
+@local_stack_options
 @click.option(
     "--file",
     "statement",
@@ -68,11 +68,11 @@ def demo(
     """
     _require_statement(statement)
     # The demo speaks the built-in catalog, to one made-up user, without tokens.
-    settings = machine_settings(port=port, broker_url=broker_url, dev=True, registry="", jwt_secret="", jwt_jwks_url="")
-    with ExitStack() as stack:
+    settings = local_settings(port=port, broker_url=broker_url, dev=True, registry="", jwt_secret="", jwt_jwks_url="")
+    with ExitStack() as exits:
         if data_dir:
             data_dir.mkdir(parents=True, exist_ok=True)
-        folder = data_dir or stack.enter_context(OwnFolder("bridge-demo-")).path
+        folder = data_dir or exits.enter_context(OwnFolder("bridge-demo-")).path
         plan = DemoPlan(
             user_id=uuid4(),
             ledger=str((folder / "ledger.sqlite3").resolve()),
@@ -80,13 +80,13 @@ def demo(
             rows_per_s=speed,
             loop=loop,
         )
-        house = stack.enter_context(House(logger(verbose=verbose)))
-        settings = start_bridge(house, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
-        house.add("gateway", ["-m", "examples.bank_demo.app", plan.as_argument()], settings)
-        house.add("producer", ["-m", "examples.bank_demo.producer", plan.as_argument()], settings)
-        if wait_for_gateway(house, settings):
-            _announce(f"http://{settings.gateway_host}:{settings.gateway_port}/", house, statement, open_page=open_page)
-        watch(house, ctx)
+        stack = exits.enter_context(LocalStack(logger(verbose=verbose)))
+        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
+        stack.add("gateway", ["-m", "examples.bank_demo.app", plan.as_argument()], settings)
+        stack.add("producer", ["-m", "examples.bank_demo.producer", plan.as_argument()], settings)
+        if wait_for_gateway(stack, settings):
+            _announce(f"http://{settings.gateway_host}:{settings.gateway_port}/", stack, statement, open_page=open_page)
+        watch(stack, ctx)
 
 
 def _require_statement(path: Path) -> None:
@@ -98,11 +98,11 @@ def _require_statement(path: Path) -> None:
         raise click.BadParameter(str(error), param_hint="--file") from None
 
 
-def _announce(address: str, house: House, statement: Path, *, open_page: bool) -> None:
+def _announce(address: str, stack: LocalStack, statement: Path, *, open_page: bool) -> None:
     say("The demo is up. Ctrl-C stops it.", bold=True)
     say(f"  page      {address}   (development mode: this machine only)", colour="green", bold=True)
     say(f"  file      {statement}")
-    say("  processes " + ", ".join(f"{name} {pid}" for name, pid in house.pids.items()))
+    say("  processes " + ", ".join(f"{name} {pid}" for name, pid in stack.pids.items()))
     if not (open_page and _has_display() and webbrowser.open(address)):
         say("Open the page: the import begins then, and not before.", colour="yellow")
 

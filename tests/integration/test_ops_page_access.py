@@ -11,8 +11,8 @@ from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.selection import Selection
 from bridge.ops import create_ops_app
+from bridge.ops.access_control import COOKIE, SAFE_HEADERS
 from bridge.ops.app import PAGES
-from bridge.ops.gate import COOKIE, SAFE_HEADERS
 from bridge.ops.sessions import Role
 from bridge.settings import Settings
 from tests.support.letters import a_letter, bury

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bridge.model.errors import SettingsError
-from bridge.ops.gate import safe_path
+from bridge.ops.access_control import safe_path
 from bridge.ops.sessions import LIFE_S, NAME_MAX_CHARS, Role, Session, Sessions
 from bridge.ops.throttle import ADDRESSES_MAX, FORGET_S, FREE_FAILURES, WAIT_CAP_S, Throttle
 from bridge.settings import Settings, load_settings

@@ -1,4 +1,4 @@
-"""What the operators' commands share: opening the books, and foreign text on a terminal."""
+"""What the operators' commands share: the open store, and foreign text on a terminal."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_books(settings: Settings) -> Iterator["redis.Redis"]:
+def open_store(settings: Settings) -> Iterator["redis.Redis"]:
     """A connection to the store.
 
     Raises:

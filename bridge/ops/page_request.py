@@ -10,11 +10,11 @@ from starlette.responses import Response
 from bridge.ops.sessions import Role, Session
 
 if TYPE_CHECKING:
-    from bridge.ops.desk import Desk
+    from bridge.ops.page_context import PageContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class PageRequest:
     """One request for a page, after every check.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ask:
         return self.session.role is Role.OPERATOR
 
 
-Handler = Callable[["Desk", Ask], Response]
+Handler = Callable[["PageContext", PageRequest], Response]
 """Makes a page, or acts and says where to go on. Runs on a thread: Redis may let it wait."""
 
 

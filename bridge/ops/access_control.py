@@ -24,8 +24,8 @@ from bridge.model.errors import (
     SettingsError,
     StoreError,
 )
-from bridge.ops.ask import Ask, Page
-from bridge.ops.desk import Desk
+from bridge.ops.page_context import PageContext
+from bridge.ops.page_request import Page, PageRequest
 from bridge.ops.sessions import LIFE_S, Role, Session, Sessions
 from bridge.ops.throttle import Throttle
 from bridge.settings import Settings
@@ -61,24 +61,24 @@ class RefusedError(Exception):
         self.headers = headers or {}
 
 
-class Gate:
+class AccessControl:
     """Lets requests in, and makes their answers safe.
 
     Args:
         settings: tokens, and whether contents may be shown.
-        desk: what pages are made with.
+        context: what pages are made with.
         sessions: who is known.
         throttle: of wrong tokens.
     """
 
-    def __init__(self, settings: Settings, desk: Desk, sessions: Sessions, throttle: Throttle) -> None:
+    def __init__(self, settings: Settings, context: PageContext, sessions: Sessions, throttle: Throttle) -> None:
         self._payloads = settings.ops_payloads
-        self._desk = desk
+        self._context = context
         self._sessions = sessions
         self._throttle = throttle
 
     def route(self, page: Page) -> Route:
-        """A page behind the gate."""
+        """A page that is served only to those who may see it."""
 
         async def endpoint(request: Request) -> Response:
             return await self.answer(request, lambda: self._serve(request, page))
@@ -90,7 +90,7 @@ class Gate:
         try:
             response = await make()
         except RefusedError as refusal:
-            response = self._desk.refusal(base_of(request), refusal.status, str(refusal))
+            response = self._context.refusal(base_of(request), refusal.status, str(refusal))
             response.headers.update(refusal.headers)
         response.headers.update(SAFE_HEADERS)
         return response
@@ -150,11 +150,11 @@ class Gate:
                 raise RefusedError(HTTPStatus.FORBIDDEN, "This form is not of your session: open its page again.")
         if page.role is Role.OPERATOR and session.role is not Role.OPERATOR:
             raise RefusedError(HTTPStatus.FORBIDDEN, "You may look, but not act: that needs the operators' token.")
-        return await run_in_threadpool(self._handle, page, self.ask(request, session, form))
+        return await run_in_threadpool(self._handle, page, self.page_request(request, session, form))
 
-    def ask(self, request: Request, session: Session, form: QueryParams) -> Ask:
+    def page_request(self, request: Request, session: Session, form: QueryParams) -> PageRequest:
         """The request as pages know it."""
-        return Ask(
+        return PageRequest(
             session=session,
             base=base_of(request),
             form_token=self._sessions.form_token(session),
@@ -164,22 +164,23 @@ class Gate:
             payloads=self._payloads and session.role is Role.OPERATOR,
         )
 
-    def _handle(self, page: Page, ask: Ask) -> Response:
+    def _handle(self, page: Page, page_request: PageRequest) -> Response:
         try:
-            return page.handler(self._desk, ask)
+            return page.handler(self._context, page_request)
         except BridgeError as error:
             status = next((code for kind, code in _STATUS_OF.items() if isinstance(error, kind)), None)
             if status is None:
                 raise
-            return self._desk.page(ask, "refused.html", status=status, title=status.phrase, message=str(error))
+            message, title = str(error), status.phrase
+            return self._context.page(page_request, "refused.html", status=status, title=title, message=message)
 
 
 class Login:
     """The form for the token, and the way out."""
 
-    def __init__(self, gate: Gate, desk: Desk, sessions: Sessions) -> None:
-        self._gate = gate
-        self._desk = desk
+    def __init__(self, access: AccessControl, context: PageContext, sessions: Sessions) -> None:
+        self._access = access
+        self._context = context
         self._sessions = sessions
 
     def routes(self) -> list[Route]:
@@ -192,17 +193,17 @@ class Login:
 
     async def _show(self, request: Request) -> Response:
         there = safe_path(request.query_params.get("next", ""))
-        return await self._gate.answer(request, lambda: self._form(request, there, "", HTTPStatus.OK))
+        return await self._access.answer(request, lambda: self._form(request, there, "", HTTPStatus.OK))
 
     async def _enter(self, request: Request) -> Response:
-        return await self._gate.answer(request, lambda: self._try(request))
+        return await self._access.answer(request, lambda: self._try(request))
 
     async def _try(self, request: Request) -> Response:
         require_own_origin(request)
         form = await read_form(request)
         there = safe_path(form.get("next", ""))
         try:
-            role = self._gate.check_token(request, form.get("token", "").strip())
+            role = self._access.check_token(request, form.get("token", "").strip())
         except RefusedError as refusal:
             response = await self._form(request, there, str(refusal), refusal.status)
             response.headers.update(refusal.headers)
@@ -221,11 +222,11 @@ class Login:
         return response
 
     async def _form(self, request: Request, there: str, message: str, status: HTTPStatus) -> Response:
-        return self._desk.login(base_of(request), there, message, status)
+        return self._context.login(base_of(request), there, message, status)
 
     async def _leave(self, request: Request) -> Response:
         async def leave() -> Response:
-            session, _ = self._gate.admit(request)
+            session, _ = self._access.admit(request)
             require_own_origin(request)
             form = await read_form(request)
             if not self._sessions.is_form_token(session, form.get(FORM_TOKEN_FIELD, "")):
@@ -234,7 +235,7 @@ class Login:
             response.delete_cookie(COOKIE, path=base_of(request) or "/", httponly=True, samesite="strict")
             return response
 
-        return await self._gate.answer(request, leave)
+        return await self._access.answer(request, leave)
 
 
 def base_of(request: Request) -> str:

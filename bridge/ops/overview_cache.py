@@ -18,7 +18,7 @@ from bridge.operations.status import Status, StatusReader
 from bridge.settings import Settings
 
 FRESH_S = 1.0
-"""Asked again sooner, the board shows what it has."""
+"""Asked again sooner, the overview shows what it has."""
 GROUPS_FRESH_S = 5.0
 GROUPS_SHARE = 10
 """Grouping many letters takes Redis' time; it is done at most a tenth of the time."""
@@ -51,7 +51,7 @@ class Figures:
         return self.status is not None and self.status.healthy
 
 
-class Board:
+class OverviewCache:
     """Reads the figures when they are old. Thread-safe.
 
     Args:

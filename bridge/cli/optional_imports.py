@@ -1,4 +1,4 @@
-"""What commands need from the other rooms, fetched when it is needed: settings, registry, optional extras."""
+"""Importing what an optional extra brings, and naming the extra where it is missing."""
 
 from importlib import import_module
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""What every page is made with: the bridge's operations, the board, the replays of this process, and the templates."""
+"""What every page is made with: operations, the overview's cache, the replays of this process, and the templates."""
 
 import re
 import time
@@ -19,10 +19,10 @@ from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops import rendering
-from bridge.ops.ask import Ask
-from bridge.ops.board import Board
 from bridge.ops.fields import given_filters, read_selection
 from bridge.ops.jobs import ReplayJobs
+from bridge.ops.overview_cache import OverviewCache
+from bridge.ops.page_request import PageRequest
 from bridge.redis_adapter import connect
 from bridge.settings import Settings
 from bridge.views.filters import write_filters
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Desk:
+class PageContext:
     """Everything at hand. Its parts are used from several threads."""
 
     settings: Settings
@@ -51,12 +51,12 @@ class Desk:
     retries: Retries
     replays: Replays
     jobs: ReplayJobs
-    board: Board
+    overview: OverviewCache
     templates: Environment
 
     @classmethod
-    def of(cls, settings: Settings, registry: Registry) -> "Desk":
-        """A desk for these settings. Opens no connection before its first use."""
+    def of(cls, settings: Settings, registry: Registry) -> "PageContext":
+        """A context for these settings. Opens no connection before its first use."""
         client = connect(settings)
         return cls(
             settings=settings,
@@ -66,50 +66,52 @@ class Desk:
             retries=Retries(client, settings),
             replays=Replays(client, settings, registry),
             jobs=ReplayJobs(settings, registry),
-            board=Board(settings, registry, client),
+            overview=OverviewCache(settings, registry, client),
             templates=rendering.environment(time.time),
         )
 
     def close(self) -> None:
         """Pause the replays that run here, and drop the connections."""
         self.jobs.end()
-        self.board.close()
+        self.overview.close()
         self.client.close()
 
-    def selection(self, ask: Ask, *, of_form: bool = False) -> Selection:
+    def selection(self, request: PageRequest, *, of_form: bool = False) -> Selection:
         """The filters that were given.
 
         Raises:
             SettingsError: one is none.
         """
-        fields = ask.form if of_form else ask.query
+        fields = request.form if of_form else request.query
         older = found_categories(self.client, self.settings) if fields.get("category") else frozenset()
-        return read_selection(fields, self.registry, older, now_ms=now_ms(), payloads=ask.payloads)
+        return read_selection(fields, self.registry, older, now_ms=now_ms(), payloads=request.payloads)
 
     # Answers
 
-    def page(self, ask: Ask, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
+    def page(
+        self, request: PageRequest, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any
+    ) -> Response:
         """A page for somebody who is signed in."""
-        values = {"trace_of": "", "filters": given_filters(ask.query), **values}
+        values = {"trace_of": "", "filters": given_filters(request.query), **values}
         shown = self.templates.get_template(template).render(
-            ask=ask, base=ask.base, note=_note(ask), registry=self.registry, **values
+            request=request, base=request.base, note=_note(request), registry=self.registry, **values
         )
         return HTMLResponse(shown, status)
 
-    def listing(self, ask: Ask, template: str, selection: Selection, **values: Any) -> Response:
+    def listing(self, request: PageRequest, template: str, selection: Selection, **values: Any) -> Response:
         """A page of a list: what is listed, in words and as fields, beside what else its template wants."""
         # The registry's categories first, then those of older catalogs.
         ours = [category.value for category in self.registry.categories]
         values["categories"] = list(dict.fromkeys([*ours, *sorted(found_categories(self.client, self.settings))]))
-        return self.page(ask, template, selection=str(selection), fixed=write_filters(selection), **values)
+        return self.page(request, template, selection=str(selection), fixed=write_filters(selection), **values)
 
-    def gone(self, ask: Ask, message: str) -> Response:
+    def gone(self, request: PageRequest, message: str) -> Response:
         """A page that says that something is not there."""
-        return self.page(ask, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)
+        return self.page(request, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)
 
-    def fragment(self, ask: Ask, template: str, **values: Any) -> str:
+    def fragment(self, request: PageRequest, template: str, **values: Any) -> str:
         """A part of a page."""
-        return self.templates.get_template(template).render(ask=ask, base=ask.base, **values)
+        return self.templates.get_template(template).render(request=request, base=request.base, **values)
 
     def login(self, base: str, there: str, message: str, status: HTTPStatus) -> Response:
         """The form for the token."""
@@ -121,10 +123,10 @@ class Desk:
         template = self.templates.get_template("outside.html")
         return HTMLResponse(template.render(base=base, title=status.phrase, message=message), status)
 
-    def go_on(self, ask: Ask, path: str, note: str = "", *numbers: int) -> Response:
+    def go_on(self, request: PageRequest, path: str, note: str = "", *numbers: int) -> Response:
         """To where the outcome of an act is seen, with one of NOTES."""
         fields = urlencode([("note", note), *(("n", str(number)) for number in numbers)]) if note else ""
-        address = f"{ask.base}{path}{'&' if '?' in path else '?'}{fields}" if fields else ask.base + path
+        address = f"{request.base}{path}{'&' if '?' in path else '?'}{fields}" if fields else request.base + path
         return RedirectResponse(address, HTTPStatus.SEE_OTHER)
 
 
@@ -140,7 +142,7 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _note(ask: Ask) -> str:
-    sentence = NOTES.get(ask.query.get("note", ""), "")
-    numbers = [f"{int(text):,}" for text in ask.query.getlist("n")[:2] if _NUMBER.fullmatch(text)]
+def _note(request: PageRequest) -> str:
+    sentence = NOTES.get(request.query.get("note", ""), "")
+    numbers = [f"{int(text):,}" for text in request.query.getlist("n")[:2] if _NUMBER.fullmatch(text)]
     return sentence.format(*numbers, *("some", "some")) if sentence else ""

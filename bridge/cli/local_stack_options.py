@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from bridge.cli.console import say
-from bridge.cli.rooms import import_extra
-from bridge.local import House, find_server, is_live, require_free_port
+from bridge.cli.optional_imports import import_extra
+from bridge.local import LocalStack, find_server, is_live, require_free_port
 from bridge.model.errors import MissingExtraError, SettingsError
 from bridge.settings import Process, Settings, is_loopback, load_settings
 from bridge.settings.shown_url import shown_url
@@ -19,7 +19,7 @@ PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")
 """Who lives on this machine."""
 
 
-def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def local_stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that ``up`` and the bank demo share."""
     for option in (
         click.option(
@@ -48,9 +48,7 @@ def house_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def machine_settings(
-    *, port: int | None, broker_url: str | None, dev: bool | None = None, **overrides: Any
-) -> Settings:
+def local_settings(*, port: int | None, broker_url: str | None, dev: bool | None = None, **overrides: Any) -> Settings:
     """The environment's settings; without a way to check tokens, in development mode.
 
     Raises:
@@ -74,12 +72,12 @@ def machine_settings(
 
 
 def start_bridge(
-    house: House, settings: Settings, *, redis_port: int | None, data_dir: Path | None, own_server: bool
+    stack: LocalStack, settings: Settings, *, redis_port: int | None, data_dir: Path | None, own_server: bool
 ) -> Settings:
     """Start server and worker; the settings that all parts share.
 
     Args:
-        house: where they live.
+        stack: where they live.
         settings: of the environment.
         redis_port: of the embedded server.
         data_dir: where the embedded server keeps its data.
@@ -103,10 +101,10 @@ def start_bridge(
     if not embeds:
         say(f"Using Redis at {shown_url(settings.store_url)}.")
     else:
-        server = house.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
+        server = stack.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
         settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": server.url})
-    worker = house.add_worker(settings)
-    house.wait_for(worker.is_ready.is_set, "The worker")
+    worker = stack.add_worker(settings)
+    stack.wait_for(worker.is_ready.is_set, "The worker")
     return settings
 
 
@@ -131,20 +129,20 @@ def require_extras(*, embeds: bool) -> None:
         raise MissingExtraError(",".join(missing), "A bridge on this machine")
 
 
-def wait_for_gateway(house: House, settings: Settings) -> bool:
+def wait_for_gateway(stack: LocalStack, settings: Settings) -> bool:
     """Wait until the gateway answers; False if we are asked to stop before that."""
-    return house.wait_for(lambda: is_live(settings.gateway_host, settings.gateway_port), "The gateway")
+    return stack.wait_for(lambda: is_live(settings.gateway_host, settings.gateway_port), "The gateway")
 
 
-def watch(house: House, ctx: click.Context) -> None:
+def watch(stack: LocalStack, ctx: click.Context) -> None:
     """Watch until somebody asks us to stop, then stop everything. Ctrl-C ends with 130, SIGTERM with 0.
 
     Raises:
-        HouseError: a part ended by itself.
+        LocalStackError: a part ended by itself.
     """
-    asked = house.watch()
+    asked = stack.watch()
     say("Stopping.")
-    house.stop()
+    stack.stop()
     say("Stopped; nothing is left running. Goodbye.", bold=True)
     if asked is signal.SIGINT:
         ctx.exit(130)
