@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-slow fault scale smoke bench lint format docs clean
+.PHONY: help demo test test-unit test-slow fault next scale smoke bench lint format docs clean
 
 BIN := .venv/bin
 DEV := .venv/.installed-dev
@@ -46,6 +46,9 @@ smoke: $(DEV)  ## Run the Docker cluster suite: Redis and RabbitMQ as brokers, t
 bench: $(BENCH)  ## Measure the bridge beside its peers, over an hour; BENCH_ARGS=--quick for minutes.
 	PATH="$(CURDIR)/$(BIN):$$PATH" BENCH_BATCHES_PYTHON="$(CURDIR)/$(BATCHES)/bin/python" \
 		$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+next: $(DEV)  ## Try the newest celery and kombu, pre-releases too; reports, and never fails.
+	@.ci/next
 
 lint: $(DEV)  ## Check style, types and the direction of imports.
 	$(BIN)/ruff check $(SOURCES)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import redis
 from celery import bootsteps
 
+from bridge.celery_runtime.worker_state import loop_state, work_in_hand
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
@@ -94,13 +95,18 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self._heartbeat = heartbeat = Heartbeat(
             Workers(client),
             names,
+            work_in_hand,
             node=worker.hostname,
             pool=worker.pool_cls.__module__.rpartition(".")[2],
             catalog=str(identity_of(self.registry)),
             release=team_release(self.settings),
         )
-        worker.timer.call_after(0, self._heartbeat.turn, (worker,))
-        self._turns = worker.timer.call_repeatedly(TURN_S, self._heartbeat.turn, (worker,))
+
+        def turn() -> None:
+            heartbeat.turn(loop_state(worker))
+
+        worker.timer.call_after(0, turn)
+        self._turns = worker.timer.call_repeatedly(TURN_S, turn)
         self._heartbeat.start()
         if topology(self.settings).on_redis:
             client = connect_briefly(self.settings)

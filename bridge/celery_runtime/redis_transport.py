@@ -186,7 +186,7 @@ class ClaimingChannel(Listening, stock.Channel):
         self.connection.cycle.drop(self, self.client, "BRPOP")
         unseen = self._unseen()
         if unseen:
-            self._restore(-1, len(unseen), died=False, tags=unseen)
+            self._put_back(-1, len(unseen), died=False, tags=unseen)
         else:
             self._books.ping()
         self._idle, self._unanswered = False, 0
@@ -302,7 +302,7 @@ class ClaimingChannel(Listening, stock.Channel):
     def give_back(self, tags: list[str]) -> None:
         """Put messages back on their queues, first in line."""
         expanded = self._expand(tags)
-        self._restore(-1, len(expanded), died=False, tags=expanded)
+        self._put_back(-1, len(expanded), died=False, tags=expanded)
         for tag in tags:
             self._bundles.pop(tag, None)
 
@@ -316,7 +316,7 @@ class ClaimingChannel(Listening, stock.Channel):
             channel.qos.flush_acknowledgements()
             left = [*channel._expand(channel.qos.leave(running)), *channel._unseen()]
             if left:
-                self._restore(-1, len(left), died=False, tags=left)
+                self._put_back(-1, len(left), died=False, tags=left)
                 logger.info("bridge.broker.gave_back messages<=%d: their connection broke.", len(left))
             channel._unanswered = 0
             if channel.qos.holds_any:
@@ -330,9 +330,9 @@ class ClaimingChannel(Listening, stock.Channel):
 
     def restore_abandoned(self, age_s: float) -> None:
         """Put back messages whose claim is older than ``age_s``."""
-        self._restore(age_s, RESTORE_MAX, died=True, tags=[])
+        self._put_back(age_s, RESTORE_MAX, died=True, tags=[])
 
-    def _restore(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
+    def _put_back(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
         arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
         left = script("restore").run(self._unprefixed, arguments, **self._claim_keys)
         for tag in left[::2]:

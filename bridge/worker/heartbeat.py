@@ -8,12 +8,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
-
-from celery.worker import state
 
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
@@ -33,21 +30,62 @@ STOP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Turn:
-    """What the consuming loop saw when it last turned, on the monotonic clock."""
+class LoopState:
+    """What the consuming loop saw when it last turned.
 
-    at: float
-    queues: tuple[str, ...]
-    processes: int
+    Attributes:
+        queues: that are consumed.
+        processes: of the pool.
+        refused: queues that the broker does not let be consumed, and why.
+        blocked: whether the broker takes no messages, by its alarm.
+    """
+
+    queues: tuple[str, ...] = ()
+    processes: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     blocked: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkInHand:
+    """What a worker has taken.
+
+    Attributes:
+        consumed: messages since it started.
+        in_hand: messages that are not done.
+        running: of these, those that the pool runs.
+        oldest_s: since the oldest running message of the bridge was started; 0 if there is none.
+    """
+
+    consumed: int
+    in_hand: int
+    running: int
+    oldest_s: float
+
+
 class Heartbeat:
-    """Reports until it is stopped, and then says good-bye. One a worker."""
+    """Reports until it is stopped, and then says good-bye. One a worker.
+
+    Args:
+        workers: takes the reports.
+        names: learns the queues that are consumed.
+        work: what the worker has taken; asked on the heartbeat's own thread.
+        node: Celery's name of the worker.
+        pool: kind of its pool.
+        catalog: identity of its registry.
+        release: the team's own.
+    """
 
     def __init__(
-        self, workers: Workers, names: QueueNames, *, node: str, pool: str, catalog: str, release: str
+        self,
+        workers: Workers,
+        names: QueueNames,
+        work: Callable[[], WorkInHand],
+        *,
+        node: str,
+        pool: str,
+        catalog: str,
+        release: str,
     ) -> None:
         now = time.monotonic()
         self._workers = workers
@@ -60,7 +98,8 @@ class Heartbeat:
         self._started = datetime.now(UTC).isoformat()
         self._consumed = 0
         self._consumed_at = now
-        self._turn = _Turn(at=now, queues=(), processes=0)
+        self._work = work
+        self._turn, self._turned_at = LoopState(), now
         self._stopping = self._swept = False
         self._news = threading.Event()
         self._thread = SupervisedThread(self._run, name="bridge-heartbeat")
@@ -75,20 +114,14 @@ class Heartbeat:
         self._news.set()
         self._thread.stop(STOP_TIMEOUT_S)
 
-    def turn(self, worker: Any) -> None:
-        """Note that the consuming loop of a Celery worker turns. Called in that loop."""
-        consumer = getattr(worker.consumer, "task_consumer", None)
-        queues = tuple(queue.name for queue in consumer.queues) if consumer else ()
-        refused = getattr(worker.consumer, "refused_queues", {})
-        blocked = getattr(getattr(worker.consumer, "event_dispatcher", None), "blocked", False)
-        is_news = (queues, refused, blocked) != (self._turn.queues, self._turn.refused, self._turn.blocked)
-        self._turn = _Turn(
-            at=time.monotonic(),
-            queues=queues,
-            processes=worker.pool.num_processes or 0,
-            refused=refused,
-            blocked=blocked,
+    def turn(self, seen: LoopState) -> None:
+        """Note that the consuming loop turns, and what it sees. Called in that loop; only notes it in memory."""
+        is_news = (seen.queues, seen.refused, seen.blocked) != (
+            self._turn.queues,
+            self._turn.refused,
+            self._turn.blocked,
         )
+        self._turn, self._turned_at = seen, time.monotonic()
         if is_news:
             self._news.set()
 
@@ -99,12 +132,9 @@ class Heartbeat:
 
     def report(self) -> WorkerReport:
         """The present state."""
-        now, turn = time.monotonic(), self._turn
-        consumed = state.all_total_count[0]
-        # The loop changes these meanwhile; copying a dict's values is one step of the interpreter.
-        in_hand = list(state.requests.values())
-        if consumed != self._consumed:
-            self._consumed, self._consumed_at = consumed, now
+        now, turn, work = time.monotonic(), self._turn, self._work()
+        if work.consumed != self._consumed:
+            self._consumed, self._consumed_at = work.consumed, now
         return WorkerReport(
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -113,12 +143,12 @@ class Heartbeat:
             processes=turn.processes,
             queues=turn.queues,
             started=self._started,
-            consumed=consumed,
-            in_hand=len(in_hand),
-            running=sum(request.time_start is not None for request in in_hand),
+            consumed=work.consumed,
+            in_hand=work.in_hand,
+            running=work.running,
             consumed_age_s=round(now - self._consumed_at, 3),
-            loop_age_s=round(now - turn.at, 3),
-            oldest_task_s=round(_oldest_age_s(in_hand), 3),
+            loop_age_s=round(now - self._turned_at, 3),
+            oldest_task_s=round(work.oldest_s, 3),
             forbidden=refusals.sentence,
             refused=dict(turn.refused),
             blocked=turn.blocked,
@@ -153,9 +183,3 @@ class Heartbeat:
             self._workers.leave(name)
         except StoreError as error:
             logger.warning("bridge.heartbeat.unheard: %s", error)
-
-
-def _oldest_age_s(requests: Iterable[Any]) -> float:
-    """Since the oldest running message of the bridge was started."""
-    begun = min((at for request in requests if (at := getattr(request, "begun_s", None)) is not None), default=None)
-    return 0.0 if begun is None else time.monotonic() - begun

@@ -45,7 +45,7 @@ PLACES = {
     "claimed, answer unread": Place(ClaimingChannel, "_brpop_read", after=False, when=_has_claimed),
     "claimed, nothing delivered": Place(ClaimingChannel, "_deliver_bundle", after=False),
     "delivered to Celery": Place(ClaimingChannel, "_deliver_bundle", after=True),
-    "restored from the dead": Place(ClaimingChannel, "_restore", after=True),
+    "restored from the dead": Place(ClaimingChannel, "_put_back", after=True),
     NOT_BEGUN: Place(Handler, "run", after=False, when=lambda _, jobs: any(len(job.envelopes) > 1 for job in jobs)),
     "in the extractor": Place(Pipeline, "run", after=False),
     "before settling": Place(Settling, "begin", after=False),
