@@ -4,11 +4,14 @@ import bz2
 import json
 import lzma
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, reduce
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -23,6 +26,7 @@ from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, connect
 from tests.support.brokers import Put, body_of, envelope, put_on_rabbitmq, put_on_redis
 from tests.support.items import body_of as body_in
 from tests.support.moody_catalog import Moody, registry
+from tests.support.needs import needs_package
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
@@ -138,10 +142,23 @@ def _zlib_bomb() -> bytes:
     return b"\x78\xda" + block * PIECES + packer.flush() + total.to_bytes(4)
 
 
+def _zstd() -> Any:
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    needs_package(name)
+    return import_module(name)
+
+
+def _zstd_bomb() -> bytes:
+    packer = _zstd().ZstdCompressor()
+    return b"".join(packer.compress(PIECE) for _ in range(PIECES)) + bytes(packer.flush())
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "zlib": _zlib_bomb,
     "bzip2": lambda: bz2.compress(PIECE) * PIECES,
     "lzma": lambda: lzma.compress(PIECE, preset=1) * PIECES,
+    "zstd": _zstd_bomb,
+    "zstandard": lambda: bytes(_zstd().compress(PIECE)) * PIECES,
 }
 
 
@@ -180,7 +197,13 @@ def test_remote_control_of_a_gigabyte_holds_up_nobody(bridge: Bridge, redis_clie
 
 
 @pytest.mark.parametrize(
-    ("compression", "pack"), [("bzip2", bz2.compress), ("xz", lzma.compress), ("application/x-gzip", zlib.compress)]
+    ("compression", "pack"),
+    [
+        ("bzip2", bz2.compress),
+        ("xz", lzma.compress),
+        ("application/x-gzip", zlib.compress),
+        ("application/zstd", lambda body: bytes(_zstd().compress(body))),
+    ],
 )
 def test_a_legal_body_of_any_compression_is_published(
     bridge: Bridge, redis_client: redis.Redis, compression: str, pack: Callable[[bytes], bytes]

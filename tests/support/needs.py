@@ -18,7 +18,11 @@ def needs_program(name: str) -> str:
 
 def needs_package(name: str) -> None:
     """Nothing, if it can be imported."""
-    if find_spec(name) is None:
+    try:
+        found = find_spec(name)
+    except ModuleNotFoundError:  # not even what it would lie in
+        found = None
+    if found is None:
         _absent(f"the package {name} is not installed")
 
 
