@@ -26,7 +26,7 @@ PRELOADED = (
     "bridge.cli.trace", "bridge.operations", "bridge.producer", "bridge.redis_adapter", "celery.app.base",
     "kombu.transport.pyamqp", "kombu.transport.redis", "rich.console", "rich.progress", "rich.table",
 )  # fmt: skip
-_FIXED_AT_START = ("PYTHON", "LC_", "LANG", "MALLOC_")
+_FIXED_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")
 """What an interpreter reads when it begins, and a fork no more."""
 
 
