@@ -88,7 +88,7 @@ def test_a_contributor_adds_a_type_to_the_built_in_catalog_in_three_steps(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
     shutil.copytree(ROOT / "bridge", tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
-    files = re.findall(r"`(bridge/\w+/\w+\.py)`", CONTRIBUTORS.partition("\nThen run")[0])
+    files = re.findall(r"`(bridge/[\w/]+\.py)`", CONTRIBUTORS.partition("\nThen run")[0])
     diffs = blocks(CONTRIBUTORS, "diff")
     assert len(diffs) == len(files) == 4
     for file, diff in zip(files, diffs, strict=True):

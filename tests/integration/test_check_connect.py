@@ -87,7 +87,7 @@ def test_a_replica_is_refused(tmp_path: Path, redis_url: str, read_only: str) ->
 
 
 def test_a_full_redis_is_refused(tmp_path: Path) -> None:
-    with running_redis(tmp_path, "--maxmemory", "1mb") as full:
+    with running_redis(tmp_path, "--maxmemory", "100kb") as full:
         assert_refused(check(BRIDGE_BROKER_URL=full), "OOM", "raise its maxmemory")
 
 

@@ -96,7 +96,7 @@ def test_a_key_that_holds_something_else_is_refused_for_good(server: RedisServer
 
 def test_a_full_server_is_waited_for(server: RedisServer) -> None:
     with server.client() as client:
-        client.config_set("maxmemory", "1mb")
+        client.config_set("maxmemory", "100kb")
     error = _raised(server.url)
     assert isinstance(error, StoreUnavailableError)
     assert error.code == "OOM"

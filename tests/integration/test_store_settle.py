@@ -349,7 +349,7 @@ def test_a_full_server_refuses_the_batch_whole_and_takes_it_later(stream_ttl_s: 
             settler, batch = Settler(client, settings), [*parcels(50), *parcels(5, None)]
             settler.settle(direct(parcels(1)))
             before = sorted(client.keys())
-            client.config_set("maxmemory", "1mb")
+            client.config_set("maxmemory", "100kb")
             with pytest.raises(StoreUnavailableError, match="maxmemory"):
                 settler.settle(direct(batch))
             assert sorted(client.keys()) == before

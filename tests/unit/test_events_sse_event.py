@@ -25,6 +25,7 @@ from bridge.model.events import (
     reset_frame,
     retry_frame,
 )
+from tests.support.naming import shown
 
 USER = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 TRICKY = ("\n", "\r", "\r\n", "\x00", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\ufeff", "\ndata: x\n\n")
@@ -131,7 +132,7 @@ class Plain(StrEnum):
         {"occurred_at": datetime(2026, 1, 1, tzinfo=Nowhere())},
         {"occurred_at": "2026-01-01T00:00:00Z"},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_field_that_could_spoil_a_key_or_a_frame_is_refused_by_name(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"^{next(iter(change))} must"):
@@ -166,7 +167,7 @@ def test_a_dict_of_an_event_is_json_ready_whatever_its_data_holds(times: int) ->
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [float("nan"), object(), b"x", "\ud800", {1: 2}], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), object(), b"x", "\ud800", {1: 2}], ids=shown)
 def test_a_dict_of_what_json_cannot_express_is_refused(value: Any) -> None:
     with pytest.raises(PayloadError):
         an_event(data={"x": value}).to_dict()
@@ -331,7 +332,6 @@ def test_from_dict_raises_only_key_error_or_value_error_whatever_it_reads(wire: 
         an_event().to_dict() | {"event_type": {}},
         an_event().to_dict() | {"user_id": None},
     ],
-    ids=repr,
 )
 def test_a_bad_value_is_a_value_error(wire: Any) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -18,6 +18,7 @@ from bridge.model.errors import DecodeError, PayloadError
 from bridge.model.pipeline import Envelope, EventCodec
 from bridge.model.pipeline.envelope import LEVELS_MAX, encode_raw, levels_of, read_envelope
 from bridge.model.registry.sampling import sample_event
+from tests.support.naming import shown
 
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -145,7 +146,7 @@ def test_fields_nobody_knows_are_ignored_in_envelope_and_data() -> None:
         ({"lines": {}}, r"\$\.lines"),
         ({"lines": [{"article": "tea"}]}, r"price.*\$\.lines\[0\]"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_data_of_a_wrong_type_is_refused_by_field(change: dict[str, Any], named: str) -> None:
     raw = a_raw()
@@ -176,7 +177,7 @@ def test_a_missing_field_is_refused_by_name() -> None:
         ({"data": "text"}, "data"),
         ({"traceparent": 1}, "traceparent"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_broken_envelope_is_refused_by_field(change: dict[str, Any], named: str) -> None:
     with pytest.raises(DecodeError, match=rf"no CloudEvents 1\.0 envelope: .*`\$\.{named}`"):
@@ -191,7 +192,7 @@ def test_an_envelope_without_a_required_field_is_refused(missing: str) -> None:
         read_envelope(json.dumps(raw).encode())
 
 
-@pytest.mark.parametrize("raw", [None, [], "text", 1, 1.5, True], ids=repr)
+@pytest.mark.parametrize("raw", [None, [], "text", 1, 1.5, True], ids=shown)
 def test_what_is_no_object_is_no_envelope(raw: object) -> None:
     with pytest.raises(DecodeError, match=r"no CloudEvents 1\.0 envelope"):
         read_envelope(json.dumps(raw).encode())
@@ -221,7 +222,7 @@ def test_an_offset_other_than_utc_is_the_same_moment() -> None:
         {"occurred_at": MOMENT.replace(tzinfo=None)},
         {"notes": {"a": UTC}},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_an_event_that_json_cannot_express_is_refused_where_it_is_made(change: dict[str, Any]) -> None:
     event = replace(AsDataclass(event_id=EVENT_ID, occurred_at=MOMENT), **change)
@@ -254,7 +255,7 @@ def nest(levels: int) -> list[Any]:
 @pytest.mark.parametrize(
     "raw",
     [None, [], {"a": 1}, "text", {"a": "\ud800"}, {"\udfff": [2**100, True]}, [{"a": [1, {"b": "\ud800"}]}]],
-    ids=repr,
+    ids=shown,
 )
 def test_raw_json_of_any_shape_is_kept_as_it_came(raw: object) -> None:
     assert json.loads(encode_raw(raw)) == raw

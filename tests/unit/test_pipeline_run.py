@@ -18,6 +18,7 @@ from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Retry, 
 from bridge.model.pipeline.transform import NOBODY
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry, RetryPolicy, SSEEventMetadata
 from bridge.model.registry.sampling import sample_event
+from tests.support.naming import shown
 
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 USER = UUID("01890a5d-ac96-774b-bcce-b302099a8001")
@@ -141,7 +142,7 @@ def test_a_mapping_has_its_own_patience() -> None:
     assert outcome.after_s == 0
 
 
-@pytest.mark.parametrize("error", [PermanentError("never"), WithdrawnError()], ids=repr)
+@pytest.mark.parametrize("error", [PermanentError("never"), WithdrawnError()], ids=shown)
 def test_a_permanent_error_is_dead_at_once(error: PermanentError) -> None:
     outcome = run(raising(error))
     assert isinstance(outcome, Dead)
@@ -149,7 +150,7 @@ def test_a_permanent_error_is_dead_at_once(error: PermanentError) -> None:
     assert outcome.failure.message == str(error)
 
 
-@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()], ids=shown)
 @pytest.mark.parametrize("where", ["payload", "user"])
 def test_an_interrupt_is_not_an_attempt_and_goes_through(error: BaseException, where: str) -> None:
     pipeline, mapping = (
@@ -159,7 +160,7 @@ def test_an_interrupt_is_not_an_attempt_and_goes_through(error: BaseException, w
         pipeline.run(mapping, envelope())
 
 
-@pytest.mark.parametrize("user", [str(USER), 5, b"", USER.bytes, object()], ids=repr)
+@pytest.mark.parametrize("user", [str(USER), 5, b"", USER.bytes, object()], ids=shown)
 def test_a_user_id_that_is_no_uuid_is_dead_at_once(user: object) -> None:
     outcome = run(note_of, user=returning(user))
     assert isinstance(outcome, Dead)  # another try returns the same
@@ -168,7 +169,7 @@ def test_a_user_id_that_is_no_uuid_is_dead_at_once(user: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [{"note": float("nan")}, {"note": b"x"}, {"note": {1}}, {1: "x"}, {"note": "\ud800"}], ids=repr
+    "payload", [{"note": float("nan")}, {"note": b"x"}, {"note": {1}}, {1: "x"}, {"note": "\ud800"}], ids=shown
 )
 def test_a_payload_that_json_cannot_express_is_dead_at_once(payload: object) -> None:
     outcome = run(returning(payload))

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.model.errors import SettingsError
 from bridge.settings import PROCESSES, Process, Settings, load_settings, read_settings
+from tests.support.naming import shown
 
 SECRET = "hunter2-" * 5
 
@@ -125,7 +126,7 @@ MISTYPED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "meant", "stopped"), MISTYPED, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(("name", "meant", "stopped"), MISTYPED, ids=shown)
 def test_a_mistyped_name_that_matters_stops_whoever_reads_the_setting(
     name: str, meant: str, stopped: set[Process]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import bridge
 from bridge.model.errors import SettingsError
 from bridge.settings import PROCESSES, Process, Settings, environment_name, load_settings, read_settings, readers_of
+from tests.support.naming import shown
 
 WRONG: dict[str, str] = {
     "gateway_port": "nine",
@@ -52,7 +53,7 @@ def test_a_wrong_value_stops_whoever_reads_it_and_warns_the_others(process: Proc
         ({"broker_url": "sqs://host", "redis_url": "redis://h"}, set(PROCESSES) - {"gateway"}),
         ({"redis_url": "http://host"}, set(PROCESSES)),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_contradiction_is_a_fault_of_those_that_suffer(values: dict[str, str], sufferers: set[Process]) -> None:
     environ = {environment_name(field): text for field, text in values.items()}
