@@ -59,7 +59,8 @@ async def test_what_is_sent_behind_a_stream_keeps_none_open(
     behind = stream if behind == b"stream" else behind
     asking = [ask(served.port, stream if apart else stream + behind) for _ in range(CONNECTIONS)]
     for one in asking:
-        read_until(one, WHOLE)
+        # Who has sent more already may be hung up on as soon as the answer has begun.
+        read_until(one, WHOLE if apart else b"HTTP/1.1 200 OK")
         if apart:
             one.sendall(behind)
     for one in asking:
