@@ -65,8 +65,8 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
     from bridge.operations.search import Verdict
 
     verdicts = frozenset({Verdict.MISSING, Verdict.UNCLEAR} if unclear else {Verdict.MISSING})
-    with open_store(settings) as client:
-        found = Auditor(client, settings, registry).audit(
+    with open_store(settings) as store:
+        found = Auditor(store, settings, registry).audit(
             grace_s=grace_s, limit=limit, write_off=reason or "", verdicts=verdicts
         )
     types = _types(registry)

@@ -55,14 +55,13 @@ def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]
     from bridge.operations.health import is_consuming, stranded
     from bridge.operations.status import StatusReader
     from bridge.operations.survey import Survey
+    from bridge.wiring import open_store
 
-    reader = StatusReader(settings, registry)
     try:
-        status = reader.read()
+        with open_store(settings, briefly=True) as store:
+            status = StatusReader(store, settings, registry).read()
     except StoreError:
         return  # has been told
-    finally:
-        reader.close()
     survey = Survey(queues=status.queues, claimed=status.claimed, retries=status.retries)
     consuming = [worker for worker in status.workers if is_consuming(settings, worker)]
     for fault in stranded(registry, survey, consuming):

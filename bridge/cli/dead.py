@@ -7,8 +7,9 @@ from bridge.cli.failures import print_groups, print_letter, print_rows, print_to
 from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
 from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
 from bridge.model.errors import OperationRefusedError, SettingsError
+from bridge.model.moments import shown_time
 from bridge.operations.letters import Letters, as_dict
-from bridge.operations.selection import Selection, shown_time
+from bridge.operations.selection import Selection
 from bridge.views.failed_events import letter_row, types_in_words
 from bridge.views.words import counted, numbers_in_words
 
@@ -40,8 +41,8 @@ def dead() -> None:
 @json_option
 def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_json: bool) -> None:
     """List dead letters, newest first."""
-    with opened() as (client, settings, registry):
-        letters = Letters(client, settings)
+    with opened() as (store, _, registry):
+        letters = Letters(store)
         page = letters.page(letters.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
         found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
@@ -65,8 +66,8 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
     """
     import msgspec
 
-    with opened() as (client, settings, _):
-        letters = Letters(client, settings)
+    with opened() as (store, _, _):
+        letters = Letters(store)
         letter, tombstone = letters.show(letter_id), letters.tombstone(letter_id)
     if letter is not None and as_json:
         print_json(as_dict(letter, payloads=payloads))
@@ -91,8 +92,8 @@ def groups(chosen: Selection, as_json: bool) -> None:
 
     How many events each has hit, of how many users, of which types, where in the code, and since when.
     """
-    with opened() as (client, settings, registry):
-        letters = Letters(client, settings)
+    with opened() as (store, _, registry):
+        letters = Letters(store)
         found = letters.groups(letters.resolve(chosen, registry))
     print_groups(found, "dead letter", as_json=as_json)
 
@@ -108,8 +109,8 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
     """
     import msgspec
 
-    with opened() as (client, settings, registry):
-        letters = Letters(client, settings)
+    with opened() as (store, _, registry):
+        letters = Letters(store)
         hit = letters.users(letters.resolve(chosen, registry))
     if as_json:
         print_json(msgspec.to_builtins(hit[:limit]))
@@ -139,8 +140,8 @@ def export(chosen: Selection, payloads: bool) -> None:
 
     Oldest first; contents are masked without --payloads.
     """
-    with opened() as (client, settings, registry):
-        letters = Letters(client, settings)
+    with opened() as (store, _, registry):
+        letters = Letters(store)
         for letter in letters.export(letters.resolve(chosen, registry), payloads=payloads):
             print_json(letter, indent=None)
 
@@ -157,8 +158,8 @@ def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
     """
     if not reason.strip():
         raise SettingsError("--reason must say why.")
-    with opened() as (client, settings, registry):
-        letters = Letters(client, settings)
+    with opened() as (store, _, registry):
+        letters = Letters(store)
         selection = letters.resolve(chosen, registry)
         number = sum(1 for _ in letters.ids(selection))
         confirm(f"discard {counted(number, 'dead letter')} ({selection})", number, yes=yes)
@@ -181,10 +182,8 @@ def log(limit: int, as_json: bool) -> None:
     """
     import msgspec
 
-    from bridge.operations.log import read
-
-    with opened() as (client, _, _):
-        entries = read(client, limit)
+    with opened() as (store, _, _):
+        entries = store.log.newest(limit)
     if as_json:
         print_json(msgspec.to_builtins(entries))
         return
@@ -246,9 +245,9 @@ def replay(
     if resume and (rate, canary, max_failures, chosen.is_everything) != (None, None, None, True):
         raise click.UsageError("A replay that is resumed keeps its own filters, --rate, --canary and --max-failures.")
     limit = read_share(max_failures) if max_failures else None
-    with opened() as (client, settings, registry):
-        replays = Replays(client, settings, registry)
-        selection = Letters(client, settings).resolve(chosen, registry)
+    with opened() as (store, settings, registry):
+        replays = Replays(store, settings, registry)
+        selection = Letters(store).resolve(chosen, registry)
         if resume:
             replays.known(resume)
         if dry_run:
@@ -257,7 +256,7 @@ def replay(
             print_dry_run(replays.predict(selection), as_json=as_json)
             return
         if not resume:
-            number = sum(1 for _ in Letters(client, settings).ids(selection))
+            number = sum(1 for _ in Letters(store).ids(selection))
             if not number and not as_json:
                 click.echo(NONE_MATCHES)
                 return
@@ -275,8 +274,8 @@ def replays(as_json: bool) -> None:
     from bridge.cli.console import console, table
     from bridge.operations.redrive import Replays
 
-    with opened() as (client, settings, registry):
-        found = Replays(client, settings, registry).newest()
+    with opened() as (store, settings, registry):
+        found = Replays(store, settings, registry).newest()
     if as_json:
         print_json(msgspec.to_builtins(found))
         return

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.console import print_json, printable
+from bridge.model.moments import shown_time
 from bridge.operations.groups import Group
 from bridge.operations.letters import as_dict
-from bridge.operations.retries import Waiting
-from bridge.operations.selection import shown_time
-from bridge.redis_adapter import Attempt, Cursor, DeadLetter
+from bridge.operations.retries import retry_as_dict
+from bridge.redis_adapter import Attempt, Cursor, DeadLetter, WaitingRetry
 from bridge.views.failed_events import (
     Row,
     attempts_in_words,
@@ -23,7 +23,7 @@ from bridge.views.words import Named, counted, event_class, failure_in_words
 
 if TYPE_CHECKING:
     from bridge.model.pipeline import Failure
-    from bridge.operations.letters import Tombstone
+    from bridge.redis_adapter import Tombstone
 
 SPARKS = "▁▂▃▄▅▆▇█"
 GROUP_TYPES_MAX = 3
@@ -84,9 +84,9 @@ def print_letter(letter: DeadLetter, *, payloads: bool) -> None:
     _print_attempts(letter.attempts, letter.failure)
 
 
-def print_waiting(waiting: Waiting, *, payloads: bool) -> None:
+def print_waiting(waiting: WaitingRetry, *, payloads: bool) -> None:
     """A waiting retry."""
-    envelope = Named("envelope", waiting.as_dict(payloads=payloads)["envelope"])
+    envelope = Named("envelope", retry_as_dict(waiting, payloads=payloads)["envelope"])
     print_facts([Named("retry of", waiting.record.event_id), *retry_facts(waiting), envelope])
     attempts = waiting.record.attempts
     _print_attempts(attempts, attempts[-1].failure)

@@ -8,13 +8,12 @@ from functools import wraps
 from typing import Any
 
 import click
-import redis
 
 from bridge.catalogs import load_configured
 from bridge.cli.open_store import open_store
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
-from bridge.redis_adapter import Cursor
+from bridge.redis_adapter import Cursor, Store
 from bridge.settings import Settings
 from bridge.views.filters import LISTS, read_cursor, read_filters
 
@@ -54,15 +53,15 @@ payloads_option = click.option("--payloads", is_flag=True, help="Show the events
 
 
 @contextmanager
-def opened() -> Iterator[tuple[redis.Redis, Settings, Registry]]:
-    """A client of the store, the settings and the registry.
+def opened() -> Iterator[tuple[Store, Settings, Registry]]:
+    """The store, the settings and the registry.
 
     Raises:
         StoreError: the store does not answer; names the place.
     """
     settings, registry = load_configured("cli")
-    with open_store(settings) as client:
-        yield client, settings, registry
+    with open_store(settings) as store:
+        yield store, settings, registry
 
 
 def confirm(what: str, number: int, *, yes: bool) -> None:

@@ -11,20 +11,20 @@ from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
 
 if TYPE_CHECKING:
-    import redis
+    from bridge.redis_adapter import Store
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator["redis.Redis"]:
-    """A connection to the store.
+def open_store(settings: Settings) -> Iterator["Store"]:
+    """The store, with its place in every trouble.
 
     Raises:
         StoreError: it does not answer, or refuses; names the place.
     """
-    from bridge.redis_adapter import connect
+    from bridge import wiring
 
-    with named_store(settings), connect(settings) as client:
-        yield client
+    with named_store(settings), wiring.open_store(settings) as store:
+        yield store
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def queues(ctx: click.Context, as_json: bool) -> None:
         return
     from bridge.operations.holdings import read_holdings
 
-    with opened() as (client, settings, registry):
-        found = read_holdings(client, settings, registry)
+    with opened() as (store, settings, registry):
+        found = read_holdings(store, settings, registry)
     if as_json:
         print_json(msgspec.to_builtins(found))
     else:
@@ -66,8 +66,8 @@ def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes
     from bridge.operations.holdings import read_holdings
     from bridge.operations.queue_moves import QueueMover
 
-    with opened() as (client, settings, registry):
-        known = {holding.name: holding for holding in read_holdings(client, settings, registry)}
+    with opened() as (store, settings, registry):
+        known = {holding.name: holding for holding in read_holdings(store, settings, registry)}
         _expect(source, list(known))
         _expect(target, [name for name, holding in known.items() if holding.registered or holding.workers])
         if known[target].elsewhere and not anyway:
@@ -82,7 +82,7 @@ def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes
             _tell(as_json, 0, waiting, f"This would {what}.")
             return
         confirm(what, waiting, yes=yes)
-        moved = QueueMover(client, settings).move(source, target, reason=reason)
+        moved = QueueMover(store, settings).move(source, target, reason=reason)
     left = f" {counted(moved.left, 'message')} came meanwhile: run it again." if moved.left else ""
     _tell(as_json, moved.messages, moved.left, f"Moved {counted(moved.messages, 'message')}.{left}")
 

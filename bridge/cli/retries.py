@@ -6,7 +6,7 @@ from bridge.cli.console import print_json
 from bridge.cli.failures import print_groups, print_rows, print_waiting
 from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
 from bridge.model.errors import OperationRefusedError
-from bridge.operations.retries import Retries, Waiting
+from bridge.operations.retries import Retries, retry_as_dict
 from bridge.operations.selection import Selection
 from bridge.views.failed_events import retry_row
 from bridge.views.words import counted
@@ -35,11 +35,11 @@ def retries() -> None:
 @json_option
 def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_json: bool) -> None:
     """List waiting retries, next due first."""
-    with opened() as (client, settings, registry):
-        everything = Retries(client, settings)
+    with opened() as (store, _, registry):
+        everything = Retries(store)
         page = everything.page(everything.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
-        found = [waiting.as_dict(payloads=payloads) for waiting in page.retries]
+        found = [retry_as_dict(waiting, payloads=payloads) for waiting in page.retries]
         print_json({"retries": found, "next": str(page.next) if page.next else None})
         return
     if not page.retries:
@@ -54,12 +54,12 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
 @json_option
 def show(event_id: str, payloads: bool, as_json: bool) -> None:
     """Show one waiting retry with every failed attempt and the last traceback."""
-    with opened() as (client, settings, _):
-        waiting: Waiting | None = Retries(client, settings).show(event_id)
+    with opened() as (store, _, _):
+        waiting = Retries(store).show(event_id)
     if waiting is None:
         raise OperationRefusedError(f"No retry of event {event_id} waits: it was settled, or it is a dead letter.")
     if as_json:
-        print_json(waiting.as_dict(payloads=payloads))
+        print_json(retry_as_dict(waiting, payloads=payloads))
     else:
         print_waiting(waiting, payloads=payloads)
 
@@ -69,8 +69,8 @@ def show(event_id: str, payloads: bool, as_json: bool) -> None:
 @json_option
 def groups(chosen: Selection, as_json: bool) -> None:
     """Group waiting retries by the root cause of their last failure."""
-    with opened() as (client, settings, registry):
-        everything = Retries(client, settings)
+    with opened() as (store, _, registry):
+        everything = Retries(store)
         found = everything.groups(everything.resolve(chosen, registry))
     print_groups(found, "waiting event", as_json=as_json)
 
@@ -95,8 +95,8 @@ def cancel(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
 
 
 def _act(chosen: Selection, verb: str, action: str, *, yes: bool, as_json: bool, reason: str = "") -> None:
-    with opened() as (client, settings, registry):
-        waiting = Retries(client, settings)
+    with opened() as (store, _, registry):
+        waiting = Retries(store)
         selection = waiting.resolve(chosen, registry)
         number = len(waiting.ids(selection))
         confirm(f"{verb} {_retries(number)} ({selection})", number, yes=yes)

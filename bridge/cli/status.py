@@ -50,9 +50,10 @@ def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
 
 def _statuses(watch_s: float | None) -> Iterator["Status"]:
     from bridge.operations.status import StatusReader
+    from bridge.wiring import open_store
 
     settings, registry = load_configured("cli")
-    reader = StatusReader(settings, registry)
+    reader = StatusReader(open_store(settings, briefly=True), settings, registry)
     with named_store(settings):
         reader.read()
         time.sleep(SAMPLE_S)

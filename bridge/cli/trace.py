@@ -42,8 +42,8 @@ def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: boo
     settings = load_settings(for_="cli")
     from bridge.operations.trace import Tracer
 
-    with open_store(settings) as client:
-        places = Tracer(client, settings).trace(event_id, user_id)
+    with open_store(settings) as store:
+        places = Tracer(store, settings).trace(event_id, user_id)
     if as_json:
         print_json({"event_id": str(event_id), "places": [describe(place) for place in places]})
     else:
@@ -55,9 +55,10 @@ def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: boo
 def describe(place: "Place") -> dict[str, Any]:
     """A place as JSON values."""
     from bridge.operations import trace as found
+    from bridge.redis_adapter import Publication
 
     match place:
-        case found.Published():
+        case Publication():
             return {
                 "place": "published",
                 "position": place.position,

@@ -9,19 +9,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from uuid import UUID
 
-import redis
-
 from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
 from bridge.operations.health import is_consuming, stranded
-from bridge.operations.log import ENTRIES_MAX, LogEntry, append, who_am_i
 from bridge.operations.search import Sought, Verdict, search_on
 from bridge.operations.status import worker_states
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import Balance, Ledger, OpenMessage, Producers, Reported, read_balance
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.ledger import Summary
-from bridge.redis_adapter.script import script
+from bridge.redis_adapter import Balance, LogEntry, OpenMessage, Reported, Store, Summary
+from bridge.runtime.identity import who_am_i
 from bridge.settings import Settings
 
 GRACE_S = 60.0
@@ -33,7 +28,6 @@ PORTION = 100_000
 SILENCE_S = 60.0
 """A producer with events in its hands reports every few seconds; one that is silent for so long went away."""
 READ_TRIES = 3
-SCAN_COUNT = 1000
 KEYS_MAX = 5_000_000
 """Keys of the broker among which an audit looks for queues that no registry names."""
 RETRIES_LOOKS_MAX = 100
@@ -132,20 +126,18 @@ class Auditor:
     """Reads the books and looks at the broker.
 
     Args:
-        client: of the store; stays yours to close.
+        store: stays yours to close.
         settings: of the bridge.
         registry: its queues are looked at, beside those that the books name.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
-        self._ledger = Ledger(client, settings)
+    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
+        self._store = store
+        self._ledger = store.ledger
         self._search = search_on(settings, self._ledger)
         self._registry = registry
         self._settings = settings
-        self._survey = QueueSurvey(client, settings, registry)
-        self._write_off = script("write_off")
+        self._survey = QueueSurvey(store, settings, registry)
 
     def audit(
         self,
@@ -169,12 +161,12 @@ class Auditor:
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)
         if write_off:
-            tally.written_off += self._end([], write_off)
+            tally.written_off += self._ledger.write_off([], who=who_am_i(), reason=write_off)
         survey = self._read_survey(tally)
         known = {*self._registry.queues, *(queue.name for queue in survey.queues)}
         self._look(tally, known, grace_s, write_off, verdicts)
         return Audit(
-            balance=read_balance(self._client) if tally.written_off else balance,
+            balance=self._store.overview.balance() if tally.written_off else balance,
             unrecorded=unrecorded,
             missing=tally.numbers[Verdict.MISSING],
             unclear=tally.numbers[Verdict.UNCLEAR],
@@ -191,10 +183,10 @@ class Auditor:
 
         The records cannot be read in one moment, so they are compared only if nothing moved meanwhile.
         """
-        before = read_balance(self._client)
+        before = self._store.overview.balance()
         for _ in range(READ_TRIES):
             recorded = sum(summary.events for summary in self._ledger.summaries())
-            after = read_balance(self._client)
+            after = self._store.overview.balance()
             if after == before:
                 # A scan may show a record twice, but it leaves none out that stays.
                 return after, max(0, after.open - recorded)
@@ -203,13 +195,13 @@ class Auditor:
 
     def _read_survey(self, tally: _Tally) -> Survey:
         try:
-            return self._survey.read(self._now_ms(), keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
+            return self._survey.read(self._store.clock.read_ms(), keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
         except BrokerError as error:
             tally.trouble = str(error)
             return Survey(queues=(), claimed=None, retries=())
 
     def _stranded(self, survey: Survey) -> tuple[str, ...]:
-        workers = worker_states(self._client, self._now_ms())
+        workers = worker_states(self._store.workers, self._store.clock.read_ms())
         consuming = [worker for worker in workers if is_consuming(self._settings, worker)]
         return tuple(fault.sentence for fault in stranded(self._registry, survey, consuming))
 
@@ -227,41 +219,26 @@ class Auditor:
                     if reason and sought.verdict in verdicts:
                         found.append(sought.message)
                     if len(found) >= WRITE_OFF_CHUNK:
-                        tally.written_off += self._end(found, reason)
+                        tally.written_off += self._ledger.write_off(found, who=who_am_i(), reason=reason)
                         found = []
             except BrokerError as error:
                 tally.trouble = str(error)
                 tally.numbers[Verdict.UNCHECKED] += sum(summary.events for summary in portion.values())
             if found:
-                tally.written_off += self._end(found, reason)
-
-    def _now_ms(self) -> int:
-        with store_errors():
-            seconds, microseconds = self._client.time()
-        return int(seconds * 1000 + microseconds // 1000)
+                tally.written_off += self._ledger.write_off(found, who=who_am_i(), reason=reason)
 
     def _older_than(self, age_s: float) -> Iterator[Summary]:
-        latest_ms = self._now_ms() - int(age_s * 1000)
+        latest_ms = self._store.clock.read_ms() - int(age_s * 1000)
         return (summary for summary in self._ledger.summaries() if summary.accepted_ms <= latest_ms)
-
-    def _end(self, messages: Sequence[OpenMessage], reason: str) -> int:
-        """Write events off, with an entry in the log of operations; returns how many had not ended meanwhile."""
-        arguments: list[str | int | bytes] = [ENTRIES_MAX, who_am_i(), reason]
-        for message in messages:
-            arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
-        with store_errors():
-            return int(self._write_off.run(self._client, arguments))
 
     def _producers(self, reason: str) -> tuple[Reported, ...]:
         """Those that hold events. With a reason, those that went away are shown for the last time."""
-        producers = Producers(self._client)
-        found = tuple(reported for reported in producers.all() if holds_events(reported))
+        found = tuple(reported for reported in self._store.producers.all() if holds_events(reported))
         gone = [reported.producer for reported in found if went_away(reported) and not reported.report.spooled]
         if gone and reason:
-            with store_errors():
-                self._client.hdel(self._keys.PRODUCERS, *gone)
+            self._store.producers.forget(gone)
             numbers = {"producers": len(gone)}
-            append(self._client, LogEntry(who=who_am_i(), action="audit.forget", numbers=numbers, reason=reason))
+            self._store.log.append(LogEntry(who=who_am_i(), action="audit.forget", numbers=numbers, reason=reason))
         return found
 
     def _with_whereabouts(self, missing: Sequence[MissingEvent]) -> list[MissingEvent]:
@@ -273,17 +250,9 @@ class Auditor:
 
     def _whereabouts(self, event_ids: set[str]) -> Mapping[str, str]:
         ids = sorted(event_ids)
-        with store_errors():
-            waiting = self._client.hmget(self._keys.RETRY_RECORDS, ids)
-            dead = self._client.hmget(self._keys.DEAD_LETTERS, ids)
-            published = {
-                event_id
-                for key in self._client.scan_iter(match=self._keys.seen_marks(), count=SCAN_COUNT)
-                if (event_id := text(key).rpartition(":")[2]) in event_ids
-            }
-        found = {event_id: "dead" for event_id, letter in zip(ids, dead, strict=True) if letter is not None}
-        found |= {event_id: "waiting" for event_id, record in zip(ids, waiting, strict=True) if record is not None}
-        return found | dict.fromkeys(published, "published")
+        found = dict.fromkeys(self._store.dead_letters.kept(ids), "dead")
+        found |= dict.fromkeys(self._store.retries.unfinished(ids), "waiting")
+        return found | dict.fromkeys(self._store.published.published(event_ids), "published")
 
 
 def holds_events(reported: Reported) -> bool:

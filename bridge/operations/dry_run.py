@@ -7,18 +7,16 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import msgspec
-import redis
 
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
 from bridge.model.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
 from bridge.operations.raw_redrive import WholeMessage, read_whole
 from bridge.operations.trials import Trial, Trials
-from bridge.redis_adapter import DeadLetter
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter import DeadLetter, PublishedEvents, Sighting
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 
@@ -73,20 +71,18 @@ class Foresight:
     """Runs today's extractors over letters. They are the team's code: what they do to the world, they do here too.
 
     Args:
-        client: of the store.
+        published: tells what was published before.
         settings: limits, as the worker has them.
         registry: today's.
         time_limit_s: for one event.
     """
 
     def __init__(
-        self, client: redis.Redis, settings: Settings, registry: Registry, *, time_limit_s: float = TIME_LIMIT_S
+        self, published: PublishedEvents, settings: Settings, registry: Registry, *, time_limit_s: float = TIME_LIMIT_S
     ) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
+        self._published = published
         # With the broker elsewhere no script can put a message back and take its letter out: see unfolded.
         self.in_one_step = topology(settings).one_server
-        self._keeps_history = settings.stream_ttl_s > 0
         self._registry = registry
         self._bounds = MessageBounds.of(
             message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max
@@ -139,15 +135,14 @@ class Foresight:
         """
         outcomes = self.outcomes(letters)
         published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
-        marks = dict(zip(map(id, published), self._look_up(published), strict=True))
+        found = self._published.look_up([(audience_of(outcome), outcome.event.event_id) for outcome in published])
+        sightings = dict(zip(map(id, published), found, strict=True))
         return [
-            self._judge(letter, outcome, *marks.get(id(outcome), (None, "")))
+            self._judge(letter, outcome, sightings.get(id(outcome), Sighting()))
             for letter, outcome in zip(letters, outcomes, strict=True)
         ]
 
-    def _judge(
-        self, letter: DeadLetter, outcome: Outcome | None, told: dict[str, Any] | None, refused: str
-    ) -> Prediction:
+    def _judge(self, letter: DeadLetter, outcome: Outcome | None, seen: Sighting) -> Prediction:
         mapping = self.mapping_of(letter)
         predicted = partial(Prediction, letter_id=letter.letter_id, group=letter.group)
         if outcome is None or mapping is None:
@@ -158,10 +153,11 @@ class Foresight:
             return predicted(expected=Expected.SKIPPED)
         if not isinstance(outcome, Published):
             return predicted(expected=Expected.FAILED, failure=outcome.failure)
-        if refused:
-            failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=refused)
+        if seen.refusal:
+            failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=seen.refusal)
             return predicted(expected=Expected.FAILED, failure=failure, payload=outcome.payload)
-        if told is not None:
+        if seen.position:
+            told = self._told(outcome, seen.position)
             changes = differences(told, outcome.event.data) if told else {}
             return predicted(expected=Expected.DUPLICATE, payload=outcome.payload, changes=changes)
         return predicted(expected=Expected.PUBLISHED, payload=outcome.payload)
@@ -197,43 +193,18 @@ class Foresight:
             )
         return f"Today's registry has no mapping for {letter.task or 'its task'}."
 
-    def _look_up(self, published: Sequence[Published]) -> list[tuple[dict[str, Any] | None, str]]:
-        """For each: what clients were told if it was published before, and why Redis would refuse it."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            for outcome in published:
-                stream, seen = stream_and_mark(self._keys, outcome)
-                pipeline.get(seen)
-                pipeline.type(stream)
-            answers = pipeline.execute(raise_on_error=False)
-        found: list[tuple[dict[str, Any] | None, str]] = []
-        for outcome, mark, kind in zip(published, answers[::2], answers[1::2], strict=True):
-            if isinstance(mark, redis.ResponseError):
-                found.append((None, str(mark)))
-            elif mark is not None:
-                found.append((self._told(outcome, text(mark)), ""))
-            elif self._keeps_history and kind not in (b"none", b"stream"):
-                found.append((None, f"Its stream's key holds a {text(kind)}."))
-            else:
-                found.append((None, ""))
-        return found
-
     def _told(self, outcome: Published, position: str) -> dict[str, Any]:
         """The payload that was published; empty if it is no longer retained."""
-        stream, _ = stream_and_mark(self._keys, outcome)
-        with store_errors():
-            entries: Any = self._client.xrange(stream, position, position)
+        payload = self._published.payload_at(audience_of(outcome), position)
         try:
-            return msgspec.json.decode(entries[0][1][b"data"], type=dict[str, Any]) if entries else {}
-        except (KeyError, *PARSER_ERRORS):  # a stranger's entry
+            return msgspec.json.decode(payload or b"{}", type=dict[str, Any])
+        except PARSER_ERRORS:  # a stranger's entry
             return {}
 
 
-def stream_and_mark(keys: Keyspace, outcome: Published) -> tuple[str, str]:
-    """Where an event would be published, and the key of its seen mark."""
-    event = outcome.event
-    if outcome.audience is Audience.BROADCAST:
-        return keys.BROADCAST_STREAM, keys.broadcast_seen(event.event_id)
-    return keys.user_stream(event.user_id), keys.user_seen(event.user_id, event.event_id)
+def audience_of(outcome: Published) -> UUID | None:
+    """Whose stream an event would be published to; None for everybody's."""
+    return None if outcome.audience is Audience.BROADCAST else outcome.event.user_id
 
 
 def differences(told: dict[str, Any], today: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

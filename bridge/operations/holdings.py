@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import redis
-
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import CatalogIdentity, identity_of
 from bridge.operations.health import is_consuming, stranded
@@ -13,8 +11,7 @@ from bridge.operations.queues import QueueState
 from bridge.operations.selection import FOR_EVER_MS
 from bridge.operations.status import WorkerState, worker_states
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter.client import store_errors
+from bridge.redis_adapter import Store
 from bridge.redis_adapter.queue_discovery import claimed_by_queue
 from bridge.redis_adapter.queue_inspection import UNACKED_KEY, open_redis
 from bridge.settings import Settings
@@ -59,23 +56,21 @@ class Holding:
         return bool(self.advice)
 
 
-def read_holdings(client: redis.Redis, settings: Settings, registry: Registry) -> tuple[Holding, ...]:
+def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple[Holding, ...]:
     """Every queue that the registry has, that holds something, or that a worker consumes; the registry's first.
 
     Raises:
         BrokerError: the broker is away or refuses.
         StoreError: the books are away or refuse.
     """
-    with store_errors():
-        seconds, microseconds = client.time()
-    now_ms = int(seconds * 1000 + microseconds // 1000)
-    survey = QueueSurvey(client, settings, registry).read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
-    consuming = [worker for worker in worker_states(client, now_ms) if is_consuming(settings, worker)]
+    now_ms = store.clock.read_ms()
+    survey = QueueSurvey(store, settings, registry).read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
+    consuming = [worker for worker in worker_states(store.workers, now_ms) if is_consuming(settings, worker)]
     states = {queue.name: queue for queue in survey.queues}
     retries = Counter[str]()
     for _, queue, number in survey.retries:
         retries[queue] += number
-    dead = Counter(head.queue for head in DeadLetters(client, settings).heads(between_ms=(0, FOR_EVER_MS)))
+    dead = Counter(head.queue for head in store.dead_letters.heads(between_ms=(0, FOR_EVER_MS)))
     claimed = _claimed(settings)
     served: dict[str, list[str]] = {}
     for worker in consuming:

@@ -5,18 +5,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 
-import redis
-
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
 from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
 from bridge.operations.selection import FOR_EVER_MS, Facts, Selection, facts_of, is_class
-from bridge.redis_adapter import DeadLetters, LetterHead, RetryRecord
-from bridge.redis_adapter.dead_letters import LOOK_MAX
-from bridge.redis_adapter.queue_names import QueueNames
-from bridge.settings import Settings
+from bridge.redis_adapter import LetterHead, RetryRecord, Store
 
+HEADS_LOOKED_AT = 1000
 NEAR = 0.8
 """How alike a name must be to be called near; of ids, which all look alike, more is asked for."""
 NEAR_IDS = 0.95
@@ -46,16 +42,16 @@ class Present:
         )
 
 
-def found_categories(client: redis.Redis, settings: Settings) -> frozenset[str]:
+def found_categories(store: Store) -> frozenset[str]:
     """Categories of queues that any process has named, and of what is found at the first look; whoever's they are.
 
     Raises:
         StoreError: Redis is away or refuses.
     """
-    queues = QueueNames(client)
-    heads = DeadLetters(client, settings).heads(newest_first=True, between_ms=(0, FOR_EVER_MS))
+    queues = store.queue_names
+    heads = store.dead_letters.heads(newest_first=True, between_ms=(0, FOR_EVER_MS))
     names = {*queues.all(), *(waiting.queue for waiting in queues.retries())}
-    names.update(head.queue for head in islice(heads, LOOK_MAX))
+    names.update(head.queue for head in islice(heads, HEADS_LOOKED_AT))
     return frozenset(name.removeprefix(QUEUE_PREFIX) for name in names if name.startswith(QUEUE_PREFIX))
 
 

@@ -3,30 +3,32 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
-import redis
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.model.pipeline import Failure, Stage
-from bridge.model.pipeline.root_cause import Cause, cause_of
+from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Registry
-from bridge.operations import log
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
-from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of, shown_time
-from bridge.redis_adapter import Cursor, DeadLetter, DeadLetters, LetterHead
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.dead_letters import UNREADABLE, read_letter
-from bridge.redis_adapter.script import script
-from bridge.settings import Settings
+from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of
+from bridge.redis_adapter import (
+    UNREADABLE,
+    UNREADABLE_CAUSE,
+    Cursor,
+    DeadLetter,
+    LetterHead,
+    LogEntry,
+    Store,
+    Tombstone,
+)
+from bridge.runtime.identity import who_am_i
 
 T = TypeVar("T")
 
 PAGE_DEFAULT = 50
 CHUNK = 500
-TOMBSTONES_MAX = 100_000
 MASK = "***"
 REASON_MAX_CHARS = 500
 
@@ -79,30 +81,16 @@ class Discarded:
     gone: int = 0
 
 
-class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a discarded letter."""
-
-    letter_id: str
-    at: str
-    who: str
-    reason: str
-    task: str
-    error_class: str
-
-
 class Letters:
     """What operators do with dead letters, replays apart.
 
     Args:
-        client: of the store; stays yours to close.
-        settings: of the bridge.
+        store: stays yours to close.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
-        self._dead = DeadLetters(client, settings)
-        self._discard = script("discard")
+    def __init__(self, store: Store) -> None:
+        self._dead = store.dead_letters
+        self._log = store.log
 
     # Reading
 
@@ -120,9 +108,7 @@ class Letters:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        with store_errors():
-            value = cast("bytes | None", self._client.hget(self._keys.DEAD_LETTERS, letter_id))
-        return None if value is None else read_letter(value) or unreadable(letter_id, value)
+        return self._dead.get(letter_id)
 
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = PAGE_DEFAULT) -> LetterPage:
         """A page of letters, newest burial first.
@@ -145,8 +131,7 @@ class Letters:
                 # A text or an id is looked for here, in letters most of which do not match.
                 take=CHUNK if selection.text or selection.ids else limit - len(found),
             )
-            for letter_id, at_ms, value in glance.found:
-                letter = read_letter(value) or unreadable(letter_id, value)
+            for letter_id, at_ms, letter in glance.found:
                 if _holds(selection, letter, at_ms):
                     found.append((at_ms, letter))
                 if len(found) == limit:
@@ -211,7 +196,7 @@ class Letters:
         samples = grouping.samples()
         letters = self._dead.get_many(list(samples.values()))
         causes = {group: cause_of(letters[sample].failure) for group, sample in samples.items() if sample in letters}
-        return grouping.finish({UNREADABLE: _UNREADABLE_CAUSE, **causes})
+        return grouping.finish({UNREADABLE: UNREADABLE_CAUSE, **causes})
 
     def users(self, selection: Selection) -> tuple["UserHit", ...]:
         """Whom the letters that match hit, most letters first; letters of nobody are left out.
@@ -246,13 +231,8 @@ class Letters:
 
     def _span(self, selection: Selection) -> tuple[int, int]:
         """Between which times the letters were buried."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
-            pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
-            first, last = pipeline.execute()
-        if not first:
-            return 0, 0
-        return max(int(first[0][1]), selection.since_ms), min(int(last[0][1]), selection.until_ms)
+        first_ms, last_ms = self._dead.span_ms()
+        return (max(first_ms, selection.since_ms), min(last_ms, selection.until_ms)) if first_ms else (0, 0)
 
     # Discarding
 
@@ -268,7 +248,7 @@ class Letters:
             ValueError: there is no reason.
             StoreUnavailableError: Redis is away; some may be discarded, and calling again completes it.
         """
-        who = who or log.who_am_i()
+        who = who or who_am_i()
         result = Discarded()
         for part in chunks(self.ids(selection), CHUNK):
             done = self.discard_ids(part, reason=reason, who=who)
@@ -277,15 +257,14 @@ class Letters:
                 in_replay=result.in_replay + done.in_replay,
                 gone=result.gone + done.gone,
             )
-        log.append(
-            self._client,
-            log.LogEntry(
+        self._log.append(
+            LogEntry(
                 who=who,
                 action="dead.discard",
                 selection=str(selection),
                 numbers={"discarded": result.discarded, "in_replay": result.in_replay},
                 reason=reason,
-            ),
+            )
         )
         return result
 
@@ -305,14 +284,9 @@ class Letters:
         if not reason.strip():
             raise ValueError("Say why the letters are discarded.")
         letters = self._dead.get_many(letter_ids)
-        args: list[str | int | bytes] = [TOMBSTONES_MAX, replay]
-        for letter_id in letter_ids:
-            args += (letter_id, _tombstone(letters.get(letter_id), who, reason.strip()[:REASON_MAX_CHARS]))
-        with store_errors():
-            discarded, in_replay = self._discard.run(
-                self._client,
-                args,
-            )
+        reason = reason.strip()[:REASON_MAX_CHARS]
+        stones = [_tombstone(letter_id, letters.get(letter_id), who, reason) for letter_id in letter_ids]
+        discarded, in_replay = self._dead.discard(stones, redrive=replay)
         return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
 
     def tombstone(self, letter_id: str) -> Tombstone | None:
@@ -321,15 +295,7 @@ class Letters:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.hget(self._keys.TOMBSTONES, letter_id)
-            pipeline.zscore(self._keys.TOMBSTONE_TIMES, letter_id)
-            value, at_ms = pipeline.execute()
-        if value is None:
-            return None
-        words = msgspec.json.decode(text(value), type=dict[str, str])
-        return msgspec.convert({**words, "letter_id": letter_id, "at": shown_time(int(at_ms or 0))}, Tombstone)
+        return self._dead.tombstone(letter_id)
 
 
 def as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:
@@ -351,41 +317,19 @@ def mask_envelope(envelope: str) -> str:
         return f"{MASK} ({len(envelope.encode())} bytes)" if envelope else ""
 
 
-def unreadable(letter_id: str, value: bytes) -> DeadLetter:
-    """Stands for a letter that this release cannot read, and shows its bytes."""
-    return DeadLetter(
-        letter_id=letter_id,
-        group=UNREADABLE,
-        task="",
-        queue="",
-        envelope="",
-        failure=Failure(stage=Stage.MESSAGE, error_class="", message=_UNREADABLE_CAUSE.message),
-        attempts=(),
-        buried_at="1970-01-01T00:00:00Z",
-        worker="",
-        release="",
-        raw=value,
-    )
-
-
-_UNREADABLE_CAUSE = Cause(
-    stage="", error_class="", place="", message="this letter cannot be read: damaged, or of another release"
-)
-
-
 def _holds(selection: Selection, letter: DeadLetter, at_ms: int) -> bool:
     """The times are Redis' own, by which the list is ordered, not those of the worker's clock."""
     return selection.matches(msgspec.structs.replace(facts_of(letter), at_ms=at_ms))
 
 
-def _tombstone(letter: DeadLetter | None, who: str, reason: str) -> bytes:
-    return msgspec.json.encode(
-        {
-            "who": who,
-            "reason": reason,
-            "task": letter.task if letter else "",
-            "error_class": letter.failure.error_class if letter else "",
-        }
+def _tombstone(letter_id: str, letter: DeadLetter | None, who: str, reason: str) -> Tombstone:
+    return Tombstone(
+        letter_id=letter_id,
+        at="",
+        who=who,
+        reason=reason,
+        task=letter.task if letter else "",
+        error_class=letter.failure.error_class if letter else "",
     )
 
 

@@ -13,11 +13,12 @@ from bridge.amqp_adapter.queue_inspection import open_rabbitmq
 from bridge.amqp_adapter.queues import queue
 from bridge.messages import BOOKED_HEADER
 from bridge.model.errors import OperationRefusedError
-from bridge.operations import log
+from bridge.redis_adapter import LogEntry, Store
 from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.queue_discovery import priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
 from bridge.redis_adapter.script import Call, script
+from bridge.runtime.identity import who_am_i
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 
@@ -42,14 +43,15 @@ class QueueMover:
     """Moves messages on Redis one by one, each in one step; on RabbitMQ each is taken when the other queue has it.
 
     Args:
-        client: of the store; stays yours to close.
+        store: stays yours to close.
         settings: of the bridge.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self._client = client
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._client = store.client
         self._settings = settings
-        self._open_key = keyspace_of(client).OPEN
+        self._open_key = keyspace_of(store.client).OPEN
         self._script = script("requeue")
 
     def move(self, source: str, target: str, *, who: str = "", reason: str = "") -> Moved:
@@ -74,14 +76,14 @@ class QueueMover:
                 pass
         finally:
             if moved:
-                entry = log.LogEntry(
-                    who=who or log.who_am_i(),
+                entry = LogEntry(
+                    who=who or who_am_i(),
                     action="queues.move",
                     selection=f"{source} to {target}",
                     numbers={"messages": moved},
                     reason=reason,
                 )
-                log.append(self._client, entry)
+                self._store.log.append(entry)
         return Moved(messages=moved, left=left)
 
     # Redis

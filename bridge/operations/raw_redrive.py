@@ -17,6 +17,8 @@ from bridge.model.pipeline import identify
 from bridge.model.registry import Registry
 from bridge.redis_adapter import DeadLetter
 
+ID_BYTES = 16
+
 
 class _Properties(msgspec.Struct, frozen=True):
     body_encoding: Literal["base64"] | None = None
@@ -43,7 +45,7 @@ class WholeMessage:
         task: that it names.
         queue: it stood on.
         book_id: under which the books had its events; empty if these are waiting retries, or replayed letters.
-        event_ids: 16 bytes an event.
+        event_ids: ID_BYTES an event.
         headers: Celery's and ours.
         body: what Celery calls so, in UTF-8, not compressed.
     """
@@ -54,6 +56,11 @@ class WholeMessage:
     event_ids: bytes
     headers: dict[str, Any]
     body: bytes
+
+    @property
+    def events(self) -> int:
+        """How many it has."""
+        return len(self.event_ids) // ID_BYTES
 
     def refusal(self, registry: Registry, bounds: MessageBounds) -> str:
         """Why a worker with this registry and these bounds would quarantine it again; empty if it would run it."""

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from bridge.model.errors import SettingsError
+from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.root_cause import GROUP_CHARS, cause_of
 from bridge.model.plain_text import echoed
@@ -224,11 +225,6 @@ def parse_time(text: str, now_ms: int) -> int:
     if not 0 <= at_ms <= LAST_MS:
         raise SettingsError(f"{echoed(text)} is no time: give 30m, 2h, 7d, or 2026-11-21T08:00:00Z.")
     return at_ms
-
-
-def shown_time(at_ms: int) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _ms_of(text: str) -> int:

@@ -2,22 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import msgspec
-import redis
 
-from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.pipeline import Outcome, Published
 from bridge.model.registry import Registry, Supersede
-from bridge.operations.dry_run import Foresight, is_too_old, occurred_at_of, stream_and_mark, why_too_old
-from bridge.redis_adapter import DeadLetter
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.keyspace import Keyspace
-from bridge.settings import Settings
+from bridge.operations.dry_run import Foresight, audience_of, is_too_old, occurred_at_of, why_too_old
+from bridge.redis_adapter import DeadLetter, PublishedEvents
 
 HISTORY_LOOK_MAX = 1000
 """Entries of a stream, newest first, that are searched for a newer event."""
@@ -31,15 +24,12 @@ class Staleness:
     look and the worker's, is not seen.
 
     Args:
-        client: of the store.
-        settings: of the bridge.
+        published: tells what a stream still retains.
         foresight: makes the payloads by which events are compared.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, foresight: Foresight) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
-        self._settings = settings
+    def __init__(self, published: PublishedEvents, foresight: Foresight) -> None:
+        self._published = published
         self._foresight = foresight
 
     @staticmethod
@@ -91,7 +81,7 @@ class Staleness:
         occurred_at = occurred_at_of(letter.envelope)
         if not isinstance(outcome, Published) or occurred_at is None:
             return _Subject(rule=rule)
-        about = _about(self._keys, outcome, rule, outcome.payload)
+        about = _about(outcome, rule, outcome.payload)
         age = f"{int(occurred_at.timestamp() * 1_000_000):020d} {letter.letter_id}"
         return _Subject(rule=rule, about=about, age=age, outcome=outcome)
 
@@ -99,18 +89,13 @@ class Staleness:
         """The id of a newer published event about the same thing; empty if none is retained."""
         outcome = subject.outcome
         assert outcome is not None  # noqa: S101  (the caller looked)
-        stream, _ = stream_and_mark(self._keys, outcome)
-        with store_errors():
-            entries: Any = self._client.xrevrange(stream, count=HISTORY_LOOK_MAX)
-        for _, fields in entries:
-            with suppress(KeyError, *PARSER_ERRORS):  # a stranger's entry
-                entry = {text(name): text(value) for name, value in fields.items()}
-                if (
-                    entry["event_type"] == outcome.event.event_type.value
-                    and datetime.fromisoformat(entry["occurred_at"]) > outcome.event.occurred_at
-                    and _about(self._keys, outcome, subject.rule, entry["data"].encode()) == subject.about
-                ):
-                    return entry["event_id"]
+        for past in self._published.newest(audience_of(outcome), HISTORY_LOOK_MAX):
+            if (
+                past.event_type == outcome.event.event_type.value
+                and past.occurred_at > outcome.event.occurred_at
+                and _about(outcome, subject.rule, past.payload) == subject.about
+            ):
+                return past.event_id
         return ""
 
 
@@ -128,12 +113,11 @@ class _Subject:
         return bool(self.about)
 
 
-def _about(keys: Keyspace, outcome: Published, rule: Supersede, payload: bytes) -> str:
+def _about(outcome: Published, rule: Supersede, payload: bytes) -> str:
     """Type, address and key as one short name; empty if the payload has no key."""
     try:
         key = rule.key_of(msgspec.json.decode(payload, type=dict[str, Any]))
     except Exception:  # the team's own function, or a payload of an older release
         return ""
-    stream, _ = stream_and_mark(keys, outcome)
-    words = f"{outcome.event.event_type.value}\0{stream}\0{key!r}"
+    words = f"{outcome.event.event_type.value}\0{audience_of(outcome)}\0{key!r}"
     return hashlib.sha256(words.encode()).hexdigest()[:24]

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
-import redis
-
-from bridge.model.errors import BrokerError, StoreError
+from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.operations.catalogs import differences
@@ -14,16 +11,18 @@ from bridge.operations.health import STILL_S, Fault, deaths, judge
 from bridge.operations.liveness import producer_faults, thread_faults
 from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import Balance, KnownWorker, Workers
-from bridge.redis_adapter.accounting import read_balance
-from bridge.redis_adapter.client import connect_briefly, keyspace_of, store_errors, text
-from bridge.redis_adapter.gateway_counts import GatewayStates, read_gateways
-from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
-from bridge.redis_adapter.queue_names import WaitingFor
-from bridge.redis_adapter.recent_outcomes import Recent, read_recent
+from bridge.redis_adapter import (
+    Balance,
+    GatewayStates,
+    KnownWorker,
+    ProducerReport,
+    Recent,
+    Reported,
+    Store,
+    WaitingFor,
+    Workers,
+)
 from bridge.settings import Settings
-
-PROBE_LIFE_MS = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,15 +88,14 @@ class Status:
         return not self.faults
 
 
-def worker_states(client: redis.Redis, now_ms: int) -> tuple[WorkerState, ...]:
+def worker_states(workers: Workers, now_ms: int) -> tuple[WorkerState, ...]:
     """The workers that did not say good-bye, by name.
 
     Raises:
         StoreError: Redis is away or refuses.
     """
     return tuple(
-        WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000)
-        for worker in Workers(client).known()
+        WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000) for worker in workers.known()
     )
 
 
@@ -125,16 +123,20 @@ def _set_back(balance: Balance) -> list[Fault]:
 
 
 class StatusReader:
-    """Reads one status after another. Gives up soon when Redis is away. Not thread-safe."""
+    """Reads one status after another. Not thread-safe.
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    Args:
+        store: one that gives up soon when Redis is away.
+        settings: of the bridge.
+        registry: of this process.
+    """
+
+    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._own = identity_of(registry)
-        self._client = connect_briefly(settings)
-        self._keys = keyspace_of(self._client)
-        self._producers = Producers(self._client)
-        self._survey = QueueSurvey(self._client, settings, registry)
+        self._store = store
+        self._survey = QueueSurvey(store, settings, registry)
         self._before: tuple[int, int] | None = None
 
     def read(self) -> Status:
@@ -143,75 +145,51 @@ class StatusReader:
         Raises:
             StoreUnavailableError: Redis is away, and nothing can be said.
         """
-        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.time()
-            pipeline.zrange(self._keys.RETRY_DUE, 0, 0, withscores=True)
-            pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
-            pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
-            pipeline.zcard(self._keys.DEAD_INDEX)
-            pipeline.hgetall(self._keys.METRICS)
-            pipeline.hgetall(self._keys.GATEWAYS)
-            pipeline.lrange(self._keys.RECENT, 0, -1)
-            pipeline.hgetall(self._keys.COUNTS)
-            time, due, dead, newest, letters, metrics, gateways, samples, counts = pipeline.execute()
-        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-        balance = read_balance(self._client)
+        figures = self._store.overview.read()
+        now_ms, balance = figures.at_ms, figures.balance
         survey, faults = self._read_survey(now_ms)
         refusals = self._refusals()
-        recent = self._mended(read_recent(samples, {text(key): int(value) for key, value in counts.items()}, now_ms))
-        workers = worker_states(self._client, now_ms)
-        reported = self._producers.all()
-        living = read_gateways(gateways, now_ms)
+        workers = worker_states(self._store.workers, now_ms)
+        reported = self._store.producers.all()
         return Status(
             at_ms=now_ms,
             queues=survey.queues,
             claimed=survey.claimed,
             workers=workers,
             published_per_s=self._rate(now_ms, balance.published),
-            retry_next_s=(due[0][1] - now_ms) / 1000 if due else None,
-            dead_oldest_s=(now_ms - dead[0][1]) / 1000 if dead else None,
-            dead_newest_s=(now_ms - newest[0][1]) / 1000 if newest else None,
-            letters=letters,
-            letters_bytes=int(counts.get(b"dead_bytes", 0)),
+            retry_next_s=None if figures.retry_next_ms is None else (figures.retry_next_ms - now_ms) / 1000,
+            dead_oldest_s=_age_s(figures.dead_oldest_ms, now_ms),
+            dead_newest_s=_age_s(figures.dead_newest_ms, now_ms),
+            letters=figures.letters,
+            letters_bytes=figures.letters_bytes,
             producers=tuple(said.report for said in reported),
-            gateways=living,
+            gateways=figures.gateways,
             balance=balance,
-            metrics={text(name): int(value) for name, value in cast("dict[bytes, bytes]", metrics).items()},
+            metrics=figures.metrics,
             retries=survey.retries,
-            recent=recent,
-            remarks=differences(self._own, workers, (said.report for said in reported), living),
+            recent=figures.recent,
+            remarks=differences(self._own, workers, (said.report for said in reported), figures.gateways),
             faults=(
                 *refusals,
                 *_set_back(balance),
                 *faults,
-                *deaths(recent),
+                *deaths(figures.recent),
                 *judge(self._settings, self._registry, survey, workers, takes_writes=not refusals),
-                *(() if refusals else _liveness(reported, workers, living)),
+                *(() if refusals else _liveness(reported, workers, figures.gateways)),
             ),
         )
 
     def close(self) -> None:
-        """Drop the connection."""
-        self._client.close()
-
-    def _mended(self, recent: Recent) -> Recent:
-        """Without the deaths that were redriven or discarded since."""
-        if not recent.dead:
-            return recent
-        with store_errors():
-            return recent.remaining(int(self._client.zcount(self._keys.DEAD_INDEX, recent.since_ms, "+inf")))
+        """Drop the connections of the store."""
+        self._store.close()
 
     def _refusals(self) -> list[Fault]:
         """Why Redis takes no writes, if it takes none: then workers cannot be heard, and nothing can be published."""
-        try:
-            with store_errors():
-                self._client.set(self._keys.PROBE, 1, px=PROBE_LIFE_MS)
-        except StoreError as error:
-            if error.code == "NOPERM":
-                return []  # whoever looks may not write; that says nothing about the others
-            sentence = f"Redis takes no writes, so that events wait, and workers may not be heard. {error}"
-            return [Fault(subject="redis", sentence=sentence)]
-        return []
+        error = self._store.overview.write_refusal()
+        if error is None or error.code == "NOPERM":  # whoever looks may not write; that says nothing about the others
+            return []
+        sentence = f"Redis takes no writes, so that events wait, and workers may not be heard. {error}"
+        return [Fault(subject="redis", sentence=sentence)]
 
     def _read_survey(self, now_ms: int) -> tuple[Survey, list[Fault]]:
         try:
@@ -225,3 +203,7 @@ class StatusReader:
             return None
         # Below 0 after the books were emptied.
         return max(0.0, (published - before[1]) * 1000 / (now_ms - before[0]))
+
+
+def _age_s(since_ms: float | None, now_ms: int) -> float | None:
+    return None if since_ms is None else (now_ms - since_ms) / 1000

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-import redis
-
 from bridge.model.registry import Registry
 from bridge.operations.queues import FIND_KEYS_MAX, QueueState, queue_reader
-from bridge.redis_adapter.queue_names import QueueNames, WaitingFor
+from bridge.redis_adapter import Store, WaitingFor
 from bridge.settings import Settings
 
 OTHERS_MAX = 200
@@ -34,14 +32,14 @@ class QueueSurvey:
     """Reads one survey after another. Not thread-safe.
 
     Args:
-        client: of the store; stays yours to close.
+        store: stays yours to close.
         settings: of the bridge.
         registry: whose queues are shown in any case.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
+    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
         self._registered = registry.queues
-        self._names = QueueNames(client)
+        self._names = store.queue_names
         self._reader = queue_reader(settings)
 
     def read(self, now_ms: int, *, keys_max: int = FIND_KEYS_MAX, looks_max: int = 1) -> Survey:

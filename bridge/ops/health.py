@@ -12,6 +12,7 @@ from bridge.model.registry import Registry
 from bridge.operations.health import Fault
 from bridge.operations.status import StatusReader
 from bridge.settings import Settings
+from bridge.wiring import open_store
 
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
@@ -19,7 +20,7 @@ READY_PATH = "/health/ready"
 
 def health_routes(settings: Settings, registry: Registry) -> list[Route]:
     """The routes, to be mounted by an application."""
-    health = _Health(StatusReader(settings, registry))
+    health = _Health(StatusReader(open_store(settings, briefly=True), settings, registry))
     return [
         Route(LIVE_PATH, health.live, methods=["GET"], name="live"),
         Route(READY_PATH, health.ready, methods=["GET"], name="ready"),

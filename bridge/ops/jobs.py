@@ -8,9 +8,9 @@ from bridge.model.errors import BridgeError, OperationRefusedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.operations.redrive import Replays
-from bridge.redis_adapter import connect
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
+from bridge.wiring import open_store
 
 RUNNING_MAX = 4
 TROUBLES_MAX = 100
@@ -77,8 +77,8 @@ class ReplayJobs:
     def _run(self, replay_id: str, who: str, resend: bool) -> None:
         trouble = ""
         try:
-            with connect(self._settings) as client:
-                replays = Replays(client, self._settings, self._registry)
+            with open_store(self._settings) as store:
+                replays = Replays(store, self._settings, self._registry)
                 replays.run(replay_id, should_stop=self._ending.is_set, resend=resend, who=who)
         except BridgeError as error:
             trouble = str(error)

@@ -22,6 +22,7 @@ from bridge.redis_adapter.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distri
 from bridge.redis_adapter.producers import ProducerReport
 from bridge.runtime.supervision import Supervised
 from bridge.settings import Settings
+from bridge.wiring import open_store
 
 METRICS_PATH = "/metrics"
 OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
@@ -67,7 +68,7 @@ class BridgeCollector(Collector):
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
-        self._reader = StatusReader(settings, registry)
+        self._reader = StatusReader(open_store(settings, briefly=True), settings, registry)
         self._turn = Lock()
 
     def describe(self) -> list[Metric]:

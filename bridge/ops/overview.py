@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
-from bridge.operations import log, trace
+from bridge.operations import trace
 from bridge.ops.overview_cache import Figures
 from bridge.ops.page_context import PageContext
 from bridge.ops.page_request import PageRequest
@@ -38,7 +38,7 @@ def _replays(context: PageContext, figures: Figures) -> Any:
 
 def operations_log(context: PageContext, request: PageRequest) -> Response:
     """Who did what, newest first."""
-    entries = log.read(context.client, LOG_SHOWN)
+    entries = context.store.log.newest(LOG_SHOWN)
     return context.page(request, "log.html", title="Log of operations", rows=entries)
 
 
@@ -48,7 +48,7 @@ def trace_event(context: PageContext, request: PageRequest) -> Response:
     places: list[Place] | None = None
     if given:
         user = request.query.get("user", "").strip()
-        found = trace.Tracer(context.client, context.settings).trace(
+        found = trace.Tracer(context.store, context.settings).trace(
             _uuid(given, "event"), _uuid(user, "user") if user else None
         )
         places = [in_words(place) for place in found]

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import redis
-
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
 from bridge.operations.groups import Group
@@ -15,7 +13,9 @@ from bridge.operations.health import is_consuming
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
+from bridge.redis_adapter import Store
 from bridge.settings import Settings
+from bridge.wiring import open_store
 
 FRESH_S = 1.0
 """Asked again sooner, the overview shows what it has."""
@@ -57,7 +57,7 @@ class OverviewCache:
     Args:
         settings: of the bridge.
         registry: today's.
-        client: of the store.
+        store: for the groups; the figures are read over a connection that gives up soon.
         clock: monotonic, in s.
     """
 
@@ -65,13 +65,13 @@ class OverviewCache:
         self,
         settings: Settings,
         registry: Registry,
-        client: redis.Redis,
+        store: Store,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._reader = StatusReader(settings, registry)
-        self._letters = Letters(client, settings)
+        self._reader = StatusReader(open_store(settings, briefly=True), settings, registry)
+        self._letters = Letters(store)
         self._clock = clock
         self._turn = threading.Lock()
         self._figures: Figures | None = None

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-import redis
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -23,9 +22,10 @@ from bridge.ops.fields import given_filters, read_selection
 from bridge.ops.jobs import ReplayJobs
 from bridge.ops.overview_cache import OverviewCache
 from bridge.ops.page_request import PageRequest
-from bridge.redis_adapter import connect
+from bridge.redis_adapter import Store
 from bridge.settings import Settings
 from bridge.views.filters import write_filters
+from bridge.wiring import open_store
 
 LISTED = 50
 """Letters, retries or replays on a page of a list."""
@@ -46,7 +46,7 @@ class PageContext:
 
     settings: Settings
     registry: Registry
-    client: redis.Redis
+    store: Store
     letters: Letters
     retries: Retries
     replays: Replays
@@ -57,16 +57,16 @@ class PageContext:
     @classmethod
     def of(cls, settings: Settings, registry: Registry) -> "PageContext":
         """A context for these settings. Opens no connection before its first use."""
-        client = connect(settings)
+        store = open_store(settings)
         return cls(
             settings=settings,
             registry=registry,
-            client=client,
-            letters=Letters(client, settings),
-            retries=Retries(client, settings),
-            replays=Replays(client, settings, registry),
+            store=store,
+            letters=Letters(store),
+            retries=Retries(store),
+            replays=Replays(store, settings, registry),
             jobs=ReplayJobs(settings, registry),
-            overview=OverviewCache(settings, registry, client),
+            overview=OverviewCache(settings, registry, store),
             templates=rendering.environment(time.time),
         )
 
@@ -74,7 +74,7 @@ class PageContext:
         """Pause the replays that run here, and drop the connections."""
         self.jobs.end()
         self.overview.close()
-        self.client.close()
+        self.store.close()
 
     def selection(self, request: PageRequest, *, of_form: bool = False) -> Selection:
         """The filters that were given.
@@ -83,7 +83,7 @@ class PageContext:
             SettingsError: one is none.
         """
         fields = request.form if of_form else request.query
-        older = found_categories(self.client, self.settings) if fields.get("category") else frozenset()
+        older = found_categories(self.store) if fields.get("category") else frozenset()
         return read_selection(fields, self.registry, older, now_ms=now_ms(), payloads=request.payloads)
 
     # Answers
@@ -102,7 +102,7 @@ class PageContext:
         """A page of a list: what is listed, in words and as fields, beside what else its template wants."""
         # The registry's categories first, then those of older catalogs.
         ours = [category.value for category in self.registry.categories]
-        values["categories"] = list(dict.fromkeys([*ours, *sorted(found_categories(self.client, self.settings))]))
+        values["categories"] = list(dict.fromkeys([*ours, *sorted(found_categories(self.store))]))
         return self.page(request, template, selection=str(selection), fixed=write_filters(selection), **values)
 
     def gone(self, request: PageRequest, message: str) -> Response:

@@ -8,13 +8,13 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
-from bridge.operations import log
 from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
 from bridge.ops.fields import read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.ops.page_request import PageRequest
+from bridge.redis_adapter import LogEntry
 from bridge.runtime.supervision import SupervisedThread
 from bridge.views.dry_run import DryRun
 from bridge.views.filters import write_filters
@@ -181,5 +181,5 @@ def _predict(context: PageContext, selection: Selection) -> DryRun:
 
 
 def _note(context: PageContext, request: PageRequest, action: str, status: ReplayStatus) -> None:
-    entry = log.LogEntry(who=request.session.who, action=action, selection=f"replay {status.replay_id}")
-    log.append(context.client, entry)
+    entry = LogEntry(who=request.session.who, action=action, selection=f"replay {status.replay_id}")
+    context.store.log.append(entry)

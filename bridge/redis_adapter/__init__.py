@@ -9,22 +9,36 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.client import connect, connect_async, connect_briefly, connect_broker
     from bridge.redis_adapter.clock import StoreClock
     from bridge.redis_adapter.counts import COUNT_NAMES, Counts, Tally
-    from bridge.redis_adapter.dead_letters import Cursor, DeadLetter, DeadLetters, LetterHead
+    from bridge.redis_adapter.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadLetter, LetterHead, Tombstone
+    from bridge.redis_adapter.dead_letters import DeadLetters
     from bridge.redis_adapter.event_log import START, History, Page, Position, StreamedEvent, read_message
+    from bridge.redis_adapter.gateway_counts import GatewayStates
+    from bridge.redis_adapter.kept_events import Kept, KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
-    from bridge.redis_adapter.ledger import Ledger, OpenMessage, record_bytes
+    from bridge.redis_adapter.ledger import Ledger, OpenMessage, Summary, record_bytes
+    from bridge.redis_adapter.operations_log import LogEntry, OperationsLog
     from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
+    from bridge.redis_adapter.published_events import PastEvent, Publication, PublishedEvents, Sighting
     from bridge.redis_adapter.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
-    from bridge.redis_adapter.retry_queue import Attempt, Claim, RetryRecord, RetrySet, extend_history
+    from bridge.redis_adapter.queue_inspection import QueuedMessage, RedisQueues, open_queues
+    from bridge.redis_adapter.queue_names import QueueNames, WaitingFor
+    from bridge.redis_adapter.recent_outcomes import Recent
+    from bridge.redis_adapter.redrive_jobs import RedriveJob, RedriveJobs
+    from bridge.redis_adapter.redrive_letters import ReturnedMessage
+    from bridge.redis_adapter.retry_queue import Attempt, Claim, RetryRecord, RetrySet, WaitingRetry, extend_history
     from bridge.redis_adapter.server_requirements import server_faults, server_warnings
     from bridge.redis_adapter.settle import Delivery, Parcel, Receipt, ReceiptStatus
     from bridge.redis_adapter.settler import Settler, Settling
     from bridge.redis_adapter.start_counts import Starts
+    from bridge.redis_adapter.store import Store
+    from bridge.redis_adapter.store_overview import Figures, StoreOverview
     from bridge.redis_adapter.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
     "COUNT_NAMES",
     "START",
+    "UNREADABLE",
+    "UNREADABLE_CAUSE",
     "Attempt",
     "Balance",
     "Claim",
@@ -33,30 +47,53 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "Delivery",
+    "Figures",
+    "GatewayStates",
     "History",
+    "Kept",
+    "KeptEvents",
     "Keyspace",
     "KnownWorker",
     "Ledger",
     "LetterHead",
+    "LogEntry",
     "OpenMessage",
+    "OperationsLog",
     "Page",
     "Parcel",
+    "PastEvent",
     "Position",
     "ProducerReport",
     "Producers",
+    "Publication",
+    "PublishedEvents",
+    "QueueNames",
+    "QueuedMessage",
     "Receipt",
     "ReceiptStatus",
+    "Recent",
+    "RedisQueues",
     "RedisSSEPublisher",
+    "RedriveJob",
+    "RedriveJobs",
     "Reported",
     "RetryRecord",
     "RetrySet",
+    "ReturnedMessage",
     "SSEPublisherProtocol",
     "Settler",
     "Settling",
+    "Sighting",
     "Starts",
+    "Store",
     "StoreClock",
+    "StoreOverview",
     "StreamedEvent",
+    "Summary",
     "Tally",
+    "Tombstone",
+    "WaitingFor",
+    "WaitingRetry",
     "WorkerReport",
     "Workers",
     "connect",
@@ -65,6 +102,7 @@ __all__ = [
     "connect_broker",
     "extend_history",
     "get_sse_publisher",
+    "open_queues",
     "read_balance",
     "read_message",
     "record_bytes",
@@ -79,17 +117,43 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
         "bridge.redis_adapter.clock": {"StoreClock"},
         "bridge.redis_adapter.counts": {"COUNT_NAMES", "Counts", "Tally"},
-        "bridge.redis_adapter.dead_letters": {"Cursor", "DeadLetter", "DeadLetters", "LetterHead"},
+        "bridge.redis_adapter.dead_letter": {
+            "UNREADABLE",
+            "UNREADABLE_CAUSE",
+            "Cursor",
+            "DeadLetter",
+            "LetterHead",
+            "Tombstone",
+        },
+        "bridge.redis_adapter.dead_letters": {"DeadLetters"},
         "bridge.redis_adapter.event_log": {"START", "History", "Page", "Position", "StreamedEvent", "read_message"},
+        "bridge.redis_adapter.gateway_counts": {"GatewayStates"},
+        "bridge.redis_adapter.kept_events": {"Kept", "KeptEvents"},
         "bridge.redis_adapter.keyspace": {"Keyspace"},
-        "bridge.redis_adapter.ledger": {"Ledger", "OpenMessage", "record_bytes"},
+        "bridge.redis_adapter.ledger": {"Ledger", "OpenMessage", "Summary", "record_bytes"},
+        "bridge.redis_adapter.operations_log": {"LogEntry", "OperationsLog"},
         "bridge.redis_adapter.producers": {"ProducerReport", "Producers", "Reported"},
+        "bridge.redis_adapter.published_events": {"PastEvent", "Publication", "PublishedEvents", "Sighting"},
         "bridge.redis_adapter.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
-        "bridge.redis_adapter.retry_queue": {"Attempt", "Claim", "RetryRecord", "RetrySet", "extend_history"},
+        "bridge.redis_adapter.queue_inspection": {"QueuedMessage", "RedisQueues", "open_queues"},
+        "bridge.redis_adapter.queue_names": {"QueueNames", "WaitingFor"},
+        "bridge.redis_adapter.recent_outcomes": {"Recent"},
+        "bridge.redis_adapter.redrive_jobs": {"RedriveJob", "RedriveJobs"},
+        "bridge.redis_adapter.redrive_letters": {"ReturnedMessage"},
+        "bridge.redis_adapter.retry_queue": {
+            "Attempt",
+            "Claim",
+            "RetryRecord",
+            "RetrySet",
+            "WaitingRetry",
+            "extend_history",
+        },
+        "bridge.redis_adapter.server_requirements": {"server_faults", "server_warnings"},
         "bridge.redis_adapter.settle": {"Delivery", "Parcel", "Receipt", "ReceiptStatus"},
         "bridge.redis_adapter.settler": {"Settler", "Settling"},
         "bridge.redis_adapter.start_counts": {"Starts"},
-        "bridge.redis_adapter.server_requirements": {"server_faults", "server_warnings"},
+        "bridge.redis_adapter.store": {"Store"},
+        "bridge.redis_adapter.store_overview": {"Figures", "StoreOverview"},
         "bridge.redis_adapter.workers": {"KnownWorker", "WorkerReport", "Workers"},
     },
 )

@@ -37,6 +37,16 @@ class StoreClock:
         """
         return datetime.fromtimestamp(self.now_s(), UTC)
 
+    def read_ms(self) -> int:
+        """Milliseconds since the epoch, read now.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     def _ask(self) -> tuple[float, float]:
         """The same moment on the monotonic clock and on Redis'."""
         begun = monotonic()

@@ -1,20 +1,26 @@
-"""Dead letters: what did not succeed by itself, kept for a person, with its cause and its bytes."""
+"""``DeadLetters``: what did not succeed by itself, kept for a person within bounds."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import redis
-from msgspec.structs import force_setattr
 
-from bridge.model.bounds import PARSER_ERRORS
-from bridge.model.pipeline import Failure
-from bridge.model.pipeline.addressee import user_in
-from bridge.model.pipeline.root_cause import cause_of
+from bridge.model.moments import shown_time
 from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.dead_letter import (
+    Cursor,
+    DeadLetter,
+    LetterHead,
+    Tombstone,
+    head_of,
+    read_head,
+    read_letter,
+    read_tombstone,
+    unreadable,
+)
 from bridge.redis_adapter.retry_queue import Attempt
 from bridge.redis_adapter.script import script
 from bridge.settings import Settings
@@ -24,102 +30,16 @@ logger = plain_logger(__name__)
 PAGE = 200
 LOOK_MAX = 1000
 """Letters that one script call looks at: each costs Redis about 2 µs."""
+TOMBSTONES_MAX = 100_000
 EVICTED = "raise BRIDGE_DEAD_MAX, BRIDGE_DEAD_MAX_BYTES or BRIDGE_DEAD_TTL_S, or redrive or discard dead letters."
-UNREADABLE = "unreadable"
-"""The group of letters that this release cannot read."""
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that needs a person.
-
-    Attributes:
-        letter_id: the event's id, or one derived from its bytes when it has none.
-        task: the Celery task that gave up.
-        queue: where that task's messages go.
-        envelope: what came in; JSON.
-        failure: the final cause.
-        attempts: every failed try, oldest first, the final one included.
-        buried_at: RFC 3339, UTC, by Redis' clock.
-        worker: which worker gave up.
-        release: version of the bridge that gave up.
-        raw: the bytes that stood on the queue, where they were no message that Celery can run; then
-            ``envelope`` is empty.
-        cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
-        replay: the replay in which it died again; empty if it was never replayed since it was first buried.
-        group: of its cause; made from the failure.
-        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
-    """
+class Found(NamedTuple):
+    """A letter that was met in the order of burial, with its place there."""
 
     letter_id: str
-    task: str
-    queue: str
-    envelope: str
-    failure: Failure
-    attempts: tuple[Attempt, ...]
-    buried_at: str
-    worker: str
-    release: str
-    raw: bytes = b""
-    cut_from: str = ""
-    replay: str = ""
-    group: str = ""
-    user_id: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.group:
-            force_setattr(self, "group", cause_of(self.failure).group)
-        if not self.user_id:
-            force_setattr(self, "user_id", user_in(self.envelope))
-
-
-class LetterHead(msgspec.Struct, kw_only=True, gc=False):
-    """What a search needs to know of a letter; read without the rest.
-
-    Attributes:
-        letter_id: its id.
-        group: of its cause.
-        user_id: whom its event names; empty if nobody.
-        task: that gave up.
-        queue: where that task's messages go.
-        stage: where its event failed.
-        error_class: of the failure.
-        replay: the replay in which it died again.
-        buried_ms: when it was buried, in ms of Redis time; that is in the index.
-    """
-
-    letter_id: str
-    group: str = ""
-    user_id: str = ""
-    task: str = ""
-    queue: str = ""
-    stage: str = ""
-    error_class: str = ""
-    replay: str = ""
-    buried_ms: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cursor:
-    """A place in the order of burial, which stays where it is while letters come and go."""
-
-    at_ms: float
-    letter_id: str
-
-    def __str__(self) -> str:
-        return f"{self.at_ms:.1f}:{self.letter_id}".replace(".0:", ":")
-
-    @classmethod
-    def parse(cls, text: str) -> "Cursor":
-        """Reads ``str(cursor)``.
-
-        Raises:
-            ValueError: it is none.
-        """
-        place, _, letter_id = text.partition(":")
-        at_ms = float(place)
-        if not math.isfinite(at_ms):
-            raise ValueError(f"{place} is no time")
-        return cls(at_ms=at_ms, letter_id=letter_id)
+    buried_ms: int
+    letter: DeadLetter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,10 +47,18 @@ class Glance:
     """Letters found by one look.
 
     Attributes:
-        found: id, burial in ms, and JSON of each letter, or of its head.
+        found: what matched.
         cursor: where to go on.
         more: whether there is anything behind the cursor.
     """
+
+    found: tuple[Found, ...]
+    cursor: Cursor | None
+    more: bool
+
+
+class _Look(NamedTuple):
+    """One answer of ``dead_page.lua``: id, burial in ms, and JSON of each letter, or of its head."""
 
     found: tuple[tuple[str, int, bytes], ...]
     cursor: Cursor | None
@@ -146,6 +74,7 @@ class DeadLetters:
         self._limits = (settings.dead_max, settings.dead_max_bytes, settings.dead_ttl_s * 1000)
         self._bury = script("bury")
         self._page = script("dead_page")
+        self._discard = script("discard")
 
     def bury(
         self,
@@ -184,28 +113,38 @@ class DeadLetters:
         return evicted
 
     def get(self, letter_id: str) -> DeadLetter | None:
-        """One letter.
+        """One letter; one that this release cannot read stands for itself with its bytes.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            value = self._client.hget(self._keys.DEAD_LETTERS, letter_id)
-        return None if value is None else _read(value)
+            value = cast("bytes | None", self._client.hget(self._keys.DEAD_LETTERS, letter_id))
+        return None if value is None else read_letter(value) or unreadable(letter_id, value)
+
+    def kept(self, letter_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the letters that there are.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            for letter_id in letter_ids:
+                pipeline.hexists(self._keys.DEAD_LETTERS, letter_id)
+            answers = pipeline.execute()
+        return frozenset(letter_id for letter_id, there in zip(letter_ids, answers, strict=True) if there)
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts of those of the letters that there are.
+        """The failed attempts of those of the letters that there are; none of one that cannot be read.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        with store_errors():
-            values = self._client.hmget(self._keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
-        return {
-            letter_id: _read(value).attempts
-            for letter_id, value in zip(letter_ids, values, strict=True)
-            if value is not None
-        }
+        found = {}
+        for letter_id, value in self._values(letter_ids):
+            letter = read_letter(value)
+            found[letter_id] = letter.attempts if letter else ()
+        return found
 
     def look(
         self,
@@ -215,7 +154,6 @@ class DeadLetters:
         between_ms: tuple[int, int],
         conditions: Sequence[Sequence[str]] = (),
         take: int = LOOK_MAX,
-        heads: bool = False,
     ) -> Glance:
         """Look at up to LOOK_MAX letters behind a cursor.
 
@@ -225,28 +163,18 @@ class DeadLetters:
             between_ms: earliest and latest burial, in ms of Redis time.
             conditions: each is a choice of texts, one of which must occur in the head's JSON.
             take: letters to return at the most.
-            heads: return heads instead of letters.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        args: list[str | float] = [
-            "new" if newest_first else "old",
-            "" if cursor is None else cursor.at_ms,
-            "" if cursor is None else cursor.letter_id,
-            *between_ms,
-            LOOK_MAX,
-            take,
-            "head" if heads else "whole",
-        ]
-        for words in conditions:
-            args += (len(words), *words)
-        with store_errors():
-            more, at_ms, letter_id, *found = self._page.run(self._client, args)
+        look = self._look("whole", cursor, newest_first, between_ms, conditions, take)
         return Glance(
-            found=tuple(zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)),
-            cursor=Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None,
-            more=bool(more),
+            found=tuple(
+                Found(letter_id, at_ms, read_letter(value) or unreadable(letter_id, value))
+                for letter_id, at_ms, value in look.found
+            ),
+            cursor=look.cursor,
+            more=look.more,
         )
 
     def heads(
@@ -259,12 +187,37 @@ class DeadLetters:
         """
         cursor, more = None, True
         while more:
-            glance = self.look(
-                cursor=cursor, newest_first=newest_first, between_ms=between_ms, conditions=conditions, heads=True
-            )
-            cursor, more = glance.cursor, glance.more
-            for letter_id, at_ms, head in glance.found:
-                yield _read_head(letter_id, at_ms, head)
+            found, cursor, more = self._look("head", cursor, newest_first, between_ms, conditions, LOOK_MAX)
+            for letter_id, at_ms, head in found:
+                yield read_head(letter_id, at_ms, head)
+
+    def _look(
+        self,
+        what: str,
+        cursor: Cursor | None,
+        newest_first: bool,
+        between_ms: tuple[int, int],
+        conditions: Sequence[Sequence[str]],
+        take: int,
+    ) -> _Look:
+        args: list[str | float] = [
+            "new" if newest_first else "old",
+            "" if cursor is None else cursor.at_ms,
+            "" if cursor is None else cursor.letter_id,
+            *between_ms,
+            LOOK_MAX,
+            take,
+            what,
+        ]
+        for words in conditions:
+            args += (len(words), *words)
+        with store_errors():
+            more, at_ms, letter_id, *found = self._page.run(self._client, args)
+        return _Look(
+            found=tuple(zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)),
+            cursor=Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None,
+            more=bool(more),
+        )
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         """Those of the letters that there are and that this release can read.
@@ -272,14 +225,15 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: Redis is away.
         """
+        found = ((letter_id, read_letter(value)) for letter_id, value in self._values(letter_ids))
+        return {letter_id: letter for letter_id, letter in found if letter is not None}
+
+    def _values(self, letter_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         with store_errors():
             values = self._client.hmget(self._keys.DEAD_LETTERS, list(letter_ids)) if letter_ids else []
-        found = {}
-        for letter_id, value in zip(letter_ids, values, strict=True):
-            letter = None if value is None else read_letter(value)
-            if letter is not None:
-                found[letter_id] = letter
-        return found
+        for letter_id, value in zip(letter_ids, cast("list[bytes | None]", values), strict=True):
+            if value is not None:
+                yield letter_id, value
 
     def newest_first(self) -> Iterator[DeadLetter]:
         """Every letter that this release can read, page by page; one buried meanwhile may be missed or seen twice.
@@ -307,40 +261,49 @@ class DeadLetters:
         with store_errors():
             return int(self._client.zcard(self._keys.DEAD_INDEX))
 
+    def span_ms(self) -> tuple[int, int]:
+        """When the first and the last of the letters were buried, in ms of Redis time; 0 and 0 if there is none.
 
-def read_letter(value: bytes | str) -> DeadLetter | None:
-    """The letter; None if it was damaged, or written by a release that this one does not understand."""
-    try:
-        return _read(value)
-    except PARSER_ERRORS:
-        return None
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
+            first, last = pipeline.execute()
+        return (int(first[0][1]), int(last[0][1])) if first and last else (0, 0)
 
+    # Discarding
 
-def head_of(letter: DeadLetter) -> LetterHead:
-    """What a search looks at."""
-    return LetterHead(
-        letter_id=letter.letter_id,
-        group=letter.group,
-        user_id=letter.user_id,
-        task=letter.task,
-        queue=letter.queue,
-        stage=letter.failure.stage.value,
-        error_class=letter.failure.error_class,
-        replay=letter.replay,
-    )
+    def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
+        """Give up letters, each of which leaves its tombstone; what is in flight in another redrive is left alone.
 
+        Args:
+            tombstones: what is to be left of each letter.
+            redrive: which gives them up, and may so even if it has sent them; empty if a person does.
 
-_head_decoder = msgspec.json.Decoder(LetterHead)
+        Returns:
+            How many are gone now, and how many were left alone.
 
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        args: list[str | int | bytes] = [TOMBSTONES_MAX, redrive]
+        for stone in tombstones:
+            fields = {"who": stone.who, "reason": stone.reason, "task": stone.task, "error_class": stone.error_class}
+            args += (stone.letter_id, msgspec.json.encode(fields))
+        with store_errors():
+            discarded, in_redrive = self._discard.run(self._client, args)
+        return int(discarded), int(in_redrive)
 
-def _read_head(letter_id: str, at_ms: int, head: bytes) -> LetterHead:
-    try:
-        known = _head_decoder.decode(head)
-        known.buried_ms = at_ms
-    except PARSER_ERRORS:
-        return LetterHead(letter_id=letter_id, group=UNREADABLE, buried_ms=at_ms)
-    return known
+    def tombstone(self, letter_id: str) -> Tombstone | None:
+        """What is left of a discarded letter; None if it was not discarded, or long ago.
 
-
-def _read(value: bytes | str) -> DeadLetter:
-    return msgspec.json.decode(text(value), type=DeadLetter)
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hget(self._keys.TOMBSTONES, letter_id)
+            pipeline.zscore(self._keys.TOMBSTONE_TIMES, letter_id)
+            value, at_ms = cast("tuple[bytes | None, Any]", tuple(pipeline.execute()))
+        return None if value is None else read_tombstone(letter_id, value, shown_time(int(at_ms or 0)))

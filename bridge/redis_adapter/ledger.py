@@ -9,6 +9,7 @@ import redis
 
 from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.operations_log import ENTRIES_MAX
 from bridge.redis_adapter.queue_names import QueueNames
 from bridge.redis_adapter.script import Call, Script, script
 from bridge.settings import Settings
@@ -127,6 +128,26 @@ class Ledger:
         """The books never know of fewer than before, unless they were set back; see send.lua."""
         # A sender that has just learnt of it knows what the books know now.
         self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
+
+    def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
+        """End events that nobody will find, with an entry in the log of operations; all of one call in one step.
+
+        Args:
+            messages: with the events to end; without any, what Redis forgot when it was set back is written off.
+            who: does it.
+            reason: why.
+
+        Returns:
+            How many events; those that had ended meanwhile are left alone.
+
+        Raises:
+            StoreUnavailableError: Redis is away or refuses writes.
+        """
+        arguments: list[str | int | bytes] = [ENTRIES_MAX, who, reason]
+        for message in messages:
+            arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
+        with store_errors():
+            return int(script("write_off").run(self._client, arguments))
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
         """Those of a message's events that have not ended, and neither wait nor are buried.

@@ -1,5 +1,6 @@
 """What producers say of themselves: how many events each has accepted, and how many still wait in its hands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -96,6 +97,15 @@ class Producers:
         del fields["at"]
         with store_errors():
             self._report.run(self._client, [PRODUCERS_MAX, producer, msgspec.json.encode(fields)[1:]])
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Withdraw the reports of producers that went away. Idempotent.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            self._client.hdel(self._keys.PRODUCERS, *names)
 
     def all(self) -> list[Reported]:
         """Every report, the oldest first. What cannot be read is left out.

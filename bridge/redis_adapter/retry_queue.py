@@ -1,7 +1,8 @@
 """The retry set: events that wait in Redis for their next attempt, visible and leased, never in a worker's memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import redis
@@ -20,6 +21,8 @@ RESEND_S = 3600
 """A retry that is back on its queue is sent once more after this time, unless its event was settled."""
 CLAIM_MAX = 500
 """Retries that one claim takes at the most."""
+PAGE = 500
+"""Retries that are read at once."""
 HISTORY_MAX = 10
 """Past attempts kept with an event; the first is kept, then the newest."""
 
@@ -59,6 +62,26 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
     def attempt(self) -> int:
         """The number of the newest failed attempt."""
         return self.attempts[-1].number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingRetry:
+    """A retry with its place in the queue.
+
+    Attributes:
+        record: the event and its failed attempts.
+        due_ms: when it is tried again, in ms of Redis time.
+        taken: it is being tried: on its queue or in a worker's hands. Operators leave it alone.
+    """
+
+    record: RetryRecord
+    due_ms: int
+    taken: bool
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Due time and id, by which retries are ordered."""
+        return self.due_ms + (0.5 if self.taken else 0), self.record.event_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,6 +208,74 @@ class RetrySet:
         """
         with store_errors():
             return int(self._client.hlen(self._keys.RETRY_RECORDS))
+
+    # For operators
+
+    def get(self, event_id: str) -> WaitingRetry | None:
+        """One retry; None if there is none that can be read.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            due = self._client.zscore(self._keys.RETRY_DUE, event_id)
+        return None if due is None else next(self._read([(event_id, float(due))]), None)
+
+    def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
+        """All retries in the order of due time and id, page by page.
+
+        Args:
+            behind: ``WaitingRetry.place`` of the one to go on behind; None to begin.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        low, offset = "-inf" if behind is None else repr(behind[0]), 0
+        while True:
+            with store_errors():
+                entries: Any = self._client.zrange(
+                    self._keys.RETRY_DUE, low, "+inf", byscore=True, offset=offset, num=PAGE, withscores=True
+                )
+            known = [(text(event_id), float(due)) for event_id, due in entries]
+            yield from self._read([(name, due) for name, due in known if behind is None or (due, name) > behind])
+            if len(known) < PAGE:
+                return
+            # On from the last due time, not by rank: what is settled meanwhile would shift the ranks.
+            behind = (known[-1][1], known[-1][0])
+            last_due = repr(behind[0])
+            low, offset = last_due, (offset + PAGE if last_due == low else 0)
+
+    def make_due(self, event_ids: Sequence[str]) -> list[str]:
+        """Have retries tried at once; returns those that were not being tried already.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        return self._postpone(event_ids, "0")
+
+    def take(self, event_ids: Sequence[str]) -> list[RetryRecord]:
+        """Take waiting retries as a claim would, so that no mover does meanwhile; they come back after ``LEASE_S``.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        taken = self._postpone(event_ids, f"{LEASE_S * 1000 + 0.5}")
+        return [waiting.record for waiting in self._read([(event_id, 0.0) for event_id in taken])]
+
+    def _postpone(self, event_ids: Sequence[str], after_ms: str) -> list[str]:
+        with store_errors():
+            changed = script("retry_touch").run(self._client, [after_ms, *event_ids])
+        return [text(event_id) for event_id in changed]
+
+    def _read(self, places: Sequence[tuple[str, float]]) -> Iterator[WaitingRetry]:
+        if not places:
+            return
+        with store_errors():
+            values = self._client.hmget(self._keys.RETRY_RECORDS, [event_id for event_id, _ in places])
+        for (_, due), value in zip(places, values, strict=True):
+            record = None if value is None else read_retry(value)
+            if record is not None:
+                yield WaitingRetry(record=record, due_ms=int(due), taken=due % 1 != 0)
 
 
 def read_retry(value: bytes | str) -> RetryRecord | None:

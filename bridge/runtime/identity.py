@@ -1,5 +1,6 @@
 """Who this process is: a name that no other process has, and the versions that it runs."""
 
+import getpass
 import os
 import socket
 import sys
@@ -24,6 +25,15 @@ def short_name() -> str:
 def process_name() -> str:
     """``<host>:<pid>:<random>``: the same while this process lives, and another one in a fork of it."""
     return f"{short_name()}:{_TOKENS.setdefault(os.getpid(), uuid4().hex[:12])}"
+
+
+def who_am_i() -> str:
+    """``user@host`` of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def team_release(settings: Settings) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure
 from bridge.operations.groups import Group
-from bridge.operations.retries import Waiting
-from bridge.operations.selection import Facts, facts_of, shown_time
-from bridge.redis_adapter import Attempt, DeadLetter
+from bridge.operations.selection import Facts, facts_of
+from bridge.redis_adapter import Attempt, DeadLetter, WaitingRetry
 from bridge.views.words import Named, counted, event_class, failure_in_words
 
 
@@ -33,7 +33,7 @@ def letter_row(at_ms: int, letter: DeadLetter) -> Row:
     return Row(at_ms, facts_of(letter), letter.failure, letter.attempts[-1].number if letter.attempts else None)
 
 
-def retry_row(waiting: Waiting) -> Row:
+def retry_row(waiting: WaitingRetry) -> Row:
     """A waiting retry in a list."""
     last = waiting.record.attempts[-1]
     return Row(None if waiting.taken else waiting.due_ms, facts_of(waiting.record), last.failure, last.number)
@@ -50,7 +50,7 @@ def letter_facts(letter: DeadLetter) -> list[Named]:
     ]
 
 
-def retry_facts(waiting: Waiting) -> list[Named]:
+def retry_facts(waiting: WaitingRetry) -> list[Named]:
     """A waiting retry without its contents and attempts."""
     row = retry_row(waiting)
     return [*_shared_facts(row.item), Named("due", row.at)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from bridge.operations import trace
-from bridge.redis_adapter import Attempt
+from bridge.redis_adapter import Attempt, Publication
 from bridge.views.words import Named, moment, span
 
 WHEREABOUTS = {
@@ -37,7 +37,7 @@ class Place:
 def in_words(place: trace.Place) -> Place:
     """A place as operators read it."""
     match place:
-        case trace.Published():
+        case Publication():
             return _published(place)
         case trace.OnItsWay():
             words = f"since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
@@ -68,7 +68,7 @@ def unknown(seen_life_s: float) -> str:
     )
 
 
-def _published(place: trace.Published) -> Place:
+def _published(place: Publication) -> Place:
     whom = "everybody" if place.user_id is None else f"user {place.user_id}"
     kept = "still in the stream" if place.in_stream else "no longer in the stream"
     facts = [Named("position", f"{place.position}, {kept}"), Named("seen mark", place.seen_key)]

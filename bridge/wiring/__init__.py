@@ -1,5 +1,16 @@
 """Which adapter stands behind each port, chosen once from the settings."""
 
-from bridge.wiring.task_sender import TaskSender
+from typing import TYPE_CHECKING
 
-__all__ = ["TaskSender"]
+from bridge.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from bridge.wiring.opened_store import open_store
+    from bridge.wiring.task_sender import TaskSender
+
+__all__ = ["TaskSender", "open_store"]
+
+__getattr__ = on_demand(
+    __name__,
+    {"bridge.wiring.opened_store": {"open_store"}, "bridge.wiring.task_sender": {"TaskSender"}},
+)

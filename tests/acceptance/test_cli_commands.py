@@ -239,7 +239,7 @@ def test_trace_tells_where_an_event_is(redis_url: str, redis_client: redis.Redis
     assert "its message stands on its queue" in answer.stdout
     answer = run_cli("trace", event_id, "--user", USER, "--json", environment=environment)
     assert [place["whereabouts"] for place in json.loads(answer.stdout)["places"]] == ["queued"]
-    redis_client.hset("bridge:dead:tombstones", event_id, '{"at": "now", "who": "a\\u001b[2J", "reason": "[bold]"}')
+    redis_client.hset("bridge:dead:tombstones", event_id, '{"who": "a\\u001b[2J", "reason": "[bold]"}')
     answer = run_cli("trace", event_id, environment=environment)
     assert "\x1b" not in answer.stdout
     assert "discarded" in answer.stdout

@@ -17,7 +17,7 @@ from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.producer import Emitter
-from bridge.redis_adapter import RetryRecord, RetrySet, connect, read_balance
+from bridge.redis_adapter import RetryRecord, RetrySet, Store, connect, read_balance
 from bridge.settings import Settings
 from tests.support.chromium import opened_chromium
 from tests.support.letters import a_failure, a_letter, bury
@@ -183,7 +183,7 @@ def seed(client: redis.Redis, settings: Settings, worker: WorkerProcess) -> Lett
     emit(settings, [Moody(user_id=uuid4(), mode="permanent", number=number) for number in range(4)])
     emit(settings, [Moody(user_id=uuid4(), mode="fail", times=99, number=number) for number in range(3)])
     emit(settings, [Moody(user_id=uuid4(), number=number) for number in range(200)])
-    letters = Letters(client, settings)
+    letters = Letters(Store.of(client, settings))
     wait_until(lambda: letters.count() == 37, timeout_s=30, what="all have died")
     return letters
 
@@ -303,7 +303,7 @@ def test_retries_are_tried_now_and_buried(page: Page, axe: str, client: redis.Re
     page.click("Bury as dead letters")
     assert "Buried as dead letters: 3." in page.text()
     page.check(axe, "retries-empty")
-    assert (Retries(client, settings).count(), Letters(client, settings).count()) == (0, 3)
+    assert (Retries(Store.of(client, settings)).count(), Letters(Store.of(client, settings)).count()) == (0, 3)
     page.open("/")
     page.wait(lambda: "No worker consumes" in page.text("#live-faults"), "faults are sentences")
     page.check(axe, "overview-faults")
@@ -366,11 +366,13 @@ def test_everything_works_without_javascript(
     assert plain.page.locator(".outcome div").all_inner_texts() == ["Would be published\n3"]
     plain.page.click("button:has-text('Replay 3 letters')")
     address = plain.path()
-    plain.wait(lambda: Replays(client, settings, registry).newest()[0].state == "done", "it is done")
+    plain.wait(
+        lambda: Replays(Store.of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
+    )
     plain.click("Refresh")
     assert plain.path() == address
     assert "3 of 3 letters" in plain.text()
-    assert Letters(client, settings).count() == 0
+    assert Letters(Store.of(client, settings)).count() == 0
 
 
 def test_a_viewer_looks_and_finds_no_act(page: Page, axe: str, client: redis.Redis, settings: Settings) -> None:
@@ -408,7 +410,7 @@ def test_another_site_can_neither_act_nor_frame(
     assert page.page.frames[-1].url != f"{page.base}/" or not page.page.frames[-1].locator("main").count()
     page.page.evaluate("document.getElementById('f').submit()")
     page.page.wait_for_url(f"{page.base}/**")
-    assert Letters(client, settings).count() == 1
+    assert Letters(Store.of(client, settings)).count() == 1
     page.complaints.clear()  # Chromium reports the refused frame and the refused form
 
 

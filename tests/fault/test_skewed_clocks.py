@@ -16,10 +16,11 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import Counts, DeadLetters, Store, connect
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.histograms import PUBLISH_DELAY_MS, Distribution
+from bridge.wiring import open_store
 from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.clocks import Clock
 from tests.support.moody_catalog import attempts_of
@@ -64,7 +65,7 @@ class _Bridge:
         self.emitter = Emitter(self.settings, registry)
         self.client: redis.Redis = connect(self.settings)
         self.begun_at = datetime.now(UTC)
-        self._reader = StatusReader(self.settings, registry)
+        self._reader = StatusReader(open_store(self.settings, briefly=True), self.settings, registry)
 
     @contextmanager
     def worker(self, name: str, clock: Mapping[str, str], *options: str) -> Iterator[WorkerProcess]:
@@ -126,7 +127,7 @@ def test_a_worker_with_a_wrong_clock_beside_a_right_one(tmp_path: Path, dice: ra
                     wrong.kill()
                 assert bridge.emitter.flush(WAIT_S)
                 # An operator does not wait for an hour.
-                Retries(bridge.client, bridge.settings).now(Selection(types=("Postponed",)))
+                Retries(Store.of(bridge.client, bridge.settings)).now(Selection(types=("Postponed",)))
                 verdict = expect_clean(
                     bridge.settings,
                     users,

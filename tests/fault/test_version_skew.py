@@ -13,7 +13,7 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, Store, connect
 from bridge.redis_adapter.keyspace import user_stream
 from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.skewed_catalogs import New, Old, new, old
@@ -60,7 +60,7 @@ def test_what_an_older_worker_does_not_know_waits_as_letters_for_a_newer_one(
         assert {letter.failure.stage for letter in kept} == {"message"}
         assert all("BRIDGE_REGISTRY" in letter.failure.message for letter in kept)
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:new"), name="new"):
-            replays = Replays(client, settings, new)
+            replays = Replays(Store.of(client, settings), settings, new)
             assert {prediction.expected for prediction in replays.predict(Selection())} == {Expected.RETURNED}
             status = replays.run(replays.begin(Selection()))
             assert (status.state, status.succeeded) == (ReplayState.DONE, len(kept)), status

@@ -34,11 +34,10 @@ from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.plain_text import one_line
 from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
-from bridge.operations.trace import read_tombstone
 from bridge.ops.fields import read_after, read_number
 from bridge.producer.admission import Admission
 from bridge.redis_adapter import read_message
-from bridge.redis_adapter.dead_letters import read_letter, user_in
+from bridge.redis_adapter.dead_letter import read_letter, read_tombstone, user_in
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.retry_queue import read_retry
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
@@ -166,7 +165,7 @@ DOORS: dict[str, Callable[[str], object]] = {
     "a letter's user": lambda text: user_in(_envelope(text).decode()),
     "a letter that is masked": lambda text: mask_envelope(_envelope(text).decode()),
     "a retry": lambda text: read_retry("1:" + text),
-    "a tombstone": lambda text: read_tombstone(text.encode()),
+    "a tombstone": lambda text: read_tombstone("id", text.encode(), ""),
     "a spool's row": lambda text: Admission(REGISTRY).judge(
         (b"bridge.FileImportFailed", _envelope(text), text.encode())
     ),

@@ -20,11 +20,21 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.messages import TaskMessage
 from bridge.operations import trace as t
 from bridge.operations.audit import Audit, Auditor, went_away
-from bridge.operations.log import read as read_log
+from bridge.operations.letters import Letters
 from bridge.operations.search import Verdict
+from bridge.operations.selection import Selection
 from bridge.operations.trace import Tracer, Whereabouts
 from bridge.producer import reporter
-from bridge.redis_adapter import Ledger, ProducerReport, Producers, connect, read_balance
+from bridge.redis_adapter import (
+    Ledger,
+    OperationsLog,
+    ProducerReport,
+    Producers,
+    Publication,
+    Store,
+    connect,
+    read_balance,
+)
 from bridge.redis_adapter import keyspace as keys
 from bridge.wiring import TaskSender
 from tests.support.items import envelopes_of
@@ -60,7 +70,7 @@ def environment(settings: Settings, folder: Path, **more: str) -> dict[str, str]
 
 
 def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
-    return Auditor(client, settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
+    return Auditor(Store.of(client, settings), settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
 
 
 def emit(emitter: Emitter, *events: object) -> None:
@@ -69,7 +79,7 @@ def emit(emitter: Emitter, *events: object) -> None:
 
 
 def places(client: redis.Redis, settings: Settings, event_id: UUID, user_id: UUID | None = None) -> list[t.Place]:
-    return Tracer(client, settings).trace(event_id, user_id)
+    return Tracer(Store.of(client, settings), settings).trace(event_id, user_id)
 
 
 def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
@@ -102,18 +112,18 @@ def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
     assert (balance.published, balance.duplicate, balance.skipped, balance.dead) == (3, 1, 1, 3)
 
     (published,) = places(client, settings, failing.event_id, user_id)
-    assert isinstance(published, t.Published)
+    assert isinstance(published, Publication)
     assert published.in_stream
     assert published.user_id == str(user_id)
     assert published.seen_key == keys.user_seen(user_id, failing.event_id)
     assert places(client, settings, failing.event_id) == [published]
     client.delete(keys.user_stream(user_id))
     (published,) = places(client, settings, failing.event_id)
-    assert isinstance(published, t.Published)
+    assert isinstance(published, Publication)
     assert not published.in_stream
 
     (published,) = places(client, settings, news.event_id)
-    assert isinstance(published, t.Published)
+    assert isinstance(published, Publication)
     assert published.user_id is None
     (skipped,) = places(client, settings, nobody.event_id)
     assert isinstance(skipped, t.SkippedEvent)
@@ -169,7 +179,7 @@ def test_a_message_that_was_deleted_is_missing_until_it_is_written_off(settings,
     written = audit(client, settings, write_off="the disk broke", limit=0)
     assert written.clean
     assert (written.written_off, written.balance.written_off, written.balance.open) == (3, 3, 1)
-    (log,) = read_log(client)
+    (log,) = OperationsLog(client).newest()
     assert (log.action, log.reason, log.numbers) == ("audit.write_off", "the disk broke", {"events": 3})
     assert "@" in log.who
     again = audit(client, settings, write_off="once more")
@@ -203,7 +213,7 @@ def test_a_missing_event_that_was_published_under_another_message_is_told_apart(
         wait_until(lambda: read_balance(client).published == 1, what="it is published")
     found = audit(client, settings)
     assert [listed.elsewhere for listed in found.listed] == ["published"]
-    assert [type(place) for place in places(client, settings, event.event_id)] == [t.Published, t.OnItsWay]
+    assert [type(place) for place in places(client, settings, event.event_id)] == [Publication, t.OnItsWay]
 
 
 def test_a_long_queue_is_read_to_its_end_behind_a_key_prefix(redis_url, client) -> None:
@@ -231,10 +241,11 @@ def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_wit
         assert place.record.attempts[0].failure.stage == "worker"
         assert place.due_ms is not None
         wait_until(lambda: read_balance(client).dead == 1, timeout_s=30, what="it is buried")
-    tombstone = {"at": "2026-01-01T00:00:00Z", "who": "ann@desk", "reason": "a test"}
-    discarded = uuid4()
-    client.hset(keys.TOMBSTONES, str(discarded), json.dumps(tombstone))
-    assert places(client, settings, discarded) == [t.Discarded(**tombstone)]
+    reader = Letters(Store.of(client, settings))
+    reader.discard(Selection(), reason="a test", who="ann@desk")
+    (gone,) = places(client, settings, event.event_id)
+    assert gone == t.Discarded(at=reader.tombstone(str(event.event_id)).at, who="ann@desk", reason="a test")
+    assert gone.at.startswith("2")
 
 
 def test_an_event_in_a_quarantined_message_is_found_in_its_letter(settings, client, emitter, tmp_path) -> None:
@@ -351,7 +362,7 @@ def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(red
     assert went_away(said)
     assert [gone.producer for gone in audit(client, settings, write_off="burned").producers] == [said.producer]
     assert audit(client, settings).producers == ()
-    assert read_log(client)[0].action == "audit.forget"
+    assert OperationsLog(client).newest()[0].action == "audit.forget"
 
 
 def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is_adopted(

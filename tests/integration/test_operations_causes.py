@@ -9,7 +9,7 @@ from uuid import uuid4
 from bridge import Emitter
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, Store, connect
 from bridge.settings import Settings
 from tests.support.faulty_catalog import CAUSES, Ordered, registry
 from tests.support.processes import run_cli
@@ -36,7 +36,7 @@ def test_twelve_causes_over_ten_thousand_events_are_twelve_groups_each_of_one_ca
         causes_in: dict[str, set[int]] = defaultdict(set)
         for letter in dead.newest_first():
             causes_in[letter.group].add(json.loads(letter.envelope)["data"]["number"] % CAUSES)
-        groups = Letters(client, settings).groups(Selection())
+        groups = Letters(Store.of(client, settings)).groups(Selection())
         shown = run_cli("dead", "groups", "--json", environment=environment)
     assert [len(causes) for causes in causes_in.values()] == [1] * CAUSES, dict(causes_in)
     assert {group.group for group in groups} == set(causes_in)

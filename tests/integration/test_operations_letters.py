@@ -9,13 +9,21 @@ import redis
 
 from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
-from bridge.operations import letters as letters_module
-from bridge.operations import log
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetters, RetryRecord, RetrySet, read_balance
+from bridge.redis_adapter import (
+    Counts,
+    DeadLetters,
+    OperationsLog,
+    PublishedEvents,
+    RetryRecord,
+    RetrySet,
+    Store,
+    dead_letters,
+    read_balance,
+)
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
@@ -28,7 +36,7 @@ CAUSES = 12
 
 @pytest.fixture
 def letters(client: redis.Redis, settings: Settings) -> Letters:
-    return Letters(client, settings)
+    return Letters(Store.of(client, settings))
 
 
 def test_twelve_causes_over_many_events_are_twelve_pure_groups(client, settings, letters) -> None:
@@ -116,7 +124,7 @@ def test_what_is_discarded_leaves_a_tombstone_and_the_books_balance(client, sett
     assert letters.tombstone(kept.letter_id) is None
     assert Counts(client).read()["discarded"] == 1
     assert read_balance(client).balanced
-    (entry,) = log.read(client)
+    (entry,) = OperationsLog(client).newest()
     assert (entry.who, entry.action, entry.reason) == ("me@here", "dead.discard", "too old to matter")
     with pytest.raises(ValueError, match="Say why"):
         letters.discard(ALL, reason=" ", who="me")
@@ -134,7 +142,7 @@ def test_a_whole_message_that_is_discarded_counts_all_its_events(client, setting
 
 
 def test_tombstones_are_bounded_and_what_falls_off_is_counted(client, settings, letters, monkeypatch) -> None:
-    monkeypatch.setattr(letters_module, "TOMBSTONES_MAX", 3)
+    monkeypatch.setattr(dead_letters, "TOMBSTONES_MAX", 3)
     bury(client, settings, [a_letter() for _ in range(5)])
     letters.discard(ALL, reason="many", who="me")
     assert client.hlen(keys.TOMBSTONES) == client.zcard(keys.TOMBSTONE_TIMES) == 3
@@ -168,7 +176,7 @@ def rules(staleness: object) -> Registry:
 
 def test_what_is_too_old_is_discarded_and_the_dry_run_says_so(client, settings) -> None:
     bury(client, settings, [a_letter(), a_letter(time="2999-01-01T00:00:00Z")])
-    replays = Replays(client, settings, rules(DropAfter(3600)))
+    replays = Replays(Store.of(client, settings), settings, rules(DropAfter(3600)))
     assert sorted(found.expected.value for found in replays.predict(ALL)) == ["published", "stale"]
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.stale, status.sent) == (1, 1)
@@ -184,7 +192,7 @@ def test_only_the_newest_of_a_key_is_replayed(client, settings) -> None:
     ]
     random.Random(1).shuffle(made)
     bury(client, settings, made)
-    replays = Replays(client, settings, rules(Supersede("mode")))
+    replays = Replays(Store.of(client, settings), settings, rules(Supersede("mode")))
     expected = [found.letter_id for found in replays.predict(ALL) if found.expected == "published"]
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.sent, status.stale) == (2, 8)
@@ -201,14 +209,14 @@ def test_what_is_older_than_a_published_event_of_its_key_does_not_overtake_it(cl
     entry |= {"data": '{"number":9,"mode":"a"}', "occurred_at": "2026-01-02T00:00:00+00:00"}
     client.xadd(keys.user_stream(user_id), entry)
     bury(client, settings, [a_letter(user_id=user_id, mode="a"), a_letter(user_id=user_id, mode="b")])
-    replays = Replays(client, settings, rules(Supersede(lambda payload: payload["mode"])))
+    replays = Replays(Store.of(client, settings), settings, rules(Supersede(lambda payload: payload["mode"])))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.sent, status.stale) == (1, 1)
 
 
 def test_what_cannot_be_compared_is_left_alone(client, settings) -> None:
     bury(client, settings, [a_letter()])
-    replays = Replays(client, settings, rules(Supersede("gone")))
+    replays = Replays(Store.of(client, settings), settings, rules(Supersede("gone")))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.undecided, status.sent, DeadLetters(client, settings).count()) == (1, 0, 1)
 
@@ -221,17 +229,17 @@ def test_a_dry_run_shows_what_clients_would_be_told_otherwise(client, settings) 
     position = client.xadd(keys.user_stream(user_id), entry)
     client.set(keys.user_seen(user_id, letter.letter_id), position)
     bury(client, settings, [letter])
-    (found,) = Replays(client, settings, rules(None)).predict(ALL)
+    (found,) = Replays(Store.of(client, settings), settings, rules(None)).predict(ALL)
     assert (found.expected, found.changes) == ("duplicate", {"mode": ("old", "new")})
 
 
 def test_an_extractor_that_hangs_does_not_hang_the_dry_run(client, settings, tmp_path, monkeypatch) -> None:
-    from bridge.operations import foresight
+    from bridge.operations import dry_run
 
     monkeypatch.setenv("MOODY_DIR", str(tmp_path))
     bury(client, settings, [a_letter(mode="hang", times=99)])
-    monkeypatch.setattr(foresight, "TIME_LIMIT_S", 0.2)
-    found = foresight.Foresight(client, settings, registry, time_limit_s=0.2).predict(
+    monkeypatch.setattr(dry_run, "TIME_LIMIT_S", 0.2)
+    found = dry_run.Foresight(PublishedEvents(client, settings), settings, registry, time_limit_s=0.2).predict(
         list(DeadLetters(client, settings).newest_first())
     )
     assert found[0].expected == "failed"
@@ -259,7 +267,7 @@ def a_retry(number: int) -> RetryRecord:
 
 
 def test_retries_are_listed_in_pages_and_grouped(client, settings, waiting) -> None:
-    retries = Retries(client, settings)
+    retries = Retries(Store.of(client, settings))
     seen, cursor = [], None
     while True:
         page = retries.page(ALL, cursor=cursor, limit=7)
@@ -274,7 +282,7 @@ def test_retries_are_listed_in_pages_and_grouped(client, settings, waiting) -> N
 
 
 def test_retries_that_are_being_tried_are_left_alone(client, settings, waiting) -> None:
-    retries, store = Retries(client, settings), RetrySet(client, settings)
+    retries, store = Retries(Store.of(client, settings)), RetrySet(client, settings)
     assert retries.now(Selection(ids=tuple(waiting[:2])), who="me").changed == 2
     claim = store.claim()
     assert {record.event_id for record in claim.records} == set(waiting[:2])
@@ -285,7 +293,11 @@ def test_retries_that_are_being_tried_are_left_alone(client, settings, waiting) 
     assert DeadLetters(client, settings).count() == 28
     assert retries.now(ALL).taken == 2
     assert read_balance(client).balanced
-    assert [entry.action for entry in log.read(client)] == ["retries.now", "retries.cancel", "retries.now"]
+    assert [entry.action for entry in OperationsLog(client).newest()] == [
+        "retries.now",
+        "retries.cancel",
+        "retries.now",
+    ]
 
 
 # The commands

@@ -20,13 +20,22 @@ from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.errors import DecodeError, OperationRefusedError
-from bridge.operations import log
 from bridge.operations.dry_run import Expected
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.redrive.record import ReplayRecord
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Ledger, StoreClock, connect, read_balance
+from bridge.redis_adapter import (
+    Counts,
+    DeadLetter,
+    DeadLetters,
+    Ledger,
+    OperationsLog,
+    Store,
+    StoreClock,
+    connect,
+    read_balance,
+)
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.keyspace import user_stream
 from bridge.redis_adapter.task_queue import queue_item
@@ -68,7 +77,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 
 @pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Replays:
-    return Replays(client, settings, registry)
+    return Replays(Store.of(client, settings), settings, registry)
 
 
 @pytest.fixture
@@ -79,7 +88,7 @@ def idle(redis_url: str) -> Settings:
 
 @pytest.fixture
 def idle_replays(client: redis.Redis, idle: Settings) -> Replays:
-    return Replays(client, idle, registry)
+    return Replays(Store.of(client, idle), idle, registry)
 
 
 def published(client: redis.Redis) -> list[str]:
@@ -102,7 +111,7 @@ def test_all_letters_are_published_once_and_the_books_balance(worker, client, se
     assert read_balance(client).balanced
     assert not client.hlen(keys.IN_REPLAY)
     assert not client.hlen(keys.DEAD_HEADS)
-    first, last = log.read(client)[::-1]
+    first, last = OperationsLog(client).newest()[::-1]
     assert (first.action, last.action, last.numbers["succeeded"]) == ("dead.replay.begin", "dead.replay.done", 1200)
     assert first.who == "me@here"
 
@@ -221,7 +230,7 @@ def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, mon
     bury(client, settings, [a_letter()])
     replay_id = idle_replays.begin(ALL)
     monkeypatch.setattr("bridge.operations.redrive.record.LEASE_S", 0.1)
-    ReplayRecord(client, replay_id).take("other")
+    ReplayRecord(Store.of(client, settings).redrives.job(replay_id)).take("other")
     client.hset(keys.replay(replay_id), "lease_ends", 1 << 62)
     with pytest.raises(OperationRefusedError, match="is being run by other"):
         idle_replays.run(replay_id)
@@ -246,7 +255,7 @@ def test_without_a_worker_it_says_so_and_can_be_resumed(client, settings, idle_r
 def test_what_is_on_its_way_is_neither_discarded_nor_sent_by_another_replay(client, settings, idle_replays) -> None:
     bury(client, settings, [a_letter() for _ in range(3)])
     idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
-    done = Letters(client, settings).discard(ALL, reason="tired of it", who="me")
+    done = Letters(Store.of(client, settings)).discard(ALL, reason="tired of it", who="me")
     assert (done.discarded, done.in_replay) == (0, 3)
     second = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
     assert (second.state, second.busy, second.sent) == (ReplayState.DONE, 3, 0)

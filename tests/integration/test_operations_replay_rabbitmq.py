@@ -13,7 +13,7 @@ from bridge.model.errors import BrokerUnavailableError
 from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.redrive.rate import WINDOW_MIN
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, read_balance
+from bridge.redis_adapter import DeadLetters, Store, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.letters import QUEUE, a_letter, bury
@@ -45,7 +45,7 @@ def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Replays:
-    return Replays(client, settings, registry)
+    return Replays(Store.of(client, settings), settings, registry)
 
 
 def published(client: redis.Redis) -> list[str]:
@@ -97,7 +97,7 @@ def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, 
     nowhere = Settings(broker_url="amqp://guest:guest@127.0.0.1:1//", redis_url=settings.redis_url)
     replay_id = replays.begin(ALL)
     with pytest.raises(BrokerUnavailableError):
-        Replays(client, nowhere, registry).run(replay_id)
+        Replays(Store.of(client, nowhere), nowhere, registry).run(replay_id)
     status = replays.status(replay_id)
     assert status is not None
     assert (status.under_way, client.scard(keys.replay_unconfirmed(replay_id))) == (30, 30)

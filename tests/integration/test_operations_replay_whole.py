@@ -15,7 +15,7 @@ from bridge.model.errors import DecodeError
 from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import Replays, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, StoreClock, read_balance
+from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, Store, StoreClock, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.keyspace import user_stream
 from bridge.redis_adapter.task_queue import queue_item
@@ -50,7 +50,7 @@ def settings(redis_url: str) -> Settings:
 
 @pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Replays:
-    return Replays(client, settings, registry)
+    return Replays(Store.of(client, settings), settings, registry)
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_a_message_of_a_queue_that_is_no_more_goes_where_its_task_goes_today(cli
 def elsewhere(client: redis.Redis, redis_url: str) -> Replays:
     """Replays to a broker that is not the store, and that no worker consumes."""
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url)
-    return Replays(client, apart, registry)
+    return Replays(Store.of(client, apart), apart, registry)
 
 
 def run(replays: Replays) -> ReplayStatus:
@@ -309,7 +309,7 @@ def test_elsewhere_what_would_be_quarantined_again_stays_and_says_so(client, qua
 def test_elsewhere_no_letter_is_pushed_out_for_the_events_of_another(client, redis_url, quarantined) -> None:
     quarantined(a_message(20))
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url, dead_max=10)
-    replays = Replays(client, apart, registry)
+    replays = Replays(Store.of(client, apart), apart, registry)
     status = run(replays)
     assert (status.unsendable, status.under_way) == (1, 0)
     assert (read_balance(client).dead, read_balance(client).evicted) == (20, 0)

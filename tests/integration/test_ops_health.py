@@ -15,6 +15,7 @@ from bridge.operations.status import StatusReader
 from bridge.ops import create_ops_app
 from bridge.redis_adapter import Workers, connect
 from bridge.settings import Settings
+from bridge.wiring import open_store
 from tests.support import moody_catalog
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli
@@ -165,6 +166,6 @@ def test_what_another_version_wrote_of_itself_is_passed_over(settings: Settings)
     client.hset(
         "bridge:producers", mapping={"x": "no json", "y": '{"host":"h","pid":7,"started":"","waiting":3,"more":[]}'}
     )
-    status = StatusReader(settings, REGISTRY).read()
+    status = StatusReader(open_store(settings, briefly=True), settings, REGISTRY).read()
     assert status.workers == ()
     assert [(producer.host, producer.waiting) for producer in status.producers] == [("h", 3)]

@@ -14,6 +14,7 @@ from bridge.operations.status import StatusReader
 from bridge.ops import create_ops_app
 from bridge.redis_adapter import connect, read_balance
 from bridge.settings import Settings
+from bridge.wiring import open_store
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.ops import AppClient
 from tests.support.rabbitmq import running_rabbitmq
@@ -104,7 +105,10 @@ def test_a_queue_on_redis_tells_its_depth_and_the_age_of_its_head(settings: Sett
             assert emitter.flush(WAIT_S)
     head = connect(settings).lindex(f"{prefix}bridge.moods", -1)
     assert head is not None
-    queues = {queue.name: queue for queue in StatusReader(settings, registry).read().queues}
+    queues = {
+        queue.name: queue
+        for queue in StatusReader(open_store(settings, briefly=True), settings, registry).read().queues
+    }
     assert queues["bridge.moods"].depth == 3
     age_s = queues["bridge.moods"].oldest_age_s
     assert age_s is not None
@@ -116,7 +120,7 @@ def test_what_is_no_message_has_no_age(settings: Settings) -> None:
     client = connect(settings)
     client.rpush("bridge.moods", b"\xff not a message")
     client.rpush("bridge.news", b'{"headers": {"id": "no uuid"}}')
-    queues = StatusReader(settings, registry).read().queues
+    queues = StatusReader(open_store(settings, briefly=True), settings, registry).read().queues
     assert [(queue.depth, queue.oldest_age_s) for queue in queues] == [(1, None), (1, None)]
 
 
@@ -126,7 +130,7 @@ def test_a_queue_on_rabbitmq_tells_its_depth_and_age(settings: Settings, tmp_pat
         with closing(Emitter(settings, registry)) as emitter:
             emitter.emit(Moody(user_id=uuid4()))
             assert emitter.flush(WAIT_S)
-        reader = StatusReader(settings, registry)
+        reader = StatusReader(open_store(settings, briefly=True), settings, registry)
         wait_until(lambda: reader.read().queues[0].depth == 1, what="RabbitMQ counts it")
         moods, news = reader.read().queues
         assert moods.oldest_age_s is not None

@@ -6,7 +6,6 @@ import httpx
 import pytest
 import redis
 
-from bridge.operations import log
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.selection import Selection
@@ -14,6 +13,7 @@ from bridge.ops import create_ops_app
 from bridge.ops.access_control import COOKIE, SAFE_HEADERS
 from bridge.ops.app import PAGES
 from bridge.ops.sessions import Role
+from bridge.redis_adapter import OperationsLog, Store
 from bridge.settings import Settings
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
@@ -144,8 +144,8 @@ async def test_a_script_needs_the_bearer_token_alone(ops_settings: Settings, cli
             assert (await script.post("/dead/discard", data=data, headers=headers)).status_code == status
         headers = {"Authorization": f"Bearer {OPERATOR}", "Origin": "http://evil.example"}
         assert (await script.post("/dead/discard", data=data, headers=headers)).status_code == 403
-    assert Letters(client, ops_settings).count() == 1
-    assert log.read(client)[0].who == "script (page)"
+    assert Letters(Store.of(client, ops_settings)).count() == 1
+    assert OperationsLog(client).newest()[0].who == "script (page)"
 
 
 async def test_a_form_too_large_or_of_another_kind_is_refused(ops_settings: Settings) -> None:
@@ -173,7 +173,7 @@ async def test_every_answer_carries_safe_headers(ops_settings: Settings, path: s
 async def test_no_page_has_an_inline_script_or_style(ops_settings: Settings, client: redis.Redis, path: str) -> None:
     letter = a_letter()
     bury(client, ops_settings, [letter])
-    replay_id = Replays(client, ops_settings, registry).begin(Selection())
+    replay_id = Replays(Store.of(client, ops_settings), ops_settings, registry).begin(Selection())
     url = filled(path, letter_id=letter.letter_id, group=letter.group, replay_id=replay_id)
     async with browser(ops_settings, OPERATOR) as operator:
         answer = await operator.get(url)

@@ -7,11 +7,10 @@ from uuid import UUID
 import pytest
 import redis
 
-from bridge.operations import log
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import connect
+from bridge.redis_adapter import OperationsLog, Store, connect
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.letters import a_failure, a_letter, bury
@@ -33,8 +32,8 @@ async def test_retries_are_made_due_and_buried_with_a_reason(ops_settings: Setti
         data = {"form_token": token, "id": second.event_id, "reason": "gone"}
         answer = await operator.post("/retries/cancel", data=data)
         assert "Buried as dead letters: 1." in (await operator.get(answer.headers["Location"])).text
-    assert Letters(client, ops_settings).show(second.event_id) is not None
-    assert [(entry.who, entry.action, entry.reason) for entry in log.read(client)] == [
+    assert Letters(Store.of(client, ops_settings)).show(second.event_id) is not None
+    assert [(entry.who, entry.action, entry.reason) for entry in OperationsLog(client).newest()] == [
         ("Ann (page)", "retries.cancel", "gone"),
         ("Ann (page)", "retries.now", ""),
     ]
@@ -54,7 +53,7 @@ async def test_discarding_leaves_what_was_buried_after_one_looked(ops_settings: 
         assert answer.headers["Location"] == "/dead?note=discarded&n=1&n=0"
         gone = await operator.get(f"/dead/letters/{old.letter_id}")
         assert (gone.status_code, "Ann (page) discarded it at" in gone.text) == (404, True)
-    assert list(Letters(client, ops_settings).ids(Selection())) == [new.letter_id]
+    assert list(Letters(Store.of(client, ops_settings)).ids(Selection())) == [new.letter_id]
 
 
 async def test_pages_of_the_list_stay_in_place_while_letters_come(ops_settings: Settings, client: redis.Redis) -> None:
@@ -87,7 +86,7 @@ async def test_a_letter_that_this_release_cannot_read_is_shown(ops_settings: Set
 
 
 async def test_a_replay_that_nobody_runs_can_be_resumed_here(ops_settings: Settings, client: redis.Redis) -> None:
-    replays = Replays(client, ops_settings, registry)
+    replays = Replays(Store.of(client, ops_settings), ops_settings, registry)
     replay_id = replays.begin(Selection())
     async with browser(ops_settings, OPERATOR) as operator:
         page = await operator.get(f"/replays/{replay_id}")
@@ -104,7 +103,7 @@ async def test_a_replay_pauses_when_its_process_ends_and_no_second_process_takes
     ops_settings: Settings, client: redis.Redis
 ) -> None:
     bury(client, ops_settings, [a_letter() for _ in range(20)])
-    replays = Replays(client, ops_settings, registry)
+    replays = Replays(Store.of(client, ops_settings), ops_settings, registry)
     async with browser(ops_settings, OPERATOR) as operator:
         token = await form_token(operator)
         answer = await operator.post("/replays", data={"form_token": token, "canary": "1", "rate": "5"})
@@ -135,10 +134,11 @@ async def test_the_log_names_who_began_a_replay_also_where_it_ended(
         answer = await operator.post("/replays", data={"form_token": await form_token(operator)})
         replay_id = answer.headers["Location"].rpartition("/")[2].partition("?")[0]
         wait_until(
-            lambda: log.read(client)[0].action == "dead.replay.done", what="the replay of nothing is done and logged"
+            lambda: OperationsLog(client).newest()[0].action == "dead.replay.done",
+            what="the replay of nothing is done and logged",
         )
-    assert replay_id in log.read(client)[0].selection
-    assert {entry.who for entry in log.read(client)} == {"Ann (page)"}
+    assert replay_id in OperationsLog(client).newest()[0].selection
+    assert {entry.who for entry in OperationsLog(client).newest()} == {"Ann (page)"}
 
 
 async def test_a_cause_tells_whom_it_hits_most_first(ops_settings: Settings, client: redis.Redis) -> None:

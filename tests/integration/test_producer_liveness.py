@@ -13,6 +13,7 @@ from bridge import Settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.operations.status import Status, StatusReader
 from bridge.ops.metrics import families
+from bridge.wiring import open_store
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 
@@ -62,7 +63,7 @@ def producer(program: str, environment: dict[str, str]) -> "Iterator[subprocess.
 
 
 def faults_of(settings: Settings) -> list[str]:
-    reader = StatusReader(settings, REGISTRY)
+    reader = StatusReader(open_store(settings, briefly=True), settings, REGISTRY)
     try:
         return [fault.sentence for fault in reader.read().faults if fault.subject == "producers"]
     finally:
@@ -70,7 +71,7 @@ def faults_of(settings: Settings) -> list[str]:
 
 
 def read(settings: Settings) -> Status:
-    reader = StatusReader(settings, REGISTRY)
+    reader = StatusReader(open_store(settings, briefly=True), settings, REGISTRY)
     try:
         return reader.read()
     finally:

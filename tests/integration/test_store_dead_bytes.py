@@ -10,7 +10,7 @@ import redis
 from bridge.model.pipeline import Failure, Stage
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Delivery, Settler, connect, read_balance
+from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Delivery, Settler, Store, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import parcels
@@ -86,7 +86,7 @@ def test_letters_that_were_taken_away_leave_room(client: redis.Redis, bounded: S
         settler.settle([Delivery(event_type="import.started", parcels=sent[:6])])
         settler.settle([Delivery(event_type="import.started", parcels=sent[6:7], message_id="elsewhere")])
         assert 5 * 80_000 < held_bytes(client) < 6 * 80_000
-        Letters(client, bounded).discard(Selection(), reason="done")
+        Letters(Store.of(client, bounded)).discard(Selection(), reason="done")
         assert held_bytes(client) == 0
     assert Counts(client).read()["dead_evicted"] == 0
     assert read_balance(client).balanced

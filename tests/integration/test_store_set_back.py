@@ -10,10 +10,11 @@ import redis.asyncio
 from bridge.catalogs.finance import REGISTRY
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Ledger, Position, connect, connect_async, read_balance
+from bridge.redis_adapter import Ledger, Position, Store, connect, connect_async, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import History
 from bridge.settings import Settings
+from bridge.wiring import open_store
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import wait_until
 
@@ -120,7 +121,7 @@ def test_what_a_worker_held_meanwhile_arrived_all_the_same(
     with connect(settings) as client:
         balance = read_balance(client)
         assert (balance.set_back, balance.unbooked, balance.balanced) == (0, 0, True)
-        Auditor(client, settings, REGISTRY).audit(grace_s=3600, write_off="nothing is missing")
+        Auditor(Store.of(client, settings), settings, REGISTRY).audit(grace_s=3600, write_off="nothing is missing")
     assert redis_client.hmget("bridge:counts", "set_back", "unbooked", "written_off") == ["0", "0", None]
 
 
@@ -130,15 +131,16 @@ def test_status_and_audit_say_so_until_it_is_written_off(
     _set_back(redis_client, 0)
     ledgers[1].enter(_messages(1))
     with connect(settings) as client:
-        found = Auditor(client, settings, REGISTRY).audit(grace_s=3600)
+        found = Auditor(Store.of(client, settings), settings, REGISTRY).audit(grace_s=3600)
         assert not found.clean
         assert found.balance.set_back == 11
-        reader = StatusReader(settings, REGISTRY)
+        reader = StatusReader(open_store(settings, briefly=True), settings, REGISTRY)
         assert any("was set back: 11 events" in fault.sentence for fault in reader.read().faults)
 
-        written_off = Auditor(client, settings, REGISTRY).audit(grace_s=3600, write_off="they were sent again")
+        written_off = Auditor(Store.of(client, settings), settings, REGISTRY).audit(
+            grace_s=3600, write_off="they were sent again"
+        )
         assert written_off.written_off == 11
         assert not any("was set back" in fault.sentence for fault in reader.read().faults)
         balance = read_balance(client)
         assert (balance.set_back, balance.written_off, balance.difference) == (0, 11, 0)
-        reader.close()

@@ -18,6 +18,7 @@ from bridge.operations.status import StatusReader, worker_states
 from bridge.redis_adapter import WorkerReport, Workers, connect
 from bridge.runtime.identity import process_name
 from bridge.settings import Settings
+from bridge.wiring import open_store
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 
@@ -111,7 +112,7 @@ def test_the_death_of_one_of_two_alike_is_seen_and_stays_seen(
         one, two = Workers(client).known()
         assert (one.report.host, one.report.pid) == (two.report.host, two.report.pid)
         first.send_signal(signal.SIGKILL)
-        reader = StatusReader(settings, REGISTRY)
+        reader = StatusReader(open_store(settings, briefly=True), settings, REGISTRY)
         wait_until(lambda: not reader.read().healthy, timeout_s=STILL_S + 10, what="the death is seen")
         # Two more beats of the other do not hide it.
         (alive,) = (known for known in Workers(client).known() if known.heard_ms > _oldest_ms(client))

@@ -15,6 +15,7 @@ from bridge.amqp_adapter.alarm import BLOCKED
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import Counts, read_balance
 from bridge.redis_adapter import keyspace as keys
+from bridge.wiring import open_store
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import WAIT_S, wait_until
@@ -97,7 +98,7 @@ def test_a_worker_that_starts_meanwhile_works_the_backlog_off_and_the_status_say
     user_id = uuid4()
     emitter.emit_many(events(user_id, range(BACKLOG)))
     assert emitter.flush(WAIT_S)
-    reader = StatusReader(settings, registry)
+    reader = StatusReader(open_store(settings, briefly=True), settings, registry)
     with ExitStack() as alarm:
         alarm.enter_context(rabbitmq.alarm("memory"))
         with running_worker(tmp_path, environment):

@@ -11,6 +11,7 @@ from kombu import Connection
 from bridge import Emitter, Settings
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import read_balance
+from bridge.wiring import open_store
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import WAIT_S, wait_until
@@ -64,7 +65,7 @@ def test_the_other_queues_are_consumed_and_it_is_named(arguments, emitter, setti
         assert worker.text().count("bridge.queue.refused") == 1
         assert f"bridge.queue.refused queue={MOODS}" in worker.text()
         assert "PRECONDITION_FAILED" in worker.text()
-        reader = StatusReader(settings, registry)
+        reader = StatusReader(open_store(settings, briefly=True), settings, registry)
         wait_until(lambda: any(f"may not consume the queue {MOODS}" in f.sentence for f in reader.read().faults))
         with Connection(settings.broker_url) as connection:
             connection.default_channel.queue_delete(MOODS)

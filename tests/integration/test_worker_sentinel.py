@@ -10,7 +10,8 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import Counts, Store, connect
+from bridge.wiring import open_store
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, running_sentinels
 from tests.support.waiting import WAIT_S, wait_until
@@ -39,7 +40,7 @@ def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, r
         wait_until(lambda: Counts(client).read()["published"] == 300, timeout_s=20, what="300 published")
         wait_until(lambda: not client.exists("unacked"), what="all acknowledged")
         assert "bridge-sentinel://" in worker.text()
-        status = StatusReader(settings, registry).read()
+        status = StatusReader(open_store(settings, briefly=True), settings, registry).read()
         assert (status.healthy, status.claimed, [queue.depth for queue in status.queues]) == (True, 0, [0, 0])
     emitter.close()
 
@@ -52,7 +53,7 @@ def test_an_audit_looks_into_queues_behind_sentinels(sentinel_url: str, redis_ur
     assert emitter.emit(Moody(user_id=uuid4()))
     assert emitter.flush(WAIT_S)
     with connect(settings) as client:
-        auditor = Auditor(client, settings, registry)
+        auditor = Auditor(Store.of(client, settings), settings, registry)
         assert client.exists("theirs:bridge.moods")
         assert auditor.audit(grace_s=0).clean
         client.delete("theirs:bridge.moods")

@@ -11,9 +11,10 @@ import pytest
 from bridge.amqp_adapter.queue_inspection import Depth
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
 from bridge.operations.search import Seen, Verdict, judge_by_depth
-from bridge.operations.trace import Discarded, holds, read_tombstone
+from bridge.operations.trace import holds
 from bridge.redis_adapter import Balance, OpenMessage, ProducerReport, Reported
 from bridge.redis_adapter import queue_inspection as looking
+from bridge.redis_adapter.dead_letter import Tombstone, read_tombstone
 from bridge.redis_adapter.queue_inspection import QueuedMessage
 from tests.support.letters import a_letter
 
@@ -156,4 +157,6 @@ def test_an_audit_is_clean_if_nothing_is_or_may_be_missing(found: dict[str, int]
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"no json", b"\xff", b'{"at": null}'])
 def test_a_tombstone_that_says_nothing_is_a_tombstone(value: bytes) -> None:
-    assert read_tombstone(value) == Discarded(at="", who="", reason="")
+    assert read_tombstone("id", value, "now") == Tombstone(
+        letter_id="id", at="now", who="", reason="", task="", error_class=""
+    )

@@ -13,10 +13,9 @@ from bridge.model.pipeline.addressee import user_in
 from bridge.model.pipeline.envelope import encode_raw, parsed, read_envelope
 from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
-from bridge.operations.trace import read_tombstone
 from bridge.ops.rendering import pretty
 from bridge.redis_adapter import read_message
-from bridge.redis_adapter.dead_letters import read_letter
+from bridge.redis_adapter.dead_letter import read_letter, read_tombstone
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.retry_queue import read_retry
 
@@ -68,7 +67,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "an envelope that is masked": mask_envelope,
     "an envelope to be sent": is_json,
     "a time": occurred_at_of,
-    "a tombstone": lambda text: read_tombstone(text.encode("utf-8", "surrogatepass")),
+    "a tombstone": lambda text: read_tombstone("id", text.encode("utf-8", "surrogatepass"), ""),
     "JSON on a page": pretty,
     "bytes of an envelope": encode_raw,
 }

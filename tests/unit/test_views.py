@@ -9,9 +9,8 @@ from bridge.model.errors import SettingsError
 from bridge.model.pipeline import Failure, Stage
 from bridge.operations import trace
 from bridge.operations.dry_run import Expected, Prediction
-from bridge.operations.retries import Waiting
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Attempt, Cursor, DeadLetter, RetryRecord
+from bridge.redis_adapter import Attempt, Cursor, DeadLetter, Publication, RetryRecord, WaitingRetry
 from bridge.views import filters, words
 from bridge.views.dry_run import NOTES_COUNTED_MAX, SHOWN_MAX, DryRun
 from bridge.views.failed_events import letter_facts, letter_row, retry_row, types_in_words
@@ -87,11 +86,11 @@ def test_filters_say_when_and_read_the_same_later() -> None:
 
 
 def test_a_letter_and_a_retry_make_rows_alike() -> None:
-    dead, waiting = letter_row(AT_MS, LETTER), retry_row(Waiting(record=RETRY, due_ms=AT_MS, taken=False))
+    dead, waiting = letter_row(AT_MS, LETTER), retry_row(WaitingRetry(record=RETRY, due_ms=AT_MS, taken=False))
     assert (dead.at, dead.tries, waiting.at, waiting.tries) == ("2026-01-01T00:00:00Z", None, dead.at, 3)
     assert (dead.item.user_id, dead.item.task, waiting.failure) == (waiting.item.user_id, "bridge.Moody", dead.failure)
     assert words.failure_in_words(dead.failure, 100) == "extract: KeyError: " + "x" * 100
-    assert retry_row(Waiting(record=RETRY, due_ms=AT_MS, taken=True)).at == "being tried"
+    assert retry_row(WaitingRetry(record=RETRY, due_ms=AT_MS, taken=True)).at == "being tried"
 
 
 def test_the_facts_of_a_letter_leave_nothing_out_but_its_contents() -> None:
@@ -116,7 +115,7 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
     ("place", "told"),
     [
         (
-            trace.Published(position=f"{AT_MS}-0", user_id=None, seen_key="k", in_stream=False),
+            Publication(position=f"{AT_MS}-0", user_id=None, seen_key="k", in_stream=False),
             "published 2026-01-01T00:00:00.123Z to everybody",
         ),
         (

@@ -3,14 +3,11 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import msgspec
-import redis
 
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
-from bridge.operations import log
 from bridge.operations.catalogs import worker_differences
 from bridge.operations.dry_run import Expected, Foresight, Prediction
 from bridge.operations.health import is_consuming
@@ -22,8 +19,8 @@ from bridge.operations.redrive.runner import Turn
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.operations.status import WorkerState, worker_states
-from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter import LogEntry, Store
+from bridge.runtime.identity import who_am_i
 from bridge.settings import Settings
 from bridge.wiring import TaskSender
 
@@ -35,17 +32,16 @@ class Replays:
     """All replays of one bridge.
 
     Args:
-        client: of the store; stays yours to close.
+        store: stays yours to close.
         settings: of the bridge.
         registry: today's.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, registry: Registry) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
+    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
+        self._store = store
         self._settings = settings
         self._registry = registry
-        self._letters = Letters(client, settings)
+        self._letters = Letters(store)
 
     # Beginning
 
@@ -76,8 +72,8 @@ class Replays:
             StoreUnavailableError: Redis is away.
         """
         replay_id = secrets.token_hex(6)
-        who = who or log.who_am_i()
-        now_ms = self._now_ms()
+        who = who or who_am_i()
+        now_ms = self._store.clock.read_ms()
         until_ms = min(selection.until_ms, now_ms)
         if max_failures is None and canary:
             max_failures = MAX_FAILURES_DEFAULT
@@ -88,7 +84,7 @@ class Replays:
             "canary": canary,
             "max_failures": "" if max_failures is None else max_failures,
         }
-        ReplayRecord(self._client, replay_id).begin(values, now_ms)
+        self._record(replay_id).begin(values, now_ms)
         self._log("dead.replay.begin", replay_id, who, selection, {})
         return replay_id
 
@@ -110,9 +106,7 @@ class Replays:
         return served.isdisjoint(self._registry.queues)
 
     def _living(self) -> list[WorkerState]:
-        with store_errors():
-            seconds, microseconds = self._client.time()
-        workers = worker_states(self._client, int(seconds * 1000 + microseconds // 1000))
+        workers = worker_states(self._store.workers, self._store.clock.read_ms())
         return [worker for worker in workers if is_consuming(self._settings, worker)]
 
     def predict(self, selection: Selection) -> Iterator[Prediction]:
@@ -121,9 +115,9 @@ class Replays:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        dead = DeadLetters(self._client, self._settings)
-        foresight = Foresight(self._client, self._settings, self._registry)
-        staleness = Staleness(self._client, self._settings, foresight)
+        dead = self._store.dead_letters
+        foresight = Foresight(self._store.published, self._settings, self._registry)
+        staleness = Staleness(self._store.published, foresight)
         newest: dict[str, str] = {}
         if staleness.supersedes_at_all(self._registry):
             for part in chunks(self._letters.ids(selection), STEP):
@@ -146,7 +140,7 @@ class Replays:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        return ReplayRecord(self._client, replay_id).status()
+        return self._record(replay_id).status()
 
     def known(self, replay_id: str) -> ReplayStatus:
         """As ``status``.
@@ -155,7 +149,7 @@ class Replays:
             OperationRefusedError: there is none.
             StoreUnavailableError: Redis is away.
         """
-        return ReplayRecord(self._client, replay_id).known()
+        return self._record(replay_id).known()
 
     def newest(self, limit: int = 20) -> list[ReplayStatus]:
         """The newest replays, newest first.
@@ -163,9 +157,7 @@ class Replays:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        with store_errors():
-            ids: Any = self._client.zrevrange(self._keys.REPLAYS, 0, limit - 1)
-        found = (self.status(text(replay_id)) for replay_id in ids)
+        found = map(self.status, self._store.redrives.newest(limit))
         return [status for status in found if status is not None]
 
     def is_being_run(self, replay_id: str) -> bool:
@@ -174,7 +166,7 @@ class Replays:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        return ReplayRecord(self._client, replay_id).is_leased()
+        return self._store.redrives.job(replay_id).is_leased()
 
     # Running
 
@@ -204,20 +196,20 @@ class Replays:
             StoreUnavailableError: Redis is away; the replay can be resumed.
             BrokerError: the broker is away; the replay can be resumed.
         """
-        owner = f"{log.who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
-        record = ReplayRecord(self._client, replay_id)
+        owner = f"{who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
+        job, record = self._store.redrives.job(replay_id), self._record(replay_id)
         record.take(owner)
         sender = TaskSender(self._settings, self._registry)
         try:
-            turn = Turn(self._client, self._settings, self._registry, sender, replay_id, owner, patience_s)
+            turn = Turn(self._store, self._settings, self._registry, sender, replay_id, owner, patience_s)
             turn.prepare(resend=resend)
             state, reason = turn.go(on_progress, should_stop)
-            record.set_state(state, reason)
+            job.set_state(state.value, reason)
         finally:
             sender.close()
-            record.give_back(owner)
+            job.renew_lease(owner, 0)
         status = record.known()
-        who = who or log.who_am_i()
+        who = who or who_am_i()
         self._log(f"dead.replay.{state.value}", replay_id, who, status.chosen, status.numbers(), reason)
         on_progress(status)
         return status
@@ -228,15 +220,13 @@ class Replays:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        ReplayRecord(self._client, replay_id).ask_to_stop()
+        self._store.redrives.job(replay_id).ask_to_stop()
 
-    def _now_ms(self) -> int:
-        with store_errors():
-            seconds, microseconds = self._client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
+    def _record(self, replay_id: str) -> ReplayRecord:
+        return ReplayRecord(self._store.redrives.job(replay_id))
 
     def _log(
         self, action: str, replay_id: str, who: str, selection: Selection, numbers: dict[str, int], reason: str = ""
     ) -> None:
         words = f"replay {replay_id}: {selection}"
-        log.append(self._client, log.LogEntry(who=who, action=action, selection=words, numbers=numbers, reason=reason))
+        self._store.log.append(LogEntry(who=who, action=action, selection=words, numbers=numbers, reason=reason))

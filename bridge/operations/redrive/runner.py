@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-import redis
-
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
 from bridge.operations.dry_run import Foresight
@@ -15,9 +13,7 @@ from bridge.operations.redrive.rate import STEP, Pace
 from bridge.operations.redrive.record import LEASE_S, ReplayRecord
 from bridge.operations.redrive.sending import Sending
 from bridge.operations.staleness import Staleness
-from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter.client import keyspace_of, store_errors
-from bridge.redis_adapter.script import script
+from bridge.redis_adapter import Store
 from bridge.settings import Settings
 from bridge.wiring import TaskSender
 
@@ -28,7 +24,7 @@ class Turn:
     """Sends and collects, as the owner of the lease.
 
     Args:
-        client: of the store.
+        store: where letters and the replay are.
         settings: of the bridge.
         registry: today's.
         sender: to a broker that is not the store.
@@ -39,7 +35,7 @@ class Turn:
 
     def __init__(
         self,
-        client: redis.Redis,
+        store: Store,
         settings: Settings,
         registry: Registry,
         sender: TaskSender,
@@ -47,28 +43,23 @@ class Turn:
         owner: str,
         patience_s: float,
     ) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
         self._id = replay_id
         self._owner = owner
         self._patience_s = patience_s
-        self._record = ReplayRecord(client, replay_id)
+        self._job = store.redrives.job(replay_id)
+        self._record = ReplayRecord(self._job)
         self._status = self._record.known()
         self._pace = Pace(self._status)
-        foresight = Foresight(client, settings, registry)
-        staleness = Staleness(client, settings, foresight)
+        foresight = Foresight(store.published, settings, registry)
+        staleness = Staleness(store.published, foresight)
         self._snapshot = Snapshot(
-            client,
-            replay_id,
-            Letters(client, settings),
-            DeadLetters(client, settings),
+            self._job,
+            Letters(store),
+            store.dead_letters,
             staleness if staleness.supersedes_at_all(registry) else None,
             self._keep_lease,
         )
-        self._sending = Sending(
-            client, settings, registry, sender, replay_id, owner, foresight, staleness, self._keep_lease
-        )
-        self._collect = script("replay_collect")
+        self._sending = Sending(store, registry, sender, replay_id, owner, foresight, staleness, self._keep_lease)
         self._renewed_at = self._outcome_at = time.monotonic()
         self._passed_over = 0
 
@@ -84,8 +75,8 @@ class Turn:
         if resend:
             self._snapshot.take_back_sent()
         if self._status.state is ReplayState.STOPPED:
-            self._record.set(canary_sent=0)
-        self._record.set_state(ReplayState.RUNNING)
+            self._job.set(canary_sent=0)
+        self._job.set_state(ReplayState.RUNNING.value, "")
         self._status = self._record.known()
         self._pace = Pace(self._status)
 
@@ -117,22 +108,21 @@ class Turn:
 
     def _send_some(self, room: int, newest: dict[str, str]) -> None:
         is_canary = self._status.canary_sent < self._status.canary
-        ids = self._snapshot.spread(room, self._status.pending) if is_canary else self._snapshot.first(room)
+        pending = self._job.letters
+        # From all over: what fails may have come all at one time.
+        ids = pending.spread(room, self._status.pending) if is_canary else pending.first(room)
         sent = self._sending.send(ids, newest, self._status, self._pace)
         if is_canary:
-            self._record.add("canary_sent", sent)
+            self._job.add("canary_sent", sent)
 
     def _collect_outcomes(self) -> int:
         """Look at some of what is under way; how many have an outcome now."""
-        with store_errors():
-            done, failed, open_ = self._collect.run(
-                self._client, [self._id, self._passed_over, STEP], **self._keys.of_replay(self._id)
-            )
+        done, failed, open_ = self._job.letters.collect(self._passed_over, STEP)
         # A slow category must not hide the outcomes of the others.
         self._passed_over = self._passed_over + open_ if done + failed + open_ == STEP else 0
         if done + failed or not self._status.under_way:
             self._outcome_at = time.monotonic()
-        return int(done + failed)
+        return done + failed
 
     def _ending(self, asked: bool) -> tuple[ReplayState, str] | None:
         status = self._status
@@ -140,7 +130,7 @@ class Turn:
             return ReplayState.STOPPED, brake
         if not status.pending and not status.under_way:
             return ReplayState.DONE, ""
-        if asked or self._record.stop_was_asked():
+        if asked or self._job.stop_was_asked():
             return ReplayState.PAUSED, f"{status.pending} letters are not sent yet."
         if status.under_way and time.monotonic() - self._outcome_at > self._patience_s:
             return ReplayState.STALLED, (
@@ -152,5 +142,5 @@ class Turn:
     def _keep_lease(self) -> None:
         if time.monotonic() - self._renewed_at > LEASE_S / 5:
             self._renewed_at = time.monotonic()
-            if self._record.renew(self._owner):
+            if self._job.renew_lease(self._owner, LEASE_S):
                 raise OperationRefusedError(f"Another process took over replay {self._id}.")

@@ -2,27 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import msgspec
-import redis
-
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETRIES_BYTES_MAX
-from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
 from bridge.operations.dry_run import Foresight
 from bridge.operations.letters import Letters
 from bridge.operations.raw_redrive import WholeMessage
 from bridge.operations.redrive.job import ReplayStatus
 from bridge.operations.redrive.rate import Pace
-from bridge.operations.redrive.record import KEPT_S
 from bridge.operations.staleness import Staleness
-from bridge.redis_adapter import DeadLetter, DeadLetters
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.dead_letters import head_of
-from bridge.redis_adapter.ledger import ID_BYTES, entry
-from bridge.redis_adapter.script import script
-from bridge.redis_adapter.task_queue import queue_item
-from bridge.settings import Settings
+from bridge.redis_adapter import DeadLetter, ReturnedMessage, Store
 from bridge.wiring import TaskSender
 
 MESSAGE_MAX = 200
@@ -32,8 +21,7 @@ class Sending:
     """Sends the letters of one replay on behalf of the process that has its lease.
 
     Args:
-        client: of the store.
-        settings: of the bridge.
+        store: where letters and the replay are.
         registry: today's.
         sender: to a broker that is not the store.
         replay_id: of the replay.
@@ -45,8 +33,7 @@ class Sending:
 
     def __init__(
         self,
-        client: redis.Redis,
-        settings: Settings,
+        store: Store,
         registry: Registry,
         sender: TaskSender,
         replay_id: str,
@@ -55,9 +42,6 @@ class Sending:
         staleness: Staleness,
         keep_lease: Callable[[], None],
     ) -> None:
-        self._client = client
-        self._keys = keyspace_of(client)
-        self._settings = settings
         self._registry = registry
         self._sender = sender
         self._id = replay_id
@@ -67,13 +51,9 @@ class Sending:
         self._supersedes = staleness.supersedes_at_all(registry)
         self._keep_lease = keep_lease
         self._in_one_step = foresight.in_one_step
-        self._dead = DeadLetters(client, settings)
-        self._letters = Letters(client, settings)
-        self._replay_keys = self._keys.of_replay(replay_id)
-        self._send = script("replay_send")
-        self._return = script("replay_return")
-        self._take_apart = script("replay_unfold")
-        self._leave = script("replay_leave")
+        self._dead = store.dead_letters
+        self._marks = store.redrives.job(replay_id).letters
+        self._letters = Letters(store)
 
     def send(self, ids: Sequence[str], newest: Mapping[str, str], status: ReplayStatus, pace: Pace) -> int:
         """Send pending letters; how many went. Each of the others is left out, or stays pending for the rate's sake.
@@ -116,7 +96,7 @@ class Sending:
             letter = letters.get(letter_id)
             if letter is None:
                 # Gone, unless this release cannot read it.
-                left.setdefault("unsendable" if self._exists(letter_id) else "gone", []).append(letter_id)
+                left.setdefault("unsendable" if self._dead.kept([letter_id]) else "gone", []).append(letter_id)
             elif self._foresight.mapping_of(letter) is None:
                 left.setdefault("unsendable", []).append(letter_id)
             elif why := self._staleness.too_old(letter) or superseded.get(letter_id, ""):
@@ -127,17 +107,9 @@ class Sending:
             self._letters.discard_ids(letter_ids, reason=why, who=who, replay=self._id)
             left.setdefault("stale", []).extend(letter_ids)
         for field, letter_ids in left.items():
-            self._leave_out(field, letter_ids)
+            self._marks.leave_out(field, letter_ids)
         out = {letter_id for letter_ids in left.values() for letter_id in letter_ids}
         return [letters[letter_id] for letter_id in ids if letter_id not in out]
-
-    def _exists(self, letter_id: str) -> bool:
-        with store_errors():
-            return bool(self._client.hexists(self._keys.DEAD_LETTERS, letter_id))
-
-    def _leave_out(self, field: str, letter_ids: Sequence[str]) -> None:
-        with store_errors():
-            self._leave.run(self._client, [field, *letter_ids], **self._replay_keys)
 
     # Events
 
@@ -157,54 +129,31 @@ class Sending:
 
     def _mark_and_push(self, message: TaskMessage, letter_ids: list[str]) -> frozenset[str]:
         """Mark letters as sent, and send them if the broker is this server; or say which must be left out."""
-        place = (
-            self._settings.queue_prefix + message.queue
-            if self._in_one_step
-            else self._keys.replay_unconfirmed(self._id)
-        )
-        item = queue_item(message, announced=False) if self._in_one_step else b""
-        with store_errors():
-            answer = self._send.run(
-                self._client, [self._id, self._owner, item, *letter_ids], **self._replay_keys, place=place
-            )
-        if isinstance(answer, list):
-            out = [text(letter_id) for letter_id in answer]
-            busy = out[out.index("") + 1 :]
-            if busy:
-                self._leave_out("busy", busy)
-            return frozenset(out)
-        self._insist_on_lease(answer)
-        return frozenset()
+        marked = self._marks.mark_sent(self._owner, letter_ids, message if self._in_one_step else None)
+        if marked.busy:
+            self._marks.leave_out("busy", marked.busy)
+        return marked.left_out
 
     def _send_elsewhere(self, message: TaskMessage, letters: Sequence[DeadLetter]) -> None:
         self._sender.send([message])
-        with store_errors():
-            self._client.srem(self._keys.replay_unconfirmed(self._id), *(letter.letter_id for letter in letters))
+        self._marks.confirm([letter.letter_id for letter in letters])
 
     # Whole messages
 
     def _return_message(self, letter: DeadLetter, message: WholeMessage, pace: Pace) -> int:
         """Put a whole message back on its queue; 0 if its letter is gone."""
-        with store_errors():
-            answer = self._return.run(
-                self._client,
-                [
-                    self._owner,
-                    letter.letter_id,
-                    letter.raw,
-                    message.book_id,
-                    entry(message.task, message.queue, b""),
-                    message.event_ids,
-                    KEPT_S,
-                ],
-                **self._replay_keys,
-                queue=self._settings.queue_prefix + message.queue,
-            )
-        self._insist_on_lease(answer)
+        returned = ReturnedMessage(
+            letter=letter,
+            task=message.task,
+            queue=message.queue,
+            book_id=message.book_id,
+            event_ids=message.event_ids,
+        )
+        went = self._marks.return_message(self._owner, returned)
         self._keep_lease()
-        if text(answer) != "sent":
+        if not went:
             return 0
-        pace.spend(len(message.event_ids) // ID_BYTES)
+        pace.spend(message.events)
         return 1
 
     def _unfold(self, letter: DeadLetter) -> bool:
@@ -216,19 +165,9 @@ class Sending:
         parts = self._foresight.unfolded(letter)
         if not parts:
             return False
-        bounds = (self._settings.dead_max, self._settings.dead_max_bytes)
-        args: list[str | int | bytes] = [self._owner, letter.letter_id, *bounds]
-        for part in parts:
-            args += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
-        with store_errors():
-            answer = self._take_apart.run(self._client, args, **self._replay_keys)
-        self._insist_on_lease(answer)
+        self._marks.unfold(self._owner, letter.letter_id, parts)
         self._keep_lease()
         return True
-
-    def _insist_on_lease(self, answer: bytes | str) -> None:
-        if text(answer) == "lease":
-            raise OperationRefusedError(f"Another process took over replay {self._id}.")
 
 
 def _messages(letters: Sequence[DeadLetter], registry: Registry) -> Iterator[tuple[str, str, list[DeadLetter]]]:

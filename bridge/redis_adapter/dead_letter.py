@@ -1,0 +1,189 @@
+"""``DeadLetter``: what is kept of an event that did not succeed by itself, and how it is read again; pure."""
+
+import math
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.pipeline import Failure, Stage
+from bridge.model.pipeline.addressee import user_in
+from bridge.model.pipeline.root_cause import Cause, cause_of
+from bridge.redis_adapter.retry_queue import Attempt
+
+UNREADABLE = "unreadable"
+"""The group of letters that this release cannot read."""
+UNREADABLE_CAUSE = Cause(
+    stage="", error_class="", place="", message="this letter cannot be read: damaged, or of another release"
+)
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that needs a person.
+
+    Attributes:
+        letter_id: the event's id, or one derived from its bytes when it has none.
+        task: the Celery task that gave up.
+        queue: where that task's messages go.
+        envelope: what came in; JSON.
+        failure: the final cause.
+        attempts: every failed try, oldest first, the final one included.
+        buried_at: RFC 3339, UTC, by Redis' clock.
+        worker: which worker gave up.
+        release: version of the bridge that gave up.
+        raw: the bytes that stood on the queue, where they were no message that Celery can run; then
+            ``envelope`` is empty.
+        cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
+        replay: the replay in which it died again; empty if it was never replayed since it was first buried.
+        group: of its cause; made from the failure.
+        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
+    """
+
+    letter_id: str
+    task: str
+    queue: str
+    envelope: str
+    failure: Failure
+    attempts: tuple[Attempt, ...]
+    buried_at: str
+    worker: str
+    release: str
+    raw: bytes = b""
+    cut_from: str = ""
+    replay: str = ""
+    group: str = ""
+    user_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            force_setattr(self, "group", cause_of(self.failure).group)
+        if not self.user_id:
+            force_setattr(self, "user_id", user_in(self.envelope))
+
+
+class LetterHead(msgspec.Struct, kw_only=True, gc=False):
+    """What a search needs to know of a letter; read without the rest.
+
+    Attributes:
+        letter_id: its id.
+        group: of its cause.
+        user_id: whom its event names; empty if nobody.
+        task: that gave up.
+        queue: where that task's messages go.
+        stage: where its event failed.
+        error_class: of the failure.
+        replay: the replay in which it died again.
+        buried_ms: when it was buried, in ms of Redis time; that is in the index.
+    """
+
+    letter_id: str
+    group: str = ""
+    user_id: str = ""
+    task: str = ""
+    queue: str = ""
+    stage: str = ""
+    error_class: str = ""
+    replay: str = ""
+    buried_ms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor:
+    """A place in the order of burial, which stays where it is while letters come and go."""
+
+    at_ms: float
+    letter_id: str
+
+    def __str__(self) -> str:
+        return f"{self.at_ms:.1f}:{self.letter_id}".replace(".0:", ":")
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Reads ``str(cursor)``.
+
+        Raises:
+            ValueError: it is none.
+        """
+        place, _, letter_id = text.partition(":")
+        at_ms = float(place)
+        if not math.isfinite(at_ms):
+            raise ValueError(f"{place} is no time")
+        return cls(at_ms=at_ms, letter_id=letter_id)
+
+
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a discarded letter; empty words where it does not say."""
+
+    letter_id: str
+    at: str
+    who: str
+    reason: str
+    task: str
+    error_class: str
+
+
+_letters = msgspec.json.Decoder(DeadLetter)
+
+
+def read_letter(value: bytes | str) -> DeadLetter | None:
+    """The letter; None if it was damaged, or written by a release that this one does not understand."""
+    try:
+        return _letters.decode(value)
+    except PARSER_ERRORS:
+        return None
+
+
+def head_of(letter: DeadLetter) -> LetterHead:
+    """What a search looks at."""
+    return LetterHead(
+        letter_id=letter.letter_id,
+        group=letter.group,
+        user_id=letter.user_id,
+        task=letter.task,
+        queue=letter.queue,
+        stage=letter.failure.stage.value,
+        error_class=letter.failure.error_class,
+        replay=letter.replay,
+    )
+
+
+_heads = msgspec.json.Decoder(LetterHead)
+
+
+def read_head(letter_id: str, at_ms: int, head: bytes) -> LetterHead:
+    """What a search looks at; of a letter whose head cannot be read, that it is one."""
+    try:
+        known = _heads.decode(head)
+        known.buried_ms = at_ms
+    except PARSER_ERRORS:
+        return LetterHead(letter_id=letter_id, group=UNREADABLE, buried_ms=at_ms)
+    return known
+
+
+def read_tombstone(letter_id: str, value: bytes, at: str) -> Tombstone:
+    """Who discarded a letter and why; empty words where it does not say."""
+    try:
+        fields = msgspec.json.decode(value)
+    except PARSER_ERRORS:
+        fields = {}
+    fields = fields if isinstance(fields, dict) else {}
+    words = {name: str(fields.get(name) or "") for name in ("who", "reason", "task", "error_class")}
+    return Tombstone(letter_id=letter_id, at=at, **words)
+
+
+def unreadable(letter_id: str, value: bytes) -> DeadLetter:
+    """Stands for a letter that this release cannot read, and shows its bytes."""
+    return DeadLetter(
+        letter_id=letter_id,
+        group=UNREADABLE,
+        task="",
+        queue="",
+        envelope="",
+        failure=Failure(stage=Stage.MESSAGE, error_class="", message=UNREADABLE_CAUSE.message),
+        attempts=(),
+        buried_at="1970-01-01T00:00:00Z",
+        worker="",
+        release="",
+        raw=value,
+    )

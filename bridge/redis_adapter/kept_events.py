@@ -1,0 +1,70 @@
+"""``KeptEvents``: what is kept of one event by its own id, read in one moment: its retry, its end, its tombstone."""
+
+from dataclasses import dataclass
+
+import redis
+
+from bridge.model.moments import shown_time
+from bridge.redis_adapter.client import keyspace_of
+from bridge.redis_adapter.dead_letter import DeadLetter, Tombstone, read_letter, read_tombstone, unreadable
+from bridge.redis_adapter.read_only_script import look
+from bridge.redis_adapter.retry_queue import RetryRecord, read_retry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What there is of an event.
+
+    Attributes:
+        now_ms: Redis time.
+        waits: whether it waits for its next attempt.
+        retry: with every failed attempt; None if none waits, or it cannot be read.
+        due_ms: when it is put on its queue, in ms of Redis time; None if that is forgotten.
+        letter: the dead letter that it is.
+        skipped_ms: when it had nobody to tell.
+        tombstone: of the letter that it was.
+    """
+
+    now_ms: float
+    waits: bool
+    retry: RetryRecord | None
+    due_ms: float | None
+    letter: DeadLetter | None
+    skipped_ms: int | None
+    tombstone: Tombstone | None
+
+
+class KeptEvents:
+    """Looks up one event."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+
+    def look_up(self, event_id: str) -> Kept:
+        """Everything at once.
+
+        Raises:
+            StoreError: Redis is away or refuses.
+        """
+        keys = self._keys
+        (seconds, microseconds), record, due, letter, skipped, stone, stone_ms = look(
+            self._client,
+            ("TIME",),
+            ("HGET", keys.RETRY_RECORDS, event_id),
+            ("ZSCORE", keys.RETRY_DUE, event_id),
+            ("HGET", keys.DEAD_LETTERS, event_id),
+            ("ZSCORE", keys.SKIPPED, event_id),
+            ("HGET", keys.TOMBSTONES, event_id),
+            ("ZSCORE", keys.TOMBSTONE_TIMES, event_id),
+        )
+        at = "" if stone_ms is None else shown_time(int(float(stone_ms)))
+        return Kept(
+            now_ms=int(seconds) * 1000 + int(microseconds) / 1000,
+            waits=record is not None,
+            retry=None if record is None else read_retry(record),
+            due_ms=None if due is None else float(due),
+            letter=None if letter is None else read_letter(letter) or unreadable(event_id, letter),
+            skipped_ms=None if skipped is None else int(float(skipped)),
+            tombstone=None if stone is None else read_tombstone(event_id, stone, at),
+        )

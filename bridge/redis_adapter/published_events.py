@@ -1,0 +1,182 @@
+"""``PublishedEvents``: what clients were told: seen marks and streams, looked up event by event; for operators."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias, cast
+from uuid import UUID
+
+import redis
+
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.keyspace import seen_owner
+from bridge.settings import Settings
+
+SCAN_COUNT = 1000
+EVERYBODY = None
+Audience: TypeAlias = UUID | None
+"""Whose stream; ``EVERYBODY`` for the broadcasts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """What Redis would say to an event that is published now.
+
+    Attributes:
+        position: where it stands, or stood, in its stream; empty if it was not published within the dedup window.
+        refusal: why Redis would refuse it; empty if it would not.
+    """
+
+    position: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastEvent:
+    """An event in a stream."""
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """An event stands, or stood, in a stream.
+
+    Attributes:
+        position: its place in the order of all events.
+        user_id: whose it is; None for everybody's.
+        seen_key: the key that remembers it.
+        in_stream: whether a client that reconnects can still get it.
+    """
+
+    position: str
+    user_id: str | None
+    seen_key: str
+    in_stream: bool
+
+    @property
+    def at_ms(self) -> int:
+        """When, in ms of Redis time."""
+        return int(self.position.partition("-")[0])
+
+
+class PublishedEvents:
+    """Reads marks and streams; writes nothing."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+        self._keeps_history = settings.stream_ttl_s > 0
+
+    def look_up(self, events: Sequence[tuple[Audience, UUID]]) -> list[Sighting]:
+        """For each event: whether it was published, and whether it could be.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            for audience, event_id in events:
+                pipeline.get(self._mark(audience, event_id))
+                pipeline.type(self._stream(audience))
+            answers = pipeline.execute(raise_on_error=False)
+        return [self._sighting(mark, kind) for mark, kind in zip(answers[::2], answers[1::2], strict=True)]
+
+    def _sighting(self, mark: Any, kind: Any) -> Sighting:
+        if isinstance(mark, redis.ResponseError):
+            return Sighting(refusal=str(mark))
+        if mark is not None:
+            return Sighting(position=text(mark))
+        if self._keeps_history and kind not in (b"none", b"stream"):
+            return Sighting(refusal=f"Its stream's key holds a {text(kind)}.")
+        return Sighting()
+
+    def payload_at(self, audience: Audience, position: str) -> bytes | None:
+        """The payload that was published there; None if it is no longer retained.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            entries: Any = self._client.xrange(self._stream(audience), position, position)
+        return entries[0][1].get(b"data") if entries else None
+
+    def newest(self, audience: Audience, limit: int) -> Iterator[PastEvent]:
+        """Up to so many of the retained events, newest first; a stranger's entries are passed over.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            entries: Any = self._client.xrevrange(self._stream(audience), count=limit)
+        for _, fields in entries:
+            with suppress(KeyError, *PARSER_ERRORS):
+                yield PastEvent(
+                    event_id=text(fields[b"event_id"]),
+                    event_type=text(fields[b"event_type"]),
+                    occurred_at=datetime.fromisoformat(text(fields[b"occurred_at"])),
+                    payload=fields[b"data"],
+                )
+
+    def find(self, event_id: UUID, user_id: UUID | None = None) -> Iterator[Publication]:
+        """Where an event was published.
+
+        Args:
+            event_id: of the event.
+            user_id: whose it is: then nobody else's is looked for, and large stores answer at once. Otherwise all keys
+                are looked through.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            if user_id is not None:
+                marks = {self._mark(user_id, event_id), self._mark(EVERYBODY, event_id)}
+            else:
+                found = self._client.scan_iter(match=self._keys.seen_marks(event_id), count=SCAN_COUNT)
+                marks = {text(key) for key in found}
+            for mark in sorted(marks):
+                position = cast("bytes | None", self._client.get(mark))
+                owner = self._owner(mark)
+                if position is not None and owner:
+                    yield self._publication(mark, owner, text(position))
+
+    def _publication(self, mark: str, owner: str, position: str) -> Publication:
+        user_id = None if owner == self._keys.BROADCAST_STREAM else UUID(owner)
+        entries = self._client.xrange(self._stream(user_id), position, position)
+        return Publication(
+            position=position, user_id=str(user_id) if user_id else None, seen_key=mark, in_stream=bool(entries)
+        )
+
+    def _owner(self, mark: str) -> str:
+        """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is none of ours."""
+        owner = seen_owner(mark)
+        try:
+            return owner if owner == self._keys.BROADCAST_STREAM else str(UUID(owner))
+        except ValueError:
+            return ""
+
+    def published(self, event_ids: Collection[str]) -> frozenset[str]:
+        """Those of the events that were published within the dedup window; looks through all keys.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+        """
+        with store_errors():
+            return frozenset(
+                event_id
+                for key in self._client.scan_iter(match=self._keys.seen_marks(), count=SCAN_COUNT)
+                if (event_id := text(key).rpartition(":")[2]) in event_ids
+            )
+
+    def _stream(self, audience: Audience) -> str:
+        return self._keys.BROADCAST_STREAM if audience is None else self._keys.user_stream(audience)
+
+    def _mark(self, audience: Audience, event_id: UUID) -> str:
+        if audience is None:
+            return self._keys.broadcast_seen(event_id)
+        return self._keys.user_seen(audience, event_id)
