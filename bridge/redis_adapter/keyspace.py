@@ -160,6 +160,11 @@ def __getattr__(name: str) -> Any:
     return getattr(UNPREFIXED, name)
 
 
+def up_to_user(pattern: str) -> str:
+    """What stands before the user in the pattern of a channel or key; scripts put the user behind it."""
+    return pattern.partition("%s")[0]
+
+
 def seen_owner(mark: str) -> str:
     """Whose seen mark it is: a user's id, or the broadcast stream."""
     return mark.partition("{")[2].partition("}")[0]

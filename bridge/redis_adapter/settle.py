@@ -3,17 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from bridge.model.events import SSEEvent
 from bridge.model.registry import Addressing, Audience
+from bridge.model.registry.identifiers import Id
 from bridge.redis_adapter.client import text
-from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, script
 from bridge.settings import Settings
 
@@ -69,7 +70,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 
     event: SSEEvent
     payload: bytes
-    user_id: UUID | None
+    user_id: Id | None
 
     @classmethod
     def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "Parcel":
@@ -124,15 +125,13 @@ class SettleCall:
     def __init__(self, settings: Settings, *, longest_retry_s: float = 0) -> None:
         keys = Keyspace.of(settings)
         self._keys = script("settle").keys(keys)
-        self._limits = (
+        self._limits: tuple[str | int, ...] = (
             settings.stream_maxlen,
             settings.stream_ttl_s,
             settings.seen_life_s + max(0, math.ceil(longest_retry_s - settings.longest_retry_s)),
             SKIPPED_MAX,
             keys.BROADCAST_CHANNEL,
-            keys.USER_CHANNEL,
-            keys.USER_STREAM,
-            keys.SEEN,
+            *(up_to_user(pattern) for pattern in (keys.USER_CHANNEL, keys.USER_STREAM, keys.SEEN)),
         )
 
     def arguments(self, deliveries: Sequence[Delivery]) -> Call:
@@ -149,18 +148,7 @@ class SettleCall:
             for delivery in deliveries
         ]
         parcels = [parcel for delivery in deliveries for parcel in delivery.parcels]
-        events: list[UUID | int | str] = []
-        for parcel, occurred_at in zip(parcels, _moments(parcels), strict=True):
-            event, to = parcel.event, parcel.user_id
-            user_id = event.user_id
-            events += (
-                _EVERYBODY if to is None else _ITS_USER if to is user_id else to,
-                event.event_id,
-                user_id,
-                parcel.payload.decode(),
-                occurred_at,
-            )
-        return Call(self._keys, (*self._limits, _encoder.encode((messages, events))))
+        return Call(self._keys, (*self._limits, _encoder.encode({"messages": messages, **_columns(parcels)})))
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:
@@ -193,9 +181,29 @@ _encoder = msgspec.msgpack.Encoder()
 _json_encoder = msgspec.json.Encoder()
 
 
-def _moments(parcels: Sequence[Parcel]) -> list[str]:
+def _columns(parcels: Sequence[Parcel]) -> dict[str, Sequence[Any]]:
+    """What ``settle.lua`` is told of the events, by name. Lists, because a map for each event takes longer to read."""
+    events = [parcel.event for parcel in parcels]
+    users = [event.user_id for event in events]
+    columns: dict[str, Sequence[Any]] = {
+        "to": [
+            _EVERYBODY if to is None else _ITS_USER if to is user else str(to)
+            for to, user in zip([parcel.user_id for parcel in parcels], users, strict=True)
+        ],
+        "event_id": [event.event_id for event in events],
+        "user_id": users,
+        "data": [parcel.payload.decode() for parcel in parcels],
+        "occurred_at": _moments([event.occurred_at for event in events]),
+    }
+    if {type(user) for user in users} - {UUID}:
+        # Lua rounds large numbers, and a text may hold quotes.
+        columns["user_id"] = [str(user) for user in users]
+        columns["user_json"] = [msgspec.json.encode(str(user))[1:-1].decode() for user in users]
+    return columns
+
+
+def _moments(moments: Sequence[datetime]) -> list[str]:
     """``isoformat()`` of when each event occurred; of many moments in UTC at once, an eighth of the time."""
-    moments = [parcel.event.occurred_at for parcel in parcels]
     if any(moment.tzinfo is not UTC for moment in moments):
         return [moment.isoformat() for moment in moments]
     return msgspec.json.decode(_json_encoder.encode(moments).replace(b'Z"', b'+00:00"'), type=list[str])

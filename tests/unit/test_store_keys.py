@@ -76,7 +76,7 @@ def test_no_module_of_the_bridge_uses_names_without_a_prefix() -> None:
             names = {alias.name for alias in node.names}
             past_the_prefix = node.module == "bridge.redis_adapter" and "keyspace" in names
             past_the_prefix |= node.module == "bridge.redis_adapter.keyspace" and bool(
-                names - {"Keyspace", "seen_owner"}
+                names - {"Keyspace", "seen_owner", "up_to_user"}
             )
             if past_the_prefix:
                 found.append(f"{path.relative_to(folder)}:{node.lineno}")

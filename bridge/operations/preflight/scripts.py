@@ -9,7 +9,7 @@ import redis
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.operations.preflight.scratch import Scratch, changed
 from bridge.redis_adapter import Delivery, Parcel
-from bridge.redis_adapter.keyspace import Keyspace
+from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, Words, script
 from bridge.redis_adapter.settle import SettleCall
 from bridge.settings import Process, Settings
@@ -137,9 +137,9 @@ def _settling(scratch: Scratch, settings: Settings) -> Call:
     own = Keyspace(scratch.root)
     channels = {
         own.BROADCAST_CHANNEL: scratch.channel,
-        own.USER_CHANNEL: f"{scratch.channel}%s",
+        up_to_user(own.USER_CHANNEL): scratch.channel,
         Keyspace.of(changed(settings, prefix=scratch.root)).BROADCAST_CHANNEL: scratch.channel,
-        Keyspace.of(changed(settings, prefix=scratch.root)).USER_CHANNEL: f"{scratch.channel}%s",
+        up_to_user(Keyspace.of(changed(settings, prefix=scratch.root)).USER_CHANNEL): scratch.channel,
     }
     return Call(keys, [channels.get(one, one) if isinstance(one, str) else one for one in arguments])
 

@@ -1,62 +1,68 @@
--- Publish a batch of events: each exactly once, in order, with its place in the stream; and enter it into the books.
+-- Publish a batch of events, each exactly once, in order, with its place in its stream; and account for it.
 --
--- KEYS.position            position: the newest position handed out
--- KEYS.broadcast_tip       position of the newest broadcast
--- KEYS.counts              counts
--- KEYS.metrics             metrics
--- KEYS.open                open messages
--- KEYS.retry_due           retry due
--- KEYS.retry_records       retry records
--- KEYS.dead_index          dead index
--- KEYS.dead_letters        dead letters
--- KEYS.skipped             newest skipped events
--- KEYS.began               position where the order began
--- KEYS.broadcast_stream    broadcast stream
--- KEYS.dead_heads          heads of the dead letters
--- KEYS.strays              strays
--- ARGV.maxlen              length that a stream is trimmed to
--- ARGV.stream_ttl_s        life of a stream in s; 0 keeps no history
--- ARGV.seen_life_s         life of a seen mark in s
--- ARGV.skipped_max         skipped events that are remembered
--- ARGV.broadcast_channel   channel of the broadcasts
--- ARGV.user_channel        channel of a user, with %s for the user
--- ARGV.user_stream         stream of a user, with %s for the user
--- ARGV.seen                seen mark without its event id, with %s for the user, or for the broadcast stream
--- ARGV.batch               the batch in MessagePack: messages, and all their events.
---                          A message: `id` in the books ('' if its events are waiting retries or replayed letters; '-' if they were
---                          handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
---                          `event_type`, `events` (how many), `skipped` (ids), `metrics` (pairs: name, by how much it grows if
---                          anything is published).
---                          The events are five values each, message by message: to whom (0 everybody, 1 its user, or another user's
---                          id), event id, user id, payload (JSON), occurred at.
+-- KEYS.position          the newest position handed out
+-- KEYS.broadcast_tip     position of the newest broadcast
+-- KEYS.counts            counts
+-- KEYS.metrics           metrics
+-- KEYS.open              open messages
+-- KEYS.retry_due         retry due
+-- KEYS.retry_records     retry records
+-- KEYS.dead_index        dead index
+-- KEYS.dead_letters      dead letters
+-- KEYS.skipped           newest skipped events
+-- KEYS.began             position where the order began
+-- KEYS.broadcast_stream  broadcast stream
+-- KEYS.dead_heads        heads of the dead letters
+-- KEYS.strays            strays
+-- ARGV.maxlen            length that a stream is trimmed to
+-- ARGV.stream_ttl_s      life of a stream in s; 0 keeps no history
+-- ARGV.seen_life_s       life of a seen mark in s
+-- ARGV.skipped_max       skipped events that are remembered
+-- ARGV.broadcast_channel channel of the broadcasts
+-- ARGV.user_channel      channel of a user up to the user, which ends in braces: the hash tag
+-- ARGV.user_stream       stream of a user, the same
+-- ARGV.seen              seen mark up to the user, or the broadcast stream; behind the brace follow ':' and the event id
+-- ARGV.batch             the batch, a map in MessagePack. One large argument is read faster than a thousand small ones.
+--   messages   maps: `id` in the accounting ('' if its events are waiting retries or redriven letters; '-' if they were
+--              handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
+--              `event_type`, `events` (how many), `skipped` (ids), `metrics` (pairs: name, by how much it grows if
+--              anything is published)
+--   to, event_id, user_id, data, occurred_at
+--              lists with one value an event, message by message; `to` is 0 for everybody, 1 for its user, or another
+--              user's id; ids are text, `data` is JSON
+--   user_json  where ids need it: as `user_id`, fit to stand in quotes in JSON
 --
 -- Returns the position of the first event if each was published at the position after the one before. Otherwise one
 -- string an event: its position; '=' and the old position when it was published before; '!' and Redis' words when
 -- its keys hold something else.
 --
--- XADD comes before SET: a failure in between must not leave a mark without an event.
--- One large argument is read faster than a thousand small ones, and one EXISTS is faster than a GET for each event.
+-- docs/fast-paths.md says of the branches that are there for speed alone (all_new, end_whole, end_letters) what each
+-- saves, and which tests hold them to the general way.
 
 local call, try = redis.call, redis.pcall
+local batch = cmsgpack.unpack(ARGV.batch)
+local messages, event_id, user_id, data, occurred_at = batch.messages, batch.event_id, batch.user_id, batch.data,
+  batch.occurred_at
+local user_json = batch.user_json or user_id
+local keeps_history = tonumber(ARGV.stream_ttl_s) > 0
+local DUPLICATE, REFUSED = string.byte('='), string.byte('!')
 -- Positions are counted in doubles, which tell no greater numbers apart, and write no greater ones in full.
 local MS_MAX, SEQ_MAX = 2 ^ 53 - 1, 2 ^ 32
-local maxlen, stream_ttl_s, broadcast_stream = ARGV.maxlen, tonumber(ARGV.stream_ttl_s), KEYS.broadcast_stream
-local messages, events = unpack(cmsgpack.unpack(ARGV.batch))
-local DUPLICATE, REFUSED = string.byte('='), string.byte('!')
-
--- Positions are unique and ordered across ALL streams, so one cursor says what a client has had.
 local now = now_ms()
-local seen_until = string.format('%.0f', now + tonumber(ARGV.seen_life_s) * 1000)
-local ms, seq = now, 0
-local ms_text = string.format('%.0f-', ms)
+local seen_until = string.format('%.0f', now + ARGV.seen_life_s * 1000)
+
+-- Positions.
+
+-- They are unique and ordered across ALL streams, so one cursor says what a client has had: the time, unless the clock
+-- went back or what was handed out before is later.
+local ms, seq, ms_text = now, 0, string.format('%.0f-', now)
 
 local function move_past(position)
   local last_ms, last_seq = split_position(position)
-  if last_ms > ms or (last_ms == ms and last_seq >= seq) then
-    ms, seq = last_ms, last_seq + 1
-    if seq > SEQ_MAX then ms, seq = ms + 1, 0 end
-    ms_text = string.format('%.0f-', ms)
-  end
+  if last_ms < ms or (last_ms == ms and last_seq < seq) then return end
+  ms, seq = last_ms, last_seq + 1
+  if seq > SEQ_MAX then ms, seq = ms + 1, 0 end
+  ms_text = string.format('%.0f-', ms)
 end
 
 local last = call('GET', KEYS.position)
@@ -67,148 +73,131 @@ else
   seq = 1
 end
 
--- Where the events of one addressee go; made once for each.
-local channel_before, channel_after = string.match(ARGV.user_channel, '^(.*)%%s(.*)$')
-local stream_before, stream_after = string.match(ARGV.user_stream, '^(.*)%%s(.*)$')
-local seen_before, seen_after = string.match(ARGV.seen, '^(.*)%%s(.*)$')
-local addresses = {
-  [0] = {channel = ARGV.broadcast_channel, stream = broadcast_stream, seen = seen_before .. broadcast_stream .. seen_after}
-}
-setmetatable(addresses, {__index = function(known, user)
-  local address = {
-    channel = channel_before .. user .. channel_after,
-    stream = stream_before .. user .. stream_after,
-    seen = seen_before .. user .. seen_after
-  }
-  known[user] = address
-  return address
-end})
+-- Addresses.
 
-local address_of, mark_of, known, repeated = {}, {}, {}, false
-for at = 1, #events, 5 do
-  local to = events[at]
-  local address = addresses[to == 1 and events[at + 2] or to]
-  local mark = address.seen .. events[at + 1]
-  address_of[#address_of + 1] = address
-  mark_of[#mark_of + 1] = mark
-  repeated = repeated or known[mark]
-  known[mark] = true
+-- Made once for each addressee: a batch has many events for few of them.
+local broadcast = {
+  channel = ARGV.broadcast_channel,
+  stream = KEYS.broadcast_stream,
+  seen = ARGV.seen .. KEYS.broadcast_stream .. '}:'
+}
+local address_of = {[0] = broadcast}
+
+local function new_address(user)
+  local address = {
+    channel = ARGV.user_channel .. user .. '}',
+    stream = ARGV.user_stream .. user .. '}',
+    seen = ARGV.seen .. user .. '}:'
+  }
+  address_of[user] = address
+  return address
 end
--- What Redis says of one stream alone: another thing, or written by a stranger up to where no position follows.
+
+local address_at, mark_at, marks, repeated = {}, {}, {}, false
+for n, to in ipairs(batch.to) do
+  if to == 1 then to = user_id[n] end
+  local address = address_of[to] or new_address(to)
+  local mark = address.seen .. event_id[n]
+  address_at[n], mark_at[n] = address, mark
+  repeated = repeated or marks[mark]
+  marks[mark] = true
+end
+
+-- Usually no event was seen before, and one EXISTS says so faster than a GET for each.
+local all_new = not repeated and #mark_at > 0 and call('EXISTS', unpack(mark_at)) == 0
+
+-- Publishing one event.
+
+local newest, written, in_a_row = false, {}, true
+
+-- The position key was lost, or strangers wrote into the stream: go on behind its newest id, even if that entry is
+-- gone. Returns whether a position follows there.
+local function move_past_stream(stream)
+  local info = call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      if tonumber(string.match(info[i + 1], '^%d+')) >= MS_MAX then return false end
+      move_past(info[i + 1])
+    end
+  end
+  in_a_row = false
+  return true
+end
+
+local function append(n, stream, position, event_type)
+  return try('XADD', stream, 'MAXLEN', '~', ARGV.maxlen, position, 'event_id', event_id[n], 'event_type', event_type,
+    'user_id', user_id[n], 'data', data[n], 'occurred_at', occurred_at[n])
+end
+
+-- Returns the position in the stream; or nothing, and Redis' error.
+local function write(n, stream, event_type)
+  local position = ms_text .. seq
+  if not keeps_history then return position end
+  local reply = append(n, stream, position, event_type)
+  if type(reply) == 'table' and string.find(reply.err, 'equal or smaller', 1, true) and move_past_stream(stream) then
+    position = ms_text .. seq
+    reply = append(n, stream, position, event_type)
+  end
+  if type(reply) == 'table' then return nil, reply end
+  return position
+end
+
+-- What Redis says of one stream alone: it is another thing, or a stranger wrote it up to where no position follows.
 local function is_of_stream(words)
   return string.find(words, 'WRONGTYPE', 1, true) or string.find(words, 'equal or smaller', 1, true)
     or string.find(words, 'last possible ID', 1, true)
 end
 
--- Usually none was seen before.
-local all_new = not repeated and #mark_of > 0 and call('EXISTS', unpack(mark_of)) == 0
-
--- The newest id that a stream ever had, even if its entry is gone.
-local function top_of(stream)
-  local info = call('XINFO', 'STREAM', stream)
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then return info[i + 1] end
-  end
-end
-
-local newest, written, crowded, in_a_row = false, {}, {}, true
-
--- The first event of a batch trims its stream; a stream that gets more of them is trimmed again afterwards.
-local function append(stream, position, at, event_type)
-  if written[stream] then
-    crowded[stream] = true
-    return try('XADD', stream, position, 'event_id', events[at + 1], 'event_type', event_type,
-      'user_id', events[at + 2], 'data', events[at + 3], 'occurred_at', events[at + 4])
-  end
-  return try('XADD', stream, 'MAXLEN', '~', maxlen, position, 'event_id', events[at + 1], 'event_type', event_type,
-    'user_id', events[at + 2], 'data', events[at + 3], 'occurred_at', events[at + 4])
-end
-
--- Returns the answer for the event at this place. Returns nothing, and what Redis says, if Redis itself is in trouble.
-local function publish(number, at, event_type)
-  local mark, address = mark_of[number], address_of[number]
+-- Returns the answer for an event; or nothing, and Redis' error, if Redis itself is in trouble.
+local function publish(n, event_type)
+  local address, mark = address_at[n], mark_at[n]
   if not all_new then
     local before = try('GET', mark)
     if type(before) == 'table' then return '!' .. before.err end
     if before then return '=' .. before end
   end
-  local stream, position = address.stream, ms_text .. seq
-  if stream_ttl_s > 0 then
-    local reply = append(stream, position, at, event_type)
-    if type(reply) == 'table' and string.find(reply.err, 'equal or smaller', 1, true) then
-      -- The position key was lost or the stream was written by others: move past the stream's top.
-      local top = top_of(stream)
-      if tonumber(string.match(top, '^%d+')) < MS_MAX then
-        move_past(top)
-        in_a_row = false
-        position = ms_text .. seq
-        reply = append(stream, position, at, event_type)
-      end
-    end
-    if type(reply) == 'table' then
-      if not is_of_stream(reply.err) then return nil, reply end
-      return '!' .. reply.err
-    end
-  end
-  seq = seq + 1
+  -- The stream comes before the mark: a failure in between must not leave a mark without an event.
+  local position, failure = write(n, address.stream, event_type)
+  if failure and is_of_stream(failure.err) then return '!' .. failure.err end
+  if failure then return nil, failure end
   call('SET', mark, position, 'PXAT', seen_until)
-  written[stream] = position
-  newest = position
-  call('PUBLISH', address.channel, '{"event_id":"' .. events[at + 1] .. '","event_type":"' .. event_type
-    .. '","user_id":"' .. events[at + 2] .. '","data":' .. events[at + 3] .. ',"occurred_at":"' .. events[at + 4]
+  call('PUBLISH', address.channel, '{"event_id":"' .. event_id[n] .. '","event_type":"' .. event_type
+    .. '","user_id":"' .. user_json[n] .. '","data":' .. data[n] .. ',"occurred_at":"' .. occurred_at[n]
     .. '","position":"' .. position .. '"}')
+  newest, seq, written[address.stream] = position, seq + 1, position
   return position
 end
 
--- Publish.
 local answers, failure = {}, false
-for _, message in ipairs(messages) do
+
+-- Trouble ends the batch. What was published before it must still be accounted for.
+local function publish_events(message)
   message.first, message.published, message.duplicate = #answers + 1, 0, 0
-  for number = message.first, message.first + message.events - 1 do
+  for n = message.first, message.first + message.events - 1 do
     if failure then break end
-    local answer, trouble = publish(number, 5 * number - 4, message.event_type)
-    -- What was published before the trouble must still be in the books.
-    failure = trouble or false
-    if answer then
-      answers[number] = answer
-      local kind = string.byte(answer)
-      if kind == DUPLICATE then
-        message.duplicate = message.duplicate + 1
-      elseif kind ~= REFUSED then
-        message.published = message.published + 1
-      end
+    local answer, trouble = publish(n, message.event_type)
+    local kind = answer and string.byte(answer)
+    answers[n], failure = answer, trouble or false
+    if kind == DUPLICATE then
+      message.duplicate = message.duplicate + 1
+    elseif kind and kind ~= REFUSED then
+      message.published = message.published + 1
     end
   end
   message.ended = message.published + message.duplicate
 end
 
-if newest then
+local function finish_streams()
   call('SET', KEYS.position, newest)
-  if written[broadcast_stream] then call('SET', KEYS.broadcast_tip, written[broadcast_stream]) end
-  if stream_ttl_s > 0 then
-    for stream in pairs(crowded) do call('XTRIM', stream, 'MAXLEN', '~', maxlen) end
-    for stream in pairs(written) do call('EXPIRE', stream, stream_ttl_s) end
-  end
+  local tip = written[KEYS.broadcast_stream]
+  if tip then call('SET', KEYS.broadcast_tip, tip) end
+  if not keeps_history then return end
+  for stream in pairs(written) do call('EXPIRE', stream, ARGV.stream_ttl_s) end
 end
 
--- The books.
+-- Accounting for what ended.
 
--- The token of an event that is not, or no longer, with its message: it is waiting, or it was buried.
--- Returns whether there is one, and whether it was a stray.
-local function take_elsewhere(event_id)
-  if take_retry(KEYS.retry_due, KEYS.retry_records, event_id) then return true, end_stray(KEYS.strays, 'retry', event_id) end
-  if take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, event_id) then
-    return true, end_stray(KEYS.strays, 'dead', event_id)
-  end
-  return false, false
-end
-
-local function take(open, event_id)
-  if open.take(event_id) then return true, false end
-  return take_elsewhere(event_id)
-end
-
--- Usually the whole message ends here, and its record need not be read.
+-- Usually the whole message ends here: its record, as long as at first, need not be read.
 local function end_whole(message)
   if message.ended < message.events or failure or message.record_bytes == 0 then return false end
   if call('HSTRLEN', KEYS.open, message.id) ~= message.record_bytes then return false end
@@ -219,17 +208,26 @@ local function end_whole(message)
   return true
 end
 
--- A replay sends letters by the hundred, and usually each is still there and nowhere else: a few calls for all of them.
-local function end_letters(message)
-  if message.id ~= '' or message.ended < message.events or #message.skipped > 0 then return false end
+-- The ids of a message's events; nothing if one is there twice, as what goes to two addresses is.
+local function distinct_ids(message)
   local ids, met = {}, {}
-  for number = message.first, message.first + message.events - 1 do
-    local id = events[5 * number - 3]
-    if met[id] then return false end
+  for n = message.first, message.first + message.events - 1 do
+    local id = event_id[n]
+    if met[id] then return nil end
     ids[#ids + 1], met[id] = id, true
   end
-  if #ids == 0 or call('EXISTS', KEYS.strays) == 1 then return false end
-  local waiting, buried = call('ZMSCORE', KEYS.retry_due, unpack(ids)), call('ZMSCORE', KEYS.dead_index, unpack(ids))
+  return ids
+end
+
+-- A redrive sends letters by the hundred, and usually each is still buried, and neither waiting nor a stray: a few calls
+-- then end all of them.
+local function end_letters(message)
+  if message.id ~= '' or message.events == 0 or #message.skipped > 0 then return false end
+  if message.ended < message.events then return false end
+  local ids = distinct_ids(message)
+  if not ids or call('EXISTS', KEYS.strays) == 1 then return false end
+  local waiting = call('ZMSCORE', KEYS.retry_due, unpack(ids))
+  local buried = call('ZMSCORE', KEYS.dead_index, unpack(ids))
   for at = 1, #ids do
     if waiting[at] or not buried[at] then return false end
   end
@@ -240,54 +238,77 @@ local function end_letters(message)
   return true
 end
 
+-- An event that is not, or no longer, with its message is waiting, or it was buried. Returns whether the accounting had
+-- it, and whether as a stray.
+local function take(record, id)
+  if record.take(id) then return true, false end
+  if take_retry(KEYS.retry_due, KEYS.retry_records, id) then
+    return true, end_stray(KEYS.strays, 'retry', id)
+  end
+  if take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, id) then
+    return true, end_stray(KEYS.strays, 'dead', id)
+  end
+  return false, false
+end
+
+local function end_event(record, id, kind)
+  local taken, stray = take(record, id)
+  local accounted = taken and not stray
+  if accounted and kind == DUPLICATE then count('duplicate') end
+  if not accounted and kind ~= DUPLICATE then count('unbooked') end
+end
+
 local function end_one_by_one(message)
-  local open = open_message(KEYS.open, message.id)
-  for number = message.first, message.first + message.events - 1 do
-    local answer = answers[number]
-    if not answer then break end
-    local kind, event_id = string.byte(answer), events[5 * number - 3]
-    if kind ~= REFUSED then
-      local taken, stray = take(open, event_id)
-      local booked = taken and not stray
-      if booked and kind == DUPLICATE then count('duplicate') end
-      if not booked and kind ~= DUPLICATE then count('unbooked') end
-    end
+  local record = open_message(KEYS.open, message.id)
+  for n = message.first, message.first + message.events - 1 do
+    if not answers[n] then break end
+    local kind = string.byte(answers[n])
+    if kind ~= REFUSED then end_event(record, event_id[n], kind) end
   end
-  for _, event_id in ipairs(message.skipped) do
-    if not failure then
-      local taken, stray = take(open, event_id)
-      if taken and not stray then count('skipped') end
-    end
+  for _, id in ipairs(failure and {} or message.skipped) do
+    local taken, stray = take(record, id)
+    if taken and not stray then count('skipped') end
   end
-  open.save()
+  record.save()
 end
 
-local any_skipped, all_published, grown = false, true, {}
-
-local function grow(metric, number)
-  grown[metric] = (grown[metric] or 0) + number
-end
-
-for _, message in ipairs(messages) do
+local function end_events(message)
   count('published', message.published)
-  all_published = all_published and message.published == message.events
-  if message.published > 0 then
-    grow('published:' .. message.event_type, message.published)
-    for _, metric in ipairs(message.metrics) do grow(metric[1], metric[2]) end
-  end
   if message.id == '-' then
     count('accepted', message.ended)
     count('duplicate', message.duplicate)
   elseif not (end_whole(message) or end_letters(message)) then
     end_one_by_one(message)
   end
-  if #message.skipped > 0 and not failure then
-    any_skipped = true
-    grow('skipped:' .. message.event_type, #message.skipped)
-    for _, event_id in ipairs(message.skipped) do call('ZADD', KEYS.skipped, now, event_id) end
-  end
 end
-if any_skipped then call('ZREMRANGEBYRANK', KEYS.skipped, 0, -(tonumber(ARGV.skipped_max) + 1)) end
+
+-- Metrics, and a memory of what was skipped.
+
+local grown = {}
+
+local function grow(metric, number)
+  grown[metric] = (grown[metric] or 0) + number
+end
+
+local function measure(message)
+  if message.published > 0 then
+    grow('published:' .. message.event_type, message.published)
+    for _, metric in ipairs(message.metrics) do grow(metric[1], metric[2]) end
+  end
+  if #message.skipped == 0 or failure then return end
+  grow('skipped:' .. message.event_type, #message.skipped)
+  for _, id in ipairs(message.skipped) do call('ZADD', KEYS.skipped, now, id) end
+  call('ZREMRANGEBYRANK', KEYS.skipped, 0, -(ARGV.skipped_max + 1))
+end
+
+local all_published = true
+for _, message in ipairs(messages) do publish_events(message) end
+if newest then finish_streams() end
+for _, message in ipairs(messages) do
+  end_events(message)
+  measure(message)
+  all_published = all_published and message.published == message.events
+end
 for metric, number in pairs(grown) do call('HINCRBY', KEYS.metrics, metric, number) end
 write_counts(KEYS.counts)
 
