@@ -1,4 +1,4 @@
-"""Finding a registry by the name in BRIDGE_REGISTRY: the same way in every process, whoever started it."""
+"""Finding what a setting names, above all the registry: the same way in every process, whoever started it."""
 
 import importlib
 import os
@@ -7,13 +7,15 @@ import sysconfig
 from importlib.util import find_spec
 from traceback import extract_tb
 from types import ModuleType
+from typing import Any, Final
 
-from bridge.model.errors import RegistryError
+from bridge.model.errors import BridgeError, RegistryError
 from bridge.model.plain_text import one_line
 from bridge.model.registry.registry import Registry
 from bridge.settings import Process, Settings, load_settings
 from bridge.settings.shown_url import shown_url
 
+SETTING: Final = "BRIDGE_REGISTRY"
 BUILT_IN = "bridge.catalogs.finance.catalog:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
@@ -43,17 +45,35 @@ def load_registry(path: str = "") -> Registry:
             it names has faults. The message says which, and what to do.
     """
     path = path or BUILT_IN
-    module_name, separator, attribute = path.partition(":")
-    if not (module_name and separator and attribute):
-        raise RegistryError(f"BRIDGE_REGISTRY is {path!r}; write it as 'package.module:attribute'.")
-    if path != BUILT_IN:
-        _make_current_folder_importable()
-        _set_up_django(path)
-    registry = getattr(_imported(module_name, path), attribute, None)
+    registry = load_attribute(path, SETTING, RegistryError)
     if not isinstance(registry, Registry):
         found = "is missing" if registry is None else f"is a {type(registry).__name__}"
-        raise RegistryError(f"BRIDGE_REGISTRY names {path!r}, but {attribute!r} {found}; it must be a bridge.Registry.")
+        attribute = path.partition(":")[2]
+        raise RegistryError(f"{SETTING} names {path!r}, but {attribute!r} {found}; it must be a bridge.Registry.")
     return registry
+
+
+def load_attribute(path: str, setting: str, failure: type[BridgeError]) -> Any:
+    """Import what ``path`` (``package.module:attribute``) names; None if the module has no such attribute.
+
+    The current folder and Django are made ready as for ``load_registry``.
+
+    Args:
+        path: never empty.
+        setting: that holds it, for the sentence.
+        failure: what is raised.
+
+    Raises:
+        RegistryError: the module makes a registry, and that has faults.
+        BridgeError: of the class ``failure``; the path is malformed, or cannot be imported.
+    """
+    module_name, separator, attribute = path.partition(":")
+    if not (module_name and separator and attribute):
+        raise failure(f"{setting} is {path!r}; write it as 'package.module:attribute'.")
+    if path != BUILT_IN:
+        _make_current_folder_importable()
+        _set_up_django(path, setting, failure)
+    return getattr(_imported(module_name, path, setting, failure), attribute, None)
 
 
 def _make_current_folder_importable() -> None:
@@ -66,7 +86,7 @@ def _make_current_folder_importable() -> None:
         sys.path.insert(0, here)
 
 
-def _set_up_django(path: str) -> None:
+def _set_up_django(path: str, setting: str, failure: type[BridgeError]) -> None:
     named = os.environ.get("DJANGO_SETTINGS_MODULE")
     if not named or not find_spec("django"):
         return
@@ -78,13 +98,13 @@ def _set_up_django(path: str) -> None:
     try:
         django.setup()
     except (Exception, SystemExit) as error:  # settings and applications are foreign code
-        raise RegistryError(
-            f"Django could not be set up for BRIDGE_REGISTRY, {path!r}: DJANGO_SETTINGS_MODULE is {named!r}, "
+        raise failure(
+            f"Django could not be set up for {setting}, {path!r}: DJANGO_SETTINGS_MODULE is {named!r}, "
             f"and {_why(error)}."
         ) from error
 
 
-def _imported(module_name: str, path: str) -> ModuleType:
+def _imported(module_name: str, path: str, setting: str, failure: type[BridgeError]) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except RegistryError:
@@ -92,18 +112,16 @@ def _imported(module_name: str, path: str) -> ModuleType:
     except ModuleNotFoundError as error:
         wanted = error.name or ""
         if module_name == wanted or module_name.startswith(f"{wanted}."):
-            raise RegistryError(
-                f"BRIDGE_REGISTRY names {path!r}, but there is no module {wanted!r}. Check the spelling, and that its "
+            raise failure(
+                f"{setting} names {path!r}, but there is no module {wanted!r}. Check the spelling, and that its "
                 "folder is the current one or on PYTHONPATH."
             ) from error
-        raise RegistryError(
-            f"BRIDGE_REGISTRY names {path!r}, but there is no module {wanted!r}, which is imported "
-            f"{_place(error) or 'there'}. Install it, or check the spelling."
+        raise failure(
+            f"{setting} names {path!r}, but there is no module {wanted!r}, which is imported "
+            f"{raised_at(error) or 'there'}. Install it, or check the spelling."
         ) from error
     except (Exception, SystemExit) as error:  # foreign code runs on import and may raise anything
-        raise RegistryError(
-            f"BRIDGE_REGISTRY names {path!r}, but importing {module_name!r} failed: {_why(error)}."
-        ) from error
+        raise failure(f"{setting} names {path!r}, but importing {module_name!r} failed: {_why(error)}.") from error
 
 
 def _why(error: BaseException) -> str:
@@ -112,7 +130,7 @@ def _why(error: BaseException) -> str:
     for _ in range(CAUSES_MAX):
         first = first.__cause__ or first
     said = f"{_told(error)}, because of {_told(first)}" if first is not error else _told(error)
-    place = _place(first)
+    place = raised_at(first)
     return f"{said} ({place})" if place else said
 
 
@@ -121,7 +139,7 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(shown_url(word) if '://' in word else word for word in words)}"
 
 
-def _place(error: BaseException) -> str:
+def raised_at(error: BaseException) -> str:
     """``in <file>:<line>``: where the team's own code was, or else a library's. Empty if it was nowhere."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"in {error.filename}:{error.lineno}"

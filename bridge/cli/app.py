@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from bridge.model.errors import BridgeError, EventRefusedError, RegistryError, SettingsError
+from bridge.model.errors import BridgeError, EventRefusedError, IdError, RegistryError, SettingsError
 from bridge.runtime.interruption import EXIT_INTERRUPTED, expect_interruption, raise_interruption
 
 EXIT_FAILED = 1
@@ -15,7 +15,7 @@ EXIT_FAILED = 1
 EXIT_WRONG = 2
 """The call, the settings or the registry are wrong; nothing was tried."""
 
-_WRONG = (SettingsError, RegistryError, EventRefusedError)
+_WRONG = (SettingsError, RegistryError, EventRefusedError, IdError)
 
 COMMANDS = {
     "up": "Run a whole bridge on this machine: server, worker and gateway.",

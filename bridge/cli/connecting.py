@@ -205,7 +205,9 @@ def _build_nothing(_: Settings, __: Registry) -> None:
 
 
 _IS_CONFIGURED: dict[Process, Callable[[Settings], object]] = {
-    "gateway": lambda settings: settings.gateway_dev or settings.jwt_secret or settings.jwt_jwks_url,
+    "gateway": lambda settings: (
+        settings.gateway_dev or settings.gateway_authenticator or settings.jwt_secret or settings.jwt_jwks_url
+    ),
     "ops": lambda settings: settings.ops_token or settings.ops_view_token,
 }
 """What may run elsewhere, with other settings, is built here only if these are meant for it."""

@@ -31,8 +31,10 @@ URLS = frozenset({"broker_url", "redis_url", "jwt_jwks_url"})
 
 
 def describe_registry(registry: Registry) -> dict[str, Any]:
-    """Everything about a registry as JSON values: ``events``, ``gaps`` and ``statistics``."""
+    """Everything about a registry as JSON values: ``user_id``, ``topics``, ``events``, ``gaps`` and ``statistics``."""
     return {
+        "user_id": registry.users.kind.__name__.lower(),
+        "topics": {topic.name: topic.kind.__name__.lower() for topic in registry.topics},
         "events": [_describe_event(registry, meta) for meta in registry.events],
         "gaps": [meta.event_type.value for meta in registry.gaps()],
         "statistics": registry.statistics(),
@@ -133,8 +135,10 @@ def events_page(registry: Registry) -> str:
         "",
         f"{counts['total_event_types']} event types in {len(counts['by_category'])} categories, "
         f"{counts['total_mappings']} mappings. A client filters by category "
-        "(`GET /api/v1/events?categories=a,b`); each category has a queue of its own on the broker.",
+        "(`GET /api/v1/events?categories=a,b`); each category has a queue of its own on the broker. "
+        f"Users are called by {registry.users.plural}.",
         "",
+        *_topics(registry),
         "In `renames`, `payload key ← field` says where a payload key has another name than the domain event's field.",
         "",
     ]
@@ -144,6 +148,11 @@ def events_page(registry: Registry) -> str:
     gaps = registry.gaps()
     lines += [f"- `{meta.event_type.value}`" for meta in gaps] or ["None: every type has a mapping."]
     return "\n".join(lines) + "\n"
+
+
+def _topics(registry: Registry) -> list[str]:
+    names = [f"`{topic.name}:<{topic.kind.__name__.lower()}>`" for topic in registry.topics]
+    return [f"Declared topics, to which nothing is published yet: {', '.join(names)}.", ""] if names else []
 
 
 def _category_section(registry: Registry, category: str, events: list[SSEEventMetadata]) -> list[str]:
@@ -228,7 +237,8 @@ def settings_page() -> str:
         "<!-- Generated: sse-bridge settings --format markdown > docs/settings.md -->",
         "",
         "All settings are environment variables, and all have a default; only the gateway wants one of "
-        "`BRIDGE_JWT_SECRET`, `BRIDGE_JWT_JWKS_URL` and `BRIDGE_GATEWAY_DEV`. A process checks those that it reads "
+        "`BRIDGE_JWT_SECRET`, `BRIDGE_JWT_JWKS_URL`, `BRIDGE_GATEWAY_AUTHENTICATOR` and `BRIDGE_GATEWAY_DEV`, or an "
+        "authenticator that it is given in code. A process checks those that it reads "
         "when it starts, and reports every fault at once; a wrong value of a setting that only others read is a "
         "warning there. `sse-bridge settings` shows the values in force, `sse-bridge check --for worker` judges as a "
         "worker does.",

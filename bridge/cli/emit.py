@@ -18,9 +18,9 @@ from bridge.settings.shown_url import shown_url
 @click.command()
 @click.argument("event_type", metavar="TYPE")
 @click.argument("text", metavar="[JSON|-]", required=False)
-@click.option("--user", "user_id", type=click.UUID, help="Whom to tell; sets the field that the extractor returns.")
+@click.option("--user", metavar="ID", help="Whom to tell; sets the field that the extractor returns.")
 @click.option("--example", is_flag=True, help="Print a sample JSON for TYPE, and send nothing.")
-def emit(event_type: str, text: str | None, user_id: UUID | None, example: bool) -> None:
+def emit(event_type: str, text: str | None, user: str | None, example: bool) -> None:
     r"""Send one domain event, written as JSON.
 
     TYPE is a domain event class (FileImportFailed) or the name it has on the wire (import.failed). JSON holds the
@@ -38,6 +38,7 @@ def emit(event_type: str, text: str | None, user_id: UUID | None, example: bool)
     """
     settings, registry = load_configured("producer")
     mapping = event_mapping(registry, event_type)
+    user_id = None if user is None else registry.users.parse(user.strip())
     if example:
         click.echo(example_json(mapping, user_id))
         return

@@ -3,7 +3,6 @@
 import json
 from difflib import get_close_matches
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from uuid6 import uuid7
@@ -13,7 +12,7 @@ from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.errors import EventRefusedError
 from bridge.model.events.domain import utc_now
 from bridge.model.pipeline.envelope import wire_names
-from bridge.model.registry import DomainToSSEMapping, Registry
+from bridge.model.registry import DomainToSSEMapping, Id, Registry
 from bridge.model.registry.addressing import attribute_returned
 from bridge.model.registry.contract import examples_of
 from bridge.model.registry.sampling import CannotSampleError, sample_event
@@ -42,7 +41,7 @@ def event_mapping(registry: Registry, name: str) -> DomainToSSEMapping:
     raise EventRefusedError(f"There is no domain event {name!r} in this registry; {hint}")
 
 
-def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = None) -> Any:
+def read_event(mapping: DomainToSSEMapping, text: str, user_id: Id | None = None) -> Any:
     """The domain event in ``text``; what is left out of ``event_id`` and ``occurred_at`` is made now.
 
     Raises:
@@ -57,7 +56,7 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = No
         hint = f"did you mean {near}?" if near else f"its fields are {', '.join(names)}."
         raise EventRefusedError(f"{event_class.__name__} has no field {unknown!r}; {hint}")
     if user_id is not None:
-        fields[_user_field(mapping)] = str(user_id)
+        fields[_user_field(mapping)] = user_id if isinstance(user_id, int) else str(user_id)
     fields = {"event_id": str(uuid7()), "occurred_at": utc_now().isoformat(), **fields}
     try:
         return msgspec.convert(fields, event_class, strict=True)
@@ -67,7 +66,7 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: UUID | None = No
         ) from None
 
 
-def example_json(mapping: DomainToSSEMapping, user_id: UUID | None = None) -> str:
+def example_json(mapping: DomainToSSEMapping, user_id: Id | None = None) -> str:
     """A sample of the class as JSON, without the fields that are made when they are left out.
 
     Raises:
@@ -79,7 +78,7 @@ def example_json(mapping: DomainToSSEMapping, user_id: UUID | None = None) -> st
         raise EventRefusedError(f"No sample of {mapping.domain_event_class.__name__} can be made: {error}.") from None
     fields = json.loads(msgspec.json.encode(event))
     if user_id is not None:
-        fields[_user_field(mapping)] = str(user_id)
+        fields[_user_field(mapping)] = user_id if isinstance(user_id, int) else str(user_id)
     return json.dumps({key: fields[key] for key in fields if key not in ("event_id", "occurred_at")}, indent=2)
 
 

@@ -20,7 +20,7 @@ from bridge.views.filters import LISTS, read_cursor, read_filters
 _FILTERS = (
     click.option("--type", "types", multiple=True, metavar="TYPE", help="Event class or wire name; repeatable."),
     click.option("--category", "categories", multiple=True, help="Category; repeatable."),
-    click.option("--user", "users", multiple=True, type=click.UUID, help="User id; repeatable."),
+    click.option("--user", "users", multiple=True, metavar="ID", help="User id; repeatable."),
     click.option("--error", "error_classes", multiple=True, metavar="CLASS", help="Error class; repeatable."),
     click.option("--stage", "stages", multiple=True, help="Where it failed: extract, decode, …; repeatable."),
     click.option("--group", "groups", multiple=True, help="Root cause, from `groups`; repeatable."),

@@ -16,8 +16,9 @@ def gateway(host: str | None, port: int | None) -> None:
     r"""Run the gateway that browsers connect to.
 
     Serves GET /api/v1/events, /health/live and /health/ready until Ctrl-C or SIGTERM, then ends the open streams so
-    that clients reconnect elsewhere. Needs a way to check tokens (BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL), or
-    BRIDGE_GATEWAY_DEV=1 on loopback. For several processes run: uvicorn bridge.gateway:app --workers 4
+    that clients reconnect elsewhere. Needs a way to check tokens (BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL), an
+    authenticator of your own (BRIDGE_GATEWAY_AUTHENTICATOR), or BRIDGE_GATEWAY_DEV=1 on loopback. For several
+    processes run: uvicorn bridge.gateway:app --workers 4
 
     \b
     Examples:

@@ -60,7 +60,7 @@ def local_settings(*, port: int | None, broker_url: str | None, dev: bool | None
         overrides["broker_url"] = broker_url
     settings = load_settings(for_=PARTS, **overrides)
     if dev is None:
-        dev = not (settings.jwt_secret or settings.jwt_jwks_url)
+        dev = not (settings.jwt_secret or settings.jwt_jwks_url or settings.gateway_authenticator)
     if not dev:
         return settings
     if not is_loopback(settings.gateway_host):
@@ -68,7 +68,7 @@ def local_settings(*, port: int | None, broker_url: str | None, dev: bool | None
             f"BRIDGE_GATEWAY_HOST is {settings.gateway_host}, but nobody's token can be checked. Set BRIDGE_JWT_SECRET "
             "(openssl rand -hex 32), or leave the host at 127.0.0.1."
         )
-    return load_settings({}, for_=PARTS, **{**_fields(settings), "gateway_dev": True})
+    return load_settings({}, for_=PARTS, **{**_fields(settings), "gateway_dev": True, "gateway_authenticator": ""})
 
 
 def start_bridge(

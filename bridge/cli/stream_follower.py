@@ -7,12 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from bridge.cli.console import say
-from bridge.gateway.auth import Principal
 from bridge.gateway.gateway import Gateway
+from bridge.gateway.principal import Principal
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.events.frame import RESET_EVENT
-from bridge.model.registry import Registry
+from bridge.model.registry import Id, Registry
 from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
 
@@ -40,7 +40,7 @@ class Follower:
         self._hide_unknown_id = False
 
     async def run(
-        self, user_id: UUID, *, categories: frozenset[str] | None, from_start: bool, last_event_id: UUID | None
+        self, user: Id, *, categories: frozenset[str] | None, from_start: bool, last_event_id: UUID | None
     ) -> None:
         """Follow.
 
@@ -63,7 +63,7 @@ class Follower:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch())
                 tasks.create_task(
-                    self._gateway.serve(Principal(user_id=user_id), request, {"type": "http"}, _receive, self._send)
+                    self._gateway.serve(Principal(user=user), request, {"type": "http"}, _receive, self._send)
                 )
 
     async def _watch(self) -> None:

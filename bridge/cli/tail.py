@@ -14,13 +14,13 @@ from bridge.model.registry import Registry
 
 
 @click.command()
-@click.argument("user_id", type=click.UUID)
+@click.argument("user_id")
 @click.option("--categories", "-c", multiple=True, help="Only these (comma-separated or repeated).  [default: all]")
 @click.option("--from-start", is_flag=True, help="First show everything that is kept for replay.")
 @click.option("--last-event-id", type=click.UUID, help="First show what came after this event.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: id, type, data.")
 def tail(
-    user_id: UUID, categories: tuple[str, ...], from_start: bool, last_event_id: UUID | None, as_json: bool
+    user_id: str, categories: tuple[str, ...], from_start: bool, last_event_id: UUID | None, as_json: bool
 ) -> None:
     r"""Follow a user's events in the terminal, as a browser would get them.
 
@@ -39,13 +39,14 @@ def tail(
     if from_start and last_event_id:
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
     settings, registry = load_configured("cli")
+    user = registry.users.parse(user_id.strip())
     chosen = _categories(categories, registry)
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")
     from bridge.cli.stream_follower import Follower
 
     follower = Follower(settings, registry, print_event=_print_json if as_json else _print_pretty)
-    asyncio.run(follower.run(user_id, categories=chosen, from_start=from_start, last_event_id=last_event_id))
+    asyncio.run(follower.run(user, categories=chosen, from_start=from_start, last_event_id=last_event_id))
 
 
 def _categories(given: tuple[str, ...], registry: Registry) -> frozenset[str] | None:

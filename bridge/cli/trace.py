@@ -5,6 +5,7 @@ from uuid import UUID
 
 import click
 
+from bridge.catalogs import load_registry
 from bridge.cli.console import console, print_json, say, styled
 from bridge.cli.open_store import open_store, plain
 from bridge.settings import Settings, load_settings
@@ -21,10 +22,10 @@ STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad
 
 @click.command()
 @click.argument("event_id", type=click.UUID)
-@click.option("--user", "user_id", type=click.UUID, help="Whose event it is; saves looking through all seen marks.")
+@click.option("--user", metavar="ID", help="Whose event it is; saves looking through all seen marks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 @click.pass_context
-def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: bool) -> None:
+def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -> None:
     r"""Tell where one event is, and what happened to it.
 
     Lists every place that knows the event: published, in flight, waiting for a retry, a dead letter, skipped,
@@ -40,10 +41,13 @@ def trace(ctx: click.Context, event_id: UUID, user_id: UUID | None, as_json: boo
     Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
     """
     settings = load_settings(for_="cli")
+    from bridge.operations.selection import users_in
     from bridge.operations.trace import Tracer
 
+    whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
+
     with open_store(settings) as store:
-        places = Tracer(store, settings).trace(event_id, user_id)
+        places = Tracer(store, settings).trace(event_id, whose)
     if as_json:
         print_json({"event_id": str(event_id), "places": [describe(place) for place in places]})
     else:

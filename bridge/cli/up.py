@@ -59,7 +59,7 @@ def _announce(settings: Settings, stack: LocalStack) -> None:
     address = f"http://{settings.gateway_host}:{settings.gateway_port}/api/v1/events"
     say("The bridge is up. Ctrl-C stops it.", bold=True)
     if settings.gateway_dev:
-        say(f"  gateway   {address}?user_id=<uuid>")
+        say(f"  gateway   {address}?user_id=<id>")
         say(
             "            development mode, because no BRIDGE_JWT_* is set: no tokens, this machine only",
             colour="yellow",

@@ -1,41 +1,66 @@
 """The door for browsers: ``GET /api/v1/events``, served by ``uvicorn bridge.gateway:app``."""
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_configured
-from bridge.model.errors import BridgeError, MissingExtraError
+from bridge.model.errors import BridgeError, MissingExtraError, UnauthorizedError
 from bridge.model.registry import Registry
+from bridge.on_demand import on_demand
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from bridge.gateway.principal import Authenticator, AuthRequest, Principal
+    from bridge.gateway.refusal import RequestRefusedError
+
     app: Starlette
 
-__all__ = ["app", "create_app"]
+__all__ = [
+    "AuthRequest",
+    "Authenticator",
+    "Principal",
+    "RequestRefusedError",
+    "UnauthorizedError",
+    "app",
+    "create_app",
+]
+
+_on_demand = on_demand(
+    __name__,
+    {
+        "bridge.gateway.principal": {"AuthRequest", "Authenticator", "Principal"},
+        "bridge.gateway.refusal": {"RequestRefusedError"},
+    },
+)
 
 _NEEDS = ("starlette", "jwt")
 
 
-def create_app(settings: Settings, registry: Registry) -> "Starlette":
+def create_app(settings: Settings, registry: Registry, *, authenticator: "Authenticator | None" = None) -> "Starlette":
     """The gateway as an ASGI application. Connects to Redis when its lifespan starts.
+
+    Args:
+        settings: of the gateway.
+        registry: whose categories, users and topics there are.
+        authenticator: the application's own; default: what the settings ask for.
 
     Raises:
         MissingExtraError: Starlette or PyJWT is not installed.
-        SettingsError: nobody could connect, or a ``gateway_*`` or ``jwt_*`` setting is wrong.
+        SettingsError: nobody could connect, ``authenticator`` is none, or a setting of the gateway is wrong.
     """
     if not all(find_spec(name) for name in _NEEDS):
         raise MissingExtraError("gateway", "The gateway")
     from bridge.gateway.asgi import build_app
 
-    return build_app(settings, registry)
+    return build_app(settings, registry, authenticator)
 
 
-def __getattr__(name: str) -> "Starlette":
+def __getattr__(name: str) -> Any:
     # Made when a server asks for it, so that importing reads no environment (PEP 562).
     if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _on_demand(name)
     try:
         made = create_app(*load_configured("gateway"))
     except BridgeError as error:

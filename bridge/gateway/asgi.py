@@ -14,11 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from bridge.gateway.auth import Authenticator, Principal, authenticator
+from bridge.gateway.auth import authenticator as shipped_authenticator
 from bridge.gateway.connection import connection_of, note_connection
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
+from bridge.gateway.own_authenticator import OwnAuthenticator, judged, load_authenticator
+from bridge.gateway.principal import Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, parse_request
 from bridge.gateway.response_writer import stream_headers
@@ -35,10 +37,20 @@ CHALLENGE = 'Bearer realm="bridge"'
 CHALLENGE_INVALID = 'Bearer realm="bridge", error="invalid_token"'
 
 
-def build_app(settings: Settings, registry: Registry) -> Starlette:
+def build_app(settings: Settings, registry: Registry, authenticator: Authenticator | None = None) -> Starlette:
     """See ``bridge.gateway.create_app``. ``app.state.gateway`` is the Gateway, for looking at."""
     gateway = Gateway(settings, registry)
-    doors = Doors(gateway, authenticator(settings), registry)
+    if authenticator is not None:
+        own = judged(authenticator, "authenticator=")
+    elif settings.gateway_authenticator:
+        own = load_authenticator(settings.gateway_authenticator)
+    else:
+        own = None
+    doors = Doors(
+        gateway,
+        OwnAuthenticator(own, registry, gateway.counters) if own else shipped_authenticator(settings, registry.users),
+        registry,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

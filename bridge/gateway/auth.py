@@ -3,19 +3,19 @@
 import math
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any
 
 import jwt
 from starlette.requests import HTTPConnection
 
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
+from bridge.gateway.principal import Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
-from bridge.gateway.request import parse_uuid
-from bridge.model.errors import SettingsError, UnauthorizedError
+from bridge.model.errors import IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
+from bridge.model.registry import IdType
+from bridge.model.registry.identifiers import UUIDS
 from bridge.settings import Settings, is_loopback
 
 logger = plain_logger(__name__)
@@ -29,47 +29,26 @@ FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
 """Token header → the key to verify with, and the only algorithm that it may be used with."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Principal:
-    """Who is asking.
+def authenticator(settings: Settings, users: IdType = UUIDS) -> Authenticator:
+    """The way of finding out, of those that come with the bridge, that the settings ask for.
 
-    Attributes:
-        user_id: whose events.
-        expires_at: Unix time at which the right to hear them ends; None if it does not.
-    """
-
-    user_id: UUID
-    expires_at: float | None = None
-
-
-class Authenticator(Protocol):
-    """Finds out who is asking."""
-
-    async def identify(self, request: HTTPConnection) -> Principal:
-        """Who is asking.
-
-        Raises:
-            UnauthorizedError: nobody we know.
-            RequestRefusedError: it cannot be found out, or must not be answered.
-        """
-        ...
-
-
-def authenticator(settings: Settings) -> Authenticator:
-    """The way of finding out that the settings ask for.
+    Args:
+        settings: of the gateway.
+        users: what the registry's users are called.
 
     Raises:
         SettingsError: they ask for none, or the secret cannot be one.
     """
     if settings.gateway_dev:
-        return DevelopmentAuthenticator()
+        return DevelopmentAuthenticator(users)
     if settings.jwt_jwks_url:
-        return TokenAuthenticator(settings, IssuerKeys.at(settings.jwt_jwks_url).find)
+        return TokenAuthenticator(settings, IssuerKeys.at(settings.jwt_jwks_url).find, users)
     if settings.jwt_secret:
-        return TokenAuthenticator(settings, _shared_secret(settings.jwt_secret))
+        return TokenAuthenticator(settings, _shared_secret(settings.jwt_secret), users)
     raise SettingsError(
-        "The gateway cannot know who is asking: set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL, "
-        "or BRIDGE_GATEWAY_DEV=true to try it on your own machine without tokens."
+        "The gateway cannot know who is asking: set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL for tokens, "
+        "BRIDGE_GATEWAY_AUTHENTICATOR for an authenticator of your own, or BRIDGE_GATEWAY_DEV=true to try it on your "
+        "own machine without tokens."
     )
 
 
@@ -79,9 +58,11 @@ class TokenAuthenticator:
     Args:
         settings: cookie, audience and issuer.
         find_key: knows the keys.
+        users: what the subject of a token is.
     """
 
-    def __init__(self, settings: Settings, find_key: FindKey) -> None:
+    def __init__(self, settings: Settings, find_key: FindKey, users: IdType = UUIDS) -> None:
+        self._users = users
         self._settings = settings
         self._find_key = find_key
 
@@ -93,10 +74,11 @@ class TokenAuthenticator:
         except KeysUnavailableError as error:
             raise unavailable(f"{error} Try again later.", KEYS_RETRY_AFTER_S) from error
         claims = self._verify(token, key, algorithm)
-        user_id = parse_uuid(claims["sub"])
-        if user_id is None:
-            raise UnauthorizedError("The token's subject is no UUID, so it names no user.")
-        return Principal(user_id=user_id, expires_at=_unix_time(claims["exp"]))
+        try:
+            user = self._users.read(claims["sub"])
+        except IdError:
+            raise UnauthorizedError(f"The token's subject is no {self._users.noun}, so it names no user.") from None
+        return Principal(user=user, expires_at=_unix_time(claims["exp"]))
 
     def _token(self, request: HTTPConnection) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -121,7 +103,8 @@ class TokenAuthenticator:
                 algorithms=[algorithm],
                 audience=audience,
                 issuer=self._settings.jwt_issuer or None,
-                options={"require": ["exp", "sub"], "verify_aud": audience is not None},
+                # Whether the subject fits is judged by the registry's kind of ids: issuers write numbers, too.
+                options={"require": ["exp", "sub"], "verify_aud": audience is not None, "verify_sub": False},
             )
         except jwt.ExpiredSignatureError:
             raise UnauthorizedError("The token has expired; get a new one.") from None
@@ -136,7 +119,14 @@ class TokenAuthenticator:
 
 
 class DevelopmentAuthenticator:
-    """Believes ``?user_id=``, and therefore answers this machine only."""
+    """Believes ``?user_id=``, and therefore answers this machine only.
+
+    Args:
+        users: what the registry's users are called.
+    """
+
+    def __init__(self, users: IdType = UUIDS) -> None:
+        self._users = users
 
     async def identify(self, request: HTTPConnection) -> Principal:
         """See ``Authenticator``."""
@@ -147,13 +137,14 @@ class DevelopmentAuthenticator:
                 "or unset BRIDGE_GATEWAY_DEV and use tokens.",
             )
         values = request.query_params.getlist("user_id")
-        user_id = parse_uuid(values[0]) if len(values) == 1 else None
-        if user_id is None:
+        try:
+            return Principal(user=self._users.parse(values[0] if len(values) == 1 else ""))
+        except IdError:
             raise RequestRefusedError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
-                "Say who you are with one ?user_id=<uuid>; the gateway runs in development mode.",
-            )
-        return Principal(user_id=user_id)
+                f"Say who you are with one ?user_id=<{self._users.kind.__name__.lower()}>; the gateway runs in "
+                "development mode.",
+            ) from None
 
 
 def _is_local(request: HTTPConnection) -> bool:

@@ -16,6 +16,8 @@ class Counters:
         connections_lost: streams ended, or not begun, because their connection had ended and the server said nothing.
         tokens_expired: streams ended at their token's end.
         streams_failed: streams ended by a fault of ours.
+        authenticator_failures: requests over which the application's own authenticator raised, hung or returned
+            what is no Principal.
         replays: streams that began with a Last-Event-ID.
         resets: ``stream.reset`` frames sent.
         backfills: histories read to the end, for a replay, after an outage, or now and then.
@@ -36,6 +38,7 @@ class Counters:
     connections_lost: int = 0
     tokens_expired: int = 0
     streams_failed: int = 0
+    authenticator_failures: int = 0
     replays: int = 0
     resets: int = 0
     backfills: int = 0

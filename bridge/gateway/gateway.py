@@ -9,13 +9,13 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from bridge.gateway.auth import Principal
 from bridge.gateway.connection import connection_of
 from bridge.gateway.counter_reporter import Tally
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.hub import Hub
+from bridge.gateway.principal import Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.replay_reader import Archive
 from bridge.gateway.request import StreamRequest
@@ -124,7 +124,7 @@ class Gateway:
             return unavailable("This gateway is shutting down; connect again.", retry_after_s)
         if len(self.sessions) >= self._settings.gateway_clients_max:
             return unavailable("This gateway has no room for another stream; try again later.", retry_after_s)
-        if self.rooms.listeners(principal.user_id) >= self._settings.gateway_streams_per_user:
+        if self.rooms.listeners(principal.user) >= self._settings.gateway_streams_per_user:
             self.counters.users_full += 1
             return unavailable("You have too many streams open; close one, and try again later.", retry_after_s)
         return None
@@ -220,6 +220,6 @@ class Gateway:
             case Ending.FAILED:
                 self.counters.streams_failed += 1
         if ending in (Ending.TOO_SLOW, Ending.STALLED):
-            logger.warning("bridge.gateway.client_cut reason=%s user_id=%s", ending, principal.user_id)
+            logger.warning("bridge.gateway.client_cut reason=%s user_id=%s", ending, principal.user)
         else:
-            logger.debug("bridge.gateway.stream_ended reason=%s user_id=%s", ending, principal.user_id)
+            logger.debug("bridge.gateway.stream_ended reason=%s user_id=%s", ending, principal.user)

@@ -19,12 +19,13 @@ from bridge.model.bounds import (
     REPLAYS_BYTES_MAX,
 )
 from bridge.model.errors import StoreUnavailableError
+from bridge.model.registry import Id
 from bridge.redis_adapter import History, Page, Position
 from bridge.runtime.supervision import end_tasks
 
 T = TypeVar("T")
 
-Place = tuple[UUID, str, int]
+Place = tuple[Id, str, int]
 """Whose history, after which position, and when it was read last: who agrees in these gets the same answer."""
 
 
@@ -96,7 +97,7 @@ class Archive:
         self._dispatch = dispatch
         self._counters = counters
         self._desk = asyncio.Semaphore(READERS_MAX)
-        self._desks: dict[UUID, _Desk] = {}
+        self._desks: dict[Id, _Desk] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._readings: dict[Place, _Reading] = {}
         self._held: WeakValueDictionary[Place, Chapter] = WeakValueDictionary()
@@ -107,11 +108,11 @@ class Archive:
         """As ``History.now``."""
         return self._chapter(await self._queue(self._history.now))
 
-    async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
+    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
         """As ``History.locate``."""
         return await self._queue(lambda: self._history.locate(user_id, event_id))
 
-    async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> Chapter:
+    async def read(self, user_id: Id, after: Position, read_at_ms: int) -> Chapter:
         """As ``History.read``, shared with whoever asks for the same."""
         place = (user_id, str(after), read_at_ms)
         if held := self._held.get(place):
@@ -157,13 +158,13 @@ class Archive:
         if self._readings.get(place) is reading:
             del self._readings[place]
 
-    async def _read(self, reading: _Reading, user_id: UUID, after: Position, read_at_ms: int) -> Page:
+    async def _read(self, reading: _Reading, user_id: Id, after: Position, read_at_ms: int) -> Page:
         reading.began = next(self._turn)
         limit_bytes = min(REPLAY_BYTES_MAX, max(REPLAY_BYTES_MIN, REPLAYS_BYTES_MAX // (len(self._held) + 1)))
         return await self._history.read(user_id, after, read_at_ms=read_at_ms, limit_bytes=limit_bytes)
 
     @asynccontextmanager
-    async def _place_of(self, user_id: UUID) -> AsyncIterator[None]:
+    async def _place_of(self, user_id: Id) -> AsyncIterator[None]:
         """One of the user's places among the readers."""
         desk = self._desks.setdefault(user_id, _Desk())
         desk.users += 1

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.end_causes import Ending, ResetReason
+from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import Archive, Chapter
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.response_writer import StalledError, Wire
@@ -77,7 +77,7 @@ class Session:
         counters: Counters,
     ) -> None:
         self._principal = principal
-        self._user_id = principal.user_id
+        self._user = principal.user
         self._request = request
         self._wire = wire
         self._rooms = rooms
@@ -97,7 +97,7 @@ class Session:
         self._heard = START
         self._read_at_ms = 0
         self._check_at = _next_check()
-        self._room = rooms.join(principal.user_id, self)
+        self._room = rooms.join(principal.user, self)
 
     def look(self) -> bool:
         """Whether its connection has ended, and nobody has noticed yet."""
@@ -229,7 +229,7 @@ class Session:
         except OSError:
             self.end(Ending.CLIENT_LEFT)
         except Exception:
-            logger.exception("bridge.gateway.stream_failed user_id=%s", self._user_id)
+            logger.exception("bridge.gateway.stream_failed user_id=%s", self._user)
             self.end(Ending.FAILED)
 
     # Where it starts
@@ -255,7 +255,7 @@ class Session:
         if self._request.after:
             return self._request.after
         event_id = self._request.last_event_id
-        return await self._archive.locate(self._user_id, event_id) if event_id else None
+        return await self._archive.locate(self._user, event_id) if event_id else None
 
     # Catching up with the history
 
@@ -290,7 +290,7 @@ class Session:
             self._counters.backfills += 1
 
     async def _read(self) -> Chapter:
-        return await self._archive.read(self._user_id, self._cursor, self._read_at_ms)
+        return await self._archive.read(self._user, self._cursor, self._read_at_ms)
 
     async def _send_all(self, deliveries: tuple[Delivery, ...]) -> None:
         waiting = deque(delivery for delivery in deliveries if self._request.wants(delivery.category))

@@ -3,9 +3,9 @@
 import asyncio
 from collections import Counter, deque
 from typing import Protocol
-from uuid import UUID
 
 from bridge.gateway.delivery import Delivery
+from bridge.model.registry import Id
 from bridge.redis_adapter import Keyspace
 
 COMMAND_CHANNELS_MAX = 500
@@ -62,7 +62,7 @@ class Rooms:
         """Every channel that should be subscribed."""
         return (*self._rooms, self.broadcast.channel)
 
-    def join(self, user_id: UUID, member: Member) -> Room:
+    def join(self, user_id: Id, member: Member) -> Room:
         """Let somebody listen to a user and to the broadcasts; see ``wait_until_heard``."""
         channel = self._keys.user_channel(user_id)
         room = self._rooms.get(channel)
@@ -73,7 +73,7 @@ class Rooms:
         self.broadcast.members.add(member)
         return room
 
-    def listeners(self, user_id: UUID) -> int:
+    def listeners(self, user_id: Id) -> int:
         """How many listen to a user."""
         room = self._rooms.get(self._keys.user_channel(user_id))
         return len(room.members) if room else 0

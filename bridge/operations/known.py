@@ -9,7 +9,7 @@ from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
 from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
-from bridge.operations.selection import FOR_EVER_MS, Facts, Selection, facts_of, is_class
+from bridge.operations.selection import FOR_EVER_MS, Facts, Selection, facts_of, is_class, users_in
 from bridge.redis_adapter import LetterHead, RetryRecord, Store
 
 HEADS_LOOKED_AT = 1000
@@ -89,7 +89,7 @@ def resolve(
         if not any(is_class(known, name) for known in present.error_classes):
             short = {known.rpartition(".")[2] for known in present.error_classes}
             _refuse_near(name, present.error_classes | short, "error class", NEAR)
-    for name in set(selection.users) - present.users:
+    for name in set(users_in(selection.users, registry)) - present.users:
         _refuse_near(name, present.users, "user", NEAR_IDS)
     return selection.resolved(registry, also_categories=present.categories)
 

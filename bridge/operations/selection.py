@@ -1,14 +1,14 @@
 """``Selection``: which dead letters or waiting retries are meant; the filters that every command shares. Pure."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from bridge.model.errors import SettingsError
+from bridge.model.errors import IdError, SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.root_cause import GROUP_CHARS, cause_of
@@ -121,8 +121,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             also_categories: that are known beside the registry's.
 
         Raises:
-            SettingsError: a stage, category, group or id is none; a type is neither a class of the registry, nor looks
-                like one of an older registry; the times leave nothing between them.
+            SettingsError: a stage, category, group, user or id is none; a type is neither a class of the registry, nor
+                looks like one of an older registry; the times leave nothing between them.
         """
         if self.since_ms > self.until_ms:
             raise SettingsError(f"{shown_time(self.since_ms)} (since) is after {shown_time(self.until_ms)} (until).")
@@ -142,7 +142,10 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for group in groups:
             if not _GROUP.fullmatch(group):
                 raise SettingsError(f"{echoed(group)} is no group; see dead groups or retries groups.")
-        return msgspec.structs.replace(self, types=tuple(names), groups=groups, ids=tuple(map(_id_in, self.ids)))
+        users = users_in(self.users, registry)
+        return msgspec.structs.replace(
+            self, types=tuple(names), groups=groups, ids=tuple(map(_id_in, self.ids)), users=users
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; only the filters that are given."""
@@ -225,6 +228,18 @@ def parse_time(text: str, now_ms: int) -> int:
     if not 0 <= at_ms <= LAST_MS:
         raise SettingsError(f"{echoed(text)} is no time: give 30m, 2h, 7d, or 2026-11-21T08:00:00Z.")
     return at_ms
+
+
+def users_in(texts: Iterable[str], registry: Registry) -> tuple[str, ...]:
+    """Ids of users as letters and retries have them.
+
+    Raises:
+        SettingsError: one is no id of the registry's kind.
+    """
+    try:
+        return tuple(str(registry.users.parse(text.strip())) for text in texts)
+    except IdError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _ms_of(text: str) -> int:

@@ -96,18 +96,18 @@ class Tracer:
         self._ledger = store.ledger
         self._letters = store.dead_letters
 
-    def trace(self, event_id: UUID, user_id: UUID | None = None) -> list[Place]:
+    def trace(self, event_id: UUID, user: str | None = None) -> list[Place]:
         """Every place that knows the event; none if it is unknown.
 
         Args:
             event_id: of the event.
-            user_id: whose it is; with it, nobody else's is looked for, and large stores answer at once.
+            user: whose it is, by canonical id; with it, nobody else's is looked for, and large stores answer at once.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         found: list[Place] = [
-            *self._published.find(event_id, user_id),
+            *self._published.find(event_id, user),
             *self._on_its_way(event_id),
             *self._elsewhere(str(event_id)),
         ]

@@ -1,13 +1,11 @@
 """What people give in the fields of a form or an address: filters, numbers and reasons, read strictly. Pure."""
 
 import math
-from collections.abc import Collection, Iterable
-from uuid import UUID
+from collections.abc import Collection
 
 from starlette.datastructures import QueryParams
 
 from bridge.model.errors import SettingsError
-from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import Cursor
@@ -37,9 +35,7 @@ def read_selection(
     text = fields.get("text", "").strip()
     if text and not payloads:
         raise SettingsError(TEXT_IS_MASKED)
-    lists = {name: _values(fields, name) for name in LISTS}
-    for user in lists["user"]:
-        _check_uuid(user)
+    lists = {name: _values(fields, name, registry) for name in LISTS}
     since, until = fields.get("since", "").strip(), fields.get("until", "").strip()
     return read_filters(lists, since=since, until=until, text=text, now_ms=now_ms).resolved(
         registry, also_categories=older
@@ -90,20 +86,11 @@ def read_reason(fields: QueryParams) -> str:
     return reason
 
 
-def _values(fields: QueryParams, name: str) -> tuple[str, ...]:
-    values = tuple(dict.fromkeys(_split(fields.getlist(name))))
+def _values(fields: QueryParams, name: str, registry: Registry) -> tuple[str, ...]:
+    given = fields.getlist(name)
+    if name != "user" or registry.users.kind is not str:  # a text that is an id may hold commas
+        given = [text.replace(",", " ") for text in given]
+    values = tuple(dict.fromkeys(value for text in given for value in text.split()))
     if len(values) > VALUES_MAX:
         raise SettingsError(f"At most {VALUES_MAX} values of {name} can be given at once.")
     return values
-
-
-def _split(given: Iterable[str]) -> Iterable[str]:
-    for text in given:
-        yield from text.replace(",", " ").split()
-
-
-def _check_uuid(text: str) -> None:
-    try:
-        UUID(text)
-    except ValueError:
-        raise SettingsError(f"{echoed(text)} is no user id: those are UUIDs.") from None

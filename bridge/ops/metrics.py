@@ -265,6 +265,7 @@ _GATEWAY_COUNTERS = {
     "backfills": "Histories read to the end.",
     "redis_losses": "Times that the subscribing connection was lost.",
     "streams_failed": "Streams ended by a fault of the gateway.",
+    "authenticator_failures": "Requests over which the application's authenticator raised, hung, or returned nobody.",
     "messages_malformed": "Pub/sub messages and stream entries that were no events.",
 }
 

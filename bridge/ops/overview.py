@@ -8,6 +8,7 @@ from starlette.responses import Response
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.operations import trace
+from bridge.operations.selection import users_in
 from bridge.ops.overview_cache import Figures
 from bridge.ops.page_context import PageContext
 from bridge.ops.page_request import PageRequest
@@ -48,9 +49,8 @@ def trace_event(context: PageContext, request: PageRequest) -> Response:
     places: list[Place] | None = None
     if given:
         user = request.query.get("user", "").strip()
-        found = trace.Tracer(context.store, context.settings).trace(
-            _uuid(given, "event"), _uuid(user, "user") if user else None
-        )
+        whose = users_in([user], context.registry)[0] if user else None
+        found = trace.Tracer(context.store, context.settings).trace(_event_id(given), whose)
         places = [in_words(place) for place in found]
     return context.page(
         request,
@@ -63,8 +63,8 @@ def trace_event(context: PageContext, request: PageRequest) -> Response:
     )
 
 
-def _uuid(text: str, what: str) -> UUID:
+def _event_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise SettingsError(f"{echoed(text)} is no {what} id: those are UUIDs.") from None
+        raise SettingsError(f"{echoed(text)} is no event id: those are UUIDs.") from None

@@ -10,6 +10,7 @@ import msgspec
 import redis.asyncio
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
+from bridge.model.registry import Id
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
 from bridge.redis_adapter.script import script
@@ -135,7 +136,7 @@ class History:
         self._known = script("vouch")
         self._stream_ttl_s = settings.stream_ttl_s
 
-    async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
+    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
         """Where an event that this user received stands; None if it is unknown or forgotten.
 
         Raises:
@@ -157,7 +158,7 @@ class History:
             StoreError: Redis is away or refuses.
         """
         event, owner = read_message(message), seen_owner(channel)
-        mark = self._keys.user_seen(UUID(owner), event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
+        mark = self._keys.user_seen(owner, event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
         with store_errors():
             known = await self._known.run_async(self._client, [str(event.position)], seen=mark)
         return bool(known)
@@ -173,7 +174,7 @@ class History:
         return _page(Position(text(newest)), True, int(text(now_ms)))
 
     async def read(
-        self, user_id: UUID, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
+        self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
         """The next page after a position, of one moment: nothing before its horizon is missing from it.
 

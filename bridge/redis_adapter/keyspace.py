@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from bridge.model.registry import Id
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 
@@ -130,15 +131,15 @@ class Keyspace:
         """Mark that a message, which no producer had announced, is in the books."""
         return f"{self.prefix}bridge:booked:{message_id}"
 
-    def user_channel(self, user_id: UUID) -> str:
+    def user_channel(self, user_id: Id) -> str:
         """Pub/sub channel of one user."""
         return self.USER_CHANNEL % user_id
 
-    def user_stream(self, user_id: UUID) -> str:
+    def user_stream(self, user_id: Id) -> str:
         """Stream that keeps one user's history."""
         return self.USER_STREAM % user_id
 
-    def user_seen(self, user_id: UUID, event_id: UUID | str) -> str:
+    def user_seen(self, user_id: Id, event_id: UUID | str) -> str:
         """Mark that an event was published to a user; its value is the position."""
         return f"{self.SEEN % user_id}{event_id}"
 

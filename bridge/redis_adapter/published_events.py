@@ -10,13 +10,15 @@ from uuid import UUID
 import redis
 
 from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.registry import Id
+from bridge.model.registry.identifiers import is_id_text
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
 from bridge.settings import Settings
 
 SCAN_COUNT = 1000
 EVERYBODY = None
-Audience: TypeAlias = UUID | None
+Audience: TypeAlias = Id | None
 """Whose stream; ``EVERYBODY`` for the broadcasts."""
 
 
@@ -122,20 +124,20 @@ class PublishedEvents:
                     payload=fields[b"data"],
                 )
 
-    def find(self, event_id: UUID, user_id: UUID | None = None) -> Iterator[Publication]:
+    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
         """Where an event was published.
 
         Args:
             event_id: of the event.
-            user_id: whose it is: then nobody else's is looked for, and large stores answer at once. Otherwise all keys
-                are looked through.
+            user: whose it is, by canonical id: then nobody else's is looked for, and large stores answer at once.
+                Otherwise all keys are looked through.
 
         Raises:
             StoreUnavailableError: Redis is away.
         """
         with store_errors():
-            if user_id is not None:
-                marks = {self._mark(user_id, event_id), self._mark(EVERYBODY, event_id)}
+            if user is not None:
+                marks = {self._mark(user, event_id), self._mark(EVERYBODY, event_id)}
             else:
                 found = self._client.scan_iter(match=self._keys.seen_marks(event_id), count=SCAN_COUNT)
                 marks = {text(key) for key in found}
@@ -146,19 +148,14 @@ class PublishedEvents:
                     yield self._publication(mark, owner, text(position))
 
     def _publication(self, mark: str, owner: str, position: str) -> Publication:
-        user_id = None if owner == self._keys.BROADCAST_STREAM else UUID(owner)
-        entries = self._client.xrange(self._stream(user_id), position, position)
-        return Publication(
-            position=position, user_id=str(user_id) if user_id else None, seen_key=mark, in_stream=bool(entries)
-        )
+        user = None if owner == self._keys.BROADCAST_STREAM else owner
+        entries = self._client.xrange(self._stream(user), position, position)
+        return Publication(position=position, user_id=user, seen_key=mark, in_stream=bool(entries))
 
     def _owner(self, mark: str) -> str:
         """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is none of ours."""
         owner = seen_owner(mark)
-        try:
-            return owner if owner == self._keys.BROADCAST_STREAM else str(UUID(owner))
-        except ValueError:
-            return ""
+        return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
         """Those of the events that were published within the dedup window; looks through all keys.

@@ -1,17 +1,19 @@
 """``RedisSSEPublisher``: publishing from asyncio code, by the same script and keys as the worker."""
 
 from typing import Protocol
-from uuid import UUID
 
 import redis.asyncio
 
-from bridge.model.errors import BridgeError
+from bridge.catalogs import load_configured
+from bridge.model.errors import BridgeError, IdError
 from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Id, IdType
+from bridge.model.registry.identifiers import UUIDS
 from bridge.redis_adapter.client import connect_async, store_errors
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
-from bridge.settings import Settings, load_settings
+from bridge.settings import Settings
 
 logger = plain_logger(__name__)
 
@@ -23,7 +25,7 @@ class SSEPublisherProtocol(Protocol):
         """Publish to the event's own user."""
         ...
 
-    async def publish_to_user(self, user_id: UUID, event: SSEEvent) -> Receipt:
+    async def publish_to_user(self, user_id: Id, event: SSEEvent) -> Receipt:
         """Publish to another user than the event's own."""
         ...
 
@@ -38,10 +40,12 @@ class RedisSSEPublisher:
     Args:
         client: an asyncio client, e.g. from ``bridge.redis_adapter.connect_async``; stays yours to close.
         settings: retention and limits.
+        users: what the application's users are called: ``registry.users``; default: UUIDs.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, settings: Settings | None = None) -> None:
+    def __init__(self, client: redis.asyncio.Redis, settings: Settings | None = None, *, users: IdType = UUIDS) -> None:
         settings = settings or Settings()
+        self._users = users
         self._client = client
         self._call = SettleCall(settings)
         self._script = script("settle")
@@ -51,17 +55,18 @@ class RedisSSEPublisher:
         """Publish to the event's own user; see ``publish_to_user``."""
         return await self._send(event, event.user_id)
 
-    async def publish_to_user(self, user_id: UUID, event: SSEEvent) -> Receipt:
+    async def publish_to_user(self, user_id: Id, event: SSEEvent) -> Receipt:
         """Publish to ``user_id``, whoever the event names.
 
         Idempotent: the same event id to the same user is published once, for as long as its seen mark
         lives. Events of one publisher arrive in the order of their calls. Never raises: see
         ``Receipt.status``.
         """
-        if not isinstance(user_id, UUID):
-            # A string here would become part of a Redis key.
-            return self._failure(event, f"user_id must be a UUID, not {type(user_id).__name__}")
-        return await self._send(event, user_id)
+        try:
+            user = self._users.checked(user_id)  # any text here would become part of a Redis key
+        except IdError as error:
+            return self._failure(event, str(error).rstrip("."))
+        return await self._send(event, user)
 
     async def broadcast(self, event: SSEEvent) -> Receipt:
         """Publish to everybody, whoever the event names; otherwise as ``publish_to_user``."""
@@ -71,7 +76,7 @@ class RedisSSEPublisher:
         """Close the client. For who has no other hold of it: see ``get_sse_publisher``."""
         await self._client.aclose()
 
-    async def _send(self, event: SSEEvent, user_id: UUID | None) -> Receipt:
+    async def _send(self, event: SSEEvent, user_id: Id | None) -> Receipt:
         try:
             payload = encode_payload(event.data)
             if len(payload) > self._event_max_bytes:
@@ -101,6 +106,7 @@ def get_sse_publisher() -> RedisSSEPublisher:
 
     Raises:
         SettingsError: a setting is wrong.
+        RegistryError: the registry that they name cannot be loaded.
     """
-    settings = load_settings(for_="worker")  # it publishes as a worker does
-    return RedisSSEPublisher(connect_async(settings), settings)
+    settings, registry = load_configured("worker")  # it publishes as a worker does
+    return RedisSSEPublisher(connect_async(settings), settings, users=registry.users)

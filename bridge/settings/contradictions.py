@@ -119,6 +119,8 @@ def _gateway_faults(settings: "Settings") -> Iterator[str]:
         yield "Set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL, not both."
     if settings.jwt_secret and len(settings.jwt_secret.encode()) < 32:
         yield "BRIDGE_JWT_SECRET must have at least 32 bytes; make one with: openssl rand -hex 32."
+    if settings.gateway_dev and settings.gateway_authenticator:
+        yield "Set BRIDGE_GATEWAY_DEV or BRIDGE_GATEWAY_AUTHENTICATOR, not both."
     if settings.gateway_dev and not is_loopback(settings.gateway_host):
         yield (
             "BRIDGE_GATEWAY_DEV lets anybody be anybody, so it refuses to listen beyond loopback: "

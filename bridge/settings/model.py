@@ -215,6 +215,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_dev: Annotated[
         bool, Meta(description="Development mode: no tokens, ?user_id= says who you are. Loopback only.")
     ] = False
+    gateway_authenticator: Annotated[
+        str,
+        Meta(
+            description="Your own way of knowing who is asking, as package.module:attribute; instead of tokens. "
+            "Empty: by BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL."
+        ),
+    ] = ""
     gateway_cors_origins: Annotated[
         str,
         Meta(description="Origins (comma-separated) whose pages may read the stream. Empty: same origin only."),

@@ -43,7 +43,7 @@ ROUTING = frozenset(
 SAFETY = frozenset(
     {
         "jwt_secret", "jwt_jwks_url", "jwt_audience", "jwt_issuer", "jwt_cookie",
-        "gateway_cors_origins", "gateway_dev",
+        "gateway_authenticator", "gateway_cors_origins", "gateway_dev",
         "ops_token", "ops_view_token", "ops_payloads",
     }
 )  # fmt: skip

@@ -97,7 +97,7 @@ def test_emit_waits_for_the_broker_and_prints_the_id(redis_url: str, redis_clien
         (("FileImportFaild", EVENT), "did you mean FileImportFailed"),
         (("import.failed", "{"), "no JSON"),
         (("import.failed", "{}"), "user_id"),
-        (("import.failed", EVENT, "--user", "me"), "not a valid UUID"),
+        (("import.failed", EVENT, "--user", "me"), "is no user id: those are UUIDs"),
     ],
 )
 def test_emit_says_what_is_wrong_with_an_event(arguments: tuple[str, ...], said: str) -> None:

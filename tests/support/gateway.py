@@ -68,7 +68,7 @@ def running_gateway(folder: Path, environment: Mapping[str, str], *, cwd: Path =
         yield url
 
 
-def token_for(user_id: UUID) -> str:
+def token_for(user_id: UUID | int | str) -> str:
     """A valid bearer token."""
     return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 600}, SECRET, algorithm="HS256")
 
@@ -76,7 +76,9 @@ def token_for(user_id: UUID) -> str:
 class Listener:
     """One user's EventSource on a thread of its own: reads until closed, keeps every event."""
 
-    def __init__(self, url: str, user_id: UUID, *, last_event_id: str | None = None, categories: str = "") -> None:
+    def __init__(
+        self, url: str, user_id: UUID | int | str, *, last_event_id: str | None = None, categories: str = ""
+    ) -> None:
         self.events: list[ServerSentEvent] = []
         self._client = httpx.Client(timeout=httpx.Timeout(PROCESS_TIMEOUT_S))
         self._opened = threading.Event()

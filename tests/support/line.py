@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from bridge.gateway.auth import Principal
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.end_causes import Ending
+from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import Chapter
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.response_writer import Wire
@@ -85,7 +85,7 @@ class Line:
         self.rooms, self.archive, self.counters = Rooms(UNPREFIXED), FakeArchive(), Counters()
         wire = Wire({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
         self.session = Session(
-            principal=Principal(user_id=USER),
+            principal=Principal(user=USER),
             request=request or StreamRequest(),
             wire=wire,
             rooms=self.rooms,

@@ -62,20 +62,20 @@ def signed(algorithm: str = "HS256", key: Any = SECRET, headers: dict[str, Any] 
 
 async def identify(token: str, **settings: Any) -> UUID:
     door = authenticator(Settings(jwt_secret=SECRET, **settings))
-    return (await door.identify(request(token))).user_id
+    return (await door.identify(request(token))).user
 
 
 async def test_a_good_token_names_its_user_and_its_end() -> None:
     principal = await authenticator(Settings(jwt_secret=SECRET)).identify(request(signed(exp=4_000_000_000)))
-    assert (principal.user_id, principal.expires_at) == (USER, 4_000_000_000)
+    assert (principal.user, principal.expires_at) == (USER, 4_000_000_000)
 
 
 async def test_the_cookie_counts_where_no_header_is_sent_and_the_header_wins() -> None:
     door = authenticator(Settings(jwt_secret=SECRET, jwt_cookie="session"))
     other = uuid4()
-    assert (await door.identify(request(cookie=f"session={signed()}"))).user_id == USER
+    assert (await door.identify(request(cookie=f"session={signed()}"))).user == USER
     both = request(signed(sub=str(other)), cookie=f"session={signed()}")
-    assert (await door.identify(both)).user_id == other
+    assert (await door.identify(both)).user == other
     with pytest.raises(UnauthorizedError):
         await door.identify(request(cookie=f"access_token={signed()}"))
 
@@ -172,7 +172,7 @@ class Issuer:
         return jwt.PyJWKSet.from_dict({"keys": self.keys})
 
     async def identify(self, token: str) -> UUID:
-        return (await self.door.identify(request(token))).user_id
+        return (await self.door.identify(request(token))).user
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ async def test_a_revoked_key_is_forgotten_once_the_keys_are_stale() -> None:
 )
 async def test_development_mode_answers_loopback(host: str) -> None:
     door = authenticator(Settings(gateway_dev=True))
-    assert (await door.identify(request(host=host, query=f"user_id={USER}"))).user_id == USER
+    assert (await door.identify(request(host=host, query=f"user_id={USER}"))).user == USER
 
 
 @pytest.mark.parametrize(

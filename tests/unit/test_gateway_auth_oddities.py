@@ -92,5 +92,5 @@ async def test_a_token_of_any_shape_is_refused(make: Callable[[], str]) -> None:
 
 
 async def test_the_signature_of_these_tests_is_a_right_one() -> None:
-    assert (await identify(signed(claims()))).user_id == USER
+    assert (await identify(signed(claims()))).user == USER
     assert (await identify(signed(claims(exp=f"{SOON}.5")))).expires_at == SOON + 0.5

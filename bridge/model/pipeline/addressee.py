@@ -1,14 +1,16 @@
 """Whom an envelope names, as far as that can be told without its mapping; pure."""
 
-from uuid import UUID
+from contextlib import suppress
 
 import msgspec
 
 from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.errors import IdError
+from bridge.model.registry.identifiers import INTS, UUIDS, is_id_text
 
 
 class _Data(msgspec.Struct, frozen=True):
-    user_id: str | None = None
+    user_id: str | int | None = None
 
 
 class _Addressed(msgspec.Struct, frozen=True):
@@ -16,9 +18,11 @@ class _Addressed(msgspec.Struct, frozen=True):
 
 
 def user_in(envelope: str) -> str:
-    """The ``user_id`` in an envelope's data, if it is one."""
+    """The ``user_id`` in an envelope's data, if it could be one of any kind; empty if not."""
     try:
-        user_id = msgspec.json.decode(envelope, type=_Addressed).data.user_id or ""
-        return str(UUID(user_id)) if user_id else ""
+        user_id = msgspec.json.decode(envelope, type=_Addressed).data.user_id
     except PARSER_ERRORS:
         return ""
+    with suppress(IdError):
+        return INTS.text(user_id) if isinstance(user_id, int) else UUIDS.text(UUIDS.parse(user_id or ""))
+    return user_id if isinstance(user_id, str) and is_id_text(user_id) else ""

@@ -29,15 +29,20 @@ class IdType(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: ``UUID``, ``int`` or ``str``.
-        plural: the kind in words.
-        form: what such an id looks like, for a form or an example.
+        noun: the kind in words.
+        plural: the same of all.
         plain: values of exactly this type are legal and normal as they are; None where each must be looked at.
     """
 
     kind: type
+    noun: str
     plural: str
-    form: str
     plain: type | None = None
+
+    @property
+    def form(self) -> str:
+        """One of them, in words."""
+        return f"a {self.noun}"
 
     @classmethod
     def of(cls, kind: object) -> "IdType":
@@ -109,9 +114,9 @@ class IdType(msgspec.Struct, frozen=True):
         return str(self.checked(value))
 
 
-UUIDS: Final = IdType(UUID, "UUIDs", "a UUID", UUID)
-INTS: Final = IdType(int, "whole numbers of at most 64 bits, such as 42", "a whole number")
-TEXTS: Final = IdType(str, f"texts of {_TEXT_FORM}", "a text")
+UUIDS: Final = IdType(UUID, "UUID", "UUIDs", UUID)
+INTS: Final = IdType(int, "whole number", "whole numbers of at most 64 bits, such as 42")
+TEXTS: Final = IdType(str, "text", f"texts of {_TEXT_FORM}")
 ID_TYPES: Final = (UUIDS, INTS, TEXTS)
 
 

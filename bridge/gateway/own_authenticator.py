@@ -1,0 +1,147 @@
+"""An application's own authenticator: found by its name, judged before it is used, and kept within bounds and types."""
+
+import asyncio
+import inspect
+import math
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from bridge.catalogs.loading import load_attribute, raised_at
+from bridge.gateway.counters import Counters
+from bridge.gateway.principal import Authenticator, AuthRequest, Principal
+from bridge.gateway.refusal import RequestRefusedError, unavailable
+from bridge.model.errors import AddressError, IdError, SettingsError, UnauthorizedError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+
+logger = plain_logger(__name__)
+
+SETTING: Final = "BRIDGE_GATEWAY_AUTHENTICATOR"
+IDENTIFY_TIMEOUT_S = 10.0
+"""How long an application's authenticator may take over one request."""
+RETRY_AFTER_S = 10.0
+"""When a client is told to come again whose request it failed over."""
+
+
+def load_authenticator(path: str) -> Authenticator:
+    """Import the authenticator that ``path`` (``package.module:attribute``) names, and judge it.
+
+    Raises:
+        SettingsError: it cannot be imported, or is none; says which, and what to do.
+    """
+    found = load_attribute(path, SETTING, SettingsError)
+    if found is None:
+        raise SettingsError(f"{SETTING} names {path!r}, which is missing there; it must be an authenticator.")
+    return judged(found, f"{SETTING} names {path!r}, which")
+
+
+def judged(found: object, subject: str) -> Authenticator:
+    """What was given as an authenticator, if it can be one.
+
+    Args:
+        found: anything.
+        subject: of the sentence.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if isinstance(found, type):
+        raise SettingsError(f"{subject} is the class {found.__name__}; make one of it, and give that.")
+    identify = getattr(found, "identify", None)
+    if identify is None:
+        kind = type(found).__name__
+        raise SettingsError(f"{subject} has no method `async def identify(self, request)`; its type is {kind}.")
+    if not inspect.iscoroutinefunction(identify):
+        raise SettingsError(f"{subject} has an identify that is not async; write `async def identify(self, request)`.")
+    with suppress(ValueError, TypeError):  # no signature is known of some callables
+        signature = inspect.signature(identify)
+        try:
+            signature.bind(object())
+        except TypeError:
+            raise SettingsError(
+                f"{subject} has an identify that does not take one request; write `async def identify(self, request)`."
+            ) from None
+    return cast("Authenticator", found)
+
+
+class OwnAuthenticator:
+    """Asks an application's authenticator, whose faults become an answer, a line in the log and a count.
+
+    Args:
+        own: the application's.
+        registry: whose users there are.
+        counters: of the process.
+    """
+
+    def __init__(self, own: Authenticator, registry: Registry, counters: Counters) -> None:
+        self._own = own
+        self._registry = registry
+        self._counters = counters
+        self._asking: set[asyncio.Task[Any]] = set()
+
+    async def identify(self, request: AuthRequest) -> Principal:
+        """See ``Authenticator``."""
+        answer = await self._answer(request)
+        if isinstance(answer, RequestRefusedError | UnauthorizedError):
+            raise answer
+        if isinstance(answer, BaseException):
+            raise self._failed(f"it raised {_told(answer)}") from None
+        try:
+            principal = self._checked(answer)
+        except (IdError, AddressError) as error:
+            detail = "Who is asking cannot be found out, by a fault of this application; its log says which."
+            raise self._failed(str(error), RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, detail)) from None
+        if principal.expires_at is not None and principal.expires_at <= time.time():
+            raise UnauthorizedError("The right to listen has expired; sign in again.")
+        return principal
+
+    async def _answer(self, request: AuthRequest) -> object:
+        """What it returned or raised; waited for in a task of its own, because it may not end when it is cancelled."""
+        task = asyncio.create_task(_outcome(self._own.identify(request)))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        try:
+            await asyncio.wait({task}, timeout=IDENTIFY_TIMEOUT_S)
+        finally:
+            task.cancel()
+        return task.result() if task.done() else TimeoutError(f"it took longer than {IDENTIFY_TIMEOUT_S:g} s")
+
+    def _failed(self, why: str, refusal: RequestRefusedError | None = None) -> RequestRefusedError:
+        self._counters.authenticator_failures += 1
+        logger.error(
+            "bridge.gateway.authenticator_failed authenticator=%s: %s.", type(self._own).__name__, why.rstrip(".")
+        )
+        return refusal or unavailable("Who is asking cannot be found out now; try again later.", RETRY_AFTER_S)
+
+    def _checked(self, answer: object) -> Principal:
+        if not isinstance(answer, Principal):
+            raise IdError(f"it returned a {type(answer).__name__}, not a Principal")
+        ends = answer.expires_at
+        if ends is not None and (
+            isinstance(ends, bool) or not isinstance(ends, int | float) or not math.isfinite(ends)
+        ):
+            raise IdError("it returned a Principal whose expires_at is no Unix time in seconds")
+        if not callable(answer.topics):
+            self._registry.addresses.all_checked(answer.topics)
+        return replace(answer, user=self._registry.users.checked(answer.user, "it returned a Principal whose user"))
+
+
+async def _outcome(asked: Coroutine[Any, Any, object]) -> object:
+    """What an application's code returned or raised, whatever that is: an exit must not end the gateway."""
+    try:
+        return await asked
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return error
+
+
+def _told(error: BaseException) -> str:
+    """The class of an exception and where it was raised; its text may hold what nobody should read in a log."""
+    if isinstance(error, TimeoutError) and not error.__traceback__:
+        return f"nothing: {error}"
+    return f"{type(error).__name__} {raised_at(error)}".rstrip()
