@@ -13,7 +13,7 @@ from benchmarks.peers import BY_NAME
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.transform import transform
-from bridge.redis_adapter import Delivery, Parcel
+from bridge.redis_adapter import AddressedEvent, Delivery
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settle import DIRECT, SettleCall
 from bridge.settings import Settings
@@ -88,23 +88,23 @@ def _rate(output: str) -> float:
 def representative_batch(size: int) -> tuple[list[str], list[str], bytes]:
     """KEYS, limits and batch as the worker sends them for one class of the workload, new ids in each call."""
     call = SettleCall(Settings())
-    parcels = []
+    addressed = []
     events = list(workload.events(4 * size, USERS))
     _, of_one_class = next(groupby(sorted(events, key=lambda event: type(event).__name__), type))
     for event in of_one_class:
         mapping = REGISTRY.by_class[type(event)]
         published = transform(event, mapping)
         assert published is not None
-        parcels.append(Parcel.of(published, encode_payload(published.data), mapping.audience))
-    event_type = parcels[0].event.event_type.value
+        addressed.append(AddressedEvent.of(published, encode_payload(published.data), mapping.audience))
+    event_type = addressed[0].event.event_type.value
     # Without a message: its place in the books would be new in the first call only. Its record_bytes are not looked
     # at then, but redis-benchmark ends an argument at the first zero byte.
-    delivery = Delivery(event_type=event_type, parcels=parcels, message_id=DIRECT, record_bytes=1)
+    delivery = Delivery(event_type=event_type, events=addressed, message_id=DIRECT, record_bytes=1)
     keys, arguments = call.arguments([delivery])
     *limits, batch = arguments
     assert isinstance(batch, bytes)
-    for parcel in parcels:
-        event_id = str(parcel.event.event_id)
+    for one in addressed:
+        event_id = str(one.event.event_id)
         # The random number stands where the id's own random part does.
         batch = batch.replace(event_id.encode(), (event_id[:24] + RANDOM).encode())
     return list(keys), [str(limit) for limit in limits], batch

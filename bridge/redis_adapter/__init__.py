@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.redrive_letters import ReturnedMessage
     from bridge.redis_adapter.retry_queue import Attempt, Claim, RetryRecord, RetrySet, WaitingRetry, extend_history
     from bridge.redis_adapter.server_requirements import server_faults, server_warnings
-    from bridge.redis_adapter.settle import Delivery, Parcel, Receipt, ReceiptStatus
-    from bridge.redis_adapter.settler import Settler, Settling
+    from bridge.redis_adapter.settle import AddressedEvent, Delivery, Receipt, ReceiptStatus
+    from bridge.redis_adapter.settler import PendingPublish, Settler
     from bridge.redis_adapter.start_counts import Starts
     from bridge.redis_adapter.store import Store
     from bridge.redis_adapter.store_overview import Figures, StoreOverview
@@ -39,6 +39,7 @@ __all__ = [
     "START",
     "UNREADABLE",
     "UNREADABLE_CAUSE",
+    "AddressedEvent",
     "Attempt",
     "Balance",
     "Claim",
@@ -60,8 +61,8 @@ __all__ = [
     "OpenMessage",
     "OperationsLog",
     "Page",
-    "Parcel",
     "PastEvent",
+    "PendingPublish",
     "Position",
     "ProducerReport",
     "Producers",
@@ -82,7 +83,6 @@ __all__ = [
     "ReturnedMessage",
     "SSEPublisherProtocol",
     "Settler",
-    "Settling",
     "Sighting",
     "Starts",
     "Store",
@@ -149,8 +149,8 @@ __getattr__ = on_demand(
             "extend_history",
         },
         "bridge.redis_adapter.server_requirements": {"server_faults", "server_warnings"},
-        "bridge.redis_adapter.settle": {"Delivery", "Parcel", "Receipt", "ReceiptStatus"},
-        "bridge.redis_adapter.settler": {"Settler", "Settling"},
+        "bridge.redis_adapter.settle": {"Delivery", "AddressedEvent", "Receipt", "ReceiptStatus"},
+        "bridge.redis_adapter.settler": {"Settler", "PendingPublish"},
         "bridge.redis_adapter.start_counts": {"Starts"},
         "bridge.redis_adapter.store": {"Store"},
         "bridge.redis_adapter.store_overview": {"Figures", "StoreOverview"},

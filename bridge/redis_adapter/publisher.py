@@ -12,7 +12,7 @@ from bridge.model.registry import Id, IdType
 from bridge.model.registry.identifiers import UUIDS
 from bridge.redis_adapter.client import connect_async, store_errors
 from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settle import DIRECT, Delivery, Parcel, Receipt, ReceiptStatus, SettleCall
+from bridge.redis_adapter.settle import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus, SettleCall
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)
@@ -84,8 +84,8 @@ class RedisSSEPublisher:
                     event,
                     f"its payload has {len(payload)} bytes; at most {self._event_max_bytes} are allowed",
                 )
-            parcel = Parcel(event=event, payload=payload, user_id=user_id)
-            delivery = Delivery(event_type=event.event_type.value, parcels=[parcel], message_id=DIRECT)
+            addressed = AddressedEvent(event=event, payload=payload, user_id=user_id)
+            delivery = Delivery(event_type=event.event_type.value, events=[addressed], message_id=DIRECT)
             with store_errors():
                 answer = await self._script.send_async(self._client, self._call.arguments([delivery]))
             return self._call.receipts(answer, 1)[0]

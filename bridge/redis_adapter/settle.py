@@ -59,7 +59,7 @@ class Receipt:
         return self.status in (ReceiptStatus.PUBLISHED, ReceiptStatus.DUPLICATE)
 
 
-class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its address. A Struct, because one is made for every event.
 
     Attributes:
@@ -73,8 +73,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     user_id: Id | None
 
     @classmethod
-    def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "Parcel":
-        """The parcel for an event and its audience."""
+    def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "AddressedEvent":
+        """An event, addressed to its audience."""
         user_id = None if audience is Audience.BROADCAST else event.user_id
         return cls(event=event, payload=payload, user_id=user_id)
 
@@ -85,7 +85,7 @@ class Delivery:
 
     Attributes:
         event_type: of its events.
-        parcels: the events to publish.
+        events: the events to publish.
         message_id: under which the message is in the books; empty if its events are waiting retries or
             replayed letters; DIRECT if there was no message.
         record_bytes: length of the message's record as long as no event was taken from it, if every event
@@ -95,7 +95,7 @@ class Delivery:
     """
 
     event_type: str
-    parcels: Sequence[Parcel]
+    events: Sequence[AddressedEvent]
     message_id: str = ""
     record_bytes: int = 0
     skipped: Sequence[str] = ()
@@ -141,14 +141,14 @@ class SettleCall:
                 id=delivery.message_id,
                 record_bytes=delivery.record_bytes,
                 event_type=delivery.event_type,
-                events=len(delivery.parcels),
+                events=len(delivery.events),
                 skipped=delivery.skipped,
                 metrics=delivery.metrics,
             )
             for delivery in deliveries
         ]
-        parcels = [parcel for delivery in deliveries for parcel in delivery.parcels]
-        return Call(self._keys, (*self._limits, _encoder.encode({"messages": messages, **_columns(parcels)})))
+        addressed = [event for delivery in deliveries for event in delivery.events]
+        return Call(self._keys, (*self._limits, _encoder.encode({"messages": messages, **_columns(addressed)})))
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:
@@ -181,18 +181,18 @@ _encoder = msgspec.msgpack.Encoder()
 _json_encoder = msgspec.json.Encoder()
 
 
-def _columns(parcels: Sequence[Parcel]) -> dict[str, Sequence[Any]]:
+def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, Sequence[Any]]:
     """What ``settle.lua`` is told of the events, by name. Lists, because a map for each event takes longer to read."""
-    events = [parcel.event for parcel in parcels]
+    events = [one.event for one in addressed]
     users = [event.user_id for event in events]
     columns: dict[str, Sequence[Any]] = {
         "to": [
             _EVERYBODY if to is None else _ITS_USER if to is user else str(to)
-            for to, user in zip([parcel.user_id for parcel in parcels], users, strict=True)
+            for to, user in zip([one.user_id for one in addressed], users, strict=True)
         ],
         "event_id": [event.event_id for event in events],
         "user_id": users,
-        "data": [parcel.payload.decode() for parcel in parcels],
+        "data": [one.payload.decode() for one in addressed],
         "occurred_at": _moments([event.occurred_at for event in events]),
     }
     if {type(user) for user in users} - {UUID}:

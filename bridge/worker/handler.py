@@ -12,13 +12,13 @@ from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Sta
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry, RetryPolicy
 from bridge.redis_adapter import (
+    AddressedEvent,
     DeadLetters,
     Delivery,
     Ledger,
-    Parcel,
+    PendingPublish,
     RetrySet,
     Settler,
-    Settling,
     Starts,
     StoreClock,
     Tally,
@@ -50,7 +50,7 @@ class _Decided:
 
     todos: Sequence[tuple[Job, Todo]]
     ending: Sequence[tuple[Job, Todo]]
-    settling: Settling
+    settling: PendingPublish
 
 
 class Handler:
@@ -292,7 +292,7 @@ class Handler:
     def _delivery(self, job: Job, todo: Todo) -> Delivery:
         return Delivery(
             event_type=job.mapping.sse_event_type.value,
-            parcels=[Parcel.of(outcome.event, outcome.payload, outcome.audience) for outcome in todo.published],
+            events=[AddressedEvent.of(outcome.event, outcome.payload, outcome.audience) for outcome in todo.published],
             message_id=job.book_id,
             record_bytes=self._record_bytes(job, ending=len(todo.published) + len(todo.skipped)),
             skipped=[str(outcome.event_id) for outcome in todo.skipped],

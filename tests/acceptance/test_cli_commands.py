@@ -174,14 +174,15 @@ def publish(url: str, file_name: str) -> None:
 
     from bridge.model.events import SSEEvent, SSEEventType, encode_payload
     from bridge.model.registry import Audience
-    from bridge.redis_adapter import Parcel, Settler
+    from bridge.redis_adapter import AddressedEvent
     from bridge.settings import Settings
+    from tests.support.settling import Settler
 
     data = {"file_name": file_name, "error": "none"}
     event = SSEEvent(event_type=SSEEventType.IMPORT_FAILED, user_id=UUID(USER), data=data)
     with redis.Redis.from_url(url) as client:
         Settler(client, Settings(broker_url=url)).settle(
-            direct([Parcel.of(event, encode_payload(data), Audience.USER)])
+            direct([AddressedEvent.of(event, encode_payload(data), Audience.USER)])
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge import SSEEvent, SSEEventType
-from bridge.redis_adapter import Delivery, Keyspace, Parcel, Settler, record_bytes
+from bridge.redis_adapter import AddressedEvent, Delivery, Keyspace, Settler, record_bytes
 from bridge.redis_adapter.keyspace import UNPREFIXED
 from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import script
@@ -27,10 +27,10 @@ USERS = [UUID(int=1), UUID(int=2), None]
 IDS = [UUID(int=number) for number in range(1, 7)]
 
 
-def parcel(event_id: UUID, to: UUID | None = USERS[0]) -> Parcel:
+def parcel(event_id: UUID, to: UUID | None = USERS[0]) -> AddressedEvent:
     values: dict[str, Any] = {"event_type": SSEEventType.IMPORT_STARTED, "user_id": UUID(int=1), "data": {}}
     event = SSEEvent(**values, event_id=event_id, occurred_at=datetime(2026, 1, 1, tzinfo=UTC))
-    return Parcel(event=event, payload=b"{}", user_id=to)
+    return AddressedEvent(event=event, payload=b"{}", user_id=to)
 
 
 def announce(client: redis.Redis, own: Keyspace, message_id: str, ids: Sequence[UUID]) -> int:
@@ -63,7 +63,7 @@ def calls(client: redis.Redis, settings: Settings) -> Callable[..., dict[str, in
 def test_new_events_of_a_whole_message_are_looked_up_once_and_its_record_is_not_read(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     size = announce(client, UNPREFIXED, "m", ids)
-    made = calls(parcels=[parcel(one) for one in ids], message_id="m", record_bytes=size)
+    made = calls(events=[parcel(one) for one in ids], message_id="m", record_bytes=size)
     assert (made["exists"], made["get"], made["hstrlen"], made["hdel"]) == (1, 1, 1, 1)
     assert "hget" not in made
     assert (made["xadd"], made["publish"]) == (EVENTS, EVENTS)
@@ -73,28 +73,28 @@ def test_a_message_of_which_an_event_was_taken_is_read(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     size = announce(client, UNPREFIXED, "m", ids)
     announce(client, UNPREFIXED, "m", ids[1:])
-    made = calls(parcels=[parcel(one) for one in ids], message_id="m", record_bytes=size)
+    made = calls(events=[parcel(one) for one in ids], message_id="m", record_bytes=size)
     assert made["hget"] == 1
 
 
 def test_one_event_that_was_seen_makes_each_be_looked_up(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
-    calls(parcels=[parcel(ids[0])], message_id=DIRECT)
-    made = calls(parcels=[parcel(one) for one in ids], message_id=DIRECT)
+    calls(events=[parcel(ids[0])], message_id=DIRECT)
+    made = calls(events=[parcel(one) for one in ids], message_id=DIRECT)
     assert (made["get"], made["xadd"]) == (1 + EVENTS, EVENTS - 1)
 
 
 def test_letters_that_are_all_buried_leave_in_a_few_calls(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     bury(client, UNPREFIXED, ids)
-    made = calls(parcels=[parcel(one) for one in ids])
+    made = calls(events=[parcel(one) for one in ids])
     assert (made["zmscore"], made["zrem"], made["hdel"]) == (2, 1, 2)
 
 
 def test_letters_of_which_one_is_gone_leave_one_by_one(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     bury(client, UNPREFIXED, ids[1:])
-    made = calls(parcels=[parcel(one) for one in ids])
+    made = calls(events=[parcel(one) for one in ids])
     assert (made["zmscore"], made["zrem"]) == (2, 2 * EVENTS)
 
 
@@ -167,7 +167,7 @@ def delivery(client: redis.Redis, own: Keyspace, message: Message, announced: se
             announced.add(message_id)
     return Delivery(
         event_type="a.b",
-        parcels=[parcel(*one) for one in message.events],
+        events=[parcel(*one) for one in message.events],
         message_id=message_id,
         record_bytes=record_bytes(TASK, QUEUE, len(ids)) if message.whole and ids else 0,
         skipped=[str(one) for one in message.skipped],
@@ -188,7 +188,7 @@ def test_the_fast_branches_do_exactly_what_the_general_way_does(client: redis.Re
         for batch in story.batches:
             deliveries = [delivery(client, own, message, announced) for message in batch]
             answer = one.send(client, call.arguments(deliveries))
-            number = sum(len(one.parcels) for one in deliveries)
+            number = sum(len(one.events) for one in deliveries)
             answers.append([receipt.status for receipt in call.receipts(answer, number)])
         seen.append((answers, state_of(client, own)))
     (fast_answers, fast_state), (general_answers, general_state) = seen

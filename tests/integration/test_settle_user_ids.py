@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from bridge import SSEEvent, SSEEventType
-from bridge.redis_adapter import Delivery, Parcel, Settler
+from bridge.redis_adapter import AddressedEvent, Delivery, Settler
 from bridge.redis_adapter.keyspace import UNPREFIXED
 from bridge.redis_adapter.settle import DIRECT
 from bridge.settings import Settings
@@ -18,11 +18,11 @@ IDS = [0, 1, -1, 2**53 + 1, 2**63 - 1, "0", "1", 'a"b', "a\\b", "a/b", "%s", "%d
 @pytest.mark.parametrize("user", IDS, ids=map(repr, IDS))
 def test_an_event_reaches_its_user_alone_and_names_it_exactly(client: redis.Redis, settings: Settings, user) -> None:
     event = SSEEvent.for_user(user, event_type=SSEEventType.IMPORT_STARTED, data={})
-    parcel = Parcel(event=event, payload=b"{}", user_id=user)
+    parcel = AddressedEvent(event=event, payload=b"{}", user_id=user)
     with client.pubsub() as subscriber:
         subscriber.psubscribe("*")
         assert subscriber.get_message(timeout=10)
-        delivery = Delivery(event_type="import.started", parcels=[parcel], message_id=DIRECT)
+        delivery = Delivery(event_type="import.started", events=[parcel], message_id=DIRECT)
         assert Settler(client, settings).prepare([delivery]).refused() == {}
         message = subscriber.get_message(timeout=10)
     assert message is not None

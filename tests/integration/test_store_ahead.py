@@ -9,10 +9,11 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import Delivery, Settler, Settling, connect
+from bridge.redis_adapter import Delivery, PendingPublish, connect
 from bridge.redis_adapter.script import Call, PipelinedScriptCall, Script
 from bridge.settings import Settings
 from tests.support.books import direct, parcels
+from tests.support.settling import Settler
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def sent(client: redis.Redis, script: Script, *words: str) -> PipelinedScriptCal
     return ahead
 
 
-def begun(settler: Settler, deliveries: Sequence[Delivery]) -> Settling:
+def begun(settler: Settler, deliveries: Sequence[Delivery]) -> PendingPublish:
     settling = settler.prepare(deliveries)
     settling.begin()
     return settling

@@ -10,11 +10,12 @@ import redis
 from bridge.model.pipeline import Failure, Stage
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Delivery, Settler, Store, connect, read_balance
+from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Delivery, Store, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import parcels
 from tests.support.letters import bury, held_bytes
+from tests.support.settling import Settler
 
 MOST_BYTES = 1_048_576
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="never")
@@ -83,8 +84,8 @@ def test_letters_that_were_taken_away_leave_room(client: redis.Redis, bounded: S
     for _ in range(5):
         sent = parcels(12)
         bury(client, bounded, [a_letter(80_000, str(parcel.event.event_id)) for parcel in sent])
-        settler.settle([Delivery(event_type="import.started", parcels=sent[:6])])
-        settler.settle([Delivery(event_type="import.started", parcels=sent[6:7], message_id="elsewhere")])
+        settler.settle([Delivery(event_type="import.started", events=sent[:6])])
+        settler.settle([Delivery(event_type="import.started", events=sent[6:7], message_id="elsewhere")])
         assert 5 * 80_000 < held_bytes(client) < 6 * 80_000
         Letters(Store.of(client, bounded)).discard(Selection(), reason="done")
         assert held_bytes(client) == 0

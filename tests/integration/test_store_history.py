@@ -12,10 +12,9 @@ import redis.asyncio
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.redis_adapter import (
     START,
+    AddressedEvent,
     History,
-    Parcel,
     Position,
-    Settler,
     StreamedEvent,
     connect,
     connect_async,
@@ -25,14 +24,15 @@ from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
 from tests.support.books import direct
+from tests.support.settling import Settler
 from tests.support.waiting import WAIT_S, wait_until
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 
 
-def parcel(user_id: UUID | None = USER) -> Parcel:
+def parcel(user_id: UUID | None = USER) -> AddressedEvent:
     event = SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id or USER, data={"a": "b"})
-    return Parcel(event=event, payload=encode_payload(event.data), user_id=user_id)
+    return AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id)
 
 
 class Story:
@@ -42,7 +42,7 @@ class Story:
         self._settler = settler
         self.told: list[tuple[Position, str]] = []
 
-    def tell(self, *parcels: Parcel) -> list[Position]:
+    def tell(self, *parcels: AddressedEvent) -> list[Position]:
         places = []
         for one, receipt in zip(parcels, self._settler.settle(direct(parcels)), strict=True):
             place = Position(receipt.position or "")

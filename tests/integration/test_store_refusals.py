@@ -8,10 +8,11 @@ import redis
 
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.events import SSEEvent, SSEEventType
-from bridge.redis_adapter import Delivery, Parcel, Settler, Workers, connect
+from bridge.redis_adapter import AddressedEvent, Delivery, Workers, connect
 from bridge.redis_adapter.client import store_errors
 from bridge.settings import Settings
 from tests.support.own_redis import RedisServer, running_redis
+from tests.support.settling import Settler
 from tests.support.waiting import wait_until
 
 
@@ -24,7 +25,7 @@ def server() -> Iterator[RedisServer]:
 def _settle(url: str) -> None:
     event = SSEEvent(event_id=uuid4(), event_type=SSEEventType.IMPORT_COMPLETED, user_id=uuid4(), data={})
     delivery = Delivery(
-        event_type="import.completed", parcels=[Parcel(event=event, payload=b"{}", user_id=event.user_id)]
+        event_type="import.completed", events=[AddressedEvent(event=event, payload=b"{}", user_id=event.user_id)]
     )
     with connect(settings := Settings(broker_url=url)) as client:
         Settler(client, settings).settle([delivery])

@@ -19,7 +19,6 @@ from bridge.redis_adapter import (
     Ledger,
     RetryRecord,
     RetrySet,
-    Settler,
     connect,
     extend_history,
     read_balance,
@@ -28,6 +27,7 @@ from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter import retry_queue as retries_module
 from bridge.redis_adapter.retry_queue import HISTORY_MAX
 from bridge.settings import Settings
+from tests.support.settling import Settler
 from tests.support.waiting import PATIENCE
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="not yet")
@@ -214,7 +214,7 @@ def test_an_old_claim_cannot_confirm_what_somebody_else_holds_now(
 def settle_unseen(client: redis.Redis, settings: Settings, *records: RetryRecord) -> None:
     """Settle events that turned out to have nobody to tell."""
     ids = [record.event_id for record in records]
-    Settler(client, settings).settle([Delivery(event_type="a.b", parcels=[], skipped=ids)])
+    Settler(client, settings).settle([Delivery(event_type="a.b", events=[], skipped=ids)])
 
 
 def test_what_is_skipped_is_gone_with_its_history_and_counted_once(

@@ -10,22 +10,22 @@ import redis
 from bridge import SSEEvent, SSEEventType
 from bridge.model.events import encode_payload
 from bridge.redis_adapter import (
+    AddressedEvent,
     Attempt,
     Balance,
     Counts,
     DeadLetters,
     Delivery,
     Ledger,
-    Parcel,
     RetryRecord,
     RetrySet,
-    Settler,
     connect,
     read_balance,
 )
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter
+from tests.support.settling import Settler
 
 MESSAGE = "the-message"
 
@@ -45,11 +45,11 @@ class Runs:
         Ledger(client, settings).book(MESSAGE, TASK, QUEUE, [self._event.event_id])
 
     def publish(self, message_id: str = MESSAGE) -> None:
-        parcel = Parcel(event=self._event, payload=encode_payload({}), user_id=self._event.user_id)
-        self._settler.settle([Delivery(event_type="import.started", parcels=[parcel], message_id=message_id)])
+        parcel = AddressedEvent(event=self._event, payload=encode_payload({}), user_id=self._event.user_id)
+        self._settler.settle([Delivery(event_type="import.started", events=[parcel], message_id=message_id)])
 
     def skip(self, message_id: str = MESSAGE) -> None:
-        delivery = Delivery(event_type="import.started", parcels=[], message_id=message_id, skipped=[self.event_id])
+        delivery = Delivery(event_type="import.started", events=[], message_id=message_id, skipped=[self.event_id])
         self._settler.settle([delivery])
 
     def retry(self, message_id: str = MESSAGE, attempt: int = 1) -> None:

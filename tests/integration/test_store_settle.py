@@ -16,18 +16,18 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.redis_adapter import (
+    AddressedEvent,
     Counts,
-    Parcel,
     Position,
     ReceiptStatus,
     RedisSSEPublisher,
-    Settler,
     connect,
     connect_async,
 )
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import direct, waiting
+from tests.support.settling import Settler
 from tests.support.waiting import PATIENCE, WAIT_S
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
@@ -39,11 +39,11 @@ def an_event(user_id: UUID = USER, **data: Any) -> SSEEvent:
     return SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id, data=data)
 
 
-def parcel(event: SSEEvent, user_id: UUID | None = USER) -> Parcel:
-    return Parcel(event=event, payload=encode_payload(event.data), user_id=user_id)
+def parcel(event: SSEEvent, user_id: UUID | None = USER) -> AddressedEvent:
+    return AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id)
 
 
-def parcels(number: int, user_id: UUID | None = USER) -> list[Parcel]:
+def parcels(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
     return [parcel(an_event(number=index), user_id) for index in range(number)]
 
 

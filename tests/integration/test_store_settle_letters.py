@@ -6,12 +6,13 @@ import pytest
 import redis
 
 from bridge.model.events import SSEEvent, encode_payload
-from bridge.redis_adapter import DeadLetter, DeadLetters, Parcel, RetryRecord, RetrySet, Settler, read_balance
+from bridge.redis_adapter import AddressedEvent, DeadLetter, DeadLetters, RetryRecord, RetrySet, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import waiting
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import EventType
+from tests.support.settling import Settler
 
 USER = UUID(int=7)
 
@@ -27,9 +28,9 @@ def settle(client: redis.Redis, settings: Settings, letters: list[DeadLetter], *
     Settler(client, settings).settle(waiting([a_parcel(letter, user_id) for letter in letters]))
 
 
-def a_parcel(letter: DeadLetter, user_id: UUID | None = USER) -> Parcel:
+def a_parcel(letter: DeadLetter, user_id: UUID | None = USER) -> AddressedEvent:
     event = SSEEvent(event_type=EventType.MOOD_SHOWN, user_id=USER, data={"number": 1}, event_id=UUID(letter.letter_id))
-    return Parcel(event=event, payload=encode_payload(event.data), user_id=user_id)
+    return AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id)
 
 
 def a_retry(letter: DeadLetter) -> RetryRecord:

@@ -8,20 +8,21 @@ import pytest
 import redis
 
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
-from bridge.redis_adapter import History, Parcel, Position, ReceiptStatus, Settler, connect, connect_async
+from bridge.redis_adapter import AddressedEvent, History, Position, ReceiptStatus, connect, connect_async
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
 from tests.support.books import direct
+from tests.support.settling import Settler
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 LAST = 2**64 - 1
 NO_EVENT: dict[bytes | str | int | float, bytes | str | int | float] = {"a": "b"}
 
 
-def parcels(number: int, user_id: UUID | None = USER) -> list[Parcel]:
+def parcels(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
     events = [SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id or USER, data={}) for _ in range(number)]
-    return [Parcel(event=event, payload=encode_payload({}), user_id=user_id) for event in events]
+    return [AddressedEvent(event=event, payload=encode_payload({}), user_id=user_id) for event in events]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from bridge.celery_runtime import task
 from bridge.celery_runtime.redis_qos import ClaimingQoS
 from bridge.celery_runtime.redis_transport import ClaimingChannel
 from bridge.model.pipeline import Pipeline
-from bridge.redis_adapter import DeadLetters, RetrySet, Settling
+from bridge.redis_adapter import DeadLetters, PendingPublish, RetrySet
 from bridge.worker import create_app
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
@@ -48,9 +48,9 @@ PLACES = {
     "restored from the dead": Place(ClaimingChannel, "_put_back", after=True),
     NOT_BEGUN: Place(Handler, "run", after=False, when=lambda _, jobs: any(len(job.envelopes) > 1 for job in jobs)),
     "in the extractor": Place(Pipeline, "run", after=False),
-    "before settling": Place(Settling, "begin", after=False),
-    "settling": Place(Settling, "begin", after=True),
-    "settled": Place(Settling, "refused", after=True),
+    "before settling": Place(PendingPublish, "begin", after=False),
+    "settling": Place(PendingPublish, "begin", after=True),
+    "settled": Place(PendingPublish, "refused", after=True),
     "before the retry is written down": Place(RetrySet, "add", after=False, when=lambda _, added, **__: added),
     "retry written down": Place(RetrySet, "add", after=True),
     "retry claimed by the mover": Place(RetrySet, "claim", after=True, when=lambda claim: claim.records),

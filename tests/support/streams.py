@@ -19,9 +19,10 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.local.redis_server import free_port
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
-from bridge.redis_adapter import Parcel, Settler
+from bridge.redis_adapter import AddressedEvent
 from bridge.settings import Settings
 from tests.support.books import direct
+from tests.support.settling import Settler
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -95,7 +96,7 @@ class Source:
         events = [
             SSEEvent(event_type=event_type, user_id=user_id or uuid4(), data={"n": n, **payload}) for n in range(number)
         ]
-        parcels = [Parcel(event=event, payload=encode_payload(event.data), user_id=user_id) for event in events]
+        parcels = [AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id) for event in events]
         assert all(receipt.ok for receipt in self._settler.settle(direct(parcels)))
         return [str(event.event_id) for event in events]
 

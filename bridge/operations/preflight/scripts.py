@@ -8,7 +8,7 @@ import redis
 
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.operations.preflight.scratch import Scratch, changed
-from bridge.redis_adapter import Delivery, Parcel
+from bridge.redis_adapter import AddressedEvent, Delivery
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, Words, script
 from bridge.redis_adapter.settle import SettleCall
@@ -131,9 +131,9 @@ def _settling(scratch: Scratch, settings: Settings) -> Call:
         event_id=UUID(_ID),
         occurred_at=datetime.now(UTC),
     )
-    parcels = [Parcel(event=event, payload=b"{}", user_id=user_id) for user_id in (event.user_id, None)]
+    addressed = [AddressedEvent(event=event, payload=b"{}", user_id=user_id) for user_id in (event.user_id, None)]
     call = SettleCall(changed(settings, prefix=scratch.root))
-    keys, arguments = call.arguments([Delivery(event_type="check", parcels=parcels, skipped=[_ID])])
+    keys, arguments = call.arguments([Delivery(event_type="check", events=addressed, skipped=[_ID])])
     own = Keyspace(scratch.root)
     channels = {
         own.BROADCAST_CHANNEL: scratch.channel,

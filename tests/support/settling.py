@@ -1,0 +1,46 @@
+"""``Settler`` with receipts: settles the way the worker does, and looks in Redis what became of each event."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import redis
+
+from bridge.redis_adapter import AddressedEvent, Delivery, Keyspace, Receipt, ReceiptStatus
+from bridge.redis_adapter import Settler as WorkersSettler
+from bridge.redis_adapter.client import store_errors
+from bridge.settings import Settings
+
+
+class Settler(WorkersSettler):
+    """The worker's, and how tests ask it."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:
+        super().__init__(client, settings, longest_retry_s=longest_retry_s)
+        self._redis, self._keys = client, Keyspace.of(settings)
+
+    def settle(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+        """Publish, and tell of each event what its seen mark says."""
+        events = [event for delivery in deliveries for event in delivery.events]
+        marks = [self._mark(event) for event in events]
+        before = {mark for mark, position in zip(marks, self._positions(marks), strict=True) if position}
+        refused = self.prepare(deliveries).refused()
+        receipts = []
+        for place, (mark, position) in enumerate(zip(marks, self._positions(marks), strict=True)):
+            if place in refused:
+                receipts.append(Receipt(status=ReceiptStatus.REFUSED, error=refused[place]))
+                continue
+            assert position, mark
+            status = ReceiptStatus.DUPLICATE if mark in before else ReceiptStatus.PUBLISHED
+            receipts.append(Receipt(status=status, position=position.decode()))
+            before.add(mark)
+        return receipts
+
+    def _mark(self, event: AddressedEvent) -> str:
+        event_id = event.event.event_id
+        if event.user_id is None:
+            return self._keys.broadcast_seen(event_id)
+        return f"{self._keys.SEEN % event.user_id}{event_id}"
+
+    def _positions(self, marks: Sequence[str]) -> list[bytes | None]:
+        with store_errors():
+            return cast("list[bytes | None]", self._redis.mget(marks)) if marks else []
