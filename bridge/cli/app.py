@@ -32,7 +32,7 @@ COMMANDS = {
     "retries": "See and change what waits for its next attempt.",
     "dead": "See, understand and repair dead letters.",
     "gateway": "Run the gateway that browsers connect to.",
-    "ops": "Run the operators' page: see, replay and discard in a browser.",
+    "ops": "Run the operators' page: see, redrive and discard in a browser.",
 }
 """Every command with its line in the overview; each lives in the module of its name."""
 

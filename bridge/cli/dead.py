@@ -1,4 +1,6 @@
-"""``sse-bridge dead``: dead letters by list and by cause; replaying, discarding and exporting them."""
+"""``sse-bridge dead``: dead letters by list and by cause; redriving, discarding and exporting them."""
+
+from typing import Final
 
 import click
 
@@ -13,8 +15,18 @@ from bridge.operations.selection import Selection
 from bridge.views.failed_events import letter_row, types_in_words
 from bridge.views.words import counted, numbers_in_words
 
+ALIASES: Final = {"replay": "redrive", "replays": "redrives"}
+"""Names that work as well, and that the help does not list."""
 
-@click.group()
+
+class _Group(click.Group):
+    """Finds a command by its other name, too."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+
+@click.group(cls=_Group)
 def dead() -> None:
     r"""See, understand and repair dead letters.
 
@@ -23,13 +35,13 @@ def dead() -> None:
       sse-bridge dead groups
       sse-bridge dead users --group 440c2fe28afb
       sse-bridge dead list --group 440c2fe28afb --json
-      sse-bridge dead replay --group 440c2fe28afb --dry-run
-      sse-bridge dead replay --group 440c2fe28afb --canary 50 --rate 500
-      sse-bridge dead replay --resume 1f0c6a3b92de
+      sse-bridge dead redrive --group 440c2fe28afb --dry-run
+      sse-bridge dead redrive --group 440c2fe28afb --canary 50 --rate 500
+      sse-bridge dead redrive --resume 1f0c6a3b92de
       sse-bridge dead discard --type FileImportProgressed --until 7d --reason "stale progress"
       sse-bridge dead export --since 1d --payloads > letters.jsonl
 
-    Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 3 a replay stopped itself, 130 Ctrl-C.
+    Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 3 a redrive stopped itself, 130 Ctrl-C.
     """
 
 
@@ -79,7 +91,7 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
         print_tombstone(tombstone)
     else:
         raise OperationRefusedError(
-            f"There is no dead letter {letter_id}: it was replayed, evicted or never buried; "
+            f"There is no dead letter {letter_id}: it was redriven, evicted or never buried; "
             f"sse-bridge trace {letter_id} tells."
         )
 
@@ -169,7 +181,7 @@ def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
         return
     click.echo(f"Discarded {counted(done.discarded, 'dead letter')}.")
     if done.in_replay:
-        click.echo(f"Left alone: {done.in_replay:,}, which are on their way in a replay.")
+        click.echo(f"Left alone: {done.in_replay:,}, which are on their way in a redrive.")
 
 
 @dead.command()
@@ -202,7 +214,7 @@ def log(limit: int, as_json: bool) -> None:
     console().print(shown)
 
 
-# Replaying
+# Sending again
 
 
 @dead.command()
@@ -217,11 +229,11 @@ def log(limit: int, as_json: bool) -> None:
     "--canary", type=click.IntRange(1, 1_000_000), metavar="K", help="Send K first, and go on only if they succeed."
 )
 @click.option("--max-failures", metavar="PERCENT", help="Stop when more fail again.  [default: 10% with --canary]")
-@click.option("--resume", metavar="REPLAY", help="Go on with a replay that was stopped or whose process died.")
+@click.option("--resume", metavar="REDRIVE", help="Go on with a redrive that was stopped or whose process died.")
 @click.option("--resend", is_flag=True, help="With --resume: send again what has no outcome, as the broker lost it.")
 @yes_option
 @json_option
-def replay(
+def redrive(
     chosen: Selection,
     dry_run: bool,
     rate: float | None,
@@ -234,16 +246,16 @@ def replay(
 ) -> None:
     """Send dead letters again.
 
-    A replay is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
+    A redrive is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
     """
     from bridge.operations.redrive import Replays
 
     if resend and not resume:
         raise click.UsageError("--resend goes with --resume.")
     if resume and dry_run:
-        raise click.UsageError("--dry-run takes filters; what is left of a replay cannot be predicted by its id.")
+        raise click.UsageError("--dry-run takes filters; what is left of a redrive cannot be predicted by its id.")
     if resume and (rate, canary, max_failures, chosen.is_everything) != (None, None, None, True):
-        raise click.UsageError("A replay that is resumed keeps its own filters, --rate, --canary and --max-failures.")
+        raise click.UsageError("A redrive that is resumed keeps its own filters, --rate, --canary and --max-failures.")
     limit = read_share(max_failures) if max_failures else None
     with opened() as (store, settings, registry):
         replays = Replays(store, settings, registry)
@@ -260,15 +272,15 @@ def replay(
             if not number and not as_json:
                 click.echo(NONE_MATCHES)
                 return
-            confirm(f"replay {counted(number, 'dead letter')} ({selection})", number, yes=yes)
+            confirm(f"redrive {counted(number, 'dead letter')} ({selection})", number, yes=yes)
             resume = replays.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
         run_redrive(replays, resume, resend=resend, as_json=as_json)
 
 
 @dead.command()
 @json_option
-def replays(as_json: bool) -> None:
-    """List the newest replays with how far they are."""
+def redrives(as_json: bool) -> None:
+    """List the newest redrives with how far they are."""
     import msgspec
 
     from bridge.cli.console import console, table
@@ -279,7 +291,7 @@ def replays(as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(found))
         return
-    shown = table("replay", "begun", "who", "state", "total", "succeeded", "failed", "pending", "under way", "reason")
+    shown = table("redrive", "begun", "who", "state", "total", "succeeded", "failed", "pending", "under way", "reason")
     for status in found:
         numbers = (status.total, status.succeeded, status.failed, status.pending, status.under_way)
         shown.add_row(

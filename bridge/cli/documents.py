@@ -63,7 +63,7 @@ def _describe_event(registry: Registry, meta: SSEEventMetadata) -> dict[str, Any
 
 
 def _staleness(rule: Staleness | None) -> str:
-    """What a replay does with an old event, in words."""
+    """What a redrive does with an old event, in words."""
     match rule:
         case None:
             return "replay"

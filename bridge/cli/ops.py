@@ -15,11 +15,11 @@ from bridge.settings import load_settings
 @click.option("--host", help="Address to listen on.  [default: BRIDGE_OPS_HOST]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: BRIDGE_OPS_PORT]")
 def ops(host: str | None, port: int | None) -> None:
-    r"""Run the operators' page: see the bridge, understand dead letters, replay or discard them.
+    r"""Run the operators' page: see the bridge, understand dead letters, redrive or discard them.
 
     Wants BRIDGE_OPS_TOKEN, which lets you act, or BRIDGE_OPS_VIEW_TOKEN, which lets you look. Listens on this machine
     only unless a host is named; beyond it, put HTTPS in front. Also serves /metrics, /health/live and /health/ready,
-    without a token. Replays begun on the page run in this process, and can be resumed when it ends.
+    without a token. Redrives begun on the page run in this process, and can be resumed when it ends.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from bridge.views.dry_run import DryRun
 from bridge.views.words import numbers_in_words
 
 EXIT_STOPPED = 3
-"""A replay stands still: too many failures, or no outcomes."""
+"""A redrive stands still: too many failures, or no outcomes."""
 TELL_EVERY_S = 10.0
 NONE_MATCHES = "No letter matches."
 
@@ -65,7 +65,7 @@ def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) ->
     if replays.has_no_worker():
         say(
             "No worker consumes the registry's queues: the letters are sent and wait there, until one is started or "
-            f"this ends for want of outcomes; sse-bridge dead replay --resume {replay_id} goes on.",
+            f"this ends for want of outcomes; sse-bridge dead redrive --resume {replay_id} goes on.",
             colour="yellow",
         )
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
@@ -75,11 +75,11 @@ def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) ->
 
         print_json(msgspec.to_builtins(status))
     else:
-        click.echo(f"Replay {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
+        click.echo(f"Redrive {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
         if status.reason:
             click.echo(printable(status.reason))
         if status.state is not ReplayState.DONE:
-            click.echo(f"Go on with: sse-bridge dead replay --resume {replay_id}")
+            click.echo(f"Go on with: sse-bridge dead redrive --resume {replay_id}")
     if status.state is ReplayState.PAUSED:
         raise SystemExit(130)
     if status.state is not ReplayState.DONE:
@@ -129,6 +129,6 @@ def _tell_now_and_then() -> Callable[[Any], None]:
     def tell(status: Any) -> None:
         if not told_at or time.monotonic() - told_at[-1] >= TELL_EVERY_S:
             told_at[:] = [time.monotonic()]
-            say(f"Replay {status.replay_id}: {status.finished:,} of {status.total:,}, {status.failed:,} failed.")
+            say(f"Redrive {status.replay_id}: {status.finished:,} of {status.total:,}, {status.failed:,} failed.")
 
     return tell

@@ -111,7 +111,7 @@ def bundle(
 ) -> Iterator[Bundle]:
     """Put messages together where that is possible, in their order.
 
-    What goes alone keeps its place too, unless it had lost it before: a retry, a replayed letter, a message that came
+    What goes alone keeps its place too, unless it had lost it before: a retry, a redriven letter, a message that came
     back from a dead worker.
 
     Args:

@@ -18,7 +18,7 @@ ATTEMPT_HEADER = "bridge_attempt"
 BOOKED_HEADER = "bridge_booked"
 """Header with the id under which the message's events are in the books; absent if no producer announced them."""
 REPLAY_HEADER = "bridge_replay"
-"""Header with the replay that sent a message; its events are dead letters, and have one attempt."""
+"""Header with the redrive that sent a message; its events are dead letters, and have one attempt."""
 BUNDLE_HEADER = "bridge_bundle"
 """Header of messages that the transport has put together, never on the wire: task, id, booked_as and events of each."""
 
@@ -50,7 +50,7 @@ class TaskMessage:
         event_ids: 16 bytes an event, to be entered into the books with the message; empty if they are
             in the books already, or not to be.
         booked_as: the message under which the events are in the books already.
-        replay: the replay that sends it; empty if none.
+        replay: the redrive that sends it; empty if none.
     """
 
     task: str

@@ -40,7 +40,7 @@ def dead_group(context: PageContext, request: PageRequest) -> Response:
     selection = Selection(groups=(request.path["group"],))
     groups = context.letters.groups(selection)
     if not groups:
-        message = f"No dead letter has the cause {request.path['group']}: they were replayed or discarded."
+        message = f"No dead letter has the cause {request.path['group']}: they were redriven or discarded."
         return context.gone(request, message)
     page = context.letters.page(selection, limit=SAMPLES)
     return context.page(
@@ -61,7 +61,7 @@ def letter(context: PageContext, request: PageRequest) -> Response:
     found = context.letters.show(letter_id)
     if found is None:
         tombstone = context.letters.tombstone(letter_id)
-        words = "it was replayed, evicted or never buried."
+        words = "it was redriven, evicted or never buried."
         if tombstone is not None:
             words = f"{tombstone.who} discarded it at {tombstone.at}: {tombstone.reason}"
         return context.gone(request, f"There is no dead letter {letter_id}: {words}")

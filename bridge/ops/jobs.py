@@ -1,4 +1,4 @@
-"""Replays that run in this process, each on a thread of its own; when it ends, they stand still and can be resumed."""
+"""Redrives that run in this process, each on a thread of its own; when it ends, they stand still and can be resumed."""
 
 import threading
 from collections import OrderedDict
@@ -20,7 +20,7 @@ log = plain_logger(__name__)
 
 
 class ReplayJobs:
-    """Starts replays and ends with them.
+    """Starts redrives and ends with them.
 
     Args:
         settings: of the bridge.
@@ -36,32 +36,32 @@ class ReplayJobs:
         self._troubles: OrderedDict[str, str] = OrderedDict()
 
     def start(self, replay_id: str, *, who: str, resend: bool = False) -> None:
-        """Run a replay from now on, or go on with it.
+        """Run a redrive from now on, or go on with it.
 
         Args:
             replay_id: of the replay.
             who: had it run, for the log.
-            resend: see ``Replays.run``.
+            resend: see ``Redrives.run``.
 
         Raises:
             OperationRefusedError: this process runs it already, or as many as it may.
         """
         with self._guard:
             if replay_id in self._threads:
-                raise OperationRefusedError(f"Replay {replay_id} runs in this process already.")
+                raise OperationRefusedError(f"Redrive {replay_id} runs in this process already.")
             if len(self._threads) >= RUNNING_MAX:
                 raise OperationRefusedError(
-                    f"{RUNNING_MAX} replays run in this process already: resume this one when one of them is done, "
-                    f"or elsewhere with: sse-bridge dead replay --resume {replay_id}"
+                    f"{RUNNING_MAX} redrives run in this process already: resume this one when one of them is done, "
+                    f"or elsewhere with: sse-bridge dead redrive --resume {replay_id}"
                 )
             self._troubles.pop(replay_id, None)
-            # A daemon: a replay survives the end of its process, so the process need not wait for it.
+            # A daemon: a redrive survives the end of its process, so the process need not wait for it.
             thread = SupervisedThread(partial(self._run, replay_id, who, resend), name=f"replay-{replay_id}", once=True)
             self._threads[replay_id] = thread
             thread.start()
 
     def trouble(self, replay_id: str) -> str:
-        """Why this process could not go on with a replay; empty if it could."""
+        """Why this process could not go on with a redrive; empty if it could."""
         return self._troubles.get(replay_id, "")
 
     def is_here(self, replay_id: str) -> bool:
@@ -69,7 +69,7 @@ class ReplayJobs:
         return replay_id in self._threads
 
     def end(self) -> None:
-        """Have all replays pause, and wait a little for it."""
+        """Have all redrives pause, and wait a little for it."""
         self._ending.set()
         for thread in list(self._threads.values()):
             thread.join(END_TIMEOUT_S)

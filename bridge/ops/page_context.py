@@ -1,4 +1,4 @@
-"""What every page is made with: operations, the overview's cache, the replays of this process, and the templates."""
+"""What every page is made with: operations, the overview's cache, the redrives of this process, and the templates."""
 
 import re
 import time
@@ -28,13 +28,13 @@ from bridge.views.filters import write_filters
 from bridge.wiring import open_store
 
 LISTED = 50
-"""Letters, retries or replays on a page of a list."""
+"""Letters, retries or redrives on a page of a list."""
 NOTES = {
-    "discarded": "Discarded: {0}. Left alone, because a replay has sent them: {1}.",
+    "discarded": "Discarded: {0}. Left alone, because a redrive has sent them: {1}.",
     "due": "Due now: {0}. Left alone, because they are being tried: {1}.",
     "buried": "Buried as dead letters: {0}. Left alone, because they are being tried: {1}.",
-    "stopping": "The replay was asked to stop.",
-    "resumed": "The replay goes on.",
+    "stopping": "The redrive was asked to stop.",
+    "resumed": "The redrive goes on.",
 }
 """What a page says after an act; an address can only choose among these and fill in numbers."""
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -71,7 +71,7 @@ class PageContext:
         )
 
     def close(self) -> None:
-        """Pause the replays that run here, and drop the connections."""
+        """Pause the redrives that run here, and drop the connections."""
         self.jobs.end()
         self.overview.close()
         self.store.close()

@@ -1,4 +1,4 @@
-"""Replays on pages: choosing, the dry run, beginning, watching, stopping and resuming."""
+"""Redrives on pages: choosing, the dry run, beginning, watching, stopping and resuming."""
 
 import threading
 import time
@@ -39,11 +39,11 @@ _dry_run_slot = threading.Lock()
 
 def replays(context: PageContext, request: PageRequest) -> Response:
     """The newest replays."""
-    return context.page(request, "replays.html", title="Replays", found=context.replays.newest(LISTED))
+    return context.page(request, "replays.html", title="Redrives", found=context.replays.newest(LISTED))
 
 
 def replay_form(context: PageContext, request: PageRequest) -> Response:
-    """Which letters a replay would send, and how."""
+    """Which letters a redrive would send, and how."""
     return _form(context, request, context.selection(request), None)
 
 
@@ -54,7 +54,7 @@ def dry_run(context: PageContext, request: PageRequest) -> Response:
 
 
 def begin(context: PageContext, request: PageRequest) -> Response:
-    """Begin a replay, and run it in this process."""
+    """Begin a redrive, and run it in this process."""
     selection = context.selection(request, of_form=True)
     rate = read_number(request.form, "rate", "The rate", low=0.01, high=1_000_000)
     canary = read_number(request.form, "canary", "The canary", low=0, high=1_000_000)
@@ -71,18 +71,18 @@ def begin(context: PageContext, request: PageRequest) -> Response:
 
 
 def replay(context: PageContext, request: PageRequest) -> Response:
-    """One replay and how far it is."""
+    """One redrive and how far it is."""
     replay_id = request.path["replay_id"]
     status = context.replays.status(replay_id)
     if status is None:
-        message = f"There is no replay {replay_id}: replays are forgotten after 30 days."
+        message = f"There is no redrive {replay_id}: redrives are forgotten after 30 days."
         return context.gone(request, message)
     part = progress(context, request, replay_id)
-    return context.page(request, "replay.html", title=f"Replay {replay_id}", replay_id=replay_id, part=part)
+    return context.page(request, "replay.html", title=f"Redrive {replay_id}", replay_id=replay_id, part=part)
 
 
 def progress(context: PageContext, request: PageRequest, replay_id: str) -> str:
-    """The part of a replay's page that lives on; empty if there is no such replay."""
+    """The part of a redrive's page that lives on; empty if there is no such redrive."""
     status = context.replays.status(replay_id)
     if status is None:
         return ""
@@ -99,22 +99,22 @@ def progress(context: PageContext, request: PageRequest, replay_id: str) -> str:
 
 
 def stop(context: PageContext, request: PageRequest) -> Response:
-    """Have whichever process runs a replay pause it."""
+    """Have whichever process runs a redrive pause it."""
     status = context.replays.known(request.path["replay_id"])
     if status.state is ReplayState.DONE:
-        raise OperationRefusedError(f"Replay {status.replay_id} is done.")
+        raise OperationRefusedError(f"Redrive {status.replay_id} is done.")
     context.replays.ask_to_stop(status.replay_id)
     _note(context, request, "dead.replay.stop", status)
     return context.go_on(request, f"/replays/{status.replay_id}", "stopping")
 
 
 def resume(context: PageContext, request: PageRequest) -> Response:
-    """Go on with a replay in this process."""
+    """Go on with a redrive in this process."""
     status = context.replays.known(request.path["replay_id"])
     if status.state is ReplayState.DONE:
-        raise OperationRefusedError(f"Replay {status.replay_id} is done; there is nothing left to send.")
+        raise OperationRefusedError(f"Redrive {status.replay_id} is done; there is nothing left to send.")
     if context.replays.is_being_run(status.replay_id):
-        raise OperationRefusedError(f"Replay {status.replay_id} is being run by {status.owner}.")
+        raise OperationRefusedError(f"Redrive {status.replay_id} is being run by {status.owner}.")
     context.jobs.start(status.replay_id, who=request.session.who, resend=request.form.get("resend") == "yes")
     _note(context, request, "dead.replay.resume", status)
     return context.go_on(request, f"/replays/{status.replay_id}", "resumed")
@@ -126,7 +126,7 @@ def _form(context: PageContext, request: PageRequest, selection: Selection, fore
     return context.page(
         request,
         "replay_form.html",
-        title="Replay dead letters",
+        title="Redrive dead letters",
         number=number,
         selection=str(selection),
         fixed=write_filters(fixed),
@@ -143,7 +143,7 @@ def _foresee(context: PageContext, selection: Selection) -> DryRun:
 
     Raises:
         OperationRefusedError: another dry run is under way, or this one takes too long.
-        BridgeError: as ``Replays.predict``.
+        BridgeError: as ``Redrives.predict``.
     """
     if not _dry_run_slot.acquire(blocking=False):
         raise OperationRefusedError("Another dry run is under way; try again when it is over.")
@@ -165,7 +165,7 @@ def _foresee(context: PageContext, selection: Selection) -> DryRun:
     except (FutureTimeoutError, InvalidStateError):
         raise OperationRefusedError(
             "The dry run takes too long: an extractor seems to hang. Nothing was published. Run it where it can be "
-            f"interrupted: sse-bridge dead replay --dry-run ({selection})"
+            f"interrupted: sse-bridge dead redrive --dry-run ({selection})"
         ) from None
 
 
@@ -181,5 +181,5 @@ def _predict(context: PageContext, selection: Selection) -> DryRun:
 
 
 def _note(context: PageContext, request: PageRequest, action: str, status: ReplayStatus) -> None:
-    entry = LogEntry(who=request.session.who, action=action, selection=f"replay {status.replay_id}")
+    entry = LogEntry(who=request.session.who, action=action, selection=f"redrive {status.replay_id}")
     context.store.log.append(entry)

@@ -125,7 +125,7 @@ class Streams:
             event.set()
 
     async def endpoint(self, request: Request) -> Response:
-        """The stream of the overview, or with ``?replay=`` of one replay."""
+        """The stream of the overview, or with ``?replay=`` of one redrive."""
         return await self._access.answer(request, lambda: self._begin(request))
 
     async def _begin(self, request: Request) -> Response:

@@ -46,7 +46,7 @@ def letter_facts(letter: DeadLetter) -> list[Named]:
         Named("buried", letter.buried_at),
         Named("worker", letter.worker),
         Named("release", letter.release),
-        Named("died in", letter.replay and f"replay {letter.replay}"),
+        Named("died in", letter.replay and f"redrive {letter.replay}"),
     ]
 
 

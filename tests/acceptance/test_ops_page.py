@@ -246,7 +246,7 @@ def test_an_operator_understands_replays_and_discards(
     page.page.fill("#canary", "5")
     page.page.fill("#max_failures", "90")
     worker.pause()  # nothing becomes of the canary, and so the rest is not sent
-    page.click("Replay 34 letters")
+    page.click("Redrive 34 letters")
     assert re.fullmatch(r"/replays/[0-9a-f]{12}", page.path())
     page.wait(lambda: page.facts()["not sent yet"] == "29", "it is under way, and the page shows it")
     page.check(axe, "replay-running")
@@ -261,7 +261,7 @@ def test_an_operator_understands_replays_and_discards(
     assert (page.facts()["succeeded"], page.facts()["failed again"]) == ("30", "4")
     assert letters.count() == 7
     page.check(axe, "replay-done")
-    page.page.click("nav >> text=Replays")
+    page.page.click("nav >> text=Redrives")
     page.check(axe, "replays")
 
     # Discard.
@@ -361,10 +361,10 @@ def test_everything_works_without_javascript(
     plain.open("/")
     plain.sign_in(OPERATOR)
     plain.page.click("#live-groups tbody a")
-    plain.click("Replay these")
+    plain.click("Redrive these")
     plain.click("Dry run")
     assert plain.page.locator(".outcome div").all_inner_texts() == ["Would be published\n3"]
-    plain.page.click("button:has-text('Replay 3 letters')")
+    plain.page.click("button:has-text('Redrive 3 letters')")
     address = plain.path()
     plain.wait(
         lambda: Replays(Store.of(client, settings), settings, registry).newest()[0].state == "done", "it is done"

@@ -94,7 +94,7 @@ def test_the_whole_bridge_runs_with_exactly_the_documented_rights(tmp_path: Path
         for arguments in (
             ("status",), ("audit",), ("retries", "list"), ("retries", "groups"), ("dead", "groups"), ("dead", "users"),
             ("dead", "show", letters[0]), ("trace", letters[0]), ("dead", "list"), ("dead", "export"),
-            ("dead", "replay", "-y"), ("dead", "replays"), ("dead", "log"),
+            ("dead", "redrive", "-y"), ("dead", "redrives"), ("dead", "log"),
             ("dead", "discard", "-y", "--reason", "seen"), ("status",), ("audit",), ("queues",),
                 ("queues", "move", "bridge.stranded", "bridge.moods", "-y", "--reason", "renamed"),
         ):  # fmt: skip

@@ -65,7 +65,7 @@ COMMANDS = [
     ["dead", "groups"],
     ["dead", "users"],
     ["dead", "log"],
-    ["dead", "replays"],
+    ["dead", "redrives"],
     ["retries", "list"],
     ["retries", "groups"],
 ]
@@ -84,7 +84,7 @@ def test_any_text_is_shown_as_it_is(settings: Settings, client: redis.Redis, com
 
 @pytest.mark.parametrize(
     "command",
-    [*COMMANDS, ["dead", "show", str(UUID(int=7))], ["dead", "export"], ["dead", "replay", "--dry-run"], ["check"]],
+    [*COMMANDS, ["dead", "show", str(UUID(int=7))], ["dead", "export"], ["dead", "redrive", "--dry-run"], ["check"]],
     ids=" ".join,
 )
 def test_json_holds_nothing_that_a_terminal_obeys(settings: Settings, client: redis.Redis, command: list[str]) -> None:
@@ -119,7 +119,7 @@ def str_values(value: object) -> set[str]:
         (["--error", "LokupError"], "LookupError"),
     ],
 )
-@pytest.mark.parametrize("command", ["dead replay -y", "dead list", "dead discard --reason x -y"])
+@pytest.mark.parametrize("command", ["dead redrive -y", "dead list", "dead discard --reason x -y"])
 def test_a_mistyped_filter_is_an_error_with_the_near_value(
     settings: Settings, client: redis.Redis, command: str, options: list[str], near: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_mistyped_filter_is_an_error_with_the_near_value(
 @pytest.mark.parametrize("options", [["--type", "FileImportFailed", "--until", "100d"], ["--category", "security"]])
 def test_a_filter_that_matches_nothing_says_so(settings: Settings, client: redis.Redis, options: list[str]) -> None:
     DeadLetters(client, settings).bury([a_letter()])
-    done = run(settings, "dead", "replay", "-y", *options)
+    done = run(settings, "dead", "redrive", "-y", *options)
     assert (done.returncode, done.stdout.strip()) == (0, "No letter matches.")
 
 

@@ -36,7 +36,7 @@ def test_a_process_with_another_catalog_than_a_worker_says_so(
     DeadLetters(client, settings).bury([a_letter()])
     with running_worker(tmp_path, environment("old")):
         wait_until(lambda: client.hlen(keys.WORKERS), what="the worker reports")
-        for command in ("status", "dead replay --dry-run", "check --connect --for cli"):
+        for command in ("status", "dead redrive --dry-run", "check --connect --for cli"):
             same = run_cli(*command.split(), environment=environment("old"))
             assert "This process has" not in same.stdout + same.stderr, command
             other = run_cli(*command.split(), environment=environment("newest"))

@@ -38,10 +38,10 @@ NEED_REDIS = (
     "dead users",
     "dead export",
     "dead log",
-    "dead replays",
-    "dead replay --yes",
-    "dead replay --dry-run",
-    "dead replay --resume 1f0c6a3b92de",
+    "dead redrives",
+    "dead redrive --yes",
+    "dead redrive --dry-run",
+    "dead redrive --resume 1f0c6a3b92de",
     "dead discard --yes --reason old",
 )
 WRONG = {
@@ -55,17 +55,17 @@ WRONG = {
     "dead list --after nan:x": "is no cursor",
     "retries list --after inf:x": "is no cursor",
     "dead list --limit 0": "not in the range",
-    "dead replay --max-failures many": "give 10% or 0.1",
-    "dead replay --canary 0": "not in the range",
-    "dead replay --rate 0": "not in the range",
-    "dead replay --resend": "goes with --resume",
+    "dead redrive --max-failures many": "give 10% or 0.1",
+    "dead redrive --canary 0": "not in the range",
+    "dead redrive --rate 0": "not in the range",
+    "dead redrive --resend": "goes with --resume",
     "dead discard --yes": "Missing option '--reason'",
     "retries now --type no.such": "no event type 'no.such'",
     "trace nonsense": "not a valid UUID",
 }
 UNKNOWN = {
     "dead show nonsense": "There is no dead letter nonsense",
-    "dead replay --resume nonsense": "There is no replay nonsense",
+    "dead redrive --resume nonsense": "There is no replay nonsense",
     "retries show nonsense": "No retry of event nonsense waits",
 }
 
@@ -103,7 +103,7 @@ def test_nothing_is_done_to_many_without_asking_and_the_question_says_to_how_man
     _wait_for_retry(client, settings, number=2)
     for words, what in {
         "dead discard --reason old": "discard 3 dead letters (everything)",
-        "dead replay --stage extract": "replay 3 dead letters (stages extract)",
+        "dead redrive --stage extract": "redrive 3 dead letters (stages extract)",
         "retries now": "try 2 retries (everything)",
         "retries cancel --type Moody": "bury 2 retries (types Moody)",
     }.items():
@@ -120,15 +120,15 @@ def test_ctrl_c_pauses_a_replay_and_it_goes_on_where_it_was(
     environment = {**environment, "MOODY_DIR": str(tmp_path)}
     bury(client, settings, [a_letter(mode="sample") for _ in range(300)])
     with running_worker(tmp_path, environment):
-        with running_cli(tmp_path, "dead", "replay", "--yes", "--rate", "100", environment=environment) as command:
+        with running_cli(tmp_path, "dead", "redrive", "--yes", "--rate", "100", environment=environment) as command:
             replays = Replays(Store.of(client, settings), settings, registry)
             wait_until(lambda: any(status.succeeded for status in replays.newest()), what="the replay is under way")
             assert command.end(signal.SIGINT) == 130
             (paused,) = replays.newest()
             assert (paused.state.value, 0 < paused.pending < 300) == ("paused", True), command.output
-            assert f"Go on with: sse-bridge dead replay --resume {paused.replay_id}" in command.output
+            assert f"Go on with: sse-bridge dead redrive --resume {paused.replay_id}" in command.output
             assert "Traceback" not in command.output
-        answer = run_cli("dead", "replay", "--resume", paused.replay_id, "--json", environment=environment)
+        answer = run_cli("dead", "redrive", "--resume", paused.replay_id, "--json", environment=environment)
     assert answer.returncode == 0, answer.stderr
     assert (json.loads(answer.stdout)["sent"], json.loads(answer.stdout)["succeeded"]) == (300, 300)
 
@@ -170,10 +170,10 @@ def test_whoever_watches_sees_redis_go_and_come_back(tmp_path: Path) -> None:
 
 
 def test_a_selection_of_nothing_is_no_failure(environment: dict[str, str], settings: Settings) -> None:
-    for words in ("dead replay --yes", "dead list", "dead discard --yes --reason x", "retries now", "dead export"):
+    for words in ("dead redrive --yes", "dead list", "dead discard --yes --reason x", "retries now", "dead export"):
         answer = run_cli(*words.split(), environment=environment)
         assert (answer.returncode, answer.stderr) == (0, ""), words
-    replayed = run_cli("dead", "replay", "--yes", "--json", environment=environment)
+    replayed = run_cli("dead", "redrive", "--yes", "--json", environment=environment)
     assert (replayed.returncode, json.loads(replayed.stdout)["total"]) == (0, 0)
 
 

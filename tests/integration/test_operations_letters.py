@@ -361,7 +361,7 @@ def test_the_commands_speak_to_people(client, settings, redis_url, waiting) -> N
     run("dead", "discard", "--id", made[0].letter_id, "--reason", "test")
     assert "reason      test" in run("dead", "show", made[0].letter_id)
     assert "attempt 1" in run("retries", "show", waiting[0])
-    for words in ("dead list", "dead users", "dead replay", "retries list"):
+    for words in ("dead list", "dead users", "dead redrive", "retries list"):
         assert "matches." in run(*words.split(), "--group", "00000000000f")
-    assert "keeps its own" in run("dead", "replay", "--resume", "1f0c6a3b92de", "--rate", "5", code=2)
-    assert "--dry-run takes filters" in run("dead", "replay", "--resume", "1f0c6a3b92de", "--dry-run", code=2)
+    assert "keeps its own" in run("dead", "redrive", "--resume", "1f0c6a3b92de", "--rate", "5", code=2)
+    assert "--dry-run takes filters" in run("dead", "redrive", "--resume", "1f0c6a3b92de", "--dry-run", code=2)

@@ -78,7 +78,7 @@ def test_the_command_says_it(settings: Settings, redis_url: str, tmp_path: Path)
         "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
         "MOODY_DIR": str(tmp_path),
     }
-    done = run_cli("dead", "replay", "--dry-run", environment=environment)
+    done = run_cli("dead", "redrive", "--dry-run", environment=environment)
     assert done.returncode == 0, done.stderr
     assert "would end its worker's process" in " ".join(done.stdout.split())
     client.close()

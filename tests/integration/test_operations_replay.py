@@ -370,7 +370,7 @@ def _quarantine(client: redis.Redis, settings: Settings) -> list[str]:
 
 
 def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, after_s: float) -> None:
-    command = [*COMMAND, "dead", "replay", "--resume", replay_id, "--json"]
+    command = [*COMMAND, "dead", "redrive", "--resume", replay_id, "--json"]
     process = subprocess.Popen(command, env=clean_environment(environment), stdout=subprocess.DEVNULL)
     wait_until(lambda: client.hget(keys.replay(replay_id), "owner"), what="it runs")
     with pytest.raises(subprocess.TimeoutExpired):
@@ -415,19 +415,19 @@ def _ids_in(items: Iterable[bytes]) -> list[str]:
 
 def test_the_command_replays_and_says_what_came_of_it(worker, client, settings, environment) -> None:
     bury(client, settings, [a_letter(mode="permanent" if n == 3 else "ok") for n in range(20)])
-    dry = run_cli("dead", "replay", "--dry-run", environment=environment)
+    dry = run_cli("dead", "redrive", "--dry-run", environment=environment)
     assert "19 published, 1 failed" in dry.stdout, dry.stderr
-    refused = run_cli("dead", "replay", environment=environment)
+    refused = run_cli("dead", "redrive", environment=environment)
     assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
-    answer = run_cli("dead", "replay", "--yes", environment=environment)
+    answer = run_cli("dead", "redrive", "--yes", environment=environment)
     assert answer.returncode == 0, answer.stderr
     assert "is done: 20 total, 19 succeeded, 1 failed" in answer.stdout
-    shown = run_cli("dead", "replays", "--json", environment=environment)
+    shown = run_cli("dead", "redrives", "--json", environment=environment)
     assert [row["state"] for row in json.loads(shown.stdout)] == ["done"]
 
 
 def test_a_canary_that_fails_is_an_exit_code(worker, client, settings, environment) -> None:
     bury(client, settings, [a_letter(mode="permanent") for _ in range(20)])
-    answer = run_cli("dead", "replay", "--yes", "--canary", "5", environment=environment)
+    answer = run_cli("dead", "redrive", "--yes", "--canary", "5", environment=environment)
     assert answer.returncode == 3, answer.stderr
     assert "--resume" in answer.stdout

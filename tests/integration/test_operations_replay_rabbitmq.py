@@ -82,7 +82,7 @@ def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, c
 
 
 def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, sent: int) -> None:
-    command = [*COMMAND, "dead", "replay", "--resume", replay_id, "--json"]
+    command = [*COMMAND, "dead", "redrive", "--resume", replay_id, "--json"]
     process = subprocess.Popen(command, env=clean_environment(environment), stdout=subprocess.DEVNULL)
     wait_until(lambda: int(client.hget(keys.replay(replay_id), "sent") or 0) >= sent, what="some are sent")
     assert process.poll() is None

@@ -25,7 +25,7 @@ def test_a_redrive_without_workers_says_so_at_once(settings: Settings, client: r
     said = tmp_path / "said"
     with said.open("wb") as stderr:
         command = subprocess.Popen(
-            [sys.executable, "-m", "bridge.cli", "dead", "replay", "-y"],
+            [sys.executable, "-m", "bridge.cli", "dead", "redrive", "-y"],
             cwd=ROOT,
             env=clean_environment() | REGISTRY | {"BRIDGE_BROKER_URL": settings.broker_url},
             stdin=subprocess.DEVNULL,

@@ -110,7 +110,7 @@ def test_the_bridge_runs_with_exactly_the_listed_rights(tmp_path: Path, guarded:
         broker.lpush("bridge.stranded", "what nobody consumes")
         for arguments in (
             ("status",), ("audit",), ("retries", "list"), ("dead", "groups"), ("trace", letter), ("dead", "list"),
-            ("dead", "replay", "--dry-run"), ("dead", "replay", "-y"), ("dead", "discard", "-y", "--reason", "seen"),
+            ("dead", "redrive", "--dry-run"), ("dead", "redrive", "-y"), ("dead", "discard", "-y", "--reason", "seen"),
             ("queues",), ("queues", "move", "bridge.stranded", "bridge.moods", "-y", "--reason", "renamed"),
         ):  # fmt: skip
             done = run_cli(*arguments, environment=guarded.environment("ops"))

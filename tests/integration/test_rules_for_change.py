@@ -41,7 +41,7 @@ def published(client: redis.Redis, user: UUID, number: int) -> None:
 
 
 def redrive(environment: dict[str, str]) -> None:
-    done = run_cli("dead", "replay", "-y", environment=environment)
+    done = run_cli("dead", "redrive", "-y", environment=environment)
     assert done.returncode == 0, done
 
 

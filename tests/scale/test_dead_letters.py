@@ -52,9 +52,9 @@ def test_a_hundred_thousand_letters_are_grouped_listed_and_replayed(tmp_path: Pa
             _fill(client, settings)
             _read(client, settings)
             ran = {words: _run(words, environment, tmp_path / "output") for words in READERS}
-            ran["dead replay --dry-run"] = _run("dead replay --dry-run", environment, tmp_path / "output")
-            assert f"{LETTERS:,} published" in ran["dead replay --dry-run"].output
-            ran["dead replay"] = replay = _run("dead replay --yes --json", environment, tmp_path / "output")
+            ran["dead redrive --dry-run"] = _run("dead redrive --dry-run", environment, tmp_path / "output")
+            assert f"{LETTERS:,} published" in ran["dead redrive --dry-run"].output
+            ran["dead redrive"] = replay = _run("dead redrive --yes --json", environment, tmp_path / "output")
             assert json.loads(replay.output)["succeeded"] == LETTERS
             assert read_balance(client).balanced
     for words, one in ran.items():

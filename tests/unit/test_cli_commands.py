@@ -221,3 +221,11 @@ def test_the_demo_of_a_checkout_is_not_taken_from_another_package_named_examples
     answer = run_cli("demo", "--file", "gone.ofx", environment={"PYTHONPATH": path}, cwd=tmp_path)
     assert answer.returncode == 2
     assert "gone.ofx" in answer.stderr
+
+
+@pytest.mark.parametrize(("alias", "name"), [("replay", "redrive"), ("replays", "redrives")])
+def test_the_earlier_names_of_redriving_work_and_are_not_listed(alias: str, name: str) -> None:
+    group = run("dead", "--help").output
+    assert f"  {name} " in group and f"  {alias} " not in group
+    by_name, by_alias = run("dead", name, "--help"), run("dead", alias, "--help")
+    assert (by_alias.exit_code, by_alias.output.replace(f" {alias} ", f" {name} ")) == (0, by_name.output)

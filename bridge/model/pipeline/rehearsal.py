@@ -115,7 +115,7 @@ class _Rehearsal:
             return f"payload too large: that of {self._name} exceeds BRIDGE_EVENT_MAX_BYTES, {self._event_max_bytes}."
         rule = self._mapping.staleness
         if fault is None and isinstance(rule, Supersede):
-            rule.key_of(payload)  # raises what a replay of dead letters would die of
+            rule.key_of(payload)  # raises what a redrive of dead letters would die of
         return fault
 
     def _extract(

@@ -68,7 +68,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DropAfter:
-    """Staleness: an event that is older than this when it is replayed is discarded instead.
+    """Staleness: an event that is older than this when it is redriven is discarded instead.
 
     Attributes:
         after_s: seconds since it occurred; above 0.
@@ -86,7 +86,7 @@ class DropAfter:
 
 @dataclass(frozen=True, slots=True)
 class Supersede:
-    """Staleness: an event is not replayed when a newer one about the same thing is, or was published already.
+    """Staleness: an event is not redriven when a newer one about the same thing is, or was published already.
 
     Attributes:
         key: a payload field, or a function of the payload. Events of one type, for one user, with equal keys
@@ -148,7 +148,7 @@ class DomainToSSEMapping:
             refused by the registry as yet.
         example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
             needed only where those that are built from the class's type hints are not like real ones.
-        staleness: what a replay of dead letters does with an old event; None replays it, however old.
+        staleness: what a redrive of dead letters does with an old event; None redrives it, however old.
     """
 
     domain_event_class: type[Any]

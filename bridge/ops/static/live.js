@@ -67,7 +67,7 @@ function nameOf(element) {
   return element.id || element.getAttribute("href") || element.getAttribute("aria-label");
 }
 
-// Speaks of a replay only when its state changes, not with each letter.
+// Speaks of a redrive only when its state changes, not with each letter.
 function announce(element) {
   const said = document.getElementById("said");
   const words = element.querySelector(".pill")?.textContent.trim();
