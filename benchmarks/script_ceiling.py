@@ -13,9 +13,9 @@ from benchmarks.peers import BY_NAME
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.transform import transform
-from bridge.redis_adapter import AddressedEvent, Delivery
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settle import DIRECT, SettleCall
+from bridge.redis_adapter.settle import SettleCall
 from bridge.settings import Settings
 
 BATCHES = (500, 100, 1)

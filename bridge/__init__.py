@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 # Publishing without a worker
 if TYPE_CHECKING:
     from bridge.producer import SSEEventHandler
-    from bridge.redis_adapter import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+    from bridge.redis_adapter import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+    from bridge.model.publishing import Receipt, ReceiptStatus
 
 # Settings
 from bridge.settings import Settings, load_settings
@@ -129,13 +130,8 @@ __getattr__ = on_demand(
             "get_category_for_event_type",
         },
         "bridge.producer": {"SSEEventHandler"},
-        "bridge.redis_adapter": {
-            "Receipt",
-            "ReceiptStatus",
-            "RedisSSEPublisher",
-            "SSEPublisherProtocol",
-            "get_sse_publisher",
-        },
+        "bridge.model.publishing": {"Receipt", "ReceiptStatus"},
+        "bridge.redis_adapter": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
         "bridge.catalogs.finance": {
             "DOMAIN_TO_SSE_MAPPING",
             "SSE_EVENT_REGISTRY",

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.console import print_json, printable
+from bridge.model.dead_letter import Cursor, DeadLetter
 from bridge.model.moments import shown_time
+from bridge.model.retry import Attempt, WaitingRetry
 from bridge.operations.groups import Group
 from bridge.operations.letters import as_dict
 from bridge.operations.retries import retry_as_dict
-from bridge.redis_adapter import Attempt, Cursor, DeadLetter, WaitingRetry
 from bridge.views.failed_events import (
     Row,
     attempts_in_words,
@@ -22,8 +23,8 @@ from bridge.views.failed_events import (
 from bridge.views.words import Named, counted, event_class, failure_in_words
 
 if TYPE_CHECKING:
+    from bridge.model.dead_letter import Tombstone
     from bridge.model.pipeline import Failure
-    from bridge.redis_adapter import Tombstone
 
 SPARKS = "▁▂▃▄▅▆▇█"
 GROUP_TYPES_MAX = 3

@@ -11,9 +11,10 @@ import click
 
 from bridge.catalogs import load_configured
 from bridge.cli.open_store import open_store
+from bridge.model.dead_letter import Cursor
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
-from bridge.redis_adapter import Cursor, Store
+from bridge.redis_adapter import Store
 from bridge.settings import Settings
 from bridge.views.filters import LISTS, read_cursor, read_filters
 

@@ -13,8 +13,8 @@ from bridge.views.failed_events import attempts_in_words
 from bridge.views.words import moment
 
 if TYPE_CHECKING:
+    from bridge.model.retry import Attempt
     from bridge.operations.trace import Place
-    from bridge.redis_adapter import Attempt
 
 STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad": "bold red", "quiet": "bold"}
 """By the tone of a place."""

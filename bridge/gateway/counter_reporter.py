@@ -7,8 +7,8 @@ import redis.asyncio
 
 from bridge.gateway.counters import Counters
 from bridge.model.errors import StoreError
+from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import Position
 from bridge.redis_adapter.gateway_counts import Gateways
 from bridge.runtime.identity import process_name
 from bridge.runtime.supervision import supervised

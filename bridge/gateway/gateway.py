@@ -23,10 +23,11 @@ from bridge.gateway.response_writer import FINISH_S, LINGER_S, Wire
 from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Rooms
 from bridge.model.errors import StoreError
+from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
-from bridge.redis_adapter import History, Keyspace, Position, connect_async
+from bridge.redis_adapter import History, Keyspace, connect_async
 from bridge.runtime.supervision import SupervisedTask
 from bridge.settings import Settings
 

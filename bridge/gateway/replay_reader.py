@@ -19,8 +19,9 @@ from bridge.model.bounds import (
     REPLAYS_BYTES_MAX,
 )
 from bridge.model.errors import StoreUnavailableError
+from bridge.model.event_log import Page, Position
 from bridge.model.registry import Id
-from bridge.redis_adapter import History, Page, Position
+from bridge.redis_adapter import History
 from bridge.runtime.supervision import end_tasks
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import Protocol
 from uuid import UUID
 
 from bridge.gateway.refusal import RequestRefusedError
+from bridge.model.event_log import START, Position
 from bridge.model.registry import Registry
-from bridge.redis_adapter import START, Position
 
 ECHO_MAX = 5
 """Unknown names that a refusal repeats at most."""

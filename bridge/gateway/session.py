@@ -25,10 +25,10 @@ from bridge.gateway.response_writer import StalledError, Wire
 from bridge.gateway.subscriptions import Rooms
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from bridge.model.event_log import START, Position
 from bridge.model.events import comment_frame, reset_frame, retry_frame
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
-from bridge.redis_adapter import START, Position
 from bridge.runtime.supervision import end_tasks
 from bridge.settings import Settings
 

@@ -12,11 +12,12 @@ from uuid import UUID
 import msgspec
 
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
 from bridge.operations.raw_redrive import WholeMessage, read_whole
 from bridge.operations.trials import Trial, Trials
-from bridge.redis_adapter import DeadLetter, PublishedEvents, Sighting
+from bridge.redis_adapter import PublishedEvents, Sighting
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 
+from bridge.model.dead_letter import LetterHead
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
 from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
+from bridge.model.retry import RetryRecord
 from bridge.operations.selection import FOR_EVER_MS, Facts, Selection, facts_of, is_class, users_in
-from bridge.redis_adapter import LetterHead, RetryRecord, Store
+from bridge.redis_adapter import Store
 
 HEADS_LOOKED_AT = 1000
 NEAR = 0.8

@@ -8,21 +8,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadLetter, LetterHead, Tombstone
 from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Registry
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of
-from bridge.redis_adapter import (
-    UNREADABLE,
-    UNREADABLE_CAUSE,
-    Cursor,
-    DeadLetter,
-    LetterHead,
-    LogEntry,
-    Store,
-    Tombstone,
-)
+from bridge.redis_adapter import LogEntry, Store
 from bridge.runtime.identity import who_am_i
 
 T = TypeVar("T")

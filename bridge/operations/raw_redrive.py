@@ -12,10 +12,10 @@ from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
 from bridge.messages.compression import COMPRESSION_HEADER, decompressed
 from bridge.messages.validation import check_message, check_number, check_size, in_utf8
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import DecodeError
 from bridge.model.pipeline import identify
 from bridge.model.registry import Registry
-from bridge.redis_adapter import DeadLetter
 
 ID_BYTES = 16
 

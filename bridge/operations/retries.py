@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 
+from bridge.model.dead_letter import Cursor, DeadLetter
 from bridge.model.pipeline.root_cause import Cause, cause_of
 from bridge.model.registry import Registry
+from bridge.model.retry import RetryRecord, WaitingRetry
 from bridge.operations.groups import Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
-from bridge.redis_adapter import Cursor, DeadLetter, LogEntry, RetryRecord, Store, WaitingRetry
+from bridge.redis_adapter import LogEntry, Store
 from bridge.runtime.identity import who_am_i
 
 CHUNK = 500

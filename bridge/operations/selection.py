@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from bridge.model.dead_letter import DeadLetter, LetterHead
 from bridge.model.errors import IdError, SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure, Stage
@@ -15,7 +16,7 @@ from bridge.model.pipeline.root_cause import GROUP_CHARS, cause_of
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry, task_name
 from bridge.model.registry.naming import QUEUE_PREFIX
-from bridge.redis_adapter import DeadLetter, LetterHead, RetryRecord
+from bridge.model.retry import RetryRecord
 
 FOR_EVER_MS = 1 << 52
 LAST_MS = 253_402_300_799_999

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Outcome, Published
 from bridge.model.registry import Registry, Supersede
 from bridge.operations.dry_run import Foresight, audience_of, is_too_old, occurred_at_of, why_too_old
-from bridge.redis_adapter import DeadLetter, PublishedEvents
+from bridge.redis_adapter import PublishedEvents
 
 HISTORY_LOOK_MAX = 1000
 """Entries of a stream, newest first, that are searched for a newer event."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bridge.model.accounting import Balance
 from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
@@ -12,7 +13,6 @@ from bridge.operations.liveness import producer_faults, thread_faults
 from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import (
-    Balance,
     GatewayStates,
     KnownWorker,
     ProducerReport,

@@ -9,9 +9,12 @@ from uuid import UUID
 import msgspec
 
 from bridge.messages.compression import COMPRESSION_HEADER, decompressed
+from bridge.model.accounting import OpenMessage
 from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import BrokerError, DecodeError
-from bridge.redis_adapter import DeadLetter, OpenMessage, Publication, RetryRecord, Store, open_queues
+from bridge.model.retry import RetryRecord
+from bridge.redis_adapter import Publication, Store, open_queues
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 

@@ -10,8 +10,9 @@ from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.pipeline.reporting import ExcInfo, reportable
 from bridge.model.pipeline.transform import transform
 from bridge.model.plain_text import name_of, plain_logger
+from bridge.model.publishing import Receipt, ReceiptStatus
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry
-from bridge.redis_adapter import Receipt, ReceiptStatus, SSEPublisherProtocol
+from bridge.redis_adapter import SSEPublisherProtocol
 
 
 class SSEEventHandler:

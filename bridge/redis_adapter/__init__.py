@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from bridge.redis_adapter.accounting import Balance, read_balance
+    from bridge.redis_adapter.accounting import read_balance
     from bridge.redis_adapter.client import connect, connect_async, connect_briefly, connect_broker
     from bridge.redis_adapter.clock import StoreClock
     from bridge.redis_adapter.counts import COUNT_NAMES, Counts, Tally
-    from bridge.redis_adapter.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadLetter, LetterHead, Tombstone
     from bridge.redis_adapter.dead_letters import DeadLetters
-    from bridge.redis_adapter.event_log import START, History, Page, Position, StreamedEvent, read_message
+    from bridge.redis_adapter.event_log import History
     from bridge.redis_adapter.gateway_counts import GatewayStates
     from bridge.redis_adapter.kept_events import Kept, KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
-    from bridge.redis_adapter.ledger import Ledger, OpenMessage, Summary, record_bytes
+    from bridge.redis_adapter.ledger import Ledger, Summary, record_bytes
     from bridge.redis_adapter.operations_log import LogEntry, OperationsLog
     from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
     from bridge.redis_adapter.published_events import PastEvent, Publication, PublishedEvents, Sighting
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.recent_outcomes import Recent
     from bridge.redis_adapter.redrive_jobs import RedriveJob, RedriveJobs
     from bridge.redis_adapter.redrive_letters import ReturnedMessage
-    from bridge.redis_adapter.retry_queue import Attempt, Claim, RetryRecord, RetrySet, WaitingRetry, extend_history
+    from bridge.redis_adapter.retry_queue import RetrySet
     from bridge.redis_adapter.server_requirements import server_faults, server_warnings
-    from bridge.redis_adapter.settle import AddressedEvent, Delivery, Receipt, ReceiptStatus
     from bridge.redis_adapter.settler import PendingPublish, Settler
     from bridge.redis_adapter.start_counts import Starts
     from bridge.redis_adapter.store import Store
@@ -36,18 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNT_NAMES",
-    "START",
-    "UNREADABLE",
-    "UNREADABLE_CAUSE",
-    "AddressedEvent",
-    "Attempt",
-    "Balance",
-    "Claim",
     "Counts",
-    "Cursor",
-    "DeadLetter",
     "DeadLetters",
-    "Delivery",
     "Figures",
     "GatewayStates",
     "History",
@@ -56,29 +44,22 @@ __all__ = [
     "Keyspace",
     "KnownWorker",
     "Ledger",
-    "LetterHead",
     "LogEntry",
-    "OpenMessage",
     "OperationsLog",
-    "Page",
     "PastEvent",
     "PendingPublish",
-    "Position",
     "ProducerReport",
     "Producers",
     "Publication",
     "PublishedEvents",
     "QueueNames",
     "QueuedMessage",
-    "Receipt",
-    "ReceiptStatus",
     "Recent",
     "RedisQueues",
     "RedisSSEPublisher",
     "RedriveJob",
     "RedriveJobs",
     "Reported",
-    "RetryRecord",
     "RetrySet",
     "ReturnedMessage",
     "SSEPublisherProtocol",
@@ -88,23 +69,18 @@ __all__ = [
     "Store",
     "StoreClock",
     "StoreOverview",
-    "StreamedEvent",
     "Summary",
     "Tally",
-    "Tombstone",
     "WaitingFor",
-    "WaitingRetry",
     "WorkerReport",
     "Workers",
     "connect",
     "connect_async",
     "connect_briefly",
     "connect_broker",
-    "extend_history",
     "get_sse_publisher",
     "open_queues",
     "read_balance",
-    "read_message",
     "record_bytes",
     "server_faults",
     "server_warnings",
@@ -113,24 +89,16 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
-        "bridge.redis_adapter.accounting": {"Balance", "read_balance"},
+        "bridge.redis_adapter.accounting": {"read_balance"},
         "bridge.redis_adapter.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
         "bridge.redis_adapter.clock": {"StoreClock"},
         "bridge.redis_adapter.counts": {"COUNT_NAMES", "Counts", "Tally"},
-        "bridge.redis_adapter.dead_letter": {
-            "UNREADABLE",
-            "UNREADABLE_CAUSE",
-            "Cursor",
-            "DeadLetter",
-            "LetterHead",
-            "Tombstone",
-        },
         "bridge.redis_adapter.dead_letters": {"DeadLetters"},
-        "bridge.redis_adapter.event_log": {"START", "History", "Page", "Position", "StreamedEvent", "read_message"},
+        "bridge.redis_adapter.event_log": {"History"},
         "bridge.redis_adapter.gateway_counts": {"GatewayStates"},
         "bridge.redis_adapter.kept_events": {"Kept", "KeptEvents"},
         "bridge.redis_adapter.keyspace": {"Keyspace"},
-        "bridge.redis_adapter.ledger": {"Ledger", "OpenMessage", "Summary", "record_bytes"},
+        "bridge.redis_adapter.ledger": {"Ledger", "Summary", "record_bytes"},
         "bridge.redis_adapter.operations_log": {"LogEntry", "OperationsLog"},
         "bridge.redis_adapter.producers": {"ProducerReport", "Producers", "Reported"},
         "bridge.redis_adapter.published_events": {"PastEvent", "Publication", "PublishedEvents", "Sighting"},
@@ -140,16 +108,8 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.recent_outcomes": {"Recent"},
         "bridge.redis_adapter.redrive_jobs": {"RedriveJob", "RedriveJobs"},
         "bridge.redis_adapter.redrive_letters": {"ReturnedMessage"},
-        "bridge.redis_adapter.retry_queue": {
-            "Attempt",
-            "Claim",
-            "RetryRecord",
-            "RetrySet",
-            "WaitingRetry",
-            "extend_history",
-        },
+        "bridge.redis_adapter.retry_queue": {"RetrySet"},
         "bridge.redis_adapter.server_requirements": {"server_faults", "server_warnings"},
-        "bridge.redis_adapter.settle": {"Delivery", "AddressedEvent", "Receipt", "ReceiptStatus"},
         "bridge.redis_adapter.settler": {"Settler", "PendingPublish"},
         "bridge.redis_adapter.start_counts": {"Starts"},
         "bridge.redis_adapter.store": {"Store"},

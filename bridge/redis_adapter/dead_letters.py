@@ -7,10 +7,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import redis
 
-from bridge.model.moments import shown_time
-from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.dead_letter import (
+from bridge.model.dead_letter import (
     Cursor,
     DeadLetter,
     LetterHead,
@@ -21,7 +18,10 @@ from bridge.redis_adapter.dead_letter import (
     read_tombstone,
     unreadable,
 )
-from bridge.redis_adapter.retry_queue import Attempt
+from bridge.model.moments import shown_time
+from bridge.model.plain_text import plain_logger
+from bridge.model.retry import Attempt
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 

@@ -1,15 +1,12 @@
 """Reading what a client missed: its own stream and the broadcasts, as one ordered history without gaps."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import total_ordering
 from typing import cast
 from uuid import UUID
 
-import msgspec
 import redis.asyncio
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
+from bridge.model.event_log import Page, Position, StreamedEvent, page_of, read_message
 from bridge.model.registry import Id
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
@@ -18,106 +15,6 @@ from bridge.settings import Settings
 
 PAGE = 200
 """Entries read from each stream at once."""
-
-
-@total_ordering
-class Position:
-    """A place in the order of all events of all streams, written ``<ms>-<seq>``. Immutable.
-
-    Raises:
-        ValueError: the text is no position.
-    """
-
-    __slots__ = ("_order", "_text")
-
-    def __init__(self, value: str) -> None:
-        ms, separator, seq = value.partition("-")
-        if not (separator and ms.isascii() and ms.isdigit() and seq.isascii() and seq.isdigit()):
-            raise ValueError(f"{value!r} is no position; it is written <ms>-<seq>.")
-        self._text = value
-        self._order = (int(ms), int(seq))
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"Position({self._text!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Position) and self._order == other._order
-
-    def __lt__(self, other: "Position") -> bool:
-        return self._order < other._order
-
-    def __hash__(self) -> int:
-        return hash(self._order)
-
-
-START = Position("0-0")
-"""Before everything."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamedEvent:
-    """A published event as a client gets it.
-
-    Attributes:
-        event_id: UUIDv7, the frame's id.
-        event_type: wire name.
-        payload: one line of JSON.
-        position: its place in the order.
-    """
-
-    event_id: str
-    event_type: str
-    payload: str
-    position: Position
-
-
-class _ChannelMessage(msgspec.Struct):
-    event_id: UUID
-    event_type: str
-    data: msgspec.Raw
-    position: str
-
-
-_message_decoder = msgspec.json.Decoder(_ChannelMessage)
-
-
-def read_message(message: bytes | str) -> StreamedEvent:
-    """The event in a pub/sub message.
-
-    Raises:
-        ValueError: it is none of ours.
-    """
-    try:
-        if len(message) > ENTRY_BYTES_MAX:
-            raise ValueError(f"it has {len(message)} bytes")
-        fields = _message_decoder.decode(message)
-        return _streamed(str(fields.event_id), fields.event_type, bytes(fields.data).decode(), fields.position)
-    except PARSER_ERRORS as error:
-        raise ValueError(f"This is no published event: {error}.") from error
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
-    """The next events after a position.
-
-    Attributes:
-        events: in order, own and broadcast together.
-        horizon: everything up to here is in this page or was before it; read on from here.
-        complete: False when events after the asked position may be missing for good.
-        last: whether this page reaches the newest event.
-        read_at_ms: Redis time of this reading.
-        malformed: entries that are no events of ours; they are left out.
-    """
-
-    events: tuple[StreamedEvent, ...]
-    horizon: Position
-    complete: bool
-    last: bool
-    read_at_ms: int = 0
-    malformed: int = 0
 
 
 class History:
@@ -171,7 +68,7 @@ class History:
         """
         with store_errors():
             newest, now_ms = await self._now.run_async(self._client)
-        return _page(Position(text(newest)), True, int(text(now_ms)))
+        return page_of(Position(text(newest)), complete=True, read_at_ms=int(text(now_ms)))
 
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
@@ -195,34 +92,8 @@ class History:
                 stream=self._keys.user_stream(user_id),
             )
         own, broadcast, *whole = streams
-        return _page(Position(text(newest)), bool(complete), int(text(now_ms)), (own, broadcast), whole)
-
-
-def _page(
-    newest: Position,
-    complete: bool,
-    read_at_ms: int,
-    read: Sequence[Sequence[object]] = (),
-    whole: Sequence[int] = (),
-) -> Page:
-    """Merge streams; one of which more follows than was read limits how far the page can vouch."""
-    streams = [[_entry(entry) for entry in stream] for stream in read]
-    cuts = [entries[-1][0] for entries, is_whole in zip(streams, whole, strict=True) if not is_whole]
-    # Behind the newest event a stranger's entries may follow. Who read on behind those would take what is published
-    # next for had.
-    reached = max([newest, *(position for entries in streams for position, event in entries if event)])
-    cuts = [cut for cut in cuts if cut <= reached]
-    horizon = min(cuts) if cuts else reached
-    within = [event for entries in streams for position, event in entries if position <= horizon]
-    events = sorted((event for event in within if event), key=lambda event: event.position)
-    return Page(
-        events=tuple(events),
-        horizon=horizon,
-        complete=complete,
-        last=not cuts,
-        read_at_ms=read_at_ms,
-        malformed=within.count(None),
-    )
+        entries = [[_entry(entry) for entry in stream] for stream in (own, broadcast)]
+        return page_of(Position(text(newest)), entries, whole, complete=bool(complete), read_at_ms=int(text(now_ms)))
 
 
 def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
@@ -231,16 +102,7 @@ def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
     try:
         fields = {text(name): text(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
         event_id = str(UUID(fields["event_id"]))
-        event = _streamed(event_id, fields["event_type"], fields["data"], text(position))
+        event = StreamedEvent.of(event_id, fields["event_type"], fields["data"], text(position))
     except (KeyError, *PARSER_ERRORS):
         return Position(text(position)), None
     return event.position, event
-
-
-def _streamed(event_id: str, event_type: str, payload: str, position: str) -> StreamedEvent:
-    if len(payload) > ENTRY_BYTES_MAX:
-        raise ValueError(f"The payload has {len(payload)} characters.")
-    if "\n" in payload or "\r" in payload:
-        # Legal between JSON tokens, but a line break here would end the SSE field.
-        payload = msgspec.json.format(payload, indent=-1)
-    return StreamedEvent(event_id=event_id, event_type=event_type, payload=payload, position=Position(position))

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import redis
 
+from bridge.model.dead_letter import DeadLetter, Tombstone, read_letter, read_tombstone, unreadable
 from bridge.model.moments import shown_time
+from bridge.model.retry import RetryRecord
 from bridge.redis_adapter.client import keyspace_of
-from bridge.redis_adapter.dead_letter import DeadLetter, Tombstone, read_letter, read_tombstone, unreadable
 from bridge.redis_adapter.read_only_script import look
-from bridge.redis_adapter.retry_queue import RetryRecord, read_retry
+from bridge.redis_adapter.retry_queue import read_retry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

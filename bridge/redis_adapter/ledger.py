@@ -1,12 +1,12 @@
 """The books' first page: which accepted events are on their way, message by message."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 import redis
 
+from bridge.model.accounting import OpenMessage
 from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.operations_log import ENTRIES_MAX
@@ -24,25 +24,6 @@ CALL_BYTES_MAX = 1_000_000
 
 Pushed: TypeAlias = tuple[str, str, str, bytes, str, bytes]
 """A message that is entered: id, task, queue, ids of its events; and, where it is put on a queue, key and item."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpenMessage:
-    """A message that was accepted, and of which some events have not ended yet.
-
-    Attributes:
-        message_id: of the message in the books.
-        accepted_ms: when it was entered, in ms of Redis time.
-        task: of the message.
-        queue: it was put on.
-        event_ids: which of its events have not ended; an id twice if the event was emitted twice.
-    """
-
-    message_id: str
-    accepted_ms: int
-    task: str
-    queue: str
-    event_ids: tuple[UUID, ...]
 
 
 class Summary(NamedTuple):

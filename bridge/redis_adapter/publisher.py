@@ -8,11 +8,12 @@ from bridge.catalogs import load_configured
 from bridge.model.errors import BridgeError, IdError
 from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.plain_text import plain_logger
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.model.registry import Id, IdType
 from bridge.model.registry.identifiers import UUIDS
 from bridge.redis_adapter.client import connect_async, store_errors
 from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settle import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus, SettleCall
+from bridge.redis_adapter.settle import SettleCall
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)

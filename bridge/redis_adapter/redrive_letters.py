@@ -8,9 +8,9 @@ import msgspec
 import redis
 
 from bridge.messages import TaskMessage
+from bridge.model.dead_letter import DeadLetter, head_of
 from bridge.model.errors import OperationRefusedError
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.dead_letter import DeadLetter, head_of
 from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import Answer, script
 from bridge.redis_adapter.task_queue import queue_item

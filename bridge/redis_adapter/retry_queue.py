@@ -1,16 +1,13 @@
 """The retry set: events that wait in Redis for their next attempt, visible and leased, never in a worker's memory."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import redis
-from msgspec.structs import force_setattr
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.model.pipeline import Failure
-from bridge.model.pipeline.addressee import user_in
+from bridge.model.retry import Attempt, Claim, RetryRecord, WaitingRetry
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
 from bridge.settings import Settings
@@ -23,88 +20,6 @@ CLAIM_MAX = 500
 """Retries that one claim takes at the most."""
 PAGE = 500
 """Retries that are read at once."""
-HISTORY_MAX = 10
-"""Past attempts kept with an event; the first is kept, then the newest."""
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One failed try: its number (1-based), when (RFC 3339, UTC), and why."""
-
-    number: int
-    at: str
-    failure: Failure
-
-
-class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that waits.
-
-    Attributes:
-        event_id: of the event.
-        task: the Celery task that tries again.
-        queue: where that task's messages go.
-        envelope: JSON of the envelope.
-        attempts: the failed tries so far, oldest first.
-        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
-    """
-
-    event_id: str
-    task: str
-    queue: str
-    envelope: str
-    attempts: tuple[Attempt, ...]
-    user_id: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.user_id:
-            force_setattr(self, "user_id", user_in(self.envelope))
-
-    @property
-    def attempt(self) -> int:
-        """The number of the newest failed attempt."""
-        return self.attempts[-1].number
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WaitingRetry:
-    """A retry with its place in the queue.
-
-    Attributes:
-        record: the event and its failed attempts.
-        due_ms: when it is tried again, in ms of Redis time.
-        taken: it is being tried: on its queue or in a worker's hands. Operators leave it alone.
-    """
-
-    record: RetryRecord
-    due_ms: int
-    taken: bool
-
-    @property
-    def place(self) -> tuple[float, str]:
-        """Due time and id, by which retries are ordered."""
-        return self.due_ms + (0.5 if self.taken else 0), self.record.event_id
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """Retries taken for ``LEASE_S``.
-
-    Attributes:
-        records: what is due.
-        unreadable: ids and bytes of what is due and cannot be read: written by another version, or damaged.
-        lease: hand it to ``confirm``.
-        next_due_s: seconds until the next one is due; None when nothing waits.
-    """
-
-    records: tuple[RetryRecord, ...]
-    unreadable: tuple[tuple[str, bytes], ...]
-    lease: str
-    next_due_s: float | None
-
-
-def extend_history(history: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:
-    """Add an attempt, within ``HISTORY_MAX``; the first attempt is always kept."""
-    attempts = (*(past for past in history if past.number < attempt.number), attempt)
-    return attempts if len(attempts) <= HISTORY_MAX else (attempts[0], *attempts[-(HISTORY_MAX - 1) :])
 
 
 class RetrySet:

@@ -1,18 +1,14 @@
-"""Settling: what is handed over, and the arguments and answers of the one script call that publishes a batch; pure."""
+"""Settling: the arguments and answers of the one script call that publishes a batch; pure."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from bridge.model.events import SSEEvent
-from bridge.model.registry import Addressing, Audience
-from bridge.model.registry.identifiers import Id
+from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, script
@@ -22,86 +18,6 @@ BATCH_MAX = 500
 """Events in one script call at the most: a script blocks Redis for about 7 µs an event."""
 SKIPPED_MAX = 10_000
 """Skipped events that are remembered, so that `sse-bridge trace` can tell what became of them."""
-DIRECT = "-"
-"""Stands for the message where events were handed over without one."""
-
-
-class ReceiptStatus(StrEnum):
-    """What happened to an event that was handed to Redis."""
-
-    PUBLISHED = "published"
-    """It is in the stream and on the channel."""
-    DUPLICATE = "duplicate"
-    """It had been published before; nothing changed."""
-    REFUSED = "refused"
-    """Redis refused this event for good: its keys hold something else."""
-    FAILED = "failed"
-    """Redis could not be reached, or the event could not be written; it is not published."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
-    """What happened to one event.
-
-    Attributes:
-        status: see ReceiptStatus.
-        position: its place in the order of all events, ``<ms>-<seq>``; also for a duplicate.
-        error: why it was refused or failed.
-    """
-
-    status: ReceiptStatus
-    position: str | None = None
-    error: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the event is published, now or before."""
-        return self.status in (ReceiptStatus.PUBLISHED, ReceiptStatus.DUPLICATE)
-
-
-class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its address. A Struct, because one is made for every event.
-
-    Attributes:
-        event: what is published.
-        payload: ``event.data`` as one line of JSON.
-        user_id: whose channel and stream; None for everybody's.
-    """
-
-    event: SSEEvent
-    payload: bytes
-    user_id: Id | None
-
-    @classmethod
-    def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "AddressedEvent":
-        """An event, addressed to its audience."""
-        user_id = None if audience is Audience.BROADCAST else event.user_id
-        return cls(event=event, payload=payload, user_id=user_id)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delivery:
-    """What one message brought, and what is to be done with it.
-
-    Attributes:
-        event_type: of its events.
-        events: the events to publish.
-        message_id: under which the message is in the books; empty if its events are waiting retries or
-            replayed letters; DIRECT if there was no message.
-        record_bytes: length of the message's record as long as no event was taken from it, if every event
-            of the message ends here; otherwise 0.
-        skipped: ids of the events that have nobody to tell.
-        metrics: what else to count, if anything is published: name and by how much.
-    """
-
-    event_type: str
-    events: Sequence[AddressedEvent]
-    message_id: str = ""
-    record_bytes: int = 0
-    skipped: Sequence[str] = ()
-    metrics: Sequence[tuple[str, int]] = ()
-
-
 Answer: TypeAlias = bytes | str | Sequence[bytes | str]
 """What the script says: the first position, or one string an event."""
 

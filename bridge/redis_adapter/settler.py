@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import redis
 
+from bridge.model.publishing import Delivery
 from bridge.redis_adapter.client import store_errors
 from bridge.redis_adapter.script import Answer, Call, PipelinedScriptCall, script
-from bridge.redis_adapter.settle import BATCH_MAX, Delivery, SettleCall
+from bridge.redis_adapter.settle import BATCH_MAX, SettleCall
 from bridge.settings import Settings
 
 

@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import redis
 
+from bridge.model.accounting import Balance
 from bridge.model.errors import StoreError
-from bridge.redis_adapter.accounting import Balance, read_balance
+from bridge.redis_adapter.accounting import read_balance
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.gateway_counts import GatewayStates, read_gateways
 from bridge.redis_adapter.recent_outcomes import Recent, read_recent

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from bridge.model.retry import Attempt
 from bridge.operations import trace
-from bridge.redis_adapter import Attempt, Publication
+from bridge.redis_adapter import Publication
 from bridge.views.words import Named, moment, span
 
 WHEREABOUTS = {

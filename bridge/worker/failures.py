@@ -3,20 +3,13 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Dead, Failure, Retry
 from bridge.model.pipeline.reporting import log_failure
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.redis_adapter import (
-    Attempt,
-    DeadLetter,
-    DeadLetters,
-    Ledger,
-    RetryRecord,
-    RetrySet,
-    StoreClock,
-    extend_history,
-)
+from bridge.model.retry import Attempt, RetryRecord, extend_history
+from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, StoreClock
 from bridge.runtime.identity import short_name
 from bridge.worker.job import Job
 

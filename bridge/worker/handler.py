@@ -10,11 +10,10 @@ from time import perf_counter
 from bridge.messages import TaskMessage
 from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Stage, describe, encode_raw, identify
 from bridge.model.plain_text import plain_logger
+from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.registry import Registry, RetryPolicy
 from bridge.redis_adapter import (
-    AddressedEvent,
     DeadLetters,
-    Delivery,
     Ledger,
     PendingPublish,
     RetrySet,

@@ -8,7 +8,8 @@ from bridge.model.bounds import RETRIES_BYTES_MAX
 from bridge.model.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
 from bridge.model.pipeline import Stage
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import RetryRecord, RetrySet
+from bridge.model.retry import RetryRecord
+from bridge.redis_adapter import RetrySet
 from bridge.runtime.supervision import SupervisedThread
 from bridge.wiring import TaskSender
 from bridge.worker.quarantine import Quarantine

@@ -7,10 +7,12 @@ from functools import partial
 from uuid import UUID
 
 from bridge.model.bounds import RAW_KEPT_MAX
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import Attempt, DeadLetter, DeadLetters, RetryRecord, StoreClock
+from bridge.model.retry import Attempt, RetryRecord
+from bridge.redis_adapter import DeadLetters, StoreClock
 from bridge.runtime.identity import VERSION, short_name
 
 logger = plain_logger(__name__)

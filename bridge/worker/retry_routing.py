@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
-from bridge.redis_adapter import RetryRecord, StoreClock, Workers
+from bridge.model.retry import RetryRecord
+from bridge.redis_adapter import StoreClock, Workers
 from bridge.runtime.identity import process_name
 
 HEARD_S = 10.0

@@ -173,8 +173,8 @@ def publish(url: str, file_name: str) -> None:
     from uuid import UUID
 
     from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+    from bridge.model.publishing import AddressedEvent
     from bridge.model.registry import Audience
-    from bridge.redis_adapter import AddressedEvent
     from bridge.settings import Settings
     from tests.support.settling import Settler
 

@@ -13,11 +13,12 @@ import pytest
 import redis
 
 from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.model.retry import RetryRecord
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
 from bridge.producer import Emitter
-from bridge.redis_adapter import RetryRecord, RetrySet, Store, connect, read_balance
+from bridge.redis_adapter import RetrySet, Store, connect, read_balance
 from bridge.settings import Settings
 from tests.support.chromium import opened_chromium
 from tests.support.letters import a_failure, a_letter, bury

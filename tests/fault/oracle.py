@@ -8,7 +8,8 @@ from uuid import UUID
 import redis
 
 from bridge import Settings
-from bridge.redis_adapter import Balance, DeadLetters, RetrySet, read_balance
+from bridge.model.accounting import Balance
+from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.settle import SKIPPED_MAX

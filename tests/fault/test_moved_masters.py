@@ -11,7 +11,8 @@ from uuid import uuid4
 import redis
 
 from bridge import Emitter
-from bridge.redis_adapter import Balance, Counts, connect, read_balance
+from bridge.model.accounting import Balance
+from bridge.redis_adapter import Counts, connect, read_balance
 from bridge.redis_adapter.client import text
 from bridge.settings import Settings
 from tests.fault.load import Producing, environment_for, expect_progress, settings_for

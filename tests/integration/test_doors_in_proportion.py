@@ -27,7 +27,9 @@ from bridge.messages.compression import decompressed
 from bridge.messages.passthrough import pass_on
 from bridge.messages.validation import check_message
 from bridge.model.bounds import MessageBounds
+from bridge.model.dead_letter import read_letter, read_tombstone, user_in
 from bridge.model.errors import BridgeError
+from bridge.model.event_log import read_message
 from bridge.model.pipeline import Failure, Stage, describe, encode_raw, identify
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.root_cause import cause_of
@@ -36,8 +38,6 @@ from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
 from bridge.ops.fields import read_after, read_number
 from bridge.producer.admission import Admission
-from bridge.redis_adapter import read_message
-from bridge.redis_adapter.dead_letter import read_letter, read_tombstone, user_in
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.retry_queue import read_retry
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile

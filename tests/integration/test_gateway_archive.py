@@ -12,7 +12,8 @@ from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.replay_reader import Archive
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import START, History, connect_async
+from bridge.model.event_log import START
+from bridge.redis_adapter import History, connect_async
 from bridge.settings import Settings
 from tests.support.streams import until
 

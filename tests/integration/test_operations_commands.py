@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.model.retry import RetryRecord
 from bridge.operations.redrive import Replays
-from bridge.redis_adapter import DeadLetters, RetryRecord, RetrySet, Store
+from bridge.redis_adapter import DeadLetters, RetrySet, Store
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.letters import QUEUE, TASK, a_letter, bury

@@ -9,6 +9,7 @@ import redis
 
 from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
+from bridge.model.retry import RetryRecord
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.retries import Retries
@@ -18,7 +19,6 @@ from bridge.redis_adapter import (
     DeadLetters,
     OperationsLog,
     PublishedEvents,
-    RetryRecord,
     RetrySet,
     Store,
     dead_letters,

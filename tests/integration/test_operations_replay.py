@@ -19,23 +19,14 @@ from msgspec.structs import replace
 from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import DecodeError, OperationRefusedError
 from bridge.operations.dry_run import Expected
 from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays, ReplayState
 from bridge.operations.redrive.record import ReplayRecord
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import (
-    Counts,
-    DeadLetter,
-    DeadLetters,
-    Ledger,
-    OperationsLog,
-    Store,
-    StoreClock,
-    connect,
-    read_balance,
-)
+from bridge.redis_adapter import Counts, DeadLetters, Ledger, OperationsLog, Store, StoreClock, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.keyspace import user_stream
 from bridge.redis_adapter.task_queue import queue_item

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.errors import DecodeError
+from bridge.model.retry import RetryRecord
 from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import Replays, ReplayState, ReplayStatus
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetryRecord, RetrySet, Store, StoreClock, read_balance
+from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetrySet, Store, StoreClock, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.keyspace import user_stream
 from bridge.redis_adapter.task_queue import queue_item

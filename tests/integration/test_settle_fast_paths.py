@@ -13,11 +13,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bridge import SSEEvent, SSEEventType
-from bridge.redis_adapter import AddressedEvent, Delivery, Keyspace, Settler, record_bytes
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
+from bridge.redis_adapter import Keyspace, Settler, record_bytes
 from bridge.redis_adapter.keyspace import UNPREFIXED
 from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settle import DIRECT, SettleCall
+from bridge.redis_adapter.settle import SettleCall
 from bridge.settings import Settings
 from tests.support.slow_settle import slow_settle, state_of
 

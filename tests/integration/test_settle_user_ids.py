@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from bridge import SSEEvent, SSEEventType
-from bridge.redis_adapter import AddressedEvent, Delivery, Settler
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
+from bridge.redis_adapter import Settler
 from bridge.redis_adapter.keyspace import UNPREFIXED
-from bridge.redis_adapter.settle import DIRECT
 from bridge.settings import Settings
 
 IDS = [0, 1, -1, 2**53 + 1, 2**63 - 1, "0", "1", 'a"b', "a\\b", "a/b", "%s", "%d%%", "ünï-cödé", "&<>'", UUID(int=0)]

@@ -9,7 +9,8 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import Delivery, PendingPublish, connect
+from bridge.model.publishing import Delivery
+from bridge.redis_adapter import PendingPublish, connect
 from bridge.redis_adapter.script import Call, PipelinedScriptCall, Script
 from bridge.settings import Settings
 from tests.support.books import direct, parcels

@@ -7,10 +7,12 @@ from uuid import uuid4
 import pytest
 import redis
 
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Stage
+from bridge.model.publishing import Delivery
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetter, DeadLetters, Delivery, Store, connect, read_balance
+from bridge.redis_adapter import Counts, DeadLetters, Store, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import parcels

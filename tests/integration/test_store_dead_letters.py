@@ -5,20 +5,11 @@ from uuid import uuid4
 import pytest
 import redis
 
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.pipeline import Failure, Stage
-from bridge.redis_adapter import (
-    COUNT_NAMES,
-    Attempt,
-    Counts,
-    DeadLetter,
-    DeadLetters,
-    Ledger,
-    RetryRecord,
-    RetrySet,
-    connect,
-    read_balance,
-)
+from bridge.model.retry import Attempt, RetryRecord
+from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetters, Ledger, RetrySet, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.dead_letters import PAGE
 from bridge.settings import Settings

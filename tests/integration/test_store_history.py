@@ -9,17 +9,10 @@ import pytest
 import redis
 import redis.asyncio
 
+from bridge.model.event_log import START, Position, StreamedEvent, read_message
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
-from bridge.redis_adapter import (
-    START,
-    AddressedEvent,
-    History,
-    Position,
-    StreamedEvent,
-    connect,
-    connect_async,
-    read_message,
-)
+from bridge.model.publishing import AddressedEvent
+from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings

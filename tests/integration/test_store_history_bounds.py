@@ -8,7 +8,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from bridge.redis_adapter import START, History, Page, Position, connect_async
+from bridge.model.event_log import START, Page, Position
+from bridge.redis_adapter import History, connect_async
 from bridge.redis_adapter import event_log as history_module
 from bridge.settings import Settings
 from tests.support.streams import Source

@@ -12,7 +12,8 @@ import redis.asyncio
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.events import SSEEvent, SSEEventType
-from bridge.redis_adapter import ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, connect_async
+from bridge.model.publishing import ReceiptStatus
+from bridge.redis_adapter import RedisSSEPublisher, SSEPublisherProtocol, connect_async
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 

@@ -8,7 +8,8 @@ import redis
 
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.events import SSEEvent, SSEEventType
-from bridge.redis_adapter import AddressedEvent, Delivery, Workers, connect
+from bridge.model.publishing import AddressedEvent, Delivery
+from bridge.redis_adapter import Workers, connect
 from bridge.redis_adapter.client import store_errors
 from bridge.settings import Settings
 from tests.support.own_redis import RedisServer, running_redis

@@ -8,20 +8,11 @@ import pytest
 import redis
 
 from bridge import SSEEvent, SSEEventType
+from bridge.model.accounting import Balance
 from bridge.model.events import encode_payload
-from bridge.redis_adapter import (
-    AddressedEvent,
-    Attempt,
-    Balance,
-    Counts,
-    DeadLetters,
-    Delivery,
-    Ledger,
-    RetryRecord,
-    RetrySet,
-    connect,
-    read_balance,
-)
+from bridge.model.publishing import AddressedEvent, Delivery
+from bridge.model.retry import Attempt, RetryRecord
+from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetrySet, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter

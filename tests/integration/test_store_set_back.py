@@ -8,9 +8,10 @@ import redis
 import redis.asyncio
 
 from bridge.catalogs.finance import REGISTRY
+from bridge.model.event_log import Position
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Ledger, Position, Store, connect, connect_async, read_balance
+from bridge.redis_adapter import Ledger, Store, connect, connect_async, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import History
 from bridge.settings import Settings

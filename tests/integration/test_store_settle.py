@@ -14,16 +14,10 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
+from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
-from bridge.redis_adapter import (
-    AddressedEvent,
-    Counts,
-    Position,
-    ReceiptStatus,
-    RedisSSEPublisher,
-    connect,
-    connect_async,
-)
+from bridge.model.publishing import AddressedEvent, ReceiptStatus
+from bridge.redis_adapter import Counts, RedisSSEPublisher, connect, connect_async
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import direct, waiting

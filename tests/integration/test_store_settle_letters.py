@@ -5,8 +5,11 @@ from uuid import UUID
 import pytest
 import redis
 
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.events import SSEEvent, encode_payload
-from bridge.redis_adapter import AddressedEvent, DeadLetter, DeadLetters, RetryRecord, RetrySet, read_balance
+from bridge.model.publishing import AddressedEvent
+from bridge.model.retry import RetryRecord
+from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import waiting

@@ -7,8 +7,10 @@ from uuid import UUID
 import pytest
 import redis
 
+from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
-from bridge.redis_adapter import AddressedEvent, History, Position, ReceiptStatus, connect, connect_async
+from bridge.model.publishing import AddressedEvent, ReceiptStatus
+from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings

@@ -14,7 +14,8 @@ from kombu import Connection, Producer
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
-from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetter, DeadLetters, RetrySet, connect, read_balance
+from bridge.model.dead_letter import DeadLetter
+from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetters, RetrySet, connect, read_balance
 from bridge.redis_adapter.keyspace import user_stream
 from bridge.wiring import TaskSender
 from bridge.worker.handler import Handler

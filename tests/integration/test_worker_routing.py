@@ -11,7 +11,8 @@ from celery import Celery
 
 from bridge import DomainEvent, Settings
 from bridge.model.pipeline import EventCodec, Failure, Stage
-from bridge.redis_adapter import Attempt, DeadLetters, RetryRecord, RetrySet, Workers, connect, read_balance
+from bridge.model.retry import Attempt, RetryRecord
+from bridge.redis_adapter import DeadLetters, RetrySet, Workers, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from tests.support.skewed_catalogs import New, Old
 from tests.support.waiting import wait_until

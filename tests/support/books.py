@@ -5,8 +5,7 @@ from itertools import groupby
 from uuid import uuid4
 
 from bridge import SSEEvent, SSEEventType
-from bridge.redis_adapter import AddressedEvent, Delivery
-from bridge.redis_adapter.settle import DIRECT
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 
 
 def parcels(number: int) -> list[AddressedEvent]:

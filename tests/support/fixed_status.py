@@ -1,8 +1,8 @@
 """A status with a number in every place."""
 
+from bridge.model.accounting import Balance
 from bridge.operations.queues import QueueState
 from bridge.operations.status import Status
-from bridge.redis_adapter import Balance
 from bridge.redis_adapter.gateway_counts import GatewayStates
 from bridge.redis_adapter.producers import ProducerReport
 

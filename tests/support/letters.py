@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import redis
 import uuid6
 
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Stage
-from bridge.redis_adapter import Attempt, DeadLetter, DeadLetters
+from bridge.model.retry import Attempt
+from bridge.redis_adapter import DeadLetters
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 

@@ -16,7 +16,7 @@ from bridge.gateway.response_writer import Wire
 from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Rooms
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import Position
+from bridge.model.event_log import Position
 from bridge.redis_adapter.keyspace import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from bridge.settings import Settings
 from tests.support.waiting import WAIT_S

@@ -5,7 +5,8 @@ from typing import cast
 
 import redis
 
-from bridge.redis_adapter import AddressedEvent, Delivery, Keyspace, Receipt, ReceiptStatus
+from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
+from bridge.redis_adapter import Keyspace
 from bridge.redis_adapter import Settler as WorkersSettler
 from bridge.redis_adapter.client import store_errors
 from bridge.settings import Settings

@@ -19,7 +19,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.local.redis_server import free_port
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
-from bridge.redis_adapter import AddressedEvent
+from bridge.model.publishing import AddressedEvent
 from bridge.settings import Settings
 from tests.support.books import direct
 from tests.support.settling import Settler

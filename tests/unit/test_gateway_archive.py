@@ -12,7 +12,7 @@ from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.replay_reader import Archive, Chapter
 from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
-from bridge.redis_adapter import START, Page, Position
+from bridge.model.event_log import START, Page, Position
 
 USER, OTHER = UUID(int=1), UUID(int=2)
 

@@ -7,7 +7,7 @@ import pytest
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.redis_adapter import Position
+from bridge.model.event_log import Position
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 

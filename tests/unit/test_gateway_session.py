@@ -9,7 +9,7 @@ import pytest
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import START, Position
+from bridge.model.event_log import START, Position
 from tests.support.line import Line, chapter, delivery, running
 from tests.support.waiting import WAIT_S
 

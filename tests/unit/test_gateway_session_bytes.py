@@ -8,7 +8,7 @@ from bridge.gateway.delivery import Delivery
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.replay_reader import Chapter
 from bridge.model.bounds import QUEUE_BYTES_MAX
-from bridge.redis_adapter import Position
+from bridge.model.event_log import Position
 from tests.support.line import SETTINGS, Line, running
 
 

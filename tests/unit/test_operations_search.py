@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from bridge.amqp_adapter.queue_inspection import Depth
+from bridge.model.accounting import Balance, OpenMessage
+from bridge.model.dead_letter import Tombstone, read_tombstone
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
 from bridge.operations.search import Seen, Verdict, judge_by_depth
 from bridge.operations.trace import holds
-from bridge.redis_adapter import Balance, OpenMessage, ProducerReport, Reported
+from bridge.redis_adapter import ProducerReport, Reported
 from bridge.redis_adapter import queue_inspection as looking
-from bridge.redis_adapter.dead_letter import Tombstone, read_tombstone
 from bridge.redis_adapter.queue_inspection import QueuedMessage
 from tests.support.letters import a_letter
 

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from starlette.datastructures import QueryParams
 
+from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
 from bridge.operations.selection import FOR_EVER_MS, Selection
 from bridge.ops.fields import (
@@ -16,7 +17,6 @@ from bridge.ops.fields import (
     read_selection,
 )
 from bridge.ops.rendering import bars, moment, pretty
-from bridge.redis_adapter import Cursor
 from bridge.views.filters import write_filters
 from tests.support.moody_catalog import registry
 

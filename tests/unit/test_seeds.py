@@ -33,9 +33,10 @@ from bridge.catalogs.finance import (
 from bridge.model.errors import SettingsError
 from bridge.model.events import DomainEvent, SSEEvent, SSEEventCategory, SSEEventType
 from bridge.model.events.sse_event import _EVENT_TYPE_TO_CATEGORY, get_category_for_event_type
+from bridge.model.publishing import Receipt, ReceiptStatus
 from bridge.model.registry import DomainToSSEMapping, SSEEventMetadata
 from bridge.producer import SSEEventHandler
-from bridge.redis_adapter import Receipt, ReceiptStatus, RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+from bridge.redis_adapter import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
 
 user_id, conn_id = uuid4(), uuid4()
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from uuid import UUID
 import redis
 
 from bridge.model.events import SSEEvent, SSEEventType
+from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.operations.preflight.scratch import Scratch, changed
-from bridge.redis_adapter import AddressedEvent, Delivery
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, Words, script
 from bridge.redis_adapter.settle import SettleCall

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETRIES_BYTES_MAX
+from bridge.model.dead_letter import DeadLetter
 from bridge.model.registry import Registry
 from bridge.operations.dry_run import Foresight
 from bridge.operations.letters import Letters
@@ -11,7 +12,7 @@ from bridge.operations.raw_redrive import WholeMessage
 from bridge.operations.redrive.job import ReplayStatus
 from bridge.operations.redrive.rate import Pace
 from bridge.operations.staleness import Staleness
-from bridge.redis_adapter import DeadLetter, ReturnedMessage, Store
+from bridge.redis_adapter import ReturnedMessage, Store
 from bridge.wiring import TaskSender
 
 MESSAGE_MAX = 200

@@ -10,7 +10,7 @@ from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.addressee import user_in
 from bridge.model.pipeline.root_cause import Cause, cause_of
-from bridge.redis_adapter.retry_queue import Attempt
+from bridge.model.retry import Attempt
 
 UNREADABLE = "unreadable"
 """The group of letters that this release cannot read."""

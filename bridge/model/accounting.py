@@ -1,0 +1,115 @@
+"""The accounting: every accepted event is in one place, or counted under how it ended; pure."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balance:
+    """Where the accepted events are, at one moment. In events, unless said otherwise.
+
+    Attributes:
+        accepted: handed to the broker by producers, as often as they were emitted.
+        unbooked: came out of nowhere: published, and the books did not have them (any more).
+        stray: failed when the books did not have them (any more): two workers ran one message at once, and the other
+            had ended it. They wait, are dead, or were discarded or evicted as dead.
+        open: on their way: on a queue or in a worker's hands.
+        retrying: wait for their next attempt, or are in it.
+        dead: in dead letters.
+        published: stand in a stream for the first time.
+        duplicate: had been published, waited or were buried before; nothing changed.
+        skipped: had nobody to tell.
+        discarded: dead letters that a person discarded.
+        evicted: dead letters that the bounds pushed out.
+        written_off: were missing, and a person wrote them off.
+        set_back: were accepted, and Redis forgot them: a replica that lagged behind became the master, or an older
+            state was restored. Some may have reached their clients before; those that workers held and ended all the
+            same are not among them. A lower bound: what others handed over since hides as many.
+    """
+
+    accepted: int
+    unbooked: int
+    stray: int
+    open: int
+    retrying: int
+    dead: int
+    published: int
+    duplicate: int
+    skipped: int
+    discarded: int
+    evicted: int
+    written_off: int
+    set_back: int = 0
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int], *, retrying: int, letters: int) -> "Balance":
+        """The balance of what was counted.
+
+        Args:
+            counts: what happened → how often; absent: never.
+            retrying: events in the retry set.
+            letters: dead letters, each counted once however many events it stands for.
+        """
+        counted = defaultdict(int, counts)
+        # A worker that held an event while Redis was set back has ended it all the same, out of nowhere.
+        arrived = min(counted["unbooked"], counted["set_back"])
+
+        return cls(
+            accepted=counted["accepted"],
+            unbooked=counted["unbooked"] - arrived,
+            stray=counted["stray"],
+            open=counted["open"],
+            retrying=retrying,
+            dead=letters + counted["dead_bundled"],
+            published=counted["published"],
+            duplicate=counted["duplicate"],
+            skipped=counted["skipped"],
+            discarded=counted["discarded"],
+            evicted=counted["dead_evicted"],
+            written_off=counted["written_off"],
+            set_back=counted["set_back"] - arrived,
+        )
+
+    @property
+    def ended(self) -> int:
+        """Events of which nothing more will come by itself."""
+        return (
+            self.published
+            + self.duplicate
+            + self.skipped
+            + self.discarded
+            + self.evicted
+            + self.written_off
+            + self.set_back
+        )
+
+    @property
+    def difference(self) -> int:
+        """What cannot be accounted for; 0 when the books balance."""
+        return self.accepted + self.unbooked + self.stray - self.open - self.retrying - self.dead - self.ended
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every accepted event is accounted for, and none came out of nowhere."""
+        return not self.difference and not self.unbooked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenMessage:
+    """A message that was accepted, and of which some events have not ended yet.
+
+    Attributes:
+        message_id: of the message in the books.
+        accepted_ms: when it was entered, in ms of Redis time.
+        task: of the message.
+        queue: it was put on.
+        event_ids: which of its events have not ended; an id twice if the event was emitted twice.
+    """
+
+    message_id: str
+    accepted_ms: int
+    task: str
+    queue: str
+    event_ids: tuple[UUID, ...]
