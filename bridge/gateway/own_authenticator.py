@@ -23,6 +23,8 @@ logger = plain_logger(__name__)
 SETTING: Final = "BRIDGE_GATEWAY_AUTHENTICATOR"
 IDENTIFY_TIMEOUT_S = 10.0
 """How long an application's authenticator may take over one request."""
+ASKING_MAX = 10_000
+"""Requests over which it may be asked at a time, those included that it never answers."""
 RETRY_AFTER_S = 10.0
 """When a client is told to come again whose request it failed over."""
 
@@ -85,6 +87,8 @@ class OwnAuthenticator:
 
     async def identify(self, request: AuthRequest) -> Principal:
         """See ``Authenticator``."""
+        if len(self._asking) >= ASKING_MAX:
+            raise self._failed(f"it has not answered {ASKING_MAX} requests yet")
         answer = await self._answer(request)
         if isinstance(answer, RequestRefusedError | UnauthorizedError):
             raise answer

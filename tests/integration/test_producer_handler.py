@@ -1,5 +1,6 @@
 """The in-process handler of the seeds, with the real publisher behind it."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ from bridge import DomainEvent, RedisSSEPublisher, Settings, SSEEvent, SSEEventH
 from bridge.catalogs.finance import DOMAIN_TO_SSE_MAPPING, AccountSyncSucceeded, FileImportFailed
 from bridge.local.redis_server import free_port
 from bridge.redis_adapter import connect_async
+from tests.support.identities import Type, by_name, by_number, names, numbers
 from tests.support.moody_catalog import Announced, Moody, registry
 
 
@@ -85,3 +87,28 @@ def test_it_says_which_classes_it_publishes(settings: Settings) -> None:
     assert handler.has_mapping_for(AccountSyncSucceeded)
     assert not handler.has_mapping_for(DomainEvent)
     assert handler.get_mapped_event_types() == [row.domain_event_class for row in DOMAIN_TO_SSE_MAPPING]
+
+
+@pytest.mark.parametrize(
+    ("shop", "classes", "user", "wrong"),
+    [(numbers, by_number, 1, "7"), (names, by_name, 'a"b', "a b")],
+    ids=["int", "str"],
+)
+async def test_users_of_other_kinds_are_told_in_process_too(
+    shop, classes, user, wrong, settings: Settings, redis_client: redis.Redis, caplog
+) -> None:
+    async with connect_async(settings) as client:
+        publisher = RedisSSEPublisher(client, settings, users=shop.users)
+        await SSEEventHandler(publisher, registry=shop).handle(classes["OrderPaid"](customer=user, number=1))
+        by_hand = shop.sse_event(Type.PAID, user, {"number": 2})
+        assert (await publisher.publish(by_hand)).ok
+        assert (await publisher.publish_to_user(user, shop.sse_event(Type.PAID, user, {"number": 3}))).ok
+        refused = await publisher.publish_to_user(wrong, by_hand)
+        await SSEEventHandler(publisher, registry=shop).handle(classes["OrderPaid"](customer=object()))
+    entries = [fields for _, fields in redis_client.xrange(f"sse:stream:user:{{{user}}}")]
+    assert [json.loads(fields["data"])["number"] for fields in entries] == [1, 2, 3]
+    assert {fields["user_id"] for fields in entries} == {str(user)}
+    assert not refused.ok
+    assert "user_id must" in str(refused.error)
+    assert caplog.text.count("not_published") == 2
+    assert len(redis_client.keys("sse:stream:user:*")) == 1

@@ -100,6 +100,24 @@ async def test_one_that_hangs_is_503_in_bounded_time_even_if_it_ignores_its_end(
     assert "took longer than" in caplog.text
 
 
+async def test_one_that_never_answers_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_authenticator, "ASKING_MAX", 1)
+    release, counters = asyncio.Event(), Counters()
+
+    async def wait() -> Principal:
+        await release.wait()
+        return Principal(user=7)
+
+    door = OwnAuthenticator(Answering(wait), identities.numbers, counters)
+    first = asyncio.create_task(door.identify(REQUEST))
+    await asyncio.sleep(0)
+    with pytest.raises(RequestRefusedError) as refused:
+        await door.identify(REQUEST)
+    assert (refused.value.status, counters.authenticator_failures) == (HTTPStatus.SERVICE_UNAVAILABLE, 1)
+    release.set()
+    assert (await first).user == (await door.identify(REQUEST)).user == 7
+
+
 async def test_a_client_that_leaves_while_it_is_asked_leaves_nothing_behind() -> None:
     ended = asyncio.Event()
 
