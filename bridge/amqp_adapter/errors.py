@@ -5,11 +5,10 @@ from typing import Final
 
 from amqp import exceptions as amqp_errors
 from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from bridge.model.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ErrorKind
-from bridge.redis_adapter.errors import Trouble
-from bridge.redis_adapter.errors import diagnose as diagnose_redis
+from bridge.redis_adapter import REDIS_TROUBLES, Trouble
+from bridge.redis_adapter import diagnose as diagnose_redis
 
 TEXT_MAX = 300
 """Characters of a broker's words that are passed on."""
@@ -51,7 +50,7 @@ def diagnose(error: BaseException) -> Trouble | None:
         return Trouble(ErrorKind.TRANSIENT, "NACK", _words(error), "A queue may be full.")
     if isinstance(error, amqp_errors.AMQPError):
         return _of_amqp(error)
-    if isinstance(error, RedisError | OSError | TimeoutError):
+    if isinstance(error, REDIS_TROUBLES):
         return diagnose_redis(error)
     if isinstance(error, KombuError):
         return Trouble(ErrorKind.TRANSIENT, type(error).__name__, _words(error), "")

@@ -3,9 +3,7 @@
 import ssl
 from typing import Any
 
-from redis.connection import parse_url
-
-from bridge.redis_adapter.pools import sentinel_options
+from bridge.redis_adapter import sentinel_options, tls_options_of
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 
@@ -64,6 +62,5 @@ def tls_options(settings: Settings) -> dict[str, Any] | None:
     broker = topology(settings).broker
     if broker is None or not broker.url.startswith("rediss"):
         return None
-    of_url = {name: value for name, value in parse_url(broker.url).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
     # kombu reads the options of a URL at an address by itself.
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(of_url if broker.sentinels else {})}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(tls_options_of(broker.url) if broker.sentinels else {})}

@@ -14,7 +14,7 @@ from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMes
 from bridge.model.errors import BrokerError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.redis_adapter.announcer import Announcer
+from bridge.redis_adapter import Announcer
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)

@@ -4,25 +4,26 @@ import gc
 from functools import partial
 from typing import Any, ClassVar
 
-import redis
 from celery import bootsteps
 
 from bridge.celery_runtime.worker_state import loop_state, work_in_hand
+from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.redis_adapter import (
     DeadLetters,
+    QueueNames,
     RetrySet,
     StoreClock,
     Tally,
     Workers,
     connect,
     connect_briefly,
+    read_server,
     server_faults,
     server_warnings,
 )
-from bridge.redis_adapter.queue_names import QueueNames
 from bridge.runtime.identity import release, team_release
 from bridge.settings import Settings
 from bridge.settings.topology import topology
@@ -140,12 +141,12 @@ class SeldomCollectionStep(bootsteps.Step):
         gc.set_threshold(COLLECT_AFTER)
 
 
-def _warn_about(client: redis.Redis) -> None:
+def _warn_about(client: Any) -> None:
     """Say at start-up what is wrong with Redis; a Redis that is away is waited for later."""
     try:
-        info = client.info()
-    except redis.RedisError as error:
-        logger.warning("bridge.store.away: %s: %s", type(error).__name__, error)
+        info = read_server(client)
+    except StoreError as error:
+        logger.warning("bridge.store.away: %s", error)
         return
     for sentence in (*server_faults(info), *server_warnings(info)):
         logger.warning("bridge.store.unfit Redis is not fit for the bridge: %s", sentence)

@@ -12,7 +12,6 @@ from celery.worker.consumer import Consumer
 
 from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
 from bridge.celery_runtime.bounded_message import bound_kombu, bounded
-from bridge.celery_runtime.queue_item import DELIVERIES_HEADER, RAW
 from bridge.celery_runtime.redis_transport import ClaimingChannel
 from bridge.celery_runtime.refused_queues import LOOK_S, RefusedQueues
 from bridge.celery_runtime.refused_rights import RefusedRights
@@ -20,6 +19,7 @@ from bridge.celery_runtime.task import BridgeTask
 from bridge.messages import BOOKED_HEADER, BUNDLE_HEADER
 from bridge.messages.compression import COMPRESSION_HEADER
 from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
+from bridge.messages.queue_item import DELIVERIES_HEADER, RAW
 from bridge.messages.validation import (
     DROPPED_HEADERS,
     RETURNS_HEADER,

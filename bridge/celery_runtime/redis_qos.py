@@ -8,7 +8,7 @@ from typing import Any
 from kombu.transport import redis as stock
 from kombu.transport import virtual
 
-from bridge.redis_adapter.queue_watch import BREAKS
+from bridge.redis_adapter.kombu_support import BREAKS
 
 RESTORE_INTERVAL_S = 1.0
 """A worker looks for abandoned messages at most this often."""

@@ -16,26 +16,29 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import redis
 from kombu.transport import redis as stock
-from redis.exceptions import NoScriptError
 
-from bridge.celery_runtime.queue_item import RAW, read_item
 from bridge.celery_runtime.redis_qos import ClaimingQoS
 from bridge.celery_runtime.throughput import Pace
 from bridge.messages.bundling import EVENTS_MAX, Bundle, Claimed, bundle
+from bridge.messages.queue_item import RAW, read_item
 from bridge.model.bounds import MessageBounds
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.connections import (
+from bridge.redis_adapter import store_error
+from bridge.redis_adapter.kombu_support import (
+    BREAKS,
+    POLL_S,
+    UNKNOWN_SCRIPT,
     BrokerConnection,
     BrokerSentinelConnection,
     BrokerSentinelSSLConnection,
     BrokerSSLConnection,
+    Call,
+    Listening,
+    script,
+    without_prefix,
 )
-from bridge.redis_adapter.errors import store_error
-from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, Listening
-from bridge.redis_adapter.script import Call, script
 
 logger = plain_logger(__name__)
 
@@ -136,7 +139,7 @@ class ClaimingChannel(Listening, stock.Channel):
         connection = self.client.connection
         try:
             taken = connection.read_response()
-        except NoScriptError:
+        except UNKNOWN_SCRIPT:
             self._by_hash = False
             raise Empty from None
         except BREAKS:
@@ -180,7 +183,7 @@ class ClaimingChannel(Listening, stock.Channel):
         """Go on if only this connection broke, as an idle one does: what its last claim may have taken goes back.
 
         Raises:
-            redis.RedisError: Redis does not answer on another one either.
+            RedisError: Redis does not answer on another one either.
         """
         self._in_poll = None
         self.connection.cycle.drop(self, self.client, "BRPOP")
@@ -339,9 +342,9 @@ class ClaimingChannel(Listening, stock.Channel):
             self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._books)
 
     @cached_property
-    def _unprefixed(self) -> redis.Redis:
+    def _unprefixed(self) -> Any:
         # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
-        return redis.Redis(connection_pool=self._books.connection_pool)
+        return without_prefix(self._books)
 
     def close(self) -> None:
         """Acknowledge what is done, give back the rest, and close."""

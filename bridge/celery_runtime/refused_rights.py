@@ -3,7 +3,7 @@
 import time
 
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.errors import diagnose, store_error
+from bridge.redis_adapter import diagnose, store_error
 from bridge.worker.refusals import refusals
 
 logger = plain_logger(__name__)

@@ -10,10 +10,7 @@ from bridge.amqp_adapter.queues import queue
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry.naming import QUEUE_PREFIX
-from bridge.redis_adapter import connect_briefly
-from bridge.redis_adapter.queue_discovery import priority_lists
-from bridge.redis_adapter.queue_inspection import open_redis
-from bridge.redis_adapter.queue_names import QueueNames
+from bridge.redis_adapter import QueueNames, connect_briefly, open_queues
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 
@@ -71,6 +68,5 @@ def _there_was(settings: Settings, name: str) -> bool:
             return True
     if not topology(settings).on_redis:
         return False
-    with open_redis(settings) as broker:
-        places = (settings.queue_prefix + place for place in (name, *priority_lists(name)))
-        return bool(broker.exists(*places))
+    with open_queues(settings) as broker:
+        return broker.exists(name)

@@ -72,8 +72,7 @@ def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]
 
 def _inspect_reach(settings: Settings) -> Iterator[Finding]:
     """Whether the servers are there, and fit; once, whoever asks."""
-    from bridge.operations.preflight.servers import option_faults
-    from bridge.redis_adapter.client import connect_briefly, connect_broker
+    from bridge.redis_adapter import connect_briefly, connect_broker, option_faults
 
     places = topology(settings)
     servers: list[tuple[str, RedisPlace, str, Callable[[], Any]]] = [
@@ -92,12 +91,11 @@ def _inspect_reach(settings: Settings) -> Iterator[Finding]:
 
 
 def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iterator[Finding]:
-    from bridge.redis_adapter.client import store_errors
+    from bridge.redis_adapter import read_server
 
     try:
-        with store_errors(), connect() as client:
-            client.ping()
-            info: dict[str, Any] = _info(client)
+        with connect() as client:
+            info = read_server(client)
     except (StoreError, SettingsError) as error:
         text = f"{shown} cannot be used: {error}{_about_tls(shown, error)}"
         yield Finding(level="fault", subject=subject, text=text)
@@ -119,17 +117,8 @@ def _about_tls(shown: str, error: BridgeError) -> str:
     return " If that Redis speaks TLS, write rediss:// instead." if shown.startswith("redis://") else ""
 
 
-def _info(client: Any) -> dict[str, Any]:
-    from redis.exceptions import NoPermissionError
-
-    try:
-        return dict(client.info())
-    except NoPermissionError:
-        return {}  # the list of rights says so
-
-
 def _inspect_process(process: Process, settings: Settings, registry: Registry) -> Iterator[Finding]:
-    from bridge.operations.preflight.servers import try_servers
+    from bridge.redis_adapter import try_servers
 
     for text in try_servers(process, settings):
         yield Finding(level="fault", subject=process, text=text)
@@ -140,7 +129,7 @@ def _inspect_process(process: Process, settings: Settings, registry: Registry) -
 
 
 def _inspect_rabbit(process: Process, settings: Settings, registry: Registry) -> Iterator[Finding]:
-    from bridge.operations.preflight.rabbit import try_rabbit
+    from bridge.amqp_adapter.preflight import try_rabbit
 
     sends, takes = process in ("producer", "worker"), process == "worker"
     try:
@@ -154,7 +143,7 @@ def _inspect_rabbit(process: Process, settings: Settings, registry: Registry) ->
 def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Finding]:
     """Whether Celery's transport, as a worker has it, comes up and works."""
     from bridge.amqp_adapter.errors import broker_error
-    from bridge.operations.preflight.transport import try_transport
+    from bridge.celery_runtime.preflight import try_transport
     from bridge.worker import create_app
 
     try:

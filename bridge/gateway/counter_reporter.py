@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-import redis.asyncio
-
 from bridge.gateway.counters import Counters
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter.gateway_counts import Gateways
+from bridge.redis_adapter import Gateways
 from bridge.runtime.identity import process_name
 from bridge.runtime.supervision import supervised
 
@@ -23,7 +21,7 @@ class Tally:
     """Runs until it is cancelled. What Redis does not take is added with the next beat.
 
     Args:
-        client: stays yours to close.
+        gateways: where the counters are added up.
         counters: of the process.
         connections: says how many streams it has open.
         catalog: identity of its registry.
@@ -32,7 +30,7 @@ class Tally:
 
     def __init__(
         self,
-        client: "redis.asyncio.Redis",
+        gateways: Gateways,
         counters: Counters,
         connections: Callable[[], int],
         catalog: str,
@@ -41,7 +39,7 @@ class Tally:
         self._catalog = catalog
         self._on_beginning = on_beginning
         self._began = ""
-        self._gateways = Gateways(client)
+        self._gateways = gateways
         self._counters = counters
         self._connections = connections
         self._told: dict[str, int] = dict.fromkeys(counters.as_dict(), 0)

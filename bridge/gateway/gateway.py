@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
@@ -27,7 +28,7 @@ from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
-from bridge.redis_adapter import History, Keyspace, connect_async
+from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, connect_async
 from bridge.runtime.supervision import SupervisedTask
 from bridge.settings import Settings
 
@@ -77,8 +78,10 @@ class Gateway:
         self._client = connect_async(self._settings)
         self._history = History(self._client, self._settings)
         self._archive = Archive(self._history, self._dispatch, self.counters)
-        tally = Tally(self._client, self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning)
-        hub = Hub(self._client, self.rooms, self._dispatch.read, self.counters, self._vouch)
+        tally = Tally(
+            Gateways(self._client), self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
+        )
+        hub = Hub(partial(LiveSubscription, self._client), self.rooms, self._dispatch.read, self.counters, self._vouch)
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
             SupervisedTask(tally.run, name="bridge-gateway-tally"),

@@ -1,32 +1,24 @@
 """The one pub/sub connection of a process: keeps it, and hands what it hears to the rooms' members.
 
-redis-py's own PubSub reconnects and resubscribes without a word, and what was published in between is
-gone. So the hub reads the connection itself: when it breaks, every member is told before a new one is made.
+When it breaks, every member is told before a new one is made.
 """
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-
-import redis.asyncio
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.subscriptions import Rooms
+from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
+from bridge.redis_adapter import Heard, LiveSubscription
 from bridge.runtime.supervision import end_tasks
 
 logger = plain_logger(__name__)
 
-CONNECTION_NAME = "bridge-gateway-hub"
-"""As CLIENT LIST shows it."""
 PROBE_AFTER_S = 5.0
 """Silence after which Redis is asked whether it is there; after as long again the connection is given up."""
 BREATHE_EVERY = 32
@@ -39,7 +31,7 @@ class Hub:
     """Listens for all clients of a process.
 
     Args:
-        client: whose connection settings are used; stays yours to close.
+        subscription: makes a connection, which is opened and closed here.
         rooms: who listens to what.
         read: pub/sub message → delivery; None for what is to be ignored.
         counters: learns of outages.
@@ -49,16 +41,15 @@ class Hub:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        subscription: Callable[[], LiveSubscription],
         rooms: Rooms,
         read: Callable[[bytes], Delivery | None],
         counters: Counters,
         vouch: Callable[[str, bytes, float], Awaitable[None]],
     ) -> None:
-        self._pool = client.connection_pool
+        self._subscription = subscription
         self._vouch = vouch
         self._newest: tuple[str, bytes, float] | None = None
-        self._lost_masters = 0
         self._rooms = rooms
         self._read = read
         self._counters = counters
@@ -70,24 +61,16 @@ class Hub:
         failures = 0
         while True:
             try:
-                await self._listen(self._new_connection())
+                await self._listen(self._subscription())
             except Exception as error:
                 # Also a fault of ours: whatever happens, all clients depend on this loop going on.
                 failures = 0 if self._lost_at is None else failures + 1
                 self._note_loss(error)
             await asyncio.sleep(BACKOFF.delay_s(failures + 1, random.random))
 
-    def _new_connection(self) -> AbstractConnection:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        connection.client_name = CONNECTION_NAME
-        # Every reconnect must be ours, or a gap would go unnoticed.
-        connection.retry = Retry(NoBackoff(), 0)
-        return connection
-
-    async def _listen(self, connection: AbstractConnection) -> None:
+    async def _listen(self, connection: LiveSubscription) -> None:
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-            self._lost_masters = getattr(self._pool, "lost_masters", 0)
+            await connection.open()
             if self._newest is not None:
                 channel, message, heard_at = self._newest
                 await self._vouch(channel, message, time.monotonic() - heard_at)
@@ -96,10 +79,9 @@ class Hub:
             await self._talk(connection)
         finally:
             self._rooms.unlink()
-            with suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=True)
+            await connection.close()
 
-    async def _talk(self, connection: AbstractConnection) -> None:
+    async def _talk(self, connection: LiveSubscription) -> None:
         tasks = [asyncio.create_task(self._write(connection)), asyncio.create_task(self._hear(connection))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -108,42 +90,40 @@ class Hub:
         finally:
             await end_tasks(*tasks)
 
-    async def _write(self, connection: AbstractConnection) -> None:
+    async def _write(self, connection: LiveSubscription) -> None:
         while True:
             await self._rooms.has_commands.wait()
             while command := self._rooms.next_command():
-                await connection.send_command(*command, check_health=False)
+                await connection.send(*command)
 
-    async def _hear(self, connection: AbstractConnection) -> None:
+    async def _hear(self, connection: LiveSubscription) -> None:
         handed_out = 0
         while True:
-            reply = await connection.read_response(timeout=PROBE_AFTER_S, disconnect_on_error=False)
-            if getattr(self._pool, "lost_masters", 0) != self._lost_masters:
-                raise redis.ConnectionError("The server is no master any more")
-            if reply is None:
+            heard = await connection.hear(PROBE_AFTER_S)
+            if heard is None:
                 await self._probe(connection)
                 continue
             self._probed = False
-            crowded = self._take(reply)
+            crowded = self._take(heard)
             handed_out += 1
             if crowded or handed_out % BREATHE_EVERY == 0:
                 # Buffered messages are read without a pause; the members would never get to run.
                 await asyncio.sleep(0)
 
-    async def _probe(self, connection: AbstractConnection) -> None:
+    async def _probe(self, connection: LiveSubscription) -> None:
         if self._probed:
             raise TimeoutError(f"Redis has not answered for {PROBE_AFTER_S:g} s")
         self._probed = True
-        await connection.send_command("PING", check_health=False)
+        await connection.send("PING")
 
-    def _take(self, reply: object) -> bool:
+    def _take(self, heard: Heard) -> bool:
         """Act on what Redis sent; returns whether a member would like to be given time to work."""
-        match reply:
-            case [b"message", bytes(channel), bytes(message)]:
-                return self._hand_out(channel.decode(errors="replace"), message)
-            case [b"subscribe", bytes(channel), _]:
-                self._rooms.confirm(channel.decode(errors="replace"))
-                self._note_return()
+        channel, message = heard
+        if message is not None:
+            return self._hand_out(channel, message)
+        if channel:
+            self._rooms.confirm(channel)
+            self._note_return()
         return False
 
     def _hand_out(self, channel: str, message: bytes) -> bool:
@@ -162,7 +142,7 @@ class Hub:
             # Once an outage, however many attempts it takes.
             self._lost_at = time.monotonic()
             self._counters.redis_losses += 1
-            expected = isinstance(error, (RedisError, OSError, TimeoutError))
+            expected = isinstance(error, (StoreError, TimeoutError))
             logger.warning(
                 "bridge.gateway.redis_lost error=%s message=%r",
                 type(error).__name__,

@@ -11,12 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import redis
-
 from bridge.local.child_process import dying_with_parent
 from bridge.local.temporary_folder import OwnFolder
 from bridge.model.errors import BridgeError, MissingExtraError
-from bridge.redis_adapter.server_requirements import MIN_VERSION
+from bridge.redis_adapter import MIN_VERSION, answers
 
 STREAM_NODE_BYTES = 1024
 """Room that a stream takes at the least. Redis' own is 4 KB, of which a user with few events uses little."""
@@ -129,16 +127,10 @@ class EmbeddedServer:
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        with redis.Redis(port=self.port, password=self.password or None, socket_timeout=1) as client:
-            while time.monotonic() < deadline:
-                if process.poll() is not None:
-                    break
-                try:
-                    client.ping()
-                except redis.RedisError:
-                    time.sleep(0.02)
-                else:
-                    return
+        while time.monotonic() < deadline and process.poll() is None:
+            if answers(self.port, self.password):
+                return
+            time.sleep(0.02)
         tail = (self.folder / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
         raise ServerError(f"The embedded server did not start: {' '.join(tail) or 'it said nothing'}")
 

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from bridge.model.plain_text import one_line
 from bridge.model.registry.identity import CatalogIdentity
-from bridge.operations.queues import one_line
-from bridge.redis_adapter import ProducerReport
-from bridge.redis_adapter.gateway_counts import GatewayStates
+from bridge.redis_adapter import GatewayStates, ProducerReport
 
 if TYPE_CHECKING:
     from bridge.operations.status import WorkerState

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.amqp_adapter.alarm import BLOCKED
+from bridge.messages.queue_state import QueueState
+from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
-from bridge.operations.queues import QueueState, one_line
 from bridge.operations.survey import Survey
-from bridge.redis_adapter.recent_outcomes import Recent
+from bridge.redis_adapter import Recent
 from bridge.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,22 +4,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bridge.messages.queue_state import QueueState
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import CatalogIdentity, identity_of
 from bridge.operations.health import is_consuming, stranded
-from bridge.operations.queues import QueueState
 from bridge.operations.selection import FOR_EVER_MS
 from bridge.operations.status import WorkerState, worker_states
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import Store
-from bridge.redis_adapter.queue_discovery import claimed_by_queue
-from bridge.redis_adapter.queue_inspection import UNACKED_KEY, open_redis
 from bridge.settings import Settings
-from bridge.settings.topology import topology
 
 KEYS_MAX = 5_000_000
 RETRIES_LOOKS_MAX = 100
-CLAIMED_STEPS_MAX = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,14 +60,15 @@ def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple
         StoreError: the books are away or refuse.
     """
     now_ms = store.clock.read_ms()
-    survey = QueueSurvey(store, settings, registry).read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
+    queues = QueueSurvey(store, settings, registry)
+    survey = queues.read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
     consuming = [worker for worker in worker_states(store.workers, now_ms) if is_consuming(settings, worker)]
     states = {queue.name: queue for queue in survey.queues}
     retries = Counter[str]()
     for _, queue, number in survey.retries:
         retries[queue] += number
     dead = Counter(head.queue for head in store.dead_letters.heads(between_ms=(0, FOR_EVER_MS)))
-    claimed = _claimed(settings)
+    claimed = queues.claimed()
     served: dict[str, list[str]] = {}
     for worker in consuming:
         for queue in worker.known.report.queues:
@@ -112,10 +109,3 @@ def _advice(
         retries=tuple(waiting for waiting in survey.retries if waiting.queue == name),
     )
     return " ".join(fault.sentence for fault in stranded(registry, of_queue, consuming))
-
-
-def _claimed(settings: Settings) -> Counter[str] | None:
-    if not topology(settings).on_redis:
-        return None
-    with open_redis(settings) as broker:
-        return claimed_by_queue(broker, settings.queue_prefix + UNACKED_KEY, steps_max=CLAIMED_STEPS_MAX)

@@ -1,16 +1,15 @@
 """``WholeMessage``: a quarantined message, read from the bytes that its letter kept; pure."""
 
-from base64 import b64decode
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 from msgspec.structs import replace
 
 from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
-from bridge.messages.compression import COMPRESSION_HEADER, decompressed
-from bridge.messages.validation import check_message, check_number, check_size, in_utf8
+from bridge.messages.queue_item import read_kept
+from bridge.messages.validation import check_message, check_number, check_size
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import DecodeError
@@ -18,21 +17,6 @@ from bridge.model.pipeline import identify
 from bridge.model.registry import Registry
 
 ID_BYTES = 16
-
-
-class _Properties(msgspec.Struct, frozen=True):
-    body_encoding: Literal["base64"] | None = None
-
-
-class _Item(msgspec.Struct, frozen=True, rename="kebab"):
-    headers: dict[str, Any]
-    properties: _Properties
-    body: str
-    content_type: Literal["application/json"]
-    content_encoding: str | None = None
-
-
-_items = msgspec.json.Decoder(_Item)
 _bodies = msgspec.json.Decoder(tuple[tuple[list[Any]], dict[str, Any], Any])
 _envelopes = msgspec.json.Decoder(tuple[tuple[list[msgspec.Raw]], dict[str, Any], Any])
 
@@ -85,12 +69,11 @@ def read_whole(letter: DeadLetter) -> WholeMessage | None:
     if letter.envelope or not letter.raw or letter.cut_from:
         return None
     try:
-        item = _items.decode(letter.raw)
-        body = _body_of(item)
+        headers, body = read_kept(letter.raw)
         content = _bodies.decode(body)
     except (DecodeError, *PARSER_ERRORS):
         return None
-    envelopes, headers = content[0][0], item.headers
+    envelopes = content[0][0]
     task, message_id = headers.get("task"), headers.get("id")
     if not envelopes or not task or not isinstance(task, str) or not message_id or not isinstance(message_id, str):
         return None
@@ -103,15 +86,6 @@ def read_whole(letter: DeadLetter) -> WholeMessage | None:
         headers=headers,
         body=body,
     )
-
-
-def _body_of(item: _Item) -> bytes:
-    """The body as Celery parses it, in UTF-8."""
-    # Who writes to Redis by hand may leave base64 out, as kombu does where it is told to.
-    in_base64 = item.properties.body_encoding == "base64"
-    body = b64decode(item.body) if in_base64 else item.body.encode()
-    body = decompressed(body, item.headers.get(COMPRESSION_HEADER))
-    return in_utf8(body, item.content_encoding) if in_base64 else body
 
 
 def _refusal(headers: dict[str, Any], body: bytes, registry: Registry, bounds: MessageBounds) -> str:

@@ -9,8 +9,7 @@ from uuid import UUID
 
 from bridge.amqp_adapter.queue_inspection import Depth, read_depths
 from bridge.model.accounting import OpenMessage
-from bridge.redis_adapter import Ledger
-from bridge.redis_adapter.queue_inspection import QueuedMessage, RedisQueues, open_queues
+from bridge.redis_adapter import Ledger, QueuedMessage, RedisQueues, open_queues
 from bridge.settings import Settings
 from bridge.settings.topology import topology
 

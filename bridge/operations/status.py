@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bridge.messages.queue_state import QueueState
 from bridge.model.accounting import Balance
 from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
@@ -10,7 +11,6 @@ from bridge.model.registry.identity import identity_of
 from bridge.operations.catalogs import differences
 from bridge.operations.health import STILL_S, Fault, deaths, judge
 from bridge.operations.liveness import producer_faults, thread_faults
-from bridge.operations.queues import QueueState
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import (
     GatewayStates,

@@ -1,14 +1,18 @@
 """``QueueSurvey``: every queue that holds something of ours, whoever names it, and what waits for its next attempt."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from bridge.messages.queue_state import QueueState
 from bridge.model.registry import Registry
-from bridge.operations.queues import FIND_KEYS_MAX, QueueState, queue_reader
 from bridge.redis_adapter import Store, WaitingFor
 from bridge.settings import Settings
+from bridge.wiring import queue_reader
 
+FIND_KEYS_MAX = 20_000
+"""Keys of the broker among which one look searches for queues: it takes Redis about 10 ms, in steps of half a ms."""
 OTHERS_MAX = 200
 """Queues beside the registry's that one survey looks at; the newest are taken first."""
 
@@ -40,7 +44,7 @@ class QueueSurvey:
     def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
         self._registered = registry.queues
         self._names = store.queue_names
-        self._reader = queue_reader(settings)
+        self._reader = queue_reader(settings, store.ledger)
 
     def read(self, now_ms: int, *, keys_max: int = FIND_KEYS_MAX, looks_max: int = 1) -> Survey:
         """The present state.
@@ -65,6 +69,14 @@ class QueueSurvey:
             claimed=claimed,
             retries=self._names.retries(looks_max=looks_max),
         )
+
+    def claimed(self) -> Counter[str] | None:
+        """How many messages of each queue workers have claimed; None where the broker does not say.
+
+        Raises:
+            BrokerError: the broker is away or refuses.
+        """
+        return self._reader.claimed()
 
     def _unregistered(self, names: dict[str, None]) -> Iterator[str]:
         return (name for name in names if name not in self._registered)

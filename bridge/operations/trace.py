@@ -1,18 +1,14 @@
 """``Tracer``: where one event is, and what happened to it; it may be in several places when it was emitted twice."""
 
-from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-import msgspec
-
-from bridge.messages.compression import COMPRESSION_HEADER, decompressed
+from bridge.messages.queue_item import body_of
 from bridge.model.accounting import OpenMessage
-from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.dead_letter import DeadLetter
-from bridge.model.errors import BrokerError, DecodeError
+from bridge.model.errors import BrokerError
 from bridge.model.retry import RetryRecord
 from bridge.redis_adapter import Publication, Store, open_queues
 from bridge.settings import Settings
@@ -164,18 +160,4 @@ class Tracer:
 def holds(letter: DeadLetter, event_id: UUID) -> bool:
     """Whether a letter that keeps a whole message keeps this event's id in it."""
     sought = str(event_id).encode()
-    return bool(letter.raw) and (sought in letter.raw or sought in _body(letter.raw))
-
-
-def _body(raw: bytes) -> bytes:
-    """The body of a queue item; as it was sent, if it is not what its headers say; empty if there is none."""
-    try:
-        item = msgspec.json.decode(raw)
-        body = b64decode(item["body"])
-    except (KeyError, TypeError, *PARSER_ERRORS):
-        return b""
-    headers = item.get("headers")
-    try:
-        return decompressed(body, headers.get(COMPRESSION_HEADER) if isinstance(headers, dict) else None)
-    except DecodeError:
-        return body
+    return bool(letter.raw) and (sought in letter.raw or sought in body_of(letter.raw))

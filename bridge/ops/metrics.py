@@ -17,9 +17,7 @@ from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
 from bridge.operations.health import is_consuming
 from bridge.operations.status import Status, StatusReader
-from bridge.redis_adapter.gateway_counts import METRIC_PREFIX
-from bridge.redis_adapter.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
-from bridge.redis_adapter.producers import ProducerReport
+from bridge.redis_adapter import EXTRACT_US, METRIC_PREFIX, PUBLISH_DELAY_MS, Distribution, ProducerReport
 from bridge.runtime.supervision import Supervised
 from bridge.settings import Settings
 from bridge.wiring import open_store

@@ -6,44 +6,74 @@ from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
     from bridge.redis_adapter.accounting import read_balance
+    from bridge.redis_adapter.announcer import Announcer
     from bridge.redis_adapter.client import connect, connect_async, connect_briefly, connect_broker
     from bridge.redis_adapter.clock import StoreClock
     from bridge.redis_adapter.counts import COUNT_NAMES, Counts, Tally
     from bridge.redis_adapter.dead_letters import DeadLetters
+    from bridge.redis_adapter.errors import REDIS_TROUBLES, Trouble, diagnose, store_error
     from bridge.redis_adapter.event_log import History
-    from bridge.redis_adapter.gateway_counts import GatewayStates
+    from bridge.redis_adapter.foreign_lists import ForeignLists
+    from bridge.redis_adapter.gateway_counts import METRIC_PREFIX, Gateways, GatewayStates
+    from bridge.redis_adapter.histograms import EXTRACT_US, FOREIGN_PRIORITY, PUBLISH_DELAY_MS, Distribution
     from bridge.redis_adapter.kept_events import Kept, KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
     from bridge.redis_adapter.ledger import Ledger, Summary, record_bytes
+    from bridge.redis_adapter.live_subscription import Heard, LiveSubscription
     from bridge.redis_adapter.operations_log import LogEntry, OperationsLog
+    from bridge.redis_adapter.pools import sentinel_options, tls_options_of
+    from bridge.redis_adapter.preflight.servers import option_faults, try_servers
     from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
     from bridge.redis_adapter.published_events import PastEvent, Publication, PublishedEvents, Sighting
     from bridge.redis_adapter.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
+    from bridge.redis_adapter.queue_depths import RedisQueueDepths
+    from bridge.redis_adapter.queue_discovery import KEYS_A_STEP
     from bridge.redis_adapter.queue_inspection import QueuedMessage, RedisQueues, open_queues
+    from bridge.redis_adapter.queue_moves import QueueMoves
     from bridge.redis_adapter.queue_names import QueueNames, WaitingFor
     from bridge.redis_adapter.recent_outcomes import Recent
     from bridge.redis_adapter.redrive_jobs import RedriveJob, RedriveJobs
     from bridge.redis_adapter.redrive_letters import ReturnedMessage
     from bridge.redis_adapter.retry_queue import RetrySet
-    from bridge.redis_adapter.server_requirements import server_faults, server_warnings
+    from bridge.redis_adapter.server_requirements import (
+        MIN_VERSION,
+        answers,
+        read_server,
+        server_faults,
+        server_warnings,
+    )
     from bridge.redis_adapter.settler import PendingPublish, Settler
     from bridge.redis_adapter.start_counts import Starts
     from bridge.redis_adapter.store import Store
     from bridge.redis_adapter.store_overview import Figures, StoreOverview
+    from bridge.redis_adapter.task_queue import RedisWire
     from bridge.redis_adapter.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
     "COUNT_NAMES",
+    "EXTRACT_US",
+    "FOREIGN_PRIORITY",
+    "KEYS_A_STEP",
+    "METRIC_PREFIX",
+    "MIN_VERSION",
+    "PUBLISH_DELAY_MS",
+    "REDIS_TROUBLES",
+    "Announcer",
     "Counts",
     "DeadLetters",
+    "Distribution",
     "Figures",
+    "ForeignLists",
     "GatewayStates",
+    "Gateways",
+    "Heard",
     "History",
     "Kept",
     "KeptEvents",
     "Keyspace",
     "KnownWorker",
     "Ledger",
+    "LiveSubscription",
     "LogEntry",
     "OperationsLog",
     "PastEvent",
@@ -52,11 +82,14 @@ __all__ = [
     "Producers",
     "Publication",
     "PublishedEvents",
+    "QueueMoves",
     "QueueNames",
     "QueuedMessage",
     "Recent",
+    "RedisQueueDepths",
     "RedisQueues",
     "RedisSSEPublisher",
+    "RedisWire",
     "RedriveJob",
     "RedriveJobs",
     "Reported",
@@ -71,49 +104,75 @@ __all__ = [
     "StoreOverview",
     "Summary",
     "Tally",
+    "Trouble",
     "WaitingFor",
     "WorkerReport",
     "Workers",
+    "answers",
     "connect",
     "connect_async",
     "connect_briefly",
     "connect_broker",
+    "diagnose",
     "get_sse_publisher",
     "open_queues",
+    "option_faults",
     "read_balance",
+    "read_server",
     "record_bytes",
+    "sentinel_options",
     "server_faults",
     "server_warnings",
+    "store_error",
+    "tls_options_of",
+    "try_servers",
 ]
 
 __getattr__ = on_demand(
     __name__,
     {
         "bridge.redis_adapter.accounting": {"read_balance"},
+        "bridge.redis_adapter.announcer": {"Announcer"},
         "bridge.redis_adapter.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
         "bridge.redis_adapter.clock": {"StoreClock"},
         "bridge.redis_adapter.counts": {"COUNT_NAMES", "Counts", "Tally"},
         "bridge.redis_adapter.dead_letters": {"DeadLetters"},
+        "bridge.redis_adapter.errors": {"REDIS_TROUBLES", "Trouble", "diagnose", "store_error"},
         "bridge.redis_adapter.event_log": {"History"},
-        "bridge.redis_adapter.gateway_counts": {"GatewayStates"},
+        "bridge.redis_adapter.foreign_lists": {"ForeignLists"},
+        "bridge.redis_adapter.gateway_counts": {"METRIC_PREFIX", "GatewayStates", "Gateways"},
+        "bridge.redis_adapter.histograms": {"EXTRACT_US", "FOREIGN_PRIORITY", "PUBLISH_DELAY_MS", "Distribution"},
         "bridge.redis_adapter.kept_events": {"Kept", "KeptEvents"},
         "bridge.redis_adapter.keyspace": {"Keyspace"},
         "bridge.redis_adapter.ledger": {"Ledger", "Summary", "record_bytes"},
+        "bridge.redis_adapter.live_subscription": {"Heard", "LiveSubscription"},
         "bridge.redis_adapter.operations_log": {"LogEntry", "OperationsLog"},
+        "bridge.redis_adapter.pools": {"sentinel_options", "tls_options_of"},
+        "bridge.redis_adapter.preflight.servers": {"option_faults", "try_servers"},
         "bridge.redis_adapter.producers": {"ProducerReport", "Producers", "Reported"},
         "bridge.redis_adapter.published_events": {"PastEvent", "Publication", "PublishedEvents", "Sighting"},
         "bridge.redis_adapter.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
+        "bridge.redis_adapter.queue_depths": {"RedisQueueDepths"},
+        "bridge.redis_adapter.queue_discovery": {"KEYS_A_STEP"},
         "bridge.redis_adapter.queue_inspection": {"QueuedMessage", "RedisQueues", "open_queues"},
+        "bridge.redis_adapter.queue_moves": {"QueueMoves"},
         "bridge.redis_adapter.queue_names": {"QueueNames", "WaitingFor"},
         "bridge.redis_adapter.recent_outcomes": {"Recent"},
         "bridge.redis_adapter.redrive_jobs": {"RedriveJob", "RedriveJobs"},
         "bridge.redis_adapter.redrive_letters": {"ReturnedMessage"},
         "bridge.redis_adapter.retry_queue": {"RetrySet"},
-        "bridge.redis_adapter.server_requirements": {"server_faults", "server_warnings"},
-        "bridge.redis_adapter.settler": {"Settler", "PendingPublish"},
+        "bridge.redis_adapter.server_requirements": {
+            "MIN_VERSION",
+            "answers",
+            "read_server",
+            "server_faults",
+            "server_warnings",
+        },
+        "bridge.redis_adapter.settler": {"PendingPublish", "Settler"},
         "bridge.redis_adapter.start_counts": {"Starts"},
         "bridge.redis_adapter.store": {"Store"},
         "bridge.redis_adapter.store_overview": {"Figures", "StoreOverview"},
+        "bridge.redis_adapter.task_queue": {"RedisWire"},
         "bridge.redis_adapter.workers": {"KnownWorker", "WorkerReport", "Workers"},
     },
 )

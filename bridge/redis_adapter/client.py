@@ -8,10 +8,9 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from bridge.redis_adapter.errors import store_error
+from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.pools import async_pool, pool
 from bridge.settings import Settings
@@ -96,6 +95,11 @@ def _client(settings: Settings, place: RedisPlace, *, briefly: bool = False, ret
     return client
 
 
+def without_prefix(client: Any) -> redis.Redis:
+    """A client over the connections of kombu's, which puts a prefix before keys, or before some of them; this none."""
+    return redis.Redis(connection_pool=client.connection_pool)
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn whatever redis-py raises into a StoreError, by what it calls for.
@@ -107,7 +111,7 @@ def store_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except REDIS_TROUBLES as error:
         raise store_error(error) from error
 
 

@@ -9,6 +9,8 @@ from redis import exceptions as redis_errors
 
 from bridge.model.errors import ErrorKind, StoreError, StoreRefusedError, StoreUnavailableError
 
+REDIS_TROUBLES = (redis_errors.RedisError, OSError, TimeoutError)
+"""Everything by which redis-py says that something did not work; ``diagnose`` tells what."""
 TEXT_MAX = 300
 """Characters of a server's words that are passed on."""
 

@@ -77,6 +77,11 @@ def _arguments(place: RedisPlace, options: Mapping[str, Any]) -> tuple[str, dict
     return kind, arguments
 
 
+def tls_options_of(url: str) -> dict[str, Any]:
+    """What a URL says of TLS, as redis-py's connections take it."""
+    return {name: value for name, value in parse_url(url).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+
+
 def sentinel_options(place: RedisPlace, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What connections to the sentinels themselves are made with.
 

@@ -9,13 +9,14 @@ from uuid import UUID
 
 import msgspec
 import redis
-from redis.exceptions import RedisError
 
 from bridge.messages.compression import decompressed
+from bridge.messages.queue_item import Peeked, peek, peek_claim
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.errors import DecodeError, as_broker_error
 from bridge.redis_adapter.client import connect_broker
-from bridge.redis_adapter.errors import store_error
+from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
+from bridge.redis_adapter.queue_discovery import priority_lists
 from bridge.settings import Settings
 
 UNACKED_KEY = "unacked"
@@ -28,23 +29,10 @@ CHUNK_BYTES = 2_000_000
 CLAIMED_CHUNK = 100
 
 
-class _Headers(msgspec.Struct):
-    id: str | None = None
-    bridge_booked: str | None = None
-    compression: Any = None
-
-
-class _Item(msgspec.Struct):
-    headers: _Headers
-    body: str = ""
-
-
 class _Identified(msgspec.Struct):
     id: UUID
 
 
-_items = msgspec.json.Decoder(_Item)
-_claims = msgspec.json.Decoder(tuple[_Item, str, str])
 _bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
 
 
@@ -81,17 +69,27 @@ class QueuedMessage:
 
 
 @contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn whatever redis-py raises into a BrokerError.
+
+    Raises:
+        BrokerError: the broker is away or refuses.
+    """
+    try:
+        yield
+    except REDIS_TROUBLES as error:
+        raise as_broker_error(store_error(error), "The broker did not answer.") from error
+
+
+@contextmanager
 def open_redis(settings: Settings) -> Iterator[redis.Redis]:
     """A client of a Redis broker, alone or behind sentinels; it puts no prefix before keys.
 
     Raises:
         BrokerError: it is away or refuses; also from within, whatever asks it.
     """
-    try:
-        with connect_broker(settings) as client:
-            yield client
-    except (RedisError, OSError) as error:
-        raise as_broker_error(store_error(error), "The broker did not answer.") from error
+    with broker_errors(), connect_broker(settings) as client:
+        yield client
 
 
 @contextmanager
@@ -112,6 +110,10 @@ class RedisQueues:
         self._client = client
         self._prefix = keyprefix
 
+    def exists(self, name: str) -> bool:
+        """Whether anything stands on a queue, also on its priority lists."""
+        return bool(self._client.exists(*(self._prefix + place for place in (name, *priority_lists(name)))))
+
     def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
         """What stands on the queues, then what workers have.
 
@@ -128,7 +130,7 @@ class RedisQueues:
         while True:
             items = cast("list[bytes]", self._client.lrange(self._prefix + name, start, start + count - 1))
             for item in items:
-                message = _read(item)
+                message = _message(peek(item), claimed=False)
                 if message is not None:
                     yield message
             if len(items) < count:
@@ -143,33 +145,20 @@ class RedisQueues:
             answer = self._client.hscan(self._prefix + UNACKED_KEY, cursor, count=CLAIMED_CHUNK)
             cursor, entries = cast("tuple[int, dict[bytes, bytes]]", answer)
             for entry in entries.values():
-                message = _read_claim(entry)
+                message = _message(peek_claim(entry), claimed=True)
                 if message is not None:
                     yield message
             if not cursor:
                 return
 
 
-def _read(item: bytes) -> QueuedMessage | None:
-    try:
-        return _message(_items.decode(item), claimed=False)
-    except PARSER_ERRORS:
+def _message(item: Peeked | None, *, claimed: bool) -> QueuedMessage | None:
+    if item is None:
         return None
-
-
-def _read_claim(entry: bytes) -> QueuedMessage | None:
-    try:
-        return _message(_claims.decode(entry)[0], claimed=True)
-    except PARSER_ERRORS:
-        return None
-
-
-def _message(item: _Item, *, claimed: bool) -> QueuedMessage:
-    headers = item.headers
     return QueuedMessage(
-        message_id=headers.id or "",
-        book_id=headers.bridge_booked or headers.id or "",
+        message_id=item.message_id,
+        book_id=item.book_id,
         claimed=claimed,
         body=item.body,
-        compression=headers.compression,
+        compression=item.compression,
     )

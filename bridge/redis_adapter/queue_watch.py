@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter.errors import diagnose
 
 logger = plain_logger(__name__)
 
@@ -25,6 +26,17 @@ PINGS_PER_TIMEOUT = 3
 
 BREAKS = (redis.ConnectionError, redis.TimeoutError, OSError)
 """A connection is gone; whether Redis is, only another one shows. kombu counts KeyError among these."""
+
+
+def why_not_told(connection: Any, prefix: str) -> str:
+    """Why the server cannot tell this connection about changes of keys; empty if it can, and does from now on."""
+    try:
+        connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+        connection.read_response()
+    except ResponseError as error:
+        said = diagnose(error)
+        return f"{said.code}: {said.text}"
+    return ""
 
 
 class Listening:

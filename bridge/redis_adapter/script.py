@@ -24,6 +24,10 @@ _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 
 
+UNKNOWN_SCRIPT = NoScriptError
+"""What a server answers that does not know a script by its hash."""
+
+
 class Call(NamedTuple):
     """Keys and arguments of one call."""
 

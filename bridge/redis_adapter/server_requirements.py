@@ -1,11 +1,29 @@
-"""Whether a Redis is fit to hold queues, streams and books; pure, from what its INFO says."""
+"""Whether a Redis is fit to hold queues, streams and books, from what its INFO says."""
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+import redis
+
+from bridge.redis_adapter.client import store_errors
 
 MIN_VERSION = (7, 0)
 """Streams say how many entries were ever added since 7.0; replay depends on it."""
+
+
+def read_server(client: redis.Redis) -> dict[str, Any]:
+    """What INFO says; empty where the user may not ask.
+
+    Raises:
+        StoreError: Redis is away or refuses.
+    """
+    with store_errors():
+        client.ping()
+        with suppress(redis.exceptions.NoPermissionError):
+            return dict(client.info())
+    return {}
 
 
 def server_faults(info: Mapping[str, Any]) -> list[str]:
@@ -32,3 +50,12 @@ def server_warnings(info: Mapping[str, Any]) -> list[str]:
     if not info.get("aof_enabled"):
         warnings.append("appendonly is off, so a restart of Redis loses what is queued; turn it on.")
     return warnings
+
+
+def answers(port: int, password: str) -> bool:
+    """Whether a server on this machine has come up."""
+    with redis.Redis(port=port, password=password or None, socket_timeout=1) as client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False

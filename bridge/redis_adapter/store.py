@@ -13,6 +13,7 @@ from bridge.redis_adapter.ledger import Ledger
 from bridge.redis_adapter.operations_log import OperationsLog
 from bridge.redis_adapter.producers import Producers
 from bridge.redis_adapter.published_events import PublishedEvents
+from bridge.redis_adapter.queue_moves import QueueMoves
 from bridge.redis_adapter.queue_names import QueueNames
 from bridge.redis_adapter.redrive_jobs import RedriveJobs
 from bridge.redis_adapter.retry_queue import RetrySet
@@ -38,6 +39,7 @@ class Store:
     workers: Workers
     producers: Producers
     queue_names: QueueNames
+    queue_moves: QueueMoves
 
     @classmethod
     def of(cls, client: redis.Redis, settings: Settings) -> Self:
@@ -56,6 +58,7 @@ class Store:
             workers=Workers(client),
             producers=Producers(client),
             queue_names=QueueNames(client),
+            queue_moves=QueueMoves(client, settings),
         )
 
     def close(self) -> None:

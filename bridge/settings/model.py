@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from bridge.settings.contradictions import contradictions, shortest_seen_life_s
 
@@ -297,3 +298,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def seen_life_s(self) -> int:
         """How long a seen mark lives; longer than the stream and than the latest redelivery or retry."""
         return self.seen_ttl_s or shortest_seen_life_s(self) + SEEN_MARGIN_S
+
+
+def changed_settings(settings: Settings, **values: Any) -> Settings:
+    """A copy with other values, which are not judged: a check looks beside what the settings name."""
+    made = Settings()
+    for name in settings.__struct_fields__:
+        force_setattr(made, name, values.get(name, getattr(settings, name)))
+    return made

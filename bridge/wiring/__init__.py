@@ -6,11 +6,16 @@ from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
     from bridge.wiring.opened_store import open_store
+    from bridge.wiring.queue_reader import queue_reader
     from bridge.wiring.task_sender import TaskSender
 
-__all__ = ["TaskSender", "open_store"]
+__all__ = ["TaskSender", "open_store", "queue_reader"]
 
 __getattr__ = on_demand(
     __name__,
-    {"bridge.wiring.opened_store": {"open_store"}, "bridge.wiring.task_sender": {"TaskSender"}},
+    {
+        "bridge.wiring.opened_store": {"open_store"},
+        "bridge.wiring.queue_reader": {"queue_reader"},
+        "bridge.wiring.task_sender": {"TaskSender"},
+    },
 )

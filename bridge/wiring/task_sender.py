@@ -79,7 +79,7 @@ class TaskSender:
 def _wire(settings: Settings, registry: Registry) -> Wire:
     """Redis is written to directly. The rest goes through kombu, which a producer on Redis need not import."""
     if topology(settings).broker is not None:
-        from bridge.redis_adapter.task_queue import RedisWire
+        from bridge.redis_adapter import RedisWire
 
         return RedisWire(settings)
     from bridge.amqp_adapter.task_queue import KombuWire

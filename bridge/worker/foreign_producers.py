@@ -5,11 +5,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import Tally
-from bridge.redis_adapter.foreign_lists import ForeignLists
-from bridge.redis_adapter.histograms import FOREIGN_PRIORITY
-from bridge.redis_adapter.queue_discovery import KEYS_A_STEP
-from bridge.redis_adapter.queue_names import QueueNames
+from bridge.redis_adapter import FOREIGN_PRIORITY, KEYS_A_STEP, ForeignLists, QueueNames, Tally
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
 

@@ -13,6 +13,8 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.registry import Registry, RetryPolicy
 from bridge.redis_adapter import (
+    EXTRACT_US,
+    PUBLISH_DELAY_MS,
     DeadLetters,
     Ledger,
     PendingPublish,
@@ -24,7 +26,6 @@ from bridge.redis_adapter import (
     connect,
     record_bytes,
 )
-from bridge.redis_adapter.histograms import EXTRACT_US, PUBLISH_DELAY_MS
 from bridge.runtime.identity import release
 from bridge.settings import Settings
 from bridge.wiring import TaskSender

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import WorkerReport, Workers
-from bridge.redis_adapter.queue_names import QueueNames
+from bridge.redis_adapter import QueueNames, WorkerReport, Workers
 from bridge.runtime.identity import process_name
 from bridge.runtime.supervision import SupervisedThread, supervised
 from bridge.worker.refusals import refusals

@@ -20,11 +20,11 @@ from bridge import DomainEvent
 from bridge.catalogs.finance import REGISTRY
 from bridge.celery_runtime.bounded_message import bounded
 from bridge.celery_runtime.consumer import _check_body, raw_bytes
-from bridge.celery_runtime.queue_item import read_item
 from bridge.gateway.request import parse_request
 from bridge.messages.bundling import Claimed, bundle
 from bridge.messages.compression import decompressed
 from bridge.messages.passthrough import pass_on
+from bridge.messages.queue_item import read_item
 from bridge.messages.validation import check_message
 from bridge.model.bounds import MessageBounds
 from bridge.model.dead_letter import read_letter, read_tombstone, user_in

@@ -145,4 +145,4 @@ def test_a_queue_on_rabbitmq_tells_its_depth_and_age(settings: Settings, tmp_pat
         }
         with running_worker(tmp_path, environment):
             wait_until(lambda: reader.read().healthy and not reader.read().queues[0].depth, what="healthy and empty")
-    assert "The broker does not answer" in reader.read().faults[0].sentence
+    assert "The broker did not answer" in reader.read().faults[0].sentence

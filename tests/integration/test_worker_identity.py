@@ -125,7 +125,7 @@ def test_the_death_of_one_of_two_alike_is_seen_and_stays_seen(
             what="the other reports on",
         )
         assert any("has not been heard" in fault.sentence for fault in reader.read().faults)
-        assert len(worker_states(client, 0)) == 2
+        assert len(worker_states(Workers(client), 0)) == 2
         reader.close()
 
 

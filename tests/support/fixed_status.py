@@ -1,7 +1,7 @@
 """A status with a number in every place."""
 
+from bridge.messages.queue_state import QueueState
 from bridge.model.accounting import Balance
-from bridge.operations.queues import QueueState
 from bridge.operations.status import Status
 from bridge.redis_adapter.gateway_counts import GatewayStates
 from bridge.redis_adapter.producers import ProducerReport

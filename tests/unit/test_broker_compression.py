@@ -5,9 +5,9 @@ import zlib
 
 import pytest
 
-from bridge.celery_runtime.queue_item import read_item
 from bridge.messages import TaskMessage
 from bridge.messages.compression import COMPRESSED_FROM_BYTES, DECOMPRESSED_MAX, ZLIB, compressed, decompressed
+from bridge.messages.queue_item import read_item
 from bridge.model.errors import DecodeError
 from bridge.redis_adapter.task_queue import queue_item
 

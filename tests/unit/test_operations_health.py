@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from bridge.messages.queue_state import QueueState
 from bridge.operations.health import is_consuming, judge
-from bridge.operations.queues import QueueState
 from bridge.operations.status import WorkerState
 from bridge.operations.survey import Survey
 from bridge.redis_adapter import KnownWorker, WorkerReport

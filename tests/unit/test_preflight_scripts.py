@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import bridge.redis_adapter
-from bridge.operations.preflight.scripts import _CALLS, scripts_of
 from bridge.redis_adapter.acl_rights import rights_of
+from bridge.redis_adapter.preflight.scripts import _CALLS, scripts_of
 from bridge.redis_adapter.script import script
 from bridge.settings import PROCESSES, Process, Settings
 

@@ -10,8 +10,8 @@ import pytest
 from bridge.catalogs.finance import REGISTRY
 from bridge.celery_runtime import task as task_module
 from bridge.celery_runtime.consumer import HELD_FACTOR, BridgeConsumer
-from bridge.celery_runtime.queue_item import DELIVERIES_HEADER
 from bridge.celery_runtime.task import BridgeTask
+from bridge.messages.queue_item import DELIVERIES_HEADER
 from bridge.model.bounds import RETURNS_MAX
 from bridge.model.errors import DecodeError, StoreUnavailableError
 from bridge.settings import Settings

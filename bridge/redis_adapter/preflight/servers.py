@@ -7,12 +7,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import redis
 
-from bridge.operations.preflight.access import missing_rights
-from bridge.operations.preflight.scratch import Scratch
-from bridge.operations.preflight.scripts import run_scripts, scripts_of
 from bridge.redis_adapter.acl_rights import rights_of
 from bridge.redis_adapter.client import connect, connect_async, connect_broker
 from bridge.redis_adapter.errors import store_error
+from bridge.redis_adapter.preflight.access import missing_rights
+from bridge.redis_adapter.preflight.scratch import Scratch
+from bridge.redis_adapter.preflight.scripts import run_scripts, scripts_of
 from bridge.settings import Process, Settings
 from bridge.settings.topology import topology
 

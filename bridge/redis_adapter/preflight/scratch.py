@@ -1,13 +1,9 @@
 """Names that nobody else uses, of the forms that a process's rights allow; everything under them is removed again."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
-import msgspec
-
 from bridge.redis_adapter.acl_rights import Rights
-from bridge.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +25,3 @@ class Scratch:
         pattern = next(key for key in rights.keys if key.endswith("*"))
         channel = next((one.removesuffix("*") for one in rights.channels if one.endswith("*")), "")
         return cls(pattern.removesuffix("*") + name, channel + name)
-
-
-def changed(settings: Settings, **values: Any) -> Settings:
-    """Settings with other values, which are not judged."""
-    made = Settings()
-    for name in settings.__struct_fields__:
-        msgspec.structs.force_setattr(made, name, values.get(name, getattr(settings, name)))
-    return made

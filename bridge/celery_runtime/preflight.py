@@ -5,12 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 from kombu import Queue
-from redis.exceptions import ResponseError
 
 from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S
-from bridge.operations.preflight.scratch import changed
-from bridge.redis_adapter.errors import diagnose
-from bridge.settings import Settings
+from bridge.redis_adapter.kombu_support import why_not_told
+from bridge.settings import Settings, changed_settings
 
 ABANDONED_S = 3600.0
 """Nothing on scratch keys is as old."""
@@ -30,7 +28,7 @@ def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> 
         Exception: whatever kombu raises.
     """
     prefix = f"{settings.queue_prefix}bridge.check-{uuid4().hex[:12]}."
-    app = create_app(changed(settings, broker_keyprefix=prefix))
+    app = create_app(changed_settings(settings, broker_keyprefix=prefix))
     with app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=float(CONNECT_TIMEOUT_S))
         channel = connection.channel()
@@ -50,11 +48,7 @@ def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> 
 def _hear_of_changes(channel: Any, prefix: str) -> list[str]:
     connection = channel.wake_client.connection_pool.get_connection()
     try:
-        connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", f"{prefix}check")
-        connection.read_response()
-    except ResponseError as error:
-        said = diagnose(error)
-        return [f"broker: the server cannot tell when a queue changes ({said.code}: {said.text}), so workers poll it."]
+        why = why_not_told(connection, f"{prefix}check")
     finally:
         connection.disconnect()
-    return []
+    return [f"broker: the server cannot tell when a queue changes ({why}), so workers poll it."] if why else []

@@ -1,0 +1,200 @@
+"""What stands on a Redis queue in kombu's format, read for who runs it, and for who only looks; pure."""
+
+import json
+from base64 import b64decode
+from binascii import a2b_base64
+from typing import Any, Literal
+
+import msgspec
+
+from bridge.messages.compression import COMPRESSION_HEADER, decompressed
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE
+from bridge.messages.task_message import BUNDLE_HEADER
+from bridge.messages.validation import in_utf8
+from bridge.model.bounds import LEVELS_HEADERS_MAX, PARSER_ERRORS, MessageBounds, quick_check
+from bridge.model.errors import DecodeError
+
+DELIVERIES_HEADER = "bridge_deliveries"
+"""Header that tells the consumer how often this message came back; absent when it never did."""
+RAW = "raw"
+"""Key under which a message that was read carries the bytes that stood on the queue."""
+
+
+def read_item(
+    raw: bytes, *, tag: str, queue: str, deliveries: int, bounds: MessageBounds = MessageBounds.WIDEST
+) -> dict[str, Any]:
+    """A message in the form in which kombu's virtual transports hand it on, its body as bytes where we know how.
+
+    Args:
+        raw: what stood on the queue.
+        tag: delivery tag of the claim.
+        queue: where it stood, whatever it says itself.
+        deliveries: how often it came back from a dead worker.
+        bounds: of a message.
+
+    Raises:
+        Exception: it is no message; a DecodeError where that can be said better.
+    """
+    if len(raw) > bounds.item_bytes:
+        raise DecodeError(
+            f"The message has {len(raw)} bytes; at most {bounds.item_bytes} are read (see BRIDGE_MESSAGE_MAX_BYTES)."
+        )
+    quick_check(raw, levels_max=LEVELS_HEADERS_MAX, refuse=DecodeError)
+    payload = _loads(raw)
+    if not isinstance(payload, dict):
+        raise DecodeError("What stood on the queue is no message, which would be a JSON object.")
+    for name in ("headers", "properties"):
+        if not isinstance(payload.get(name), dict):
+            raise DecodeError(f"The message has no {name}.")
+    headers, properties = payload["headers"], payload["properties"]
+    if not isinstance(properties.get("delivery_info", {}), dict):
+        raise DecodeError("The message's delivery_info is no object.")
+    if payload.get("content-type") == PASSED_CONTENT_TYPE:
+        raise DecodeError(f"The content type {PASSED_CONTENT_TYPE} is for use within a worker.")
+    _read_body(payload, headers, properties, bounds)
+    headers.pop(BUNDLE_HEADER, None)  # only we may say so
+    properties["delivery_tag"] = tag
+    properties["delivery_info"] = {"exchange": "", "routing_key": queue, "redelivered": bool(deliveries)}
+    payload[RAW] = raw
+    if deliveries:
+        headers[DELIVERIES_HEADER] = deliveries
+    return payload
+
+
+def _read_body(
+    payload: dict[str, Any], headers: dict[str, Any], properties: dict[str, Any], bounds: MessageBounds
+) -> None:
+    """Do what kombu would do as it makes a message of this, but within bounds."""
+    compression = headers.pop(COMPRESSION_HEADER, None)
+    if properties.get("body_encoding") != "base64":
+        if compression:
+            raise DecodeError("The body says that it is compressed, and is not in base64.")
+        return
+    body = decompressed(a2b_base64(payload["body"]), compression, max_bytes=bounds.body_bytes)
+    payload["body"], properties["body_encoding"] = body, None
+
+
+def _loads(raw: bytes) -> Any:
+    """A queue item; as Python's own parser reads it, and kombu with it, where that makes a difference."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.MsgspecError:
+        return json.loads(raw.decode())
+
+
+# Looking
+
+
+class _Headers(msgspec.Struct):
+    id: str | None = None
+    task: Any = None
+    bridge_booked: str | None = None
+    bridge_attempt: Any = None
+    compression: Any = None
+
+
+class Peeked(msgspec.Struct):
+    """What a look at a message tells, which decodes no more than it needs.
+
+    Attributes:
+        headers: some of them.
+        body: base64 of what Celery calls so, as it was sent.
+    """
+
+    headers: _Headers = msgspec.field(default_factory=_Headers)
+    body: str = ""
+
+    @property
+    def message_id(self) -> str:
+        """The Celery task id; empty if there is none."""
+        return self.headers.id or ""
+
+    @property
+    def book_id(self) -> str:
+        """The message under which its events are in the books; empty if it does not say."""
+        return self.headers.bridge_booked or self.headers.id or ""
+
+    @property
+    def task(self) -> str:
+        """The Celery task; empty if there is none."""
+        return str(self.headers.task or "")
+
+    @property
+    def compression(self) -> object:
+        """Of the body, as its header says; anything may stand there."""
+        return self.headers.compression
+
+    @property
+    def is_again(self) -> bool:
+        """Whether its events are attempted again."""
+        return bool(self.headers.bridge_attempt)
+
+
+class _Item(Peeked):
+    headers: _Headers
+
+
+_peeks = msgspec.json.Decoder(_Item)
+_claims = msgspec.json.Decoder(tuple[_Item, str, str])
+
+
+def peek(raw: bytes) -> Peeked | None:
+    """A message that stands on a queue; None if it is none."""
+    try:
+        return _peeks.decode(raw)
+    except PARSER_ERRORS:
+        return None
+
+
+def peek_claim(entry: bytes) -> Peeked | None:
+    """A message as kombu notes it when a worker claims it; None if it is none."""
+    try:
+        return _claims.decode(entry)[0]
+    except PARSER_ERRORS:
+        return None
+
+
+# Reading again what was kept
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    body_encoding: Literal["base64"] | None = None
+
+
+class _Kept(msgspec.Struct, frozen=True, rename="kebab"):
+    headers: dict[str, Any]
+    properties: _Properties
+    body: str
+    content_type: Literal["application/json"]
+    content_encoding: str | None = None
+
+
+_kept = msgspec.json.Decoder(_Kept)
+
+
+def read_kept(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """Headers and body of an item that Celery can run: the body as Celery parses it, in UTF-8, not compressed.
+
+    Raises:
+        Exception: DecodeError or one of PARSER_ERRORS: it is no such item.
+    """
+    item = _kept.decode(raw)
+    # Who writes to Redis by hand may leave base64 out, as kombu does where it is told to.
+    in_base64 = item.properties.body_encoding == "base64"
+    body = b64decode(item.body) if in_base64 else item.body.encode()
+    body = decompressed(body, item.headers.get(COMPRESSION_HEADER))
+    return item.headers, in_utf8(body, item.content_encoding) if in_base64 else body
+
+
+def body_of(raw: bytes) -> bytes:
+    """The body of whatever it is; as it was sent, if it is not what its headers say; empty if there is none."""
+    try:
+        item = msgspec.json.decode(raw)
+        body = b64decode(item["body"])
+    except (KeyError, TypeError, *PARSER_ERRORS):
+        return b""
+    headers = item.get("headers")
+    try:
+        return decompressed(body, headers.get(COMPRESSION_HEADER) if isinstance(headers, dict) else None)
+    except DecodeError:
+        return body
