@@ -7,7 +7,7 @@ import click
 
 from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, print_json, styled, table
-from bridge.cli.open_store import open_store, plain
+from bridge.cli.open_store import open_named_store, plain
 from bridge.views.words import moment, span
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
     from bridge.operations.search import Verdict
 
     verdicts = frozenset({Verdict.MISSING, Verdict.UNCLEAR} if unclear else {Verdict.MISSING})
-    with open_store(settings) as store:
+    with open_named_store(settings) as store:
         found = Auditor(store, settings, registry).audit(
             grace_s=grace_s, limit=limit, write_off=reason or "", verdicts=verdicts
         )

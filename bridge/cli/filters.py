@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.open_store import open_store
+from bridge.cli.open_store import open_named_store
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
@@ -61,7 +61,7 @@ def opened() -> Iterator[tuple[Store, Settings, Registry]]:
         StoreError: the store does not answer; names the place.
     """
     settings, registry = load_configured("cli")
-    with open_store(settings) as store:
+    with open_named_store(settings) as store:
         yield store, settings, registry
 
 

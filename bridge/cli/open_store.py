@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator["Store"]:
+def open_named_store(settings: Settings) -> Iterator["Store"]:
     """The store, with its place in every trouble.
 
     Raises:

@@ -7,7 +7,7 @@ import click
 
 from bridge.catalogs import load_registry
 from bridge.cli.console import console, print_json, say, styled
-from bridge.cli.open_store import open_store, plain
+from bridge.cli.open_store import open_named_store, plain
 from bridge.settings import Settings, load_settings
 from bridge.views.failed_events import attempts_in_words
 from bridge.views.words import moment
@@ -46,7 +46,7 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
 
     whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
 
-    with open_store(settings) as store:
+    with open_named_store(settings) as store:
         places = Tracer(store, settings).trace(event_id, whose)
     if as_json:
         print_json({"event_id": str(event_id), "places": [describe(place) for place in places]})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -22,10 +21,9 @@ from bridge import BridgeError, Registry, Settings, load_settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.local import serve
-from bridge.redis_adapter import Counts, connect, connect_broker
-from bridge.redis_adapter.client import keyspace_of
+from bridge.operations.status import StatusReader
 from bridge.settings import is_loopback
-from bridge.settings.topology import topology
+from bridge.wiring import open_store
 from examples.bank_demo.ledger import Ledger
 from examples.bank_demo.plan import DemoPlan
 from examples.bank_demo.reading import SIZE_MAX_BYTES
@@ -63,14 +61,14 @@ class DemoApp:
 
 def create_demo(settings: Settings, plan: DemoPlan, count_clients: Callable[[], int]) -> Starlette:
     """The page and what it asks for; nothing of the gateway but how many clients it has."""
-    desk = _Desk(settings, plan, REGISTRY, count_clients)
+    endpoints = _Endpoints(settings, plan, REGISTRY, count_clients)
     return Starlette(
         routes=[
-            Route("/", desk.page),
-            Route("/demo/state", desk.state),
-            Route("/demo/journey", desk.journey),
-            Route("/demo/import", desk.ask, methods=["POST"]),
-            Route("/demo/session", desk.open_session, methods=["POST"]),
+            Route("/", endpoints.page),
+            Route("/demo/state", endpoints.state),
+            Route("/demo/journey", endpoints.journey),
+            Route("/demo/import", endpoints.ask, methods=["POST"]),
+            Route("/demo/session", endpoints.open_session, methods=["POST"]),
             Mount("/demo/page", StaticFiles(directory=PAGE)),
         ],
         middleware=[Middleware(_Guard)],
@@ -117,7 +115,7 @@ def _fault(request: Request) -> str | None:
     return None
 
 
-class _Desk:
+class _Endpoints:
     """Answers the page's requests. Functions that touch the disk or Redis run in a thread."""
 
     def __init__(
@@ -127,7 +125,7 @@ class _Desk:
         self._plan = plan
         self._registry = registry
         self._count_clients = count_clients
-        self._store = connect(settings)
+        self._store = open_store(settings, briefly=True)
         self._file_name = Path(plan.statement).name
         # Redis may hold the tally of an earlier run; the page shows this one.
         self._published_before = self._stored()["published"] or 0
@@ -156,12 +154,11 @@ class _Desk:
     def _recent(self) -> list[dict[str, Any]]:
         """The newest events that are kept, newest first: what a page that is opened later shows."""
         try:
-            rows: Any = self._store.xrevrange(keyspace_of(self._store).user_stream(self._plan.user_id), count=RECENT)
-        except RedisError:
+            newest = list(self._store.published.newest(self._plan.user_id, RECENT))
+        except BridgeError:
             return []
         return [
-            {"id": row[b"event_id"].decode(), "type": row[b"event_type"].decode(), "payload": json.loads(row[b"data"])}
-            for _, row in rows
+            {"id": event.event_id, "type": event.event_type, "payload": json.loads(event.payload)} for event in newest
         ]
 
     def journey(self, _request: Request) -> Response:
@@ -177,27 +174,20 @@ class _Desk:
         return JSONResponse(answer)
 
     def _stored(self) -> dict[str, int | None]:
-        """What Redis holds; null from where it stops answering."""
+        """What Redis and the broker hold; null from where they stop answering."""
         answer: dict[str, int | None] = {"kept": None, "published": None, "queued": None}
+        status = StatusReader(self._store, self._settings, self._registry)
         try:
-            answer["kept"] = self._store.xlen(keyspace_of(self._store).user_stream(self._plan.user_id))
-            answer["published"] = Counts(self._store).read()["published"]
-            answer["queued"] = self._queued()
-        except (BridgeError, RedisError):
-            pass  # the page shows that Redis is away
+            kept = self._store.published.newest(self._plan.user_id, self._settings.stream_maxlen)
+            answer["kept"] = sum(1 for _ in kept)
+            found = status.read()
+        except BridgeError:
+            return answer  # the page shows that Redis is away
+        answer["published"] = found.balance.published
+        if found.queues:
+            # Those in a worker's hands included, where the broker tells.
+            answer["queued"] = sum(queue.depth for queue in found.queues) + (found.claimed or 0)
         return answer
-
-    def _queued(self) -> int | None:
-        """Messages on the queues, those in a worker's hands included; None if the broker is no Redis."""
-        settings = self._settings
-        if topology(settings).broker is None:
-            return None
-        with connect_broker(settings, briefly=True) as client:
-            pipeline = client.pipeline(transaction=False)
-            for queue in self._registry.queues:
-                pipeline.llen(settings.queue_prefix + queue)
-            pipeline.hlen(settings.queue_prefix + "unacked")
-            return sum(int(length) for length in pipeline.execute())
 
     async def ask(self, request: Request) -> Response:
         """Ask the producer to import: the sample, or the file that the request carries."""

@@ -182,11 +182,13 @@ def test_a_balance_is_never_shown_as_what_it_never_was(demo: Page) -> None:
     page.add_init_script(EARLY_FRAMES)
     page.reload()
     demo.wait(lambda: demo.percent == 100, "the page is there again")
-    demo.click("#fresh")
-    demo.wait(lambda: "reading" in page.inner_text("#records") or demo.percent < 100, "it begins anew")
-    demo.wait(lambda: "199 new transactions" in page.inner_text("#records"), "the second import is done")
-    shown = [amount(text) for text in page.evaluate("window.shownBalances")]
-    assert len(shown) > 20
+    shown: list[float] = []
+    while len(shown) <= 20:  # a busy machine draws few frames of an import
+        demo.click("#fresh")
+        demo.wait(lambda: "reading" in page.inner_text("#records") or demo.percent < 100, "it begins anew")
+        demo.wait(lambda: "199 new transactions" in page.inner_text("#records"), "the next import is done")
+        before, shown = len(shown), [amount(text) for text in page.evaluate("window.shownBalances")]
+        assert len(shown) > before
     assert max(map(abs, shown)) < 20 * max(map(abs, balances)), sorted(shown)[-3:]
 
 

@@ -23,9 +23,12 @@ async def test_the_journey_counts_this_run_and_not_what_redis_kept_of_earlier_on
     redis_client.hset(keys.COUNTS, "published", 315)
     demo = httpx.ASGITransport(create_demo(settings, plan, lambda: 1), client=("127.0.0.1", 5))
     redis_client.hincrby(keys.COUNTS, "published", 2)
-    redis_client.xadd(keys.user_stream(USER), {"event": "1"})
+    event = {"event_id": str(USER), "event_type": "import.failed", "occurred_at": "2026-01-01T00:00:00+00:00"}
+    redis_client.xadd(keys.user_stream(USER), {**event, "data": '{"file_name": "may.csv"}'})
     with closing(Ledger(plan.ledger)) as ledger:
         ledger.note_counts({"accepted": 3})
     async with httpx.AsyncClient(transport=demo, base_url="http://127.0.0.1:8000") as page:
         journey = (await page.get("/demo/journey")).json()
+        [recent] = (await page.get("/demo/state")).json()["recent"]
     assert journey == {"emitted": 3, "queued": 0, "published": 2, "kept": 1, "clients": 1}
+    assert recent == {"id": str(USER), "type": "import.failed", "payload": {"file_name": "may.csv"}}

@@ -73,7 +73,7 @@ def test_a_master_behind_sentinels_passes(tmp_path: Path) -> None:
 
 
 def test_a_node_of_a_cluster_is_refused(tmp_path: Path) -> None:
-    with running_redis(tmp_path, "--cluster-enabled", "yes") as node:
+    with running_redis(tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         assert_refused(check(BRIDGE_BROKER_URL=node), "Redis Cluster", "the bridge needs one Redis")
 
 
