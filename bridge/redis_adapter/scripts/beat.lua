@@ -21,7 +21,8 @@ local newest = redis.call('LINDEX', KEYS.recent, 0)
 local sampled = newest and tonumber(string.match(newest, '^(%d+) ')) or 0
 if now - sampled >= tonumber(ARGV.sample_ms) or sampled > now then
   local sample = {digits(now)}
-  for _, value in ipairs(redis.call('HMGET', KEYS.counts, unpack(ARGV, AT.names))) do sample[#sample + 1] = value or '0' end
+  local values = redis.call('HMGET', KEYS.counts, unpack(ARGV, AT.names))
+  for _, value in ipairs(values) do sample[#sample + 1] = value or '0' end
   redis.call('LPUSH', KEYS.recent, table.concat(sample, ' '))
   redis.call('LTRIM', KEYS.recent, 0, tonumber(ARGV.samples) - 1)
 end

@@ -14,21 +14,35 @@
 -- ARGV.bytes_max         bytes of letters to keep at the most; the newest stays, however large
 -- ARGV.life_ms           ms to keep a letter
 -- ARGV.message_id        id in the books of the message that brought them; '' if they came from elsewhere
--- ARGV.holds             '0' if each letter is an event; '1' if the one letter is the whole message; otherwise it is a part of it,
---                        and this is a blank and the ids of its events, with blanks between them
+-- ARGV.holds             '0' if each letter is an event; '1' if the one letter is the whole message; otherwise it is a
+--                        part of it, and this is a blank and the ids of its events, with blanks between them
 -- ARGV.event_type        event type; '' if unknown
--- ARGV.only_unfinished   1: leave an event alone that is neither with its message, nor waiting, nor buried, since it ended meanwhile
+-- ARGV.only_unfinished   1: leave an event alone that is neither with its message, nor waiting, nor buried: it ended
 -- ARGV.letters…          three a letter: id, letter, head
 --
 -- Returns how many letters were evicted. Burying the same letter again only rewrites it.
 
-local now = now_ms()
-local most, whole, evicted = tonumber(ARGV.most), ARGV.holds ~= '0', 0
+local EVICTED_MAX = 1000  -- a bound on how long one call may take; the next one evicts the rest
+local now, holds_message = now_ms(), ARGV.holds ~= '0'
 local message = open_message(KEYS.open, ARGV.message_id)
 
+-- How many events move from elsewhere into this letter: from the retry set, and from the record of their message.
+local function take_events(id)
+  local events = 0
+  if take_accounted_retry(KEYS.retry_due, KEYS.retry_records, KEYS.strays, id) then events = 1 end
+  if ARGV.holds == '1' then return events + message.take_all() end
+  if not holds_message then return events + (message.take(id) and 1 or 0) end
+  for event_id in string.gmatch(ARGV.holds, '%S+') do
+    if message.take(event_id) then events = events + 1 end
+  end
+  return events
+end
+
+-- A letter that holds a message counts as its events. If the accounting knew of none, nobody announced the message, and
+-- it is accepted here.
 local function weigh(id, events)
   if events == 0 then
-    count('accepted')  -- nobody announced it, and it is the first that we see of it
+    count('accepted')
   elseif events > 1 then
     redis.call('HSET', KEYS.dead_weights, id, events)
     count('dead_bundled', events - 1)
@@ -36,46 +50,34 @@ local function weigh(id, events)
 end
 
 local function bury(id, letter, head)
-  local is_new = redis.call('HSETNX', KEYS.dead_letters, id, letter) == 1
+  local is_new = put_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, now, id, letter, head)
+  local events = take_events(id)
   if not is_new then
-    delete_letters(KEYS.dead_letters, {id})
-    redis.call('HSET', KEYS.dead_letters, id, letter)
+    count('duplicate', events)
+    return
   end
-  count('dead_bytes', #letter)
-  redis.call('HSET', KEYS.dead_heads, id, head)
-  redis.call('ZADD', KEYS.dead_index, now, id)
-  local tokens = 0
-  if take_retry(KEYS.retry_due, KEYS.retry_records, id) and not end_stray(KEYS.strays, 'retry', id) then tokens = 1 end
-  if ARGV.holds == '1' then
-    tokens = tokens + message.take_all()
-  elseif whole then
-    for event_id in string.gmatch(ARGV.holds, '%S+') do
-      if message.take(event_id) then tokens = tokens + 1 end
-    end
-  elseif message.take(id) then
-    tokens = tokens + 1
-  end
-  if not is_new then
-    count('duplicate', tokens)
+  count('dead')
+  if holds_message then
+    weigh(id, events)
+  elseif events == 0 then
+    add_stray(KEYS.strays, 'dead', id)
   else
-    count('dead')
-    if whole then
-      weigh(id, tokens)
-    elseif tokens == 0 then
-      add_stray(KEYS.strays, 'dead', id)
-    else
-      count('duplicate', tokens - 1)
-    end
+    count('duplicate', events - 1)
   end
 end
 
 local function has_ended(id)
-  return not message.has(id) and redis.call('HEXISTS', KEYS.retry_records, id) == 0 and redis.call('HEXISTS', KEYS.dead_letters, id) == 0
+  return not message.has(id) and redis.call('HEXISTS', KEYS.retry_records, id) == 0
+    and redis.call('HEXISTS', KEYS.dead_letters, id) == 0
 end
 
 for a = AT.letters, #ARGV, 3 do
   if ARGV.only_unfinished ~= '1' or not has_ended(ARGV[a]) then bury(ARGV[a], ARGV[a + 1], ARGV[a + 2]) end
 end
+
+-- Then the bounds: time, number, bytes. The oldest letters go first.
+
+local evicted = 0
 
 local function evict(ids)
   for _, id in ipairs(ids) do
@@ -86,16 +88,19 @@ local function evict(ids)
   end
 end
 
-evict(redis.call('ZRANGE', KEYS.dead_index, '-inf', now - tonumber(ARGV.life_ms), 'BYSCORE', 'LIMIT', 0, 1000))
-local surplus = redis.call('ZCARD', KEYS.dead_index) - most
-if surplus > 0 then evict(redis.call('ZRANGE', KEYS.dead_index, 0, math.min(surplus, 1000) - 1)) end
+local function oldest(number)
+  return redis.call('ZRANGE', KEYS.dead_index, 0, math.min(number, EVICTED_MAX) - 1)
+end
 
-local before = tonumber(redis.call('HGET', KEYS.counts, 'dead_bytes') or 0)
-local function is_too_large() return before + (tally.dead_bytes or 0) > tonumber(ARGV.bytes_max) end
-if is_too_large() then
-  for _, id in ipairs(redis.call('ZRANGE', KEYS.dead_index, 0, 999)) do
-    if is_too_large() and redis.call('ZCARD', KEYS.dead_index) > 1 then evict({id}) end
-  end
+evict(redis.call('ZRANGE', KEYS.dead_index, '-inf', now - ARGV.life_ms, 'BYSCORE', 'LIMIT', 0, EVICTED_MAX))
+local surplus = redis.call('ZCARD', KEYS.dead_index) - ARGV.most
+if surplus > 0 then evict(oldest(surplus)) end
+
+-- The newest letter stays, however large.
+local bytes_before = redis.call('HGET', KEYS.counts, 'dead_bytes') or 0
+local function is_too_large() return bytes_before + (tally.dead_bytes or 0) > tonumber(ARGV.bytes_max) end
+for _, id in ipairs(is_too_large() and oldest(redis.call('ZCARD', KEYS.dead_index) - 1) or {}) do
+  if is_too_large() then evict({id}) end
 end
 
 message.save()

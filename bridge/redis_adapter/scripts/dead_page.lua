@@ -12,7 +12,8 @@
 -- ARGV.look           letters to look at, at the most
 -- ARGV.take           letters to return, at the most
 -- ARGV.what           'head' or 'whole': what to return of each letter
--- ARGV.conditions…    conditions on the head, all of which must hold: number of words, and the words, one of which must occur
+-- ARGV.conditions…    conditions on the head, all of which must hold: number of words, and the words, one of which must
+--                      occur
 --
 -- Returns: 1 if there is more to look at, the new cursor (ms, id), then id, ms and text of each letter.
 

@@ -43,7 +43,8 @@ end
 
 local surplus = redis.call('ZCARD', KEYS.tombstone_times) - tonumber(ARGV.most)
 if surplus > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', KEYS.tombstone_times, 0, surplus - 1)) do redis.call('HDEL', KEYS.tombstones, id) end
+  local oldest = redis.call('ZRANGE', KEYS.tombstone_times, 0, surplus - 1)
+  for _, id in ipairs(oldest) do redis.call('HDEL', KEYS.tombstones, id) end
   redis.call('ZREMRANGEBYRANK', KEYS.tombstone_times, 0, surplus - 1)
   count('tombstones_evicted', surplus)
 end

@@ -163,6 +163,16 @@ local function take_letter(index_key, letters_key, heads_key, id)
   return delete_letters(letters_key, {id}) == 1
 end
 
+-- Bury a letter, or write it anew. Returns whether it is a new one.
+local function put_letter(index_key, letters_key, heads_key, at, id, letter, head)
+  local is_new = delete_letters(letters_key, {id}) == 0
+  redis.call('HSET', letters_key, id, letter)
+  redis.call('HSET', heads_key, id, head)
+  redis.call('ZADD', index_key, at, id)
+  count('dead_bytes', #letter)
+  return is_new
+end
+
 -- Returns how many events a letter stands for that is taken out for good: one that holds a whole message, all of them.
 local function take_weight(weights_key, id)
   local weight = tonumber(redis.call('HGET', weights_key, id) or 1)
@@ -183,4 +193,9 @@ local function end_stray(strays_key, place, event_id)
   if redis.call('SREM', strays_key, place .. ':' .. event_id) == 0 then return false end
   count('stray', -1)
   return true
+end
+
+-- Returns whether the event was waiting, and not as a stray.
+local function take_accounted_retry(due_key, records_key, strays_key, event_id)
+  return take_retry(due_key, records_key, event_id) and not end_stray(strays_key, 'retry', event_id)
 end

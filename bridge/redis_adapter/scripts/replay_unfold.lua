@@ -20,44 +20,46 @@
 -- Returns 'unfolded'; 'gone' if the letter is not there any more; 'full' if there is no room for so many letters, so
 -- that others would be pushed out; 'lease' if another process runs this replay.
 
-local id, events = ARGV.id, (#ARGV - AT.letters + 1) / 3
-if redis.call('HGET', KEYS.replay, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end
-if redis.call('ZREM', KEYS.pending, id) == 0 then return redis.status_reply('gone') end
-local buried_at = redis.call('ZSCORE', KEYS.dead_index, id)
-if not buried_at then
-  redis.call('HINCRBY', KEYS.replay, 'gone', 1)
-  return redis.status_reply('gone')
-end
-local bytes = tonumber(redis.call('HGET', KEYS.counts, 'dead_bytes') or 0)
-bytes = bytes - redis.call('HSTRLEN', KEYS.dead_letters, id)
-for a = AT.letters, #ARGV, 3 do bytes = bytes + #ARGV[a + 1] end
-local letters_then = redis.call('ZCARD', KEYS.dead_index) + events - 1
-if letters_then > tonumber(ARGV.most) or bytes > tonumber(ARGV.bytes_max) then
-  redis.call('HINCRBY', KEYS.replay, 'unsendable', 1)
-  return redis.status_reply('full')
+local id = ARGV.id
+local function answer(word, field)
+  if field then redis.call('HINCRBY', KEYS.replay, field, 1) end
+  return redis.status_reply(word)
 end
 
-local tokens = take_weight(KEYS.dead_weights, id)
+-- Whether its events' letters find room when this letter is gone.
+local function fits()
+  local letters = redis.call('ZCARD', KEYS.dead_index) - 1 + (#ARGV - AT.letters + 1) / 3
+  local bytes = (redis.call('HGET', KEYS.counts, 'dead_bytes') or 0) - redis.call('HSTRLEN', KEYS.dead_letters, id)
+  for a = AT.letters, #ARGV, 3 do bytes = bytes + #ARGV[a + 1] end
+  return letters <= tonumber(ARGV.most) and bytes <= tonumber(ARGV.bytes_max)
+end
+
+if redis.call('HGET', KEYS.replay, 'owner') ~= ARGV.owner then return answer('lease') end
+if redis.call('ZREM', KEYS.pending, id) == 0 then return answer('gone') end
+local buried_at = redis.call('ZSCORE', KEYS.dead_index, id)
+if not buried_at then return answer('gone', 'gone') end
+if not fits() then return answer('full', 'unsendable') end
+
+local accounted = take_weight(KEYS.dead_weights, id)
 take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, id)
 
 local letters, pending = 0, 0
 for a = AT.letters, #ARGV, 3 do
-  local event_id = ARGV[a]
-  if take_retry(KEYS.retry_due, KEYS.retry_records, event_id) and not end_stray(KEYS.strays, 'retry', event_id) then tokens = tokens + 1 end
-  if redis.call('HSETNX', KEYS.dead_letters, event_id, ARGV[a + 1]) == 1 then
-    redis.call('HSET', KEYS.dead_heads, event_id, ARGV[a + 2])
-    redis.call('ZADD', KEYS.dead_index, buried_at, event_id)
-    count('dead_bytes', #ARGV[a + 1])
+  local event_id, letter, head = ARGV[a], ARGV[a + 1], ARGV[a + 2]
+  if take_accounted_retry(KEYS.retry_due, KEYS.retry_records, KEYS.strays, event_id) then accounted = accounted + 1 end
+  if redis.call('HEXISTS', KEYS.dead_letters, event_id) == 0 then
+    put_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, buried_at, event_id, letter, head)
     letters = letters + 1
   end
   pending = pending + redis.call('ZADD', KEYS.pending, 0, event_id)
 end
--- Of a message that nobody announced, the letter was one token; an event that has a letter already has its token there.
-if letters > tokens then
-  count('accepted', letters - tokens)
+-- Of a message that nobody announced, the letter was one event; an event that has a letter already is accounted for
+-- there.
+if letters > accounted then
+  count('accepted', letters - accounted)
 else
-  count('duplicate', tokens - letters)
+  count('duplicate', accounted - letters)
 end
 write_counts(KEYS.counts)
 redis.call('HINCRBY', KEYS.replay, 'total', pending - 1)
-return redis.status_reply('unfolded')
+return answer('unfolded')

@@ -6,7 +6,7 @@
 -- KEYS.source     queue; left out on the server of the books alone
 -- KEYS.target     other queue
 -- ARGV.name       name of the other queue, as the books call it
--- ARGV.messages…  two a message, the one that is served next first: SHA-1 of it, and its id in the books, '' if unknown
+-- ARGV.messages…  two a message, the one that is served next first: its SHA-1, and its id in the books, '' if unknown
 --
 -- Returns how many were moved: a message that somebody took meanwhile ends it.
 

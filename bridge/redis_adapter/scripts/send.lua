@@ -7,8 +7,9 @@
 -- KEYS.queues…      queues; none where the broker is elsewhere
 -- ARGV.seen         how many accepted events the sender has seen in the books, at the most; 0 if none
 -- ARGV.seen_times   how often the books had been set back by then
--- ARGV.messages…    five a message: its id in the books; what follows the time in its record, or '' if its events are in the
---                   books already; how many events it has; which of the queues it is put on, from 1, or 0 for none; the message
+-- ARGV.messages…    five a message: its id in the accounting; what follows the time in its record, or '' if its events
+--                   are accounted for already; how many events it has; which of the queues it is put on, from 1, or 0
+--                   for none; the message
 --
 -- Sending the same message again may put it on its queue twice, but enters it once.
 --
@@ -20,6 +21,7 @@
 
 local now, accepted, pushed = accepted_at(), 0, {}
 
+-- One LPUSH a queue, however many messages it gets.
 for a = AT.messages, #ARGV, 5 do
   local queue = tonumber(ARGV[a + 3])
   if ARGV[a + 1] ~= '' and redis.call('HSETNX', KEYS.open, ARGV[a], now .. ARGV[a + 1]) == 1 then
@@ -31,23 +33,25 @@ for a = AT.messages, #ARGV, 5 do
   end
 end
 
-local seen, seen_times = tonumber(ARGV.seen), tonumber(ARGV.seen_times)
+-- How many accepted events this sender has seen that Redis knows nothing of. If somebody has noticed before, only what
+-- he had not seen is to be added.
+local function lost_of(known, times)
+  if tonumber(ARGV.seen_times) < times then
+    return ARGV.seen - (redis.call('HGET', KEYS.counts, 'set_back_seen') or 0), times
+  end
+  return ARGV.seen - (known - accepted), ARGV.seen_times + 1
+end
+
 local known, times = 0, 0
 if accepted > 0 then
   known = redis.call('HINCRBY', KEYS.counts, 'accepted', accepted)
   times = tonumber(redis.call('HGET', KEYS.counts, 'set_back_times') or 0)
-  local lost
-  if seen_times < times then
-    -- Somebody has noticed since: only what he had not seen is to be added.
-    lost = seen - tonumber(redis.call('HGET', KEYS.counts, 'set_back_seen') or 0)
-  else
-    lost = seen - (known - accepted)
-    if lost > 0 then times = seen_times + 1 end
-  end
+  local lost, times_then = lost_of(known, times)
   if lost > 0 then
+    times = times_then
     known = redis.call('HINCRBY', KEYS.counts, 'accepted', lost)
     redis.call('HINCRBY', KEYS.counts, 'set_back', lost)
-    redis.call('HSET', KEYS.counts, 'set_back_times', times, 'set_back_seen', seen)
+    redis.call('HSET', KEYS.counts, 'set_back_times', times, 'set_back_seen', ARGV.seen)
     begin_anew(KEYS.position, KEYS.began)
   end
   redis.call('HINCRBY', KEYS.counts, 'open', accepted)

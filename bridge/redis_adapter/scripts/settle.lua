@@ -21,7 +21,7 @@
 -- ARGV.broadcast_channel channel of the broadcasts
 -- ARGV.user_channel      channel of a user up to the user, which ends in braces: the hash tag
 -- ARGV.user_stream       stream of a user, the same
--- ARGV.seen              seen mark up to the user, or the broadcast stream; behind the brace follow ':' and the event id
+-- ARGV.seen              seen mark up to the user, or the broadcast stream; behind these follow '}:' and the event id
 -- ARGV.batch             the batch, a map in MessagePack. One large argument is read faster than a thousand small ones.
 --   messages   maps: `id` in the accounting ('' if its events are waiting retries or redriven letters; '-' if they were
 --              handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
@@ -219,8 +219,8 @@ local function distinct_ids(message)
   return ids
 end
 
--- A redrive sends letters by the hundred, and usually each is still buried, and neither waiting nor a stray: a few calls
--- then end all of them.
+-- A redrive sends letters by the hundred, and usually each is still buried, and neither waiting nor a stray: then a
+-- few calls end all of them.
 local function end_letters(message)
   if message.id ~= '' or message.events == 0 or #message.skipped > 0 then return false end
   if message.ended < message.events then return false end

@@ -33,8 +33,9 @@ end
 
 if number > 0 then
   count('written_off', number)
-  redis.call('XADD', KEYS.operations_log, 'MAXLEN', '~', ARGV.entries, '*', 'who', ARGV.who, 'action', 'audit.write_off',
-    'selection', 'missing events', 'numbers', '{"events":' .. number .. '}', 'reason', ARGV.reason)
+  redis.call('XADD', KEYS.operations_log, 'MAXLEN', '~', ARGV.entries, '*', 'who', ARGV.who,
+    'action', 'audit.write_off', 'selection', 'missing events',
+    'numbers', '{"events":' .. number .. '}', 'reason', ARGV.reason)
 end
 write_counts(KEYS.counts)
 return number
