@@ -12,7 +12,7 @@ from bridge.views.words import moment, span
 
 if TYPE_CHECKING:
     from bridge.model.registry import Registry
-    from bridge.operations.audit import Audit
+    from bridge.operations import Audit
     from bridge.redis_adapter import Reported
 
 
@@ -61,8 +61,7 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
     if unclear and reason is None:
         raise click.UsageError("--unclear belongs to --write-off.")
     settings, registry = load_configured("cli")
-    from bridge.operations.audit import Auditor
-    from bridge.operations.search import Verdict
+    from bridge.operations import Auditor, Verdict
 
     verdicts = frozenset({Verdict.MISSING, Verdict.UNCLEAR} if unclear else {Verdict.MISSING})
     with open_named_store(settings) as store:
@@ -128,7 +127,7 @@ def describe(found: "Audit", types: dict[str, str]) -> dict[str, Any]:
 def _describe_producer(reported: "Reported") -> dict[str, Any]:
     from msgspec import to_builtins
 
-    from bridge.operations.audit import went_away
+    from bridge.operations import went_away
 
     fields: dict[str, Any] = to_builtins(reported.report)
     return {
@@ -235,7 +234,7 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
 
 
 def _of_producer(reported: "Reported") -> str:
-    from bridge.operations.audit import went_away
+    from bridge.operations import went_away
 
     report = reported.report
     name = f"{plain(report.host)} pid {report.pid}"
@@ -251,7 +250,7 @@ def _of_producer(reported: "Reported") -> str:
 
 
 def _colour(reported: "Reported") -> str:
-    from bridge.operations.audit import went_away
+    from bridge.operations import went_away
 
     lost = reported.report.waiting + reported.report.abandoned
     return "red" if went_away(reported) and lost else "yellow"

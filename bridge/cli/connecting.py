@@ -52,9 +52,7 @@ def inspect_connections(settings: Settings, registry: Registry, processes: Itera
 
 def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]:
     """What this registry would leave behind, and whose registry is another one."""
-    from bridge.operations.health import is_consuming, stranded
-    from bridge.operations.status import StatusReader
-    from bridge.operations.survey import Survey
+    from bridge.operations import StatusReader, Survey, is_consuming, stranded
     from bridge.wiring import open_store
 
     try:

@@ -10,8 +10,7 @@ from bridge.cli.filters import confirm, filter_options, json_option, opened, pay
 from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.model.moments import shown_time
-from bridge.operations.letters import Letters, as_dict
-from bridge.operations.selection import Selection
+from bridge.operations import Letters, Selection, letter_as_dict
 from bridge.views.failed_events import letter_row, types_in_words
 from bridge.views.words import counted, numbers_in_words
 
@@ -57,7 +56,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
         letters = Letters(store)
         page = letters.page(letters.resolve(chosen, registry), cursor=read_after(after), limit=limit)
     if as_json:
-        found = [{**as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
+        found = [{**letter_as_dict(letter, payloads=payloads), "buried_ms": at_ms} for at_ms, letter in page.letters]
         print_json({"letters": found, "next": str(page.next) if page.next else None})
         return
     if not page.letters:
@@ -82,7 +81,7 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
         letters = Letters(store)
         letter, tombstone = letters.show(letter_id), letters.tombstone(letter_id)
     if letter is not None and as_json:
-        print_json(as_dict(letter, payloads=payloads))
+        print_json(letter_as_dict(letter, payloads=payloads))
     elif letter is not None:
         print_letter(letter, payloads=payloads)
     elif tombstone is not None and as_json:
@@ -248,7 +247,7 @@ def redrive(
 
     A redrive is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
     """
-    from bridge.operations.redrive import Replays
+    from bridge.operations import Replays
 
     if resend and not resume:
         raise click.UsageError("--resend goes with --resume.")
@@ -284,7 +283,7 @@ def redrives(as_json: bool) -> None:
     import msgspec
 
     from bridge.cli.console import console, table
-    from bridge.operations.redrive import Replays
+    from bridge.operations import Replays
 
     with opened() as (store, settings, registry):
         found = Replays(store, settings, registry).newest()

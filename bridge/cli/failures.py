@@ -9,9 +9,7 @@ from bridge.cli.console import print_json, printable
 from bridge.model.dead_letter import Cursor, DeadLetter
 from bridge.model.moments import shown_time
 from bridge.model.retry import Attempt, WaitingRetry
-from bridge.operations.groups import Group
-from bridge.operations.letters import as_dict
-from bridge.operations.retries import retry_as_dict
+from bridge.operations import Group, letter_as_dict, retry_as_dict
 from bridge.views.failed_events import (
     Row,
     attempts_in_words,
@@ -78,7 +76,7 @@ def print_groups(groups: tuple[Group, ...], what: str, *, as_json: bool) -> None
 
 def print_letter(letter: DeadLetter, *, payloads: bool) -> None:
     """A dead letter."""
-    values = as_dict(letter, payloads=payloads)
+    values = letter_as_dict(letter, payloads=payloads)
     raw = repr(letter.raw) if payloads and letter.raw else str(values["raw"])
     contents = [Named("envelope", values["envelope"]), Named("raw", raw)]
     print_facts([Named("dead letter", letter.letter_id), *letter_facts(letter), *contents])

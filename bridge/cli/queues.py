@@ -13,7 +13,7 @@ from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.views.words import counted, span
 
 if TYPE_CHECKING:
-    from bridge.operations.holdings import Holding
+    from bridge.operations import Holding
 
 
 @click.group(invoke_without_command=True)
@@ -36,7 +36,7 @@ def queues(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from bridge.operations.holdings import read_holdings
+    from bridge.operations import read_holdings
 
     with opened() as (store, settings, registry):
         found = read_holdings(store, settings, registry)
@@ -63,8 +63,7 @@ def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
     """
-    from bridge.operations.holdings import read_holdings
-    from bridge.operations.queue_moves import QueueMover
+    from bridge.operations import QueueMover, read_holdings
 
     with opened() as (store, settings, registry):
         known = {holding.name: holding for holding in read_holdings(store, settings, registry)}

@@ -60,7 +60,7 @@ def _print_dry_run(foreseen: DryRun) -> None:
 
 def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
     """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
-    from bridge.operations.redrive import ReplayState
+    from bridge.operations import ReplayState
 
     if replays.has_no_worker():
         say(

@@ -6,8 +6,7 @@ from bridge.cli.console import print_json
 from bridge.cli.failures import print_groups, print_rows, print_waiting
 from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
 from bridge.model.errors import OperationRefusedError
-from bridge.operations.retries import Retries, retry_as_dict
-from bridge.operations.selection import Selection
+from bridge.operations import Retries, Selection, retry_as_dict
 from bridge.views.failed_events import retry_row
 from bridge.views.words import counted
 

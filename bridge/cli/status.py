@@ -16,7 +16,7 @@ from bridge.views.words import due, span
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bridge.operations.status import Status
+    from bridge.operations import Status
 
 SAMPLE_S = 1.0
 """Between the two readings of which the throughput is the difference."""
@@ -49,7 +49,7 @@ def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
 
 
 def _statuses(watch_s: float | None) -> Iterator["Status"]:
-    from bridge.operations.status import StatusReader
+    from bridge.operations import StatusReader
     from bridge.wiring import open_store
 
     settings, registry = load_configured("cli")
@@ -119,7 +119,7 @@ def _workers(shown: "Status") -> "Table":
 
 
 def _producers(shown: "Status") -> "Table":
-    from bridge.operations.liveness import notes_of
+    from bridge.operations import notes_of
 
     made = table("producer", "accepted", "delivered", "waiting", "spooled", "", title="Producers")
     for producer in shown.producers:

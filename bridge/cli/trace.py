@@ -14,7 +14,7 @@ from bridge.views.words import moment
 
 if TYPE_CHECKING:
     from bridge.model.retry import Attempt
-    from bridge.operations.trace import Place
+    from bridge.operations import Place
 
 STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad": "bold red", "quiet": "bold"}
 """By the tone of a place."""
@@ -41,8 +41,7 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
     Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
     """
     settings = load_settings(for_="cli")
-    from bridge.operations.selection import users_in
-    from bridge.operations.trace import Tracer
+    from bridge.operations import Tracer, users_in
 
     whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
 
@@ -58,7 +57,7 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
 
 def describe(place: "Place") -> dict[str, Any]:
     """A place as JSON values."""
-    from bridge.operations import trace as found
+    from bridge.operations import Buried, Discarded, OnItsWay, SkippedEvent, Waiting
     from bridge.redis_adapter import Publication
 
     match place:
@@ -72,7 +71,7 @@ def describe(place: "Place") -> dict[str, Any]:
                 "in_stream": place.in_stream,
                 "seen_key": place.seen_key,
             }
-        case found.OnItsWay():
+        case OnItsWay():
             return {
                 "place": "open",
                 "whereabouts": place.whereabouts.value,
@@ -81,7 +80,7 @@ def describe(place: "Place") -> dict[str, Any]:
                 "queue": place.queue,
                 "accepted_at": moment(place.accepted_ms),
             }
-        case found.Waiting():
+        case Waiting():
             return {
                 "place": "waiting",
                 "due_at": None if place.due_ms is None else moment(place.due_ms),
@@ -89,7 +88,7 @@ def describe(place: "Place") -> dict[str, Any]:
                 "user_id": (place.record.user_id or None) if place.record else None,
                 "attempts": [_attempt(attempt) for attempt in place.record.attempts] if place.record else None,
             }
-        case found.Buried():
+        case Buried():
             letter = place.letter
             return {
                 "place": "dead",
@@ -103,9 +102,9 @@ def describe(place: "Place") -> dict[str, Any]:
                 "worker": letter.worker,
                 "attempts": [_attempt(attempt) for attempt in letter.attempts],
             }
-        case found.SkippedEvent():
+        case SkippedEvent():
             return {"place": "skipped", "at": moment(place.at_ms)}
-        case found.Discarded():
+        case Discarded():
             return {"place": "discarded", "at": place.at, "who": place.who, "reason": place.reason}
         case _:
             assert_never(place)

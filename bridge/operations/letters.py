@@ -171,7 +171,9 @@ class Letters:
         """
         for part in chunks(self.ids(selection), CHUNK):
             letters = self._dead.get_many(part)
-            yield from (as_dict(letters[letter_id], payloads=payloads) for letter_id in part if letter_id in letters)
+            yield from (
+                letter_as_dict(letters[letter_id], payloads=payloads) for letter_id in part if letter_id in letters
+            )
 
     def groups(self, selection: Selection) -> tuple[Group, ...]:
         """The letters that match by cause, largest group first.
@@ -290,7 +292,7 @@ class Letters:
         return self._dead.tombstone(letter_id)
 
 
-def as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:
+def letter_as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:
     """A letter as JSON values; without ``payloads`` the event's content is masked."""
     values: dict[str, Any] = msgspec.to_builtins(letter)
     if not payloads:

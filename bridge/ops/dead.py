@@ -2,8 +2,7 @@
 
 from starlette.responses import Response
 
-from bridge.operations.letters import as_dict
-from bridge.operations.selection import Selection
+from bridge.operations import Selection, letter_as_dict
 from bridge.ops.fields import read_after, read_reason
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.ops.page_request import PageRequest
@@ -65,7 +64,7 @@ def letter(context: PageContext, request: PageRequest) -> Response:
         if tombstone is not None:
             words = f"{tombstone.who} discarded it at {tombstone.at}: {tombstone.reason}"
         return context.gone(request, f"There is no dead letter {letter_id}: {words}")
-    shown = as_dict(found, payloads=request.payloads)
+    shown = letter_as_dict(found, payloads=request.payloads)
     return context.page(
         request,
         "letter.html",

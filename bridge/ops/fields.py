@@ -8,7 +8,7 @@ from starlette.datastructures import QueryParams
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
-from bridge.operations.selection import Selection
+from bridge.operations import Selection
 from bridge.views.filters import LISTS, NAMES, read_cursor, read_filters
 from bridge.views.words import Named
 

@@ -9,8 +9,7 @@ from starlette.routing import Route
 
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
-from bridge.operations.health import Fault
-from bridge.operations.status import StatusReader
+from bridge.operations import Fault, StatusReader
 from bridge.settings import Settings
 from bridge.wiring import open_store
 

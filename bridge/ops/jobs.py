@@ -7,7 +7,7 @@ from functools import partial
 from bridge.model.errors import BridgeError, OperationRefusedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.operations.redrive import Replays
+from bridge.operations import Replays
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
 from bridge.wiring import open_store

@@ -15,8 +15,7 @@ from starlette.routing import Route
 
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
-from bridge.operations.health import is_consuming
-from bridge.operations.status import Status, StatusReader
+from bridge.operations import Status, StatusReader, is_consuming
 from bridge.redis_adapter import EXTRACT_US, METRIC_PREFIX, PUBLISH_DELAY_MS, Distribution, ProducerReport
 from bridge.runtime.supervision import Supervised
 from bridge.settings import Settings

@@ -7,8 +7,7 @@ from starlette.responses import Response
 
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
-from bridge.operations import trace
-from bridge.operations.selection import users_in
+from bridge.operations import Tracer, users_in
 from bridge.ops.overview_cache import Figures
 from bridge.ops.page_context import PageContext
 from bridge.ops.page_request import PageRequest
@@ -50,7 +49,7 @@ def trace_event(context: PageContext, request: PageRequest) -> Response:
     if given:
         user = request.query.get("user", "").strip()
         whose = users_in([user], context.registry)[0] if user else None
-        found = trace.Tracer(context.store, context.settings).trace(_event_id(given), whose)
+        found = Tracer(context.store, context.settings).trace(_event_id(given), whose)
         places = [in_words(place) for place in found]
     return context.page(
         request,

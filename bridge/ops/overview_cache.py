@@ -8,11 +8,7 @@ from dataclasses import dataclass
 
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
-from bridge.operations.groups import Group
-from bridge.operations.health import is_consuming
-from bridge.operations.letters import Letters
-from bridge.operations.selection import Selection
-from bridge.operations.status import Status, StatusReader
+from bridge.operations import Group, Letters, Selection, Status, StatusReader, is_consuming
 from bridge.redis_adapter import Store
 from bridge.settings import Settings
 from bridge.wiring import open_store

@@ -12,11 +12,7 @@ from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bridge.model.registry import Registry
-from bridge.operations.known import found_categories
-from bridge.operations.letters import Letters
-from bridge.operations.redrive import Replays
-from bridge.operations.retries import Retries
-from bridge.operations.selection import FOR_EVER_MS, Selection
+from bridge.operations import FOR_EVER_MS, Letters, Replays, Retries, Selection, found_categories
 from bridge.ops import rendering
 from bridge.ops.fields import given_filters, read_selection
 from bridge.ops.jobs import ReplayJobs

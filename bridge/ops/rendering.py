@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.pipeline import Stage
-from bridge.operations.liveness import notes_of
+from bridge.operations import notes_of
 from bridge.views.failed_events import types_in_words, users_in_words
 from bridge.views.words import NONE, counted, due, event_class, numbers_in_words, span
 

@@ -8,9 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
-from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
-from bridge.operations.selection import Selection
+from bridge.operations import MAX_FAILURES_DEFAULT, Expected, ReplayState, ReplayStatus, Selection
 from bridge.ops.fields import read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.ops.page_request import PageRequest

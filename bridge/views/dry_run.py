@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.operations.dry_run import Prediction
+from bridge.operations import Prediction
 from bridge.views.words import failure_in_words
 
 SHOWN_MAX = 20

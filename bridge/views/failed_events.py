@@ -7,8 +7,7 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure
 from bridge.model.retry import Attempt, WaitingRetry
-from bridge.operations.groups import Group
-from bridge.operations.selection import Facts, facts_of
+from bridge.operations import Facts, Group, facts_of
 from bridge.views.words import Named, counted, event_class, failure_in_words
 
 

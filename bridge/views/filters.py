@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
-from bridge.operations.selection import FOR_EVER_MS, Selection, parse_time
+from bridge.operations import FOR_EVER_MS, Selection, parse_time
 from bridge.views.words import Named, moment
 
 LISTS = {

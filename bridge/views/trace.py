@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from bridge.model.retry import Attempt
-from bridge.operations import trace
+from bridge.operations import Buried, Discarded, OnItsWay, SkippedEvent, Waiting, Whereabouts
+from bridge.operations import Place as FoundPlace
 from bridge.redis_adapter import Publication
 from bridge.views.words import Named, moment, span
 
 WHEREABOUTS = {
-    trace.Whereabouts.QUEUED: "its message stands on its queue",
-    trace.Whereabouts.CLAIMED: "a worker has its message",
-    trace.Whereabouts.MISSING: "MISSING: its message is on no queue and in no worker's hands (see sse-bridge audit)",
-    trace.Whereabouts.UNKNOWN: "on its queue or in a worker's hands; this broker does not tell, or is away",
+    Whereabouts.QUEUED: "its message stands on its queue",
+    Whereabouts.CLAIMED: "a worker has its message",
+    Whereabouts.MISSING: "MISSING: its message is on no queue and in no worker's hands (see sse-bridge audit)",
+    Whereabouts.UNKNOWN: "on its queue or in a worker's hands; this broker does not tell, or is away",
 }
 
 
@@ -35,23 +36,23 @@ class Place:
     letter_id: str = ""
 
 
-def in_words(place: trace.Place) -> Place:
+def in_words(place: FoundPlace) -> Place:
     """A place as operators read it."""
     match place:
         case Publication():
             return _published(place)
-        case trace.OnItsWay():
+        case OnItsWay():
             words = f"since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
             facts = [Named("message", f"{place.message_id} ({place.task})"), Named("queue", place.queue)]
             return Place(tone="busy", name="in flight", words=words, facts=facts)
-        case trace.Waiting():
+        case Waiting():
             attempts = place.record.attempts if place.record else ()
             return Place(tone="warn", name="waiting", words=f"for its next attempt, {_due(place)}", attempts=attempts)
-        case trace.Buried():
+        case Buried():
             return _buried(place)
-        case trace.SkippedEvent():
+        case SkippedEvent():
             return Place(tone="quiet", name="skipped", words=f"{moment(place.at_ms)}: it had nobody to tell")
-        case trace.Discarded():
+        case Discarded():
             return Place(tone="quiet", name="discarded", words=f"{place.at} by {place.who}: {place.reason}")
         case _:
             assert_never(place)
@@ -76,7 +77,7 @@ def _published(place: Publication) -> Place:
     return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {whom}", facts=facts)
 
 
-def _buried(place: trace.Buried) -> Place:
+def _buried(place: Buried) -> Place:
     letter = place.letter
     facts = [Named("letter", f"{letter.letter_id} (queue {letter.queue or '-'})"), Named("user", letter.user_id)]
     return Place(
@@ -89,7 +90,7 @@ def _buried(place: trace.Buried) -> Place:
     )
 
 
-def _due(place: trace.Waiting) -> str:
+def _due(place: Waiting) -> str:
     if place.due_in_s is None:
         return "with no time set"
     if place.due_in_s < 0:
