@@ -11,7 +11,7 @@ BENCH := .venv/.installed-bench
 BATCHES := .venv-batches
 SOURCES := bridge tests examples benchmarks
 # Real processes, which mostly wait: many tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
-WAITING := tests/docs tests/integration tests/acceptance
+WAITING := tests/contract tests/docs tests/integration tests/acceptance
 MANY := --numprocesses 6 --dist worksteal
 
 help:  ## Show this list.
@@ -22,7 +22,7 @@ demo: $(DEMO)  ## Start everything and watch a bank statement being imported, li
 	@trap : INT; PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sse-bridge demo || [ $$? -eq 130 ]
 
 # Both lines run, whatever the first found: who fixes a fault wants to hear of them all.
-test: $(DEV)  ## Run every suite but smoke and fault: unit, integration, acceptance, docs.
+test: $(DEV)  ## Run every suite but smoke and fault: unit, contract, integration, acceptance, docs.
 	@failed=; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 tests/unit $(PYTEST_ARGS) || failed=yes; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(MANY) $(WAITING) $(PYTEST_ARGS) || failed=yes; \

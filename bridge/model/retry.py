@@ -9,6 +9,12 @@ from msgspec.structs import force_setattr
 from bridge.model.pipeline import Failure
 from bridge.model.pipeline.addressee import user_in
 
+LEASE_S = 30
+"""How long a mover may take to put claimed retries back on their queue."""
+RESEND_S = 3600
+"""A retry that is back on its queue is sent once more after this time, unless its event was settled."""
+CLAIM_MAX = 500
+"""Retries that one claim takes at the most."""
 HISTORY_MAX = 10
 """Past attempts kept with an event; the first is kept, then the newest."""
 

@@ -7,17 +7,11 @@ import msgspec
 import redis
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.model.retry import Attempt, Claim, RetryRecord, WaitingRetry
+from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingRetry
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
 from bridge.settings import Settings
 
-LEASE_S = 30
-"""How long a mover may take to put claimed retries back on their queue."""
-RESEND_S = 3600
-"""A retry that is back on its queue is sent once more after this time, unless its event was settled."""
-CLAIM_MAX = 500
-"""Retries that one claim takes at the most."""
 PAGE = 500
 """Retries that are read at once."""
 

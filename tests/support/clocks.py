@@ -30,7 +30,7 @@ class Clock:
     def set_ahead(self, hours: float) -> None:
         """Let it be ahead of the machine's own by this much; behind it, if below 0."""
         with self._file.open("r+b") as file:
-            file.write(struct.pack("=q", int(hours * 3600)))
+            file.write(struct.pack("=q", round(hours * 3600)))
 
 
 def _compile(folder: Path) -> Path:

@@ -1,0 +1,95 @@
+"""The twins of accounting, start counts and metrics."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from bridge.model.accounting import Balance, OpenMessage
+from bridge.testing.state import State
+
+
+class MemoryAccounting:
+    """Satisfies ``bridge.ports.Accounting``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
+        """As the port says."""
+        state = self._state
+        with state.faults.call():
+            state.ensure_room()
+            now_ms = state.clock.now_ms()
+            if state.booked.get(message_id, -1) > now_ms:
+                return
+            state.booked[message_id] = now_ms + state.settings.seen_life_s * 1000
+            state.enter(message_id, task, queue, [str(event_id) for event_id in event_ids])
+
+    def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
+        """As the port says."""
+        with self._state.faults.call():
+            record = self._state.open.get(message_id)
+            return frozenset(record.event_ids).intersection(event_ids) if record else frozenset()
+
+    def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
+        """As the port says."""
+        with self._state.faults.call():
+            return [self._message(message_id) for message_id in message_ids if message_id in self._state.open]
+
+    def holding(self, event_id: UUID) -> list[OpenMessage]:
+        """As the port says."""
+        with self._state.faults.call():
+            return [
+                self._message(name) for name, record in self._state.open.items() if str(event_id) in record.event_ids
+            ]
+
+    def balance(self) -> Balance:
+        """The accounting at this moment, whatever else goes wrong."""
+        return self._state.balance()
+
+    def _message(self, message_id: str) -> OpenMessage:
+        record = self._state.open[message_id]
+        return OpenMessage(
+            message_id=message_id,
+            accepted_ms=record.accepted_ms,
+            task=record.task,
+            queue=record.queue,
+            event_ids=tuple(map(UUID, record.event_ids)),
+        )
+
+
+class MemoryStartCounts:
+    """Satisfies ``bridge.ports.StartCounts``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._starts: Counter[str] = Counter()
+
+    def add(self, message_id: str) -> int:
+        """As the port says."""
+        with self._state.faults.call():
+            self._starts[message_id] += 1
+            return self._starts[message_id]
+
+    def take_back(self, message_id: str) -> None:
+        """As the port says."""
+        with self._state.faults.call():
+            self._starts[message_id] -= 1
+
+    def forget(self, message_id: str) -> None:
+        """As the port says."""
+        with self._state.faults.call():
+            self._starts.pop(message_id, None)
+
+
+class MemoryMetrics:
+    """Satisfies ``bridge.ports.Metrics``."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add(self, grown: Sequence[tuple[str, int]]) -> None:
+        """As the port says."""
+        with self._state.faults.call():
+            for name, number in grown:
+                self._state.metrics[name] += number

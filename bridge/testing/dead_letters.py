@@ -1,0 +1,133 @@
+"""``MemoryDeadLetters``: the twin of the dead letters."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from bridge.model.dead_letter import DeadLetter, LetterHead, Tombstone, head_of
+from bridge.model.retry import Attempt
+from bridge.testing.state import Buried, State
+
+
+class MemoryDeadLetters:
+    """Satisfies ``bridge.ports.DeadLetters``. Nothing is in a redrive."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def bury(
+        self,
+        letters: Sequence[DeadLetter],
+        *,
+        message_id: str = "",
+        whole: bool = False,
+        part: Sequence[str] | None = None,
+        event_type: str = "",
+        only_unfinished: bool = False,
+    ) -> int:
+        """As the port says."""
+        with self._state.faults.call():
+            self._state.ensure_room()
+            for letter in letters:
+                if not only_unfinished or self._is_unfinished(message_id, letter.letter_id):
+                    self._bury(letter, message_id, whole=whole, part=part, event_type=event_type)
+            return self._evict()
+
+    def _is_unfinished(self, message_id: str, name: str) -> bool:
+        state = self._state
+        return state.has_open(message_id, name) or name in state.retries or name in state.letters
+
+    def _bury(
+        self, letter: DeadLetter, message_id: str, *, whole: bool, part: Sequence[str] | None, event_type: str
+    ) -> None:
+        state, name = self._state, letter.letter_id
+        known = state.letters.get(name)
+        state.letters[name] = Buried(letter, state.clock.now_ms(), known.events if known else 1)
+        events = int(state.take_retry(name) and not state.end_stray("retry", name))
+        if whole and part is None:
+            events += state.take_all_open(message_id)
+        else:
+            events += sum(state.take_open(message_id, one) for one in (part if whole and part is not None else [name]))
+        if known:
+            state.counts["duplicate"] += events
+            return
+        state.counts["dead"] += 1
+        state.metrics[f"dead:{event_type}"] += 1
+        if whole and events:
+            state.letters[name].events = events
+            state.counts["dead_bundled"] += events - 1
+        elif whole:
+            state.counts["accepted"] += 1  # nobody announced it, and it is the first that is seen of it
+        elif events:
+            state.counts["duplicate"] += events - 1
+        else:
+            state.add_stray("dead", name)
+
+    def _evict(self) -> int:
+        state, settings = self._state, self._state.settings
+        oldest = sorted((one.at_ms, name) for name, one in state.letters.items())
+        size = sum(_bytes(one.letter) for one in state.letters.values())
+        evicted = 0
+        for at_ms, name in oldest:
+            expired = at_ms <= state.clock.now_ms() - settings.dead_ttl_s * 1000
+            too_large = size > settings.dead_max_bytes and len(state.letters) > 1
+            if expired or too_large or len(state.letters) > settings.dead_max:
+                size -= _bytes(state.letters[name].letter)
+                self._take_out(name, "dead_evicted")
+                evicted += 1
+        return evicted
+
+    def _take_out(self, name: str, how: str) -> bool:
+        """Take a letter out for good; returns whether there was one."""
+        buried = self._state.take_letter(name)
+        if buried is None:
+            return False
+        self._state.strays.discard(("dead", name))
+        self._state.counts[how] += buried.events
+        self._state.counts["dead_bundled"] -= buried.events - 1
+        return True
+
+    def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:  # noqa: ARG002
+        """As the port says."""
+        discarded = 0
+        with self._state.faults.call():
+            for stone in tombstones:
+                if self._take_out(stone.letter_id, "discarded"):
+                    self._state.tombstones[stone.letter_id] = stone
+                    discarded += 1
+        return discarded, 0
+
+    def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
+        """As the port says."""
+        with self._state.faults.call():
+            found = {name: self._state.letters.get(name) for name in letter_ids}
+            return {name: buried.letter for name, buried in found.items() if buried is not None}
+
+    def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """As the port says."""
+        return {name: letter.attempts for name, letter in self.get_many(letter_ids).items()}
+
+    def heads(
+        self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
+    ) -> Iterator[LetterHead]:
+        """As the port says."""
+        with self._state.faults.call():
+            ordered = sorted(((one.at_ms, name) for name, one in self._state.letters.items()), reverse=newest_first)
+        for at_ms, name in ordered:
+            buried = self._state.letters.get(name)
+            if buried is None or not between_ms[0] <= at_ms <= between_ms[1]:
+                continue
+            head = head_of(buried.letter)
+            text = msgspec.json.encode(head).decode()
+            if all(any(word in text for word in words) for words in conditions):
+                head.buried_ms = at_ms
+                yield head
+
+    def count(self) -> int:
+        """As the port says."""
+        with self._state.faults.call():
+            return len(self._state.letters)
+
+
+def _bytes(letter: DeadLetter) -> int:
+    return len(msgspec.json.encode(letter))

@@ -1,0 +1,145 @@
+"""``State``: what the twins of one store share: the accounting, and where each accepted event is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bridge.model.accounting import Balance
+from bridge.model.dead_letter import DeadLetter, Tombstone
+from bridge.model.errors import StoreUnavailableError
+from bridge.model.retry import RetryRecord
+from bridge.settings import Settings
+from bridge.testing.clock import ManualClock
+from bridge.testing.faults import Faults
+
+ITEMS_MAX = 200_000
+"""Marks, retries, letters and open messages that a store holds together: a test that needs more has a leak."""
+
+
+@dataclass(slots=True)
+class OpenRecord:
+    """A message on its way; ``event_ids`` are those of its events that have not ended."""
+
+    task: str
+    queue: str
+    accepted_ms: int
+    event_ids: list[str]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A retry, when it is due, and whether somebody has taken it."""
+
+    record: RetryRecord
+    due_ms: float
+    taken: bool = False
+
+
+@dataclass(slots=True)
+class Buried:
+    """A letter, when it was buried, and how many events it stands for."""
+
+    letter: DeadLetter
+    at_ms: int
+    events: int = 1
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that is kept, in one process.
+
+    Attributes:
+        settings: bounds and times.
+        clock: what time it is.
+        faults: what goes wrong.
+        counts: what happened → how often.
+        metrics: numbers by name.
+        open: messages on their way.
+        booked: messages that no producer had announced → until when, in ms, that is remembered.
+        retries: by event id.
+        letters: by letter id, in no order.
+        strays: place (``retry``, ``dead``) and id of events that failed when nobody had them any more.
+        tombstones: what is left of discarded letters.
+        marks: owner and event id of what was published → position, and until when, in ms, that is remembered.
+    """
+
+    settings: Settings
+    clock: ManualClock
+    faults: Faults = field(default_factory=Faults)
+    counts: Counter[str] = field(default_factory=Counter)
+    metrics: Counter[str] = field(default_factory=Counter)
+    open: dict[str, OpenRecord] = field(default_factory=dict)
+    booked: dict[str, int] = field(default_factory=dict)
+    retries: dict[str, Waiting] = field(default_factory=dict)
+    letters: dict[str, Buried] = field(default_factory=dict)
+    strays: set[tuple[str, str]] = field(default_factory=set)
+    tombstones: dict[str, Tombstone] = field(default_factory=dict)
+    marks: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+    def balance(self) -> Balance:
+        """The accounting at this moment."""
+        return Balance.of(self.counts, retrying=len(self.retries), letters=len(self.letters))
+
+    def ensure_room(self) -> None:
+        """Call it before anything is written.
+
+        Raises:
+            StoreUnavailableError: the store is full, as a Redis would be.
+        """
+        if len(self.marks) + len(self.open) + len(self.retries) + len(self.letters) + len(self.booked) >= ITEMS_MAX:
+            raise StoreUnavailableError("The store is full.", code="OOM")
+
+    # Where an event is: exactly one place at a time; whoever takes it out says how it ended
+
+    def enter(self, message_id: str, task: str, queue: str, event_ids: Sequence[str]) -> bool:
+        """Account for a message as accepted; returns whether that is news."""
+        if message_id in self.open:
+            return False
+        self.open[message_id] = OpenRecord(task, queue, self.clock.now_ms(), list(event_ids))
+        self.counts["accepted"] += len(event_ids)
+        self.counts["open"] += len(event_ids)
+        return True
+
+    def has_open(self, message_id: str, event_id: str) -> bool:
+        """Whether an event is on its way with a message."""
+        return message_id in self.open and event_id in self.open[message_id].event_ids
+
+    def take_open(self, message_id: str, event_id: str) -> bool:
+        """Take an event out of its message; returns whether it was there."""
+        if not self.has_open(message_id, event_id):
+            return False
+        record = self.open[message_id]
+        record.event_ids.remove(event_id)
+        self.counts["open"] -= 1
+        if not record.event_ids:
+            del self.open[message_id]
+        return True
+
+    def take_all_open(self, message_id: str) -> int:
+        """Take everything out of a message; returns how many events there were."""
+        record = self.open.pop(message_id, None)
+        events = len(record.event_ids) if record else 0
+        self.counts["open"] -= events
+        return events
+
+    def take_retry(self, event_id: str) -> bool:
+        """Take an event out of the retry set; returns whether it was there."""
+        return self.retries.pop(event_id, None) is not None
+
+    def take_letter(self, letter_id: str) -> Buried | None:
+        """Take a letter out; None if there is none."""
+        return self.letters.pop(letter_id, None)
+
+    def add_stray(self, place: str, event_id: str) -> None:
+        """Note an event that failed when nobody had it any more."""
+        if (place, event_id) not in self.strays:
+            self.strays.add((place, event_id))
+            self.counts["stray"] += 1
+
+    def end_stray(self, place: str, event_id: str) -> bool:
+        """Returns whether there was one."""
+        if (place, event_id) not in self.strays:
+            return False
+        self.strays.remove((place, event_id))
+        self.counts["stray"] -= 1
+        return True

@@ -1,0 +1,47 @@
+"""``MemoryStore``: a twin of each port over one state, as one Redis stands behind the real ones."""
+
+from bridge.model.accounting import Balance
+from bridge.settings import Settings
+from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryStartCounts
+from bridge.testing.clock import ManualClock
+from bridge.testing.dead_letters import MemoryDeadLetters
+from bridge.testing.event_log import MemoryEventLog
+from bridge.testing.live_channel import MemoryChannels
+from bridge.testing.retry_queue import MemoryRetryQueue
+from bridge.testing.state import State
+from bridge.testing.task_queue import MemoryQueue
+
+
+class MemoryStore:
+    """All that is kept. Everything it offers shares its clock and its faults.
+
+    Args:
+        settings: bounds and times; the defaults if there are none.
+        clock: what time it is; one that stands if there is none.
+
+    Attributes:
+        clock: for ``advance``.
+        faults: for trouble.
+        metrics: numbers by name.
+    """
+
+    def __init__(self, settings: Settings | None = None, clock: ManualClock | None = None) -> None:
+        self.clock = clock or ManualClock()
+        self._state = State(settings or Settings(), self.clock)
+        self.faults = self._state.faults
+        self.channels = MemoryChannels()
+        self.event_log = MemoryEventLog(self._state, self.channels)
+        self.accounting = MemoryAccounting(self._state)
+        self.starts = MemoryStartCounts(self._state)
+        self.metrics = MemoryMetrics(self._state)
+        self.retries = MemoryRetryQueue(self._state)
+        self.dead_letters = MemoryDeadLetters(self._state)
+        self.queue = MemoryQueue(self._state)
+
+    def balance(self) -> Balance:
+        """The accounting at this moment, whatever else goes wrong."""
+        return self._state.balance()
+
+    def count(self, name: str) -> int:
+        """How often something happened, or the number of a metric."""
+        return self._state.counts[name] or self._state.metrics[name]

