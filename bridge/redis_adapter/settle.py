@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -120,9 +121,10 @@ def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, Sequence[Any]]:
 
 def _moments(moments: Sequence[datetime]) -> list[str]:
     """``isoformat()`` of when each event occurred; of many moments in UTC at once, an eighth of the time."""
-    if any(moment.tzinfo is not UTC for moment in moments):
-        return [moment.isoformat() for moment in moments]
-    return msgspec.json.decode(_json_encoder.encode(moments).replace(b'Z"', b'+00:00"'), type=list[str])
+    if all(moment.tzinfo is UTC for moment in moments):
+        with suppress(TypeError):  # a subclass of datetime, which msgspec does not write
+            return msgspec.json.decode(_json_encoder.encode(moments).replace(b'Z"', b'+00:00"'), type=list[str])
+    return [moment.isoformat() for moment in moments]
 
 
 def _receipt(answer: str) -> Receipt:

@@ -90,11 +90,17 @@ def parsed(raw: object) -> object:
 
 
 def encode_raw(raw: object) -> bytes:
-    """JSON of an envelope, or of whatever came in its place: of any depth, with any text. Never raises."""
+    """JSON of an envelope, or of whatever came in its place: of any depth, with any text. Never raises.
+
+    What is not finite stays as Python's parser read it, and no decoder takes it; as null it would be another event.
+    """
     try:
-        return _encoder.encode(raw)
+        encoded = _encoder.encode(raw)
+        if not isinstance(raw, msgspec.Raw) and b"null" in encoded:
+            _refuse_not_finite(raw, "It")
     except Exception:  # a lone surrogate, too many levels, a value that is no JSON
         return _encode_leniently(raw)
+    return encoded
 
 
 def wire_names(event_class: type[Any]) -> dict[str, str]:
@@ -189,7 +195,7 @@ class EventCodec:
         if levels_of(data) >= LEVELS_MAX:
             raise PayloadError(f"{self._type} has more than {LEVELS_MAX} objects and arrays within each other.")
         if b"null" in data:  # as which msgspec writes what is not finite, too
-            _refuse_not_finite(msgspec.to_builtins(event), self._type)
+            _refuse_not_finite(msgspec.to_builtins(event, builtin_types=(msgspec.Raw,)), self._type)
 
     def wrap(self, data: bytes, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
         """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
@@ -331,6 +337,8 @@ def _with_commas(parts: Sequence[Any], *, every: int) -> Iterator[Any]:
 
 
 def _scalar(value: object) -> str:
+    if isinstance(value, float) and not isfinite(value):
+        return json.dumps(value)
     try:
         return _encoder.encode(value).decode()
     except Exception:  # foreign values may raise anything
