@@ -34,6 +34,7 @@ from bridge.model.registry import (
     RetryPolicy,
     SSEEventMetadata,
     Supersede,
+    Topic,
 )
 from bridge.catalogs import load_registry
 
@@ -104,6 +105,7 @@ __all__ = [
     "StoreRefusedError",
     "StoreUnavailableError",
     "Supersede",
+    "Topic",
     "configure",
     "emit",
     "emit_many",
