@@ -11,7 +11,7 @@ from bridge.messages.compression import COMPRESSION_HEADER, decompressed
 from bridge.messages.passthrough import PASSED_CONTENT_TYPE
 from bridge.messages.task_message import BUNDLE_HEADER
 from bridge.messages.validation import in_utf8
-from bridge.model.bounds import LEVELS_HEADERS_MAX, PARSER_ERRORS, MessageBounds, quick_check
+from bridge.model.bounds import LEVELS_HEADERS_MAX, PARSER_ERRORS, VALUES_MAX, MessageBounds, quick_check
 from bridge.model.errors import DecodeError
 
 DELIVERIES_HEADER = "bridge_deliveries"
@@ -39,7 +39,9 @@ def read_item(
         raise DecodeError(
             f"The message has {len(raw)} bytes; at most {bounds.item_bytes} are read (see BRIDGE_MESSAGE_MAX_BYTES)."
         )
-    quick_check(raw, levels_max=LEVELS_HEADERS_MAX, refuse=DecodeError)
+    # Nearly every item has few brackets and few bytes, and then there is nothing to judge.
+    if len(raw) >= VALUES_MAX or raw.count(b"{") + raw.count(b"[") > LEVELS_HEADERS_MAX:
+        quick_check(raw, levels_max=LEVELS_HEADERS_MAX, refuse=DecodeError)
     payload = _loads(raw)
     if not isinstance(payload, dict):
         raise DecodeError("What stood on the queue is no message, which would be a JSON object.")

@@ -149,13 +149,15 @@ def _structure(json: bytes) -> bytes:
     return _TEXTS.sub(b"", without_escapes.translate(None, _NOT_STRUCTURE))
 
 
-def levels_of(json: bytes) -> int:
-    """How many objects and arrays are within each other at the most; of any bytes, in linear time.
+def levels_of(json: bytes, *, exact_above: int = LEVELS_MAX - 1) -> int:
+    """How many objects and arrays are nested at most; of any bytes, in linear time.
 
-    Fewer than LEVELS_MAX brackets are not looked at: then it is their number.
+    Args:
+        json: any bytes.
+        exact_above: so many brackets, or fewer, are not looked at: then their number is the answer.
     """
     brackets = json.count(b"[") + json.count(b"{")
-    if brackets < LEVELS_MAX:
+    if brackets <= exact_above:
         return brackets
     steps = _structure(json).translate(_STEP, b'",')
     # Each step is one more than it should be, so that bytes can hold it.
@@ -184,7 +186,7 @@ def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Excepti
     Raises:
         Exception: what ``refuse`` made.
     """
-    if levels_of(json) > levels_max:
+    if levels_of(json, exact_above=levels_max) > levels_max:
         raise refuse(f"It has more than {levels_max} objects and arrays within each other.")
     if values_of(json) > VALUES_MAX:
         raise refuse(f"It has more than {VALUES_MAX} values.")

@@ -80,3 +80,10 @@ def test_a_worker_takes_what_the_settings_allow_and_what_other_producers_may_sen
     assert bounds.body_bytes > 2**26
     assert bounds.envelopes == 10_000
     assert bounds.item_bytes > bounds.body_bytes * 4 / 3
+
+
+def test_what_is_not_nested_is_not_refused_for_its_number() -> None:
+    flat = b"[" + b"{}," * 98 + b"{}]"
+    quick_check(flat, levels_max=2, refuse=DecodeError)
+    with pytest.raises(DecodeError, match="more than 1 objects"):
+        quick_check(flat, levels_max=1, refuse=DecodeError)
