@@ -122,11 +122,6 @@ class Peeked(msgspec.Struct):
         return str(self.headers.task or "")
 
     @property
-    def compression(self) -> object:
-        """Of the body, as its header says; anything may stand there."""
-        return self.headers.compression
-
-    @property
     def is_again(self) -> bool:
         """Whether its events are attempted again."""
         return bool(self.headers.bridge_attempt)

@@ -155,10 +155,11 @@ class RedisQueues:
 def _message(item: Peeked | None, *, claimed: bool) -> QueuedMessage | None:
     if item is None:
         return None
+    headers = item.headers  # not by the properties, which would cost as much as the parser
     return QueuedMessage(
-        message_id=item.message_id,
-        book_id=item.book_id,
+        message_id=headers.id or "",
+        book_id=headers.bridge_booked or headers.id or "",
         claimed=claimed,
         body=item.body,
-        compression=item.compression,
+        compression=headers.compression,
     )

@@ -1,5 +1,6 @@
 """``Store``: everything that is kept in one Redis, as the adapters that operations work with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -24,9 +25,13 @@ from bridge.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Store:
-    """One adapter for each thing that is kept, over one connection pool. Opens no connection before its first use."""
+    """One adapter for each thing that is kept, over one connection pool. Opens no connection before its first use.
 
-    client: redis.Redis
+    Attributes:
+        close: drops the connections. Idempotent; the next use opens others.
+    """
+
+    close: Callable[[], None]
     clock: StoreClock
     dead_letters: DeadLetters
     retries: RetrySet
@@ -45,7 +50,7 @@ class Store:
     def of(cls, client: redis.Redis, settings: Settings) -> Self:
         """The store behind a client, which is closed with it."""
         return cls(
-            client=client,
+            close=client.close,
             clock=StoreClock(client),
             dead_letters=DeadLetters(client, settings),
             retries=RetrySet(client, settings),
@@ -60,10 +65,6 @@ class Store:
             queue_names=QueueNames(client),
             queue_moves=QueueMoves(client, settings),
         )
-
-    def close(self) -> None:
-        """Drop the connections. Idempotent; the next use opens others."""
-        self.client.close()
 
     def __enter__(self) -> Self:
         return self

@@ -57,7 +57,8 @@ def replays(client: redis.Redis, settings: Settings) -> Replays:
 @pytest.fixture
 def idle_replays(client: redis.Redis, redis_url: str) -> Replays:
     """Replays to queues that no worker consumes."""
-    return Replays(client, Settings(broker_url=redis_url, broker_keyprefix="idle:"), registry)
+    idle = Settings(broker_url=redis_url, broker_keyprefix="idle:")
+    return Replays(Store.of(client, idle), idle, registry)
 
 
 @pytest.fixture(autouse=True)
