@@ -156,7 +156,7 @@ def _single_emits(result: dict[str, Any]) -> str:
         if celery:
             note = _bar(single / celery, "with one event per message, 3 times plain Celery on Redis", 3)
         faster = [result["labels"][name] for name, rate in theirs.items() if rate > single]
-        note += f"\n\nFaster than the bridge with one event per message: {'; '.join(faster) or 'nobody'}."
+        note += f"\n\nFaster than the bridge with one event per message: {'; '.join(faster) or 'none'}."
     return (
         "## Single emits\n\n"
         "One producer process makes one call an event as fast as it can; one worker process. asyncio producers have 100 calls in flight. "
@@ -195,7 +195,7 @@ def _winners(result: dict[str, Any]) -> str:
         for row in _measured(result["rows"])
         if not row["peer"].startswith(OURS) and row["events_s"]["median"] > ours.get(row["processes"], float("inf"))
     ]
-    return f"\n\nFaster than the bridge here: {'; '.join(ahead)}." if ahead else "\n\nNobody was faster here."
+    return f"\n\nFaster than the bridge here: {'; '.join(ahead)}." if ahead else "\n\nNo peer was faster here."
 
 
 def _against_celery(result: dict[str, Any]) -> float | None:
@@ -343,7 +343,7 @@ def _ahead(result: dict[str, Any], rows: Rows, key: str, unit: str) -> str:
         for row in rows
         if ours is not None and not row["peer"].startswith(OURS) and 0 < row[key]["median"] < ours
     ]
-    return ", ".join(ahead) or "nobody"
+    return ", ".join(ahead) or "none"
 
 
 def _memory(result: dict[str, Any]) -> str:

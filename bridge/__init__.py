@@ -1,6 +1,6 @@
 """bridge: domain events to live browser updates, through Celery and Redis.
 
-The front door: public names, grouped by topic. Importing it connects to nothing and reads no environment, and loads
+The entry point: public names, grouped by topic. Importing it connects to nothing and reads no environment, and loads
 what emitting needs; the rest is loaded when it is asked for.
 """
 
@@ -25,7 +25,7 @@ from bridge.model.events import DomainEvent
 if TYPE_CHECKING:
     from bridge.model.events import EventType, SSEEvent, SSEEventCategory, SSEEventType, get_category_for_event_type
 
-# The law
+# Registry
 from bridge.model.registry import (
     Audience,
     DomainToSSEMapping,

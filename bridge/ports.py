@@ -116,7 +116,7 @@ class EventLog(Protocol):
             after: what the client has had.
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event; 0 if there was none. Without
                 it a client that heard nothing for as long as events are retained counts as behind.
-            limit_bytes: of the user's events, and of the broadcasts, at the most; though at least one of each.
+            limit_bytes: of the user's events, and of the broadcasts, at most; though at least one of each.
         """
         ...
 
@@ -250,7 +250,7 @@ class DeadLetters(Protocol):
         ...
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """Those of the letters that there are and that this release can read."""
+        """The dead letters that exist and that this release can decode."""
         ...
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
@@ -260,7 +260,7 @@ class DeadLetters(Protocol):
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
-        """What a search looks at, of all letters; one that is buried again meanwhile may be missed.
+        """What a search looks at, of all letters; one that is dead-lettered again meanwhile may be missed.
 
         Args:
             newest_first: the order of burial.

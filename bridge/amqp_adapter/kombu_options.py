@@ -23,7 +23,7 @@ def transport_options(settings: Settings) -> dict[str, Any]:
         # … plus interval times throttle: by default 100 s more.
         "unacked_restore_interval": max(1, min(RESTORE_INTERVAL_S, settings.visibility_timeout_s // 3)),
         "unacked_restore_throttle": 1,
-        # Without these a frozen Redis hangs producers and workers for ever.
+        # Without these a frozen Redis hangs producers and workers forever.
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,

@@ -1,4 +1,4 @@
-"""``RabbitQueueDepths``: how long each queue of RabbitMQ is, and how old what waits there, as far as the books know."""
+"""``RabbitQueueDepths``: how long each queue of RabbitMQ is, and how old what waits there, if the accounting knows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class RabbitQueueDepths:
 
     def names(self, keys_max: int) -> frozenset[str]:  # noqa: ARG002  (there are no keys)
         """As ``QueueReader``."""
-        # Nobody but its own management tells which queues RabbitMQ has.
+        # Only its own management tells which queues RabbitMQ has.
         return frozenset(message.queue for message in islice(self._ledger.summaries(), SAMPLE))
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:

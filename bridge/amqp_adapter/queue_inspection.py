@@ -16,7 +16,7 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Depth:
-    """How much stands on a queue: messages that nobody has claimed, and the consumers that would claim them."""
+    """How much stands on a queue: messages that no worker has claimed, and the consumers that would claim them."""
 
     ready: int
     consumers: int

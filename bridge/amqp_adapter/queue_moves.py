@@ -21,7 +21,7 @@ def move_messages(
         settings: which name the broker.
         source: the queue to empty.
         target: the queue to fill.
-        note: told, of each message that was moved, the one under which its events are in the books; empty if none is.
+        note: told, for each message moved, the one under which its events are in the accounting; empty if none is.
 
     Returns:
         How many were moved so far, and, at last, how many stand there still, which came meanwhile.

@@ -59,7 +59,7 @@ def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
 
     Args:
         app: not yet running.
-        registry: the law.
+        registry: the event catalog.
         settings: of the bridge; its broker must be the app's, since retries go back to their queue there.
     """
     _keep_queues(app, settings, registry)
@@ -106,7 +106,7 @@ def _bounds(settings: Settings) -> MessageBounds:
 
 
 def _keep_queues(app: Celery, settings: Settings, registry: Registry) -> None:
-    """Add our queues to those of the app; its default queue exists only implicitly until we name others."""
+    """Add our queues to the app's; its default queue exists only implicitly until we name others."""
     existing = _as_list(app.conf.task_queues)
     if not existing:
         name = app.conf.task_default_queue

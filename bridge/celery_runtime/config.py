@@ -27,7 +27,7 @@ def consuming_transport(settings: Settings) -> str | None:
 
 
 def claiming_sentinels(urls: Sequence[str]) -> Iterator[str]:
-    """Whom a worker that cannot connect tries in turn.
+    """The servers that a worker tries in turn when it cannot connect.
 
     kombu takes the transport from the scheme of such a URL, whatever was configured: from then on messages
     would be fetched its own way, which can lose them.
@@ -51,7 +51,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         # A Redis that refuses writes for a while (full, read-only, no replica) is waited for, like one that is away.
         "broker_channel_error_retry": True,
-        # Nobody reads results: what became of an event is in the bridge's own books.
+        # Results are not read: what became of an event is in the bridge's own accounting.
         "result_backend": None,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
@@ -71,7 +71,7 @@ def celery_config(settings: Settings) -> dict[str, Any]:
         # One bundle in work and one at hand; what comes meanwhile is claimed together.
         "worker_prefetch_multiplier": 2,
         "worker_concurrency": settings.worker_concurrency,
-        # Celery's own may wait for ever for a process that was killed; `-P solo` and the like still win.
+        # Celery's own may wait forever for a process that was killed; `-P solo` and the like still win.
         "worker_pool": "bridge.celery_runtime.prefork:TaskPool",
         "worker_consumer": "bridge.celery_runtime.consumer:BridgeConsumer",
         "worker_soft_shutdown_timeout": 10.0,

@@ -41,12 +41,12 @@ logger = plain_logger(__name__)
 TOLD_HEADERS = ("eta", "expires")
 """Headers of foreign producers that are passed over, and told of."""
 HELD_FACTOR = 4
-"""A message may be in the hands of a dying worker this many times more often than it may be the one that runs:
-the innocent are claimed together with the guilty."""
+"""A message may be claimed by a dying worker this many times more often than it may be the one that runs:
+harmless messages are claimed together with the poison one."""
 
 
 HELD_S = 5.0
-"""How long a message that may not go back to RabbitMQ once more waits for Redis, between two attempts to bury it."""
+"""How long a message that may not go back to RabbitMQ once more waits for Redis between attempts to dead-letter it."""
 
 RECONNECT_S = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}
 """How long a worker that lost its broker waits between two attempts: so long at first, so much longer each time."""
@@ -144,7 +144,7 @@ class BridgeConsumer(Consumer):
             channel = self.task_consumer.channel
             channel.Message = bounded(type(channel).Message, self._bounds)
             channel.auto_decode = False  # py-amqp asks whatever codec a message names, also those of quadratic time
-        # kombu counts KeyError as a connection error, and would reconnect for ever over one message.
+        # kombu counts KeyError as a connection error, and would reconnect forever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:

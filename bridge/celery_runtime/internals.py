@@ -136,9 +136,9 @@ INTERNALS: Mapping[str, Sequence[Internal]] = {
     "celery.worker.state:": (
         Internal("should_stop", "5.2", "Whether a warm shutdown has begun.", "Note the signal in a boot step."),
         Internal("should_terminate", "5.2", "Whether a cold one has.", "As `should_stop`."),
-        Internal("task_ready", "5.2", "Takes a parted bundle off Celery's own list of what is in hand.", "As Celery does at the end of a request."),
+        Internal("task_ready", "5.2", "Takes a parted bundle off Celery's own list of what is claimed.", "As Celery does at the end of a request."),
         Internal("active_requests", "5.2", "What the pool runs: it is not given back when a connection breaks.", "Keep our own set in `BridgeRequest`."),
-        Internal("requests", "5.2", "What is in hand, for the worker's report.", "As `active_requests`."),
+        Internal("requests", "5.2", "What is claimed, for the worker's report.", "As `active_requests`."),
         Internal("all_total_count", "5.2", "How many messages were taken, for the worker's report.", "Count in `BridgeConsumer`."),
         Internal("maybe_shutdown", "5.2", "Ends a worker that was told to stop while it started.", "Raise `WorkerShutdown` ourselves."),
     ),
@@ -175,7 +175,7 @@ def missing(folder: Path | None = None) -> Iterator[str]:
     """Names that are gone, as ``module:Class.name``, found by reading sources: nothing is imported or run.
 
     Args:
-        folder: where the packages are; by default those of this environment.
+        folder: where the packages are; by default this environment's.
     """
     for where, internals in INTERNALS.items():
         defined = _defined_in(where, folder)

@@ -33,7 +33,7 @@ class UnlockedCounter:
     """How many results of a process were read: written by the main process alone, read by that process alone.
 
     billiard guards it by a lock that both take. A process that is killed while it has the lock leaves it locked, and
-    the main process, should it read a last result of it, waits for ever. An aligned integer needs no lock.
+    the main process, should it read a last result of it, waits forever. An aligned integer needs no lock.
     """
 
     def __init__(self, synchronized: Any) -> None:

@@ -35,7 +35,7 @@ class ClaimingQoS(stock.QoS):
         self.channel.note_done(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
         if self.channel.closed:
-            # The connection was lost while the task ran; nobody polls this channel any more.
+            # The connection was lost while the task ran; this channel is not polled any more.
             self.flush_acknowledgements()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
@@ -87,7 +87,7 @@ class ClaimingQoS(stock.QoS):
         return []
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
-        """Put back what other workers left behind; renew our own claims, so that nobody does it to us."""
+        """Put back what other workers left behind; renew our own claims, so that no other worker puts them back."""
         self.flush_acknowledgements()
         self._flush()
         if monotonic() - self._renewed_at >= self.visibility_timeout / RENEWALS_PER_TIMEOUT:

@@ -46,11 +46,11 @@ DELIVERIES_KEY = "bridge:deliveries"
 """Hash: fingerprint of a message → how often it came back because its worker went away."""
 
 CLAIM_MAX = 200
-"""Messages that one claim takes at the most."""
+"""Messages that one claim takes at most."""
 HELD_S = 0.25
 """A bundle holds, and a claim takes beyond the prefetch, what by experience is done within this time."""
 RESTORE_MAX = 1000
-"""Abandoned messages that one look puts back at the most."""
+"""Abandoned messages that one look puts back at most."""
 
 _CLAIM = script("claim")
 
@@ -68,7 +68,7 @@ class ClaimingChannel(Listening, stock.Channel):
     quarantine: Quarantine | None = None
     #: Of a message; set by the consumer.
     bounds = MessageBounds.WIDEST
-    #: Names of the tasks that take bundles, and whether those of several may go together; set by the consumer.
+    #: Names of the tasks that take bundles, and whether bundles of several tasks are allowed; set by the consumer.
     bundling_tasks: Collection[str] = frozenset()
     mixes_tasks = False
     #: Tags of what this worker's pool runs, unless the worker is ending; set by the consumer.
@@ -116,7 +116,7 @@ class ClaimingChannel(Listening, stock.Channel):
         room = self.qos.can_consume_max_estimate()
         self._claims += 1
         prefix = self.global_keyprefix
-        # No more than goes into a bundle: while a claim is read, nobody hands the pool its next one.
+        # No more than goes into a bundle: while a claim is read, the pool waits for its next one.
         by_pace = self._pace.messages_in(HELD_S, events_max=EVENTS_MAX)
         wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
         keys = _CLAIM.keys(None, *(prefix + queue for queue in queues), **self._claim_keys)
@@ -279,7 +279,7 @@ class ClaimingChannel(Listening, stock.Channel):
         else:
             self.forget([tag])
 
-    # The books of the broker
+    # The broker's own records
 
     def forget(self, tags: list[str]) -> None:
         """Remove messages that are done, and how often they came back."""
@@ -312,7 +312,7 @@ class ClaimingChannel(Listening, stock.Channel):
     def inherit(self, previous: "ClaimingChannel") -> None:
         """Give back at once what a channel of the same worker held when its connection broke, but for what still runs.
 
-        Nobody else could do that before the visibility timeout is over.
+        No other worker could do that before the visibility timeout is over.
         """
         running = self.running()
         for channel in (*previous._predecessors, previous):

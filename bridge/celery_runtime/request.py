@@ -79,7 +79,7 @@ class BridgeRequest(Request):
         return True
 
     def _record_loss(self, error: BaseException) -> bool:
-        """Whether the loss is in the books."""
+        """Whether the loss is in the accounting."""
         permanent = isinstance(error, OutOfTimeError) and self._was_alone()
         try:
             for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
@@ -87,7 +87,7 @@ class BridgeRequest(Request):
         except (StoreError, BrokerError) as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             return False
-        except Exception as surprise:  # whatever it is, the message must neither be lost nor run for ever
+        except Exception as surprise:  # whatever it is, the message must neither be lost nor run forever
             logger.exception("bridge.message.returned id=%s", self.id)
             return self._is_put_aside(surprise)
         return True

@@ -33,7 +33,7 @@ its time limit."""
 AWAY = (logging.WARNING, "bridge.store.away: %s")
 REFUSED = (logging.ERROR, "bridge.store.refused: %s")
 SPLIT_AFTER = 2
-"""A message that was started this often is taken apart next time, so that only the guilty event stays behind."""
+"""A message that was started this often is taken apart next time, so that only the poison event stays behind."""
 STORE_WAIT_FIRST_S = 0.1
 STORE_WAIT_MAX_S = 2.0
 REFUSED_WAIT_S = 5.0
@@ -89,7 +89,7 @@ class BridgeTask(Task):
         Raises:
             Unfinished: it is a bundle that took too long.
             OutOfTimeError: the message cannot be handled in time; an attempt of each event.
-            Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is nobody's
+            Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is no event's
                 attempt, and ends when they are back.
         """
         jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
@@ -177,7 +177,7 @@ class BridgeTask(Task):
                 return run()
             except StoreError as error:
                 _end_without_files()
-                # A whole store that refuses is no event's fault: nobody's attempt is used up, and no more is consumed.
+                # A whole store that refuses is no event's fault: no attempt is used up, and no more is consumed.
                 refused = isinstance(error, StoreRefusedError)
                 wait_s = max(wait_s, REFUSED_WAIT_S) if refused else wait_s
                 if time.monotonic() + wait_s > deadline:

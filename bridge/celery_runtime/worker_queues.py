@@ -43,7 +43,7 @@ class WorkerQueues(Queues):
             known = name.startswith(QUEUE_PREFIX) and _there_was(self.settings, name)
         except (StoreError, BrokerError) as error:
             logger.warning(
-                "bridge.queue.unknown: %s is consumed as told, though nobody could look for it: %s", name, error
+                "bridge.queue.unknown: %s is consumed as told, though it could not be looked up: %s", name, error
             )
             return
         if not known:

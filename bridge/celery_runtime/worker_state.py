@@ -1,4 +1,4 @@
-"""What Celery's worker says of itself, as values of ours: what its loop sees, and what it has in hand."""
+"""What Celery's worker says of itself, as values of ours: what its loop sees, and what it has claimed."""
 
 import time
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""``sse-bridge audit``: whether the books balance, what is missing, and what producers went away with."""
+"""``sse-bridge audit``: whether the accounting balances, what is missing, and what producers went away with."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     help="Look for messages that are on their way for at least this many seconds.",
 )
 @click.option(
-    "--limit", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Events to list at the most."
+    "--limit", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Events to list at most."
 )
 @click.option("--write-off", "reason", metavar="REASON", help="Write off what is missing; the reason is logged.")
 @click.option("--unclear", is_flag=True, help="With --write-off: also what a worker may still have (RabbitMQ).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 @click.pass_context
 def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, unclear: bool, as_json: bool) -> None:
-    r"""Balance the books, and list the events that are missing.
+    r"""Check the accounting, and list the events that are missing.
 
     Every accepted event is in one place: on its way, waiting for a retry, a dead letter, or ended. Events whose
-    message is on no queue and in no worker's hands are missing: the broker has lost them. Emit them again (with the
-    same event_id nothing is published twice), or write them off, which ends them in the books and is logged.
+    message is on no queue and claimed by no worker are missing: the broker has lost them. Emit them again (with the
+    same event_id nothing is published twice), or write them off, which ends them in the accounting and is logged.
 
     Producers that hold events are named, too, and those that went away with some. Their number is the last that
     they reported; it does not change the exit code. Writing off also forgets those that went away, but for spools.
 
-    On RabbitMQ nobody can look into a queue. Events on their way whose queue is empty are unclear: a worker has
+    On RabbitMQ no tool can look into a queue. Events on their way whose queue is empty are unclear: a worker has
     them, or they are missing. A second audit after a worker's time limit tells more.
 
     \b
@@ -54,7 +54,7 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
     What waits on a queue that no registry names and no worker consumes is not missing, and named with what to do.
 
     \b
-    Exit codes: 0 the books balance and nothing is missing or stranded, 1 otherwise, 2 wrong use or settings.
+    Exit codes: 0 the accounting balances and nothing is missing or stranded, 1 otherwise, 2 wrong use or settings.
     """
     if reason is not None and not reason.strip():
         raise click.UsageError("Give --write-off a reason; it is kept in the log.")
@@ -79,15 +79,15 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
 
 PLACES = (
     ("published", "in a stream, for the first time"),
-    ("duplicate", "published, waiting or buried before; nothing changed"),
-    ("skipped", "had nobody to tell"),
+    ("duplicate", "published, waiting or dead-lettered before; nothing changed"),
+    ("skipped", "had no recipient"),
     ("retrying", "failed, and tried again"),
     ("dead", "dead letters"),
     ("discarded", "dead letters that a person discarded"),
     ("evicted", "dead letters that their bounds pushed out: too many, too large together, or too old"),
     ("written_off", "missing, and written off by a person"),
     ("set_back", "or more, forgotten by Redis: a fail-over to a replica that never had them, or a restore"),
-    ("open", "in flight: on a queue or in a worker's hands"),
+    ("open", "in flight: on a queue or claimed by a worker"),
 )
 """Fields of the balance, with what they say of an event."""
 
@@ -168,15 +168,15 @@ def _print(found: "Audit", types: dict[str, str]) -> None:
 def _verdict(found: "Audit") -> str:
     balance = found.balance
     if balance.balanced:
-        return "The books balance: every accepted event is accounted for."
+        return "The accounting balances: every accepted event is accounted for."
     faults = []
     if balance.difference > 0:
         faults.append(f"accepted and in no place: {balance.difference:,}")
     if balance.difference < 0:
         faults.append(f"accounted for, but never accepted: {-balance.difference:,}")
     if balance.unbooked:
-        faults.append(f"ended without being in the books, or no longer: {balance.unbooked:,}")
-    return f"The books do NOT balance; {'; '.join(faults)}. Was Redis restored, or written to by hand?"
+        faults.append(f"ended without being in the accounting, or no longer: {balance.unbooked:,}")
+    return f"The accounting does NOT balance; {'; '.join(faults)}. Was Redis restored, or written to by hand?"
 
 
 def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
@@ -195,15 +195,15 @@ def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
 
 
 _STRAYS = (
-    "Strays: {:,} (failed when the books had them no more, as when two workers ran one message at once; they count "
+    "Late failures: {:,} (failed after another run had ended them: two workers ran one message at once; they count "
     "beside the accepted until they are published, and what was published before then vanishes)."
 )
 
 
 def _remarks(found: "Audit") -> list[tuple[str, str]]:
     said = [
-        (found.missing, "Missing: {:,} (on no queue, and in no worker's hands).", "red"),
-        (found.unclear, "Unclear: {:,} (on no queue: in a worker's hands, or missing; audit again later).", "yellow"),
+        (found.missing, "Missing: {:,} (on no queue and claimed by no worker).", "red"),
+        (found.unclear, "Unclear: {:,} (on no queue: claimed by a worker, or missing; audit again later).", "yellow"),
         (found.unrecorded, "Without a record: {:,} (bridge:open was lost, or changed by hand).", "red"),
     ]
     if found.trouble:
@@ -217,7 +217,7 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
     if found.balance.stray:
         remarks.append((_STRAYS.format(found.balance.stray), "yellow"))
     if found.written_off:
-        remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says by whom and why.", "green"))
+        remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says who did it and why.", "green"))
     remarks += [(f"Stranded: {plain(sentence)}", "red") for sentence in found.stranded]
     if found.balance.set_back:
         text = (

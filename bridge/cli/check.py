@@ -1,4 +1,4 @@
-"""``sse-bridge check``: all faults of settings and registry at once, and on request those of broker and Redis."""
+"""``sse-bridge check``: all faults of settings and registry at once, and on request of broker and Redis."""
 
 from collections.abc import Sequence
 

@@ -30,7 +30,7 @@ class FiniteRange(click.FloatRange):
         """The number.
 
         Raises:
-            BadParameter: it is none, or out of range.
+            BadParameter: it is invalid, or out of range.
         """
         number = super().convert(value, param, ctx)
         if math.isnan(number):

@@ -90,7 +90,7 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
         print_tombstone(tombstone)
     else:
         raise OperationRefusedError(
-            f"There is no dead letter {letter_id}: it was redriven, evicted or never buried; "
+            f"There is no dead letter {letter_id}: it was redriven, evicted or never dead-lettered; "
             f"sse-bridge trace {letter_id} tells."
         )
 
@@ -114,7 +114,7 @@ def groups(chosen: Selection, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Users to show.")
 @json_option
 def users(chosen: Selection, limit: int, as_json: bool) -> None:
-    """Tell whom dead letters hit.
+    """List the users that dead letters hit.
 
     How many, since when, and of which types; most first.
     """
@@ -223,7 +223,7 @@ def log(limit: int, as_json: bool) -> None:
     is_flag=True,
     help="Run today's extractors here, publish nothing, and say what would happen; with --json a line a letter.",
 )
-@click.option("--rate", type=FiniteRange(0.01, 1_000_000), help="Events a second at the most.")
+@click.option("--rate", type=FiniteRange(0.01, 1_000_000), help="Events a second at most.")
 @click.option(
     "--canary", type=click.IntRange(1, 1_000_000), metavar="K", help="Send K first, and go on only if they succeed."
 )

@@ -18,7 +18,7 @@ from bridge.settings.shown_url import shown_url
 @click.command()
 @click.argument("event_type", metavar="TYPE")
 @click.argument("text", metavar="[JSON|-]", required=False)
-@click.option("--user", metavar="ID", help="Whom to tell; sets the field that the extractor returns.")
+@click.option("--user", metavar="ID", help="The recipient; sets the field that the extractor returns.")
 @click.option("--example", is_flag=True, help="Print a sample JSON for TYPE, and send nothing.")
 def emit(event_type: str, text: str | None, user: str | None, example: bool) -> None:
     r"""Send one domain event, written as JSON.
@@ -48,7 +48,7 @@ def emit(event_type: str, text: str | None, user: str | None, example: bool) -> 
 
 
 def _given(text: str | None) -> str:
-    """The JSON: the argument, or what is on stdin; empty if nobody gave any."""
+    """The JSON: the argument, or what is on stdin; empty if none was given."""
     if text is None and sys.stdin.isatty():
         return ""
     if text is None or text == "-":

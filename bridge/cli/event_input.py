@@ -46,7 +46,7 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: Id | None = None
 
     Raises:
         EventRefusedError: it is missing, is no JSON object, or does not fit the class; the message names the field.
-            Or a user is given, and nobody knows where such an event has its user.
+            Or a user is given, and it is unknown where such an event has its user.
     """
     event_class = mapping.domain_event_class
     fields = _object(text, event_class.__name__)
@@ -70,7 +70,7 @@ def example_json(mapping: DomainToSSEMapping, user_id: Id | None = None) -> str:
     """A sample of the class as JSON, without the fields that are made when they are left out.
 
     Raises:
-        EventRefusedError: no sample can be made of the class, or nobody knows where its user stands.
+        EventRefusedError: no sample can be made of the class, or it is unknown where its user stands.
     """
     try:
         event = examples_of(mapping)[0] if mapping.example else sample_event(mapping.domain_event_class)

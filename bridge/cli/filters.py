@@ -69,7 +69,7 @@ def confirm(what: str, number: int, *, yes: bool) -> None:
     """Ask before more than one thing is acted on.
 
     Raises:
-        OperationRefusedError: the answer is no, or there is nobody to ask.
+        OperationRefusedError: the answer is no, or there is no terminal to ask.
     """
     if yes or number <= 1:
         return
@@ -83,6 +83,6 @@ def read_after(text: str | None) -> Cursor | None:
     """The cursor that an earlier page printed.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is invalid.
     """
     return read_cursor(text or "", f"--after {text!r} is no cursor; take it from the page before.")

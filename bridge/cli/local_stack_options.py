@@ -65,7 +65,7 @@ def local_settings(*, port: int | None, broker_url: str | None, dev: bool | None
         return settings
     if not is_loopback(settings.gateway_host):
         raise SettingsError(
-            f"BRIDGE_GATEWAY_HOST is {settings.gateway_host}, but nobody's token can be checked. Set BRIDGE_JWT_SECRET "
+            f"BRIDGE_GATEWAY_HOST is {settings.gateway_host}, but no token can be checked. Set BRIDGE_JWT_SECRET "
             "(openssl rand -hex 32), or leave the host at 127.0.0.1."
         )
     return load_settings({}, for_=PARTS, **{**_fields(settings), "gateway_dev": True, "gateway_authenticator": ""})

@@ -39,7 +39,7 @@ def named_store(settings: Settings) -> Iterator[None]:
     except StoreError as error:
         place = shown_url(settings.store_url)
         raise type(error)(
-            f"The books at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
+            f"The accounting at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
             f"BRIDGE_BROKER_URL is right. {error}"
         ) from error
 

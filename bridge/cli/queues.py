@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def queues(ctx: click.Context, as_json: bool) -> None:
     r"""List every queue that holds something of ours, or move what is on one.
 
-    Also those that the registry does not have any more, or never had: what waits on them, is in workers' hands, waits
+    Also those that the registry does not have any more, or never had: what waits on them, is claimed by workers, waits
     for a retry, or lies among the dead letters; and whether a worker consumes them.
 
     \b
@@ -58,8 +58,8 @@ def queues(ctx: click.Context, as_json: bool) -> None:
 def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes: bool, as_json: bool) -> None:
     r"""Move what waits on the queue FROM to the queue TO.
 
-    Messages keep their order, and are put behind what waits on TO. On Redis each goes in one step with what the books
-    say of it; on RabbitMQ each is taken away when TO has it. What workers have of FROM stays with them.
+    Messages keep their order, and are put behind what waits on TO. On Redis each goes in one step with what the
+    accounting says of it; on RabbitMQ each is taken away when TO has it. What workers have of FROM stays with them.
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
     """
@@ -97,7 +97,7 @@ def _expect(name: str, known: list[str]) -> None:
     """Refuse a name that is none of these.
 
     Raises:
-        SettingsError: it is mistyped, or nobody would read that queue.
+        SettingsError: it is mistyped, or no worker would read that queue.
     """
     if name not in known:
         near = get_close_matches(name, known, n=1)
@@ -106,7 +106,7 @@ def _expect(name: str, known: list[str]) -> None:
 
 
 def _print(found: "tuple[Holding, ...]") -> None:
-    shown = table("queue", "waiting", "oldest", "in hand", "retries", "dead", "workers", "")
+    shown = table("queue", "waiting", "oldest", "claimed", "retries", "dead", "workers", "")
     for holding in found:
         shown.add_row(
             plain(holding.name),

@@ -89,7 +89,7 @@ def now(chosen: Selection, yes: bool, as_json: bool) -> None:
 @yes_option
 @json_option
 def cancel(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
-    """Bury waiting retries as dead letters; `dead discard` throws those away."""
+    """Dead-letter waiting retries; `dead discard` throws those away."""
     _act(chosen, "bury", "cancel", yes=yes, as_json=as_json, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""``sse-bridge status``: queues, workers, producers and books on one screen, and whether events flow."""
+"""``sse-bridge status``: queues, workers, producers and accounting on one screen, and whether events flow."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ SAMPLE_S = 1.0
 @click.option("--watch", type=FiniteRange(1, 3600), metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
-    r"""Show queues, workers, producers and books, and whether events flow.
+    r"""Show queues, workers, producers and accounting, and whether events flow.
 
     Takes a second, to measure the throughput. A worker that is frozen, that lives and takes nothing, or that has a
     hanging process is named with what to do about it; so is a queue that no worker consumes.
@@ -103,7 +103,7 @@ def _queues(shown: "Status") -> "Table":
 
 
 def _workers(shown: "Status") -> "Table":
-    made = table("worker", "heard", "pool", "running", "in hand", "consumed", "queues", title="Workers")
+    made = table("worker", "heard", "pool", "running", "claimed", "consumed", "queues", title="Workers")
     for worker in shown.workers:
         report = worker.known.report
         made.add_row(
@@ -135,7 +135,7 @@ def _producers(shown: "Status") -> "Table":
 def _books(shown: "Status") -> "Table":
     balance = shown.balance
     made = table("books", "events", "", title="Events")
-    claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages in workers' hands"
+    claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages claimed by workers"
     rate = "" if shown.published_per_s is None else f"{shown.published_per_s:,.0f} a second"
     made.add_row("accepted", f"{balance.accepted:,}", "")
     made.add_row("on their way", f"{balance.open:,}", claimed)
@@ -157,7 +157,7 @@ def _books(shown: "Status") -> "Table":
             style="bold red",
         )
     if not balance.balanced:
-        words = f"{balance.unbooked:,} came out of nowhere"
+        words = f"{balance.unbooked:,} published without an accept record"
         made.add_row("unaccounted for", f"{balance.difference:,}", words, style="bold red")
     return made
 

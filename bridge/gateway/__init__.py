@@ -1,4 +1,4 @@
-"""The door for browsers: ``GET /api/v1/events``, served by ``uvicorn bridge.gateway:app``."""
+"""The entry point for browsers: ``GET /api/v1/events``, served by ``uvicorn bridge.gateway:app``."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ def create_app(settings: Settings, registry: Registry, *, authenticator: "Authen
 
     Raises:
         MissingExtraError: Starlette or PyJWT is not installed.
-        SettingsError: nobody could connect, ``authenticator`` is none, or a setting of the gateway is wrong.
+        SettingsError: no client could connect, ``authenticator`` is not one, or a setting of the gateway is wrong.
     """
     if not all(find_spec(name) for name in _NEEDS):
         raise MissingExtraError("gateway", "The gateway")

@@ -51,7 +51,7 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nobody hears us any more, or somebody sends requests behind a stream that never ends.
+        """Whether the client has gone, or sends requests behind a stream that never ends.
 
         Behind such a request the server stops reading, and then learns of no end.
         """

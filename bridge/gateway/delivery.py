@@ -46,7 +46,7 @@ class Dispatch:
         return Delivery(event.position, category, frame.encode())
 
     def read(self, message: bytes) -> Delivery | None:
-        """The delivery of a pub/sub message; None if it is none of ours, or as in ``prepare``."""
+        """The delivery of a pub/sub message; None if it is not one of ours, or as in ``prepare``."""
         try:
             event = read_message(message)
         except ValueError:

@@ -58,7 +58,7 @@ class Gateway:
         rooms: who listens to what.
         sessions: the open streams.
         draining: whether the process is ending.
-        tasks: of the process, beside those of each stream.
+        tasks: of the process, besides the tasks of each stream.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:

@@ -57,7 +57,7 @@ def _sent_host(host: str) -> str:
     """A host as browsers write it, from one in small letters.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is invalid.
     """
     if ":" in host:
         return f"[{ip_address(host)}]"

@@ -49,7 +49,7 @@ def judged(found: object, subject: str) -> Authenticator:
         subject: of the sentence.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is invalid.
     """
     if isinstance(found, type):
         raise SettingsError(f"{subject} is the class {found.__name__}; make one of it, and give that.")
@@ -145,7 +145,7 @@ async def _outcome(asked: Coroutine[Any, Any, object]) -> object:
 
 
 def _told(error: BaseException) -> str:
-    """The class of an exception and where it was raised; its text may hold what nobody should read in a log."""
+    """The class of an exception and where it was raised; its text may hold what must not be in a log."""
     if isinstance(error, TimeoutError) and not error.__traceback__:
         return f"nothing: {error}"
     return f"{type(error).__name__} {raised_at(error)}".rstrip()

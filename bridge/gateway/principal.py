@@ -14,7 +14,7 @@ class Principal:
     Attributes:
         user: whose events; of the registry's kind of ids.
         expires_at: Unix time in seconds at which the right to hear them ends; None if it does not.
-        topics: that they may hear beside their own events, or what decides it; nobody hears topics as yet.
+        topics: that they may hear beside their own events, or what decides it; topics are not delivered yet.
     """
 
     user: Id
@@ -56,7 +56,7 @@ class Authenticator(Protocol):
             request: an AuthRequest.
 
         Raises:
-            UnauthorizedError: nobody we know.
+            UnauthorizedError: the client is not known.
             RequestRefusedError: it cannot be found out, or must not be answered.
         """
         ...

@@ -18,7 +18,7 @@ LINGER_S = 1.0
 PHRASES = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
 SENTENCES = {
     408: f"The request was not whole within {REQUEST_S:g} s.",
-    431: f"A request may have {REQUEST_BYTES_MAX} bytes at the most, headers included.",
+    431: f"A request may have {REQUEST_BYTES_MAX} bytes at most, headers included.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Reading the history for many clients: what to replay to whom, with a bound on how many read at once."""
+"""Reading the history for many clients: what to replay to which client, with a bound on how many read at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

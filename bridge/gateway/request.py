@@ -70,7 +70,7 @@ class StreamRequest:
     """What a client asks for.
 
     Attributes:
-        categories: wire names of the categories wanted; None for all, and for types nobody knows yet.
+        categories: wire names of the categories wanted; None for all, and for types not known yet.
         resumes: whether the client had a stream before and says where it stopped.
         last_event_id: where it stopped; None when it resumes but its id is no event's.
         after: where it stopped, when it has been given a position and no event since.
@@ -82,7 +82,7 @@ class StreamRequest:
     after: Position | None = None
 
     def wants(self, category: str | None) -> bool:
-        """Whether events of a category are asked for; None is the category of a type nobody knows."""
+        """Whether events of a category are asked for; None is the category of an unknown type."""
         return self.categories is None or category in self.categories
 
 
@@ -106,7 +106,7 @@ def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) 
 
 
 def parse_uuid(value: object) -> UUID | None:
-    """A UUID written in text; None if it is none."""
+    """A UUID written in text; None if it is not one."""
     try:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:

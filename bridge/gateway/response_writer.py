@@ -90,7 +90,7 @@ class Wire:
         try:
             async with asyncio.timeout(self._send_timeout_s):
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})
-                while self._connection.untaken_bytes > UNTAKEN_BYTES_MAX:  # noqa: ASYNC110  (nobody tells us)
+                while self._connection.untaken_bytes > UNTAKEN_BYTES_MAX:  # noqa: ASYNC110  (there is no event to wait for)
                     await asyncio.sleep(TAKEN_EVERY_S)
         except TimeoutError:
             raise StalledError from None

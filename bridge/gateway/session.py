@@ -100,7 +100,7 @@ class Session:
         self._room = rooms.join(principal.user, self)
 
     def look(self) -> bool:
-        """Whether its connection has ended, and nobody has noticed yet."""
+        """Whether its connection has ended, and this was not noticed yet."""
         return self._wire.look() and not self._ending.done()
 
     # What others tell the session; all of it returns at once

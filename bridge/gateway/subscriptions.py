@@ -110,7 +110,7 @@ class Rooms:
             self._subscribe(channel)
 
     def unlink(self) -> None:
-        """The connection is gone: nobody hears anything, and everybody must know."""
+        """The connection is gone: no subscription is live, and every member must know."""
         self._linked = False
         self._commands.clear()
         self._unconfirmed.clear()
@@ -147,7 +147,7 @@ class Rooms:
         self._command("SUBSCRIBE", channel)
 
     def _command(self, verb: str, channel: str) -> None:
-        # Without a connection there is nobody to tell: link() will subscribe to what is wanted then.
+        # Without a connection there is nothing to send: link() will subscribe to what is wanted then.
         if self._linked:
             self._commands.append((verb, channel))
             self.has_commands.set()

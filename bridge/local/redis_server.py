@@ -182,7 +182,7 @@ def _version(path: str) -> tuple[int, ...]:
 
 
 def password_for(folder: Path | None) -> str:
-    """A password for a server: that of its last start in this folder, or else one that nobody can guess."""
+    """A password for a server: that of its last start in this folder, or else a random one."""
     try:
         kept = (folder / SECRETS_FILE).read_text() if folder else ""
     except OSError:
@@ -192,7 +192,7 @@ def password_for(folder: Path | None) -> str:
 
 
 def _write_secrets(path: Path, password: str) -> None:
-    """A file of options, since everybody on this machine can see those of the command."""
+    """A file of options, since every user of this machine can see a command's options."""
     path.unlink(missing_ok=True)
     with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(f"requirepass {password}\n" if password else "")

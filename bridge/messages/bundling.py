@@ -1,7 +1,7 @@
 """Bundling: messages that were claimed together become one, so that the pool is asked once; pure.
 
 Only messages exactly as ``TaskMessage`` writes them take part, first deliveries without anything special.
-Each keeps its own task, its own place in the books and its own delivery tag.
+Each keeps its own task, its own place in the accounting and its own delivery tag.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,9 +21,9 @@ from bridge.messages.validation import DELIVERIES_HEADERS, is_id
 from bridge.model.bounds import MessageBounds
 
 EVENTS_MAX = 2_000
-"""Events in a bundle at the most."""
+"""Events in a bundle at most."""
 BYTES_MAX = 1_000_000
-"""Bytes of a bundle's body at the most."""
+"""Bytes of a bundle's body at most."""
 
 _OUT_OF_ORDER = (ATTEMPT_HEADER, REPLAY_HEADER, *DELIVERIES_HEADERS)
 _ANY = frozenset({"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", BOOKED_HEADER})
@@ -39,7 +39,7 @@ _PLAIN: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message in a worker's hands.
+    """A message claimed by a worker.
 
     Attributes:
         tag: its delivery tag.

@@ -1,6 +1,6 @@
 """Compression of message bodies, as Celery's header ``compression`` tells it; pure.
 
-Events of one type are alike: a hundred of them take a tenth of the room on the queue, in a worker's hands and in Redis'
+Events of one type are alike: a hundred of them take a tenth of the room on the queue, in a worker and in Redis'
 append-only file, and less of everybody's time than if they were written out.
 
 Source: https://docs.celeryq.dev/en/stable/userguide/calling.html#compression
@@ -52,7 +52,7 @@ def decompressed(body: bytes, compression: object, *, max_bytes: int = DECOMPRES
         max_bytes: bytes that it may have.
 
     Raises:
-        DecodeError: it is damaged or too large, or nobody here knows the compression.
+        DecodeError: it is damaged or too large, or its compression is not known here.
     """
     if not compression:
         return body

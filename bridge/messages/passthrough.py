@@ -52,14 +52,14 @@ def split(json: bytes, *, envelopes_max: int = MessageBounds.WIDEST.envelopes) -
     if len(raws) > envelopes_max:
         raise ValueError("It has too many envelopes.")
     # At half of the levels at which it gives up here, the parser will not give up in a process deep in other calls.
-    # An envelope has two brackets that open, and mostly no more: usually nobody needs to look.
+    # An envelope has two brackets that open, and mostly no more: usually no look is needed.
     if json.count(b"[") + json.count(b"{") - 2 * len(raws) > LEVELS_READ_MAX and levels_of(json) > LEVELS_READ_MAX:
         raise ValueError("It has too many levels.")
     return raws
 
 
 def envelopes_of(body: object, content_type: object, content_encoding: object) -> bytes | None:
-    """What stands between the head and the tail of a body, if they are those of ``TaskMessage``."""
+    """What stands between the head and the tail of a body, if both are as ``TaskMessage`` writes them."""
     if content_type != CONTENT_TYPE or content_encoding != CONTENT_ENCODING:
         return None
     if not (isinstance(body, bytes) and body.startswith(BODY_HEAD) and body.endswith(BODY_TAIL)):

@@ -113,7 +113,7 @@ class Peeked(msgspec.Struct):
 
     @property
     def book_id(self) -> str:
-        """The message under which its events are in the books; empty if it does not say."""
+        """The message under which its events are in the accounting; empty if it does not say."""
         return self.headers.bridge_booked or self.headers.id or ""
 
     @property
@@ -136,7 +136,7 @@ _claims = msgspec.json.Decoder(tuple[_Item, str, str])
 
 
 def peek(raw: bytes) -> Peeked | None:
-    """A message that stands on a queue; None if it is none."""
+    """A message that stands on a queue; None if it is not one."""
     try:
         return _peeks.decode(raw)
     except PARSER_ERRORS:
@@ -144,7 +144,7 @@ def peek(raw: bytes) -> Peeked | None:
 
 
 def peek_claim(entry: bytes) -> Peeked | None:
-    """A message as kombu notes it when a worker claims it; None if it is none."""
+    """A message as kombu notes it when a worker claims it; None if it is not one."""
     try:
         return _claims.decode(entry)[0]
     except PARSER_ERRORS:

@@ -13,10 +13,10 @@ class QueueState:
     Attributes:
         name: ``bridge.<category>``.
         depth: messages that wait to be taken, also on the lists of priorities (Redis).
-        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or the books do not
-            know. On RabbitMQ it is that of the oldest of up to 1,000 messages on their way, in hand or not.
+        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or the accounting does not
+            know. On RabbitMQ it is that of the oldest of up to 1,000 messages on their way, claimed or not.
         registered: whether it is a queue of the registry.
-        task: of the message that is taken next; empty if nobody can tell.
+        task: of the message that is taken next; empty if unknown.
     """
 
     name: str
@@ -30,11 +30,11 @@ class QueueReader(Protocol):
     """Reads the queues of one kind of broker."""
 
     def names(self, keys_max: int) -> frozenset[str]:
-        """Queues of ours that are on the broker, as far as it tells; look by look, those of earlier looks included.
+        """Queues of ours that are on the broker, as far as it tells; look by look, earlier looks included.
 
         Raises:
             BrokerError: the broker is away or refuses.
-            StoreError: the books are away or refuse.
+            StoreError: the accounting is away or refuses.
         """
         ...
 
@@ -43,7 +43,7 @@ class QueueReader(Protocol):
 
         Raises:
             BrokerError: the broker is away or refuses.
-            StoreError: the books are away or refuse.
+            StoreError: the accounting is away or refuses.
         """
         ...
 

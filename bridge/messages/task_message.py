@@ -16,7 +16,7 @@ ATTEMPT_HEADER = "bridge_attempt"
 """Header that tells the worker which attempt a message is; absent means the first."""
 
 BOOKED_HEADER = "bridge_booked"
-"""Header with the id under which the message's events are in the books; absent if no producer announced them."""
+"""Header with the id under which the message's events are in the accounting; absent if no producer announced them."""
 REPLAY_HEADER = "bridge_replay"
 """Header with the redrive that sent a message; its events are dead letters, and have one attempt."""
 BUNDLE_HEADER = "bridge_bundle"
@@ -47,9 +47,9 @@ class TaskMessage:
         envelopes: each a JSON object.
         attempt: 1 for the first.
         message_id: the Celery task id; stays when the message is sent again after trouble.
-        event_ids: 16 bytes an event, to be entered into the books with the message; empty if they are
-            in the books already, or not to be.
-        booked_as: the message under which the events are in the books already.
+        event_ids: 16 bytes an event, to be entered into the accounting with the message; empty if they are
+            in the accounting already, or not to be.
+        booked_as: the message under which the events are in the accounting already.
         replay: the redrive that sends it; empty if none.
     """
 
@@ -70,7 +70,7 @@ class TaskMessage:
         """Protocol 2 headers. Of the envelopes only an id is in them, as tools log and show them.
 
         Args:
-            announced: whether ``event_ids`` are in the books.
+            announced: whether ``event_ids`` are in the accounting.
             compression: of the body as it is sent; empty if it has none.
         """
         headers: dict[str, Any] = {

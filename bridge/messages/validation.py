@@ -1,6 +1,6 @@
 """Whether Celery can run a message without dying over it; pure.
 
-Stock Celery 5.7 deletes some of these messages, dies over others, and reconnects for ever over one more.
+Stock Celery 5.7 deletes some of these messages, dies over others, and reconnects forever over one more.
 So each header that Celery reads is checked before Celery sees it.
 """
 
@@ -25,7 +25,7 @@ ENCODINGS = frozenset({"utf-16", "utf-32", "latin-1", "latin1", "iso-8859-1", "w
 RETURNS_HEADER = "x-delivery-count"
 """Where RabbitMQ's quorum queues say how often a message came back, also when a worker gave it back on purpose."""
 DELIVERIES_HEADERS = ("bridge_deliveries", RETURNS_HEADER)
-"""Where a message says how often its worker died over it, at the most: on Redis, and on RabbitMQ's quorum queues."""
+"""Where a message says how often its worker died over it, at most: on Redis, and on RabbitMQ's quorum queues."""
 
 
 def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[str]) -> None:
@@ -222,5 +222,5 @@ DROPPED_HEADERS = (
     *("expires", "eta", "timelimit", "stamped_headers", "stamps", "shadow", "group", "group_index"),
     *("callbacks", "errbacks", "chain", "chord"),
 )
-"""Headers that are fit, but would make Celery drop a message silently, hold it in memory, or send what nobody checked:
+"""Headers that are fit, but would make Celery drop a message silently, hold it in memory, or send what was not checked:
 taken out."""

@@ -12,15 +12,15 @@ class Balance:
 
     Attributes:
         accepted: handed to the broker by producers, as often as they were emitted.
-        unbooked: came out of nowhere: published, and the books did not have them (any more).
-        stray: failed when the books did not have them (any more): two workers ran one message at once, and the other
+        unbooked: published without an accept record: the accounting did not have them (any more).
+        stray: late failures: two workers ran one message at once, and one failed after the other
             had ended it. They wait, are dead, or were discarded or evicted as dead.
-        open: on their way: on a queue or in a worker's hands.
+        open: on their way: on a queue or claimed by a worker.
         retrying: wait for their next attempt, or are in it.
         dead: in dead letters.
         published: stand in a stream for the first time.
-        duplicate: had been published, waited or were buried before; nothing changed.
-        skipped: had nobody to tell.
+        duplicate: had been published, waited or were dead-lettered before; nothing changed.
+        skipped: had no recipient.
         discarded: dead letters that a person discarded.
         evicted: dead letters that the bounds pushed out.
         written_off: were missing, and a person wrote them off.
@@ -87,12 +87,12 @@ class Balance:
 
     @property
     def difference(self) -> int:
-        """What cannot be accounted for; 0 when the books balance."""
+        """What cannot be accounted for; 0 when the accounting balances."""
         return self.accepted + self.unbooked + self.stray - self.open - self.retrying - self.dead - self.ended
 
     @property
     def balanced(self) -> bool:
-        """Whether every accepted event is accounted for, and none came out of nowhere."""
+        """Whether every accepted event is accounted for, and none published without an accept record."""
         return not self.difference and not self.unbooked
 
 
@@ -101,7 +101,7 @@ class OpenMessage:
     """A message that was accepted, and of which some events have not ended yet.
 
     Attributes:
-        message_id: of the message in the books.
+        message_id: of the message in the accounting.
         accepted_ms: when it was entered, in ms of Redis time.
         task: of the message.
         queue: it was put on.

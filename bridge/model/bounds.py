@@ -1,6 +1,6 @@
 """What may come in from outside: how many bytes, levels, values and envelopes, and for how long; pure.
 
-Whatever a queue, a stream, a channel, a spool file or a request holds was written by somebody else. Each door applies
+Whatever a queue, a stream, a channel, a spool file or a request holds was written by others. Each entry point applies
 the bound that is named here before anything else looks at the bytes, and looks at them in linear time only: no pattern
 that backtracks, no parser before the size is known. What a setting allows is in ``bridge.settings``; what is here holds
 whatever the settings say.
@@ -34,7 +34,7 @@ more."""
 
 RETURNS_MAX = 15
 """How often a message may have come back to RabbitMQ, whatever for. From 4.0 on its quorum queues drop one that comes
-back for the 20th time, and nobody hears of it."""
+back for the 20th time, without a word."""
 
 # Levels: objects and arrays within each other
 
@@ -48,17 +48,17 @@ LEVELS_BODY_MAX = LEVELS_MAX + 4
 envelope and what an event may have in it."""
 LEVELS_HEADERS_MAX = 50
 """Levels of what stands on a queue beside a body: Celery pickles headers and properties as well, and holds a place of
-its pool for ever where it cannot."""
+its pool forever where it cannot."""
 LEVELS_READ_MAX = 400
 """Levels of JSON that is read by the bridge alone: less than half of those at which its parser gives up."""
 
 PARSER_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What a parser raises over outside JSON: too many levels are no ``ValueError``, and must end nobody either."""
+"""What a parser raises over outside JSON: too many levels are no ``ValueError``, and must end no process either."""
 
 # Decompression
 
 DECOMPRESSED_MAX = 2**26
-"""Bytes of a body at the most, where no worker's settings are at hand: as many as the settings allow a message.
+"""Bytes of a body at most, where no worker's settings are at hand: as many as the settings allow a message.
 Unbounded, a few hundred bytes may hold gigabytes."""
 LZMA_MEMORY_MAX = 2**27
 """Bytes that a decoder of lzma may take for its window, which the sender chooses: up to 4 GiB."""
@@ -138,7 +138,7 @@ MessageBounds.WIDEST = MessageBounds.of(message_max_bytes=DECOMPRESSED_MAX, emit
 
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'"[]{},'))
 _TEXTS = re.compile(rb'"[^"]*"')
-"""Linear: there is one unclosed quote at the most, and behind it nothing begins."""
+"""Linear: there is one unclosed quote at most, and behind it nothing begins."""
 _STEP = bytes.maketrans(b"[{]}", bytes((2, 2, 0, 0)))
 
 
@@ -165,7 +165,7 @@ def levels_of(json: bytes, *, exact_above: int = LEVELS_MAX - 1) -> int:
 
 
 def values_of(json: bytes) -> int:
-    """How many values a parser makes of it at the most, keys not counted; of any bytes, in linear time.
+    """How many values a parser makes of it at most, keys not counted; of any bytes, in linear time.
 
     Fewer than VALUES_MAX bytes or commas are not looked at: then it is their number and one.
     """

@@ -37,7 +37,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
         replay: the replay in which it died again; empty if it was never replayed since it was first buried.
         group: of its cause; made from the failure.
-        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
+        user_id: the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``.
     """
 
     letter_id: str
@@ -68,13 +68,13 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
     Attributes:
         letter_id: its id.
         group: of its cause.
-        user_id: whom its event names; empty if nobody.
+        user_id: the user that its event names; empty if none.
         task: that gave up.
         queue: where that task's messages go.
         stage: where its event failed.
         error_class: of the failure.
         replay: the replay in which it died again.
-        buried_ms: when it was buried, in ms of Redis time; that is in the index.
+        buried_ms: when it was dead-lettered, in ms of Redis time; that is in the index.
     """
 
     letter_id: str
@@ -103,7 +103,7 @@ class Cursor:
         """Reads ``str(cursor)``.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is invalid.
         """
         place, _, letter_id = text.partition(":")
         at_ms = float(place)

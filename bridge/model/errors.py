@@ -9,7 +9,7 @@ class ErrorKind(StrEnum):
     TRANSIENT = "transient"
     """Wait: the same server takes the command later (away, starting, busy, full)."""
     WRONG_PEER = "wrong peer"
-    """Drop the connection and connect anew, by the same name: its other end is not, or no longer, whom we want."""
+    """Drop the connection and connect anew, by the same name: its other end is not, or no longer, the one we want."""
     PERMANENT = "permanent"
     """Say it, once, by name and with what to do: nothing changes before somebody changes it."""
 

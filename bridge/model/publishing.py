@@ -73,11 +73,11 @@ class Delivery:
     Attributes:
         event_type: of its events.
         events: the events to publish.
-        message_id: under which the message is in the books; empty if its events are waiting retries or
+        message_id: under which the message is in the accounting; empty if its events are waiting retries or
             replayed letters; DIRECT if there was no message.
         record_bytes: length of the message's record as long as no event was taken from it, if every event
             of the message ends here; otherwise 0.
-        skipped: ids of the events that have nobody to tell.
+        skipped: ids of the events that have no recipient.
         metrics: what else to count, if anything is published: name and by how much.
     """
 

@@ -14,7 +14,7 @@ LEASE_S = 30
 RESEND_S = 3600
 """A retry that is back on its queue is sent once more after this time, unless its event was settled."""
 CLAIM_MAX = 500
-"""Retries that one claim takes at the most."""
+"""Retries that one claim takes at most."""
 HISTORY_MAX = 10
 """Past attempts kept with an event; the first is kept, then the newest."""
 
@@ -36,7 +36,7 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
         queue: where that task's messages go.
         envelope: JSON of the envelope.
         attempts: the failed tries so far, oldest first.
-        user_id: whom the event names, as its mapping says; where nobody could tell, the envelope's ``data.user_id``.
+        user_id: the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``.
     """
 
     event_id: str
@@ -63,7 +63,7 @@ class WaitingRetry:
     Attributes:
         record: the event and its failed attempts.
         due_ms: when it is tried again, in ms of Redis time.
-        taken: it is being tried: on its queue or in a worker's hands. Operators leave it alone.
+        taken: it is being tried: on its queue or claimed by a worker. Operators leave it alone.
     """
 
     record: RetryRecord

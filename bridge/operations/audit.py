@@ -1,7 +1,7 @@
-"""``Auditor``: whether every accepted event is in the books, and which of those on their way are nowhere.
+"""``Auditor``: whether every accepted event is in the accounting, and which of those on their way are nowhere.
 
 An event on its way is in the record of its message (``bridge:open``). If that record is old, and the message is
-neither on its queue nor in a worker's hands, nothing will ever move it again: it is missing.
+neither on its queue nor claimed by a worker, nothing will ever move it again: it is missing.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ LIST_MAX = 100
 PORTION = 100_000
 """Messages that are looked for at once; for more, the queues are read again."""
 SILENCE_S = 60.0
-"""A producer with events in its hands reports every few seconds; one that is silent for so long went away."""
+"""A producer that holds events reports every few seconds; one that is silent for so long went away."""
 READ_TRIES = 3
 KEYS_MAX = 5_000_000
 """Keys of the broker among which an audit looks for queues that no registry names."""
@@ -39,7 +39,7 @@ WRITE_OFF_CHUNK = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingEvent:
-    """An event that was accepted and has not ended, and that nobody could find.
+    """An event that was accepted and has not ended, and that was not found.
 
     Attributes:
         event_id: of the event.
@@ -65,16 +65,16 @@ class Audit:
     """What an audit found. In events, unless said otherwise.
 
     Attributes:
-        balance: the books at one moment.
+        balance: the accounting at one moment.
         unrecorded: counted as on their way, and in no message's record: not even their ids are left.
-        missing: on their way for longer than the grace, and neither on a queue nor in a worker's hands.
-        unclear: on no queue: in a worker's hands or missing; this broker does not tell.
-        unchecked: on their way for longer than the grace, and nobody could look for them.
+        missing: on their way for longer than the grace, and neither on a queue nor claimed by a worker.
+        unclear: on no queue: claimed by a worker or missing; this broker does not tell.
+        unchecked: on their way for longer than the grace, and could not be looked for.
         trouble: why the broker could not be looked at; empty if it could.
         listed: the missing and unclear ones, up to the limit.
         producers: that hold events, or ended with some; in no order that matters.
         written_off: by this audit; they are in ``missing`` and ``unclear`` too.
-        stranded: what waits where nobody looks, a sentence each; it is not missing.
+        stranded: what waits where no worker looks, a sentence each; it is not missing.
     """
 
     balance: Balance
@@ -90,7 +90,7 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """Whether the books balance, nothing is stranded, and nothing is missing but for what was just written off."""
+        """Whether it balances, nothing is stranded, and nothing is missing but for what was just written off."""
         unaccounted = self.unrecorded + self.missing + self.unclear + self.balance.set_back - self.written_off
         return self.balance.balanced and not unaccounted and not self.trouble and not self.stranded
 
@@ -124,12 +124,12 @@ class _Tally:
 
 
 class Auditor:
-    """Reads the books and looks at the broker.
+    """Reads the accounting and looks at the broker.
 
     Args:
         store: stays yours to close.
         settings: of the bridge.
-        registry: its queues are looked at, beside those that the books name.
+        registry: its queues are looked at, beside those that the accounting names.
     """
 
     def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
@@ -152,12 +152,12 @@ class Auditor:
 
         Args:
             grace_s: messages on their way for less are not looked for.
-            limit: events to list at the most.
+            limit: events to list at most.
             write_off: why to write off what is missing, and to forget producers that went away; empty: leave it.
             verdicts: what to write off.
 
         Raises:
-            StoreUnavailableError: the books cannot be read.
+            StoreUnavailableError: the accounting cannot be read.
         """
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)
@@ -263,5 +263,5 @@ def holds_events(reported: Reported) -> bool:
 
 
 def went_away(reported: Reported) -> bool:
-    """Whether a producer with events in its hands has been silent for so long that it must have ended."""
+    """Whether a producer that holds events has been silent for so long that it must have ended."""
     return bool(reported.report.abandoned) or (holds_events(reported) and reported.age_s > SILENCE_S)

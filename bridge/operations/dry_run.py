@@ -32,7 +32,7 @@ class Expected(StrEnum):
     DUPLICATE = "duplicate"
     """It was published before; nothing would change, and the letter would be gone."""
     SKIPPED = "skipped"
-    """There is nobody to tell any more; the letter would be gone."""
+    """There is no recipient any more; the letter would be gone."""
     FAILED = "failed"
     """It would die again."""
     STALE = "stale"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.operations.status import WorkerState
 
 STILL_S = 10.0
-"""A worker that is silent, a loop that stands, or a queue that nobody takes from for longer is a fault.
+"""A worker that is silent, a loop that stands, or a queue that no worker takes from for longer is a fault.
 
 Workers report every 3 s, so a frozen one is noticed between 10 and 13 s."""
 
@@ -100,7 +100,7 @@ def deaths(recent: Recent) -> Iterator[Fault]:
 
 
 def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerState"]) -> Iterator[Fault]:
-    """What waits where nobody will ever look: left by another registry, or by a foreign producer.
+    """What waits where no worker will ever look: left by another registry, or by a foreign producer.
 
     Args:
         registry: of the process that judges.
@@ -123,7 +123,7 @@ def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerStat
         if registry.mapping_of_task(task) is None and queue_name not in served:
             sentence = (
                 f"{_counted(retries, 'retry', 'retries')} for {one_line(task)} on {one_line(queue_name)}, which this "
-                f"registry does not have and no worker consumes; when due they are buried. See them: sse-bridge "
+                f"registry does not have and no worker consumes; when due they are dead-lettered. See them: sse-bridge "
                 f"retries list --type {shlex.quote(one_line(task).removeprefix('bridge.'))}"
             )
             yield Fault(subject="retries", sentence=sentence)

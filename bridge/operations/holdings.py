@@ -1,4 +1,4 @@
-"""What every queue of ours holds: on it, in workers' hands, waiting for a retry, among the dead letters."""
+"""What every queue of ours holds: on it, claimed by workers, waiting for a retry, among the dead letters."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Holding:
         name: of the queue.
         registered: whether the registry has it.
         waiting: messages on it.
-        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or nobody knows.
-        claimed: messages of it in workers' hands; None where the broker does not say.
+        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or it is unknown.
+        claimed: messages of it claimed by workers; None where the broker does not say.
         retries: events that wait for another attempt on it.
         dead: dead letters that were on it.
         workers: that consume it.
@@ -48,7 +48,7 @@ class Holding:
 
     @property
     def is_stranded(self) -> bool:
-        """Whether something waits on it that nobody will ever take."""
+        """Whether something waits on it that no worker will ever take."""
         return bool(self.advice)
 
 
@@ -57,7 +57,7 @@ def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple
 
     Raises:
         BrokerError: the broker is away or refuses.
-        StoreError: the books are away or refuse.
+        StoreError: the accounting is away or refuses.
     """
     now_ms = store.clock.read_ms()
     queues = QueueSurvey(store, settings, registry)

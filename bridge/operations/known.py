@@ -63,7 +63,7 @@ def resolve(
     """A selection with classes for wire names, of which each value may match something.
 
     Types and categories must be in the registry, or in something that there is; of error classes and users, which
-    nobody can list, only those are refused that resemble one that there is.
+    cannot be listed, only those are refused that resemble one that there is.
 
     Args:
         selection: as it was given.

@@ -31,7 +31,7 @@ class LetterPage:
 
     Attributes:
         letters: with the time of burial in ms of Redis time.
-        next: where the next page begins; None behind the last one. A letter that is buried again while
+        next: where the next page begins; None behind the last one. A letter that is dead-lettered again while
             somebody reads moves to the beginning; nothing else moves.
     """
 
@@ -193,7 +193,7 @@ class Letters:
         return grouping.finish({UNREADABLE: UNREADABLE_CAUSE, **causes})
 
     def users(self, selection: Selection) -> tuple["UserHit", ...]:
-        """Whom the letters that match hit, most letters first; letters of nobody are left out.
+        """The users that the matching letters hit, most letters first; letters without a user are left out.
 
         Of more than USERS_MAX users, those whose first letter is the oldest are told.
 
@@ -224,14 +224,14 @@ class Letters:
         return heads
 
     def _span(self, selection: Selection) -> tuple[int, int]:
-        """Between which times the letters were buried."""
+        """Between which times the letters were dead-lettered."""
         first_ms, last_ms = self._dead.span_ms()
         return (max(first_ms, selection.since_ms), min(last_ms, selection.until_ms)) if first_ms else (0, 0)
 
     # Discarding
 
     def discard(self, selection: Selection, *, reason: str, who: str = "") -> Discarded:
-        """Give up all letters that match; each leaves a tombstone, and the books count it as discarded.
+        """Give up all letters that match; each leaves a tombstone, and the accounting counts it as discarded.
 
         Args:
             selection: resolved against the registry.
@@ -302,7 +302,7 @@ def letter_as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:
 
 
 def mask_envelope(envelope: str) -> str:
-    """An envelope in which the values of ``data`` are masked, but for the user's id; all of it if it is none."""
+    """An envelope in which the values of ``data`` are masked, but for the user's id; all of it if it is not one."""
     try:
         values = msgspec.json.decode(envelope)
         data = {name: value if name == "user_id" else MASK for name, value in values["data"].items()}
@@ -312,7 +312,7 @@ def mask_envelope(envelope: str) -> str:
 
 
 def _holds(selection: Selection, letter: DeadLetter, at_ms: int) -> bool:
-    """The times are Redis' own, by which the list is ordered, not those of the worker's clock."""
+    """The times are Redis' own, by which the list is ordered, not the worker's clock."""
     return selection.matches(msgspec.structs.replace(facts_of(letter), at_ms=at_ms))
 
 

@@ -28,7 +28,7 @@ class WholeMessage:
     Attributes:
         task: that it names.
         queue: it stood on.
-        book_id: under which the books had its events; empty if these are waiting retries, or replayed letters.
+        book_id: under which the accounting had its events; empty if these are waiting retries, or replayed letters.
         event_ids: ID_BYTES an event.
         headers: Celery's and ours.
         body: what Celery calls so, in UTF-8, not compressed.
@@ -101,6 +101,6 @@ def _refusal(headers: dict[str, Any], body: bytes, registry: Registry, bounds: M
 
 
 def _is_again(headers: dict[str, Any]) -> bool:
-    """Whether its events are attempted again: then the books do not have them with the message."""
+    """Whether its events are attempted again: then the accounting does not have them with the message."""
     attempt = headers.get(ATTEMPT_HEADER)
     return (isinstance(attempt, int) and attempt > 1) or bool(headers.get(REPLAY_HEADER))

@@ -132,12 +132,12 @@ class Retries:
         return self._act("retries.now", selection, who, "", lambda part: len(self._waiting.make_due(part)))
 
     def cancel(self, selection: Selection, *, reason: str = "", who: str = "") -> Touched:
-        """Bury retries as dead letters: nothing is thrown away, and ``dead discard`` does that with a reason.
+        """Dead-letter retries: nothing is thrown away, and ``dead discard`` does that with a reason.
 
         Those that are being tried are left alone. An event keeps its attempts and its last failure.
 
         Raises:
-            StoreUnavailableError: Redis is away; some may be buried, and calling again completes it.
+            StoreUnavailableError: Redis is away; some may be dead-lettered, and calling again completes it.
         """
         return self._act("retries.cancel", selection, who, reason, self._bury)
 

@@ -1,4 +1,4 @@
-"""Looking for messages that are on their way: which are on a queue or in a worker's hands, and which are nowhere."""
+"""Looking for messages that are on their way: which are on a queue or claimed by a worker, and which are nowhere."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     """What a search can say of events that it did not find."""
 
     MISSING = "missing"
-    """On no queue, and in no worker's hands."""
+    """On no queue, and claimed by no worker."""
     UNCLEAR = "unclear"
     """On no queue; whether a worker has them, this broker does not tell."""
     UNCHECKED = "unchecked"
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sought:
-    """A message with those of its events that were not found."""
+    """A message with its events that were not found."""
 
     message: OpenMessage
     verdict: Verdict
@@ -41,15 +41,15 @@ class Search(Protocol):
     """How to look for messages on one kind of broker."""
 
     def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
-        """What was not found, though the books have it on its way.
+        """What was not found, though the accounting has it on its way.
 
         Args:
-            message_ids: in the books, to look for.
+            message_ids: in the accounting, to look for.
             queues: where they may stand.
 
         Raises:
             BrokerError: the broker is away.
-            StoreUnavailableError: the books cannot be read.
+            StoreUnavailableError: the accounting cannot be read.
         """
         ...
 
@@ -61,7 +61,7 @@ def search_on(settings: Settings, ledger: Ledger) -> Search:
 
 @dataclass(frozen=True, slots=True)
 class RedisSearch:
-    """Reads every message on the queues and in workers' hands."""
+    """Reads every message on the queues and claimed by workers."""
 
     settings: Settings
     ledger: Ledger
@@ -106,7 +106,7 @@ class Seen:
             self.absent.discard(message.book_id)
 
     def unseen(self, message: OpenMessage) -> tuple[UUID, ...]:
-        """Those of a message's events that were in no part of it."""
+        """The events of a message that were in no part of it."""
         parts = self._parts.get(message.message_id, set())
         return tuple(event_id for event_id in message.event_ids if event_id not in parts)
 
@@ -120,7 +120,7 @@ class DepthSearch:
 
     def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
         """As ``Search``."""
-        # The queues first: what is in the books after its queue was empty was not on the queue.
+        # The queues first: what is in the accounting after its queue was empty was not on the queue.
         depths = read_depths(self.settings, sorted(queues))
         for message in _records(self.ledger, sorted(message_ids)):
             yield Sought(message=message, verdict=judge_by_depth(message, depths))

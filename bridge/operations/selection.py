@@ -33,11 +33,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         item_id: of the letter or the event.
         task: that handles it.
         queue: where it waits.
-        user_id: whom its event names; empty if nobody.
+        user_id: the user that its event names; empty if none.
         stage: where it failed last.
         error_class: of that failure.
         group: of that failure's cause.
-        at_ms: when it was buried, or when its last attempt failed.
+        at_ms: when it was dead-lettered, or when its last attempt failed.
         text: everything in it that can be searched; empty if that was not read.
     """
 

@@ -1,4 +1,4 @@
-"""``StatusReader``: the whole bridge at one moment, as operators see it: queues, workers, books, and its health."""
+"""``StatusReader``: the bridge at one moment, as operators see it: queues, workers, accounting, and its health."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Status:
     Attributes:
         at_ms: Redis time.
         queues: of the registry, and others of the bridge on which something waits.
-        claimed: messages in workers' hands; None where the broker does not say.
+        claimed: messages claimed by workers; None where the broker does not say.
         workers: that did not say good-bye, also those that died; by name.
         published_per_s: since the last reading; None at the first.
         retry_next_s: until the next retry is due; below 0 if it is overdue; None if none waits.
@@ -55,7 +55,7 @@ class Status:
         letters_bytes: what they take, as JSON.
         producers: those that report.
         gateways: the processes of the gateway together.
-        balance: the books.
+        balance: the accounting.
         metrics: the hash of metrics: what happened by event type, and buckets of histograms.
         faults: why the bridge is not healthy; none if it is.
         remarks: what is no fault, and worth knowing: processes that have another catalog than this one.
@@ -201,7 +201,7 @@ class StatusReader:
         before, self._before = self._before, (now_ms, published)
         if before is None or now_ms <= before[0]:
             return None
-        # Below 0 after the books were emptied.
+        # Below 0 after the accounting was emptied.
         return max(0.0, (published - before[1]) * 1000 / (now_ms - before[0]))
 
 

@@ -23,7 +23,7 @@ class Survey:
 
     Attributes:
         queues: the registry's, and others of the bridge on which something waits.
-        claimed: messages in workers' hands; None where the broker does not say.
+        claimed: messages claimed by workers; None where the broker does not say.
         retries: what waits for its next attempt, by task and queue; of those that are due next.
     """
 
@@ -56,7 +56,7 @@ class QueueSurvey:
 
         Raises:
             BrokerError: the broker is away or refuses.
-            StoreError: the books are away or refuse.
+            StoreError: the accounting is away or refuses.
         """
         on_broker = self._reader.names(keys_max)
         others = dict.fromkeys([*sorted(on_broker), *self._names.all()])

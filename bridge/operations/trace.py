@@ -23,7 +23,7 @@ class Whereabouts(StrEnum):
     CLAIMED = "claimed"
     """A worker has it."""
     MISSING = "missing"
-    """It is neither on its queue nor in a worker's hands."""
+    """It is neither on its queue nor claimed by a worker."""
     UNKNOWN = "unknown"
     """The broker does not tell."""
 
@@ -63,7 +63,7 @@ class Buried:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedEvent:
-    """It had nobody to tell."""
+    """It had no recipient."""
 
     at_ms: int
 
@@ -100,7 +100,7 @@ class Tracer:
 
         Args:
             event_id: of the event.
-            user: whose it is, by canonical id; with it, nobody else's is looked for, and large stores answer at once.
+            user: whose it is, by canonical id; with it, no other user's is looked for, and large stores answer at once.
 
         Raises:
             StoreUnavailableError: Redis is away.

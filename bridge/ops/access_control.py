@@ -101,7 +101,7 @@ class AccessControl:
         """Who asks, and whether a bearer token says so.
 
         Raises:
-            RefusedError: nobody we know, or an address that must wait.
+            RefusedError: the client is not known, or an address that must wait.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -115,7 +115,7 @@ class AccessControl:
         """Whose token it is.
 
         Raises:
-            RefusedError: nobody's, or this address guessed too often; then even a right one must wait.
+            RefusedError: the token is wrong, or this address guessed too often; then even a right one must wait.
         """
         address = request.client.host if request.client else ""
         wait_s = self._throttle.wait_s(address)

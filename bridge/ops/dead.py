@@ -60,7 +60,7 @@ def letter(context: PageContext, request: PageRequest) -> Response:
     found = context.letters.show(letter_id)
     if found is None:
         tombstone = context.letters.tombstone(letter_id)
-        words = "it was redriven, evicted or never buried."
+        words = "it was redriven, evicted or never dead-lettered."
         if tombstone is not None:
             words = f"{tombstone.who} discarded it at {tombstone.at}: {tombstone.reason}"
         return context.gone(request, f"There is no dead letter {letter_id}: {words}")

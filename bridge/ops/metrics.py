@@ -119,12 +119,14 @@ def _books(status: Status) -> Iterator[Metric]:
     yield CounterMetricFamily("bridge_events_accepted", "Events that the broker has taken.", value=balance.accepted)
     yield CounterMetricFamily("bridge_events_duplicate", "Events that had ended before.", value=balance.duplicate)
     yield CounterMetricFamily(
-        "bridge_events_unbooked", "Events that came out of nowhere; should stay 0.", value=balance.unbooked
+        "bridge_events_unbooked", "Events published without an accept record; should stay 0.", value=balance.unbooked
     )
     yield GaugeMetricFamily(
-        "bridge_events_stray", "Failed events that the books had no more: second runs.", value=balance.stray
+        "bridge_events_stray",
+        "Late failures: events that failed after another run had ended them.",
+        value=balance.stray,
     )
-    yield GaugeMetricFamily("bridge_events_open", "Events on a queue or in a worker's hands.", value=balance.open)
+    yield GaugeMetricFamily("bridge_events_open", "Events on a queue or claimed by a worker.", value=balance.open)
     yield GaugeMetricFamily(
         "bridge_books_difference", "Events that nothing accounts for; should be 0.", value=balance.difference
     )
@@ -153,7 +155,7 @@ def _queues(status: Status, settings: Settings) -> Iterator[Metric]:
             left.add_metric((queue.name,), queue.depth)
     yield left
     if status.claimed is not None:
-        yield GaugeMetricFamily("bridge_messages_claimed", "Messages in workers' hands.", value=status.claimed)
+        yield GaugeMetricFamily("bridge_messages_claimed", "Messages claimed by workers.", value=status.claimed)
 
 
 def _failures(status: Status) -> Iterator[Metric]:
@@ -214,7 +216,7 @@ _PRODUCER_FIGURES: tuple[tuple[str, str, Callable[[Sequence[ProducerReport]], fl
     ),
     (
         "spool_files_set_aside",
-        "Spool files that producers set aside because nobody can read them.",
+        "Spool files that producers set aside because they cannot be read.",
         lambda found: sum(p.set_aside for p in found),
     ),
     (
@@ -262,7 +264,7 @@ _GATEWAY_COUNTERS = {
     "backfills": "Histories read to the end.",
     "redis_losses": "Times that the subscribing connection was lost.",
     "streams_failed": "Streams ended by a fault of the gateway.",
-    "authenticator_failures": "Requests over which the application's authenticator raised, hung, or returned nobody.",
+    "authenticator_failures": "Requests on which the authenticator raised, hung, or returned no principal.",
     "messages_malformed": "Pub/sub messages and stream entries that were no events.",
 }
 

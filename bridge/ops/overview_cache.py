@@ -20,7 +20,7 @@ GROUPS_SHARE = 10
 """Grouping many letters takes Redis' time; it is done at most a tenth of the time."""
 RATES_MAX = 40
 IDLE_S = 10.0
-"""After nobody has looked for longer, the curve begins anew: its steps would not be of one length."""
+"""After a longer time without viewers, the curve begins anew: its steps would not be of one length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class Figures:
         status: of the bridge; None while Redis is away.
         trouble: why there is no status.
         consuming: how many workers take messages.
-        rates: events published a second, oldest first; the last is the present, 0 stands where nobody looked.
+        rates: events published a second, oldest first; the last is the present, 0 stands where there were no viewers.
         groups: of dead letters, largest first.
     """
 

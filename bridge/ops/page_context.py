@@ -76,7 +76,7 @@ class PageContext:
         """The filters that were given.
 
         Raises:
-            SettingsError: one is none.
+            SettingsError: one is invalid.
         """
         fields = request.form if of_form else request.query
         older = found_categories(self.store) if fields.get("category") else frozenset()
@@ -96,7 +96,7 @@ class PageContext:
 
     def listing(self, request: PageRequest, template: str, selection: Selection, **values: Any) -> Response:
         """A page of a list: what is listed, in words and as fields, beside what else its template wants."""
-        # The registry's categories first, then those of older catalogs.
+        # The registry's categories first, then older catalogs'.
         ours = [category.value for category in self.registry.categories]
         values["categories"] = list(dict.fromkeys([*ours, *sorted(found_categories(self.store))]))
         return self.page(request, template, selection=str(selection), fixed=write_filters(selection), **values)
@@ -127,7 +127,7 @@ class PageContext:
 
 
 def up_to_now(selection: Selection) -> Selection:
-    """The same without what comes later, so that nobody acts on what was not there when they looked."""
+    """The same without what comes later, so that no operator acts on what was not there when they looked."""
     if selection.until_ms != FOR_EVER_MS:
         return selection
     return msgspec.structs.replace(selection, until_ms=now_ms())

@@ -1,4 +1,4 @@
-"""What a page is asked: by whom, from where, with which fields."""
+"""What a page is asked: by which client, from where, with which fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -58,7 +58,7 @@ def moment(at: int | str) -> str:
 
 
 def pretty(text: str) -> str:
-    """JSON with line breaks; as it is if it is none."""
+    """JSON with line breaks; as it is if it is not one."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except PARSER_ERRORS:

@@ -20,7 +20,7 @@ from bridge.views.filters import write_filters
 OUTCOMES = {
     Expected.PUBLISHED: "Would be published",
     Expected.DUPLICATE: "Were published before",
-    Expected.SKIPPED: "Have nobody to tell",
+    Expected.SKIPPED: "Have no recipient",
     Expected.FAILED: "Would fail again",
     Expected.STALE: "Stale, to be discarded",
     Expected.RETURNED: "Would go back whole",

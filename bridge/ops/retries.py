@@ -1,4 +1,4 @@
-"""Waiting retries on a page: list, causes, trying them now, and burying them."""
+"""Waiting retries on a page: list, causes, trying them now, and dead-lettering them."""
 
 from starlette.responses import Response
 
@@ -24,7 +24,7 @@ def try_now(context: PageContext, request: PageRequest) -> Response:
 
 
 def cancel(context: PageContext, request: PageRequest) -> Response:
-    """Bury the retries that match."""
+    """Dead-letter the retries that match."""
     reason = read_reason(request.form)
     done = context.retries.cancel(context.selection(request, of_form=True), reason=reason, who=request.session.who)
     return context.go_on(request, "/retries", "buried", done.changed, done.taken)

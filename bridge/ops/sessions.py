@@ -33,7 +33,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         role: what they may do.
-        name: what they call themselves; nobody has checked that.
+        name: what they call themselves; not verified.
         nonce: tells this session from every other.
         ends_s: Unix time.
     """
@@ -65,7 +65,7 @@ class Sessions:
         self._clock = clock
 
     def role_of(self, token: str) -> Role | None:
-        """Whose token it is; None if it is nobody's. Takes as long for a near miss as for a far one."""
+        """Whose token it is; None if it is unknown. Takes as long for a near miss as for a far one."""
         given = token.encode("utf-8", "replace")
         found = [role for role, known in self._tokens.items() if hmac.compare_digest(given, known)]
         return found[0] if found else None

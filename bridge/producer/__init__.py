@@ -1,4 +1,4 @@
-"""Door for producers: emit domain events and get on with business."""
+"""The producer's side: emit domain events without waiting for the broker."""
 
 from typing import TYPE_CHECKING
 

@@ -16,7 +16,7 @@ class NotAdmitted(Enum):
     """Why a row is not sent."""
 
     DAMAGED = auto()
-    """Nobody can send it: a value has a wrong type or is too large, or the envelope is none, or another event's."""
+    """It cannot be sent: a value has a wrong type or is too large, or the envelope is none, or another event's."""
     FOREIGN = auto()
     """Its task is not in the registry of this process; one with another registry may send it."""
 
@@ -66,7 +66,7 @@ class Admission:
 
 
 def _user(value: object) -> str | None:
-    """Whose event it is; a value that cannot be a user makes it nobody's, which keeps its place among all."""
+    """Whose event it is; a value that cannot be a user leaves it without a user, and it keeps its place among all."""
     if not isinstance(value, bytes) or len(value) > SPOOL_TEXT_BYTES_MAX:
         return None
     return value.decode(errors="replace")

@@ -12,7 +12,7 @@ from bridge.producer.progress import Progress
 logger = plain_logger(__name__)
 
 ROUND_MAX = 5_000
-"""Events that are sent or spooled in one write at the most."""
+"""Events that are sent or spooled in one write at most."""
 WARM_S = 0.1
 """How long the buffer is looked at after it was last found with something in it, before its thread sleeps."""
 
@@ -23,7 +23,7 @@ class Buffer:
     While events keep coming, that thread looks by itself, every ``linger_s``; only when it sleeps is it woken.
 
     Args:
-        most: entries at the most.
+        most: entries at most.
         linger_s: pause between two looks, so that events gather.
         enough: entries for which nothing need gather any more.
         progress: of the process; it says when to close.
@@ -49,7 +49,7 @@ class Buffer:
         self._taken = 0
 
     def __len__(self) -> int:
-        """Entries that nobody has taken out."""
+        """Entries that were not taken out."""
         return len(self._entries)
 
     @property
@@ -130,7 +130,7 @@ class Buffer:
                 continue  # somebody put one in between the two calls, which ends an iteration of a deque
 
     def written(self, entries: Sequence[Entry]) -> list[Accepted]:
-        """Write the oldest entries. One that cannot be written is let go, or it would hold up all behind it."""
+        """Write the oldest entries. One that cannot be serialized is dropped and counted as abandoned."""
         written: list[Accepted] = []
         for entry in entries:
             try:

@@ -32,7 +32,7 @@ class Orphans:
         admission: judges what they hold.
 
     Attributes:
-        set_aside: files that nobody can read, set aside so far.
+        set_aside: files that cannot be read, set aside so far.
         has_more: whether the last pass left files for the next.
     """
 
@@ -71,7 +71,7 @@ class Orphans:
             yield self._open(path)
 
     def give_up(self, file: SpoolFile, error: Exception) -> None:
-        """Let go of a file that could not be emptied; one that is damaged is set aside first."""
+        """Release a file that could not be emptied; one that is damaged is set aside first."""
         if isinstance(error, DamagedError):
             self.set_aside += set_aside(file.path, str(error))
         file.close()

@@ -23,7 +23,7 @@ class Progress:
         changed: told whenever something happened.
         closing: whether no more is accepted.
         counts: what happened, by name.
-        delivered: events that are off our hands: the broker has them, or they were let go.
+        delivered: events this producer no longer holds: the broker has them, or they were dropped.
         in_spool: events of this process in its spool.
         trouble: the last one, as ``<class>: <message>``; empty if there was none since the last delivery.
     """

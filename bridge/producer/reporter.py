@@ -1,4 +1,4 @@
-"""``Reporter``: tells the store what this producer still has in its hands, on a thread and a connection of its own.
+"""``Reporter``: tells the store what this producer still holds, on a thread and a connection of its own.
 
 So a sender that is held up, by whatever it is, is told of while it is.
 """
@@ -45,7 +45,7 @@ class Ages:
         self._accepted = 0
 
     def note(self, accepted: int, done: int) -> None:
-        """So many were accepted by now, and so many of them are off our hands."""
+        """So many were accepted by now, and so many of them are no longer held."""
         now = self._clock()
         if accepted > self._accepted:
             self._accepted, self._accepted_at = accepted, now
@@ -129,7 +129,7 @@ class Reporter:
             self._withdrawn.popleft()
 
     def _keep(self, producer: str, report: ProducerReport | None) -> bool:
-        """Write; whether the store has it. Trouble is told once a kind, and only where nobody looks every day."""
+        """Write; whether the store has it. Trouble is logged once a kind."""
         try:
             self._producers.keep(producer, report)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""Setting aside what nobody can read in a spool directory: an operator may look at it, and nothing trips over it."""
+"""Setting aside unreadable files in a spool directory: an operator may look at them, and no process trips over them."""
 
 from contextlib import suppress
 from pathlib import Path

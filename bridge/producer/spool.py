@@ -1,7 +1,7 @@
 """``Spool``: this process's own spool file, for what it accepts until the broker has it; made anew when it is lost.
 
 Each process writes a file of its own in the spool directory and holds a lock on it, so that processes
-share a directory without waiting for each other. A file whose lock is free belongs to nobody any more:
+share a directory without waiting for each other. A file whose lock is free belongs to no process any more:
 whoever finds it first adopts it, sends what is in it, and removes it (see ``Orphans``).
 """
 
@@ -27,7 +27,7 @@ logger = plain_logger(__name__)
 
 BUSY_TIMEOUT_S = 5.0
 ROW_BYTES = 48
-"""What a row takes on disk beside its texts, at the most."""
+"""What a row takes on disk beside its texts, at most."""
 COPY_ROWS_MAX = 1_000
 """Rows that are copied at a time into a file that is made anew."""
 SHRINK_FROM_BYTES = 2**20
@@ -181,7 +181,7 @@ class Spool(SpoolFile):
         self._make_anew()
 
     def _lock_again(self) -> bool:
-        """Somebody removed our lock file; whether nobody has adopted the spool file since then."""
+        """Somebody removed our lock file; whether no process has adopted the spool file since then."""
         try:
             descriptor = lock(self.path)
         except BlockingIOError:

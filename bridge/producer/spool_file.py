@@ -138,7 +138,7 @@ class SpoolFile:
             return handed_out + self._rows(after=self._passed)
 
     def close(self) -> None:
-        """Let go of the file; an empty one is removed with all that stands beside it. Idempotent, never raises."""
+        """Close the file; an empty one is removed with all that stands beside it. Idempotent, never raises."""
         with self._mutex:
             if self._closed:
                 return

@@ -52,7 +52,7 @@ def _is_fresh(name: Path) -> bool:
 
 
 def unlock(descriptor: int, path: Path) -> None:
-    """Let go of a lock, and remove its file if it is still ours: who waits for it looks whether it is still there."""
+    """Release a lock, and remove its file if it is still ours: who waits for it looks whether it is still there."""
     name = lock_path(path)
     with suppress(OSError):
         if is_at(descriptor, name):
@@ -67,7 +67,7 @@ def close(descriptor: int) -> None:
 
 
 def release_inherited_locks() -> None:
-    """In a forked child: let go of all that its parent held; otherwise nobody could adopt those files while we live."""
+    """In a forked child: release the locks that the parent held, or no process could adopt the files while it lives."""
     for descriptor, pid in list(_held.items()):
         if pid != os.getpid():
             with suppress(OSError):

@@ -24,7 +24,7 @@ from bridge.runtime.backoff import Backoff
 logger = plain_logger(__name__)
 
 ADOPT_INTERVAL_S = 10.0
-"""How often a process looks for spool files that nobody holds any more, and whether its own is still there."""
+"""How often a process looks for spool files that no process holds any more, and whether its own is still there."""
 READ_AGAIN_S = 5.0
 """How often a spool of ours that cannot be read is looked at again."""
 
@@ -67,7 +67,7 @@ class Spooler:
         self._spool: Spool | None = None
         self._disk = Backoff()
         self._disk_again_at = 0.0
-        # What the disk did not take, for the sending thread; None when it is with nobody, or has been sent.
+        # What the disk did not take, for the sending thread; None when there is none, or it has been sent.
         self._offered: Sequence[Accepted] | None = None
         self._sending_offered = False
         self._unreadable = False
@@ -76,7 +76,7 @@ class Spooler:
 
     @property
     def set_aside(self) -> int:
-        """Files that this process set aside because nobody can read them."""
+        """Files that this process set aside because they cannot be read."""
         return self._orphans.set_aside + (self._spool.set_aside if self._spool else 0)
 
     # The thread that writes

@@ -8,7 +8,7 @@ from bridge.redis_adapter.read_only_script import as_hash, look
 
 
 def read_balance(client: redis.Redis) -> Balance:
-    """Read the books in one moment.
+    """Read the accounting in one moment.
 
     Raises:
         StoreUnavailableError: Redis is away.

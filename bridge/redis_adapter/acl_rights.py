@@ -104,7 +104,7 @@ def rights_of(process: Process, settings: Settings) -> dict[Server, Rights]:
 
 
 def _sending_elsewhere(settings: Settings) -> Rights:
-    """The script that sends names the books' keys also where they are on another server."""
+    """The script that sends names the accounting's keys also where they are on another server."""
     keys = Keyspace.of(settings)
     return Rights((), (f"{settings.prefix}bridge:*", f"{keys.POSITION}*"), names=(keys.OPEN, keys.POSITION))
 

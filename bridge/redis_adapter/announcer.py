@@ -1,4 +1,4 @@
-"""``Announcer``: enters messages into the books where the books are not on the broker, if they can be reached."""
+"""``Announcer``: enters messages into an accounting that is not on the broker, if it can be reached."""
 
 import time
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from bridge.settings import Settings
 logger = plain_logger(__name__)
 
 PAUSE_S = 10.0
-"""How long messages go unannounced after the books were out of reach, so that they hold up no message for long."""
+"""How long messages go unannounced after the accounting was out of reach, so that they hold up no message for long."""
 
 
 class Announcer:
-    """Keeps a connection to the books. Without them messages are sent all the same: the worker enters them then."""
+    """Keeps a connection to the accounting. Without it messages are sent all the same: the worker enters them then."""
 
     def __init__(self, settings: Settings) -> None:
         self._client = connect_briefly(settings)
@@ -24,7 +24,7 @@ class Announcer:
         self._away_until = 0.0
 
     def announce(self, messages: Sequence[TaskMessage]) -> bool:
-        """Enter messages; idempotent by message id. Returns whether they are in the books."""
+        """Enter messages; idempotent by message id. Returns whether they are in the accounting."""
         if time.monotonic() < self._away_until:
             return False
         try:

@@ -8,7 +8,7 @@ import redis
 from bridge.redis_adapter.client import store_errors
 
 ASK_AGAIN_S = 10.0
-"""Redis is asked this often; in between time is counted on, by a clock that nobody sets."""
+"""Redis is asked this often; in between time is counted on, by a monotonic clock."""
 
 
 class StoreClock:

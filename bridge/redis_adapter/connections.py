@@ -1,7 +1,7 @@
-"""Connections that notice when their other end is not, or no longer, the master, and let go of it with all their like.
+"""Connections that notice when their other end is not, or no longer, the master, and drop their pool.
 
 A fail-over may leave connections open to a server that is a replica now: it takes no writes, and what it says may be
-old. Trying again on such a connection helps nobody; a new one is made by the same name, which may lead elsewhere.
+old. Trying again on such a connection cannot help; a new one is made by the same name, which may lead elsewhere.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ def _text(value: object) -> str:
 
 
 class _Suspicious:
-    """For connections of both kinds: when to ask, and whom to tell.
+    """For connections of both kinds: when to ask, and what to call.
 
     ``on_wrong_peer`` is set by the pool.
     """
@@ -262,14 +262,14 @@ class _DropsIdle:
         return connection
 
     def drop_idle(self, *, is_no_master: bool) -> Any:
-        """Close what nobody uses."""
+        """Close idle connections."""
         self.lost_masters += is_no_master
         return cast("Any", self).disconnect(inuse_connections=False)
 
 
 class _AsyncDropsIdle(_DropsIdle):
     async def drop_idle(self, *, is_no_master: bool) -> None:
-        """Close what nobody uses, without a wait for the other end."""
+        """Close idle connections, without a wait for the other end."""
         self.lost_masters += is_no_master
         for connection in tuple(cast("Any", self)._available_connections):
             with suppress(RedisError, OSError):

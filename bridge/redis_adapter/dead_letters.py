@@ -66,7 +66,7 @@ class _Look(NamedTuple):
 
 
 class DeadLetters:
-    """Bury letters, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``, and read them."""
+    """Keep dead letters, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``, and read them."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -90,11 +90,11 @@ class DeadLetters:
 
         Args:
             letters: to keep.
-            message_id: of the message in the books that brought them; empty if they came from elsewhere.
+            message_id: of the message in the accounting that brought them; empty if they came from elsewhere.
             whole: there is one letter, and it holds the whole message.
             part: with ``whole``: the message was taken apart, and the letter holds these events of it only.
             event_type: of the events, for the metrics; empty if unknown.
-            only_unfinished: leave alone what, by the books, has ended meanwhile.
+            only_unfinished: leave alone what, by the accounting, has ended meanwhile.
 
         Returns:
             How many old letters were evicted to stay within the bounds; that is logged.
@@ -123,7 +123,7 @@ class DeadLetters:
         return None if value is None else read_letter(value) or unreadable(letter_id, value)
 
     def kept(self, letter_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the letters that there are.
+        """The letters that exist.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -135,7 +135,7 @@ class DeadLetters:
         return frozenset(letter_id for letter_id, there in zip(letter_ids, answers, strict=True) if there)
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts of those of the letters that there are; none of one that cannot be read.
+        """The failed attempts of the letters that exist and can be decoded.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -162,7 +162,7 @@ class DeadLetters:
             newest_first: the order of burial.
             between_ms: earliest and latest burial, in ms of Redis time.
             conditions: each is a choice of texts, one of which must occur in the head's JSON.
-            take: letters to return at the most.
+            take: letters to return at most.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -180,7 +180,7 @@ class DeadLetters:
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
-        """The heads of all letters, look by look; one that is buried again meanwhile may be missed.
+        """The heads of all letters, look by look; one that is dead-lettered again meanwhile may be missed.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -220,7 +220,7 @@ class DeadLetters:
         )
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """Those of the letters that there are and that this release can read.
+        """The dead letters that exist and that this release can decode.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -262,7 +262,7 @@ class DeadLetters:
             return int(self._client.zcard(self._keys.DEAD_INDEX))
 
     def span_ms(self) -> tuple[int, int]:
-        """When the first and the last of the letters were buried, in ms of Redis time; 0 and 0 if there is none.
+        """When the first and the last of the letters were dead-lettered, in ms of Redis time; 0 and 0 if there is none.
 
         Raises:
             StoreUnavailableError: Redis is away.

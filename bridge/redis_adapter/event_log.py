@@ -80,7 +80,7 @@ class History:
             after: what the client has had.
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event, if there was one.
                 Without it a client that heard nothing for as long as a stream lives counts as behind.
-            limit_bytes: of each stream at the most, though at least one entry.
+            limit_bytes: of each stream at most, though at least one entry.
 
         Raises:
             StoreUnavailableError: Redis is away.

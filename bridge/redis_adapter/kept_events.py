@@ -22,7 +22,7 @@ class Kept:
         retry: with every failed attempt; None if none waits, or it cannot be read.
         due_ms: when it is put on its queue, in ms of Redis time; None if that is forgotten.
         letter: the dead letter that it is.
-        skipped_ms: when it had nobody to tell.
+        skipped_ms: when it had no recipient.
         tombstone: of the letter that it was.
     """
 

@@ -48,7 +48,7 @@ class Keyspace:
         """Hash: id of a message on its way → ``<accepted at, in ms> <task> <queue>\\n`` and its events' ids, 16 bytes
         each."""
         self.SKIPPED = prefix + "bridge:skipped"
-        """Sorted set: the newest events that had nobody to tell → when, in ms of Redis time."""
+        """Sorted set: the newest events that had no recipient → when, in ms of Redis time."""
         self.RETRY_DUE = prefix + "bridge:retry:due"
         """Sorted set: event id → when it is due, in ms of Redis time."""
         self.RETRY_RECORDS = prefix + "bridge:retry:records"
@@ -56,7 +56,7 @@ class Keyspace:
         self.STARTS = prefix + "bridge:starts"
         """Hash: id of a message that came back → how often it was started since."""
         self.DEAD_INDEX = prefix + "bridge:dead:index"
-        """Sorted set: letter id → when it was buried, in ms of Redis time."""
+        """Sorted set: letter id → when it was dead-lettered, in ms of Redis time."""
         self.DEAD_LETTERS = prefix + "bridge:dead:letters"
         """Hash: letter id → DeadLetter as JSON."""
         self.DEAD_WEIGHTS = prefix + "bridge:dead:weights"
@@ -71,7 +71,7 @@ class Keyspace:
         """Hash: ``<host>:<pid>:<random>`` of a gateway → ``<when it said so, in ms of Redis time> <open streams>``."""
 
         self.STRAYS = prefix + "bridge:strays"
-        """Set: ``retry:<event id>`` or ``dead:<letter id>`` of what failed when the books had no such event (any
+        """Set: ``retry:<event id>`` or ``dead:<letter id>`` of what failed when the accounting had no such event (any
         more)."""
         self.DEAD_HEADS = prefix + "bridge:dead:heads"
         """Hash: letter id → LetterHead as JSON. The index says which letters there are."""
@@ -110,7 +110,7 @@ class Keyspace:
         return f"{self.prefix}bridge:replay:{replay_id}:unconfirmed"
 
     def replay_returned(self, replay_id: str) -> str:
-        """Hash: letter whose whole message a replay put back, and whose outcome is not known yet → id in the books."""
+        """Hash: letter whose whole message a redrive put back, outcome not known yet → id in the accounting."""
         return f"{self.prefix}bridge:replay:{replay_id}:returned"
 
     def of_replay(self, replay_id: str) -> dict[str, str]:
@@ -128,7 +128,7 @@ class Keyspace:
         return f"{self.prefix}bridge:replay:{replay_id}:newest"
 
     def booked(self, message_id: str) -> str:
-        """Mark that a message, which no producer had announced, is in the books."""
+        """Mark that a message, which no producer had announced, is in the accounting."""
         return f"{self.prefix}bridge:booked:{message_id}"
 
     def user_channel(self, user_id: Id) -> str:

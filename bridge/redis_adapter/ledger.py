@@ -1,4 +1,4 @@
-"""The books' first page: which accepted events are on their way, message by message."""
+"""The accounting's first page: which accepted events are on their way, message by message."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, cast
@@ -18,9 +18,9 @@ ID_BYTES = 16
 TIME_BYTES = 13
 SCAN_COUNT = 500
 CALL_MESSAGES_MAX = 100
-"""Messages that one call of ``send.lua`` takes at the most …"""
+"""Messages that one call of ``send.lua`` takes at most …"""
 CALL_BYTES_MAX = 1_000_000
-"""… and about how many bytes, unless a single one has more: nobody else is served meanwhile."""
+"""… and about how many bytes, unless a single one has more: Redis serves no other client meanwhile."""
 
 Pushed: TypeAlias = tuple[str, str, str, bytes, str, bytes]
 """A message that is entered: id, task, queue, ids of its events; and, where it is put on a queue, key and item."""
@@ -46,7 +46,7 @@ def record_bytes(task: str, queue: str, events: int) -> int:
 
 
 class Ledger:
-    """Enters messages into the books and looks them up. Every event leaves in the script that ends it."""
+    """Enters messages into the accounting and looks them up. Every event leaves in the script that ends it."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
@@ -99,19 +99,19 @@ class Ledger:
                 self._learn(accepted, times)
 
     def _note_queues(self, queues: set[str]) -> None:
-        """Once a process and queue, so that the queue is known also to whom no registry names it."""
+        """Once a process and queue, so that the queue is known also where no registry names it."""
         new = queues - self._noted
         if new:
             self._names.note(sorted(new))
             self._noted |= new
 
     def _learn(self, accepted: int, times: int) -> None:
-        """The books never know of fewer than before, unless they were set back; see send.lua."""
-        # A sender that has just learnt of it knows what the books know now.
+        """The accounting never knows of fewer than before, unless it was set back; see send.lua."""
+        # A sender that has just learnt of it knows what the accounting knows now.
         self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
 
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
-        """End events that nobody will find, with an entry in the log of operations; all of one call in one step.
+        """End events that will not be found, with an entry in the log of operations; all of one call in one step.
 
         Args:
             messages: with the events to end; without any, what Redis forgot when it was set back is written off.
@@ -131,7 +131,7 @@ class Ledger:
             return int(script("write_off").run(self._client, arguments))
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
-        """Those of a message's events that have not ended, and neither wait nor are buried.
+        """The events of a message that are still in flight: not ended, not waiting, not dead-lettered.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -153,7 +153,7 @@ class Ledger:
             yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
-        """Those of the messages that are on their way.
+        """The messages that are in flight.
 
         Raises:
             StoreUnavailableError: Redis is away.

@@ -16,7 +16,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         at_ms: when, in ms of Redis time.
-        who: ``user@host``, or whom a page knows.
+        who: ``user@host``, or the name of a page's session.
         action: such as ``dead.replay``, ``dead.discard``, ``retries.now``.
         selection: what it was done to, in words.
         numbers: what came of it.

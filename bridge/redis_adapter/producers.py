@@ -1,4 +1,4 @@
-"""What producers say of themselves: how many events each has accepted, and how many still wait in its hands."""
+"""What producers say of themselves: how many events each has accepted, and how many it still holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
         abandoned: it ended before the broker had them, or could not write them.
         unmapped: their class is not in its registry; the first names of such classes are in ``unmapped_classes``.
         unmapped_classes: names of classes that were emitted and are not in its registry.
-        set_aside: spool files that it set aside because nobody can read them.
+        set_aside: spool files that it set aside because they cannot be read.
         oldest_s: how long the oldest event waits that the broker does not have.
         accepted_age_s: since it last accepted an event.
         sent_age_s: since the broker last took something from it.
@@ -68,7 +68,7 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported:
-    """A report with its place in the books: the name of the producer, and the report's age by Redis' clock."""
+    """A report with its place in the accounting: the name of the producer, and the report's age by Redis' clock."""
 
     producer: str
     age_s: float

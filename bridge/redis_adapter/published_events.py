@@ -129,7 +129,7 @@ class PublishedEvents:
 
         Args:
             event_id: of the event.
-            user: whose it is, by canonical id: then nobody else's is looked for, and large stores answer at once.
+            user: whose it is, by canonical id: then no other user's is looked for, and large stores answer at once.
                 Otherwise all keys are looked through.
 
         Raises:
@@ -153,12 +153,12 @@ class PublishedEvents:
         return Publication(position=position, user_id=user, seen_key=mark, in_stream=bool(entries))
 
     def _owner(self, mark: str) -> str:
-        """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is none of ours."""
+        """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is not one of ours."""
         owner = seen_owner(mark)
         return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
-        """Those of the events that were published within the dedup window; looks through all keys.
+        """The events that were published within the dedup window; looks through all keys.
 
         Raises:
             StoreUnavailableError: Redis is away.

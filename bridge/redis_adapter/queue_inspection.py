@@ -38,11 +38,11 @@ _bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuedMessage:
-    """A message that stands on a queue or is in a worker's hands.
+    """A message that stands on a queue or is claimed by a worker.
 
     Attributes:
         message_id: the Celery task id.
-        book_id: the message under which its events are in the books.
+        book_id: the message under which its events are in the accounting.
         claimed: whether a worker has it.
         body: base64 of the Celery body, as it was sent.
         compression: of the body, as its header says; anything may stand there.
@@ -56,7 +56,7 @@ class QueuedMessage:
 
     @property
     def is_part(self) -> bool:
-        """Whether it holds only part of the message that is in the books, which was taken apart."""
+        """Whether it holds only part of the message that is in the accounting, which was taken apart."""
         return self.message_id != self.book_id
 
     def event_ids(self) -> frozenset[UUID]:

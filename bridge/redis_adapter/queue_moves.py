@@ -1,4 +1,4 @@
-"""``QueueMoves``: puts what stands on a queue of a Redis broker onto another, and has the books say so."""
+"""``QueueMoves``: puts what stands on a queue of a Redis broker onto another, and tells the accounting."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ PORTION = 50
 
 
 class QueueMoves:
-    """Moves messages, and has the books say where they are.
+    """Moves messages, and tells the accounting where they are.
 
     Args:
         client: of the store.
@@ -39,7 +39,7 @@ class QueueMoves:
 
         Raises:
             BrokerError: the broker is away or refuses; what was moved stays moved.
-            StoreError: the books are away or refuse; the same.
+            StoreError: the accounting is away or refuses; the same.
         """
         prefix, moved = self._settings.queue_prefix, 0
         with open_redis(self._settings) as broker:
@@ -56,10 +56,10 @@ class QueueMoves:
         yield moved, left
 
     def note(self, target: str, book_ids: Sequence[str]) -> None:
-        """Have the books say that messages, which were moved on another broker, are on this queue. Idempotent.
+        """Tell the accounting that messages, which were moved on another broker, are on this queue. Idempotent.
 
         Raises:
-            StoreError: the books are away or refuse.
+            StoreError: the accounting is away or refuses.
         """
         pairs = [word for book_id in book_ids for word in ("", book_id)]
         with store_errors():
@@ -79,6 +79,6 @@ class QueueMoves:
 
 
 def book_id_of(item: bytes) -> str:
-    """The message under which the events of a queue's item are in the books; empty if it does not say."""
+    """The message under which the events of a queue's item are in the accounting; empty if it does not say."""
     peeked = peek(item)
     return peeked.book_id if peeked else ""

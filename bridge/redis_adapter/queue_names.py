@@ -1,4 +1,4 @@
-"""Which queues there are, by the books: a registry that is changed forgets a queue, and events may still be on it."""
+"""Which queues the accounting knows: a registry that is changed forgets a queue, and events may still be on it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
 
 QUEUES_MAX = 1_000
-"""Names that are remembered; those that nobody has named for longest fall off."""
+"""Names that are remembered; the ones not named for longest fall off."""
 RETRIES_LOOK_MAX = 1_000
 """Waiting retries that one script call looks at."""
 
@@ -55,7 +55,7 @@ class QueueNames:
         """What waits for which task on which queue, of those that are due next.
 
         Args:
-            looks_max: looks of RETRIES_LOOK_MAX at the most.
+            looks_max: looks of RETRIES_LOOK_MAX at most.
 
         Raises:
             StoreError: Redis is away or refuses.

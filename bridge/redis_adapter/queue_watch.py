@@ -18,9 +18,9 @@ POLL_S = 1.0
 POLL_WITHOUT_TRACKING_S = 0.02
 """… and this often where the server cannot tell when a queue changes."""
 PING_S = 10.0
-"""How often a connection that only listens is used, so that nobody between takes it for forgotten …"""
+"""How often a connection that only listens is used, so that no proxy takes it for idle …"""
 PING_UNKNOWN_S = 2.0
-"""… where nobody says after what time Redis cuts an idle one …"""
+"""… where it is unknown after what time Redis cuts an idle one …"""
 PINGS_PER_TIMEOUT = 3
 """… and within that time, where it is known."""
 
@@ -116,8 +116,8 @@ class Listening:
             self._woken, self._idle = True, False
 
     def _stop_listening(self) -> None:
-        """Let go of the connection alone; before the next wait it is made anew, and shows whether Redis is there."""
+        """Drop the connection alone; before the next wait it is made anew, and shows whether Redis is there."""
         self.connection.cycle.drop(self, self.wake_client, self.WAKE)  # type: ignore[attr-defined]
         self._told_by = None
-        # Nobody told us what changed meanwhile.
+        # What changed meanwhile is unknown.
         self._woken, self._idle = True, False

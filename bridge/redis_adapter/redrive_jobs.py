@@ -106,7 +106,7 @@ class RedriveJob:
             self._client.hset(self._key, mapping=dict[Any, Any](fields))
 
     def set_state(self, state: str, reason: str) -> None:
-        """Write down where the redrive stands; nobody asks it to stop any more.
+        """Write down where the redrive stands; an earlier request to stop is forgotten.
 
         Raises:
             StoreUnavailableError: Redis is away.

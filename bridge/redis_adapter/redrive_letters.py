@@ -25,7 +25,7 @@ class Marked(NamedTuple):
 
     Attributes:
         left_out: letters that are gone, or are in flight in another redrive.
-        busy: those of them that are in flight.
+        busy: the ones that are in flight.
     """
 
     left_out: frozenset[str]
@@ -48,7 +48,7 @@ class ReturnedMessage:
         letter: that holds it.
         task: that it names.
         queue: to put it on.
-        book_id: under which the books had its events; empty if they had none.
+        book_id: under which the accounting had its events; empty if it had none.
         event_ids: 16 bytes an event.
     """
 

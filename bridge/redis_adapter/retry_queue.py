@@ -39,9 +39,9 @@ class RetrySet:
 
         Args:
             waiting: events and their waits.
-            message_id: of the message in the books that brought them; empty if they were waiting already.
+            message_id: of the message in the accounting that brought them; empty if they were waiting already.
             event_type: of the events, for the metrics.
-            only_unfinished: leave alone what, by the books, has ended meanwhile.
+            only_unfinished: leave alone what, by the accounting, has ended meanwhile.
 
         Returns:
             The ids that found no room (``retry_max``); they do not wait.
@@ -71,7 +71,7 @@ class RetrySet:
         return {record.event_id: record.attempts for record in records if record is not None}
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the events that are in the retry set: neither published nor given up.
+        """The events that are in the retry set: neither published nor given up.
 
         Raises:
             StoreUnavailableError: Redis is away.
@@ -81,7 +81,7 @@ class RetrySet:
         return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
 
     def claim(self, limit: int = CLAIM_MAX) -> Claim:
-        """Take what is due, oldest first; nobody else gets it before the lease ends.
+        """Take what is due, oldest first; no other worker gets it before the lease ends.
 
         Raises:
             StoreUnavailableError: Redis is away.

@@ -44,7 +44,7 @@ class Script:
     Attributes:
         text: as Redis gets it.
         sha: its hash.
-        key_names: in their order, without those of the list at the end, if there is one.
+        key_names: in their order, without the names of the list at the end, if there is one.
 
     Raises:
         LookupError: it uses a name that its header does not list.
@@ -143,7 +143,7 @@ class Script:
 
 
 class PipelinedScriptCall:
-    """One call, on a connection of its own, which is closed if nobody reads the answer.
+    """One call, on a connection of its own, which is closed if the answer is not read.
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
 
@@ -205,7 +205,7 @@ class PipelinedScriptCall:
         return answer
 
     def abandon(self) -> None:
-        """Close the connection: what may have been sent on it, nobody will read the answer. Idempotent."""
+        """Close the connection; an answer to what was sent on it will not be read. Idempotent."""
         if self._connection is not None:
             self._connection.disconnect()
             self._release()

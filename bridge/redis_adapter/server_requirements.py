@@ -1,4 +1,4 @@
-"""Whether a Redis is fit to hold queues, streams and books, from what its INFO says."""
+"""Whether a Redis is fit to hold queues, streams and accounting, from what its INFO says."""
 
 import re
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ from bridge.redis_adapter.script import Call, script
 from bridge.settings import Settings
 
 BATCH_MAX = 500
-"""Events in one script call at the most: a script blocks Redis for about 7 µs an event."""
+"""Events in one script call at most: a script blocks Redis for about 7 µs an event."""
 SKIPPED_MAX = 10_000
 """Skipped events that are remembered, so that `sse-bridge trace` can tell what became of them."""
 Answer: TypeAlias = bytes | str | Sequence[bytes | str]

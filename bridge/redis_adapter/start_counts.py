@@ -1,4 +1,4 @@
-"""How often messages were started whose workers died: to tell the guilty from those claimed beside them."""
+"""How often messages were started whose workers died: to tell poison messages from the ones claimed beside them."""
 
 import redis
 

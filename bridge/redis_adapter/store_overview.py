@@ -23,14 +23,14 @@ class Figures:
     Attributes:
         at_ms: Redis time.
         retry_next_ms: when the next retry is due, in ms of Redis time; None if none waits.
-        dead_oldest_ms: when the oldest dead letter was buried; None if there is none.
+        dead_oldest_ms: when the oldest dead letter was written; None if there is none.
         dead_newest_ms: the newest.
         letters: dead letters; one may hold several events.
         letters_bytes: what they take, as JSON.
         metrics: what happened by event type, and buckets of histograms.
         gateways: the processes of the gateway together.
         recent: how events ended in the last minute or so, but for what was redriven or discarded since.
-        balance: the books.
+        balance: the accounting.
     """
 
     at_ms: int
@@ -86,7 +86,7 @@ class StoreOverview:
         )
 
     def balance(self) -> Balance:
-        """The books in one moment.
+        """The accounting in one moment.
 
         Raises:
             StoreUnavailableError: Redis is away.

@@ -1,4 +1,4 @@
-"""``RedisWire``: messages in kombu's format, written to a Redis broker and into the books in one pipelined step."""
+"""``RedisWire``: messages in kombu's format, written to a Redis broker and the accounting in one pipelined step."""
 
 from binascii import b2a_base64
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class RedisWire:
         self._client = connect_broker(settings)
         self._ledger = Ledger(self._client, settings)
         self._prefix = settings.queue_prefix
-        # With the books elsewhere, they are written first: what is announced and not sent is found by an audit.
+        # With the accounting elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if topology(settings).one_server else Announcer(settings)
 
     def prepare(self) -> None:

@@ -33,7 +33,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         started: when; RFC 3339, UTC, by its own clock.
         consumed: messages that it has started to run.
         in_hand: messages that it has taken and not finished.
-        running: those of them that run.
+        running: how many of them run.
         consumed_age_s: since it last started one, or since its own start.
         loop_age_s: since its consuming loop last turned.
         oldest_task_s: since the oldest running message of the bridge was started; 0 if none runs.

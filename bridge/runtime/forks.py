@@ -62,7 +62,7 @@ def _wiped_page() -> mmap.mmap | None:
 
 
 FORK_WAIT_S = 5.0
-"""How long a fork waits at the most for what a gate guards."""
+"""How long a fork waits at most for what a gate guards."""
 
 
 class ForkGate:

@@ -15,7 +15,7 @@ def heard_signals(act: Callable[[], None]) -> Iterator[None]:
     """Run ``act`` on the event loop when this process is asked to end, before the server's own handler.
 
     Chains the handlers that are there and puts them back. Does nothing outside the main thread, or where
-    nobody handles a signal: then it ends the process by itself.
+    a signal is not handled: then it ends the process by itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -73,7 +73,7 @@ class _Record:
         _records[id(self)] = self
 
     def note_end(self) -> None:
-        """It returned: it is done, and no longer among those of the process."""
+        """It returned: it is done, and no longer among the process's threads and tasks."""
         self._running, self._since = False, self._clock()
         _records.pop(id(self), None)
 
@@ -216,7 +216,7 @@ class SupervisedTask:
 
     Guaranteed: only ``stop``, or a cancellation from outside (the loop ends), ends it; what is raised is logged as
     ``bridge.task.failed``, counted in ``state``, and the function is run again after a backoff of at most ``CAP_S``.
-    A ``CancelledError`` that nobody asked for counts as a failure. A function that returns is done.
+    A ``CancelledError`` that was not requested counts as a failure. A function that returns is done.
 
     Args:
         run: the coroutine function.

@@ -20,7 +20,7 @@ _api: Any = None
 
 
 def active_tracer() -> "Tracer | None":
-    """The bridge's tracer; None while nobody has set a provider, or if it fails. Imports nothing, never raises."""
+    """The bridge's tracer; None while no provider is set, or if it fails. Imports nothing, never raises."""
     global _api
     if _api is None:
         _api = sys.modules.get(_API)
@@ -63,7 +63,7 @@ def note_emitted(event_class: str, event_id: UUID, queue: str) -> str:
 
 
 def traceparent(context: "SpanContext") -> str:
-    """W3C trace context, version 00; '' for a context that is none.
+    """W3C trace context, version 00; '' for an invalid context.
 
     Source: https://www.w3.org/TR/trace-context/#traceparent-header
     """

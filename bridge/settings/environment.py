@@ -40,7 +40,7 @@ class Reading:
 def load_settings(
     environ: Mapping[str, str] | None = None, *, for_: Process | Iterable[Process] | None = None, **overrides: Any
 ) -> Settings:
-    """Read ``BRIDGE_*`` from the environment. What may be a mistake and harms nobody is logged as a warning.
+    """Read ``BRIDGE_*`` from the environment. What may be a mistake and does no harm is logged as a warning.
 
     Args:
         environ: defaults to ``os.environ``.

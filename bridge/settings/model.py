@@ -10,7 +10,7 @@ from bridge.settings.contradictions import contradictions, shortest_seen_life_s
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 SEEN_MARGIN_S = 600
-"""Added to the shortest safe life of a seen mark, for clocks and slow hands."""
+"""Added to the shortest safe life of a seen mark, for skewed clocks and slow workers."""
 
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 WholeSeconds = Annotated[int, Meta(ge=0, le=31_536_000)]
@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str,
         Meta(
-            description="Where streams, pub/sub and the books live: redis://, rediss://, sentinel:// or unix://. "
+            description="Where streams, pub/sub and the accounting live: redis://, rediss://, sentinel:// or unix://. "
             "Empty: the broker, when that is Redis."
         ),
     ] = ""
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="The same for BRIDGE_REDIS_URL, with sentinel://. Empty: BRIDGE_BROKER_SENTINEL_MASTER."),
     ] = ""
     sentinel_username: Annotated[
-        str, Meta(description="User of the sentinels themselves; that of the master stands in the URL.")
+        str, Meta(description="User of the sentinels themselves; the master's stands in the URL.")
     ] = ""
     sentinel_password: Annotated[
         str, Meta(description="Password of the sentinels themselves. Empty: they want none.")
@@ -250,7 +250,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     ops_view_token: Annotated[
         str,
-        Meta(description="Opens the operators' page to look only; 16 characters or more. Empty: nobody looks only."),
+        Meta(description="Opens the operators' page to look only; 16 characters or more. Empty: there are no viewers."),
     ] = ""
     ops_payloads: Annotated[
         bool, Meta(description="Show the contents of events to operators on their page; masked for everybody if not.")
@@ -276,7 +276,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def store_url(self) -> str:
-        """The Redis that holds streams, pub/sub and books: ``redis_url``, or else the broker."""
+        """The Redis that holds streams, pub/sub and accounting: ``redis_url``, or else the broker."""
         return self.redis_url or self.broker_url
 
     @property

@@ -45,7 +45,7 @@ def readers_of(field: str) -> frozenset[Process]:
 
 
 def chosen(for_: Process | Iterable[Process] | None) -> frozenset[Process]:
-    """The processes that somebody asks for; all, if nobody is named.
+    """The processes that were asked for; all, if none was named.
 
     Raises:
         ValueError: there is no such process.

@@ -64,7 +64,7 @@ class Topology:
 
     Attributes:
         broker: the Redis that is the broker; None for RabbitMQ.
-        store: the Redis that holds streams, pub/sub and the books.
+        store: the Redis that holds streams, pub/sub and the accounting.
     """
 
     broker: RedisPlace | None

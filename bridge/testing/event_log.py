@@ -15,7 +15,7 @@ from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.state import State
 
 PAGE = 200
-"""Entries of a user, and of the broadcasts, in one page at the most."""
+"""Entries of a user, and of the broadcasts, in one page at most."""
 _EVERYBODY = ""
 
 

@@ -37,7 +37,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Buried:
-    """A letter, when it was buried, and how many events it stands for."""
+    """A letter, when it was dead-lettered, and how many events it stands for."""
 
     letter: DeadLetter
     at_ms: int

@@ -46,7 +46,7 @@ class MemoryQueue:
     # The consumer's half
 
     def claim(self, queue: str) -> TaskMessage | None:
-        """Take the oldest message of a queue in hand; None if there is none."""
+        """Take the oldest message of a queue claimed; None if there is none."""
         if not self._queues[queue]:
             return None
         message = self._queues[queue].popleft()

@@ -14,7 +14,7 @@ from bridge.views.words import Named, counted, event_class, failure_in_words
 class Row(NamedTuple):
     """One failed event in a list: its last failure, its tries (None if it was never run), and until when it waits.
 
-    ``at_ms`` is when it was buried, or is due; None while it is being tried.
+    ``at_ms`` is when it was dead-lettered, or is due; None while it is being tried.
     """
 
     at_ms: int | None

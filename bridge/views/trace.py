@@ -13,8 +13,8 @@ from bridge.views.words import Named, moment, span
 WHEREABOUTS = {
     Whereabouts.QUEUED: "its message stands on its queue",
     Whereabouts.CLAIMED: "a worker has its message",
-    Whereabouts.MISSING: "MISSING: its message is on no queue and in no worker's hands (see sse-bridge audit)",
-    Whereabouts.UNKNOWN: "on its queue or in a worker's hands; this broker does not tell, or is away",
+    Whereabouts.MISSING: "MISSING: its message is on no queue and claimed by no worker (see sse-bridge audit)",
+    Whereabouts.UNKNOWN: "on its queue or claimed by a worker; this broker does not tell, or is away",
 }
 
 
@@ -51,7 +51,7 @@ def in_words(place: FoundPlace) -> Place:
         case Buried():
             return _buried(place)
         case SkippedEvent():
-            return Place(tone="quiet", name="skipped", words=f"{moment(place.at_ms)}: it had nobody to tell")
+            return Place(tone="quiet", name="skipped", words=f"{moment(place.at_ms)}: it had no recipient")
         case Discarded():
             return Place(tone="quiet", name="discarded", words=f"{place.at} by {place.who}: {place.reason}")
         case _:

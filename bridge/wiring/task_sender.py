@@ -39,7 +39,7 @@ class TaskSender:
         self._wire: Wire | None = None
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
-        """Put messages on their queues, in order, enter them into the books, and wait until the broker has them.
+        """Put messages on their queues, in order, enter them into the accounting, and wait until the broker has them.
 
         Raises:
             BrokerError: not all of them were confirmed. Some may have been taken: send all
@@ -59,7 +59,7 @@ class TaskSender:
         """Import all that sending and its troubles need, on the caller's thread; connects to nothing.
 
         A process that forks while a thread imports leaves half-made modules and locked import locks in the child, which
-        then waits for ever. So each import that is made at first use, ours or a library's, is made here; a test watches
+        then waits forever. So each import that is made at first use, ours or a library's, is made here; a test watches
         that none is left for a thread.
         """
         self._open().prepare()

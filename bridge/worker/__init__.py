@@ -1,4 +1,4 @@
-"""Door for Celery: ``celery -A bridge.worker worker``, or ``register_tasks`` for an app that a team already runs.
+"""The worker's side: ``celery -A bridge.worker worker``, or ``register_tasks`` for an app that a team already runs.
 
 What is behind it here is free of Celery: what a worker does with a message, its retries and its reports.
 """

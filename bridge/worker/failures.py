@@ -1,4 +1,4 @@
-"""``Failures``: writes down what failed: who waits for another attempt, who is buried, and the attempts so far."""
+"""``Failures``: writes down what failed: what waits for another attempt, what is dead-lettered, and the attempts."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -38,13 +38,13 @@ class Failures:
     def record(
         self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead], *, only_unfinished: bool = False
     ) -> None:
-        """Let events wait for another attempt, or bury them, with all their attempts so far.
+        """Let events wait for another attempt, or dead-letter them, with all their attempts so far.
 
         Args:
             job: that brought them.
-            retries: to wait; what finds no room is buried.
-            dead: to bury.
-            only_unfinished: leave alone what, by the books, has ended meanwhile.
+            retries: to wait; what finds no room is dead-lettered.
+            dead: to be dead-lettered.
+            only_unfinished: leave alone what, by the accounting, has ended meanwhile.
 
         Raises:
             StoreUnavailableError: Redis is away or refuses writes.
@@ -105,7 +105,7 @@ class Failures:
         return self._retries.history(event_ids) if job.attempt > 1 else {}
 
     def unfinished(self, job: Job, event_ids: Sequence[str]) -> frozenset[str]:
-        """Those of a job's events that have not ended: the step that ends one takes it out of the books.
+        """The events of a job that have not ended: the step that ends one removes it from the accounting.
 
         Raises:
             StoreUnavailableError: Redis is away.

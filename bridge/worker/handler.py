@@ -39,7 +39,7 @@ PORTION_EVENTS = 100
 """A bundle's first portion ends with the message that makes it so large: few, because Redis has nothing to do until
 they are decided. Each further one is so much larger: deciding is faster than settling, and a call has its own cost."""
 PORTION_MAX = 400
-"""… up to so much: nobody else is served by Redis while it settles one."""
+"""… up to so much: Redis serves no other client while it settles one."""
 RUN_S = 2.0
 """A bundle that is not decided after this time, eight times of what experience said, ends there."""
 
@@ -151,10 +151,10 @@ class Handler:
         Args:
             job: that was being run.
             error: how its run ended.
-            permanent: whether another attempt would be in vain; an event alone is buried then.
+            permanent: whether another attempt would be in vain; an event alone is dead-lettered then.
 
         Raises:
-            StoreError: the loss is not in the books; the message must not be acknowledged.
+            StoreError: the loss is not in the accounting; the message must not be acknowledged.
             BrokerError: the same.
         """
         failure = describe(error, Stage.WORKER)
@@ -244,7 +244,7 @@ class Handler:
         return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=permanent)
 
     def _book(self, job: Job) -> None:
-        """Enter a message's events into the books, if nobody announced them."""
+        """Enter a message's events into the accounting, if they were not announced."""
         if job.book_id and not job.booked_as and job.envelopes:
             task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
             self._ledger.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])

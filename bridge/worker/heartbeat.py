@@ -157,7 +157,7 @@ class Heartbeat:
         )
 
     def _note_queues(self) -> None:
-        """Have the books know the queues that this worker consumes, whoever's registry has them later."""
+        """Tell the accounting which queues this worker consumes, whichever registry has them later."""
         queues = self._turn.queues
         if queues and queues != self._noted:
             self._names.note(queues)

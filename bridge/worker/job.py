@@ -17,7 +17,7 @@ class Job:
         envelopes: decoded JSON, of any shape.
         attempt: 1 for the first.
         message_id: the Celery task id.
-        booked_as: the message under which the events are in the books; empty if nobody announced them.
+        booked_as: the message under which the events are in the accounting; empty if they were not announced.
         replay: the redrive that sent it; empty if none.
     """
 
@@ -30,7 +30,7 @@ class Job:
 
     @property
     def book_id(self) -> str:
-        """The message with which the books have the events; empty for retries and for redriven letters."""
+        """The message with which the accounting has the events; empty for retries and for redriven letters."""
         return "" if self.attempt > 1 or self.replay else self.booked_as or self.message_id
 
 

@@ -27,7 +27,7 @@ REFUSED_WAIT_S = 10.0
 """How long a mover waits that was refused for good: an operator may grant what is missing."""
 STOP_TIMEOUT_S = 10.0
 MESSAGE_MAX = 100
-"""Retries in one message at the most."""
+"""Retries in one message at most."""
 
 
 class RetryMover:

@@ -23,7 +23,7 @@ WAIT_S = 0.2
 
 
 class Quarantine:
-    """Buries what cannot be run, with RAW_KEPT_MAX of its bytes. Idempotent: a redelivery makes the same letter."""
+    """Dead-letters what cannot be run, with RAW_KEPT_MAX of its bytes. A redelivery makes no second letter."""
 
     def __init__(self, dead_letters: DeadLetters, clock: StoreClock, release: str = VERSION) -> None:
         self._release = release
@@ -47,8 +47,8 @@ class Quarantine:
             queue: which one.
             error: why it cannot be run.
             task: that it names; empty if none.
-            booked_as: the message in the books; empty if unknown.
-            part: ids of its events, if it is only a part of the message in the books.
+            booked_as: the message in the accounting; empty if unknown.
+            part: ids of its events, if it is only a part of the message in the accounting.
 
         Raises:
             StoreError: Redis stays away, or refuses; the message must not be acknowledged.
@@ -66,7 +66,7 @@ class Quarantine:
         self._bury(partial(self._letter, event_id, raw, "", error, ""), message_id="", whole=False, part=None)
 
     def bury_retry(self, record: RetryRecord, error: Exception) -> None:
-        """Keep a waiting retry that nobody could try, under its event's id and with its attempts.
+        """Keep a waiting retry that could not be tried, under its event's id and with its attempts.
 
         Raises:
             StoreError: Redis stays away, or refuses.

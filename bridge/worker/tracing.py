@@ -23,7 +23,7 @@ class BatchTrace:
 
     @staticmethod
     def begin() -> "BatchTrace | None":
-        """None while nobody has set a provider."""
+        """None while no provider is set."""
         tracer = active_tracer()
         return None if tracer is None else BatchTrace(tracer)
 

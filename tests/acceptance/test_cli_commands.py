@@ -199,7 +199,7 @@ def test_audit_lists_what_is_missing_and_writes_it_off(redis_url: str, redis_cli
     event_id = run_cli("emit", "import.failed", "--user", USER, EVENT, environment=environment).stdout.strip()
     answer = run_cli("audit", "--grace", "0", environment=environment)
     assert answer.returncode == 0, answer.stderr
-    assert "The books balance" in answer.stdout
+    assert "The accounting balances" in answer.stdout
     assert "Nothing that the broker took is missing" in answer.stdout
     redis_client.delete("bridge.import")
     answer = run_cli("audit", "--grace", "0", environment=environment)
@@ -216,7 +216,7 @@ def test_audit_lists_what_is_missing_and_writes_it_off(redis_url: str, redis_cli
     redis_client.hincrby("bridge:counts", "published", 2)
     answer = run_cli("audit", environment=environment)
     assert answer.returncode == 1
-    assert "do NOT balance; accounted for, but never accepted: 2" in answer.stdout
+    assert "does NOT balance; accounted for, but never accepted: 2" in answer.stdout
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_retries_are_tried_now_and_buried(page: Page, axe: str, client: redis.Re
     page.click("Try now")
     assert "Due now: 3." in page.text()
     page.page.fill("#reason", "the other side is gone")
-    page.click("Bury as dead letters")
+    page.click("Dead-letter them")
     assert "Buried as dead letters: 3." in page.text()
     page.check(axe, "retries-empty")
     assert (Retries(Store.of(client, settings)).count(), Letters(Store.of(client, settings)).count()) == (0, 3)

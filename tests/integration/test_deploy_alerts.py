@@ -62,7 +62,7 @@ INCIDENTS = {
         series={"bridge_store_up": "1x4 0x85"}, at="7m", before="5m30s", summary="Redis does not answer the bridge"
     ),
     "BridgeUnscraped": Incident(
-        series={"bridge_store_up": "1x4 stale"}, at="8m", before="6m", summary="Nobody tells how the bridge is"
+        series={"bridge_store_up": "1x4 stale"}, at="8m", before="6m", summary="The health of the bridge is unknown"
     ),
     "BridgeNoWorker": Incident(
         series={'bridge_workers{state="consuming"}': "2x4 0x85"},
@@ -104,7 +104,7 @@ INCIDENTS = {
         series={'bridge_queue_stranded_messages{queue="bridge.old"}': "_x5 7x85"},
         at="7m",
         before="5m30s",
-        summary="7 messages wait on bridge.old, which nobody will ever read",
+        summary="7 messages wait on bridge.old, which no worker consumes",
         labels={"queue": "bridge.old"},
     ),
     "BridgeManyDie": Incident(
@@ -148,7 +148,7 @@ INCIDENTS = {
         series={"bridge_events_unbooked_total": "0x9 2x80"},
         at="12m",
         before="9m",
-        summary="2 events came out of nowhere",
+        summary="2 events were published without an accept record",
     ),
     "BridgeGatewayCuts": Incident(
         series={'bridge_gateway_cuts_total{reason="too_slow"}': "0+12x90"},

@@ -137,7 +137,7 @@ class TestReport:
     def test_a_failed_measurement_stays_on_the_page(self, tmp_path: Path) -> None:
         page = _page(tmp_path, [_row("bridge", 1, 900), {"peer": "taskiq", "processes": 1, "failed": "it ended"}])
         assert "| Taskiq, Redis stream | 1 | failed: it ended |" in page
-        assert "Nobody was faster here." in page
+        assert "No peer was faster here." in page
 
     def test_a_quick_run_is_called_preliminary(self, tmp_path: Path) -> None:
         assert "**Preliminary**" in _page(tmp_path, [_row("bridge", 1, 900)])
@@ -162,7 +162,7 @@ class TestReport:
         rows = [_memory_row("bridge", 500, 80), _memory_row("celery_redis", 300, 90), _memory_row("in_process", 600, 0)]
         page = _page_of(tmp_path, "memory", rows, {"events": 1_000})
         assert "- of Redis for an event, 10 users: Celery, Redis (300.0 bytes)\n" in page
-        assert "- for the worker, 10 users: nobody\n" in page
+        assert "- for the worker, 10 users: none\n" in page
 
     def test_the_drawing_is_well_formed_and_shows_each_bar(self, tmp_path: Path) -> None:
         _page(tmp_path, [_row("bridge", 1, 900), _row("celery_redis", 1, 30)])

@@ -141,7 +141,10 @@ def test_topics_are_declared_and_shown() -> None:
         ({"user_id": float}, "illegal user_id: ids can be UUID, int or str, not float."),
         ({"topics": [order, Topic("order", str)]}, "one name for two topics: 2 topics are called 'order'; keep one."),
         ({"topics": ["order"]}, "topics= takes Topic(name, kind), not str."),
-        ({"user_id": str}, "user_id_extractor of OrderPaid returns int; it must return a text, or None for nobody."),
+        (
+            {"user_id": str},
+            "user_id_extractor of OrderPaid returns int; it must return a text, or None for no recipient.",
+        ),
         ({"user": lambda _: 2**70}, "illegal user: user_id_extractor of OrderPaid returns what cannot be one"),
         ({"audience": "user"}, "audience of OrderPaid must be Audience.USER or Audience.BROADCAST, not 'user'."),
         ({"audience": EVERYONE}, "audience of OrderPaid must be Audience.USER or Audience.BROADCAST"),

@@ -131,7 +131,7 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
             "waiting for its next attempt, due since 60 s",
         ),
         (trace.Buried(letter=LETTER), "dead letter since 2026-01-01T00:00:00+00:00, at stage extract"),
-        (trace.SkippedEvent(at_ms=AT_MS), "skipped 2026-01-01T00:00:00.123Z: it had nobody to tell"),
+        (trace.SkippedEvent(at_ms=AT_MS), "skipped 2026-01-01T00:00:00.123Z: it had no recipient"),
         (trace.Discarded(at="now", who="ann", reason="old"), "discarded now by ann: old"),
     ],
     ids=lambda value: type(value).__name__,

@@ -16,7 +16,7 @@ REGISTRY = Registry(
 )
 
 _IN_USE = (
-    "The built-in registry was made of this table already, so a change would be seen by nobody. "
+    "The built-in registry was made of this table already, so a change would have no effect. "
     "Build a Registry of your own from its rows and yours: see docs/catalog.md."
 )
 SSE_EVENT_REGISTRY.seal(_IN_USE)

@@ -1,4 +1,4 @@
-"""The base of the built-in domain events: something that happened, to whom and when."""
+"""The base of the built-in domain events: something that happened, to which user and when."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ class DomainEvent:
     Attributes:
         event_id: a UUIDv7; the published SSE event keeps it, which makes a redelivery recognisable.
         occurred_at: when it happened; aware, UTC.
-        user_id: who is told. ``None`` means nobody: the event ends as skipped.
+        user_id: who is told. ``None`` means no recipient: the event ends as skipped.
     """
 
     event_id: UUID = field(default_factory=uuid7)

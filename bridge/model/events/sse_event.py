@@ -28,7 +28,7 @@ class SSEEvent:
 
     Attributes:
         event_type: a member of ``SSEEventType``, or of your catalog's own StrEnum.
-        user_id: whom it is for; routes it to that user's channel and stream. Where a registry says that its
+        user_id: the recipient; routes it to that user's channel and stream. Where a registry says that its
             application's users are numbers or texts it is one of those: see ``Registry.sse_event``.
         data: the payload; becomes one line of JSON.
         event_id: UUIDv7, by default new; the bridge hands on the domain event's own id.

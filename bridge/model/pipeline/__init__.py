@@ -1,4 +1,4 @@
-"""The heart: from an envelope to an Outcome. Pure: no Celery, no Redis, no clock or dice of its own."""
+"""The pipeline: from an envelope to an Outcome. Pure: no Celery, no Redis, no clock or dice of its own."""
 
 from typing import TYPE_CHECKING
 

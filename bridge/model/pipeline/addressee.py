@@ -1,4 +1,4 @@
-"""Whom an envelope names, as far as that can be told without its mapping; pure."""
+"""The user that an envelope names, as far as that can be told without its mapping; pure."""
 
 from contextlib import suppress
 

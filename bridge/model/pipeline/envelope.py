@@ -60,7 +60,7 @@ def read_envelope(json: bytes) -> Envelope:
     """An envelope from its JSON.
 
     Raises:
-        DecodeError: it is none; the message names the field.
+        DecodeError: it is invalid; the message names the field.
     """
     try:
         return _envelope_decoder.decode(json)
@@ -229,7 +229,7 @@ class EventCodec:
         return self.wrap(self.write(event), event.event_id, event.occurred_at, source=source, traceparent=traceparent)
 
     def overhead_bytes(self, source: str) -> int:
-        """What an envelope has at the most beside its data, without a trace context."""
+        """What an envelope has at most beside its data, without a trace context."""
         longest = self.wrap(b"", UUID(int=0), datetime.max.replace(tzinfo=UTC), source=source)
         return len(longest) + TIME_BYTES
 

@@ -29,7 +29,7 @@ _PLAIN: dict[type[inspect.Type], frozenset[type]] = {
 
 
 _NOT_WRITTEN_AS_ITSELF = frozenset({msgspec.Raw, msgspec.UnsetType})
-"""Types of which a field of any type takes values, and which may leave JSON that nobody can read."""
+"""Types of which a field of any type takes values, and which may leave unreadable JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
-    """There is nobody to tell."""
+    """There is no recipient."""
 
     event_id: UUID
 
@@ -44,7 +44,7 @@ class Retry:
         attempt: the attempt that failed, 1 for the first.
         after_s: seconds to wait.
         failure: why.
-        user_id: whom the event names, by its mapping; empty if nobody, or if that cannot be told.
+        user_id: the user that the event names, by its mapping; empty if none, or if that cannot be told.
         error: what an extractor raised, for the log of this process; None where nothing of the team's failed.
     """
 

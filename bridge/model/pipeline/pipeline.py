@@ -19,7 +19,7 @@ class Pipeline:
     """Decides what becomes of each event; does nothing about it.
 
     Args:
-        registry: the law.
+        registry: the event catalog.
         retry: policy of mappings that have none of their own.
         event_max_bytes: largest envelope and largest payload.
         random: returns a float in [0, 1); jitters the waits.
@@ -45,7 +45,7 @@ class Pipeline:
             mapping: the one whose task received the envelope.
             raw: decoded JSON of any shape, or the JSON itself as ``msgspec.Raw``.
             attempt: 1 for the first delivery of this event.
-            last_attempt: bury it if this attempt fails, whatever the policy says.
+            last_attempt: dead-letter it if this attempt fails, whatever the policy says.
         """
         stage, event = Stage.DECODE, None
         try:
@@ -79,9 +79,9 @@ class Pipeline:
         error: BaseException | None = None,
         user_id: str = "",
     ) -> Retry | Dead:
-        """Retry or bury an event whose ``attempt`` failed; the one place where that is decided.
+        """Retry or dead-letter an event whose ``attempt`` failed; the one place where that is decided.
 
-        Whose it is, if nobody says, is read from the envelope where the mapping returns one field of it. Nobody's code
+        The user, if not given, is read from the envelope where the mapping returns one field of it. No foreign code
         is run for that: it may be what the event's process has died of.
         """
         user_id = user_id or self._user_in(mapping, raw)
@@ -108,7 +108,7 @@ class Pipeline:
         )
 
     def _user_in(self, mapping: DomainToSSEMapping, raw: object) -> str:
-        """Whom an envelope names, by the field that the mapping's extractor returns as it is; empty if it does not."""
+        """The envelope's user, if the mapping's extractor returns one of its fields as it is; empty otherwise."""
         field = self._user_fields[mapping.domain_event_class]
         try:
             envelope = parsed(raw)
@@ -118,7 +118,7 @@ class Pipeline:
             return ""
 
     def _user_of(self, mapping: DomainToSSEMapping, event: Any) -> str:
-        """Whom an event names that has failed; empty if that fails, too."""
+        """The user that a failed event names; empty if that fails, too."""
         try:
             return self.users.text(mapping.user_id_extractor(event))
         except Exception:  # foreign code, on an event that is in trouble already

@@ -38,9 +38,9 @@ def log_failure(
 
 
 def reportable(error: BaseException, failure: Failure) -> ExcInfo:
-    """The exception in a form that error trackers may be given: where it was raised, and nobody's data.
+    """The exception in a form that error trackers may be given: where it was raised, without any event's data.
 
-    Trackers send the local variables of each frame along, and those of an extractor hold the event: they are
+    Trackers send the local variables of each frame along, and an extractor's hold the event: they are
     cleared, in every frame that is done. The text is the dead letter's, which is capped and scrubbed, on one line.
     """
     for one in _chain(error):

@@ -33,7 +33,7 @@ INT_MAX = 2**63 - 1
 def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Snapshot | None]:
     """What takes the snapshot of an event of that class, in a fraction of the time that writing it takes.
 
-    It does so if JSON of at most ``size_max`` bytes surely comes of it, and nobody's code can run meanwhile: text,
+    It does so if JSON of at most ``size_max`` bytes surely comes of it, and no foreign code can run meanwhile: text,
     numbers of 64 bits, UUIDs, dates, moments in UTC and the like; and if each value fits its field by its type. None
     says nothing against an event: it must be written, and perhaps decoded, to know.
 

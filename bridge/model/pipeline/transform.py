@@ -15,7 +15,7 @@ _ID_TYPES = frozenset({UUID, uuid6.UUID})
 
 
 def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) -> SSEEvent | None:
-    """Run the mapping's extractors; None when there is nobody to tell.
+    """Run the mapping's extractors; None when there is no recipient.
 
     The SSE event keeps the domain event's id and time: that is what makes a redelivery recognisable.
 

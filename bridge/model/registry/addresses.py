@@ -1,4 +1,4 @@
-"""``Address``: whom an event is for, as value and as text: a user, a topic such as ``order:42``, or everyone. Pure."""
+"""``Address``: an audience as value and as text: a user, a topic such as ``order:42``, or everyone. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -131,7 +131,7 @@ class AddressBook:
         """An address that exists here.
 
         Raises:
-            AddressError: it is none, its topic is not declared, or its id is of another kind.
+            AddressError: it is invalid, its topic is not declared, or its id is of another kind.
         """
         try:
             if isinstance(address, User):
@@ -145,7 +145,7 @@ class AddressBook:
         return address
 
     def all_checked(self, told: object) -> tuple[Address, ...]:
-        """The addresses of one event: one, several (each once, in their order), or None or nothing for nobody.
+        """The addresses of one event: one, several (each once, in their order), or None or nothing for no recipient.
 
         Raises:
             AddressError: as for ``checked``; or they are more than ADDRESSES_MAX.

@@ -13,7 +13,7 @@ from bridge.model.registry.sampling import CannotSampleError, sample_event
 
 
 def user_fault(mapping: DomainToSSEMapping, user_id: object, users: IdType) -> str | None:
-    """Why nobody can be told by what ``user_id_extractor`` returned; None if somebody can, or nobody should be."""
+    """Why no recipient can be told by what ``user_id_extractor`` returned; None if one can, or none should be."""
     returns = f"user_id_extractor of {class_name(mapping)} returns"
     if user_id is None:
         return None
@@ -23,12 +23,12 @@ def user_fault(mapping: DomainToSSEMapping, user_id: object, users: IdType) -> s
         if isinstance(user_id, users.kind) and not isinstance(user_id, bool):
             return f"illegal user: {returns} what cannot be one: {error}"
         what = type(user_id).__name__
-        return f"user of the wrong type: {returns} {what}; it must return {users.form}, or None for nobody."
+        return f"user of the wrong type: {returns} {what}; it must return {users.form}, or None for no recipient."
     return None
 
 
 def audience_fault(mapping: DomainToSSEMapping, told: object, book: AddressBook) -> str | None:
-    """Why what an ``audience`` that is a function returned is nobody's address; None if it is."""
+    """Why what an ``audience`` that is a function returned is no address; None if it is."""
     try:
         book.all_checked(told)
     except AddressError as error:

@@ -21,7 +21,7 @@ _TEXT = re.compile(rf"[^\s{{}}\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{ID_CHARS_MAX}
 _INT = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _TEXT_FORM = f"1 to {ID_CHARS_MAX} characters, without control characters, white space or braces"
 _RESERVED = "sse:stream:broadcast"
-"""Whose seen marks are those of the broadcasts, behind any prefix."""
+"""The user whose seen marks belong to the broadcasts, behind any prefix."""
 
 
 class IdType(msgspec.Struct, frozen=True):

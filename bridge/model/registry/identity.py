@@ -42,7 +42,7 @@ class CatalogIdentity:
 
     @classmethod
     def parse(cls, text: str) -> "CatalogIdentity | None":
-        """Reads ``str(identity)``; None if it is none."""
+        """Reads ``str(identity)``; None if it is not one."""
         shape, _, rest = text.partition(".")
         code, _, python = rest.partition(".")
         return cls(shape, code, python) if shape and code and python else None

@@ -25,7 +25,7 @@ class Audience(StrEnum):
 
 
 Addressing: TypeAlias = Callable[[Any], Address | Collection[Address] | None]
-"""Domain event → whom it is for: one address, several, or None for nobody."""
+"""Domain event → its audience: one address, several, or None for no recipient."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,7 @@ class DomainToSSEMapping:
         sse_event_type: the type that is published.
         payload_extractor: domain event → payload; its keys must equal the type's ``payload_fields``.
             May be run again after a failure or a crash, so it must not change anything.
-        user_id_extractor: domain event → id of the user to tell, of the registry's kind, or None for nobody.
+        user_id_extractor: domain event → id of the user to tell, of the registry's kind, or None for no recipient.
         retry: policy of this mapping; None means the settings' policy.
         audience: the user (default) or everybody. A function of the event that returns addresses is understood, and
             refused by the registry as yet.

@@ -1,4 +1,4 @@
-"""``Registry``: an immutable, validated catalog; the law from which everything else is derived."""
+"""``Registry``: an immutable, validated catalog from which everything else is derived."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum

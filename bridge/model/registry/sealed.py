@@ -1,4 +1,4 @@
-"""``SealedList``: a list, as the tables of a catalog are written, that nobody can change once it is in use."""
+"""``SealedList``: a list, as the tables of a catalog are written, that cannot be changed once it is in use."""
 
 from collections.abc import Iterable
 from typing import Any, NoReturn, Self, TypeVar

@@ -7,7 +7,7 @@
    a person says so (``resend``).
 3. The worker gives each event one attempt. A letter that is gone succeeded; one that carries the job's id died again.
 4. A letter that holds a whole quarantined message ends in the step that puts the message back as it was, and its
-   events are on their way as if nothing had happened. When they have ended, wait or are buried, it succeeded; it
+   events are on their way as if nothing had happened. When they have ended, wait or are dead-lettered, it succeeded; it
    failed if the message was quarantined again.
 """
 

@@ -17,7 +17,7 @@ class ReplayState(StrEnum):
     BUILDING = "building"
     """The snapshot is being taken."""
     READY = "ready"
-    """The snapshot is taken, and nobody runs it."""
+    """The snapshot is taken, and no process runs it."""
     RUNNING = "running"
     """A process runs it, or died over it: see ``ReplayStatus.owner``."""
     PAUSED = "paused"
@@ -39,14 +39,14 @@ class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
         selection: which letters, as ``Selection.as_dict``.
         who: began it.
         created_ms: when.
-        rate: events a second at the most; 0 for no limit.
+        rate: events a second at most; 0 for no limit.
         canary: letters that are sent first and watched; 0 for none.
         max_failures: share of failures above which it stops itself; None for never.
         total: letters in the snapshot.
         pending: not sent yet.
         sent: put on their queues.
         under_way: sent, and no outcome yet.
-        succeeded: published, or recognised as published before, or nobody was to be told; of a letter that
+        succeeded: published, or recognised as published before, or had no recipient; of a letter that
             held a whole message: a worker has run it.
         failed: died again; they are dead letters with one attempt more.
         stale: discarded by their mapping's rule.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bridge.operations.redrive.job import ReplayStatus
 
 WINDOW = 4000
-"""Letters that are sent and have no outcome yet, at the most: what a stop cannot call back."""
+"""Letters that are sent and have no outcome yet, at most: what a stop cannot call back."""
 WINDOW_MIN = 50
 """Letters under way to begin with, and for each second without any outcome."""
 BACKLOG_S = 0.5
@@ -76,7 +76,7 @@ class Pace:
             self._course.popleft()
         since, before = self._course[0]
         per_s = (outcomes - before) / max(now - since, MEASURED_MIN_S)
-        # Letters of a queue that nobody consumes must not hold up those of others for ever.
+        # Letters of a queue that no worker consumes must not hold up the letters of other queues forever.
         silent_s = now - self._course[-1][0]
         return round(min(WINDOW, max(per_s * BACKLOG_S, WINDOW_MIN * (1 + int(silent_s)))))
 

@@ -57,8 +57,8 @@ class Replays:
         """Write a replay down, to be run by ``run``; its snapshot is taken there.
 
         Args:
-            selection: which letters; letters that are buried from now on are not meant.
-            rate: events a second at the most; 0 for no limit.
+            selection: which letters; letters that are dead-lettered from now on are not meant.
+            rate: events a second at most; 0 for no limit.
             canary: letters to send first; the rest follows only when all of these have an outcome and at
                 most ``max_failures`` of them failed. 0 for none.
             max_failures: share (0 to 1) of failures above which the replay stops itself; None means 0.1 with

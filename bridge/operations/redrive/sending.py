@@ -115,7 +115,7 @@ class Sending:
     # Events
 
     def _send_message(self, task: str, queue: str, letters: list[DeadLetter]) -> int:
-        """Send one message, without those of its letters that are gone or under way elsewhere; how many went."""
+        """Send one message, without letters that are gone or under way elsewhere; how many went."""
         while letters:
             message = TaskMessage(
                 task=task, queue=queue, envelopes=[letter.envelope.encode() for letter in letters], replay=self._id

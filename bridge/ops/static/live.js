@@ -25,7 +25,7 @@ if (address && link) {
 
 for (const form of document.querySelectorAll('form[method="post"]')) guard(form);
 
-// Opens the stream, or closes it while nobody looks.
+// Opens the stream, or closes it while the page is hidden.
 function follow() {
   document.getElementById("toggle").textContent = wanted ? "Pause" : "Go on";
   if (!wanted || document.hidden) {

@@ -1,4 +1,4 @@
-"""Names that nobody else uses, of the forms that a process's rights allow; everything under them is removed again."""
+"""Names that no other process uses, of forms that a process's rights allow; everything under them is removed again."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -12,7 +12,7 @@ class Scratch:
 
     Attributes:
         root: what every key begins with.
-        channel: nobody listens to it.
+        channel: no client listens to it.
     """
 
     root: str

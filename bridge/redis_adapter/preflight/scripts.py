@@ -123,7 +123,7 @@ def _call(name: str, scratch: Scratch) -> Call:
 
 
 def _settling(scratch: Scratch, settings: Settings) -> Call:
-    """Publish one event to a user and one to everybody, on channels that nobody hears."""
+    """Publish one event to a user and one to everybody, on channels without subscribers."""
     event = SSEEvent(
         event_type=SSEEventType.IMPORT_STARTED,
         user_id=UUID(_ID),

@@ -1,6 +1,6 @@
 -- Keep dead letters, and end the retries of their events.
 --
--- KEYS.dead_index        index: sorted set, letter id → when it was buried, in ms
+-- KEYS.dead_index        index: sorted set, letter id → when it was dead-lettered, in ms
 -- KEYS.dead_letters      letters: hash, letter id → letter
 -- KEYS.counts            counts
 -- KEYS.retry_due         retry due
@@ -9,18 +9,18 @@
 -- KEYS.dead_weights      weights: hash, letter that holds a whole message → how many events
 -- KEYS.metrics           metrics
 -- KEYS.dead_heads        heads: hash, letter id → what a search looks at
--- KEYS.strays            strays
--- ARGV.most              letters to keep at the most
--- ARGV.bytes_max         bytes of letters to keep at the most; the newest stays, however large
+-- KEYS.strays            late failures of second runs
+-- ARGV.most              letters to keep at most
+-- ARGV.bytes_max         bytes of letters to keep at most; the newest stays, however large
 -- ARGV.life_ms           ms to keep a letter
--- ARGV.message_id        id in the books of the message that brought them; '' if they came from elsewhere
+-- ARGV.message_id        id in the accounting of the message that brought them; '' if they came from elsewhere
 -- ARGV.holds             '0' if each letter is an event; '1' if the one letter is the whole message; otherwise it is a
 --                        part of it, and this is a blank and the ids of its events, with blanks between them
 -- ARGV.event_type        event type; '' if unknown
--- ARGV.only_unfinished   1: leave an event alone that is neither with its message, nor waiting, nor buried: it ended
+-- ARGV.only_unfinished   1: leave an event alone that is neither with its message, nor waiting, nor dead-lettered: it ended
 -- ARGV.letters…          three a letter: id, letter, head
 --
--- Returns how many letters were evicted. Burying the same letter again only rewrites it.
+-- Returns how many letters were evicted. Writing the same letter again replaces it.
 
 local EVICTED_MAX = 1000  -- a bound on how long one call may take; the next one evicts the rest
 local now, holds_message = now_ms(), ARGV.holds ~= '0'

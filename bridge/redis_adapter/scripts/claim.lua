@@ -4,7 +4,7 @@
 -- KEYS.unacked_index   sorted set, delivery tag → when it was claimed, in s of Redis time (kombu's format)
 -- KEYS.deliveries      hash, fingerprint of a message → how often it came back from the dead
 -- KEYS.queues…         queues, the one to serve first first
--- ARGV.most            messages to take at the most; fewer if they are large
+-- ARGV.most            messages to take at most; fewer if they are large
 -- ARGV.tag_start       start of this claim's delivery tags
 -- ARGV.names…          name of each queue, without any key prefix
 --

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Read dead letters in the order of their burial, from a cursor that stays valid while letters come and go.
 --
--- KEYS.dead_index     index: sorted set, letter id → when it was buried, in ms
+-- KEYS.dead_index     index: sorted set, letter id → when it was dead-lettered, in ms
 -- KEYS.dead_letters   letters: hash, letter id → letter
 -- KEYS.dead_heads     heads: hash, letter id → what a search looks at
 -- ARGV.order          'new' for newest first, 'old' for oldest first
@@ -9,8 +9,8 @@
 -- ARGV.after          cursor: its id
 -- ARGV.earliest       earliest burial in ms
 -- ARGV.latest         latest burial in ms
--- ARGV.look           letters to look at, at the most
--- ARGV.take           letters to return, at the most
+-- ARGV.look           letters to look at, at most
+-- ARGV.take           letters to return, at most
 -- ARGV.what           'head' or 'whole': what to return of each letter
 -- ARGV.conditions…    conditions on the head, all of which must hold: number of words, and the words, one of which must
 --                      occur
@@ -52,7 +52,7 @@ else
   if score and tonumber(score) == tonumber(at) then
     rank = redis.call(newest_first and 'ZREVRANK' or 'ZRANK', KEYS.dead_index, after) + 1
   else
-    -- The letter is gone or was buried again: go on at its old place.
+    -- The letter is gone or was dead-lettered again: go on at its old place.
     rank = newest_first and redis.call('ZCOUNT', KEYS.dead_index, '(' .. at, '+inf')
       or redis.call('ZCOUNT', KEYS.dead_index, '-inf', '(' .. at)
   end

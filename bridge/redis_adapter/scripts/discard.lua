@@ -9,8 +9,8 @@
 -- KEYS.tombstone_times   times of the tombstones: sorted set
 -- KEYS.in_replay         letters that a replay has sent: hash, letter id → replay
 -- KEYS.dead_heads        heads of the letters
--- KEYS.strays            strays
--- ARGV.most              tombstones to keep at the most
+-- KEYS.strays            late failures of second runs
+-- ARGV.most              tombstones to keep at most
 -- ARGV.replay            the replay that gives them up; '' if a person does
 -- ARGV.letters…          two a letter: id, tombstone
 --

@@ -2,7 +2,7 @@
 --
 -- KEYS.queue        list of the queue
 -- KEYS.priorities…  lists of its priorities, the one to serve first first
--- ARGV.most         messages at the most
+-- ARGV.most         messages at most
 --
 -- Returns how many were moved. They keep their order, and are put behind what waits there.
 

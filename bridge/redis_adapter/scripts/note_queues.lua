@@ -2,7 +2,7 @@
 -- Remember which queues there are, so that what stands on one is found when no registry names it any more.
 --
 -- KEYS.queues   queues: sorted set, name → when it was last named, in ms
--- ARGV.most     names to remember at the most
+-- ARGV.most     names to remember at most
 -- ARGV.names…   names
 
 local now = now_ms()

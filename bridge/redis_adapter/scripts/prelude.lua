@@ -1,4 +1,4 @@
--- What several scripts do alike. A script is sent behind those of these blocks that it names, itself or by one of them:
+-- What several scripts do alike. A script is sent behind the blocks that it names, itself or by one of them:
 -- a function is made anew in each run, so what a script does not need must cost it nothing.
 --
 -- In a script, KEYS.name and ARGV.name stand for the places at which its header lists the names, and AT.name for the
@@ -67,8 +67,8 @@ end
 -- Every accepted event is in exactly one place: in the record of its message on the way (open), in the retry set, in
 -- the dead letters, or it is counted under how it ended. A script moves it in one step with what it does; so whatever
 -- dies in between, `accepted + unbooked + stray` is the sum of all places.
--- An event that should be somewhere and is not comes out of nowhere. If it is published, it is unbooked. If it fails,
--- it is a stray: of a message that two workers ran at once, one may fail after the other has ended it. What the stray
+-- An event that should be somewhere and is not is unaccounted for. If it is published, it is unbooked. If it fails,
+-- it is a late failure (wire name: stray): two workers ran one message, and one failed after the other had ended it. What it
 -- is shows when it ends: published before, it was that second run, and there was no such event.
 
 -- Counted in memory first: one HINCRBY a name, however many events a script moves.
@@ -195,7 +195,7 @@ local function end_stray(strays_key, place, event_id)
   return true
 end
 
--- Returns whether the event was waiting, and not as a stray.
+-- Returns whether the event was waiting, and not as a late failure.
 local function take_accounted_retry(due_key, records_key, strays_key, event_id)
   return take_retry(due_key, records_key, event_id) and not end_stray(strays_key, 'retry', event_id)
 end

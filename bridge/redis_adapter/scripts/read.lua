@@ -6,11 +6,11 @@
 -- KEYS.broadcast_tip      position of the newest broadcast
 -- KEYS.began              position where the order began
 -- ARGV.after              position after which to read; '0-0' reads all that is retained
--- ARGV.most               entries to return from each stream at the most
+-- ARGV.most               entries to return from each stream at most
 -- ARGV.ttl_s              life of a stream in s
 -- ARGV.read_at_ms         Redis time in ms of the reader's last complete reading; 0 if there was none
--- ARGV.bytes_max          bytes to return from each stream at the most; the first entry is returned whatever its size
--- ARGV.entry_bytes_max    bytes of one entry at the most; of a larger one only the position is returned
+-- ARGV.bytes_max          bytes to return from each stream at most; the first entry is returned whatever its size
+-- ARGV.entry_bytes_max    bytes of one entry at most; of a larger one only the position is returned
 --
 -- Returns: newest position ('0-0' if none), 1 if nothing after ARGV.after can be missing else 0, Redis time in ms
 -- (as text), the user's entries, the broadcast entries, 1 if the user's are all that follow else 0, the same of the

@@ -7,11 +7,11 @@
 -- KEYS.dead_index    dead index
 -- KEYS.dead_heads    heads of the dead letters
 -- KEYS.unconfirmed   letters that the broker has not confirmed
--- KEYS.returned      returned messages: hash, letter id → id in the books
+-- KEYS.returned      returned messages: hash, letter id → id in the accounting
 -- KEYS.open          open messages
 -- ARGV.replay        replay id
 -- ARGV.start         how many of the longest under way to pass over
--- ARGV.most          how many to look at, 1000 at the most
+-- ARGV.most          how many to look at, 1000 at most
 --
 -- Returns how many succeeded, failed, and are still under way, of those looked at.
 --

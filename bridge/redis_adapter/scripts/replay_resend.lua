@@ -5,7 +5,7 @@
 -- KEYS.sent          its sent letters
 -- KEYS.in_replay     letters in any replay
 -- KEYS.unconfirmed   letters that the broker has not confirmed
--- ARGV.most          letters at the most
+-- ARGV.most          letters at most
 --
 -- A message that was put back as it was is no letter any more: it counts as gone when its turn comes.
 -- Returns how many.

@@ -3,7 +3,7 @@
 -- KEYS.replay         replay
 -- KEYS.pending        its pending letters
 -- KEYS.sent           its sent letters
--- KEYS.returned       its returned messages: hash, letter id → id in the books
+-- KEYS.returned       its returned messages: hash, letter id → id in the accounting
 -- KEYS.dead_index     dead index
 -- KEYS.dead_letters   dead letters
 -- KEYS.dead_heads     heads of the dead letters
@@ -14,7 +14,7 @@
 -- ARGV.owner          owner of the lease
 -- ARGV.id             letter id
 -- ARGV.message        the message
--- ARGV.book_id        its id in the books; '' if its events are waiting retries or letters of their own
+-- ARGV.book_id        its id in the accounting; '' if its events are waiting retries or letters of their own
 -- ARGV.entry          what follows the time in its record, without the ids
 -- ARGV.event_ids      ids of its events, 16 bytes each
 -- ARGV.kept_s         s to keep the returned messages
@@ -38,7 +38,7 @@ else
   local record = redis.call('HGET', KEYS.open, book_id) or accepted_at() .. ARGV.entry
   redis.call('HSET', KEYS.open, book_id, record .. ARGV.event_ids)
   count('open', events)
-  -- Of a message that nobody announced, the letter was one token; of one that ended in part, the rest.
+  -- Of a message that was not announced, the letter was one token; of one that ended in part, the rest.
   if events > weight then
     count('accepted', events - weight)
   else

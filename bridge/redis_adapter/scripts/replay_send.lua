@@ -11,7 +11,7 @@
 -- ARGV.replay       replay id
 -- ARGV.owner        owner of the lease
 -- ARGV.message      the message; '' if the broker is elsewhere
--- ARGV.ids…         letter ids, 1000 at the most
+-- ARGV.ids…         letter ids, 1000 at most
 --
 -- Returns 'sent'; 'lease' if another process runs this replay; or else nothing is sent, and the answer is the ids to
 -- leave out: letters that are gone (taken off the pending ones), and, behind '', those that another replay has sent.

@@ -10,11 +10,11 @@
 -- KEYS.counts          counts
 -- KEYS.retry_due       retry due
 -- KEYS.retry_records   retry records
--- KEYS.strays          strays
+-- KEYS.strays          late failures of second runs
 -- ARGV.owner           owner of the lease
 -- ARGV.id              letter id
--- ARGV.most            letters to keep at the most
--- ARGV.bytes_max       bytes of letters to keep at the most
+-- ARGV.most            letters to keep at most
+-- ARGV.bytes_max       bytes of letters to keep at most
 -- ARGV.letters…        three an event: id, letter, head
 --
 -- Returns 'unfolded'; 'gone' if the letter is not there any more; 'full' if there is no room for so many letters, so
@@ -53,7 +53,7 @@ for a = AT.letters, #ARGV, 3 do
   end
   pending = pending + redis.call('ZADD', KEYS.pending, 0, event_id)
 end
--- Of a message that nobody announced, the letter was one event; an event that has a letter already is accounted for
+-- Of a message that was not announced, the letter was one event; an event that has a letter already is accounted for
 -- there.
 if letters > accounted then
   count('accepted', letters - accounted)

@@ -2,7 +2,7 @@
 -- Keep what a producer says of itself.
 --
 -- KEYS.producers   producers: hash, producer → JSON
--- ARGV.most        producers to remember at the most
+-- ARGV.most        producers to remember at most
 -- ARGV.producer    producer
 -- ARGV.report      the JSON object without its opening brace; "at" is put before it, in ms of Redis time
 

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Move messages to another queue, each in one step with what the books say of it.
+-- Move messages to another queue, each in one step with what the accounting says of it.
 --
--- KEYS.open       open messages; where the books are on another server than the queues, this script runs on both: on
+-- KEYS.open       open messages; where the accounting is on another server than the queues, this script runs on both: on
 --                 the broker's there is no such hash
--- KEYS.source     queue; left out on the server of the books alone
+-- KEYS.source     queue; left out on the server of the accounting alone
 -- KEYS.target     other queue
--- ARGV.name       name of the other queue, as the books call it
--- ARGV.messages…  two a message, the one that is served next first: its SHA-1, and its id in the books, '' if unknown
+-- ARGV.name       name of the other queue, as the accounting calls it
+-- ARGV.messages…  two a message, the one that is served next first: its SHA-1, and its id in the accounting, '' if unknown
 --
 -- Returns how many were moved: a message that somebody took meanwhile ends it.
 

@@ -5,7 +5,7 @@
 -- KEYS.unacked_index   unacked index
 -- KEYS.deliveries      deliveries
 -- ARGV.age_s           age in s after which a claim counts as abandoned; -1: restore the given tags
--- ARGV.most            messages to restore at the most
+-- ARGV.most            messages to restore at most
 -- ARGV.died            1 if coming back counts as a death of the worker, else 0
 -- ARGV.prefix          prefix of every broker key
 -- ARGV.tags…           delivery tags, with an age of -1

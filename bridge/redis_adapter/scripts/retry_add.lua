@@ -6,20 +6,20 @@
 -- KEYS.open              open messages
 -- KEYS.metrics           metrics
 -- KEYS.dead_letters      dead letters
--- KEYS.strays            strays
+-- KEYS.strays            late failures of second runs
 -- ARGV.most              most records that may wait
--- ARGV.message_id        id in the books of the message that brought them; '' if they came from the retry set
+-- ARGV.message_id        id in the accounting of the message that brought them; '' if they came from the retry set
 -- ARGV.event_type        event type
 -- ARGV.only_unfinished   1: leave an event alone that is neither with its message nor waiting: it ended meanwhile
 -- ARGV.events…           four an event: event id, attempt that failed, wait in ms, record
 --
 -- Returns the ids that found no room. Adding the same attempt again changes nothing; neither does a second run of an
--- event that was buried by the first.
+-- event that was dead-lettered by the first.
 
 local now, refused = now_ms(), {}
 local message = open_message(KEYS.open, ARGV.message_id)
 
--- An event that its message brought though it is waiting was accounted for twice, but for one that waits as a stray.
+-- An event that its message brought though it is waiting was accounted for twice, but for one that waits as a late failure.
 -- One that comes from nowhere is a stray, unless a first run has buried it. Returns whether it is to wait.
 local function account(id, is_waiting)
   local brought = message.take(id)

@@ -3,7 +3,7 @@
 -- KEYS.retry_due       due
 -- KEYS.retry_records   records
 -- ARGV.lease_ms        lease in ms
--- ARGV.most            retries to take at the most
+-- ARGV.most            retries to take at most
 --
 -- Returns: ms until the next one is due (-1: none waits), the end of the lease, then id and record of each.
 

@@ -4,7 +4,7 @@
 -- KEYS.retry_due       due
 -- KEYS.retry_records   records
 -- ARGV.start           how many of the next due to pass over
--- ARGV.most            how many to look at, at the most
+-- ARGV.most            how many to look at, at most
 --
 -- Returns how many were looked at, then task, queue and number of each kind.
 

@@ -1,12 +1,12 @@
--- Enter messages into the books and put them on their queues, in one step: what is announced is on its way.
+-- Enter messages into the accounting and put them on their queues, in one step: what is announced is on its way.
 --
 -- KEYS.open         open messages
 -- KEYS.counts       counts
 -- KEYS.position     position: the newest position handed out
 -- KEYS.began        position where the order began
 -- KEYS.queues…      queues; none where the broker is elsewhere
--- ARGV.seen         how many accepted events the sender has seen in the books, at the most; 0 if none
--- ARGV.seen_times   how often the books had been set back by then
+-- ARGV.seen         how many accepted events the sender has seen in the accounting, at most; 0 if none
+-- ARGV.seen_times   how often the accounting had been set back by then
 -- ARGV.messages…    five a message: its id in the accounting; what follows the time in its record, or '' if its events
 --                   are accounted for already; how many events it has; which of the queues it is put on, from 1, or 0
 --                   for none; the message
@@ -17,7 +17,7 @@
 -- by a restore: what is missing is counted, once, by whoever has seen most. No position from before can be vouched for,
 -- so the order begins anew.
 --
--- Returns how many events the books know to be accepted, 0 if nothing was entered; and how often they were set back.
+-- Returns how many events the accounting knows to be accepted, 0 if nothing was entered; and how often it was set back.
 
 local now, accepted, pushed = accepted_at(), 0, {}
 

@@ -13,7 +13,7 @@
 -- KEYS.began             position where the order began
 -- KEYS.broadcast_stream  broadcast stream
 -- KEYS.dead_heads        heads of the dead letters
--- KEYS.strays            strays
+-- KEYS.strays            late failures of second runs
 -- ARGV.maxlen            length that a stream is trimmed to
 -- ARGV.stream_ttl_s      life of a stream in s; 0 keeps no history
 -- ARGV.seen_life_s       life of a seen mark in s
@@ -219,7 +219,7 @@ local function distinct_ids(message)
   return ids
 end
 
--- A redrive sends letters by the hundred, and usually each is still buried, and neither waiting nor a stray: then a
+-- A redrive sends letters by the hundred, and usually each is still buried, and neither waiting nor a late failure: then a
 -- few calls end all of them.
 local function end_letters(message)
   if message.id ~= '' or message.events == 0 or #message.skipped > 0 then return false end
@@ -238,8 +238,8 @@ local function end_letters(message)
   return true
 end
 
--- An event that is not, or no longer, with its message is waiting, or it was buried. Returns whether the accounting had
--- it, and whether as a stray.
+-- An event that is not, or no longer, with its message is waiting, or it was dead-lettered. Returns whether the accounting had
+-- it, and whether as a late failure.
 local function take(record, id)
   if record.take(id) then return true, false end
   if take_retry(KEYS.retry_due, KEYS.retry_records, id) then

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Write events off: they leave the records of their messages, and nobody looks for them any more.
+-- Write events off: they leave the records of their messages, and are not looked for any more.
 --
 -- KEYS.open             open messages
 -- KEYS.counts           counts
@@ -7,7 +7,7 @@
 -- ARGV.entries          entries that the log keeps
 -- ARGV.who              who does it
 -- ARGV.reason           why
--- ARGV.messages…        a message: its id in the books, number of events, their ids
+-- ARGV.messages…        a message: its id in the accounting, number of events, their ids
 --
 -- Returns how many were written off. An event that has ended meanwhile is left alone. Without any message, what Redis
 -- forgot when it was set back is written off.
@@ -24,7 +24,7 @@ end
 
 if #ARGV < AT.messages then
   local set_back = tonumber(redis.call('HGET', KEYS.counts, 'set_back') or 0)
-  -- What a worker had in its hands meanwhile ended all the same, out of nowhere.
+  -- What a worker had claimed meanwhile ended all the same, unaccounted for.
   local arrived = math.min(set_back, tonumber(redis.call('HGET', KEYS.counts, 'unbooked') or 0))
   number = set_back - arrived
   count('set_back', -set_back)
