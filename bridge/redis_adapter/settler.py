@@ -49,17 +49,17 @@ class Settler:
         Raises:
             redis.RedisError: it failed.
         """
-        pending = self.prepared(call)
+        pending = self.ahead(call)
         pending.send()
         return pending.answer()
 
-    def prepared(self, call: Call) -> PipelinedScriptCall:
+    def ahead(self, call: Call) -> PipelinedScriptCall:
         """One call, ready to be sent.
 
         Raises:
             redis.RedisError: there is no connection.
         """
-        return self._script.prepared(self._client, call)
+        return self._script.ahead(self._client, call)
 
 
 class PendingPublish:
@@ -69,7 +69,7 @@ class PendingPublish:
         self._settler = settler
         self._batches = [(settler.arguments(batch), _events_in(batch)) for batch in _batches(deliveries)]
         with store_errors():
-            self._first = settler.prepared(self._batches[0][0]) if self._batches else None
+            self._ahead = settler.ahead(self._batches[0][0]) if self._batches else None
         self._begun = False
 
     def begin(self) -> None:
@@ -80,10 +80,10 @@ class PendingPublish:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        if self._first is not None and not self._begun:
+        if self._ahead is not None and not self._begun:
             self._begun = True
             with store_errors():
-                self._first.send()
+                self._ahead.send()
 
     def refused(self) -> dict[int, str]:
         """Begin, if it has not begun, and wait for the end.
@@ -99,7 +99,7 @@ class PendingPublish:
         start = 0
         for call, events in self._batches:
             with store_errors():
-                sent, self._first = self._first, None
+                sent, self._ahead = self._ahead, None
                 answer = sent.answer() if sent is not None else self._settler.ask(call)
             refused |= {start + place: words for place, words in SettleCall.refusals(answer).items()}
             start += events
@@ -107,9 +107,9 @@ class PendingPublish:
 
     def abandon(self) -> None:
         """Wait for nothing: what Redis was asked for may happen or not. After ``refused`` it does nothing."""
-        if self._first is not None:
-            self._first.abandon()
-            self._first = None
+        if self._ahead is not None:
+            self._ahead.abandon()
+            self._ahead = None
 
 
 def _events_in(batch: Sequence[Delivery]) -> int:

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.registry import RetryPolicy
-from tests.support.naming import shown
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,7 @@ from tests.support.naming import shown
         {"cap_s": float("inf")},
         {"cap_s": 31_536_001},
     ],
-    ids=shown,
+    ids=repr,
 )
 def test_a_policy_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="RetryPolicy"):
@@ -35,7 +34,7 @@ def test_a_policy_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "good",
     [{"attempts": 1}, {"attempts": 100}, {"base_s": 0}, {"base_s": 0, "cap_s": 0}, {"cap_s": 31_536_000}],
-    ids=shown,
+    ids=repr,
 )
 def test_a_policy_at_its_bounds_is_accepted(good: dict[str, Any]) -> None:
     RetryPolicy(**good)
