@@ -148,5 +148,6 @@ def _warn_about(client: Any) -> None:
     except StoreError as error:
         logger.warning("bridge.store.away: %s", error)
         return
-    for sentence in (*server_faults(info), *server_warnings(info)):
+    # A user who may not ask is told nothing, which says nothing of the server.
+    for sentence in (*server_faults(info), *server_warnings(info)) if info else ():
         logger.warning("bridge.store.unfit Redis is not fit for the bridge: %s", sentence)

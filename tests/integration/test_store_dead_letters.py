@@ -1,15 +1,17 @@
 """Dead letters on a real server: kept whole, bounded, counted, and the end of an event's retries."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 import redis
 
-from bridge.model.dead_letter import DeadLetter
+from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
-from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetters, Ledger, RetrySet, connect, read_balance
+from bridge.operations.trace import Tracer
+from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetters, Ledger, RetrySet, Store, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.dead_letters import PAGE
 from bridge.settings import Settings
@@ -157,3 +159,25 @@ def test_counts_start_at_zero_and_add_up(client: redis.Redis, settings: Settings
     assert counts.read() == dict.fromkeys(COUNT_NAMES, 0)
     DeadLetters(client, settings).bury([a_letter(), a_letter()])
     assert counts.read() == {**dict.fromkeys(COUNT_NAMES, 0), "dead": 2, "stray": 2}
+
+
+def test_a_letter_that_cannot_be_read_stands_for_itself(
+    letters: DeadLetters, client: redis.Redis, settings: Settings
+) -> None:
+    event_id = uuid4()
+    client.hset(keys.DEAD_LETTERS, str(event_id), b"\xffnot a letter")
+    client.zadd(keys.DEAD_INDEX, {str(event_id): 1})
+    assert letters.get(str(event_id)).raw == b"\xffnot a letter"
+    assert letters.history([str(event_id)]) == {str(event_id): ()}
+    (place,) = Tracer(Store.of(client, settings), settings).trace(event_id)
+    assert place.letter.raw == b"\xffnot a letter"
+
+
+def test_a_tombstone_says_when_its_letter_was_discarded(letters: DeadLetters, settings: Settings) -> None:
+    letter = a_letter()
+    letters.bury([letter])
+    stone = Tombstone(letter_id=letter.letter_id, at="", who="ann", reason="old", task=letter.task, error_class="E")
+    assert letters.discard([stone]) == (1, 0)
+    found = letters.tombstone(letter.letter_id)
+    assert (found.who, found.reason) == ("ann", "old")
+    assert datetime.fromisoformat(found.at) > datetime(2026, 1, 1, tzinfo=UTC)
