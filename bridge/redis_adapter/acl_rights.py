@@ -34,15 +34,15 @@ _ANNOUNCE = (
 )
 _SETTLE = (
     "get", "set", "exists", "expire", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall", "hmget", "hlen",
-    "hexists", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",
-    "sadd", "srem", "srandmember", "xadd", "xtrim", "xinfo|stream", "lpush", "lindex", "ltrim", "publish", "info",
+    "hexists", "hstrlen", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",
+    "sadd", "srem", "xadd", "xinfo|stream", "lpush", "lindex", "ltrim", "publish", "info",
 )  # fmt: skip
 _LISTEN = ("subscribe", "unsubscribe", "client|setname")
 _SERVE = ("get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", *_LISTEN)
 _OPERATE = (
     "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall",
-    "hmget", "hlen", "hexists", "hscan", "hstrlen", "hrandfield", "zadd", "zrem", "zcard", "zcount", "zrange",
-    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "srandmember", "xadd", "xrange", "xrevrange",
+    "hmget", "hlen", "hexists", "hscan", "hstrlen", "zadd", "zrem", "zcard", "zcount", "zrange",
+    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "xadd", "xrange", "xrevrange",
     "xinfo|stream", "lrange", "lindex", "multi", "exec", "info", *_LISTEN,
 )  # fmt: skip
 _KOMBU = (

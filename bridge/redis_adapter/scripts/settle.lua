@@ -76,21 +76,20 @@ end
 -- Addresses.
 
 -- Made once for each addressee: a batch has many events for few of them.
-local broadcast = {
-  channel = ARGV.broadcast_channel,
-  stream = KEYS.broadcast_stream,
-  seen = ARGV.seen .. KEYS.broadcast_stream .. '}:'
-}
-local address_of = {[0] = broadcast}
+local address_of = {}
 
-local function new_address(user)
-  local address = {
-    channel = ARGV.user_channel .. user .. '}',
-    stream = ARGV.user_stream .. user .. '}',
-    seen = ARGV.seen .. user .. '}:'
-  }
-  address_of[user] = address
-  return address
+local function new_address(to)
+  if to == 0 then
+    local stream = KEYS.broadcast_stream
+    address_of[0] = {channel = ARGV.broadcast_channel, stream = stream, seen = ARGV.seen .. stream .. '}:'}
+  else
+    address_of[to] = {
+      channel = ARGV.user_channel .. to .. '}',
+      stream = ARGV.user_stream .. to .. '}',
+      seen = ARGV.seen .. to .. '}:'
+    }
+  end
+  return address_of[to]
 end
 
 local address_at, mark_at, marks, repeated = {}, {}, {}, false
