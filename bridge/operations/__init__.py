@@ -1,4 +1,8 @@
-"""What operators see and do: reading the store and the broker, and acting on dead letters, retries and queues."""
+"""What operators see and do: reading the store and the broker, and acting on dead letters, retries and queues.
+
+Whatever reads or writes the store raises StoreError where Redis is away or refuses; a docstring speaks of it only where
+more is to be said.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -155,9 +155,6 @@ class Auditor:
             limit: events to list at most.
             write_off: why to write off what is missing, and to forget producers that went away; empty: leave it.
             verdicts: what to write off.
-
-        Raises:
-            StoreUnavailableError: the accounting cannot be read.
         """
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)

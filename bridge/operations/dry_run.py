@@ -129,11 +129,7 @@ class Foresight:
         return message.letters(letter) if message and not message.refusal_of_events(self._registry) else ()
 
     def predict(self, letters: Sequence[DeadLetter]) -> list[Prediction]:
-        """What would become of each letter, superseding apart; publishes nothing.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """What would become of each letter, superseding apart; publishes nothing."""
         outcomes = self.outcomes(letters)
         published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
         found = self._published.look_up([(audience_of(outcome), outcome.event.event_id) for outcome in published])

@@ -57,7 +57,6 @@ def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple
 
     Raises:
         BrokerError: the broker is away or refuses.
-        StoreError: the accounting is away or refuses.
     """
     now_ms = store.clock.read_ms()
     queues = QueueSurvey(store, settings, registry)

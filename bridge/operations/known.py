@@ -45,11 +45,7 @@ class Present:
 
 
 def found_categories(store: Store) -> frozenset[str]:
-    """Categories of queues that any process has named, and of what is found at the first look; whoever's they are.
-
-    Raises:
-        StoreError: Redis is away or refuses.
-    """
+    """Categories of queues that any process has named, and of what is found at the first look; whoever's they are."""
     queues = store.queue_names
     heads = store.dead_letters.heads(newest_first=True, between_ms=(0, FOR_EVER_MS))
     names = {*queues.all(), *(waiting.queue for waiting in queues.retries())}
@@ -72,7 +68,6 @@ def resolve(
 
     Raises:
         SettingsError: a value is unknown; names the near one.
-        StoreError: Redis is away or refuses.
     """
     classes = {row.domain_event_class.__name__ for row in registry.mappings}
     wire_names = {meta.event_type.value for meta in registry.events}

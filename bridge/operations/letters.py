@@ -87,19 +87,11 @@ class Letters:
     # Reading
 
     def count(self) -> int:
-        """How many letters there are.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How many letters there are."""
         return self._dead.count()
 
     def show(self, letter_id: str) -> DeadLetter | None:
-        """One letter, whole; None if there is none. One that this release cannot read stands for itself with its bytes.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """One letter; None if there is none. One that this release cannot read stands for itself with its bytes."""
         return self._dead.get(letter_id)
 
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = PAGE_DEFAULT) -> LetterPage:
@@ -109,9 +101,6 @@ class Letters:
             selection: resolved against the registry.
             cursor: ``LetterPage.next`` of the page before; None for the first.
             limit: letters on the page, 1 or more.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         found: list[tuple[int, DeadLetter]] = []
         more = True
@@ -138,16 +127,11 @@ class Letters:
 
         Raises:
             SettingsError: a value is unknown; names the near one.
-            StoreError: Redis is away or refuses.
         """
         return resolve(selection, registry, lambda: self._dead.heads(between_ms=(0, FOR_EVER_MS)))
 
     def ids(self, selection: Selection) -> Iterator[str]:
-        """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed."""
         for part in chunks(self._heads(selection), CHUNK):
             if not selection.text:
                 yield from (head.letter_id for head in part)
@@ -165,9 +149,6 @@ class Letters:
         Args:
             selection: resolved against the registry.
             payloads: with the events' content; masked otherwise.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         for part in chunks(self.ids(selection), CHUNK):
             letters = self._dead.get_many(part)
@@ -176,11 +157,7 @@ class Letters:
             )
 
     def groups(self, selection: Selection) -> tuple[Group, ...]:
-        """The letters that match by cause, largest group first.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The letters that match by cause, largest group first."""
         first_ms, last_ms = self._span(selection)
         grouping = Grouping(first_ms=first_ms, last_ms=last_ms)
         wanted = set(self.ids(selection)) if selection.text else None
@@ -196,9 +173,6 @@ class Letters:
         """The users that the matching letters hit, most letters first; letters without a user are left out.
 
         Of more than USERS_MAX users, those whose first letter is the oldest are told.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         found: dict[str, UserHit] = {}
         wanted = set(self.ids(selection)) if selection.text else None
@@ -273,7 +247,6 @@ class Letters:
 
         Raises:
             ValueError: there is no reason.
-            StoreUnavailableError: Redis is away.
         """
         if not reason.strip():
             raise ValueError("Say why the letters are discarded.")
@@ -284,11 +257,7 @@ class Letters:
         return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
 
     def tombstone(self, letter_id: str) -> Tombstone | None:
-        """What is left of a discarded letter; None if it was not discarded, or long ago.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """What is left of a discarded letter; None if it was not discarded, or long ago."""
         return self._dead.tombstone(letter_id)
 
 

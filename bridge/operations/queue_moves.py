@@ -44,7 +44,7 @@ class QueueMover:
         Raises:
             OperationRefusedError: it is the same queue.
             BrokerError: the broker is away or refuses; what was moved stays moved.
-            StoreError: the accounting is away or refuses; the same.
+            StoreError: as everywhere; what was moved stays moved.
         """
         if source == target:
             raise OperationRefusedError(f"{source} is the same queue.")

@@ -52,19 +52,11 @@ class Retries:
     # Reading
 
     def count(self) -> int:
-        """How many events wait or are being tried again.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How many events wait or are being tried again."""
         return self._waiting.count()
 
     def show(self, event_id: str) -> WaitingRetry | None:
-        """One retry; None if there is none.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """One retry; None if there is none."""
         return self._waiting.get(event_id)
 
     def resolve(self, selection: Selection, registry: Registry) -> Selection:
@@ -72,7 +64,6 @@ class Retries:
 
         Raises:
             SettingsError: a value is unknown; names the near one.
-            StoreError: Redis is away or refuses.
         """
         return resolve(selection, registry, lambda: (waiting.record for waiting in self._waiting.in_order()))
 
@@ -83,9 +74,6 @@ class Retries:
             selection: resolved against the registry.
             cursor: ``RetryPage.next`` of the page before; None for the first.
             limit: retries on the page, 1 or more.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         found: list[WaitingRetry] = []
         behind = None if cursor is None else (cursor.at_ms, cursor.letter_id)
@@ -98,19 +86,11 @@ class Retries:
         return RetryPage(retries=tuple(found), next=None)
 
     def ids(self, selection: Selection) -> list[str]:
-        """The ids of all retries that match: a snapshot, as what is changed moves in the order of due times.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The ids of all retries that match: a snapshot, as what is changed moves in the order of due times."""
         return [waiting.record.event_id for waiting in self._waiting.in_order() if selection.matches(waiting.record)]
 
     def groups(self, selection: Selection) -> tuple[Group, ...]:
-        """The retries that match by the cause of their last failure, largest group first.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The retries that match by the cause of their last failure, largest group first."""
         causes: dict[str, Cause] = {}
         now_ms = int(self._clock.now_s() * 1000)
         grouping = Grouping(first_ms=max(selection.since_ms, now_ms - 3_600_000), last_ms=now_ms)

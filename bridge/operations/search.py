@@ -49,7 +49,6 @@ class Search(Protocol):
 
         Raises:
             BrokerError: the broker is away.
-            StoreUnavailableError: the accounting cannot be read.
         """
         ...
 

@@ -50,11 +50,7 @@ class Staleness:
                 newest[subject.about] = max(newest.get(subject.about, ""), subject.age)
 
     def superseded(self, letters: Sequence[DeadLetter], newest: Mapping[str, str]) -> dict[str, str]:
-        """Letter id → why it must not be replayed; empty text if that cannot be told. The others may be replayed.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Letter id → why it must not be replayed; empty text if that cannot be told. The others may be replayed."""
         found: dict[str, str] = {}
         for letter, subject in self._subjects(letters):
             if not subject.known:

@@ -89,11 +89,7 @@ class Status:
 
 
 def worker_states(workers: Workers, now_ms: int) -> tuple[WorkerState, ...]:
-    """The workers that did not say good-bye, by name.
-
-    Raises:
-        StoreError: Redis is away or refuses.
-    """
+    """The workers that did not say good-bye, by name."""
     return tuple(
         WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000) for worker in workers.known()
     )

@@ -56,7 +56,6 @@ class QueueSurvey:
 
         Raises:
             BrokerError: the broker is away or refuses.
-            StoreError: the accounting is away or refuses.
         """
         on_broker = self._reader.names(keys_max)
         others = dict.fromkeys([*sorted(on_broker), *self._names.all()])

@@ -101,9 +101,6 @@ class Tracer:
         Args:
             event_id: of the event.
             user: whose it is, by canonical id; with it, no other user's is looked for, and large stores answer at once.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         found: list[Place] = [
             *self._published.find(event_id, user),

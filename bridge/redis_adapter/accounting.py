@@ -8,11 +8,7 @@ from bridge.redis_adapter.read_only_script import as_hash, look
 
 
 def read_balance(client: redis.Redis) -> Balance:
-    """Read the accounting in one moment.
-
-    Raises:
-        StoreUnavailableError: Redis is away.
-    """
+    """Read the accounting in one moment."""
     keys = keyspace_of(client)
     raw, retrying, letters = look(
         client, ("HGETALL", keys.COUNTS), ("HLEN", keys.RETRY_RECORDS), ("HLEN", keys.DEAD_LETTERS)

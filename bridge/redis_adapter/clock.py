@@ -19,30 +19,18 @@ class StoreClock:
         self._asked: tuple[float, float] | None = None
 
     def now_s(self) -> float:
-        """Seconds since the epoch, right to within half a round trip.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Seconds since the epoch, right to within half a round trip."""
         asked = self._asked
         if asked is None or monotonic() - asked[0] >= ASK_AGAIN_S:
             asked = self._asked = self._ask()
         return asked[1] + monotonic() - asked[0]
 
     def now(self) -> datetime:
-        """The same as a UTC time.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The same as a UTC time."""
         return datetime.fromtimestamp(self.now_s(), UTC)
 
     def read_ms(self) -> int:
-        """Milliseconds since the epoch, read now.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Milliseconds since the epoch, read now."""
         with store_errors():
             seconds, microseconds = self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000

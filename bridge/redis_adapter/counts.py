@@ -34,11 +34,7 @@ class Counts:
         self._keys = keyspace_of(client)
 
     def read(self) -> dict[str, int]:
-        """Every count; 0 for what never happened.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Every count; 0 for what never happened."""
         with store_errors():
             values = self._client.hgetall(self._keys.COUNTS)
         found = {text(name): int(value) for name, value in values.items()}
@@ -53,11 +49,7 @@ class Tally:
         self._keys = keyspace_of(client)
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
-        """Let fields grow, each by so much, in one round trip; not idempotent.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Let fields grow, each by so much, in one round trip; not idempotent."""
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             for field, number in grown:
                 pipe.hincrby(self._keys.METRICS, field, number)

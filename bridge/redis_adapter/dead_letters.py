@@ -98,9 +98,6 @@ class DeadLetters:
 
         Returns:
             How many old letters were evicted to stay within the bounds; that is logged.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
         """
         what = int(whole) if part is None else " " + " ".join(part)
         args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
@@ -113,21 +110,13 @@ class DeadLetters:
         return evicted
 
     def get(self, letter_id: str) -> DeadLetter | None:
-        """One letter; one that this release cannot read stands for itself with its bytes.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """One letter; one that this release cannot read stands for itself with its bytes."""
         with store_errors():
             value = cast("bytes | None", self._client.hget(self._keys.DEAD_LETTERS, letter_id))
         return None if value is None else read_letter(value) or unreadable(letter_id, value)
 
     def kept(self, letter_ids: Sequence[str]) -> frozenset[str]:
-        """The letters that exist.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The letters that exist."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             for letter_id in letter_ids:
                 pipeline.hexists(self._keys.DEAD_LETTERS, letter_id)
@@ -135,11 +124,7 @@ class DeadLetters:
         return frozenset(letter_id for letter_id, there in zip(letter_ids, answers, strict=True) if there)
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts of the letters that exist and can be decoded.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The failed attempts of the letters that exist and can be decoded."""
         found = {}
         for letter_id, value in self._values(letter_ids):
             letter = read_letter(value)
@@ -163,9 +148,6 @@ class DeadLetters:
             between_ms: earliest and latest burial, in ms of Redis time.
             conditions: each is a choice of texts, one of which must occur in the head's JSON.
             take: letters to return at most.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         look = self._look("whole", cursor, newest_first, between_ms, conditions, take)
         return Glance(
@@ -180,11 +162,7 @@ class DeadLetters:
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
-        """The heads of all letters, look by look; one that is dead-lettered again meanwhile may be missed.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The heads of all letters, look by look; one that is dead-lettered again meanwhile may be missed."""
         cursor, more = None, True
         while more:
             found, cursor, more = self._look("head", cursor, newest_first, between_ms, conditions, LOOK_MAX)
@@ -220,11 +198,7 @@ class DeadLetters:
         )
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """The dead letters that exist and that this release can decode.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The dead letters that exist and that this release can decode."""
         found = ((letter_id, read_letter(value)) for letter_id, value in self._values(letter_ids))
         return {letter_id: letter for letter_id, letter in found if letter is not None}
 
@@ -236,11 +210,7 @@ class DeadLetters:
                 yield letter_id, value
 
     def newest_first(self) -> Iterator[DeadLetter]:
-        """Every letter that this release can read, page by page; one buried meanwhile may be missed or seen twice.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Every letter that this release can read, page by page; one buried meanwhile may be missed or seen twice."""
         start = 0
         while True:
             with store_errors():
@@ -253,20 +223,12 @@ class DeadLetters:
             start += PAGE
 
     def count(self) -> int:
-        """How many letters there are.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How many letters there are."""
         with store_errors():
             return int(self._client.zcard(self._keys.DEAD_INDEX))
 
     def span_ms(self) -> tuple[int, int]:
-        """When the first and the last of the letters were dead-lettered, in ms of Redis time; 0 and 0 if there is none.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """When the first and the last letter were dead-lettered, in ms of Redis time; 0 and 0 if there is none."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
             pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
@@ -284,9 +246,6 @@ class DeadLetters:
 
         Returns:
             How many are gone now, and how many were left alone.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         args: list[str | int | bytes] = [TOMBSTONES_MAX, redrive]
         for stone in tombstones:
@@ -297,11 +256,7 @@ class DeadLetters:
         return int(discarded), int(in_redrive)
 
     def tombstone(self, letter_id: str) -> Tombstone | None:
-        """What is left of a discarded letter; None if it was not discarded, or long ago.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """What is left of a discarded letter; None if it was not discarded, or long ago."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hget(self._keys.TOMBSTONES, letter_id)
             pipeline.zscore(self._keys.TOMBSTONE_TIMES, letter_id)

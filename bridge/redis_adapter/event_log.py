@@ -34,11 +34,7 @@ class History:
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        """Where an event that this user received stands; None if it is unknown or forgotten.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Where an event that this user received stands; None if it is unknown or forgotten."""
         with store_errors():
             marks = await self._client.mget(
                 self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)
@@ -50,9 +46,6 @@ class History:
 
         If not, it was set back, as by a fail-over to a replica that lagged behind. Then the order begins anew, so that
         whoever reads on from an earlier position learns that events may be missing.
-
-        Raises:
-            StoreError: Redis is away or refuses.
         """
         event, owner = read_message(message), seen_owner(channel)
         mark = self._keys.user_seen(owner, event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
@@ -61,11 +54,7 @@ class History:
         return bool(known)
 
     async def now(self) -> Page:
-        """An empty page up to the newest position handed out; in an empty Redis, up to a first one.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """An empty page up to the newest position handed out; in an empty Redis, up to a first one."""
         with store_errors():
             newest, now_ms = await self._now.run_async(self._client)
         return page_of(Position(text(newest)), complete=True, read_at_ms=int(text(now_ms)))
@@ -81,9 +70,6 @@ class History:
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event, if there was one.
                 Without it a client that heard nothing for as long as a stream lives counts as behind.
             limit_bytes: of each stream at most, though at least one entry.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         with store_errors():
             newest, complete, now_ms, *streams = await self._read.run_async(

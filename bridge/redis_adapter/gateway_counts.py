@@ -60,9 +60,6 @@ class Gateways:
 
         Returns:
             Where the order of the streams began; empty before it did.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
         """
         state = f"{connections} {catalog}"
         if troubled:
@@ -75,11 +72,7 @@ class Gateways:
         return text(began)
 
     async def leave(self, name: str) -> None:
-        """A process ends.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """A process ends."""
         with store_errors():
             await self._client.hdel(self._keys.GATEWAYS, name)
 

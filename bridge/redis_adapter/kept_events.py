@@ -43,11 +43,7 @@ class KeptEvents:
         self._keys = keyspace_of(client)
 
     def look_up(self, event_id: str) -> Kept:
-        """Everything at once.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Everything at once."""
         keys = self._keys
         (seconds, microseconds), record, due, letter, skipped, stone, stone_ms = look(
             self._client,

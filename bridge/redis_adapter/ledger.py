@@ -59,11 +59,7 @@ class Ledger:
         self._book = script("book")
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
-        """Enter a message that its producer did not announce. Idempotent by message id.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Enter a message that its producer did not announce. Idempotent by message id."""
         ids = b"".join(event_id.bytes for event_id in event_ids)
         with store_errors():
             self._book.run(
@@ -120,9 +116,6 @@ class Ledger:
 
         Returns:
             How many events; those that had ended meanwhile are left alone.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
         """
         arguments: list[str | int | bytes] = [ENTRIES_MAX, who, reason]
         for message in messages:
@@ -131,33 +124,21 @@ class Ledger:
             return int(script("write_off").run(self._client, arguments))
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
-        """The events of a message that are still in flight: not ended, not waiting, not dead-lettered.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The events of a message that are still in flight: not ended, not waiting, not dead-lettered."""
         with store_errors():
             record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
         waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
         return frozenset(waiting.intersection(event_ids))
 
     def summaries(self) -> Iterator[Summary]:
-        """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice."""
         for message_id, record in self._records():
             head, _, ids = record.partition(b"\n")
             accepted_ms, _, queue = head.split(b" ")
             yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
-        """The messages that are in flight.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The messages that are in flight."""
         if not message_ids:
             return []
         with store_errors():
@@ -165,11 +146,7 @@ class Ledger:
         return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
-        """The messages on their way that hold an event; looks through all of them.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The messages on their way that hold an event; looks through all of them."""
         found = [
             read_record(message_id.decode(), record)
             for message_id, record in self._records()

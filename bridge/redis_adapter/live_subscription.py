@@ -44,11 +44,7 @@ class LiveSubscription:
         self._connection.retry = Retry(NoBackoff(), 0)
 
     async def open(self) -> None:
-        """Connect.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Connect."""
         with store_errors():
             await self._connection.connect()  # type: ignore[no-untyped-call]
         self._lost_masters = getattr(self._pool, "lost_masters", 0)

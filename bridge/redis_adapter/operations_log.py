@@ -39,11 +39,7 @@ class OperationsLog:
         self._key = keyspace_of(client).OPERATIONS_LOG
 
     def append(self, entry: LogEntry) -> None:
-        """Write one entry, at the time of Redis.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Write one entry, at the time of Redis."""
         fields: dict[str, str | bytes] = {
             "who": entry.who,
             "action": entry.action,
@@ -56,11 +52,7 @@ class OperationsLog:
             script("log").run(self._client, [ENTRIES_MAX, *words])
 
     def newest(self, limit: int = 100) -> list[LogEntry]:
-        """The newest entries, newest first.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The newest entries, newest first."""
         with store_errors():
             reply = self._client.xrevrange(self._key, count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)

@@ -84,11 +84,7 @@ class Producers:
         self._report = script("report")
 
     def keep(self, producer: str, report: ProducerReport | None) -> None:
-        """Keep a report in place of the producer's last one; None withdraws that. Idempotent.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Keep a report in place of the producer's last one; None withdraws that. Idempotent."""
         if report is None:
             with store_errors():
                 self._client.hdel(self._keys.PRODUCERS, producer)
@@ -99,20 +95,12 @@ class Producers:
             self._report.run(self._client, [PRODUCERS_MAX, producer, msgspec.json.encode(fields)[1:]])
 
     def forget(self, names: Sequence[str]) -> None:
-        """Withdraw the reports of producers that went away. Idempotent.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Withdraw the reports of producers that went away. Idempotent."""
         with store_errors():
             self._client.hdel(self._keys.PRODUCERS, *names)
 
     def all(self) -> list[Reported]:
-        """Every report, the oldest first. What cannot be read is left out.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Every report, the oldest first. What cannot be read is left out."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.hgetall(self._keys.PRODUCERS)

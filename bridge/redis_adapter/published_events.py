@@ -76,11 +76,7 @@ class PublishedEvents:
         self._keeps_history = settings.stream_ttl_s > 0
 
     def look_up(self, events: Sequence[tuple[Audience, UUID]]) -> list[Sighting]:
-        """For each event: whether it was published, and whether it could be.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """For each event: whether it was published, and whether it could be."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             for audience, event_id in events:
                 pipeline.get(self._mark(audience, event_id))
@@ -98,21 +94,13 @@ class PublishedEvents:
         return Sighting()
 
     def payload_at(self, audience: Audience, position: str) -> bytes | None:
-        """The payload that was published there; None if it is no longer retained.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The payload that was published there; None if it is no longer retained."""
         with store_errors():
             entries: Any = self._client.xrange(self._stream(audience), position, position)
         return entries[0][1].get(b"data") if entries else None
 
     def newest(self, audience: Audience, limit: int) -> Iterator[PastEvent]:
-        """Up to so many of the retained events, newest first; a stranger's entries are passed over.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Up to so many of the retained events, newest first; a stranger's entries are passed over."""
         with store_errors():
             entries: Any = self._client.xrevrange(self._stream(audience), count=limit)
         for _, fields in entries:
@@ -131,9 +119,6 @@ class PublishedEvents:
             event_id: of the event.
             user: whose it is, by canonical id: then no other user's is looked for, and large stores answer at once.
                 Otherwise all keys are looked through.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         with store_errors():
             if user is not None:
@@ -158,11 +143,7 @@ class PublishedEvents:
         return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
-        """The events that were published within the dedup window; looks through all keys.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The events that were published within the dedup window; looks through all keys."""
         with store_errors():
             return frozenset(
                 event_id

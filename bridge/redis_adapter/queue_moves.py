@@ -39,7 +39,7 @@ class QueueMoves:
 
         Raises:
             BrokerError: the broker is away or refuses; what was moved stays moved.
-            StoreError: the accounting is away or refuses; the same.
+            StoreError: as everywhere; what was moved stays moved.
         """
         prefix, moved = self._settings.queue_prefix, 0
         with open_redis(self._settings) as broker:
@@ -56,11 +56,7 @@ class QueueMoves:
         yield moved, left
 
     def note(self, target: str, book_ids: Sequence[str]) -> None:
-        """Tell the accounting that messages, which were moved on another broker, are on this queue. Idempotent.
-
-        Raises:
-            StoreError: the accounting is away or refuses.
-        """
+        """Tell the accounting that messages, which were moved on another broker, are on this queue. Idempotent."""
         pairs = [word for book_id in book_ids for word in ("", book_id)]
         with store_errors():
             script("requeue").send(self._client, Call([self._open_key], [target, *pairs]))

@@ -33,20 +33,12 @@ class QueueNames:
         self._retries = script("retry_queues")
 
     def note(self, names: Iterable[str]) -> None:
-        """Remember queues that a process uses or has found. Idempotent.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Remember queues that a process uses or has found. Idempotent."""
         with store_errors():
             self._note.run(self._client, [QUEUES_MAX, *names])
 
     def all(self) -> tuple[str, ...]:
-        """Every queue that was ever named, the newest first.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Every queue that was ever named, the newest first."""
         with store_errors():
             names = cast("list[bytes]", self._client.zrevrange(self._keys.QUEUES, 0, -1))
         return tuple(map(text, names))
@@ -56,9 +48,6 @@ class QueueNames:
 
         Args:
             looks_max: looks of RETRIES_LOOK_MAX at most.
-
-        Raises:
-            StoreError: Redis is away or refuses.
         """
         found: Counter[tuple[str, str]] = Counter()
         for look in range(looks_max):

@@ -17,9 +17,6 @@ def look(client: redis.Redis, *commands: Command) -> Sequence[Any]:
     """The answers to commands that read, of one moment and as Redis gives them to a script.
 
     A score is text, a hash is a flat list, and what is not there is None.
-
-    Raises:
-        StoreError: Redis is away or refuses.
     """
     keys = [command[1] for command in commands if len(command) > 1]
     words = [msgspec.msgpack.encode(command) for command in commands]

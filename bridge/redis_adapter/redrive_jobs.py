@@ -44,11 +44,7 @@ class RedriveJobs:
         return RedriveJob(self._client, self._settings, job_id)
 
     def newest(self, limit: int) -> list[str]:
-        """Ids of the newest, newest first.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Ids of the newest, newest first."""
         with store_errors():
             ids: Any = self._client.zrevrange(self._keys.REPLAYS, 0, limit - 1)
         return [text(job_id) for job_id in ids]
@@ -70,11 +66,7 @@ class RedriveJob:
         self._key = self._keys.replay(job_id)
 
     def begin(self, fields: Mapping[str, str | bytes | float], now_ms: int) -> None:
-        """Write the redrive down.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Write the redrive down."""
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hset(self._key, mapping=dict[Any, Any](fields))
             pipeline.expire(self._key, KEPT_S)
@@ -83,11 +75,7 @@ class RedriveJob:
             pipeline.execute()
 
     def read(self) -> JobRecord | None:
-        """How far the redrive is; None if there is none of that id.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How far the redrive is; None if there is none of that id."""
         fields, pending, in_flight = look(
             self._client,
             ("HGETALL", self._key),
@@ -97,68 +85,40 @@ class RedriveJob:
         return JobRecord(fields=as_hash(fields), pending=pending, in_flight=in_flight) if fields else None
 
     def set(self, **fields: str | int) -> None:
-        """Write fields of the record.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Write fields of the record."""
         with store_errors():
             self._client.hset(self._key, mapping=dict[Any, Any](fields))
 
     def set_state(self, state: str, reason: str) -> None:
-        """Write down where the redrive stands; an earlier request to stop is forgotten.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Write down where the redrive stands; an earlier request to stop is forgotten."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hset(self._key, mapping={"state": state, "reason": reason, "stop": ""})
             pipeline.expire(self._key, KEPT_S)
             pipeline.execute()
 
     def add(self, field: str, number: int) -> None:
-        """Count something.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Count something."""
         with store_errors():
             self._client.hincrby(self._key, field, number)
 
     def ask_to_stop(self) -> None:
-        """Have whatever process runs the redrive pause it.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Have whatever process runs the redrive pause it."""
         self.set(stop="1")
 
     def stop_was_asked(self) -> bool:
-        """Whether somebody did.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Whether somebody did."""
         with store_errors():
             return bool(self._client.hget(self._key, "stop"))
 
     # The lease
 
     def renew_lease(self, owner: str, lease_s: float) -> int:
-        """Take or keep the lease; 0 if this owner has it, otherwise ms until it ends. With 0 s, give it back.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Take or keep the lease; 0 if this owner has it, otherwise ms until it ends. With 0 s, give it back."""
         with store_errors():
             return int(script("replay_lease").run(self._client, [owner, int(lease_s * 1000)], replay=self._key))
 
     def is_leased(self) -> bool:
-        """Whether a living process, here or elsewhere, runs the redrive.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Whether a living process, here or elsewhere, runs the redrive."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.hmget(self._key, ["owner", "lease_ends"])
             pipeline.time()

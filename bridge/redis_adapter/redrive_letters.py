@@ -82,40 +82,24 @@ class RedriveLetters:
     # Pending
 
     def add(self, letter_ids: Sequence[str]) -> None:
-        """Have letters sent. Idempotent.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Have letters sent. Idempotent."""
         with store_errors():
             # One score for all: Redis then orders by id, which for UUIDv7 is by time.
             self._client.zadd(self._pending, dict.fromkeys(letter_ids, 0))
 
     def count_pending(self) -> int:
-        """How many are not sent yet.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How many are not sent yet."""
         with store_errors():
             return int(self._client.zcard(self._pending))
 
     def first(self, number: int, *, start: int = 0) -> list[str]:
-        """Ids of pending letters in the order in which they are sent.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Ids of pending letters in the order in which they are sent."""
         with store_errors():
             ids: Any = self._client.zrange(self._pending, start, start + number - 1)
         return [text(letter_id) for letter_id in ids]
 
     def spread(self, number: int, pending: int) -> list[str]:
-        """Ids from all over the pending letters, at even distances.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Ids from all over the pending letters, at even distances."""
         if number >= pending:
             return self.first(number)
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
@@ -125,29 +109,17 @@ class RedriveLetters:
             return [text(ids[0]) for ids in pipeline.execute() if ids]
 
     def take_back(self, limit: int) -> int:
-        """Have up to so many letters pending again that were sent and have no outcome; returns how many.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Have up to so many letters pending again that were sent and have no outcome; returns how many."""
         return int(self._run("replay_resend", [limit]))
 
     def newest(self) -> dict[str, str]:
-        """What was noted by ``note_newest``.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """What was noted by ``note_newest``."""
         with store_errors():
             values: Any = self._client.hgetall(self._newest)
         return {text(name): text(value) for name, value in values.items()}
 
     def note_newest(self, newest: Mapping[str, str]) -> None:
-        """Write down the newest letter about each thing.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Write down the newest letter about each thing."""
         if newest:
             with store_errors():
                 self._client.hset(self._newest, mapping=dict[Any, Any](newest))
@@ -165,7 +137,6 @@ class RedriveLetters:
 
         Raises:
             OperationRefusedError: another process has the lease; nothing was changed.
-            StoreUnavailableError: Redis is away.
         """
         place = self._queue_prefix + message.queue if message else self._unconfirmed
         item = queue_item(message, announced=False) if message else b""
@@ -176,11 +147,7 @@ class RedriveLetters:
         return Marked(frozenset(words), tuple(words[words.index("") + 1 :]))
 
     def confirm(self, letter_ids: Sequence[str]) -> None:
-        """The broker has what was marked as sent.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The broker has what was marked as sent."""
         with store_errors():
             self._client.srem(self._unconfirmed, *letter_ids)
 
@@ -189,7 +156,6 @@ class RedriveLetters:
 
         Raises:
             OperationRefusedError: another process has the lease; nothing was changed.
-            StoreUnavailableError: Redis is away.
         """
         answer = self._run(
             "replay_return",
@@ -211,7 +177,6 @@ class RedriveLetters:
 
         Raises:
             OperationRefusedError: another process has the lease; nothing was changed.
-            StoreUnavailableError: Redis is away.
         """
         arguments: list[str | int | bytes] = [owner, letter_id, *self._bounds]
         for part in parts:
@@ -219,21 +184,13 @@ class RedriveLetters:
         self._run("replay_unfold", arguments)
 
     def leave_out(self, field: str, letter_ids: Sequence[str]) -> None:
-        """Letters are not sent; they are counted in a field of the record.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Letters are not sent; they are counted in a field of the record."""
         self._run("replay_leave", [field, *letter_ids])
 
     # Outcomes
 
     def collect(self, passed_over: int, limit: int) -> Outcomes:
-        """Look at up to so many letters in flight, behind the first ones; those that have an outcome are counted.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Look at up to so many letters in flight, behind the first ones; those that have an outcome are counted."""
         return Outcomes(*map(int, self._run("replay_collect", [self._id, passed_over, limit])))
 
     def _run(self, name: str, arguments: Sequence[str | int | bytes], **own: str) -> Answer:

@@ -45,9 +45,6 @@ class RetrySet:
 
         Returns:
             The ids that found no room (``retry_max``); they do not wait.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
         """
         args: list[str | int | bytes] = [self._max, message_id, event_type, int(only_unfinished)]
         for record, after_s in waiting:
@@ -60,32 +57,20 @@ class RetrySet:
         return frozenset(text(event_id) for event_id in refused)
 
     def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts so far of those events that have any.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The failed attempts so far of those events that have any."""
         with store_errors():
             values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         records = (read_retry(value) for value in values if value is not None)
         return {record.event_id: record.attempts for record in records if record is not None}
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """The events that are in the retry set: neither published nor given up.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The events that are in the retry set: neither published nor given up."""
         with store_errors():
             values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
 
     def claim(self, limit: int = CLAIM_MAX) -> Claim:
-        """Take what is due, oldest first; no other worker gets it before the lease ends.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Take what is due, oldest first; no other worker gets it before the lease ends."""
         with store_errors():
             wait_ms, lease, *pairs = self._claim.run(self._client, [LEASE_S * 1000, limit])
         found = [
@@ -110,22 +95,14 @@ class RetrySet:
                 self._confirm.run(self._client, [claim.lease, RESEND_S * 1000, *ids])
 
     def count(self) -> int:
-        """Events that wait or are being tried again.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Events that wait or are being tried again."""
         with store_errors():
             return int(self._client.hlen(self._keys.RETRY_RECORDS))
 
     # For operators
 
     def get(self, event_id: str) -> WaitingRetry | None:
-        """One retry; None if there is none that can be read.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """One retry; None if there is none that can be read."""
         with store_errors():
             due = self._client.zscore(self._keys.RETRY_DUE, event_id)
         return None if due is None else next(self._read([(event_id, float(due))]), None)
@@ -135,9 +112,6 @@ class RetrySet:
 
         Args:
             behind: ``WaitingRetry.place`` of the one to go on behind; None to begin.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         low, offset = "-inf" if behind is None else repr(behind[0]), 0
         while True:
@@ -155,19 +129,11 @@ class RetrySet:
             low, offset = last_due, (offset + PAGE if last_due == low else 0)
 
     def make_due(self, event_ids: Sequence[str]) -> list[str]:
-        """Have retries tried at once; returns those that were not being tried already.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Have retries tried at once; returns those that were not being tried already."""
         return self._postpone(event_ids, "0")
 
     def take(self, event_ids: Sequence[str]) -> list[RetryRecord]:
-        """Take waiting retries as a claim would, so that no mover does meanwhile; they come back after ``LEASE_S``.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Take waiting retries as a claim would, so that no mover does meanwhile; they come back after ``LEASE_S``."""
         taken = self._postpone(event_ids, f"{LEASE_S * 1000 + 0.5}")
         return [waiting.record for waiting in self._read([(event_id, 0.0) for event_id in taken])]
 

@@ -14,11 +14,7 @@ MIN_VERSION = (7, 0)
 
 
 def read_server(client: redis.Redis) -> dict[str, Any]:
-    """What INFO says; empty where the user may not ask.
-
-    Raises:
-        StoreError: Redis is away or refuses.
-    """
+    """What INFO says; empty where the user may not ask."""
     with store_errors():
         client.ping()
         with suppress(redis.exceptions.NoPermissionError):

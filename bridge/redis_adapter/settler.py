@@ -33,9 +33,6 @@ class Settler:
 
         Args:
             deliveries: what came, message by message.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         return PendingPublish(self, deliveries)
 
@@ -76,9 +73,6 @@ class PendingPublish:
         """Ask Redis, and return at once. Idempotent.
 
         End one before the next begins: the order of two at once is not promised.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         if self._ahead is not None and not self._begun:
             self._begun = True

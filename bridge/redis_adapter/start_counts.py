@@ -16,11 +16,7 @@ class Starts:
         self._keys = keyspace_of(client)
 
     def add(self, message_id: str) -> int:
-        """Count one start; returns how many there were.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Count one start; returns how many there were."""
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hincrby(self._keys.STARTS, message_id, 1)
             pipeline.expire(self._keys.STARTS, LIFE_S)
@@ -28,19 +24,11 @@ class Starts:
         return int(times)
 
     def take_back(self, message_id: str) -> None:
-        """Count one start less: its worker did not die.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Count one start less: its worker did not die."""
         with store_errors():
             self._client.hincrby(self._keys.STARTS, message_id, -1)
 
     def forget(self, message_id: str) -> None:
-        """The message is done. Idempotent.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """The message is done. Idempotent."""
         with store_errors():
             self._client.hdel(self._keys.STARTS, message_id)

@@ -53,11 +53,7 @@ class StoreOverview:
         self._keys = keyspace_of(client)
 
     def read(self) -> Figures:
-        """The present figures.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The present figures."""
         keys = self._keys
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
@@ -86,11 +82,7 @@ class StoreOverview:
         )
 
     def balance(self) -> Balance:
-        """The accounting in one moment.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The accounting in one moment."""
         return read_balance(self._client)
 
     def write_refusal(self) -> StoreError | None:

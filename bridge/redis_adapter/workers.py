@@ -92,11 +92,7 @@ class Workers:
         self._beat = script("beat")
 
     def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
-        """Write a report down; with ``sweep``, forget the workers that were silent for a day.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
-        """
+        """Write a report down; with ``sweep``, forget the workers that were silent for a day."""
         with store_errors():
             self._beat.run(
                 self._client,
@@ -111,20 +107,12 @@ class Workers:
             )
 
     def leave(self, name: str) -> None:
-        """A worker stops, as it should.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """A worker stops, as it should."""
         with store_errors():
             self._client.hdel(self._keys.WORKERS, name)
 
     def known(self) -> tuple[KnownWorker, ...]:
-        """All that did not say good-bye, by name.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """All that did not say good-bye, by name."""
         with store_errors():
             records = self._client.hgetall(self._keys.WORKERS)
         read = (_read(text(name), record) for name, record in records.items())

@@ -40,7 +40,6 @@ class Snapshot:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            StoreUnavailableError: Redis is away.
         """
         pending = self._job.letters
         for part in chunks(self._letters.ids(selection), STEP):
@@ -55,7 +54,6 @@ class Snapshot:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            StoreUnavailableError: Redis is away.
         """
         while self._job.letters.take_back(STEP):
             self._keep_lease()

@@ -25,19 +25,11 @@ class ReplayRecord:
         self._id = job.job_id
 
     def begin(self, values: Mapping[str, Any], now_ms: int) -> None:
-        """Write the replay down.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Write the replay down."""
         self._job.begin({**values, "state": ReplayState.BUILDING.value, "created_ms": now_ms}, now_ms)
 
     def status(self) -> ReplayStatus | None:
-        """How far the replay is; None if there is none of that id.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How far the replay is; None if there is none of that id."""
         record = self._job.read()
         if record is None or "state" not in record.fields:
             return None
@@ -60,7 +52,6 @@ class ReplayRecord:
 
         Raises:
             OperationRefusedError: there is none.
-            StoreUnavailableError: Redis is away.
         """
         status = self.status()
         if status is None:
@@ -72,7 +63,6 @@ class ReplayRecord:
 
         Raises:
             OperationRefusedError: there is no such replay, it is done, or another process runs it.
-            StoreUnavailableError: Redis is away.
         """
         if self.known().state is ReplayState.DONE:
             raise OperationRefusedError(f"Replay {self._id} is done; there is nothing left to send.")

@@ -67,9 +67,6 @@ class Replays:
 
         Returns:
             The id of the replay.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
         """
         replay_id = secrets.token_hex(6)
         who = who or who_am_i()
@@ -89,19 +86,11 @@ class Replays:
         return replay_id
 
     def doubts(self) -> tuple[str, ...]:
-        """Why a dry run may not come true: living workers whose code is not that of this process, a sentence each.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Why a dry run may not come true: living workers whose code is not that of this process, a sentence each."""
         return worker_differences(identity_of(self._registry), self._living())
 
     def has_no_worker(self) -> bool:
-        """Whether no living worker consumes a queue of the registry, so that what is sent waits there.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Whether no living worker consumes a queue of the registry, so that what is sent waits there."""
         served = {queue for worker in self._living() for queue in worker.known.report.queues}
         return served.isdisjoint(self._registry.queues)
 
@@ -110,11 +99,7 @@ class Replays:
         return [worker for worker in workers if is_consuming(self._settings, worker)]
 
     def predict(self, selection: Selection) -> Iterator[Prediction]:
-        """The dry run: what a replay would do with each letter that matches. Runs the extractors; publishes nothing.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The dry run: what a replay would do with each letter that matches. Runs the extractors; publishes nothing."""
         dead = self._store.dead_letters
         foresight = Foresight(self._store.published, self._settings, self._registry)
         staleness = Staleness(self._store.published, foresight)
@@ -135,11 +120,7 @@ class Replays:
     # Looking
 
     def status(self, replay_id: str) -> ReplayStatus | None:
-        """How far a replay is; None if there is none of that id.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """How far a replay is; None if there is none of that id."""
         return self._record(replay_id).status()
 
     def known(self, replay_id: str) -> ReplayStatus:
@@ -147,25 +128,16 @@ class Replays:
 
         Raises:
             OperationRefusedError: there is none.
-            StoreUnavailableError: Redis is away.
         """
         return self._record(replay_id).known()
 
     def newest(self, limit: int = 20) -> list[ReplayStatus]:
-        """The newest replays, newest first.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The newest replays, newest first."""
         found = map(self.status, self._store.redrives.newest(limit))
         return [status for status in found if status is not None]
 
     def is_being_run(self, replay_id: str) -> bool:
-        """Whether a living process, here or elsewhere, runs a replay.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Whether a living process, here or elsewhere, runs a replay."""
         return self._store.redrives.job(replay_id).is_leased()
 
     # Running
@@ -215,11 +187,7 @@ class Replays:
         return status
 
     def ask_to_stop(self, replay_id: str) -> None:
-        """Have whatever process runs it pause a replay.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Have whatever process runs it pause a replay."""
         self._store.redrives.job(replay_id).ask_to_stop()
 
     def _record(self, replay_id: str) -> ReplayRecord:

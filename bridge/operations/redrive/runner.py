@@ -68,7 +68,6 @@ class Turn:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            StoreUnavailableError: Redis is away.
         """
         if self._status.state is ReplayState.BUILDING:
             self._snapshot.take(self._status.chosen)
@@ -87,7 +86,6 @@ class Turn:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            StoreUnavailableError: Redis is away.
             BrokerError: the broker is away.
         """
         newest = self._snapshot.newest()

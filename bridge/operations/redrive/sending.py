@@ -67,7 +67,6 @@ class Sending:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            StoreUnavailableError: Redis is away.
             BrokerError: the broker is away.
         """
         letters = self._dead.get_many(ids)
