@@ -1,7 +1,6 @@
 """Failures by root cause: counted in one pass, in memory that grows with the causes and not with the events."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,16 +113,6 @@ class Grouping:
         """
         groups = (_group(name, tally, causes.get(name)) for name, tally in self._tallies.items())
         return tuple(sorted(groups, key=lambda group: (-group.count, group.group)))
-
-
-def group_all(items: Iterable[tuple[Facts, Cause]]) -> tuple[Group, ...]:
-    """Group failures that are in memory."""
-    known = list(items)
-    times = [facts.at_ms for facts, _ in known]
-    grouping = Grouping(first_ms=min(times, default=0), last_ms=max(times, default=0))
-    for facts, _ in known:
-        grouping.add(facts)
-    return grouping.finish({facts.group: cause for facts, cause in known})
 
 
 def _group(name: str, tally: _Tally, cause: Cause | None) -> Group:
