@@ -11,7 +11,7 @@ from tests.support.worker import ROOT
 
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
-NAMES = ("life-of-a-message", "troubleshooting", "fast-paths")
+NAMES = ("life-of-a-message", "changing", "troubleshooting", "upgrading", "fast-paths")
 PAGES = [*(DOCS / f"{name}.md" for name in NAMES), DOCS / "decisions" / "README.md", *DECISIONS]
 ALL = [ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 DECISION_LINES_MAX = 40
@@ -74,6 +74,14 @@ def test_a_decision_is_short_and_says_why_what_and_what_was_measured(page: Path)
     assert lines[0].startswith(f"# {page.name[:4]} ")
     parts = [re.split(r"[. *]", line.removeprefix("**"))[0] for line in lines if line.startswith("**")]
     assert parts == ["Context", "Decision", "Measured", "Consequences"]
+
+
+def test_every_room_and_every_test_has_its_place_in_the_table_of_suites() -> None:
+    table = (DOCS / "changing.md").read_text().partition("## From the module to the suite")[2]
+    named = {file for place, _ in PLACE.findall(table) for file in ROOT.glob(place.rstrip("/"))}
+    rooms = {path for path in (ROOT / "bridge").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    tests = {path for suite in ("unit", "integration", "fault") for path in (ROOT / "tests" / suite).glob("test_*.py")}
+    assert sorted(map(shown, (rooms | tests) - named)) == []
 
 
 def test_decisions_are_numbered_without_a_hole_and_listed() -> None:
