@@ -17,7 +17,6 @@ class RabbitQueueDepths:
     """A ``QueueReader``.
 
     Args:
-        settings: which name the broker.
         ledger: tells where messages were put, and when.
     """
 

@@ -25,13 +25,7 @@ PrintEvent = Callable[[str, str, str], None]
 
 
 class Follower:
-    """Follows one user until cancelled.
-
-    Args:
-        settings: where Redis is.
-        registry: which categories types have.
-        print_event: shows an event.
-    """
+    """Follows one user until cancelled."""
 
     def __init__(self, settings: Settings, registry: Registry, *, print_event: PrintEvent) -> None:
         self._place = shown_url(settings.store_url)

@@ -22,7 +22,6 @@ class Tally:
 
     Args:
         gateways: where the counters are added up.
-        counters: of the process.
         connections: says how many streams it has open.
         catalog: identity of its registry.
         on_beginning: told where the order of the streams began, whenever that has changed since the last beat.

@@ -71,13 +71,7 @@ def judged(found: object, subject: str) -> Authenticator:
 
 
 class OwnAuthenticator:
-    """Asks an application's authenticator, whose faults become an answer, a line in the log and a count.
-
-    Args:
-        own: the application's.
-        registry: whose users there are.
-        counters: of the process.
-    """
+    """Asks an application's authenticator, whose faults become an answer, a line in the log and a count."""
 
     def __init__(self, own: Authenticator, registry: Registry, counters: Counters) -> None:
         self._own = own

@@ -52,9 +52,6 @@ class Authenticator(Protocol):
     async def identify(self, request: Any) -> Principal:
         """Who is asking.
 
-        Args:
-            request: an AuthRequest.
-
         Raises:
             UnauthorizedError: the client is not known.
             RequestRefusedError: it cannot be found out, or must not be answered.

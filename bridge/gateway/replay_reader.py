@@ -86,11 +86,6 @@ class Archive:
     Clients of one user at one place share a reading, and the chapter for as long as one of them holds it. A user has
     at most ``READERS_PER_USER_MAX`` of the ``READERS_MAX`` readings at once. The more chapters are held by slow
     clients, the smaller are the next.
-
-    Args:
-        history: where it is retained.
-        dispatch: makes deliveries of it.
-        counters: learns of malformed entries.
     """
 
     def __init__(self, history: History, dispatch: Dispatch, counters: Counters) -> None:

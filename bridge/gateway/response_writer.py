@@ -42,8 +42,6 @@ class Wire:
     """The line to one client.
 
     Args:
-        scope: of the request.
-        send: of the request.
         send_timeout_s: a client that takes nothing for this long has stalled.
         heartbeat_s: silence after which a comment is due.
     """

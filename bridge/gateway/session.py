@@ -53,17 +53,7 @@ T = TypeVar("T")
 
 
 class Session:
-    """One client's life.
-
-    Args:
-        principal: who it is.
-        request: what it wants.
-        wire: where to send it.
-        rooms: where it is published.
-        archive: where it is retained.
-        settings: bounds and times.
-        counters: learns what happened.
-    """
+    """One client's life."""
 
     def __init__(
         self,

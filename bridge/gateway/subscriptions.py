@@ -42,11 +42,7 @@ class Room:
 
 
 class Rooms:
-    """One room a user, while somebody listens to that user; and the broadcast room, which holds everybody.
-
-    Args:
-        keys: names of the channels.
-    """
+    """One room a user, while somebody listens to that user; and the broadcast room, which holds everybody."""
 
     def __init__(self, keys: Keyspace) -> None:
         self._keys = keys

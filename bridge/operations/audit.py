@@ -127,8 +127,6 @@ class Auditor:
     """Reads the accounting and looks at the broker.
 
     Args:
-        store: stays yours to close.
-        settings: of the bridge.
         registry: its queues are looked at, beside those that the accounting names.
     """
 

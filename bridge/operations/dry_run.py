@@ -72,9 +72,6 @@ class Foresight:
     """Runs today's extractors over letters. They are the team's code: what they do to the world, they do here too.
 
     Args:
-        published: tells what was published before.
-        settings: limits, as the worker has them.
-        registry: today's.
         time_limit_s: for one event.
     """
 

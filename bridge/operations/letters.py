@@ -74,11 +74,7 @@ class Discarded:
 
 
 class Letters:
-    """What operators do with dead letters, replays apart.
-
-    Args:
-        store: stays yours to close.
-    """
+    """What operators do with dead letters, replays apart."""
 
     def __init__(self, store: Store) -> None:
         self._dead = store.dead_letters

@@ -24,12 +24,7 @@ class Moved:
 
 
 class QueueMover:
-    """Moves messages on Redis one by one, each in one step; on RabbitMQ each is taken when the other queue has it.
-
-    Args:
-        store: stays yours to close.
-        settings: of the bridge.
-    """
+    """Moves messages on Redis one by one, each in one step; on RabbitMQ each is taken when the other queue has it."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store

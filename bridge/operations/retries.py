@@ -37,11 +37,7 @@ class Touched:
 
 
 class Retries:
-    """What operators do with waiting retries.
-
-    Args:
-        store: stays yours to close.
-    """
+    """What operators do with waiting retries."""
 
     def __init__(self, store: Store) -> None:
         self._waiting = store.retries

@@ -123,8 +123,6 @@ class StatusReader:
 
     Args:
         store: one that gives up soon when Redis is away.
-        settings: of the bridge.
-        registry: of this process.
     """
 
     def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:

@@ -36,8 +36,6 @@ class QueueSurvey:
     """Reads one survey after another. Not thread-safe.
 
     Args:
-        store: stays yours to close.
-        settings: of the bridge.
         registry: whose queues are shown in any case.
     """
 

@@ -81,12 +81,7 @@ Place = Publication | OnItsWay | Waiting | Buried | SkippedEvent | Discarded
 
 
 class Tracer:
-    """Looks everywhere for one event. Reads only.
-
-    Args:
-        store: stays yours to close.
-        settings: of the bridge.
-    """
+    """Looks everywhere for one event. Reads only."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._settings = settings

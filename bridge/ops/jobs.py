@@ -20,12 +20,7 @@ log = plain_logger(__name__)
 
 
 class ReplayJobs:
-    """Starts redrives and ends with them.
-
-    Args:
-        settings: of the bridge.
-        registry: today's.
-    """
+    """Starts redrives and ends with them."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings

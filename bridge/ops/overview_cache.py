@@ -51,8 +51,6 @@ class OverviewCache:
     """Reads the figures when they are old. Thread-safe.
 
     Args:
-        settings: of the bridge.
-        registry: today's.
         store: for the groups; the figures are read over a connection that gives up soon.
         clock: monotonic, in s.
     """

@@ -53,7 +53,6 @@ class Sessions:
     """Makes sessions and knows them again. A session ends with its time, or when its token is changed.
 
     Args:
-        settings: the tokens.
         clock: Unix time.
     """
 

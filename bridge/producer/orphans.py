@@ -28,7 +28,6 @@ class Orphans:
     """Finds and opens them, for one thread.
 
     Args:
-        folder: the spool directory.
         admission: judges what they hold.
 
     Attributes:

@@ -39,7 +39,6 @@ class Outbox:
     """Takes events at once, delivers them in order. Safe with threads; a forked child needs a new one.
 
     Args:
-        settings: of the bridge.
         registry: whose queues there are.
         unaccepted: what never came here, by name; it is only reported.
         unmapped_classes: names of classes that the registry does not have; only reported.

@@ -22,7 +22,6 @@ class History:
 
     Args:
         client: an asyncio client; stays yours to close.
-        settings: retention.
     """
 
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:

@@ -15,11 +15,7 @@ MERGE_MAX = 1_000
 
 
 class ForeignLists:
-    """Keeps one connection to the broker, opened at the first look and again after trouble. Not thread-safe.
-
-    Args:
-        settings: of the bridge.
-    """
+    """Keeps one connection to the broker, opened at the first look and again after trouble. Not thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -40,7 +40,6 @@ class RedisSSEPublisher:
 
     Args:
         client: an asyncio client, e.g. from ``bridge.redis_adapter.connect_async``; stays yours to close.
-        settings: retention and limits.
         users: what the application's users are called: ``registry.users``; default: UUIDs.
     """
 

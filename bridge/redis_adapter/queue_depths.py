@@ -20,7 +20,6 @@ class RedisQueueDepths:
     """A ``QueueReader``. Opens no connection before its first use, and gives up soon.
 
     Args:
-        settings: which name the broker.
         ledger: tells when a message was accepted.
     """
 

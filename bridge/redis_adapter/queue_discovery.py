@@ -26,11 +26,7 @@ def priority_lists(queue: str) -> list[str]:
 
 
 class QueueFinder:
-    """Looks through the keys of a broker for lists named like our queues, portion by portion, again and again.
-
-    Args:
-        prefix: of the broker's keys.
-    """
+    """Looks through the keys of a broker for lists named like our queues, portion by portion, again and again."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix

@@ -19,12 +19,7 @@ PORTION = 50
 
 
 class QueueMoves:
-    """Moves messages, and tells the accounting where they are.
-
-    Args:
-        client: of the store.
-        settings: of the bridge.
-    """
+    """Moves messages, and tells the accounting where they are."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client

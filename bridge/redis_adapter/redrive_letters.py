@@ -63,7 +63,6 @@ class RedriveLetters:
     """Moves letters of one redrive.
 
     Args:
-        client: of the store.
         settings: bounds of the dead letters, and the broker's key prefix.
         job_id: of the redrive.
     """

@@ -69,12 +69,7 @@ class SettleCall:
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:
-        """One receipt an event, in the order of the batch.
-
-        Args:
-            answer: of the script.
-            number: of events in the batch.
-        """
+        """One receipt an event, in the order of the batch."""
         if not isinstance(answer, bytes | str):
             return [_receipt(text(one)) for one in answer]
         ms, _, seq = text(answer).partition("-")

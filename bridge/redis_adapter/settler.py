@@ -17,7 +17,6 @@ class Settler:
 
     Args:
         client: stays yours to close.
-        settings: retention and limits.
         longest_retry_s: how long the most patient mapping may retry; seen marks outlive it.
     """
 
@@ -30,9 +29,6 @@ class Settler:
         """Make ready to publish each event once, and to account for it; idempotent by event id and user.
 
         Nothing is asked of Redis before ``begin``.
-
-        Args:
-            deliveries: what came, message by message.
         """
         return PendingPublish(self, deliveries)
 

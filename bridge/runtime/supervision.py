@@ -220,7 +220,6 @@ class SupervisedTask:
 
     Args:
         run: the coroutine function.
-        name: of the task.
         clock: monotonic, in s.
     """
 

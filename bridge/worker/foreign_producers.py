@@ -22,7 +22,6 @@ class ForeignProducers:
     """Runs on a thread of its own, on a Redis broker.
 
     Args:
-        settings: of the bridge.
         queues: that this worker consumes at the moment.
         names: where queues are remembered.
         tally: where is counted what was brought in.

@@ -19,7 +19,6 @@ class Pipeline:
     """Decides what becomes of each event; does nothing about it.
 
     Args:
-        registry: the event catalog.
         retry: policy of mappings that have none of their own.
         event_max_bytes: largest envelope and largest payload.
         random: returns a float in [0, 1); jitters the waits.

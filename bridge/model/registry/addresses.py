@@ -96,12 +96,7 @@ class Topic(msgspec.Struct, frozen=True):
 
 
 class AddressBook:
-    """Which addresses there are, by the id type and the topics of a registry.
-
-    Args:
-        users: of the application.
-        topics: that are declared.
-    """
+    """Which addresses there are, by the id type and the topics of a registry."""
 
     __slots__ = ("_topics", "users")
 

@@ -14,11 +14,7 @@ LEASE_S = 5.0
 
 
 class ReplayRecord:
-    """Reads and writes the record of one replay.
-
-    Args:
-        job: its place in the store.
-    """
+    """Reads and writes the record of one replay."""
 
     def __init__(self, job: RedriveJob) -> None:
         self._job = job

@@ -29,13 +29,7 @@ PATIENCE_S = 120.0
 
 
 class Replays:
-    """All replays of one bridge.
-
-    Args:
-        store: stays yours to close.
-        settings: of the bridge.
-        registry: today's.
-    """
+    """All replays of one bridge."""
 
     def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
         self._store = store

@@ -25,10 +25,7 @@ class Turn:
 
     Args:
         store: where letters and the replay are.
-        settings: of the bridge.
-        registry: today's.
         sender: to a broker that is not the store.
-        replay_id: of the replay.
         owner: of the lease.
         patience_s: how long to wait without any outcome.
     """

@@ -23,9 +23,7 @@ class Sending:
 
     Args:
         store: where letters and the replay are.
-        registry: today's.
         sender: to a broker that is not the store.
-        replay_id: of the replay.
         owner: of the lease.
         foresight: knows what can be sent.
         staleness: knows what is too old, or superseded.
