@@ -78,8 +78,7 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
     import msgspec
 
     with opened() as (store, _, _):
-        letters = Letters(store)
-        letter, tombstone = letters.show(letter_id), letters.tombstone(letter_id)
+        letter, tombstone = store.dead_letters.get(letter_id), store.dead_letters.tombstone(letter_id)
     if letter is not None and as_json:
         print_json(letter_as_dict(letter, payloads=payloads))
     elif letter is not None:

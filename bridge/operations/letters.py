@@ -82,14 +82,6 @@ class Letters:
 
     # Reading
 
-    def count(self) -> int:
-        """How many letters there are."""
-        return self._dead.count()
-
-    def show(self, letter_id: str) -> DeadLetter | None:
-        """One letter; None if there is none. One that this release cannot read stands for itself with its bytes."""
-        return self._dead.get(letter_id)
-
     def page(self, selection: Selection, *, cursor: Cursor | None = None, limit: int = PAGE_DEFAULT) -> LetterPage:
         """A page of letters, newest burial first.
 
@@ -251,10 +243,6 @@ class Letters:
         stones = [_tombstone(letter_id, letters.get(letter_id), who, reason) for letter_id in letter_ids]
         discarded, in_replay = self._dead.discard(stones, redrive=replay)
         return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
-
-    def tombstone(self, letter_id: str) -> Tombstone | None:
-        """What is left of a discarded letter; None if it was not discarded, or long ago."""
-        return self._dead.tombstone(letter_id)
 
 
 def letter_as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:

@@ -47,14 +47,6 @@ class Retries:
 
     # Reading
 
-    def count(self) -> int:
-        """How many events wait or are being tried again."""
-        return self._waiting.count()
-
-    def show(self, event_id: str) -> WaitingRetry | None:
-        """One retry; None if there is none."""
-        return self._waiting.get(event_id)
-
     def resolve(self, selection: Selection, registry: Registry) -> Selection:
         """A selection of which each value may match a waiting retry; see ``known.resolve``.
 

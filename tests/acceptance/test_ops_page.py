@@ -14,11 +14,9 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.retry import RetryRecord
-from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
-from bridge.operations.retries import Retries
 from bridge.producer import Emitter
-from bridge.redis_adapter import RetrySet, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, RetrySet, Store, connect, read_balance
 from bridge.settings import Settings
 from tests.support.chromium import opened_chromium
 from tests.support.letters import a_failure, a_letter, bury
@@ -178,13 +176,13 @@ def emit(settings: Settings, events: list[Moody]) -> None:
     assert emitter.close()
 
 
-def seed(client: redis.Redis, settings: Settings, worker: WorkerProcess) -> Letters:
+def seed(client: redis.Redis, settings: Settings, worker: WorkerProcess) -> DeadLetters:
     """Letters of three causes: a real worker buried some, and what it knows not to fail any more was buried by hand."""
     emit(settings, [Moody(user_id=uuid4(), mode="permanent", times=1, number=number) for number in range(30)])
     emit(settings, [Moody(user_id=uuid4(), mode="permanent", number=number) for number in range(4)])
     emit(settings, [Moody(user_id=uuid4(), mode="fail", times=99, number=number) for number in range(3)])
     emit(settings, [Moody(user_id=uuid4(), number=number) for number in range(200)])
-    letters = Letters(Store.of(client, settings))
+    letters = DeadLetters(client, settings)
     wait_until(lambda: letters.count() == 37, timeout_s=30, what="all have died")
     return letters
 
@@ -304,7 +302,7 @@ def test_retries_are_tried_now_and_buried(page: Page, axe: str, client: redis.Re
     page.click("Dead-letter them")
     assert "Buried as dead letters: 3." in page.text()
     page.check(axe, "retries-empty")
-    assert (Retries(Store.of(client, settings)).count(), Letters(Store.of(client, settings)).count()) == (0, 3)
+    assert (Store.of(client, settings).retries.count(), Store.of(client, settings).dead_letters.count()) == (0, 3)
     page.open("/")
     page.wait(lambda: "No worker consumes" in page.text("#live-faults"), "faults are sentences")
     page.check(axe, "overview-faults")
@@ -373,7 +371,7 @@ def test_everything_works_without_javascript(
     plain.click("Refresh")
     assert plain.path() == address
     assert "3 of 3 letters" in plain.text()
-    assert Letters(Store.of(client, settings)).count() == 0
+    assert Store.of(client, settings).dead_letters.count() == 0
 
 
 def test_a_viewer_looks_and_finds_no_act(page: Page, axe: str, client: redis.Redis, settings: Settings) -> None:
@@ -411,7 +409,7 @@ def test_another_site_can_neither_act_nor_frame(
     assert page.page.frames[-1].url != f"{page.base}/" or not page.page.frames[-1].locator("main").count()
     page.page.evaluate("document.getElementById('f').submit()")
     page.page.wait_for_url(f"{page.base}/**")
-    assert Letters(Store.of(client, settings)).count() == 1
+    assert Store.of(client, settings).dead_letters.count() == 1
     page.complaints.clear()  # Chromium reports the refused frame and the refused form
 
 

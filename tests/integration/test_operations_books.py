@@ -26,6 +26,7 @@ from bridge.operations.selection import Selection
 from bridge.operations.trace import Tracer, Whereabouts
 from bridge.producer import reporter
 from bridge.redis_adapter import (
+    DeadLetters,
     Ledger,
     OperationsLog,
     ProducerReport,
@@ -244,7 +245,9 @@ def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_wit
     reader = Letters(Store.of(client, settings))
     reader.discard(Selection(), reason="a test", who="ann@desk")
     (gone,) = places(client, settings, event.event_id)
-    assert gone == t.Discarded(at=reader.tombstone(str(event.event_id)).at, who="ann@desk", reason="a test")
+    assert gone == t.Discarded(
+        at=DeadLetters(client, settings).tombstone(str(event.event_id)).at, who="ann@desk", reason="a test"
+    )
     assert gone.at.startswith("2")
 
 

@@ -51,7 +51,7 @@ WRONG = {
     "dead users --stage middle": "there are message, decode",
     "dead export --since yesterday": "give 30m, 2h, 7d",
     "dead list --since 1m --until 1h": "(since) is after",
-    "dead list --user ann": "not a valid UUID",
+    "dead list --user ann": "'ann' is no user id: those are UUIDs",
     "dead list --after here": "is no cursor",
     "dead list --after nan:x": "is no cursor",
     "retries list --after inf:x": "is no cursor",

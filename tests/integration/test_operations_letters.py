@@ -62,7 +62,7 @@ def test_twelve_causes_over_many_events_are_twelve_pure_groups(client, settings,
         assert set(letters.ids(Selection(groups=(group.group,)))) in wanted.values()
         assert (group.users, group.users_exact) == (20, True)
         assert sum(group.trend) == group.count
-        assert letters.show(group.sample).group == group.group
+        assert DeadLetters(client, settings).get(group.sample).group == group.group
 
 
 def test_pages_stay_where_they_are_while_letters_come_and_go(client, settings, letters) -> None:
@@ -118,10 +118,10 @@ def test_what_is_discarded_leaves_a_tombstone_and_the_books_balance(client, sett
     bury(client, settings, [kept, lost])
     done = letters.discard(Selection(ids=(lost.letter_id,)), reason="too old to matter", who="me@here")
     assert (done.discarded, done.in_replay) == (1, 0)
-    tombstone = letters.tombstone(lost.letter_id)
+    tombstone = DeadLetters(client, settings).tombstone(lost.letter_id)
     assert (tombstone.who, tombstone.reason, tombstone.error_class) == ("me@here", "too old to matter", "LookupError")
-    assert letters.show(lost.letter_id) is None
-    assert letters.tombstone(kept.letter_id) is None
+    assert DeadLetters(client, settings).get(lost.letter_id) is None
+    assert DeadLetters(client, settings).tombstone(kept.letter_id) is None
     assert Counts(client).read()["discarded"] == 1
     assert read_balance(client).balanced
     (entry,) = OperationsLog(client).newest()
@@ -277,8 +277,8 @@ def test_retries_are_listed_in_pages_and_grouped(client, settings, waiting) -> N
             break
     assert seen == waiting
     assert [group.count for group in retries.groups(ALL)] == [10, 10, 10]
-    assert retries.show(waiting[0]).record.attempt == 1
-    assert retries.show("nope") is None
+    assert RetrySet(client, settings).get(waiting[0]).record.attempt == 1
+    assert RetrySet(client, settings).get("nope") is None
 
 
 def test_retries_that_are_being_tried_are_left_alone(client, settings, waiting) -> None:
@@ -287,7 +287,7 @@ def test_retries_that_are_being_tried_are_left_alone(client, settings, waiting) 
     claim = store.claim()
     assert {record.event_id for record in claim.records} == set(waiting[:2])
     store.confirm(claim)
-    assert retries.show(waiting[0]).taken
+    assert RetrySet(client, settings).get(waiting[0]).taken
     done = retries.cancel(ALL, reason="enough", who="me")
     assert (done.changed, done.taken) == (28, 2)
     assert DeadLetters(client, settings).count() == 28

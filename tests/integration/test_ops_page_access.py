@@ -6,7 +6,6 @@ import httpx
 import pytest
 import redis
 
-from bridge.operations.letters import Letters
 from bridge.operations.redrive import Replays
 from bridge.operations.selection import Selection
 from bridge.ops import create_ops_app
@@ -144,7 +143,7 @@ async def test_a_script_needs_the_bearer_token_alone(ops_settings: Settings, cli
             assert (await script.post("/dead/discard", data=data, headers=headers)).status_code == status
         headers = {"Authorization": f"Bearer {OPERATOR}", "Origin": "http://evil.example"}
         assert (await script.post("/dead/discard", data=data, headers=headers)).status_code == 403
-    assert Letters(Store.of(client, ops_settings)).count() == 1
+    assert Store.of(client, ops_settings).dead_letters.count() == 1
     assert OperationsLog(client).newest()[0].who == "script (page)"
 
 

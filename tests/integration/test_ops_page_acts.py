@@ -32,7 +32,7 @@ async def test_retries_are_made_due_and_buried_with_a_reason(ops_settings: Setti
         data = {"form_token": token, "id": second.event_id, "reason": "gone"}
         answer = await operator.post("/retries/cancel", data=data)
         assert "Buried as dead letters: 1." in (await operator.get(answer.headers["Location"])).text
-    assert Letters(Store.of(client, ops_settings)).show(second.event_id) is not None
+    assert Store.of(client, ops_settings).dead_letters.get(second.event_id) is not None
     assert [(entry.who, entry.action, entry.reason) for entry in OperationsLog(client).newest()] == [
         ("Ann (page)", "retries.cancel", "gone"),
         ("Ann (page)", "retries.now", ""),
