@@ -16,6 +16,8 @@ ADAPTERS: dict[str, Callable[[], str] | None] = {
 }
 """Name → the program of the server behind it; None: there is none."""
 
+REAL = [name for name, program in ADAPTERS.items() if program]
+
 Open = Callable[..., Awaitable[Adapter]]
 
 

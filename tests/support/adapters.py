@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import redis
 
@@ -100,9 +101,16 @@ class ServerWithClock:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time go by for the server."""
+        """Let time go by for the server, and wait until it has noticed: Valkey reads the clock now and then only."""
         self._ahead_s += seconds
         self._clock.set_ahead(self._ahead_s / 3600)
+        with self.client() as client:
+            wait_until(lambda: self._shown_s(client) >= time.time() + self._ahead_s - 1, what="the time has come")
+
+    def _shown_s(self, client: redis.Redis) -> float:
+        """What a script would call now."""
+        seconds, microseconds = cast("list[bytes]", client.eval("return redis.call('TIME')", 0))
+        return int(seconds) + int(microseconds) / 1e6
 
     def client(self) -> redis.Redis:
         """A plain client."""
