@@ -86,19 +86,7 @@ class DeadLetters:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> int:
-        """Keep letters and end the retries of their events. Idempotent by letter id.
-
-        Args:
-            letters: to keep.
-            message_id: of the message in the accounting that brought them; empty if they came from elsewhere.
-            whole: there is one letter, and it holds the whole message.
-            part: with ``whole``: the message was taken apart, and the letter holds these events of it only.
-            event_type: of the events, for the metrics; empty if unknown.
-            only_unfinished: leave alone what, by the accounting, has ended meanwhile.
-
-        Returns:
-            How many old letters were evicted to stay within the bounds; that is logged.
-        """
+        """As ``bridge.ports.DeadLetters.bury``."""
         what = int(whole) if part is None else " " + " ".join(part)
         args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
         for letter in letters:
@@ -238,15 +226,7 @@ class DeadLetters:
     # Discarding
 
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
-        """Give up letters, each of which leaves its tombstone; what is in flight in another redrive is left alone.
-
-        Args:
-            tombstones: what is to be left of each letter.
-            redrive: which gives them up, and may so even if it has sent them; empty if a person does.
-
-        Returns:
-            How many are gone now, and how many were left alone.
-        """
+        """As ``bridge.ports.DeadLetters.discard``; what is in flight in another redrive is left alone."""
         args: list[str | int | bytes] = [TOMBSTONES_MAX, redrive]
         for stone in tombstones:
             fields = {"who": stone.who, "reason": stone.reason, "task": stone.task, "error_class": stone.error_class}

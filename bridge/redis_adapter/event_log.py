@@ -41,11 +41,7 @@ class History:
         return next((Position(text(mark)) for mark in marks if mark), None)
 
     async def vouch(self, channel: str, message: bytes) -> bool:
-        """Whether Redis still knows an event that was heard on a channel within half the life of a seen mark.
-
-        If not, it was set back, as by a fail-over to a replica that lagged behind. Then the order begins anew, so that
-        whoever reads on from an earlier position learns that events may be missing.
-        """
+        """As ``bridge.ports.EventLog.vouch``; set back as by a fail-over to a replica that lagged behind."""
         event, owner = read_message(message), seen_owner(channel)
         mark = self._keys.user_seen(owner, event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
         with store_errors():
@@ -61,15 +57,7 @@ class History:
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
-        """The next page after a position, of one moment: nothing before its horizon is missing from it.
-
-        Args:
-            user_id: whose stream.
-            after: what the client has had.
-            read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event, if there was one.
-                Without it a client that heard nothing for as long as a stream lives counts as behind.
-            limit_bytes: of each stream at most, though at least one entry.
-        """
+        """As ``bridge.ports.EventLog.read``."""
         with store_errors():
             newest, complete, now_ms, *streams = await self._read.run_async(
                 self._client,

@@ -35,17 +35,7 @@ class RetrySet:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> frozenset[str]:
-        """Let events wait for the given seconds. Idempotent by event id and attempt.
-
-        Args:
-            waiting: events and their waits.
-            message_id: of the message in the accounting that brought them; empty if they were waiting already.
-            event_type: of the events, for the metrics.
-            only_unfinished: leave alone what, by the accounting, has ended meanwhile.
-
-        Returns:
-            The ids that found no room (``retry_max``); they do not wait.
-        """
+        """As ``bridge.ports.RetryQueue.add``."""
         args: list[str | int | bytes] = [self._max, message_id, event_type, int(only_unfinished)]
         for record, after_s in waiting:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
@@ -84,11 +74,7 @@ class RetrySet:
         )
 
     def confirm(self, claim: Claim) -> None:
-        """Say that the claimed retries are back on their queue. They stay in the set until they are settled.
-
-        Raises:
-            StoreUnavailableError: Redis is away; they will be moved a second time, which is harmless.
-        """
+        """As ``bridge.ports.RetryQueue.confirm``; unconfirmed ones are moved a second time, which is harmless."""
         if claim.records:
             ids = [record.event_id for record in claim.records]
             with store_errors():

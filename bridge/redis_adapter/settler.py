@@ -26,10 +26,7 @@ class Settler:
         self._script = script("settle")
 
     def prepare(self, deliveries: Sequence[Delivery]) -> "PendingPublish":
-        """Make ready to publish each event once, and to account for it; idempotent by event id and user.
-
-        Nothing is asked of Redis before ``begin``.
-        """
+        """As ``bridge.ports.Publisher.prepare``."""
         return PendingPublish(self, deliveries)
 
     def arguments(self, batch: Sequence[Delivery]) -> Call:
@@ -66,24 +63,14 @@ class PendingPublish:
         self._begun = False
 
     def begin(self) -> None:
-        """Ask Redis, and return at once. Idempotent.
-
-        End one before the next begins: the order of two at once is not promised.
-        """
+        """As ``bridge.ports.PendingPublish.begin``."""
         if self._ahead is not None and not self._begun:
             self._begun = True
             with store_errors():
                 self._ahead.send()
 
     def refused(self) -> dict[int, str]:
-        """Begin, if it has not begun, and wait for the end.
-
-        Tells only of what Redis refused for good: place of the event → Redis' words.
-        A receipt costs more than the rest of what is done for an event here.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes. Some may be published; doing it again completes it.
-        """
+        """As ``bridge.ports.PendingPublish.refused``. A receipt an event would cost more than all the rest."""
         self.begin()
         refused: dict[int, str] = {}
         start = 0
