@@ -52,10 +52,18 @@ def split(json: bytes, *, envelopes_max: int = MessageBounds.WIDEST.envelopes) -
     if len(raws) > envelopes_max:
         raise ValueError("It has too many envelopes.")
     # At half of the levels at which it gives up here, the parser will not give up in a process deep in other calls.
-    # An envelope has two brackets that open, and mostly no more: usually no look is needed.
-    if json.count(b"[") + json.count(b"{") - 2 * len(raws) > LEVELS_READ_MAX and levels_of(json) > LEVELS_READ_MAX:
+    if json.count(b"[") + json.count(b"{") > LEVELS_READ_MAX and any(map(_is_too_deep, _long(raws))):
         raise ValueError("It has too many levels.")
     return raws
+
+
+def _long(raws: list[msgspec.Raw]) -> list[msgspec.Raw]:
+    """Envelopes, if any has bytes enough for too many levels, which take two each; that is seldom so, and soon seen."""
+    return raws if max([len(memoryview(raw)) for raw in raws]) > 2 * LEVELS_READ_MAX else []
+
+
+def _is_too_deep(raw: msgspec.Raw) -> bool:
+    return levels_of(bytes(raw), exact_above=LEVELS_READ_MAX) > LEVELS_READ_MAX
 
 
 def envelopes_of(body: object, content_type: object, content_encoding: object) -> bytes | None:

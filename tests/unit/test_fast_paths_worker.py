@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from kombu import serialization
 
 from bridge.messages import TaskMessage
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, pass_on
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, pass_on, split
+from bridge.model.bounds import LEVELS_READ_MAX
 from bridge.model.errors import BridgeError
 from bridge.model.events import SSEEvent, encode_payload, json_payload
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
@@ -76,6 +77,20 @@ def test_envelopes_that_are_passed_on_end_as_those_that_celery_parsed(written: l
     ((by_celery,), _, _) = serialization.loads(body, "application/json", "utf-8", accept={"application/json"})
     for raw, plain in zip(Envelopes(message.body).split(), by_celery, strict=True):
         assert repr(end_of(raw, mapping_of(plain))) == repr(end_of(plain, mapping_of(plain)))
+
+
+@given(st.lists(st.integers(0, 500), max_size=4), st.integers(0, 600))
+@example([900], 400)
+def test_no_envelope_is_too_deep_whatever_others_it_came_with(depths: list[int], flat: int) -> None:
+    """Brackets are counted before levels are looked for."""
+    envelopes = [b"[" * depth + b'"]"' + b"]" * depth for depth in depths] + [b"{}"] * flat
+    deepest = max(depths, default=0)
+    try:
+        assert len(split(b",".join(envelopes))) == len(envelopes)
+    except ValueError:
+        assert deepest > LEVELS_READ_MAX
+    else:
+        assert deepest <= LEVELS_READ_MAX
 
 
 def end_of(raw: object, mapping: DomainToSSEMapping) -> tuple[object, ...]:
