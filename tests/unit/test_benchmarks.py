@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import report
+from benchmarks import fast_paths, report
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.harness import workload
 from benchmarks.harness.drawing import Bar, bars_svg
@@ -215,3 +215,13 @@ def _page(folder: Path, rows: list[dict[str, Any]]) -> str:
     assert json.loads(result.write().read_text())["machine"]["packages"]["celery"]
     report.main(["--results", str(folder), "--page", str(folder / "page.md")])
     return (folder / "page.md").read_text()
+
+
+class TestFastPaths:
+    def test_every_pair_is_measured_and_both_ways_run(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(fast_paths, "EVENTS", 8)
+        fast_paths.main(["--rounds", "1"])
+        rows = [line for line in capsys.readouterr().out.splitlines() if " ~ " in line]
+        assert len(rows) == 9
