@@ -194,7 +194,7 @@ def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
     return shown
 
 
-_STRAYS = (
+_LATE_FAILURES = (
     "Late failures: {:,} (failed after another run had ended them: two workers ran one message at once; they count "
     "beside the accepted until they are published, and what was published before then vanishes)."
 )
@@ -215,7 +215,7 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
         said.append((found.unchecked, text, "yellow"))
     remarks = [(text.format(number), colour) for number, text, colour in said if number]
     if found.balance.stray:
-        remarks.append((_STRAYS.format(found.balance.stray), "yellow"))
+        remarks.append((_LATE_FAILURES.format(found.balance.stray), "yellow"))
     if found.written_off:
         remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says who did it and why.", "green"))
     remarks += [(f"Stranded: {plain(sentence)}", "red") for sentence in found.stranded]

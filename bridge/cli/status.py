@@ -134,7 +134,7 @@ def _producers(shown: "Status") -> "Table":
 
 def _books(shown: "Status") -> "Table":
     balance = shown.balance
-    made = table("books", "events", "", title="Events")
+    made = table("accounting", "events", "", title="Events")
     claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages claimed by workers"
     rate = "" if shown.published_per_s is None else f"{shown.published_per_s:,.0f} a second"
     made.add_row("accepted", f"{balance.accepted:,}", "")

@@ -46,7 +46,7 @@ def build_app(settings: Settings, registry: Registry, authenticator: Authenticat
         own = load_authenticator(settings.gateway_authenticator)
     else:
         own = None
-    doors = Doors(
+    endpoints = Endpoints(
         gateway,
         OwnAuthenticator(own, registry, gateway.counters) if own else shipped_authenticator(settings, registry.users),
         registry,
@@ -60,16 +60,16 @@ def build_app(settings: Settings, registry: Registry, authenticator: Authenticat
 
     app = _Application(
         routes=[
-            Route(EVENTS_PATH, doors.events, methods=["GET"]),
-            Route(LIVE_PATH, doors.live, methods=["GET"]),
-            Route(READY_PATH, doors.ready, methods=["GET"]),
+            Route(EVENTS_PATH, endpoints.events, methods=["GET"]),
+            Route(LIVE_PATH, endpoints.live, methods=["GET"]),
+            Route(READY_PATH, endpoints.ready, methods=["GET"]),
             *metrics_routes(gateway),
         ],
         middleware=_cors(settings),
         exception_handlers={
-            RequestRefusedError: doors.refuse,
-            UnauthorizedError: doors.challenge,
-            HTTPException: doors.refuse_http,
+            RequestRefusedError: endpoints.refuse,
+            UnauthorizedError: endpoints.challenge,
+            HTTPException: endpoints.refuse_http,
         },
         lifespan=lifespan,
     )
@@ -85,7 +85,7 @@ class _Application(Starlette):
         await super().__call__(scope, receive, send)
 
 
-class Doors:
+class Endpoints:
     """The endpoints, and what they answer when they refuse."""
 
     def __init__(self, gateway: Gateway, authenticator: Authenticator, registry: Registry) -> None:

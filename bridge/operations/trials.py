@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from bridge.model.events import SSEEvent
-from bridge.model.events.sse_event import NOBODY
+from bridge.model.events.sse_event import NO_USER
 from bridge.model.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.model.registry import DomainToSSEMapping
 from bridge.operations.rehearsal import Ended, rehearse
@@ -98,9 +98,9 @@ class Trials:
             return self._pipeline.failed(trial.mapping, trial.raw, said.failure, attempt=1, permanent=True)
         if isinstance(said, _Skipped):
             return Skipped(event_id=said.event_id)
-        named = said.user_id != str(NOBODY)
+        named = said.user_id != str(NO_USER)
         event = SSEEvent.for_user(
-            self._pipeline.users.parse(said.user_id) if named else NOBODY,
+            self._pipeline.users.parse(said.user_id) if named else NO_USER,
             event_type=trial.mapping.sse_event_type,
             data=msgspec.json.decode(said.payload),
             event_id=said.event_id,

@@ -111,19 +111,19 @@ def _sending_elsewhere(settings: Settings) -> Rights:
 
 def _on_store(process: Process, settings: Settings) -> Rights:
     keys = Keyspace.of(settings)
-    books, streams = f"{settings.prefix}bridge:*", f"{settings.prefix}sse:*"
+    accounting, streams = f"{settings.prefix}bridge:*", f"{settings.prefix}sse:*"
     channels = (keys.BROADCAST_CHANNEL.removesuffix("broadcast") + "*",)
     match process:
         case "producer":
             # Whoever sends and sees that Redis was set back begins the order of the streams anew.
             names = (keys.OPEN, keys.COUNTS, keys.PRODUCERS, keys.POSITION, keys.BEGAN)
-            return Rights((*_EVERY, *_ANNOUNCE), (books, f"{keys.POSITION}*"), names=names)
+            return Rights((*_EVERY, *_ANNOUNCE), (accounting, f"{keys.POSITION}*"), names=names)
         case "worker":
-            return Rights((*_EVERY, *_SETTLE), (books, streams), channels, tuple(_names(keys)))
+            return Rights((*_EVERY, *_SETTLE), (accounting, streams), channels, tuple(_names(keys)))
         case "gateway":
             own = (keys.METRICS, keys.GATEWAYS)
             return Rights((*_EVERY, *_SERVE), (streams, *own), channels, (*_stream_names(keys), *own))
-    return Rights((*_EVERY, *_OPERATE), (books, streams), channels, tuple(_names(keys)))
+    return Rights((*_EVERY, *_OPERATE), (accounting, streams), channels, tuple(_names(keys)))
 
 
 def _on_broker(process: Process, before: str, database: int) -> Rights:

@@ -58,7 +58,7 @@ class State:
         booked: messages that no producer had announced → until when, in ms, that is remembered.
         retries: by event id.
         letters: by letter id, in no order.
-        strays: place (``retry``, ``dead``) and id of events that failed when nobody had them any more.
+        strays: place (``retry``, ``dead``) and id of events that failed after another run had ended them (late failures).
         tombstones: what is left of discarded letters.
         marks: owner and event id of what was published → position, and until when, in ms, that is remembered.
     """

@@ -66,6 +66,26 @@ def test_every_named_setting_command_and_target_exists(page: Path) -> None:
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
 
 
+def test_the_readme_says_what_is_delivered_how_often_and_within_which_window() -> None:
+    text = " ".join(README.read_text().split())
+    settings = Settings()
+    assert settings.stream_ttl_s == 3600, "an hour"
+    for said in (
+        "At-least-once delivery with deduplication",
+        f"the window `BRIDGE_SEEN_TTL_S` ({settings.seen_life_s // 60} minutes by default",
+        "The dual-write gap",
+        "a transactional outbox closes that gap",
+        f"(up to {settings.emit_buffer_max:,} while the broker is away)",
+        f"{settings.stream_maxlen} events a user for an hour by default",
+    ):
+        assert said in text, said
+    assert settings.seen_life_s > settings.visibility_timeout_s + settings.stream_ttl_s, "longer than it can come back"
+
+
+def test_the_catalog_is_as_large_as_the_readme_says() -> None:
+    assert f"The built-in catalog has {len(REGISTRY.event_types)} event types" in README.read_text()
+
+
 def test_the_readmes_first_event_reaches_the_broker(redis_url: str, redis_client: redis.Redis) -> None:
     run(blocks(README, "python")[0], redis_url)
     assert redis_client.llen("bridge.import") == 1

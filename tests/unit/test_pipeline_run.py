@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.errors import PermanentError
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Retry, Skipped, Stage, describe
-from bridge.model.pipeline.transform import NOBODY
+from bridge.model.pipeline.transform import NO_USER
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry, RetryPolicy, SSEEventMetadata
 from bridge.model.registry.sampling import sample_event
 from tests.support.naming import shown
@@ -114,7 +114,7 @@ def test_an_event_for_nobody_is_skipped_before_its_payload_is_extracted() -> Non
 def test_a_broadcast_needs_no_user() -> None:
     outcome = run(note_of, envelope(user_id=None), audience=Audience.BROADCAST)
     assert isinstance(outcome, Published)
-    assert (outcome.audience, outcome.event.user_id) == (Audience.BROADCAST, NOBODY)
+    assert (outcome.audience, outcome.event.user_id) == (Audience.BROADCAST, NO_USER)
 
 
 # Tries again, or gives up

@@ -17,7 +17,7 @@ from bridge.model.events.json_payload import encode_payload
 from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
 
 _WIRE_SAFE = re.compile(r"[\w.-]+", re.ASCII)
-NOBODY = UUID(int=0)
+NO_USER = UUID(int=0)
 """The user id of a broadcast that names no user, whatever the application's ids are."""
 _FIELDS = ("event_id", "event_type", "user_id", "data", "occurred_at")
 
@@ -132,7 +132,7 @@ class SSEEvent:
         Raises:
             ValueError: another value is wrong, as for ``SSEEvent``.
         """
-        event = cls(user_id=NOBODY, **others)
+        event = cls(user_id=NO_USER, **others)
         object.__setattr__(event, "user_id", user_id)
         return event
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import uuid6
 
 from bridge.model.events import SSEEvent
-from bridge.model.events.sse_event import NOBODY, vouched_event
+from bridge.model.events.sse_event import NO_USER, vouched_event
 from bridge.model.registry import Audience, DomainToSSEMapping, IdType
 from bridge.model.registry.identifiers import UUIDS
 
@@ -32,7 +32,7 @@ def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) ->
     if user_id is None:
         if mapping.audience is not Audience.BROADCAST:
             return None
-        user_id = NOBODY
+        user_id = NO_USER
     elif type(user_id) is not users.plain:
         user_id = users.checked(user_id)
     data, event_id, occurred_at = mapping.payload_extractor(event), event.event_id, event.occurred_at

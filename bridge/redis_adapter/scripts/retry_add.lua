@@ -20,7 +20,7 @@ local now, refused = now_ms(), {}
 local message = open_message(KEYS.open, ARGV.message_id)
 
 -- An event that its message brought though it is waiting was accounted for twice, but for one that waits as a late failure.
--- One that comes from nowhere is a stray, unless a first run has buried it. Returns whether it is to wait.
+-- One without an accept record is a late failure, unless a first run has dead-lettered it. Returns whether it is to wait.
 local function account(id, is_waiting)
   local brought = message.take(id)
   if is_waiting then

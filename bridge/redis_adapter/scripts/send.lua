@@ -13,7 +13,7 @@
 --
 -- Sending the same message again may put it on its queue twice, but enters it once.
 --
--- Books that know of fewer accepted events than before were set back, by a fail-over to a replica that lagged behind or
+-- An accounting that knows of fewer accepted events than before was set back, by a fail-over to a replica that lagged behind or
 -- by a restore: what is missing is counted, once, by whoever has seen most. No position from before can be vouched for,
 -- so the order begins anew.
 --

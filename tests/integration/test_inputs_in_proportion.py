@@ -1,4 +1,4 @@
-"""Every door takes hostile text in time that is proportionate to its size: ten times the text, ten times the time."""
+"""Every input takes hostile text in time that is proportionate to its size: ten times the text, ten times the time."""
 
 import bz2
 import json
