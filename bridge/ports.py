@@ -140,7 +140,7 @@ class Accounting(Protocol):
         ...
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
-        """Those of the messages of which something is on its way."""
+        """The messages of which something is in flight."""
         ...
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
@@ -197,7 +197,7 @@ class RetryQueue(Protocol):
         ...
 
     def claim(self) -> Claim:
-        """Take what is due, oldest first, for a lease: until it ends, nobody else gets the same."""
+        """Take what is due, oldest first, for a lease: until it ends, no other worker gets the same."""
         ...
 
     def confirm(self, claim: Claim) -> None:
@@ -254,7 +254,7 @@ class DeadLetters(Protocol):
         ...
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts of those of the letters that there are."""
+        """The failed attempts of the letters that exist."""
         ...
 
     def heads(

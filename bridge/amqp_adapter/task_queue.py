@@ -1,4 +1,4 @@
-"""``KombuWire``: messages through kombu's own transports, for RabbitMQ."""
+"""``AmqpTaskQueue``: messages through kombu's own transports, for RabbitMQ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from bridge.settings import Settings
 logger = plain_logger(__name__)
 
 
-class KombuWire:
+class AmqpTaskQueue:
     """One connection, opened at the first ``send`` and again after trouble. Not thread-safe."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:

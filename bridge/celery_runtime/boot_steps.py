@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from celery import bootsteps
 
-from bridge.celery_runtime.worker_state import loop_state, work_in_hand
+from bridge.celery_runtime.worker_state import claimed_work, loop_state
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
@@ -96,7 +96,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self._heartbeat = heartbeat = Heartbeat(
             Workers(client),
             names,
-            work_in_hand,
+            claimed_work,
             node=worker.hostname,
             pool=worker.pool_cls.__module__.rpartition(".")[2],
             catalog=str(identity_of(self.registry)),

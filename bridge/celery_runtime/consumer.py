@@ -143,14 +143,14 @@ class BridgeConsumer(Consumer):
         else:
             channel = self.task_consumer.channel
             channel.Message = bounded(type(channel).Message, self._bounds)
-            channel.auto_decode = False  # py-amqp asks whatever codec a message names, also those of quadratic time
+            channel.auto_decode = False  # py-amqp runs any codec that a message names, also quadratic ones
         # kombu counts KeyError as a connection error, and would reconnect forever over one message.
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
             try:
                 if not claiming:
-                    _trust_nobody(message)
+                    _refuse_own_marks(message)
                 pass_on(message, envelopes_max=self._bounds.envelopes)
                 _check_body(message, self._bounds)
                 self._check(message)
@@ -274,7 +274,7 @@ def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, b
     )
 
 
-def _trust_nobody(message: Any) -> None:
+def _refuse_own_marks(message: Any) -> None:
     """Refuse or take out what only our own transport may say.
 
     Raises:

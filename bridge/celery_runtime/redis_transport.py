@@ -19,7 +19,7 @@ from uuid import uuid4
 from kombu.transport import redis as stock
 
 from bridge.celery_runtime.redis_qos import ClaimingQoS
-from bridge.celery_runtime.throughput import Pace
+from bridge.celery_runtime.throughput import ThroughputEstimator
 from bridge.messages.bundling import EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.messages.queue_item import RAW, read_item
 from bridge.model.bounds import MessageBounds
@@ -35,7 +35,7 @@ from bridge.redis_adapter.kombu_support import (
     BrokerSentinelSSLConnection,
     BrokerSSLConnection,
     Call,
-    Listening,
+    QueueWatch,
     script,
     without_prefix,
 )
@@ -58,7 +58,7 @@ Quarantine = Callable[[bytes, str, Exception], None]
 """Keeps what is no message: its bytes, its queue, and why. Must have kept it when it returns."""
 
 
-class ClaimingChannel(Listening, stock.Channel):
+class ClaimingChannel(QueueWatch, stock.Channel):
     """A channel whose fetch is one script."""
 
     QoS = ClaimingQoS
@@ -84,12 +84,12 @@ class ClaimingChannel(Listening, stock.Channel):
         self._came_back: dict[str, str] = {}
         self._bundles: dict[str, Bundle] = {}
         self._parting: deque[tuple[str, int]] = deque()
-        self._pace = Pace()
+        self._pace = ThroughputEstimator()
         self._no_ack: set[str] = set()
         self._predecessors: list[ClaimingChannel] = []
         super().__init__(*args, **kwargs)
         # kombu makes a new client for every acknowledgement, and can make none once the channel is closed.
-        self._books = self._create_client()
+        self._records = self._create_client()
         self.handlers[self.WAKE] = self.read_wake_up
 
     def maybe_refresh_binding_expiry(self) -> None:
@@ -191,7 +191,7 @@ class ClaimingChannel(Listening, stock.Channel):
         if unseen:
             self._put_back(-1, len(unseen), died=False, tags=unseen)
         else:
-            self._books.ping()
+            self._records.ping()
         self._idle, self._unanswered = False, 0
 
     def _unseen(self) -> list[str]:
@@ -288,7 +288,7 @@ class ClaimingChannel(Listening, stock.Channel):
             self._bundles.pop(tag, None)
         fingerprints = [self._came_back.pop(tag) for tag in tags if tag in self._came_back]
         # No transaction: a full Redis refuses every command in one, also those that would free memory.
-        with self._books.pipeline(transaction=False) as pipe:
+        with self._records.pipeline(transaction=False) as pipe:
             pipe.zrem(self.unacked_index_key, *tags)
             pipe.hdel(self.unacked_key, *tags)
             if fingerprints:
@@ -297,10 +297,10 @@ class ClaimingChannel(Listening, stock.Channel):
 
     def renew(self, tags: list[str]) -> None:
         """Say that this worker lives and still holds these messages."""
-        seconds, microseconds = self._books.time()
+        seconds, microseconds = self._records.time()
         now = f"{seconds}.{microseconds:06d}"
         scores = (word for tag in self._expand(tags) for word in (now, tag))
-        self._books.execute_command("ZADD", self.unacked_index_key, "XX", *scores)
+        self._records.execute_command("ZADD", self.unacked_index_key, "XX", *scores)
 
     def give_back(self, tags: list[str]) -> None:
         """Put messages back on their queues, first in line."""
@@ -339,12 +339,12 @@ class ClaimingChannel(Listening, stock.Channel):
         arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
         left = script("restore").run(self._unprefixed, arguments, **self._claim_keys)
         for tag in left[::2]:
-            self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._books)
+            self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._records)
 
     @cached_property
     def _unprefixed(self) -> Any:
         # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
-        return without_prefix(self._books)
+        return without_prefix(self._records)
 
     def close(self) -> None:
         """Acknowledge what is done, give back the rest, and close."""
@@ -378,7 +378,7 @@ class ClaimingPoller(stock.MultiChannelPoller):
     def on_readable(self, fileno: int) -> None:
         """Read whatever arrived; wake-ups also while no message may be taken, or they would spin the loop."""
         channel_and_type = self._fd_to_chan.get(fileno)
-        if channel_and_type is not None and channel_and_type[1] == Listening.WAKE:
+        if channel_and_type is not None and channel_and_type[1] == QueueWatch.WAKE:
             channel_and_type[0].read_wake_up()
             # Otherwise whoever drains events takes the wake-up for a delivered message.
             raise Empty

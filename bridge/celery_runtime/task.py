@@ -153,7 +153,7 @@ class BridgeTask(Task):
                 attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
                 message_id=message_id,
                 booked_as=headers.get(BOOKED_HEADER) or "",
-                replay=headers.get(REPLAY_HEADER) or "",
+                redrive=headers.get(REPLAY_HEADER) or "",
             )
         ]
 

@@ -1,4 +1,4 @@
-"""``Pace``: how fast a worker gets things done, which says how much it may take at once."""
+"""``ThroughputEstimator``: how fast a worker gets things done, which says how much it may take at once."""
 
 from time import monotonic
 
@@ -6,7 +6,7 @@ SMOOTHING = 0.2
 """Weight of the newest delivery."""
 
 
-class Pace:
+class ThroughputEstimator:
     """Learns from each delivery how long a message and an event take, waiting in the worker included."""
 
     def __init__(self) -> None:

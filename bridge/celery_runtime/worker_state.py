@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.worker import state
 
-from bridge.worker.heartbeat import LoopState, WorkInHand
+from bridge.worker.heartbeat import ClaimedWork, LoopState
 
 
 def loop_state(worker: Any) -> LoopState:
@@ -20,11 +20,11 @@ def loop_state(worker: Any) -> LoopState:
     )
 
 
-def work_in_hand() -> WorkInHand:
+def claimed_work() -> ClaimedWork:
     """What the worker of this process has taken; for any thread."""
     # The loop changes these meanwhile; copying a dict's values is one step of the interpreter.
     requests = list(state.requests.values())
-    return WorkInHand(
+    return ClaimedWork(
         consumed=state.all_total_count[0],
         in_hand=len(requests),
         running=sum(request.time_start is not None for request in requests),

@@ -246,7 +246,7 @@ def redrive(
 
     A redrive is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
     """
-    from bridge.operations import Replays
+    from bridge.operations import Redrives
 
     if resend and not resume:
         raise click.UsageError("--resend goes with --resume.")
@@ -256,14 +256,14 @@ def redrive(
         raise click.UsageError("A redrive that is resumed keeps its own filters, --rate, --canary and --max-failures.")
     limit = read_share(max_failures) if max_failures else None
     with opened() as (store, settings, registry):
-        replays = Replays(store, settings, registry)
+        redrives = Redrives(store, settings, registry)
         selection = Letters(store).resolve(chosen, registry)
         if resume:
-            replays.known(resume)
+            redrives.known(resume)
         if dry_run:
-            for doubt in replays.doubts():
+            for doubt in redrives.doubts():
                 say(f"! {printable(doubt)} Until then this dry run may say what will not happen.", colour="yellow")
-            print_dry_run(replays.predict(selection), as_json=as_json)
+            print_dry_run(redrives.predict(selection), as_json=as_json)
             return
         if not resume:
             number = sum(1 for _ in Letters(store).ids(selection))
@@ -271,8 +271,8 @@ def redrive(
                 click.echo(NONE_MATCHES)
                 return
             confirm(f"redrive {counted(number, 'dead letter')} ({selection})", number, yes=yes)
-            resume = replays.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
-        run_redrive(replays, resume, resend=resend, as_json=as_json)
+            resume = redrives.begin(selection, rate=rate or 0, canary=canary or 0, max_failures=limit)
+        run_redrive(redrives, resume, resend=resend, as_json=as_json)
 
 
 @dead.command()
@@ -282,10 +282,10 @@ def redrives(as_json: bool) -> None:
     import msgspec
 
     from bridge.cli.console import console, table
-    from bridge.operations import Replays
+    from bridge.operations import Redrives
 
     with opened() as (store, settings, registry):
-        found = Replays(store, settings, registry).newest()
+        found = Redrives(store, settings, registry).newest()
     if as_json:
         print_json(msgspec.to_builtins(found))
         return

@@ -66,7 +66,7 @@ def _staleness(rule: Staleness | None) -> str:
     """What a redrive does with an old event, in words."""
     match rule:
         case None:
-            return "replay"
+            return "replay"  # as the JSON has always said
         case DropAfter():
             return f"drop after {rule.after_s:g} s"
         case Supersede():

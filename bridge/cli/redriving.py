@@ -58,18 +58,18 @@ def _print_dry_run(foreseen: DryRun) -> None:
     click.echo("Nothing was published.")
 
 
-def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
+def run_redrive(redrives: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
     """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
-    from bridge.operations import ReplayState
+    from bridge.operations import RedriveState
 
-    if replays.has_no_worker():
+    if redrives.has_no_worker():
         say(
             "No worker consumes the registry's queues: the letters are sent and wait there, until one is started or "
             f"this ends for want of outcomes; sse-bridge dead redrive --resume {replay_id} goes on.",
             colour="yellow",
         )
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
-        status = replays.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
+        status = redrives.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
     if as_json:
         import msgspec
 
@@ -78,11 +78,11 @@ def run_redrive(replays: Any, replay_id: str, *, resend: bool, as_json: bool) ->
         click.echo(f"Redrive {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
         if status.reason:
             click.echo(printable(status.reason))
-        if status.state is not ReplayState.DONE:
+        if status.state is not RedriveState.DONE:
             click.echo(f"Go on with: sse-bridge dead redrive --resume {replay_id}")
-    if status.state is ReplayState.PAUSED:
+    if status.state is RedriveState.PAUSED:
         raise SystemExit(130)
-    if status.state is not ReplayState.DONE:
+    if status.state is not RedriveState.DONE:
         raise SystemExit(EXIT_STOPPED)
 
 
@@ -114,7 +114,7 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar:
-        task = bar.add_task("replaying")
+        task = bar.add_task("redriving")
 
         def show_status(status: Any) -> None:
             words = f"{status.replay_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"

@@ -86,7 +86,7 @@ def _print(shown: "Status") -> None:
     for section in (_queues(shown), _workers(shown), _producers(shown)):
         if section.row_count:
             out.print(section)
-    out.print(_books(shown))
+    out.print(_accounting(shown))
     for fault in shown.faults:
         click.echo(f"{click.style('✗', fg='red', bold=True)} {fault.subject}: {printable(fault.sentence)}")
     for remark in shown.remarks:
@@ -132,7 +132,7 @@ def _producers(shown: "Status") -> "Table":
     return made
 
 
-def _books(shown: "Status") -> "Table":
+def _accounting(shown: "Status") -> "Table":
     balance = shown.balance
     made = table("accounting", "events", "", title="Events")
     claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages claimed by workers"

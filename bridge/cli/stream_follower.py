@@ -62,7 +62,7 @@ class Follower:
 
     async def _watch(self) -> None:
         """Say when Redis goes and when it is back."""
-        await self._gateway.rooms.broadcast.confirmed.wait()
+        await self._gateway.subscriptions.broadcast.confirmed.wait()
         there = True
         while True:
             if self._gateway.subscribed != there:

@@ -1,4 +1,4 @@
-"""``Tally``: adds up a gateway process' counters with the others' every few seconds, and hears of a new order."""
+"""``CounterReporter``: adds a gateway process' counters to the others' every few seconds, and hears of a new order."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ BEAT_S = 5.0
 LAST_BEAT_TIMEOUT_S = 1.0
 
 
-class Tally:
+class CounterReporter:
     """Runs until it is cancelled. What Redis does not take is added with the next beat.
 
     Args:

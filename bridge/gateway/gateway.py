@@ -11,18 +11,18 @@ from http import HTTPStatus
 from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.connection import connection_of
-from bridge.gateway.counter_reporter import Tally
+from bridge.gateway.counter_reporter import CounterReporter
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.hub import Hub
 from bridge.gateway.principal import Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
-from bridge.gateway.replay_reader import Archive
+from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.response_writer import FINISH_S, LINGER_S, Wire
+from bridge.gateway.response_writer import FINISH_S, LINGER_S, ResponseWriter
 from bridge.gateway.session import Session
-from bridge.gateway.subscriptions import Rooms
+from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
@@ -55,7 +55,7 @@ class Gateway:
 
     Attributes:
         counters: what happened.
-        rooms: who listens to what.
+        subscriptions: who listens to what.
         sessions: the open streams.
         draining: whether the process is ending.
         tasks: of the process, besides the tasks of each stream.
@@ -63,7 +63,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self.counters = Counters()
-        self.rooms = Rooms(Keyspace.of(settings))
+        self.subscriptions = Subscriptions(Keyspace.of(settings))
         self.sessions: set[Session] = set()
         self.draining = False
         self.tasks: tuple[SupervisedTask, ...] = ()
@@ -77,11 +77,13 @@ class Gateway:
         """Listen to Redis; whether it is there or not."""
         self._client = connect_async(self._settings)
         self._history = History(self._client, self._settings)
-        self._archive = Archive(self._history, self._dispatch, self.counters)
-        tally = Tally(
+        self._archive = ReplayReader(self._history, self._dispatch, self.counters)
+        tally = CounterReporter(
             Gateways(self._client), self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
         )
-        hub = Hub(partial(LiveSubscription, self._client), self.rooms, self._dispatch.read, self.counters, self._vouch)
+        hub = Hub(
+            partial(LiveSubscription, self._client), self.subscriptions, self._dispatch.read, self.counters, self._vouch
+        )
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
             SupervisedTask(tally.run, name="bridge-gateway-tally"),
@@ -128,7 +130,7 @@ class Gateway:
             return unavailable("This gateway is shutting down; connect again.", retry_after_s)
         if len(self.sessions) >= self._settings.gateway_clients_max:
             return unavailable("This gateway has no room for another stream; try again later.", retry_after_s)
-        if self.rooms.listeners(principal.user) >= self._settings.gateway_streams_per_user:
+        if self.subscriptions.listeners(principal.user) >= self._settings.gateway_streams_per_user:
             self.counters.users_full += 1
             return unavailable("You have too many streams open; close one, and try again later.", retry_after_s)
         return None
@@ -139,14 +141,14 @@ class Gateway:
         """Serve one client until its stream ends."""
         settings = self._settings
         connection_of(scope).on_shutdown(self.drain)
-        wire = Wire(
+        wire = ResponseWriter(
             scope, send, send_timeout_s=settings.gateway_send_timeout_s, heartbeat_s=settings.gateway_heartbeat_s
         )
         session = Session(
             principal=principal,
             request=request,
             wire=wire,
-            rooms=self.rooms,
+            subscriptions=self.subscriptions,
             archive=self._archive,
             settings=settings,
             counters=self.counters,
@@ -211,7 +213,7 @@ class Gateway:
     @property
     def subscribed(self) -> bool:
         """Whether the hub hears Redis."""
-        return self.rooms.broadcast.confirmed.is_set()
+        return self.subscriptions.broadcast.confirmed.is_set()
 
     def _note(self, principal: Principal, ending: Ending) -> None:
         match ending:

@@ -1,4 +1,4 @@
-"""The one pub/sub connection of a process: keeps it, and hands what it hears to the rooms' members.
+"""The one pub/sub connection of a process: keeps it, and hands what it hears to the subscriptions' members.
 
 When it breaks, every member is told before a new one is made.
 """
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
-from bridge.gateway.subscriptions import Rooms
+from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
@@ -32,7 +32,7 @@ class Hub:
 
     Args:
         subscription: makes a connection, which is opened and closed here.
-        rooms: who listens to what.
+        subscriptions: who listens to what.
         read: pub/sub message → delivery; None for what is to be ignored.
         counters: learns of outages.
         vouch: asked before listening again, with the newest message that was heard, its channel, and how many seconds
@@ -42,7 +42,7 @@ class Hub:
     def __init__(
         self,
         subscription: Callable[[], LiveSubscription],
-        rooms: Rooms,
+        subscriptions: Subscriptions,
         read: Callable[[bytes], Delivery | None],
         counters: Counters,
         vouch: Callable[[str, bytes, float], Awaitable[None]],
@@ -50,7 +50,7 @@ class Hub:
         self._subscription = subscription
         self._vouch = vouch
         self._newest: tuple[str, bytes, float] | None = None
-        self._rooms = rooms
+        self._subscriptions = subscriptions
         self._read = read
         self._counters = counters
         self._probed = False
@@ -74,11 +74,11 @@ class Hub:
             if self._newest is not None:
                 channel, message, heard_at = self._newest
                 await self._vouch(channel, message, time.monotonic() - heard_at)
-            self._rooms.link()
+            self._subscriptions.link()
             self._probed = False
             await self._talk(connection)
         finally:
-            self._rooms.unlink()
+            self._subscriptions.unlink()
             await connection.close()
 
     async def _talk(self, connection: LiveSubscription) -> None:
@@ -92,8 +92,8 @@ class Hub:
 
     async def _write(self, connection: LiveSubscription) -> None:
         while True:
-            await self._rooms.has_commands.wait()
-            while command := self._rooms.next_command():
+            await self._subscriptions.has_commands.wait()
+            while command := self._subscriptions.next_command():
                 await connection.send(*command)
 
     async def _hear(self, connection: LiveSubscription) -> None:
@@ -122,7 +122,7 @@ class Hub:
         if message is not None:
             return self._hand_out(channel, message)
         if channel:
-            self._rooms.confirm(channel)
+            self._subscriptions.confirm(channel)
             self._note_return()
         return False
 
@@ -133,7 +133,7 @@ class Hub:
             return False
         self._newest = (channel, message, time.monotonic())
         crowded = False
-        for member in self._rooms.members_of(channel):
+        for member in self._subscriptions.members_of(channel):
             crowded |= member.offer(delivery)
         return crowded
 
@@ -151,6 +151,6 @@ class Hub:
             )
 
     def _note_return(self) -> None:
-        if self._lost_at is not None and self._rooms.broadcast.confirmed.is_set():
+        if self._lost_at is not None and self._subscriptions.broadcast.confirmed.is_set():
             logger.warning("bridge.gateway.redis_returned after_s=%.1f", time.monotonic() - self._lost_at)
             self._lost_at = None

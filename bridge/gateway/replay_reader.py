@@ -31,7 +31,7 @@ Place = tuple[Id, str, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
-class Chapter:
+class ReplayPage:
     """The next part of what a client missed; see ``bridge.redis_adapter.Page`` for the fields that are the same.
 
     Attributes:
@@ -49,7 +49,7 @@ class Chapter:
     read_at_ms: int
 
 
-class _Desk:
+class _Readers:
     """The places of one user among the readers; with how many have one or wait for one."""
 
     __slots__ = ("places", "users")
@@ -67,9 +67,9 @@ class _Reading:
     def __init__(self) -> None:
         self.began: int | None = None
         self.readers = 0
-        self.task: asyncio.Task[Chapter]
+        self.task: asyncio.Task[ReplayPage]
 
-    async def result(self) -> Chapter:
+    async def result(self) -> ReplayPage:
         """Its chapter. Who is told to stop waiting leaves the others theirs."""
         self.readers += 1
         try:
@@ -80,7 +80,7 @@ class _Reading:
                 await end_tasks(self.task)
 
 
-class Archive:
+class ReplayReader:
     """Looks up and reads what is retained, until it is closed; what is asked later gets StoreUnavailableError.
 
     Clients of one user at one place share a reading, and the chapter for as long as one of them holds it. A user has
@@ -92,15 +92,15 @@ class Archive:
         self._history = history
         self._dispatch = dispatch
         self._counters = counters
-        self._desk = asyncio.Semaphore(READERS_MAX)
-        self._desks: dict[Id, _Desk] = {}
+        self._places = asyncio.Semaphore(READERS_MAX)
+        self._by_user: dict[Id, _Readers] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._readings: dict[Place, _Reading] = {}
-        self._held: WeakValueDictionary[Place, Chapter] = WeakValueDictionary()
+        self._held: WeakValueDictionary[Place, ReplayPage] = WeakValueDictionary()
         self._turn = count()
         self._closed = False
 
-    async def now(self) -> Chapter:
+    async def now(self) -> ReplayPage:
         """As ``History.now``."""
         return self._chapter(await self._queue(self._history.now))
 
@@ -108,7 +108,7 @@ class Archive:
         """As ``History.locate``."""
         return await self._queue(lambda: self._history.locate(user_id, event_id))
 
-    async def read(self, user_id: Id, after: Position, read_at_ms: int) -> Chapter:
+    async def read(self, user_id: Id, after: Position, read_at_ms: int) -> ReplayPage:
         """As ``History.read``, shared with whoever asks for the same."""
         place = (user_id, str(after), read_at_ms)
         if held := self._held.get(place):
@@ -137,7 +137,7 @@ class Archive:
         user_id, _, read_at_ms = place
         reading = _Reading()
 
-        async def read() -> Chapter:
+        async def read() -> ReplayPage:
             async with self._place_of(user_id):
                 page = await self._in_turn(lambda: self._read(reading, user_id, after, read_at_ms))
             chapter = self._chapter(page)
@@ -162,20 +162,20 @@ class Archive:
     @asynccontextmanager
     async def _place_of(self, user_id: Id) -> AsyncIterator[None]:
         """One of the user's places among the readers."""
-        desk = self._desks.setdefault(user_id, _Desk())
-        desk.users += 1
+        readers = self._by_user.setdefault(user_id, _Readers())
+        readers.users += 1
         try:
-            async with desk.places:
+            async with readers.places:
                 yield
         finally:
-            desk.users -= 1
-            if not desk.users:
-                del self._desks[user_id]
+            readers.users -= 1
+            if not readers.users:
+                del self._by_user[user_id]
 
-    def _chapter(self, page: Page) -> Chapter:
+    def _chapter(self, page: Page) -> ReplayPage:
         self._counters.messages_malformed += page.malformed
         prepared = (self._dispatch.prepare(event) for event in page.events)
-        return Chapter(
+        return ReplayPage(
             deliveries=tuple(delivery for delivery in prepared if delivery),
             horizon=page.horizon,
             complete=page.complete,
@@ -197,5 +197,5 @@ class Archive:
         return task
 
     async def _in_turn(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        async with self._desk:
+        async with self._places:
             return await read()

@@ -38,7 +38,7 @@ def stream_headers(scope: Scope) -> Mapping[str, str]:
     return {**HEADERS, "Connection": "close"} if closes else HEADERS
 
 
-class Wire:
+class ResponseWriter:
     """The line to one client.
 
     Args:

@@ -19,10 +19,10 @@ from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.end_causes import Ending, ResetReason
 from bridge.gateway.principal import Principal
-from bridge.gateway.replay_reader import Archive, Chapter
+from bridge.gateway.replay_reader import ReplayPage, ReplayReader
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.response_writer import StalledError, Wire
-from bridge.gateway.subscriptions import Rooms
+from bridge.gateway.response_writer import ResponseWriter, StalledError
+from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.event_log import START, Position
@@ -60,9 +60,9 @@ class Session:
         *,
         principal: Principal,
         request: StreamRequest,
-        wire: Wire,
-        rooms: Rooms,
-        archive: Archive,
+        wire: ResponseWriter,
+        subscriptions: Subscriptions,
+        archive: ReplayReader,
         settings: Settings,
         counters: Counters,
     ) -> None:
@@ -70,7 +70,7 @@ class Session:
         self._user = principal.user
         self._request = request
         self._wire = wire
-        self._rooms = rooms
+        self._subscriptions = subscriptions
         self._archive = archive
         self._settings = settings
         self._counters = counters
@@ -87,7 +87,7 @@ class Session:
         self._heard = START
         self._read_at_ms = 0
         self._check_at = _next_check()
-        self._room = rooms.join(principal.user, self)
+        self._subscription = subscriptions.join(principal.user, self)
 
     def look(self) -> bool:
         """Whether its connection has ended, and this was not noticed yet."""
@@ -159,13 +159,13 @@ class Session:
             pump = asyncio.create_task(self._pump())
             tasks = [listener, pump]
             ending = await self._ending
-            self._rooms.leave(self._room, self)
+            self._subscriptions.leave(self._subscription, self)
             pump.cancel()
             await asyncio.wait({pump})
             await self._part(ending, listener)
             return ending
         finally:
-            self._rooms.leave(self._room, self)
+            self._subscriptions.leave(self._subscription, self)
             self._queue.clear()
             self._queue_bytes = 0
             if expiry:
@@ -279,7 +279,7 @@ class Session:
             self._read_at_ms = chapter.read_at_ms
             self._counters.backfills += 1
 
-    async def _read(self) -> Chapter:
+    async def _read(self) -> ReplayPage:
         return await self._archive.read(self._user, self._cursor, self._read_at_ms)
 
     async def _send_all(self, deliveries: tuple[Delivery, ...]) -> None:
@@ -328,8 +328,8 @@ class Session:
     # Patience
 
     async def _until_heard(self) -> None:
-        while not self._rooms.hears(self._room):
-            await self._beating(self._rooms.wait_until_heard(self._room))
+        while not self._subscriptions.hears(self._subscription):
+            await self._beating(self._subscriptions.wait_until_heard(self._subscription))
 
     async def _insist(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Read from Redis, again and again while it is away."""

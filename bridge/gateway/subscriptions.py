@@ -20,11 +20,11 @@ class Member(Protocol):
         ...
 
     def lose_touch(self) -> None:
-        """Learn that from now on events may be missed, until the room is confirmed again."""
+        """Learn that from now on events may be missed, until the subscription is confirmed again."""
         ...
 
 
-class Room:
+class Subscription:
     """The members of one channel.
 
     Attributes:
@@ -41,14 +41,14 @@ class Room:
         self.confirmed = asyncio.Event()
 
 
-class Rooms:
-    """One room a user, while somebody listens to that user; and the broadcast room, which holds everybody."""
+class Subscriptions:
+    """One subscription a user, while a client listens to that user; and the broadcast one, which holds every client."""
 
     def __init__(self, keys: Keyspace) -> None:
         self._keys = keys
-        self.broadcast = Room(keys.BROADCAST_CHANNEL)
+        self.broadcast = Subscription(keys.BROADCAST_CHANNEL)
         self.has_commands = asyncio.Event()
-        self._rooms: dict[str, Room] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._commands: deque[tuple[str, str]] = deque()
         self._unconfirmed: Counter[str] = Counter()
         self._linked = False
@@ -56,46 +56,46 @@ class Rooms:
     @property
     def channels(self) -> tuple[str, ...]:
         """Every channel that should be subscribed."""
-        return (*self._rooms, self.broadcast.channel)
+        return (*self._subscriptions, self.broadcast.channel)
 
-    def join(self, user_id: Id, member: Member) -> Room:
+    def join(self, user_id: Id, member: Member) -> Subscription:
         """Let somebody listen to a user and to the broadcasts; see ``wait_until_heard``."""
         channel = self._keys.user_channel(user_id)
-        room = self._rooms.get(channel)
-        if room is None:
-            room = self._rooms[channel] = Room(channel)
+        subscription = self._subscriptions.get(channel)
+        if subscription is None:
+            subscription = self._subscriptions[channel] = Subscription(channel)
             self._subscribe(channel)
-        room.members.add(member)
+        subscription.members.add(member)
         self.broadcast.members.add(member)
-        return room
+        return subscription
 
     def listeners(self, user_id: Id) -> int:
         """How many listen to a user."""
-        room = self._rooms.get(self._keys.user_channel(user_id))
-        return len(room.members) if room else 0
+        subscription = self._subscriptions.get(self._keys.user_channel(user_id))
+        return len(subscription.members) if subscription else 0
 
-    def leave(self, room: Room, member: Member) -> None:
-        """Let somebody go; the last one closes the room. Idempotent."""
+    def leave(self, subscription: Subscription, member: Member) -> None:
+        """Remove a member; the last one ends the subscription. Idempotent."""
         self.broadcast.members.discard(member)
-        room.members.discard(member)
-        if not room.members and self._rooms.get(room.channel) is room:
-            del self._rooms[room.channel]
-            self._command("UNSUBSCRIBE", room.channel)
+        subscription.members.discard(member)
+        if not subscription.members and self._subscriptions.get(subscription.channel) is subscription:
+            del self._subscriptions[subscription.channel]
+            self._command("UNSUBSCRIBE", subscription.channel)
 
-    def hears(self, room: Room) -> bool:
-        """Whether everything published to this room and to everybody reaches us."""
-        return room.confirmed.is_set() and self.broadcast.confirmed.is_set()
+    def hears(self, subscription: Subscription) -> bool:
+        """Whether everything published on its channel and on the broadcast channel reaches us."""
+        return subscription.confirmed.is_set() and self.broadcast.confirmed.is_set()
 
-    async def wait_until_heard(self, room: Room) -> None:
+    async def wait_until_heard(self, subscription: Subscription) -> None:
         """Wait until ``hears`` has become true; ask it again, as it may have changed since."""
-        while not self.hears(room):
-            await room.confirmed.wait()
+        while not self.hears(subscription):
+            await subscription.confirmed.wait()
             await self.broadcast.confirmed.wait()
 
     def members_of(self, channel: str) -> tuple[Member, ...]:
         """Who listens to a channel."""
-        room = self.broadcast if channel == self.broadcast.channel else self._rooms.get(channel)
-        return tuple(room.members) if room else ()
+        subscription = self.broadcast if channel == self.broadcast.channel else self._subscriptions.get(channel)
+        return tuple(subscription.members) if subscription else ()
 
     # The connection's side
 
@@ -110,8 +110,8 @@ class Rooms:
         self._linked = False
         self._commands.clear()
         self._unconfirmed.clear()
-        for room in (*self._rooms.values(), self.broadcast):
-            room.confirmed.clear()
+        for subscription in (*self._subscriptions.values(), self.broadcast):
+            subscription.confirmed.clear()
         for member in tuple(self.broadcast.members):
             member.lose_touch()
 
@@ -119,12 +119,12 @@ class Rooms:
         """Redis has carried out one SUBSCRIBE."""
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] > 0:
-            # That was the subscription of a room closed since; it was ended again before ours.
+            # It confirms one that was ended since, and begun again.
             return
         del self._unconfirmed[channel]
-        room = self.broadcast if channel == self.broadcast.channel else self._rooms.get(channel)
-        if room:
-            room.confirmed.set()
+        subscription = self.broadcast if channel == self.broadcast.channel else self._subscriptions.get(channel)
+        if subscription:
+            subscription.confirmed.set()
 
     def next_command(self) -> tuple[str, ...] | None:
         """The next command to send, in the order in which they were decided; None if there is none."""

@@ -57,5 +57,5 @@ class QueueReader(Protocol):
 
 
 def age_s(since_ms: int | None, now_ms: int) -> float | None:
-    """Seconds since then, 0 or more; None if nobody knows."""
+    """Seconds since then, 0 or more; None if it is unknown."""
     return None if since_ms is None else max(0.0, (now_ms - since_ms) / 1000)

@@ -50,7 +50,7 @@ class TaskMessage:
         event_ids: 16 bytes an event, to be entered into the accounting with the message; empty if they are
             in the accounting already, or not to be.
         booked_as: the message under which the events are in the accounting already.
-        replay: the redrive that sends it; empty if none.
+        redrive: the redrive that sends it; empty if none.
     """
 
     task: str
@@ -60,7 +60,7 @@ class TaskMessage:
     message_id: str = field(default_factory=new_message_id)
     event_ids: bytes = b""
     booked_as: str = ""
-    replay: str = ""
+    redrive: str = ""
 
     def body(self) -> bytes:
         """``[args, kwargs, embed]`` with ``args = [[envelope, ...]]``, as JSON."""
@@ -93,8 +93,8 @@ class TaskMessage:
             headers[COMPRESSION_HEADER] = compression
         if self.attempt > 1:
             headers[ATTEMPT_HEADER] = self.attempt
-        if self.replay:
-            headers[REPLAY_HEADER] = self.replay
+        if self.redrive:
+            headers[REPLAY_HEADER] = self.redrive
         booked_as = self.booked_as or (self.message_id if announced and self.event_ids else "")
         if booked_as:
             headers[BOOKED_HEADER] = booked_as

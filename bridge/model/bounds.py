@@ -25,11 +25,11 @@ HEADERS_BYTES_MAX = 2**16
 """Bytes of a queue item beside its body: Celery's headers take 600 bytes, and tracers add a few more."""
 ENVELOPES_MIN = 1_000
 """A worker takes this many envelopes in a message whatever its own BRIDGE_EMIT_BATCH_MAX says, as a producer's may be
-larger; retries and replayed letters travel by the hundred."""
+larger; retries and redriven letters travel by the hundred."""
 VALUES_MAX = 1_000_000
 """JSON values in one body: as Python objects they take 100 MB, however few bytes each has on the wire."""
 RETRIES_BYTES_MAX = 200_000
-"""Bytes of envelopes that the bridge itself puts into one message of retries or replayed letters; one event may have
+"""Bytes of envelopes that the bridge itself puts into one message of retries or redriven letters; one event may have
 more."""
 
 RETURNS_MAX = 15

@@ -35,7 +35,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         raw: the bytes that stood on the queue, where they were no message that Celery can run; then
             ``envelope`` is empty.
         cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
-        replay: the replay in which it died again; empty if it was never replayed since it was first buried.
+        replay: the redrive in which it died again; empty if it was never redriven since it was first buried.
         group: of its cause; made from the failure.
         user_id: the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``.
     """
@@ -73,7 +73,7 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
         queue: where that task's messages go.
         stage: where its event failed.
         error_class: of the failure.
-        replay: the replay in which it died again.
+        replay: the redrive in which it died again.
         buried_ms: when it was dead-lettered, in ms of Redis time; that is in the index.
     """
 

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from bridge.operations.letters import Letters, letter_as_dict
     from bridge.operations.liveness import notes_of
     from bridge.operations.queue_moves import QueueMover
-    from bridge.operations.redrive import MAX_FAILURES_DEFAULT, Replays, ReplayState, ReplayStatus
+    from bridge.operations.redrive import MAX_FAILURES_DEFAULT, Redrives, RedriveState, RedriveStatus
     from bridge.operations.retries import Retries, retry_as_dict
     from bridge.operations.search import Verdict
-    from bridge.operations.selection import FOR_EVER_MS, Facts, Selection, facts_of, parse_time, users_in
+    from bridge.operations.selection import FOREVER_MS, Facts, Selection, facts_of, parse_time, users_in
     from bridge.operations.status import Status, StatusReader
     from bridge.operations.survey import Survey
     from bridge.operations.trace import Buried, Discarded, OnItsWay, Place, SkippedEvent, Tracer, Waiting, Whereabouts
 
 __all__ = [
-    "FOR_EVER_MS",
+    "FOREVER_MS",
     "MAX_FAILURES_DEFAULT",
     "Audit",
     "Auditor",
@@ -43,9 +43,9 @@ __all__ = [
     "Place",
     "Prediction",
     "QueueMover",
-    "ReplayState",
-    "ReplayStatus",
-    "Replays",
+    "RedriveState",
+    "RedriveStatus",
+    "Redrives",
     "Retries",
     "Selection",
     "SkippedEvent",
@@ -81,10 +81,10 @@ __getattr__ = on_demand(
         "bridge.operations.letters": {"Letters", "letter_as_dict"},
         "bridge.operations.liveness": {"notes_of"},
         "bridge.operations.queue_moves": {"QueueMover"},
-        "bridge.operations.redrive": {"MAX_FAILURES_DEFAULT", "ReplayState", "ReplayStatus", "Replays"},
+        "bridge.operations.redrive": {"MAX_FAILURES_DEFAULT", "RedriveState", "RedriveStatus", "Redrives"},
         "bridge.operations.retries": {"Retries", "retry_as_dict"},
         "bridge.operations.search": {"Verdict"},
-        "bridge.operations.selection": {"FOR_EVER_MS", "Facts", "Selection", "facts_of", "parse_time", "users_in"},
+        "bridge.operations.selection": {"FOREVER_MS", "Facts", "Selection", "facts_of", "parse_time", "users_in"},
         "bridge.operations.status": {"Status", "StatusReader"},
         "bridge.operations.survey": {"Survey"},
         "bridge.operations.trace": {

@@ -1,4 +1,4 @@
-"""What a replay of dead letters would do today: the pipeline is run, and nothing is published."""
+"""What a redrive of dead letters would do today: the pipeline is run, and nothing is published."""
 
 import random
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Prediction:
     changes: dict[str, tuple[Any, Any]] | None = None
 
 
-class Foresight:
+class Predictor:
     """Runs today's extractors over letters. They are the team's code: what they do to the world, they do here too.
 
     Args:
@@ -103,11 +103,11 @@ class Foresight:
         return [found.get(id(letter)) for letter in letters]
 
     def mapping_of(self, letter: DeadLetter) -> DomainToSSEMapping | None:
-        """The mapping that a replay would use; None if the letter cannot be sent."""
+        """The mapping that a redrive would use; None if the letter cannot be sent."""
         return None if letter.raw or not is_json(letter.envelope) else self._registry.mapping_of_task(letter.task)
 
     def whole_message(self, letter: DeadLetter) -> WholeMessage | None:
-        """The message that a replay would put back as it was; None if the letter holds none, or it cannot be."""
+        """The message that a redrive would put back as it was; None if the letter holds none, or it cannot be."""
         message = read_whole(letter) if self.in_one_step else None
         if message is None:
             return None

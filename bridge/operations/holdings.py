@@ -8,7 +8,7 @@ from bridge.messages.queue_state import QueueState
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import CatalogIdentity, identity_of
 from bridge.operations.health import is_consuming, stranded
-from bridge.operations.selection import FOR_EVER_MS
+from bridge.operations.selection import FOREVER_MS
 from bridge.operations.status import WorkerState, worker_states
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import Store
@@ -66,7 +66,7 @@ def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple
     retries = Counter[str]()
     for _, queue, number in survey.retries:
         retries[queue] += number
-    dead = Counter(head.queue for head in store.dead_letters.heads(between_ms=(0, FOR_EVER_MS)))
+    dead = Counter(head.queue for head in store.dead_letters.heads(between_ms=(0, FOREVER_MS)))
     claimed = queues.claimed()
     served: dict[str, list[str]] = {}
     for worker in consuming:

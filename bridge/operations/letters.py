@@ -13,7 +13,7 @@ from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Registry
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
-from bridge.operations.selection import FOR_EVER_MS, Selection, facts_of
+from bridge.operations.selection import FOREVER_MS, Selection, facts_of
 from bridge.redis_adapter import LogEntry, Store
 from bridge.runtime.identity import who_am_i
 
@@ -64,7 +64,7 @@ class Discarded:
 
     Attributes:
         discarded: letters that are gone now; each left a tombstone.
-        in_replay: letters left alone because a replay has sent them, and their outcome is not known yet.
+        in_replay: letters left alone because a redrive has sent them, and their outcome is not known yet.
         gone: letters that were not there any more.
     """
 
@@ -74,7 +74,7 @@ class Discarded:
 
 
 class Letters:
-    """What operators do with dead letters, replays apart."""
+    """What operators do with dead letters, redrives apart."""
 
     def __init__(self, store: Store) -> None:
         self._dead = store.dead_letters
@@ -116,7 +116,7 @@ class Letters:
         Raises:
             SettingsError: a value is unknown; names the near one.
         """
-        return resolve(selection, registry, lambda: self._dead.heads(between_ms=(0, FOR_EVER_MS)))
+        return resolve(selection, registry, lambda: self._dead.heads(between_ms=(0, FOREVER_MS)))
 
     def ids(self, selection: Selection) -> Iterator[str]:
         """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed."""
@@ -224,14 +224,14 @@ class Letters:
         )
         return result
 
-    def discard_ids(self, letter_ids: Sequence[str], *, reason: str, who: str, replay: str = "") -> Discarded:
+    def discard_ids(self, letter_ids: Sequence[str], *, reason: str, who: str, redrive: str = "") -> Discarded:
         """As ``discard``, for up to CHUNK letters and without an entry in the log.
 
         Args:
             letter_ids: which.
             reason: why; must not be empty.
             who: does it.
-            replay: which gives them up, and may so even if it has sent them.
+            redrive: which gives them up, and may so even if it has sent them.
 
         Raises:
             ValueError: there is no reason.
@@ -241,7 +241,7 @@ class Letters:
         letters = self._dead.get_many(letter_ids)
         reason = reason.strip()[:REASON_MAX_CHARS]
         stones = [_tombstone(letter_id, letters.get(letter_id), who, reason) for letter_id in letter_ids]
-        discarded, in_replay = self._dead.discard(stones, redrive=replay)
+        discarded, in_replay = self._dead.discard(stones, redrive=redrive)
         return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
 
 

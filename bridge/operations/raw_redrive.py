@@ -28,7 +28,7 @@ class WholeMessage:
     Attributes:
         task: that it names.
         queue: it stood on.
-        book_id: under which the accounting had its events; empty if these are waiting retries, or replayed letters.
+        book_id: under which the accounting had its events; empty if these are waiting retries, or redriven letters.
         event_ids: ID_BYTES an event.
         headers: Celery's and ours.
         body: what Celery calls so, in UTF-8, not compressed.

@@ -18,7 +18,7 @@ from bridge.model.registry import Registry, task_name
 from bridge.model.registry.naming import QUEUE_PREFIX
 from bridge.model.retry import RetryRecord
 
-FOR_EVER_MS = 1 << 52
+FOREVER_MS = 1 << 52
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999, which is the last that has a date."""
 _AGO = re.compile(r"([0-9]{1,9})\s*([smhdw])")
@@ -76,7 +76,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     since_ms: int = 0
-    until_ms: int = FOR_EVER_MS
+    until_ms: int = FOREVER_MS
     text: str = ""
 
     @property

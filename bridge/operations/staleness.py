@@ -1,4 +1,4 @@
-"""Whether a letter is too old to be replayed: by its age, or because a newer event says the same thing."""
+"""Whether a letter is too old to be redriven: by its age, or because a newer event says the same thing."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import msgspec
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Outcome, Published
 from bridge.model.registry import Registry, Supersede
-from bridge.operations.dry_run import Foresight, audience_of, is_too_old, occurred_at_of, why_too_old
+from bridge.operations.dry_run import Predictor, audience_of, is_too_old, occurred_at_of, why_too_old
 from bridge.redis_adapter import PublishedEvents
 
 HISTORY_LOOK_MAX = 1000
@@ -20,18 +20,18 @@ HISTORY_LOOK_MAX = 1000
 class Staleness:
     """Applies the mappings' rules.
 
-    What can be known of superseding: other letters of the same replay, and what the stream still retains
-    (BRIDGE_STREAM_MAXLEN, BRIDGE_STREAM_TTL_S). An event that is published while a replay runs, between this
+    What can be known of superseding: other letters of the same redrive, and what the stream still retains
+    (BRIDGE_STREAM_MAXLEN, BRIDGE_STREAM_TTL_S). An event that is published while a redrive runs, between this
     look and the worker's, is not seen.
 
     Args:
         published: tells what a stream still retains.
-        foresight: makes the payloads by which events are compared.
+        predictor: makes the payloads by which events are compared.
     """
 
-    def __init__(self, published: PublishedEvents, foresight: Foresight) -> None:
+    def __init__(self, published: PublishedEvents, predictor: Predictor) -> None:
         self._published = published
-        self._foresight = foresight
+        self._predictor = predictor
 
     @staticmethod
     def supersedes_at_all(registry: Registry) -> bool:
@@ -40,7 +40,7 @@ class Staleness:
 
     def too_old(self, letter: DeadLetter) -> str:
         """Why a letter is dropped for its age; empty if it is not."""
-        mapping = self._foresight.mapping_of(letter)
+        mapping = self._predictor.mapping_of(letter)
         return why_too_old(mapping) if mapping is not None and is_too_old(mapping, letter) else ""
 
     def note_newest(self, letters: Sequence[DeadLetter], newest: dict[str, str]) -> None:
@@ -50,7 +50,7 @@ class Staleness:
                 newest[subject.about] = max(newest.get(subject.about, ""), subject.age)
 
     def superseded(self, letters: Sequence[DeadLetter], newest: Mapping[str, str]) -> dict[str, str]:
-        """Letter id → why it must not be replayed; empty text if that cannot be told. The others may be replayed."""
+        """Letter id → why it must not be redriven; empty text if that cannot be told. The others may be redriven."""
         found: dict[str, str] = {}
         for letter, subject in self._subjects(letters):
             if not subject.known:
@@ -66,9 +66,9 @@ class Staleness:
         ruled = [
             (letter, mapping.staleness)
             for letter in letters
-            if (mapping := self._foresight.mapping_of(letter)) is not None and isinstance(mapping.staleness, Supersede)
+            if (mapping := self._predictor.mapping_of(letter)) is not None and isinstance(mapping.staleness, Supersede)
         ]
-        outcomes = self._foresight.outcomes([letter for letter, _ in ruled])
+        outcomes = self._predictor.outcomes([letter for letter, _ in ruled])
         return [
             (letter, self._subject(letter, rule, outcome))
             for (letter, rule), outcome in zip(ruled, outcomes, strict=True)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from bridge.model.registry import Registry
-from bridge.ops import dead, overview, replaying, retries
+from bridge.ops import dead, overview, redriving, retries
 from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_route
@@ -34,13 +34,13 @@ PAGES = (
     Page("GET", "/retries", retries.retry_list),
     Page("POST", "/retries/now", retries.try_now, Role.OPERATOR),
     Page("POST", "/retries/cancel", retries.cancel, Role.OPERATOR),
-    Page("GET", "/replays", replaying.replays),
-    Page("GET", "/replays/new", replaying.replay_form, Role.OPERATOR),
-    Page("POST", "/replays/dry-run", replaying.dry_run, Role.OPERATOR),
-    Page("POST", "/replays", replaying.begin, Role.OPERATOR),
-    Page("GET", "/replays/{replay_id}", replaying.replay),
-    Page("POST", "/replays/{replay_id}/stop", replaying.stop, Role.OPERATOR),
-    Page("POST", "/replays/{replay_id}/resume", replaying.resume, Role.OPERATOR),
+    Page("GET", "/replays", redriving.redrives),
+    Page("GET", "/replays/new", redriving.redrive_form, Role.OPERATOR),
+    Page("POST", "/replays/dry-run", redriving.dry_run, Role.OPERATOR),
+    Page("POST", "/replays", redriving.begin, Role.OPERATOR),
+    Page("GET", "/replays/{replay_id}", redriving.redrive),
+    Page("POST", "/replays/{replay_id}/stop", redriving.stop, Role.OPERATOR),
+    Page("POST", "/replays/{replay_id}/resume", redriving.resume, Role.OPERATOR),
     Page("GET", "/log", overview.operations_log),
     Page("GET", "/trace", overview.trace_event),
 )

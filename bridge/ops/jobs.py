@@ -7,7 +7,7 @@ from functools import partial
 from bridge.model.errors import BridgeError, OperationRefusedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.operations import Replays
+from bridge.operations import Redrives
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
 from bridge.wiring import open_store
@@ -19,7 +19,7 @@ END_TIMEOUT_S = 3.0
 log = plain_logger(__name__)
 
 
-class ReplayJobs:
+class RunningRedrives:
     """Starts redrives and ends with them."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
@@ -34,7 +34,7 @@ class ReplayJobs:
         """Run a redrive from now on, or go on with it.
 
         Args:
-            replay_id: of the replay.
+            replay_id: of the redrive.
             who: had it run, for the log.
             resend: see ``Redrives.run``.
 
@@ -73,8 +73,8 @@ class ReplayJobs:
         trouble = ""
         try:
             with open_store(self._settings) as store:
-                replays = Replays(store, self._settings, self._registry)
-                replays.run(replay_id, should_stop=self._ending.is_set, resend=resend, who=who)
+                redrives = Redrives(store, self._settings, self._registry)
+                redrives.run(replay_id, should_stop=self._ending.is_set, resend=resend, who=who)
         except BridgeError as error:
             trouble = str(error)
         except Exception:

@@ -87,7 +87,7 @@ class BridgeCollector(Collector):
 def families(status: Status, registry: Registry, settings: Settings) -> Iterator[Metric]:
     """A status as metrics."""
     yield _outcomes(status, registry)
-    yield from _books(status)
+    yield from _accounting(status)
     yield from _queues(status, settings)
     yield from _failures(status)
     yield from _processes(status, settings)
@@ -114,7 +114,7 @@ def _outcomes(status: Status, registry: Registry) -> Metric:
 _OUTCOME_LABELS = ("outcome", "type", "category")
 
 
-def _books(status: Status) -> Iterator[Metric]:
+def _accounting(status: Status) -> Iterator[Metric]:
     balance = status.balance
     yield CounterMetricFamily("bridge_events_accepted", "Events that the broker has taken.", value=balance.accepted)
     yield CounterMetricFamily("bridge_events_duplicate", "Events that had ended before.", value=balance.duplicate)

@@ -14,9 +14,9 @@ from bridge.ops.page_request import PageRequest
 from bridge.views.trace import Place, in_words, unknown
 
 GROUPS_SHOWN = 10
-REPLAYS_SHOWN = 5
+REDRIVES_SHOWN = 5
 LOG_SHOWN = 200
-PARTS = ("health", "faults", "figures", "queues", "workers", "groups", "replays")
+PARTS = ("health", "faults", "figures", "queues", "workers", "groups", "redrives")
 """Parts of the overview; each has a template of its name and an element with the id ``live-<name>``."""
 
 
@@ -28,12 +28,12 @@ def overview(context: PageContext, request: PageRequest) -> Response:
 def parts(context: PageContext, request: PageRequest) -> dict[str, str]:
     """The overview's parts as HTML, by name; also sent to browsers that look at it."""
     figures = context.overview.figures()
-    values = {"figures": figures, "replays": _replays(context, figures), "groups": figures.groups[:GROUPS_SHOWN]}
+    values = {"figures": figures, "redrives": _redrives(context, figures), "groups": figures.groups[:GROUPS_SHOWN]}
     return {name: context.fragment(request, f"part_{name}.html", **values) for name in PARTS}
 
 
-def _replays(context: PageContext, figures: Figures) -> Any:
-    return [] if figures.status is None else context.replays.newest(REPLAYS_SHOWN)
+def _redrives(context: PageContext, figures: Figures) -> Any:
+    return [] if figures.status is None else context.redrives.newest(REDRIVES_SHOWN)
 
 
 def operations_log(context: PageContext, request: PageRequest) -> Response:

@@ -12,10 +12,10 @@ from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bridge.model.registry import Registry
-from bridge.operations import FOR_EVER_MS, Letters, Replays, Retries, Selection, found_categories
+from bridge.operations import FOREVER_MS, Letters, Redrives, Retries, Selection, found_categories
 from bridge.ops import rendering
 from bridge.ops.fields import given_filters, read_selection
-from bridge.ops.jobs import ReplayJobs
+from bridge.ops.jobs import RunningRedrives
 from bridge.ops.overview_cache import OverviewCache
 from bridge.ops.page_request import PageRequest
 from bridge.redis_adapter import Store
@@ -45,8 +45,8 @@ class PageContext:
     store: Store
     letters: Letters
     retries: Retries
-    replays: Replays
-    jobs: ReplayJobs
+    redrives: Redrives
+    jobs: RunningRedrives
     overview: OverviewCache
     templates: Environment
 
@@ -60,8 +60,8 @@ class PageContext:
             store=store,
             letters=Letters(store),
             retries=Retries(store),
-            replays=Replays(store, settings, registry),
-            jobs=ReplayJobs(settings, registry),
+            redrives=Redrives(store, settings, registry),
+            jobs=RunningRedrives(settings, registry),
             overview=OverviewCache(settings, registry, store),
             templates=rendering.environment(time.time),
         )
@@ -128,7 +128,7 @@ class PageContext:
 
 def up_to_now(selection: Selection) -> Selection:
     """The same without what comes later, so that no operator acts on what was not there when they looked."""
-    if selection.until_ms != FOR_EVER_MS:
+    if selection.until_ms != FOREVER_MS:
         return selection
     return msgspec.structs.replace(selection, until_ms=now_ms())
 

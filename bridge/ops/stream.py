@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from bridge.model.errors import StoreError
 from bridge.model.events import comment_frame, event_frame, retry_frame
 from bridge.model.plain_text import plain_logger
-from bridge.ops import overview, replaying
+from bridge.ops import overview, redriving
 from bridge.ops.access_control import AccessControl, RefusedError
 from bridge.ops.page_context import PageContext
 from bridge.ops.page_request import PageRequest
@@ -160,7 +160,7 @@ class Streams:
         try:
             replay_id = page_request.query.get("replay", "")
             if replay_id:
-                return {"live-replay": replaying.progress(self._context, page_request, replay_id)}
+                return {"live-replay": redriving.progress(self._context, page_request, replay_id)}
             return {f"live-{name}": html for name, html in overview.parts(self._context, page_request).items()}
         except StoreError:
             return {}  # the browser keeps what it shows; the page itself says what is the matter

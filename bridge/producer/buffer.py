@@ -138,7 +138,7 @@ class Buffer:
             except MemoryError:
                 raise  # another time it may be written
             except Exception as error:  # none is known that was accepted, but to be wrong must not cost the others
-                self._let_go(entry, error)
+                self._drop(entry, error)
         return written
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class Buffer:
             self._entries.clear()
         return number
 
-    def _let_go(self, entry: Entry, error: Exception) -> None:
+    def _drop(self, entry: Entry, error: Exception) -> None:
         with self._progress.changed:
             self._entries.remove(entry)
             self._taken += 1

@@ -77,7 +77,7 @@ class Orphans:
         if not isinstance(error, DamagedError):
             self._skip(file.path, str(error), again=True)
 
-    def let_go(self, file: SpoolFile) -> None:
+    def release(self, file: SpoolFile) -> None:
         """Close a file of which everything was sent that could be; one in which only damaged rows are is set aside."""
         if file.damaged and not file.foreign:
             reason = f"{file.damaged} of its rows are no events of ours; the others were sent."

@@ -260,7 +260,7 @@ class Spooler:
     def _send_orphan(self, orphan: SpoolFile) -> None:
         try:
             if self._empty_orphan(orphan):
-                self._orphans.let_go(orphan)
+                self._orphans.release(orphan)
             else:
                 orphan.close()
         except Exception as error:  # whatever a foreign file does, it must not cost the others

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.start_counts import Starts
     from bridge.redis_adapter.store import Store
     from bridge.redis_adapter.store_overview import Figures, StoreOverview
-    from bridge.redis_adapter.task_queue import RedisWire
+    from bridge.redis_adapter.task_queue import RedisTaskQueue
     from bridge.redis_adapter.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
@@ -93,7 +93,7 @@ __all__ = [
     "RedisQueueDepths",
     "RedisQueues",
     "RedisSSEPublisher",
-    "RedisWire",
+    "RedisTaskQueue",
     "RedriveJob",
     "RedriveJobs",
     "Reported",
@@ -176,7 +176,7 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.start_counts": {"Starts"},
         "bridge.redis_adapter.store": {"Store"},
         "bridge.redis_adapter.store_overview": {"Figures", "StoreOverview"},
-        "bridge.redis_adapter.task_queue": {"RedisWire"},
+        "bridge.redis_adapter.task_queue": {"RedisTaskQueue"},
         "bridge.redis_adapter.workers": {"KnownWorker", "WorkerReport", "Workers"},
     },
 )

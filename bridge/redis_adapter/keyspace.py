@@ -80,9 +80,9 @@ class Keyspace:
         self.TOMBSTONE_TIMES = prefix + "bridge:dead:tombstones:index"
         """Sorted set: discarded letter → when it was discarded, in ms of Redis time."""
         self.REPLAYS = prefix + "bridge:replays"
-        """Sorted set: replay → when it was begun, in ms of Redis time."""
+        """Sorted set: redrive → when it was begun, in ms of Redis time."""
         self.IN_REPLAY = prefix + "bridge:replays:sent"
-        """Hash: letter that was sent by a replay and has no outcome yet → the replay."""
+        """Hash: letter that was sent by a redrive and has no outcome yet → the redrive."""
         self.PROBE = prefix + "bridge:probe"
         """Written by whoever wants to know whether Redis takes writes; lives for a second."""
         self.OPERATIONS_LOG = prefix + "bridge:operations:log"
@@ -94,15 +94,15 @@ class Keyspace:
         return cls(settings.prefix, topology(settings).store.database)
 
     def replay(self, replay_id: str) -> str:
-        """Hash: what a replay is to do, and how far it is."""
+        """Hash: what a redrive is to do, and how far it is."""
         return f"{self.prefix}bridge:replay:{replay_id}"
 
     def replay_pending(self, replay_id: str) -> str:
-        """Sorted set: letters of a replay's snapshot that are not sent yet, in the order of their ids."""
+        """Sorted set: letters of a redrive's snapshot that are not sent yet, in the order of their ids."""
         return f"{self.prefix}bridge:replay:{replay_id}:pending"
 
     def replay_sent(self, replay_id: str) -> str:
-        """Sorted set: letters that a replay sent and whose outcome is not known yet → when, in ms."""
+        """Sorted set: letters that a redrive sent and whose outcome is not known yet → when, in ms."""
         return f"{self.prefix}bridge:replay:{replay_id}:sent"
 
     def replay_unconfirmed(self, replay_id: str) -> str:
@@ -114,7 +114,7 @@ class Keyspace:
         return f"{self.prefix}bridge:replay:{replay_id}:returned"
 
     def of_replay(self, replay_id: str) -> dict[str, str]:
-        """The keys of one replay, by the names that the scripts give them."""
+        """The keys of one redrive, by the names that the scripts give them."""
         return {
             "replay": self.replay(replay_id),
             "pending": self.replay_pending(replay_id),
@@ -124,7 +124,7 @@ class Keyspace:
         }
 
     def replay_newest(self, replay_id: str) -> str:
-        """Hash: what a mapping supersedes by → the newest of a replay's letters for it."""
+        """Hash: what a mapping supersedes by → the newest of a redrive's letters for it."""
         return f"{self.prefix}bridge:replay:{replay_id}:newest"
 
     def booked(self, message_id: str) -> str:

@@ -7,7 +7,7 @@ from bridge.redis_adapter.connections import (
     BrokerSentinelSSLConnection,
     BrokerSSLConnection,
 )
-from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, Listening, why_not_told
+from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, QueueWatch, why_not_told
 from bridge.redis_adapter.script import UNKNOWN_SCRIPT, Call, script
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "BrokerSentinelConnection",
     "BrokerSentinelSSLConnection",
     "Call",
-    "Listening",
+    "QueueWatch",
     "script",
     "why_not_told",
     "without_prefix",

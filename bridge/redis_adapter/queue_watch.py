@@ -1,4 +1,4 @@
-"""``Listening``: a channel's second connection, on which Redis says that a queue changed; kept alive, and made anew."""
+"""``QueueWatch``: a channel's second connection, on which Redis says that a queue changed."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -39,7 +39,7 @@ def why_not_told(connection: Any, prefix: str) -> str:
     return ""
 
 
-class Listening:
+class QueueWatch:
     """For a channel of kombu's."""
 
     WAKE = "WAKE"
@@ -86,7 +86,7 @@ class Listening:
 
     def _find_ping_interval_s(self) -> float:
         try:
-            timeout_s = int(self._books.config_get("timeout").get("timeout", 0))  # type: ignore[attr-defined]
+            timeout_s = int(self._records.config_get("timeout").get("timeout", 0))  # type: ignore[attr-defined]
         except (ResponseError, ValueError):  # managed servers keep their configuration to themselves
             return PING_UNKNOWN_S
         return min(PING_S, timeout_s / PINGS_PER_TIMEOUT) if timeout_s else PING_S

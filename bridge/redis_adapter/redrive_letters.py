@@ -196,5 +196,5 @@ class RedriveLetters:
         with store_errors():
             answer = script(name).run(self._client, arguments, **self._job_keys, **own)
         if isinstance(answer, bytes | str) and text(answer) == "lease":
-            raise OperationRefusedError(f"Another process took over replay {self._id}.")
+            raise OperationRefusedError(f"Another process took over redrive {self._id}.")
         return answer

@@ -1,4 +1,4 @@
-"""``RedisWire``: messages in kombu's format, written to a Redis broker and the accounting in one pipelined step."""
+"""``RedisTaskQueue``: messages in kombu's format, written to Redis and the accounting in one pipelined step."""
 
 from binascii import b2a_base64
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bridge.settings import Settings
 from bridge.settings.topology import topology
 
 
-class RedisWire:
+class RedisTaskQueue:
     """Writes each message by a script of its own, all in one round trip. Not thread-safe."""
 
     def __init__(self, settings: Settings) -> None:

@@ -57,7 +57,7 @@ class MemoryDeadLetters:
             state.letters[name].events = events
             state.counts["dead_bundled"] += events - 1
         elif whole:
-            state.counts["accepted"] += 1  # nobody announced it, and it is the first that is seen of it
+            state.counts["accepted"] += 1  # it was not announced, and is seen for the first time
         elif events:
             state.counts["duplicate"] += events - 1
         else:

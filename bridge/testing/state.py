@@ -18,7 +18,7 @@ ITEMS_MAX = 200_000
 
 @dataclass(slots=True)
 class OpenRecord:
-    """A message on its way; ``event_ids`` are those of its events that have not ended."""
+    """A message on its way; ``event_ids`` are its events that have not ended."""
 
     task: str
     queue: str
@@ -58,7 +58,7 @@ class State:
         booked: messages that no producer had announced → until when, in ms, that is remembered.
         retries: by event id.
         letters: by letter id, in no order.
-        strays: place (``retry``, ``dead``) and id of events that failed after another run had ended them (late failures).
+        strays: place (``retry``, ``dead``) and id of late failures: another run had ended the event.
         tombstones: what is left of discarded letters.
         marks: owner and event id of what was published → position, and until when, in ms, that is remembered.
     """
@@ -131,7 +131,7 @@ class State:
         return self.letters.pop(letter_id, None)
 
     def add_stray(self, place: str, event_id: str) -> None:
-        """Note an event that failed when nobody had it any more."""
+        """Note an event that failed after another run had ended it."""
         if (place, event_id) not in self.strays:
             self.strays.add((place, event_id))
             self.counts["stray"] += 1

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
-from bridge.operations import FOR_EVER_MS, Selection, parse_time
+from bridge.operations import FOREVER_MS, Selection, parse_time
 from bridge.views.words import Named, moment
 
 LISTS = {
@@ -29,7 +29,7 @@ def read_filters(lists: Mapping[str, Iterable[str]], *, since: str, until: str, 
     """
     return Selection(
         since_ms=parse_time(since, now_ms) if since else 0,
-        until_ms=parse_time(until, now_ms) if until else FOR_EVER_MS,
+        until_ms=parse_time(until, now_ms) if until else FOREVER_MS,
         text=text,
         **{LISTS[name]: tuple(values) for name, values in lists.items()},
     )
@@ -40,7 +40,7 @@ def write_filters(selection: Selection) -> list[Named]:
     filters = [Named(name, value) for name, attribute in LISTS.items() for value in getattr(selection, attribute)]
     if selection.since_ms:
         filters.append(Named("since", moment(selection.since_ms)))
-    if selection.until_ms != FOR_EVER_MS:
+    if selection.until_ms != FOREVER_MS:
         filters.append(Named("until", moment(selection.until_ms)))
     if selection.text:
         filters.append(Named("text", selection.text))

@@ -53,9 +53,9 @@ class TaskSender:
 def _wire(settings: Settings, registry: Registry) -> "Queue":
     """Redis is written to directly. The rest goes through kombu, which a producer on Redis need not import."""
     if topology(settings).broker is not None:
-        from bridge.redis_adapter import RedisWire
+        from bridge.redis_adapter import RedisTaskQueue
 
-        return RedisWire(settings)
-    from bridge.amqp_adapter.task_queue import KombuWire
+        return RedisTaskQueue(settings)
+    from bridge.amqp_adapter.task_queue import AmqpTaskQueue
 
-    return KombuWire(settings, registry)
+    return AmqpTaskQueue(settings, registry)

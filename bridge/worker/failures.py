@@ -56,7 +56,7 @@ class Failures:
 
         def attempts(event_id: str, failure: Failure) -> tuple[Attempt, ...]:
             past = history.get(event_id, ())
-            number = past[-1].number + 1 if job.replay and past else job.attempt
+            number = past[-1].number + 1 if job.redrive and past else job.attempt
             return extend_history(past, Attempt(number=number, at=now, failure=failure))
 
         records = {
@@ -88,7 +88,7 @@ class Failures:
                 buried_at=now,
                 worker=short_name(),
                 release=self._release,
-                replay=job.replay,
+                replay=job.redrive,
                 user_id=user_id,
             )
             for letter_id, envelope, failure, user_id in _to_bury(retries, dead, no_room)
@@ -100,7 +100,7 @@ class Failures:
 
     def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """The earlier attempts of the events; a message that comes for the first time has none."""
-        if job.replay:
+        if job.redrive:
             return self._dead_letters.history(event_ids)
         return self._retries.history(event_ids) if job.attempt > 1 else {}
 
@@ -110,7 +110,7 @@ class Failures:
         Raises:
             StoreUnavailableError: Redis is away.
         """
-        if job.replay:
+        if job.redrive:
             return frozenset(self._dead_letters.history(event_ids))
         return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
 

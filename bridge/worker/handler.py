@@ -134,7 +134,7 @@ class Handler:
 
     def _decide(self, job: Job, trace: BatchTrace | None) -> Todo:
         self._book(job)
-        run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.replay))
+        run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.redrive))
         todo = Todo()
         for raw in job.envelopes:
             begun_s = perf_counter()
@@ -145,8 +145,8 @@ class Handler:
     def lose(self, job: Job, error: BaseException, *, permanent: bool = False) -> None:
         """Record that a worker process died or ran out of time over a job: an attempt of each event.
 
-        Which event was to blame is unknown, so each is tried again alone. If it was the last attempt of any, nobody's
-        is used up: alone, the one to blame shows itself, and is the only one that dies of it.
+        Which event was to blame is unknown, so each is tried again alone. If it was the last attempt of any, no
+        attempt is used up: run alone, only the poison event is dead-lettered.
 
         Args:
             job: that was being run.
@@ -226,7 +226,7 @@ class Handler:
                         envelopes=[encode_raw(raw)],
                         attempt=job.attempt,
                         booked_as=job.book_id,
-                        replay=job.replay,
+                        redrive=job.redrive,
                     )
                     for raw in job.envelopes
                 ]
@@ -240,7 +240,7 @@ class Handler:
         )
 
     def _failed(self, job: Job, raw: object, failure: Failure, *, permanent: bool = False) -> Retry | Dead:
-        permanent = permanent or bool(job.replay)
+        permanent = permanent or bool(job.redrive)
         return self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=permanent)
 
     def _book(self, job: Job) -> None:

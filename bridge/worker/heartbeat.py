@@ -46,7 +46,7 @@ class LoopState:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkInHand:
+class ClaimedWork:
     """What a worker has taken.
 
     Attributes:
@@ -79,7 +79,7 @@ class Heartbeat:
         self,
         workers: Workers,
         names: QueueNames,
-        work: Callable[[], WorkInHand],
+        work: Callable[[], ClaimedWork],
         *,
         node: str,
         pool: str,

@@ -18,7 +18,7 @@ class Job:
         attempt: 1 for the first.
         message_id: the Celery task id.
         booked_as: the message under which the events are in the accounting; empty if they were not announced.
-        replay: the redrive that sent it; empty if none.
+        redrive: the redrive that sent it; empty if none.
     """
 
     mapping: DomainToSSEMapping
@@ -26,12 +26,12 @@ class Job:
     attempt: int
     message_id: str
     booked_as: str
-    replay: str = ""
+    redrive: str = ""
 
     @property
     def book_id(self) -> str:
         """The message with which the accounting has the events; empty for retries and for redriven letters."""
-        return "" if self.attempt > 1 or self.replay else self.booked_as or self.message_id
+        return "" if self.attempt > 1 or self.redrive else self.booked_as or self.message_id
 
 
 @dataclass(frozen=True, slots=True)

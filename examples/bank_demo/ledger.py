@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from examples.bank_demo.statement import Account, Transaction
 
 JOBS_WAITING_MAX = 20
-"""Jobs that may wait; more are refused, so that nobody fills the disk by clicking."""
+"""Jobs that may wait; more are refused, so that clicking cannot fill the disk."""
 HISTORY_MAX = 120
 """Balances of one account that the page draws."""
 BUSY_TIMEOUT_S = 5.0

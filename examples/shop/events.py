@@ -30,7 +30,7 @@ class OrderPlaced:
     event_id: UUID = field(default_factory=uuid7)
     occurred_at: datetime = field(default_factory=now)
     customer_id: UUID | None
-    """None for a guest, whom nobody can tell."""
+    """None for a guest, who has no page to be told on."""
     order_number: str
     lines: tuple[OrderLine, ...]
 

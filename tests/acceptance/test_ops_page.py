@@ -14,7 +14,7 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.retry import RetryRecord
-from bridge.operations.redrive import Replays
+from bridge.operations.redrive import Redrives
 from bridge.producer import Emitter
 from bridge.redis_adapter import DeadLetters, RetrySet, Store, connect, read_balance
 from bridge.settings import Settings
@@ -366,7 +366,7 @@ def test_everything_works_without_javascript(
     plain.page.click("button:has-text('Redrive 3 letters')")
     address = plain.path()
     plain.wait(
-        lambda: Replays(Store.of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
+        lambda: Redrives(Store.of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
     )
     plain.click("Refresh")
     assert plain.path() == address

@@ -11,7 +11,7 @@ import redis
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, connect
 from bridge.redis_adapter.keyspace import user_stream
@@ -60,10 +60,10 @@ def test_what_an_older_worker_does_not_know_waits_as_letters_for_a_newer_one(
         assert {letter.failure.stage for letter in kept} == {"message"}
         assert all("BRIDGE_REGISTRY" in letter.failure.message for letter in kept)
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:new"), name="new"):
-            replays = Replays(Store.of(client, settings), settings, new)
+            replays = Redrives(Store.of(client, settings), settings, new)
             assert {prediction.expected for prediction in replays.predict(Selection())} == {Expected.RETURNED}
             status = replays.run(replays.begin(Selection()))
-            assert (status.state, status.succeeded) == (ReplayState.DONE, len(kept)), status
+            assert (status.state, status.succeeded) == (RedriveState.DONE, len(kept)), status
             verdict = expect_clean(settings, [user], ids)
         assert verdict.published == 3 * NUMBER
         print(f"an older worker, then a newer one: {verdict}; {len(kept)} messages had been quarantined")

@@ -10,7 +10,7 @@ import redis
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.gateway.replay_reader import Archive
+from bridge.gateway.replay_reader import ReplayReader
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START
 from bridge.redis_adapter import History, connect_async
@@ -23,10 +23,10 @@ TURNS = range(30)
 TIMES = 5
 
 
-def opened(settings: Settings) -> tuple["redis.asyncio.Redis", Archive]:
+def opened(settings: Settings) -> tuple["redis.asyncio.Redis", ReplayReader]:
     client = connect_async(settings)
     counters = Counters()
-    return client, Archive(History(client, settings), Dispatch(REGISTRY, counters), counters)
+    return client, ReplayReader(History(client, settings), Dispatch(REGISTRY, counters), counters)
 
 
 @pytest.mark.parametrize("turns", TURNS)

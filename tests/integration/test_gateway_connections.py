@@ -66,7 +66,7 @@ async def test_what_is_sent_behind_a_stream_keeps_none_open(
     for one in asking:
         close(one)  # type: ignore[operator]
     await until(lambda: not served.state.sessions)
-    assert not served.state.rooms.broadcast.members
+    assert not served.state.subscriptions.broadcast.members
     assert served.state.counters.streams_opened <= 2 * CONNECTIONS
 
 

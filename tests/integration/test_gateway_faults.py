@@ -154,7 +154,7 @@ async def test_many_clients_share_one_pubsub_connection_and_leave_nothing_behind
         await asyncio.gather(*(stream.receives(ids) for stream in streams))
         await closing(*streams)
         await until(lambda: not served.state.sessions)
-        assert served.state.rooms.channels == ("sse:broadcast",)
+        assert served.state.subscriptions.channels == ("sse:broadcast",)
         await until(lambda: redis_client.pubsub_channels("sse:*") == ["sse:broadcast"])
 
 

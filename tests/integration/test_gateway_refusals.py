@@ -102,7 +102,7 @@ async def test_a_user_has_so_many_streams_and_others_theirs(
         assert served.state.counters.users_full == 2
         other = await Stream(served.url, uuid4()).open(client)
         await streams.pop().close()
-        await until(lambda: served.state.rooms.listeners(user) == 2)
+        await until(lambda: served.state.subscriptions.listeners(user) == 2)
         streams.append(await Stream(served.url, user).open(client))
         await closing(*streams, other)
 
@@ -113,11 +113,11 @@ async def test_the_cap_holds_over_many_that_come_and_go(
     with Served(msgspec.structs.replace(settings, gateway_streams_per_user=5)) as served:
         for _ in range(20):
             crowd = [ask(served.port, request(user)) for _ in range(12)]
-            await until(lambda: served.state.rooms.listeners(user) <= 5)
+            await until(lambda: served.state.subscriptions.listeners(user) <= 5)
             for one in crowd:
                 one.close()
         await until(lambda: not served.state.sessions)
-        assert served.state.rooms.listeners(user) == 0
+        assert served.state.subscriptions.listeners(user) == 0
         streams = await asyncio.gather(*(Stream(served.url, user).open(client) for _ in range(5)))
         await closing(*streams)
 

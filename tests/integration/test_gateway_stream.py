@@ -368,7 +368,7 @@ async def test_401_before_any_stream_byte(given: str | None, words: str, served:
         assert response.headers["www-authenticate"].startswith("Bearer")
         assert words in response.json()["detail"]
         assert given is None or len(given) < 9 or given not in response.text
-    assert served.state.rooms.channels == ("sse:broadcast",)
+    assert served.state.subscriptions.channels == ("sse:broadcast",)
 
 
 async def test_a_token_in_the_address_is_not_taken_but_the_cookie_is(

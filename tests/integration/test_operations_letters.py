@@ -11,7 +11,7 @@ from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.model.retry import RetryRecord
 from bridge.operations.letters import Letters
-from bridge.operations.redrive import Replays
+from bridge.operations.redrive import Redrives
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import (
@@ -176,7 +176,7 @@ def rules(staleness: object) -> Registry:
 
 def test_what_is_too_old_is_discarded_and_the_dry_run_says_so(client, settings) -> None:
     bury(client, settings, [a_letter(), a_letter(time="2999-01-01T00:00:00Z")])
-    replays = Replays(Store.of(client, settings), settings, rules(DropAfter(3600)))
+    replays = Redrives(Store.of(client, settings), settings, rules(DropAfter(3600)))
     assert sorted(found.expected.value for found in replays.predict(ALL)) == ["published", "stale"]
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.stale, status.sent) == (1, 1)
@@ -192,7 +192,7 @@ def test_only_the_newest_of_a_key_is_replayed(client, settings) -> None:
     ]
     random.Random(1).shuffle(made)
     bury(client, settings, made)
-    replays = Replays(Store.of(client, settings), settings, rules(Supersede("mode")))
+    replays = Redrives(Store.of(client, settings), settings, rules(Supersede("mode")))
     expected = [found.letter_id for found in replays.predict(ALL) if found.expected == "published"]
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.sent, status.stale) == (2, 8)
@@ -209,14 +209,14 @@ def test_what_is_older_than_a_published_event_of_its_key_does_not_overtake_it(cl
     entry |= {"data": '{"number":9,"mode":"a"}', "occurred_at": "2026-01-02T00:00:00+00:00"}
     client.xadd(keys.user_stream(user_id), entry)
     bury(client, settings, [a_letter(user_id=user_id, mode="a"), a_letter(user_id=user_id, mode="b")])
-    replays = Replays(Store.of(client, settings), settings, rules(Supersede(lambda payload: payload["mode"])))
+    replays = Redrives(Store.of(client, settings), settings, rules(Supersede(lambda payload: payload["mode"])))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.sent, status.stale) == (1, 1)
 
 
 def test_what_cannot_be_compared_is_left_alone(client, settings) -> None:
     bury(client, settings, [a_letter()])
-    replays = Replays(Store.of(client, settings), settings, rules(Supersede("gone")))
+    replays = Redrives(Store.of(client, settings), settings, rules(Supersede("gone")))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.undecided, status.sent, DeadLetters(client, settings).count()) == (1, 0, 1)
 
@@ -229,7 +229,7 @@ def test_a_dry_run_shows_what_clients_would_be_told_otherwise(client, settings) 
     position = client.xadd(keys.user_stream(user_id), entry)
     client.set(keys.user_seen(user_id, letter.letter_id), position)
     bury(client, settings, [letter])
-    (found,) = Replays(Store.of(client, settings), settings, rules(None)).predict(ALL)
+    (found,) = Redrives(Store.of(client, settings), settings, rules(None)).predict(ALL)
     assert (found.expected, found.changes) == ("duplicate", {"mode": ("old", "new")})
 
 
@@ -239,7 +239,7 @@ def test_an_extractor_that_hangs_does_not_hang_the_dry_run(client, settings, tmp
     monkeypatch.setenv("MOODY_DIR", str(tmp_path))
     bury(client, settings, [a_letter(mode="hang", times=99)])
     monkeypatch.setattr(dry_run, "TIME_LIMIT_S", 0.2)
-    found = dry_run.Foresight(PublishedEvents(client, settings), settings, registry, time_limit_s=0.2).predict(
+    found = dry_run.Predictor(PublishedEvents(client, settings), settings, registry, time_limit_s=0.2).predict(
         list(DeadLetters(client, settings).newest_first())
     )
     assert found[0].expected == "failed"

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from bridge import Settings
-from bridge.operations.dry_run import Expected, Foresight
+from bridge.operations.dry_run import Expected, Predictor
 from bridge.operations.rehearsal import Ended, rehearse
 from bridge.redis_adapter import PublishedEvents, connect
 from tests.support.letters import a_letter, bury
@@ -62,7 +62,7 @@ def moody_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dry_run_tells_of_it_and_goes_on(settings: Settings, mode: str) -> None:
     client = connect(settings)
     letters = [a_letter(mode=mode if n == 2 else "ok", times=99, user_id=uuid4(), number=n) for n in range(6)]
-    predictions = Foresight(PublishedEvents(client, settings), settings, registry).predict(letters)
+    predictions = Predictor(PublishedEvents(client, settings), settings, registry).predict(letters)
     assert [one.expected for one in predictions].count(Expected.PUBLISHED) == 5
     failure = predictions[2].failure
     assert failure is not None

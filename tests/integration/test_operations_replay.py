@@ -23,8 +23,8 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import DecodeError, OperationRefusedError
 from bridge.operations.dry_run import Expected
 from bridge.operations.letters import Letters
-from bridge.operations.redrive import Replays, ReplayState
-from bridge.operations.redrive.record import ReplayRecord
+from bridge.operations.redrive import Redrives, RedriveState
+from bridge.operations.redrive.record import RedriveRecord
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import Counts, DeadLetters, Ledger, OperationsLog, Store, StoreClock, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
@@ -67,8 +67,8 @@ def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 
 
 @pytest.fixture
-def replays(client: redis.Redis, settings: Settings) -> Replays:
-    return Replays(Store.of(client, settings), settings, registry)
+def replays(client: redis.Redis, settings: Settings) -> Redrives:
+    return Redrives(Store.of(client, settings), settings, registry)
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def idle(redis_url: str) -> Settings:
 
 
 @pytest.fixture
-def idle_replays(client: redis.Redis, idle: Settings) -> Replays:
-    return Replays(Store.of(client, idle), idle, registry)
+def idle_replays(client: redis.Redis, idle: Settings) -> Redrives:
+    return Redrives(Store.of(client, idle), idle, registry)
 
 
 def published(client: redis.Redis) -> list[str]:
@@ -96,7 +96,7 @@ def test_all_letters_are_published_once_and_the_books_balance(worker, client, se
     letters = [a_letter() for _ in range(1200)]
     bury(client, settings, letters)
     status = replays.run(replays.begin(ALL, who="me@here"))
-    assert (status.state, status.succeeded, status.failed) == (ReplayState.DONE, 1200, 0)
+    assert (status.state, status.succeeded, status.failed) == (RedriveState.DONE, 1200, 0)
     assert published(client) == sorted(letter.letter_id for letter in letters)
     assert DeadLetters(client, settings).count() == 0
     assert read_balance(client).balanced
@@ -112,7 +112,7 @@ def test_what_dies_again_is_met_once_and_stays_with_one_attempt_more(worker, cli
     letters = [a_letter(mode="permanent" if n % 2 else "ok") for n in range(600)]
     bury(client, settings, letters)
     status = replays.run(replays.begin(ALL))
-    assert (status.state, status.sent, status.succeeded, status.failed) == (ReplayState.DONE, 600, 300, 300)
+    assert (status.state, status.sent, status.succeeded, status.failed) == (RedriveState.DONE, 600, 300, 300)
     kept = list(DeadLetters(client, settings).newest_first())
     assert {letter.replay for letter in kept} == {status.replay_id}
     assert [len(letter.attempts) for letter in kept] == [2] * 300
@@ -143,7 +143,7 @@ def test_a_selection_replays_its_letters_and_no_other(worker, client, settings, 
 def test_a_canary_with_a_third_still_failing_stops_within_its_size(worker, client, settings, replays) -> None:
     bury(client, settings, [a_letter(mode="permanent" if n % 10 < 3 else "ok") for n in range(500)])
     status = replays.run(replays.begin(ALL, canary=50))
-    assert status.state is ReplayState.STOPPED
+    assert status.state is RedriveState.STOPPED
     assert status.sent <= 50
     assert "failed again" in status.reason
     assert DeadLetters(client, settings).count() >= 450
@@ -152,13 +152,13 @@ def test_a_canary_with_a_third_still_failing_stops_within_its_size(worker, clien
 def test_a_canary_that_succeeds_lets_the_rest_follow(worker, client, settings, replays) -> None:
     bury(client, settings, [a_letter() for _ in range(300)])
     status = replays.run(replays.begin(ALL, canary=20))
-    assert (status.state, status.succeeded) == (ReplayState.DONE, 300)
+    assert (status.state, status.succeeded) == (RedriveState.DONE, 300)
 
 
 def test_a_brake_without_a_canary_stops_the_rest(worker, client, settings, replays) -> None:
     bury(client, settings, [a_letter(mode="permanent") for _ in range(9000)])
     status = replays.run(replays.begin(ALL, max_failures=0.5))
-    assert status.state is ReplayState.STOPPED
+    assert status.state is RedriveState.STOPPED
     assert status.pending > 0
 
 
@@ -166,11 +166,11 @@ def test_a_stopped_replay_is_resumed_with_a_new_canary(worker, client, settings,
     bury(client, settings, [a_letter(mode="permanent" if n < 10 else "ok") for n in range(200)])
     replay_id = replays.begin(ALL, canary=200, max_failures=0.01)
     states = [replays.run(replay_id).state]
-    while states[-1] is ReplayState.STOPPED:
+    while states[-1] is RedriveState.STOPPED:
         states.append(replays.run(replay_id).state)
-    assert states[0] is ReplayState.STOPPED, "more than two of ten failures were met"
+    assert states[0] is RedriveState.STOPPED, "more than two of ten failures were met"
     assert 2 <= len(states) <= 4, "each turn meets three failures or more"
-    assert states[-1] is ReplayState.DONE
+    assert states[-1] is RedriveState.DONE
     assert len(published(client)) == 190
 
 
@@ -202,15 +202,15 @@ def test_a_replay_that_is_asked_to_stop_pauses_and_goes_on(worker, client, setti
     replay_id = replays.begin(ALL, rate=50)
     seen = []
     paused = replays.run(replay_id, on_progress=seen.append, should_stop=lambda: bool(seen) and seen[-1].sent > 5)
-    assert paused.state is ReplayState.PAUSED
+    assert paused.state is RedriveState.PAUSED
     assert paused.pending > 0
-    assert replays.run(replay_id).state is ReplayState.DONE
+    assert replays.run(replay_id).state is RedriveState.DONE
     assert len(published(client)) == 100
 
 
 def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
     replay_id = replays.begin(ALL)
-    assert replays.run(replay_id).state is ReplayState.DONE
+    assert replays.run(replay_id).state is RedriveState.DONE
     with pytest.raises(OperationRefusedError, match="is done"):
         replays.run(replay_id)
     with pytest.raises(OperationRefusedError, match="There is no replay"):
@@ -221,7 +221,7 @@ def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, mon
     bury(client, settings, [a_letter()])
     replay_id = idle_replays.begin(ALL)
     monkeypatch.setattr("bridge.operations.redrive.record.LEASE_S", 0.1)
-    ReplayRecord(Store.of(client, settings).redrives.job(replay_id)).take("other")
+    RedriveRecord(Store.of(client, settings).redrives.job(replay_id)).take("other")
     client.hset(keys.replay(replay_id), "lease_ends", 1 << 62)
     with pytest.raises(OperationRefusedError, match="is being run by other"):
         idle_replays.run(replay_id)
@@ -238,7 +238,7 @@ def test_what_nobody_can_send_is_left_alone(worker, client, settings, replays) -
 def test_without_a_worker_it_says_so_and_can_be_resumed(client, settings, idle_replays) -> None:
     bury(client, settings, [a_letter() for _ in range(3)])
     status = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
-    assert status.state is ReplayState.STALLED
+    assert status.state is RedriveState.STALLED
     assert "see that a worker runs" in status.reason
     assert client.llen(IDLE_QUEUE) == 1
 
@@ -249,7 +249,7 @@ def test_what_is_on_its_way_is_neither_discarded_nor_sent_by_another_replay(clie
     done = Letters(Store.of(client, settings)).discard(ALL, reason="tired of it", who="me")
     assert (done.discarded, done.in_replay) == (0, 3)
     second = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
-    assert (second.state, second.busy, second.sent) == (ReplayState.DONE, 3, 0)
+    assert (second.state, second.busy, second.sent) == (RedriveState.DONE, 3, 0)
     assert client.llen(IDLE_QUEUE) == 1
 
 
@@ -258,8 +258,8 @@ def test_a_message_that_the_broker_lost_is_sent_again_on_request(client, setting
     replay_id = idle_replays.begin(ALL)
     idle_replays.run(replay_id, patience_s=0.2)
     client.delete(IDLE_QUEUE)
-    assert idle_replays.run(replay_id, patience_s=0.2).state is ReplayState.STALLED
-    assert idle_replays.run(replay_id, patience_s=0.2, resend=True).state is ReplayState.STALLED
+    assert idle_replays.run(replay_id, patience_s=0.2).state is RedriveState.STALLED
+    assert idle_replays.run(replay_id, patience_s=0.2, resend=True).state is RedriveState.STALLED
     assert client.llen(IDLE_QUEUE) == 1
 
 
@@ -321,7 +321,7 @@ def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothi
         for _ in range(5):
             _run_and_kill(client, replay_id, idle_environment, after_s=dice.uniform(0, 0.25))
         status = idle_replays.run(replay_id, patience_s=10)
-    assert (status.state, status.succeeded) == (ReplayState.DONE, 3000), status
+    assert (status.state, status.succeeded) == (RedriveState.DONE, 3000), status
     sent = _ids_on_the_queue(client)
     assert sorted(sent) == sorted(letter.letter_id for letter in letters)
 
@@ -340,7 +340,7 @@ def test_killing_it_while_a_worker_consumes_publishes_each_event_once(
     for _ in range(5):
         _run_and_kill(client, replay_id, environment, after_s=dice.uniform(0, 0.25))
     status = replays.run(replay_id, patience_s=20)
-    assert (status.state, status.succeeded, status.failed, status.gone) == (ReplayState.DONE, 2180, 20, 0)
+    assert (status.state, status.succeeded, status.failed, status.gone) == (RedriveState.DONE, 2180, 20, 0)
     expected = [letter.letter_id for n, letter in enumerate(letters) if n % 100]
     assert published(client) == sorted([*expected, *(event_id for ids in wholes for event_id in ids)])
     balance = read_balance(client)

@@ -10,7 +10,7 @@ from kombu import Connection
 
 from bridge.amqp_adapter.queue_inspection import read_depths
 from bridge.model.errors import BrokerUnavailableError
-from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.redrive.rate import WINDOW_MIN
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, read_balance
@@ -44,8 +44,8 @@ def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def replays(client: redis.Redis, settings: Settings) -> Replays:
-    return Replays(Store.of(client, settings), settings, registry)
+def replays(client: redis.Redis, settings: Settings) -> Redrives:
+    return Redrives(Store.of(client, settings), settings, registry)
 
 
 def published(client: redis.Redis) -> list[str]:
@@ -59,7 +59,7 @@ def test_letters_are_published_once_after_a_canary(environment, client, settings
     bury(client, settings, letters)
     with running_worker(tmp_path, environment):
         status = replays.run(replays.begin(ALL, canary=20, max_failures=0.5), patience_s=30)
-    assert (status.state, status.succeeded, status.failed) == (ReplayState.DONE, 196, 4)
+    assert (status.state, status.succeeded, status.failed) == (RedriveState.DONE, 196, 4)
     assert published(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
     assert {letter.replay for letter in DeadLetters(client, settings).newest_first()} == {status.replay_id}
     assert read_balance(client).balanced
@@ -75,7 +75,7 @@ def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, c
             _run_and_kill(client, replay_id, environment, sent=int(share * len(letters)))
         status = replays.run(replay_id, resend=True, patience_s=30)
     # What is taken back to be sent again may be published from the message that was sent before.
-    assert (status.state, status.succeeded + status.gone) == (ReplayState.DONE, 400)
+    assert (status.state, status.succeeded + status.gone) == (RedriveState.DONE, 400)
     assert published(client) == sorted(letter.letter_id for letter in letters)
     assert read_balance(client).balanced
     assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
@@ -97,20 +97,20 @@ def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, 
     nowhere = Settings(broker_url="amqp://guest:guest@127.0.0.1:1//", redis_url=settings.redis_url)
     replay_id = replays.begin(ALL)
     with pytest.raises(BrokerUnavailableError):
-        Replays(Store.of(client, nowhere), nowhere, registry).run(replay_id)
+        Redrives(Store.of(client, nowhere), nowhere, registry).run(replay_id)
     status = replays.status(replay_id)
     assert status is not None
     assert (status.under_way, client.scard(keys.replay_unconfirmed(replay_id))) == (30, 30)
     with running_worker(tmp_path, environment):
-        assert replays.run(replay_id, patience_s=0.5).state is ReplayState.STALLED
+        assert replays.run(replay_id, patience_s=0.5).state is RedriveState.STALLED
         status = replays.run(replay_id, resend=True, patience_s=30)
-    assert (status.state, status.sent, status.succeeded) == (ReplayState.DONE, 30, 30)
+    assert (status.state, status.sent, status.succeeded) == (RedriveState.DONE, 30, 30)
     assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
 
 
 def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_sent(client, settings, replays) -> None:
     bury(client, settings, [a_letter() for _ in range(250)])
     status = replays.run(replays.begin(ALL), patience_s=0.5)
-    assert (status.state, status.under_way, status.pending) == (ReplayState.STALLED, WINDOW_MIN, 250 - WINDOW_MIN)
+    assert (status.state, status.under_way, status.pending) == (RedriveState.STALLED, WINDOW_MIN, 250 - WINDOW_MIN)
     wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 1, what="one message stands there")
     assert not client.exists(keys.replay_unconfirmed(status.replay_id))

@@ -11,7 +11,7 @@ from bridge.amqp_adapter.queues import queue
 from bridge.messages import TaskMessage
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, read_balance
 from bridge.redis_adapter import keyspace as keys
@@ -68,11 +68,11 @@ def test_events_of_a_type_that_the_worker_did_not_know(client, settings, environ
         emitter.close()
         wait_until(lambda: read_balance(client).dead == 150, what="all are quarantined")
     assert any(b'"compression"' in letter.raw for letter in DeadLetters(client, settings).newest_first())
-    replays = Replays(Store.of(client, settings), settings, new)
+    replays = Redrives(Store.of(client, settings), settings, new)
     assert {prediction.expected for prediction in replays.predict(ALL)} == {Expected.RETURNED}
     with running_worker(tmp_path, release("new", environment), name="new"):
         status = replays.run(replays.begin(ALL), patience_s=60)
-    assert (status.state, status.total, status.succeeded, status.unsendable) == (ReplayState.DONE, 150, 150, 0)
+    assert (status.state, status.total, status.succeeded, status.unsendable) == (RedriveState.DONE, 150, 150, 0)
     assert published(client, user_id) == sorted(str(event.event_id) for event in events)
     balance = read_balance(client)
     assert (balance.balanced, balance.accepted, balance.published, balance.duplicate) == (True, 150, 150, 0)
@@ -98,12 +98,12 @@ def test_messages_that_nobody_announced(headers, properties, client, settings, e
     with running_worker(tmp_path, release("old", environment)):
         send(settings, body, {"task": TASK, "id": str(uuid4()), **headers}, **properties)
         wait_until(lambda: DeadLetters(client, settings).count() == 1, what="it is quarantined")
-    replays = Replays(Store.of(client, settings), settings, new)
+    replays = Redrives(Store.of(client, settings), settings, new)
     (prediction,) = replays.predict(ALL)
     assert (prediction.expected, prediction.note) == (Expected.RETURNED, "its 7 events are sent, each with its letter")
     with running_worker(tmp_path, release("new", environment), name="new"):
         status = replays.run(replays.begin(ALL), patience_s=60)
-    assert (status.state, status.succeeded) == (ReplayState.DONE, 7)
+    assert (status.state, status.succeeded) == (RedriveState.DONE, 7)
     assert published(client, user_id) == sorted(ids)
     balance = read_balance(client)
     assert (balance.balanced, balance.accepted, balance.published) == (True, 7, 7)
@@ -114,7 +114,7 @@ def test_what_is_no_message_of_events_stays_and_says_so(body, client, settings, 
     with running_worker(tmp_path, release("old", environment)):
         send(settings, body, {"task": TASK, "id": str(uuid4())})
         wait_until(lambda: DeadLetters(client, settings).count() == 1, what="it is quarantined")
-    replays = Replays(Store.of(client, settings), settings, new)
+    replays = Redrives(Store.of(client, settings), settings, new)
     (prediction,) = replays.predict(ALL)
     assert prediction.expected is Expected.UNSENDABLE
     assert "no message of events" in prediction.note

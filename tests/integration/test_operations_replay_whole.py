@@ -14,7 +14,7 @@ from bridge.messages import TaskMessage
 from bridge.model.errors import DecodeError
 from bridge.model.retry import RetryRecord
 from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import Replays, ReplayState, ReplayStatus
+from bridge.operations.redrive import Redrives, RedriveState, RedriveStatus
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import Counts, DeadLetters, Ledger, RetrySet, Store, StoreClock, read_balance
 from bridge.redis_adapter import keyspace as keys
@@ -50,15 +50,15 @@ def settings(redis_url: str) -> Settings:
 
 
 @pytest.fixture
-def replays(client: redis.Redis, settings: Settings) -> Replays:
-    return Replays(Store.of(client, settings), settings, registry)
+def replays(client: redis.Redis, settings: Settings) -> Redrives:
+    return Redrives(Store.of(client, settings), settings, registry)
 
 
 @pytest.fixture
-def idle_replays(client: redis.Redis, redis_url: str) -> Replays:
-    """Replays to queues that no worker consumes."""
+def idle_replays(client: redis.Redis, redis_url: str) -> Redrives:
+    """Redrives to queues that no worker consumes."""
     idle = Settings(broker_url=redis_url, broker_keyprefix="idle:")
-    return Replays(Store.of(client, idle), idle, registry)
+    return Redrives(Store.of(client, idle), idle, registry)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def published(client: redis.Redis) -> list[str]:
     return sorted(fields[b"event_id"].decode() for _, fields in client.xrange(user_stream(USER)))
 
 
-def replay(replays: Replays) -> ReplayStatus:
+def replay(replays: Redrives) -> RedriveStatus:
     return replays.run(replays.begin(ALL), patience_s=20)
 
 
@@ -121,7 +121,7 @@ def test_messages_go_back_with_their_bytes_and_the_books_follow(client, idle_rep
     (prediction,) = idle_replays.predict(ALL)
     assert (prediction.expected, prediction.note) == (Expected.RETURNED, "goes back to its queue as it was")
     status = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
-    assert (status.state, status.under_way) == (ReplayState.STALLED, 1)
+    assert (status.state, status.under_way) == (RedriveState.STALLED, 1)
     assert client.lrange(f"idle:{QUEUE}", 0, -1) == [raw]
     after = read_balance(client)
     assert (after.dead, after.open, after.accepted, after.balanced) == (0, 5, 5, True)
@@ -133,7 +133,7 @@ def test_its_events_are_published_once_and_what_they_were_is_closed(client, repl
     for message in messages:
         quarantined(message)
     status = replay(replays)
-    assert (status.state, status.succeeded) == (ReplayState.DONE, 2)
+    assert (status.state, status.succeeded) == (RedriveState.DONE, 2)
     assert published(client) == sorted(ids_in(messages[0]) + ids_in(messages[1]))
     balance = read_balance(client)
     assert (balance.balanced, balance.published, balance.open, balance.duplicate) == (True, 51, 0, 0)
@@ -192,7 +192,7 @@ def test_what_is_quarantined_again_is_the_same_letter_and_failed(
     assert prediction.note.startswith("would be quarantined again: No task is called 'bridge.OfTomorrow'")
     for _ in range(2):
         status = replay(replays)
-        assert (status.state, status.failed, status.succeeded) == (ReplayState.DONE, 1, 0)
+        assert (status.state, status.failed, status.succeeded) == (RedriveState.DONE, 1, 0)
         (after,) = DeadLetters(client, settings).newest_first()
         assert (after.letter_id, after.raw) == (before.letter_id, before.raw)
         balance = read_balance(client)
@@ -203,7 +203,7 @@ def test_a_canary_that_is_quarantined_again_stops_the_rest(client, settings, rep
     for _ in range(20):
         quarantined(a_message(2, task="bridge.OfTomorrow"))
     status = replays.run(replays.begin(ALL, canary=3), patience_s=20)
-    assert (status.state, status.sent, status.pending) == (ReplayState.STOPPED, 3, 17)
+    assert (status.state, status.sent, status.pending) == (RedriveState.STOPPED, 3, 17)
     assert read_balance(client).balanced
 
 
@@ -250,18 +250,18 @@ def test_a_message_of_a_queue_that_is_no_more_goes_where_its_task_goes_today(cli
     (prediction,) = replays.predict(ALL)
     assert prediction.expected is Expected.RETURNED
     status = replay(replays)
-    assert (status.state, status.unsendable) == (ReplayState.DONE, 0)
+    assert (status.state, status.unsendable) == (RedriveState.DONE, 0)
     assert client.llen("bridge.gone") == 0
 
 
 @pytest.fixture
-def elsewhere(client: redis.Redis, redis_url: str) -> Replays:
-    """Replays to a broker that is not the store, and that no worker consumes."""
+def elsewhere(client: redis.Redis, redis_url: str) -> Redrives:
+    """Redrives to a broker that is not the store, and that no worker consumes."""
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url)
-    return Replays(Store.of(client, apart), apart, registry)
+    return Redrives(Store.of(client, apart), apart, registry)
 
 
-def run(replays: Replays) -> ReplayStatus:
+def run(replays: Redrives) -> RedriveStatus:
     return replays.run(replays.begin(ALL), patience_s=0.2)
 
 
@@ -292,7 +292,7 @@ def test_elsewhere_events_that_wait_or_have_letters_already_are_counted_once(
     )
     RetrySet(client, settings).add([(record, 600.0)], message_id="first", event_type="mood.shown")
     quarantined(as_moved(retried))
-    replayed = a_message(2, replay="earlier")
+    replayed = a_message(2, redrive="earlier")
     bury(client, settings, [a_letter(user_id=USER, letter_id=letter_id) for letter_id in ids_in(replayed)])
     quarantined(replayed, announced=False)
     assert run(elsewhere).under_way == 3
@@ -311,7 +311,7 @@ def test_elsewhere_what_would_be_quarantined_again_stays_and_says_so(client, qua
 def test_elsewhere_no_letter_is_pushed_out_for_the_events_of_another(client, redis_url, quarantined) -> None:
     quarantined(a_message(20))
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url, dead_max=10)
-    replays = Replays(Store.of(client, apart), apart, registry)
+    replays = Redrives(Store.of(client, apart), apart, registry)
     status = run(replays)
     assert (status.unsendable, status.under_way) == (1, 0)
     assert (read_balance(client).dead, read_balance(client).evicted) == (20, 0)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from bridge.operations.letters import Letters
-from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import OperationsLog, Store, connect
 from bridge.redis_adapter import keyspace as keys
@@ -86,14 +86,14 @@ async def test_a_letter_that_this_release_cannot_read_is_shown(ops_settings: Set
 
 
 async def test_a_replay_that_nobody_runs_can_be_resumed_here(ops_settings: Settings, client: redis.Redis) -> None:
-    replays = Replays(Store.of(client, ops_settings), ops_settings, registry)
+    replays = Redrives(Store.of(client, ops_settings), ops_settings, registry)
     replay_id = replays.begin(Selection())
     async with browser(ops_settings, OPERATOR) as operator:
         page = await operator.get(f"/replays/{replay_id}")
         assert "no process runs it" in page.text
         answer = await operator.post(f"/replays/{replay_id}/resume", data={"form_token": token_in(page)})
         assert answer.status_code == 303
-        wait_until(lambda: replays.known(replay_id).state is ReplayState.DONE, what="the empty replay is done")
+        wait_until(lambda: replays.known(replay_id).state is RedriveState.DONE, what="the empty replay is done")
         again = await operator.post(f"/replays/{replay_id}/resume", data={"form_token": token_in(page)})
         assert (again.status_code, "is done" in again.text) == (409, True)
         assert (await operator.post("/replays/none/stop", data={"form_token": token_in(page)})).status_code == 409
@@ -103,7 +103,7 @@ async def test_a_replay_pauses_when_its_process_ends_and_no_second_process_takes
     ops_settings: Settings, client: redis.Redis
 ) -> None:
     bury(client, ops_settings, [a_letter() for _ in range(20)])
-    replays = Replays(Store.of(client, ops_settings), ops_settings, registry)
+    replays = Redrives(Store.of(client, ops_settings), ops_settings, registry)
     async with browser(ops_settings, OPERATOR) as operator:
         token = await form_token(operator)
         answer = await operator.post("/replays", data={"form_token": token, "canary": "1", "rate": "5"})
@@ -114,7 +114,7 @@ async def test_a_replay_pauses_when_its_process_ends_and_no_second_process_takes
             refused = await second.post(f"/replays/{replay_id}/resume", data=data)
             assert (refused.status_code, "is being run by" in refused.text) == (409, True)
     status = replays.known(replay_id)
-    assert (status.state, status.owner, status.who) == (ReplayState.PAUSED, "", "Ann (page)")
+    assert (status.state, status.owner, status.who) == (RedriveState.PAUSED, "", "Ann (page)")
     assert status.pending == 19
 
 

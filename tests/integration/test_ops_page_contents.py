@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from bridge.model.pipeline import Failure, Stage
-from bridge.operations.redrive import Replays, ReplayState
+from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import LogEntry, OperationsLog, Store
 from bridge.redis_adapter import keyspace as keys
@@ -86,8 +86,8 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
     odd = a_letter(letter_id="'\"><script>x</script>", failure=failure, task=HOSTILE, raw=HOSTILE.encode())
     bury(client, ops_settings, [letter, odd])
     OperationsLog(client).append(LogEntry(who=HOSTILE, action=HOSTILE, selection=HOSTILE, reason=HOSTILE))
-    replay_id = Replays(Store.of(client, ops_settings), ops_settings, registry).begin(Selection(), who=HOSTILE)
-    Store.of(client, ops_settings).redrives.job(replay_id).set_state(ReplayState.STOPPED, HOSTILE)
+    replay_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection(), who=HOSTILE)
+    Store.of(client, ops_settings).redrives.job(replay_id).set_state(RedriveState.STOPPED, HOSTILE)
     client.hset(keys.PRODUCERS, "x", msgspec.json.encode({"host": HOSTILE, "pid": 7}))
     wait_in_retry(client, ops_settings, failure)
     settings = msgspec.structs.replace(ops_settings, ops_payloads=True)

@@ -9,7 +9,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.operations.redrive import Replays
+from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import Counts, DeadLetters, Store, connect, read_balance
 from tests.support.hasty_catalog import registry as hasty
@@ -57,7 +57,7 @@ def test_at_first_delivery(worker: WorkerProcess, settings: Settings, client: re
 @pytest.mark.parametrize("mode", ["exit", "_exit", "kill"])
 def test_in_a_replay(worker: WorkerProcess, settings: Settings, client: redis.Redis, mode: str) -> None:
     bury(client, settings, [a_letter(mode=how, number=n, times=99) for n, how in _among_others(mode)])
-    replays = Replays(Store.of(client, settings), settings, hasty)
+    replays = Redrives(Store.of(client, settings), settings, hasty)
     status = replays.run(replays.begin(Selection()), patience_s=60)
     assert (status.succeeded, status.failed) == (NEIGHBOURS, 1)
     _judge(settings, client, mode)

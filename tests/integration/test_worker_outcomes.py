@@ -297,7 +297,7 @@ def test_a_redelivered_message_publishes_nothing_twice(worker, settings, books) 
 def _replay(books: Books, settings: Settings, job: str) -> None:
     """Send the one letter again, as a replay does."""
     sender = TaskSender(settings, registry)
-    sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[books.letter().envelope.encode()], replay=job)])
+    sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[books.letter().envelope.encode()], redrive=job)])
     sender.close()
 
 

@@ -36,7 +36,7 @@ class Place:
 
 def _has_claimed(channel: ClaimingChannel, **_: object) -> bool:
     """Whether the claim, whose answer has arrived but is not read, took something."""
-    return bool(channel._books.hlen(channel.unacked_key))
+    return bool(channel._records.hlen(channel.unacked_key))
 
 
 NOT_BEGUN = "batch not begun"

@@ -10,11 +10,11 @@ from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.principal import Principal
-from bridge.gateway.replay_reader import Chapter
+from bridge.gateway.replay_reader import ReplayPage
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.response_writer import Wire
+from bridge.gateway.response_writer import ResponseWriter
 from bridge.gateway.session import Session
-from bridge.gateway.subscriptions import Rooms
+from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Position
 from bridge.redis_adapter.keyspace import BROADCAST_CHANNEL, UNPREFIXED, user_channel
@@ -29,27 +29,27 @@ def delivery(position: str, category: str | None = "import") -> Delivery:
     return Delivery(Position(position), category, f"id: {position}\n\n".encode())
 
 
-def chapter(*positions: str, horizon: str, complete: bool = True) -> Chapter:
+def chapter(*positions: str, horizon: str, complete: bool = True) -> ReplayPage:
     deliveries = tuple(map(delivery, positions))
-    return Chapter(deliveries=deliveries, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
+    return ReplayPage(deliveries=deliveries, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
 
 
 class FakeArchive:
     def __init__(self) -> None:
         self.newest = Position("10-0")
-        self.chapters: list[Chapter] = []
+        self.chapters: list[ReplayPage] = []
         self.reads: list[Position] = []
         self.away = False
         self.hangs = False
         self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
 
-    async def now(self) -> Chapter:
+    async def now(self) -> ReplayPage:
         return await self._answer(chapter(horizon=str(self.newest)))
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
         return await self._answer(None)
 
-    async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> Chapter:
+    async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> ReplayPage:
         self.reads.append(after)
         if self.chapters:
             return await self._answer(self.chapters.pop(0))
@@ -82,13 +82,13 @@ class Line:
         self.open.set()
         self.error: Exception | None = None
         self.left = asyncio.Event()
-        self.rooms, self.archive, self.counters = Rooms(UNPREFIXED), FakeArchive(), Counters()
-        wire = Wire({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
+        self.subscriptions, self.archive, self.counters = Subscriptions(UNPREFIXED), FakeArchive(), Counters()
+        wire = ResponseWriter({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
         self.session = Session(
             principal=Principal(user=USER),
             request=request or StreamRequest(),
             wire=wire,
-            rooms=self.rooms,
+            subscriptions=self.subscriptions,
             archive=self.archive,  # type: ignore[arg-type]
             settings=settings,
             counters=self.counters,
@@ -106,9 +106,9 @@ class Line:
         return {"type": "http.disconnect"}
 
     def link(self) -> None:
-        self.rooms.link()
-        self.rooms.confirm(user_channel(USER))
-        self.rooms.confirm(BROADCAST_CHANNEL)
+        self.subscriptions.link()
+        self.subscriptions.confirm(user_channel(USER))
+        self.subscriptions.confirm(BROADCAST_CHANNEL)
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(WAIT_S):
@@ -132,6 +132,6 @@ async def running(line: Line) -> AsyncIterator["asyncio.Task[Ending]"]:
         line.open.set()
         await asyncio.wait({task}, timeout=WAIT_S)
         assert task.done()
-        assert line.rooms.channels == (BROADCAST_CHANNEL,)
-        assert not line.rooms.broadcast.members
+        assert line.subscriptions.channels == (BROADCAST_CHANNEL,)
+        assert not line.subscriptions.broadcast.members
         assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.celery_runtime import throughput as pace_module
-from bridge.celery_runtime.throughput import Pace
+from bridge.celery_runtime.throughput import ThroughputEstimator
 
 
 class Clock:
@@ -20,8 +20,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def learned(clock: Clock, *, messages: int, events: int, took_s: float) -> Pace:
-    pace = Pace()
+def learned(clock: Clock, *, messages: int, events: int, took_s: float) -> ThroughputEstimator:
+    pace = ThroughputEstimator()
     pace.begin("tag", messages, events)
     clock.now_s += took_s
     pace.end("tag")
@@ -29,7 +29,7 @@ def learned(clock: Clock, *, messages: int, events: int, took_s: float) -> Pace:
 
 
 def test_nothing_is_taken_in_advance_without_experience() -> None:
-    assert (Pace().messages_in(0.25, events_max=2_000), Pace().events_in(0.25)) == (0, 0)
+    assert (ThroughputEstimator().messages_in(0.25, events_max=2_000), ThroughputEstimator().events_in(0.25)) == (0, 0)
 
 
 def test_slow_messages_are_taken_as_far_as_they_are_done_in_time(clock: Clock) -> None:

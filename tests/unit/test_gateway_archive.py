@@ -10,7 +10,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import replay_reader as archive_module
 from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Dispatch
-from bridge.gateway.replay_reader import Archive, Chapter
+from bridge.gateway.replay_reader import ReplayPage, ReplayReader
 from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
 from bridge.model.event_log import START, Page, Position
 
@@ -37,12 +37,12 @@ class ScriptedHistory:
         return Page(events=(), horizon=horizon, complete=True, last=self.last, read_at_ms=1)
 
 
-def opened(history: ScriptedHistory) -> Archive:
+def opened(history: ScriptedHistory) -> ReplayReader:
     counters = Counters()
-    return Archive(history, Dispatch(REGISTRY, counters), counters)  # type: ignore[arg-type]
+    return ReplayReader(history, Dispatch(REGISTRY, counters), counters)  # type: ignore[arg-type]
 
 
-def asking(archive: Archive, number: int = 1, user: UUID = USER) -> "list[asyncio.Task[Chapter]]":
+def asking(archive: ReplayReader, number: int = 1, user: UUID = USER) -> "list[asyncio.Task[ReplayPage]]":
     return [asyncio.create_task(archive.read(user, START, 0)) for _ in range(number)]
 
 
@@ -99,7 +99,7 @@ async def test_one_users_many_places_leave_room_for_others() -> None:
     assert len(history.now) == READERS_MAX
     history.let.set()
     await asyncio.gather(*greedy, *others)
-    assert not archive._desks and not archive._readings
+    assert not archive._by_user and not archive._readings
 
 
 async def test_one_that_leaves_leaves_the_others_theirs_and_the_last_ends_the_reading() -> None:

@@ -59,7 +59,7 @@ async def test_touch_lost_while_reading_means_reading_again_from_the_cursor() ->
         await line.until(lambda: b"live" in line.sent)
         line.session.offer(delivery("11-0"))
         await line.until(lambda: line.ids == ["11-0"])
-        line.rooms.unlink()
+        line.subscriptions.unlink()
         line.session.offer(delivery("14-0"))
         line.archive.chapters = [chapter("12-0", "13-0", "14-0", horizon="14-0")]
         await asyncio.sleep(0.02)
@@ -76,7 +76,7 @@ async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
         await line.until(lambda: b"live" in line.sent)
         line.session.offer(delivery("50-0"))
         await line.until(lambda: line.ids == ["50-0"])
-        line.rooms.unlink()
+        line.subscriptions.unlink()
         line.archive.chapters = [chapter(horizon="3-0", complete=False)]
         line.link()
         await line.until(lambda: b"trimmed" in line.sent)

@@ -6,7 +6,7 @@ import msgspec
 
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.end_causes import Ending
-from bridge.gateway.replay_reader import Chapter
+from bridge.gateway.replay_reader import ReplayPage
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.event_log import Position
 from tests.support.line import SETTINGS, Line, running
@@ -33,7 +33,9 @@ async def test_a_live_queue_full_of_bytes_is_let_go_and_read_from_the_history() 
         events = [large(f"{20 + n}-0") for n in range(9)]
         await offered(line, events)
         # The first was on its way.
-        rest = Chapter(deliveries=tuple(events[1:]), horizon=Position("28-0"), complete=True, last=True, read_at_ms=1)
+        rest = ReplayPage(
+            deliveries=tuple(events[1:]), horizon=Position("28-0"), complete=True, last=True, read_at_ms=1
+        )
         line.archive.chapters = [rest]
         line.open.set()
         await line.until(lambda: len(line.ids) == 9)

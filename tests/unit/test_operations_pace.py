@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.operations.redrive import ReplayState, ReplayStatus
-from bridge.operations.redrive.rate import BRAKE_MIN, WINDOW, WINDOW_MIN, Pace
+from bridge.operations.redrive import RedriveState, RedriveStatus
+from bridge.operations.redrive.rate import BRAKE_MIN, WINDOW, WINDOW_MIN, RateLimiter
 
 
 class Clock:
@@ -19,15 +19,15 @@ def clock() -> Clock:
     return Clock()
 
 
-def a_status(**numbers: float) -> ReplayStatus:
+def a_status(**numbers: float) -> RedriveStatus:
     values = {"total": 10_000, "pending": 10_000, **numbers}
-    return ReplayStatus(replay_id="r", state=ReplayState.RUNNING, selection={}, who="me", created_ms=0, **values)
+    return RedriveStatus(replay_id="r", state=RedriveState.RUNNING, selection={}, who="me", created_ms=0, **values)
 
 
 def under_way_after(seconds: float, *, workers_per_s: float, at_once: int = 1) -> int:
     """The most letters that were under way, where workers end so many a second, so many at once."""
     clock = Clock()
-    pace = Pace(a_status(), clock=clock)
+    pace = RateLimiter(a_status(), clock=clock)
     under_way = done = most = 0
     owed = 0.0
     while clock.now_s < seconds:
@@ -44,7 +44,7 @@ def under_way_after(seconds: float, *, workers_per_s: float, at_once: int = 1) -
 
 def test_fast_workers_are_given_enough_to_do_and_a_stop_cannot_call_back_more() -> None:
     assert WINDOW * 0.9 < under_way_after(5, workers_per_s=9000) <= WINDOW
-    assert Pace(a_status()).room(a_status(pending=3)) == 3
+    assert RateLimiter(a_status()).room(a_status(pending=3)) == 3
 
 
 def test_new_events_wait_behind_half_a_second_of_replayed_ones(clock: Clock) -> None:
@@ -55,7 +55,7 @@ def test_new_events_wait_behind_half_a_second_of_replayed_ones(clock: Clock) -> 
 
 
 def test_letters_of_a_queue_that_nobody_consumes_do_not_hold_up_the_others_for_ever(clock: Clock) -> None:
-    pace = Pace(a_status(), clock=clock)
+    pace = RateLimiter(a_status(), clock=clock)
     assert pace.room(a_status(under_way=WINDOW_MIN)) == 0
     clock.now_s += 3
     assert pace.room(a_status(under_way=WINDOW_MIN)) == 3 * WINDOW_MIN
@@ -65,7 +65,7 @@ def test_letters_of_a_queue_that_nobody_consumes_do_not_hold_up_the_others_for_e
 
 def test_a_rate_is_kept_over_time_and_saves_up_only_a_little(clock: Clock) -> None:
     status = a_status(rate=100)
-    pace = Pace(status, clock=clock)
+    pace = RateLimiter(status, clock=clock)
     sent = 0
     for _ in range(1000):
         clock.now_s += 0.01
@@ -80,7 +80,7 @@ def test_a_rate_is_kept_over_time_and_saves_up_only_a_little(clock: Clock) -> No
 def test_what_went_beyond_the_rate_is_paid_back(clock: Clock) -> None:
     """A message that goes back whole may hold more events than the rate had room for."""
     status = a_status(rate=10)
-    pace = Pace(status, clock=clock)
+    pace = RateLimiter(status, clock=clock)
     clock.now_s = 1
     assert pace.room(status)
     pace.spend(50)
@@ -93,7 +93,7 @@ def test_what_went_beyond_the_rate_is_paid_back(clock: Clock) -> None:
 
 
 def test_a_canary_goes_first_and_its_last_outcome_is_awaited() -> None:
-    pace = Pace(a_status())
+    pace = RateLimiter(a_status())
     assert pace.room(a_status(canary=50)) == 50
     assert pace.room(a_status(canary=50, canary_sent=30, under_way=30)) == 20
     assert pace.room(a_status(canary=50, canary_sent=50, under_way=1, succeeded=49)) == 0
@@ -102,32 +102,32 @@ def test_a_canary_goes_first_and_its_last_outcome_is_awaited() -> None:
 
 def test_a_canary_of_which_some_were_left_out_does_not_hold_up_the_rest() -> None:
     """They were gone, or were sent by another replay: no outcome will come."""
-    assert Pace(a_status()).room(a_status(canary=50, canary_sent=50, succeeded=40)) > 0
+    assert RateLimiter(a_status()).room(a_status(canary=50, canary_sent=50, succeeded=40)) > 0
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 1.0])
 @pytest.mark.parametrize("canary", [5, 50, 500])
 def test_a_canary_that_fails_too_often_stops_within_its_size(canary: int, share: float) -> None:
-    pace = Pace(a_status())
+    pace = RateLimiter(a_status())
     failed, finished = int(canary * share), canary
     assert pace.brake(a_status(canary=canary, max_failures=0.1, failed=failed, succeeded=finished - failed))
 
 
 def test_the_brake_does_not_wait_for_what_cannot_be_made_good() -> None:
-    pace = Pace(a_status())
+    pace = RateLimiter(a_status())
     assert not pace.brake(a_status(canary=50, max_failures=0.1, failed=5))
     assert pace.brake(a_status(canary=50, max_failures=0.1, failed=6))
 
 
 def test_without_a_canary_a_few_failures_at_the_beginning_mean_nothing() -> None:
-    pace = Pace(a_status())
+    pace = RateLimiter(a_status())
     assert not pace.brake(a_status(max_failures=0.5, failed=BRAKE_MIN // 2))
     assert pace.brake(a_status(max_failures=0.5, failed=BRAKE_MIN // 2 + 1))
     assert not pace.brake(a_status(failed=9999))
 
 
 def test_failures_of_earlier_turns_were_seen_by_whoever_resumed() -> None:
-    pace = Pace(a_status(failed=40, succeeded=10))
+    pace = RateLimiter(a_status(failed=40, succeeded=10))
     assert not pace.brake(a_status(canary=50, max_failures=0.1, failed=45, succeeded=55))
     assert "6 of 50 failed again; the limit is 10%" in pace.brake(
         a_status(canary=50, max_failures=0.1, failed=46, succeeded=54)

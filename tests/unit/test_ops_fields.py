@@ -7,7 +7,7 @@ from starlette.datastructures import QueryParams
 
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
-from bridge.operations.selection import FOR_EVER_MS, Selection
+from bridge.operations.selection import FOREVER_MS, Selection
 from bridge.ops.fields import (
     VALUES_MAX,
     given_filters,
@@ -47,7 +47,7 @@ def test_every_filter_is_read() -> None:
         groups=("ab",),
         ids=(ONE, TWO, THREE),
         since_ms=NOW_MS - 7_200_000,
-        until_ms=FOR_EVER_MS,
+        until_ms=FOREVER_MS,
         text="tea",
     )
 

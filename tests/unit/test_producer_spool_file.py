@@ -114,7 +114,7 @@ def test_rows_of_another_registry_wait_for_it_and_are_told_of_once(tmp_path: Pat
         for file in _adopted(orphans):
             file.remove(file.oldest(10)[0])
             file.oldest(10)
-            orphans.let_go(file)
+            orphans.release(file)
     assert caplog.text.count("bridge.spool.skipped") == 1
     assert "BRIDGE_REGISTRY" in caplog.text
     with closing(sqlite3.connect(path)) as db:
@@ -180,7 +180,7 @@ def test_what_cannot_be_read_is_set_aside_once_and_said(tmp_path: Path, caplog, 
         except SpoolError as error:
             orphans.give_up(file, error)
         else:
-            orphans.let_go(file)
+            orphans.release(file)
     assert found >= 2
     assert set_aside(tmp_path) == ["1-bad.spool.bad"]
     assert left_over(tmp_path) == []
@@ -194,7 +194,7 @@ def test_an_empty_file_is_removed(tmp_path: Path) -> None:
     orphans = Orphans(tmp_path, ADMISSION)
     for file in _adopted(orphans):
         assert file.oldest(10) == (0, [])
-        orphans.let_go(file)
+        orphans.release(file)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@
    failed if the message was quarantined again.
 """
 
-from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, ReplayState, ReplayStatus
-from bridge.operations.redrive.redrives import Replays
+from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, RedriveState, RedriveStatus
+from bridge.operations.redrive.redrives import Redrives
 
-__all__ = ["MAX_FAILURES_DEFAULT", "ReplayState", "ReplayStatus", "Replays"]
+__all__ = ["MAX_FAILURES_DEFAULT", "RedriveState", "RedriveStatus", "Redrives"]

@@ -1,4 +1,4 @@
-"""What a replay is: its states, and how far it is."""
+"""What a redrive is: its states, and how far it is."""
 
 from enum import StrEnum
 from typing import Any
@@ -8,18 +8,18 @@ import msgspec
 from bridge.operations.selection import Selection
 
 MAX_FAILURES_DEFAULT = 0.1
-"""Share of failures above which a replay with a canary stops itself."""
+"""Share of failures above which a redrive with a canary stops itself."""
 
 
-class ReplayState(StrEnum):
-    """Where a replay stands."""
+class RedriveState(StrEnum):
+    """Where a redrive stands."""
 
     BUILDING = "building"
     """The snapshot is being taken."""
     READY = "ready"
     """The snapshot is taken, and no process runs it."""
     RUNNING = "running"
-    """A process runs it, or died over it: see ``ReplayStatus.owner``."""
+    """A process runs it, or died over it: see ``RedriveStatus.owner``."""
     PAUSED = "paused"
     """A person stopped it."""
     STOPPED = "stopped"
@@ -30,12 +30,12 @@ class ReplayState(StrEnum):
     """Each letter of the snapshot has been dealt with."""
 
 
-class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a replay is. ``total = pending + sent + left out``; ``sent = succeeded + failed + under way``.
+class RedriveStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a redrive is. ``total = pending + sent + left out``; ``sent = succeeded + failed + under way``.
 
     Attributes:
-        replay_id: of the replay.
-        state: see ReplayState.
+        replay_id: of the redrive.
+        state: see RedriveState.
         selection: which letters, as ``Selection.as_dict``.
         who: began it.
         created_ms: when.
@@ -52,14 +52,14 @@ class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
         stale: discarded by their mapping's rule.
         unsendable: left alone: no message of events, or no mapping.
         undecided: left alone: whether a newer event supersedes them cannot be told, as their extractor fails.
-        busy: left alone: another replay has sent them.
+        busy: left alone: another redrive has sent them.
         gone: were not there any more when their turn came.
         reason: why it stands still; empty while it does not.
         owner: the process that runs it; empty if none does.
     """
 
     replay_id: str
-    state: ReplayState
+    state: RedriveState
     selection: dict[str, Any]
     who: str
     created_ms: int

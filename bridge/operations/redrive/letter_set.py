@@ -1,20 +1,20 @@
-"""``Snapshot``: which letters a replay is about, taken once, before anything is sent; and which are still pending."""
+"""``PendingLetters``: the letters of a redrive, listed once before anything is sent; and which are still pending."""
 
 from collections.abc import Callable
 
 from bridge.operations.letters import Letters, chunks
-from bridge.operations.redrive.job import ReplayState
+from bridge.operations.redrive.job import RedriveState
 from bridge.operations.redrive.rate import STEP
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.redis_adapter import DeadLetters, RedriveJob
 
 
-class Snapshot:
-    """The pending letters of one replay.
+class PendingLetters:
+    """The pending letters of one redrive.
 
     Args:
-        job: the replay's place in the store.
+        job: the redrive's place in the store.
         letters: where they come from.
         dead: reads them whole.
         staleness: tells which supersede which; None where no mapping of the registry has such a rule.
@@ -47,7 +47,7 @@ class Snapshot:
             self._keep_lease()
         if self._staleness is not None:
             self._note_newest(self._staleness)
-        self._job.set(total=pending.count_pending(), state=ReplayState.READY.value)
+        self._job.set(total=pending.count_pending(), state=RedriveState.READY.value)
 
     def take_back_sent(self) -> None:
         """Have everything pending again that was sent and has no outcome.

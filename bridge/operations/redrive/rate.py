@@ -1,10 +1,10 @@
-"""``Pace``: how many letters may be sent now, and when a replay must stop: window, rate, canary and brake. Pure."""
+"""``RateLimiter``: how many letters may be sent now, and when a redrive must stop: window, rate, canary, brake."""
 
 import time
 from collections import deque
 from collections.abc import Callable
 
-from bridge.operations.redrive.job import ReplayStatus
+from bridge.operations.redrive.job import RedriveStatus
 
 WINDOW = 4000
 """Letters that are sent and have no outcome yet, at most: what a stop cannot call back."""
@@ -18,28 +18,28 @@ MEASURED_MIN_S = 0.05
 STEP = 1000
 """Letters read and sent in one go."""
 BRAKE_MIN = 50
-"""Outcomes before the failure rate of a replay without a canary means anything."""
+"""Outcomes before the failure rate of a redrive without a canary means anything."""
 BURST_S = 0.2
 """What a rate allows at once, after a pause."""
 
 
-class Pace:
-    """Keeps one process's turn at a replay to what was asked for.
+class RateLimiter:
+    """Keeps one process's run of a redrive to what was asked for.
 
     Args:
-        base: how far the replay was when this turn began: what failed before, a person has seen.
+        base: how far the redrive was when this run began: what failed before, a person has seen.
         clock: monotonic, in s.
     """
 
-    def __init__(self, base: ReplayStatus, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, base: RedriveStatus, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._base = base
         self._clock = clock
         self._allowance = 0.0
         self._allowed_at = clock()
         self._course = deque([(self._allowed_at, 0)])
 
-    def brake(self, status: ReplayStatus) -> str:
-        """Why the replay must stop; empty if it need not."""
+    def brake(self, status: RedriveStatus) -> str:
+        """Why the redrive must stop; empty if it need not."""
         if status.max_failures is None:
             return ""
         failed, finished = status.failed - self._base.failed, self._outcomes(status)
@@ -48,7 +48,7 @@ class Pace:
             return f"{failed} of {finished} failed again; the limit is {status.max_failures:.0%}."
         return ""
 
-    def room(self, status: ReplayStatus) -> int:
+    def room(self, status: RedriveStatus) -> int:
         """How many letters may be sent now."""
         room = min(self._window(status) - status.under_way, STEP, status.pending)
         if status.canary_sent < status.canary:
@@ -63,11 +63,11 @@ class Pace:
         """Note how many events were sent."""
         self._allowance -= events
 
-    def is_spent(self, status: ReplayStatus) -> bool:
+    def is_spent(self, status: RedriveStatus) -> bool:
         """Whether the rate forbids to send any more at present."""
         return bool(status.rate) and self._allowance <= 0
 
-    def _window(self, status: ReplayStatus) -> int:
+    def _window(self, status: RedriveStatus) -> int:
         """Letters that may be under way: many if the workers are fast, few if an extractor is slow."""
         now, outcomes = self._clock(), self._outcomes(status)
         if outcomes != self._course[-1][1]:
@@ -80,11 +80,11 @@ class Pace:
         silent_s = now - self._course[-1][0]
         return round(min(WINDOW, max(per_s * BACKLOG_S, WINDOW_MIN * (1 + int(silent_s)))))
 
-    def _awaits_canary(self, status: ReplayStatus) -> bool:
+    def _awaits_canary(self, status: RedriveStatus) -> bool:
         missing = self._outcomes(status) < min(status.canary, status.total)
         return bool(status.canary) and missing and bool(status.under_way)
 
-    def _outcomes(self, status: ReplayStatus) -> int:
+    def _outcomes(self, status: RedriveStatus) -> int:
         return status.failed + status.succeeded - self._base.failed - self._base.succeeded
 
     def _allowed(self, rate: float) -> int:

@@ -1,4 +1,4 @@
-"""``Replays``: begins, predicts, runs, shows and stops replays."""
+"""``Redrives``: begins, predicts, runs, shows and stops redrives."""
 
 import os
 import secrets
@@ -9,13 +9,13 @@ import msgspec
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.operations.catalogs import worker_differences
-from bridge.operations.dry_run import Expected, Foresight, Prediction
+from bridge.operations.dry_run import Expected, Prediction, Predictor
 from bridge.operations.health import is_consuming
 from bridge.operations.letters import Letters, chunks
-from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, ReplayStatus
+from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, RedriveStatus
 from bridge.operations.redrive.rate import STEP
-from bridge.operations.redrive.record import ReplayRecord
-from bridge.operations.redrive.runner import Turn
+from bridge.operations.redrive.record import RedriveRecord
+from bridge.operations.redrive.runner import RedriveRunner
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.operations.status import WorkerState, worker_states
@@ -25,11 +25,11 @@ from bridge.settings import Settings
 from bridge.wiring import TaskSender
 
 PATIENCE_S = 120.0
-"""How long a replay waits without any outcome before it says that no worker seems to run."""
+"""How long a redrive waits without any outcome before it says that no worker seems to run."""
 
 
-class Replays:
-    """All replays of one bridge."""
+class Redrives:
+    """All redrives of one bridge."""
 
     def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
         self._store = store
@@ -48,19 +48,19 @@ class Replays:
         max_failures: float | None = None,
         who: str = "",
     ) -> str:
-        """Write a replay down, to be run by ``run``; its snapshot is taken there.
+        """Write a redrive down, to be run by ``run``; its snapshot is taken there.
 
         Args:
             selection: which letters; letters that are dead-lettered from now on are not meant.
             rate: events a second at most; 0 for no limit.
             canary: letters to send first; the rest follows only when all of these have an outcome and at
                 most ``max_failures`` of them failed. 0 for none.
-            max_failures: share (0 to 1) of failures above which the replay stops itself; None means 0.1 with
+            max_failures: share (0 to 1) of failures above which the redrive stops itself; None means 0.1 with
                 a canary, and never without.
             who: begins it; this process's user if empty.
 
         Returns:
-            The id of the replay.
+            The id of the redrive.
         """
         replay_id = secrets.token_hex(6)
         who = who or who_am_i()
@@ -93,10 +93,10 @@ class Replays:
         return [worker for worker in workers if is_consuming(self._settings, worker)]
 
     def predict(self, selection: Selection) -> Iterator[Prediction]:
-        """The dry run: what a replay would do with each letter that matches. Runs the extractors; publishes nothing."""
+        """What a redrive would do with each letter that matches. Runs the extractors; publishes nothing."""
         dead = self._store.dead_letters
-        foresight = Foresight(self._store.published, self._settings, self._registry)
-        staleness = Staleness(self._store.published, foresight)
+        predictor = Predictor(self._store.published, self._settings, self._registry)
+        staleness = Staleness(self._store.published, predictor)
         newest: dict[str, str] = {}
         if staleness.supersedes_at_all(self._registry):
             for part in chunks(self._letters.ids(selection), STEP):
@@ -104,7 +104,7 @@ class Replays:
         for part in chunks(self._letters.ids(selection), STEP):
             letters = list(dead.get_many(part).values())
             superseded = staleness.superseded(letters, newest)
-            for letter, prediction in zip(letters, foresight.predict(letters), strict=True):
+            for letter, prediction in zip(letters, predictor.predict(letters), strict=True):
                 why = superseded.get(letter.letter_id)
                 if why is None or prediction.expected not in (Expected.PUBLISHED, Expected.DUPLICATE):
                     yield prediction
@@ -113,11 +113,11 @@ class Replays:
 
     # Looking
 
-    def status(self, replay_id: str) -> ReplayStatus | None:
-        """How far a replay is; None if there is none of that id."""
+    def status(self, replay_id: str) -> RedriveStatus | None:
+        """How far a redrive is; None if there is none of that id."""
         return self._record(replay_id).status()
 
-    def known(self, replay_id: str) -> ReplayStatus:
+    def known(self, replay_id: str) -> RedriveStatus:
         """As ``status``.
 
         Raises:
@@ -125,13 +125,13 @@ class Replays:
         """
         return self._record(replay_id).known()
 
-    def newest(self, limit: int = 20) -> list[ReplayStatus]:
-        """The newest replays, newest first."""
+    def newest(self, limit: int = 20) -> list[RedriveStatus]:
+        """The newest redrives, newest first."""
         found = map(self.status, self._store.redrives.newest(limit))
         return [status for status in found if status is not None]
 
     def is_being_run(self, replay_id: str) -> bool:
-        """Whether a living process, here or elsewhere, runs a replay."""
+        """Whether a living process, here or elsewhere, runs a redrive."""
         return self._store.redrives.job(replay_id).is_leased()
 
     # Running
@@ -140,34 +140,34 @@ class Replays:
         self,
         replay_id: str,
         *,
-        on_progress: Callable[[ReplayStatus], None] = lambda _: None,
+        on_progress: Callable[[RedriveStatus], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
         resend: bool = False,
         patience_s: float = PATIENCE_S,
         who: str = "",
-    ) -> ReplayStatus:
-        """Run a replay until it is done or stands still; to resume is to run it again.
+    ) -> RedriveStatus:
+        """Run a redrive until it is done or stands still; to resume is to run it again.
 
         Args:
             replay_id: from ``begin``.
             on_progress: called now and then, with how far it is.
-            should_stop: asked now and then; true pauses the replay.
+            should_stop: asked now and then; true pauses the redrive.
             resend: first take back what was sent and has no outcome: for letters that a broker lost. Those
                 that it did not lose are then attempted twice, and published once.
             patience_s: how long to wait without any outcome.
             who: had it run, for the log; this process's user if empty.
 
         Raises:
-            OperationRefusedError: there is no such replay, it is done, or another process runs it.
-            StoreUnavailableError: Redis is away; the replay can be resumed.
-            BrokerError: the broker is away; the replay can be resumed.
+            OperationRefusedError: there is no such redrive, it is done, or another process runs it.
+            StoreUnavailableError: Redis is away; the redrive can be resumed.
+            BrokerError: the broker is away; the redrive can be resumed.
         """
         owner = f"{who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
         job, record = self._store.redrives.job(replay_id), self._record(replay_id)
         record.take(owner)
         sender = TaskSender(self._settings, self._registry)
         try:
-            turn = Turn(self._store, self._settings, self._registry, sender, replay_id, owner, patience_s)
+            turn = RedriveRunner(self._store, self._settings, self._registry, sender, replay_id, owner, patience_s)
             turn.prepare(resend=resend)
             state, reason = turn.go(on_progress, should_stop)
             job.set_state(state.value, reason)
@@ -181,14 +181,14 @@ class Replays:
         return status
 
     def ask_to_stop(self, replay_id: str) -> None:
-        """Have whatever process runs it pause a replay."""
+        """Have whatever process runs it pause a redrive."""
         self._store.redrives.job(replay_id).ask_to_stop()
 
-    def _record(self, replay_id: str) -> ReplayRecord:
-        return ReplayRecord(self._store.redrives.job(replay_id))
+    def _record(self, replay_id: str) -> RedriveRecord:
+        return RedriveRecord(self._store.redrives.job(replay_id))
 
     def _log(
         self, action: str, replay_id: str, who: str, selection: Selection, numbers: dict[str, int], reason: str = ""
     ) -> None:
-        words = f"replay {replay_id}: {selection}"
+        words = f"redrive {replay_id}: {selection}"
         self._store.log.append(LogEntry(who=who, action=action, selection=words, numbers=numbers, reason=reason))

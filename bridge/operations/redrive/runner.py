@@ -1,16 +1,16 @@
-"""``Turn``: one process's turn at a replay, from the snapshot to the reason for which it ends."""
+"""``RedriveRunner``: one process's run of a redrive, from the snapshot to the reason for which it ends."""
 
 import time
 from collections.abc import Callable
 
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
-from bridge.operations.dry_run import Foresight
+from bridge.operations.dry_run import Predictor
 from bridge.operations.letters import Letters
-from bridge.operations.redrive.job import ReplayState, ReplayStatus
-from bridge.operations.redrive.letter_set import Snapshot
-from bridge.operations.redrive.rate import STEP, Pace
-from bridge.operations.redrive.record import LEASE_S, ReplayRecord
+from bridge.operations.redrive.job import RedriveState, RedriveStatus
+from bridge.operations.redrive.letter_set import PendingLetters
+from bridge.operations.redrive.rate import STEP, RateLimiter
+from bridge.operations.redrive.record import LEASE_S, RedriveRecord
 from bridge.operations.redrive.sending import Sending
 from bridge.operations.staleness import Staleness
 from bridge.redis_adapter import Store
@@ -20,11 +20,11 @@ from bridge.wiring import TaskSender
 POLL_S = 0.02
 
 
-class Turn:
+class RedriveRunner:
     """Sends and collects, as the owner of the lease.
 
     Args:
-        store: where letters and the replay are.
+        store: where letters and the redrive are.
         sender: to a broker that is not the store.
         owner: of the lease.
         patience_s: how long to wait without any outcome.
@@ -44,42 +44,42 @@ class Turn:
         self._owner = owner
         self._patience_s = patience_s
         self._job = store.redrives.job(replay_id)
-        self._record = ReplayRecord(self._job)
+        self._record = RedriveRecord(self._job)
         self._status = self._record.known()
-        self._pace = Pace(self._status)
-        foresight = Foresight(store.published, settings, registry)
-        staleness = Staleness(store.published, foresight)
-        self._snapshot = Snapshot(
+        self._pace = RateLimiter(self._status)
+        predictor = Predictor(store.published, settings, registry)
+        staleness = Staleness(store.published, predictor)
+        self._snapshot = PendingLetters(
             self._job,
             Letters(store),
             store.dead_letters,
             staleness if staleness.supersedes_at_all(registry) else None,
             self._keep_lease,
         )
-        self._sending = Sending(store, registry, sender, replay_id, owner, foresight, staleness, self._keep_lease)
+        self._sending = Sending(store, registry, sender, replay_id, owner, predictor, staleness, self._keep_lease)
         self._renewed_at = self._outcome_at = time.monotonic()
         self._passed_over = 0
 
     def prepare(self, *, resend: bool) -> None:
-        """Take the snapshot if it is not taken; make a stopped replay begin its canary again.
+        """Take the snapshot if it is not taken; make a stopped redrive begin its canary again.
 
         Raises:
             OperationRefusedError: another process took the lease.
         """
-        if self._status.state is ReplayState.BUILDING:
+        if self._status.state is RedriveState.BUILDING:
             self._snapshot.take(self._status.chosen)
         if resend:
             self._snapshot.take_back_sent()
-        if self._status.state is ReplayState.STOPPED:
+        if self._status.state is RedriveState.STOPPED:
             self._job.set(canary_sent=0)
-        self._job.set_state(ReplayState.RUNNING.value, "")
+        self._job.set_state(RedriveState.RUNNING.value, "")
         self._status = self._record.known()
-        self._pace = Pace(self._status)
+        self._pace = RateLimiter(self._status)
 
     def go(
-        self, on_progress: Callable[[ReplayStatus], None], should_stop: Callable[[], bool]
-    ) -> tuple[ReplayState, str]:
-        """Send and collect until there is a reason to end; the state to leave the replay in, and why.
+        self, on_progress: Callable[[RedriveStatus], None], should_stop: Callable[[], bool]
+    ) -> tuple[RedriveState, str]:
+        """Send and collect until there is a reason to end; the state to leave the redrive in, and why.
 
         Raises:
             OperationRefusedError: another process took the lease.
@@ -119,16 +119,16 @@ class Turn:
             self._outcome_at = time.monotonic()
         return done + failed
 
-    def _ending(self, asked: bool) -> tuple[ReplayState, str] | None:
+    def _ending(self, asked: bool) -> tuple[RedriveState, str] | None:
         status = self._status
         if brake := self._pace.brake(status):
-            return ReplayState.STOPPED, brake
+            return RedriveState.STOPPED, brake
         if not status.pending and not status.under_way:
-            return ReplayState.DONE, ""
+            return RedriveState.DONE, ""
         if asked or self._job.stop_was_asked():
-            return ReplayState.PAUSED, f"{status.pending} letters are not sent yet."
+            return RedriveState.PAUSED, f"{status.pending} letters are not sent yet."
         if status.under_way and time.monotonic() - self._outcome_at > self._patience_s:
-            return ReplayState.STALLED, (
+            return RedriveState.STALLED, (
                 f"{status.under_way} letters were sent, and nothing became of them for {self._patience_s:g} s: see "
                 "that a worker runs, then resume; with --resend if the broker lost them."
             )
@@ -138,4 +138,4 @@ class Turn:
         if time.monotonic() - self._renewed_at > LEASE_S / 5:
             self._renewed_at = time.monotonic()
             if self._job.renew_lease(self._owner, LEASE_S):
-                raise OperationRefusedError(f"Another process took over replay {self._id}.")
+                raise OperationRefusedError(f"Another process took over redrive {self._id}.")

@@ -6,11 +6,11 @@ from bridge.messages import TaskMessage
 from bridge.model.bounds import RETRIES_BYTES_MAX
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.registry import Registry
-from bridge.operations.dry_run import Foresight
+from bridge.operations.dry_run import Predictor
 from bridge.operations.letters import Letters
 from bridge.operations.raw_redrive import WholeMessage
-from bridge.operations.redrive.job import ReplayStatus
-from bridge.operations.redrive.rate import Pace
+from bridge.operations.redrive.job import RedriveStatus
+from bridge.operations.redrive.rate import RateLimiter
 from bridge.operations.staleness import Staleness
 from bridge.redis_adapter import ReturnedMessage, Store
 from bridge.wiring import TaskSender
@@ -19,13 +19,13 @@ MESSAGE_MAX = 200
 
 
 class Sending:
-    """Sends the letters of one replay on behalf of the process that has its lease.
+    """Sends the letters of one redrive on behalf of the process that has its lease.
 
     Args:
-        store: where letters and the replay are.
+        store: where letters and the redrive are.
         sender: to a broker that is not the store.
         owner: of the lease.
-        foresight: knows what can be sent.
+        predictor: knows what can be sent.
         staleness: knows what is too old, or superseded.
         keep_lease: called now and then; raises when the lease is lost.
     """
@@ -37,7 +37,7 @@ class Sending:
         sender: TaskSender,
         replay_id: str,
         owner: str,
-        foresight: Foresight,
+        predictor: Predictor,
         staleness: Staleness,
         keep_lease: Callable[[], None],
     ) -> None:
@@ -45,22 +45,22 @@ class Sending:
         self._sender = sender
         self._id = replay_id
         self._owner = owner
-        self._foresight = foresight
+        self._predictor = predictor
         self._staleness = staleness
         self._supersedes = staleness.supersedes_at_all(registry)
         self._keep_lease = keep_lease
-        self._in_one_step = foresight.in_one_step
+        self._in_one_step = predictor.in_one_step
         self._dead = store.dead_letters
         self._marks = store.redrives.job(replay_id).letters
         self._letters = Letters(store)
 
-    def send(self, ids: Sequence[str], newest: Mapping[str, str], status: ReplayStatus, pace: Pace) -> int:
+    def send(self, ids: Sequence[str], newest: Mapping[str, str], status: RedriveStatus, pace: RateLimiter) -> int:
         """Send pending letters; how many went. Each of the others is left out, or stays pending for the rate's sake.
 
         Args:
             ids: of the letters.
-            newest: see ``Snapshot.newest``.
-            status: of the replay.
+            newest: see ``PendingLetters.newest``.
+            status: of the redrive.
             pace: is told what was sent.
 
         Raises:
@@ -68,7 +68,7 @@ class Sending:
             BrokerError: the broker is away.
         """
         letters = self._dead.get_many(ids)
-        found = {letter_id: self._foresight.whole_message(letter) for letter_id, letter in letters.items()}
+        found = {letter_id: self._predictor.whole_message(letter) for letter_id, letter in letters.items()}
         wholes = {letter_id: message for letter_id, message in found.items() if message is not None}
         parted = {letter_id for letter_id, letter in letters.items() if self._unfold(letter)}
         others = [letter_id for letter_id in ids if letter_id not in wholes and letter_id not in parted]
@@ -95,14 +95,14 @@ class Sending:
             if letter is None:
                 # Gone, unless this release cannot read it.
                 left.setdefault("unsendable" if self._dead.kept([letter_id]) else "gone", []).append(letter_id)
-            elif self._foresight.mapping_of(letter) is None:
+            elif self._predictor.mapping_of(letter) is None:
                 left.setdefault("unsendable", []).append(letter_id)
             elif why := self._staleness.too_old(letter) or superseded.get(letter_id, ""):
                 stale.setdefault(why, []).append(letter_id)
             elif letter_id in superseded:
                 left.setdefault("undecided", []).append(letter_id)
         for why, letter_ids in stale.items():
-            self._letters.discard_ids(letter_ids, reason=why, who=who, replay=self._id)
+            self._letters.discard_ids(letter_ids, reason=why, who=who, redrive=self._id)
             left.setdefault("stale", []).extend(letter_ids)
         for field, letter_ids in left.items():
             self._marks.leave_out(field, letter_ids)
@@ -115,7 +115,7 @@ class Sending:
         """Send one message, without letters that are gone or under way elsewhere; how many went."""
         while letters:
             message = TaskMessage(
-                task=task, queue=queue, envelopes=[letter.envelope.encode() for letter in letters], replay=self._id
+                task=task, queue=queue, envelopes=[letter.envelope.encode() for letter in letters], redrive=self._id
             )
             out = self._mark_and_push(message, [letter.letter_id for letter in letters])
             if not out:
@@ -138,7 +138,7 @@ class Sending:
 
     # Whole messages
 
-    def _return_message(self, letter: DeadLetter, message: WholeMessage, pace: Pace) -> int:
+    def _return_message(self, letter: DeadLetter, message: WholeMessage, pace: RateLimiter) -> int:
         """Put a whole message back on its queue; 0 if its letter is gone."""
         returned = ReturnedMessage(
             letter=letter,
@@ -160,7 +160,7 @@ class Sending:
         Returns:
             Whether it was dealt with; False if it holds none, or one that goes back as it was.
         """
-        parts = self._foresight.unfolded(letter)
+        parts = self._predictor.unfolded(letter)
         if not parts:
             return False
         self._marks.unfold(self._owner, letter.letter_id, parts)

@@ -38,7 +38,7 @@ local function take_events(id)
   return events
 end
 
--- A letter that holds a message counts as its events. If the accounting knew of none, nobody announced the message, and
+-- A letter that holds a message counts as its events. If the accounting knew of none, no producer announced the message, and
 -- it is accepted here.
 local function weigh(id, events)
   if events == 0 then

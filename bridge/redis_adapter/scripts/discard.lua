@@ -7,14 +7,14 @@
 -- KEYS.counts            counts
 -- KEYS.tombstones        tombstones: hash, letter id → JSON
 -- KEYS.tombstone_times   times of the tombstones: sorted set
--- KEYS.in_replay         letters that a replay has sent: hash, letter id → replay
+-- KEYS.in_replay         letters that a redrive has sent: hash, letter id → redrive
 -- KEYS.dead_heads        heads of the letters
 -- KEYS.strays            late failures of second runs
 -- ARGV.most              tombstones to keep at most
--- ARGV.replay            the replay that gives them up; '' if a person does
+-- ARGV.replay            the redrive that gives them up; '' if a person does
 -- ARGV.letters…          two a letter: id, tombstone
 --
--- Returns how many were discarded, and how many were left because a replay has them on their way: discarded
+-- Returns how many were discarded, and how many were left because a redrive has them on their way: discarded
 -- meanwhile they would be published all the same.
 
 local now = now_ms()
@@ -24,7 +24,7 @@ local function is_on_its_way(id)
   local job = redis.call('HGET', KEYS.in_replay, id)
   if not job or job == ARGV.replay then return false end
   local head = redis.call('HGET', KEYS.dead_heads, id)
-  -- It may have died again in that replay, which has not noticed yet.
+  -- It may have died again in that redrive, which has not noticed yet.
   return head and not string.find(head, '"replay":"' .. job .. '"', 1, true)
 end
 

@@ -1,8 +1,8 @@
--- Take letters off a replay's pending ones without sending them, and count why.
+-- Take letters off a redrive's pending ones without sending them, and count why.
 --
--- KEYS.replay    replay
+-- KEYS.replay    redrive
 -- KEYS.pending   its pending letters
--- ARGV.reason    why: a field of the replay
+-- ARGV.reason    why: a field of the redrive
 -- ARGV.ids…      letter ids
 
 local left = 0

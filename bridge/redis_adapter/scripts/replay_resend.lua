@@ -1,9 +1,9 @@
 -- Put sent letters that have no outcome back among the pending ones; a person asked for it.
 --
--- KEYS.replay        replay
+-- KEYS.replay        redrive
 -- KEYS.pending       its pending letters
 -- KEYS.sent          its sent letters
--- KEYS.in_replay     letters in any replay
+-- KEYS.in_replay     letters in any redrive
 -- KEYS.unconfirmed   letters that the broker has not confirmed
 -- ARGV.most          letters at most
 --

@@ -1,6 +1,6 @@
 -- Put a quarantined message back on its queue as it was, and its events back on their way, in one step.
 --
--- KEYS.replay         replay
+-- KEYS.replay         redrive
 -- KEYS.pending        its pending letters
 -- KEYS.sent           its sent letters
 -- KEYS.returned       its returned messages: hash, letter id → id in the accounting
@@ -19,7 +19,7 @@
 -- ARGV.event_ids      ids of its events, 16 bytes each
 -- ARGV.kept_s         s to keep the returned messages
 --
--- Returns 'sent'; 'gone' if the letter is not there any more; 'lease' if another process runs this replay.
+-- Returns 'sent'; 'gone' if the letter is not there any more; 'lease' if another process runs this redrive.
 
 local now = now_ms()
 local id, book_id = ARGV.id, ARGV.book_id

@@ -1,25 +1,25 @@
--- Send letters of a replay, and write down that they are sent, in one step: whoever is killed at any moment, they are
+-- Send letters of a redrive, and write down that they are sent, in one step: whoever is killed at any moment, they are
 -- sent once.
 --
--- KEYS.replay       replay
+-- KEYS.replay       redrive
 -- KEYS.pending      its pending letters
 -- KEYS.sent         its sent letters
--- KEYS.in_replay    letters in any replay: hash, letter id → replay
+-- KEYS.in_replay    letters in any redrive: hash, letter id → redrive
 -- KEYS.dead_index   dead index
 -- KEYS.place        the queue, where the broker is this server; otherwise the set of letters that the broker has not
 --                   confirmed
--- ARGV.replay       replay id
+-- ARGV.replay       redrive id
 -- ARGV.owner        owner of the lease
 -- ARGV.message      the message; '' if the broker is elsewhere
 -- ARGV.ids…         letter ids, 1000 at most
 --
--- Returns 'sent'; 'lease' if another process runs this replay; or else nothing is sent, and the answer is the ids to
--- leave out: letters that are gone (taken off the pending ones), and, behind '', those that another replay has sent.
+-- Returns 'sent'; 'lease' if another process runs this redrive; or else nothing is sent, and the answer is the ids to
+-- leave out: letters that are gone (taken off the pending ones), and, behind '', those that another redrive has sent.
 
 if redis.call('HGET', KEYS.replay, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end
 local now, ids = now_ms(), {unpack(ARGV, AT.ids)}
 
--- Letters that are gone are taken off the pending ones; those that another replay has sent are the caller's matter.
+-- Letters that are gone are taken off the pending ones; those that another redrive has sent are the caller's matter.
 local function sift()
   local pending = redis.call('ZMSCORE', KEYS.pending, unpack(ids))
   local buried = redis.call('ZMSCORE', KEYS.dead_index, unpack(ids))

@@ -1,7 +1,7 @@
--- Take a quarantined message apart: each of its events becomes a dead letter of its own, pending in the same replay.
+-- Take a quarantined message apart: each of its events becomes a dead letter of its own, pending in the same redrive.
 -- For a broker that is not this server: nothing can put the message back there and take its letter out in one step.
 --
--- KEYS.replay          replay
+-- KEYS.replay          redrive
 -- KEYS.pending         its pending letters
 -- KEYS.dead_index      dead index
 -- KEYS.dead_letters    dead letters
@@ -18,7 +18,7 @@
 -- ARGV.letters…        three an event: id, letter, head
 --
 -- Returns 'unfolded'; 'gone' if the letter is not there any more; 'full' if there is no room for so many letters, so
--- that others would be pushed out; 'lease' if another process runs this replay.
+-- that others would be pushed out; 'lease' if another process runs this redrive.
 
 local id = ARGV.id
 local function answer(word, field)

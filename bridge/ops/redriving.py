@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
-from bridge.operations import MAX_FAILURES_DEFAULT, Expected, ReplayState, ReplayStatus, Selection
+from bridge.operations import MAX_FAILURES_DEFAULT, Expected, RedriveState, RedriveStatus, Selection
 from bridge.ops.fields import read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.ops.page_request import PageRequest
@@ -35,12 +35,12 @@ _dry_run_slot = threading.Lock()
 """Extractors are the team's code, and one that hangs cannot be ended: at most one dry run hangs with it."""
 
 
-def replays(context: PageContext, request: PageRequest) -> Response:
-    """The newest replays."""
-    return context.page(request, "replays.html", title="Redrives", found=context.replays.newest(LISTED))
+def redrives(context: PageContext, request: PageRequest) -> Response:
+    """The newest redrives."""
+    return context.page(request, "redrives.html", title="Redrives", found=context.redrives.newest(LISTED))
 
 
-def replay_form(context: PageContext, request: PageRequest) -> Response:
+def redrive_form(context: PageContext, request: PageRequest) -> Response:
     """Which letters a redrive would send, and how."""
     return _form(context, request, context.selection(request), None)
 
@@ -57,7 +57,7 @@ def begin(context: PageContext, request: PageRequest) -> Response:
     rate = read_number(request.form, "rate", "The rate", low=0.01, high=1_000_000)
     canary = read_number(request.form, "canary", "The canary", low=0, high=1_000_000)
     percent = read_number(request.form, "max_failures", "The share of failures", low=0, high=100)
-    replay_id = context.replays.begin(
+    replay_id = context.redrives.begin(
         selection,
         rate=rate or 0,
         canary=int(canary or 0),
@@ -68,50 +68,50 @@ def begin(context: PageContext, request: PageRequest) -> Response:
     return context.go_on(request, f"/replays/{replay_id}")
 
 
-def replay(context: PageContext, request: PageRequest) -> Response:
+def redrive(context: PageContext, request: PageRequest) -> Response:
     """One redrive and how far it is."""
     replay_id = request.path["replay_id"]
-    status = context.replays.status(replay_id)
+    status = context.redrives.status(replay_id)
     if status is None:
         message = f"There is no redrive {replay_id}: redrives are forgotten after 30 days."
         return context.gone(request, message)
     part = progress(context, request, replay_id)
-    return context.page(request, "replay.html", title=f"Redrive {replay_id}", replay_id=replay_id, part=part)
+    return context.page(request, "redrive.html", title=f"Redrive {replay_id}", replay_id=replay_id, part=part)
 
 
 def progress(context: PageContext, request: PageRequest, replay_id: str) -> str:
     """The part of a redrive's page that lives on; empty if there is no such redrive."""
-    status = context.replays.status(replay_id)
+    status = context.redrives.status(replay_id)
     if status is None:
         return ""
     return context.fragment(
         request,
-        "part_replay.html",
-        replay=status,
+        "part_redrive.html",
+        redrive=status,
         selection=str(Selection.from_dict(status.selection)),
-        alive=context.replays.is_being_run(replay_id) or context.jobs.is_here(replay_id),
+        alive=context.redrives.is_being_run(replay_id) or context.jobs.is_here(replay_id),
         here=context.jobs.is_here(replay_id),
         trouble=context.jobs.trouble(replay_id),
-        done=status.state is ReplayState.DONE,
+        done=status.state is RedriveState.DONE,
     )
 
 
 def stop(context: PageContext, request: PageRequest) -> Response:
     """Have whichever process runs a redrive pause it."""
-    status = context.replays.known(request.path["replay_id"])
-    if status.state is ReplayState.DONE:
+    status = context.redrives.known(request.path["replay_id"])
+    if status.state is RedriveState.DONE:
         raise OperationRefusedError(f"Redrive {status.replay_id} is done.")
-    context.replays.ask_to_stop(status.replay_id)
+    context.redrives.ask_to_stop(status.replay_id)
     _note(context, request, "dead.replay.stop", status)
     return context.go_on(request, f"/replays/{status.replay_id}", "stopping")
 
 
 def resume(context: PageContext, request: PageRequest) -> Response:
     """Go on with a redrive in this process."""
-    status = context.replays.known(request.path["replay_id"])
-    if status.state is ReplayState.DONE:
+    status = context.redrives.known(request.path["replay_id"])
+    if status.state is RedriveState.DONE:
         raise OperationRefusedError(f"Redrive {status.replay_id} is done; there is nothing left to send.")
-    if context.replays.is_being_run(status.replay_id):
+    if context.redrives.is_being_run(status.replay_id):
         raise OperationRefusedError(f"Redrive {status.replay_id} is being run by {status.owner}.")
     context.jobs.start(status.replay_id, who=request.session.who, resend=request.form.get("resend") == "yes")
     _note(context, request, "dead.replay.resume", status)
@@ -123,7 +123,7 @@ def _form(context: PageContext, request: PageRequest, selection: Selection, fore
     number = sum(1 for _ in context.letters.ids(fixed))
     return context.page(
         request,
-        "replay_form.html",
+        "redrive_form.html",
         title="Redrive dead letters",
         number=number,
         selection=str(selection),
@@ -168,9 +168,9 @@ def _foresee(context: PageContext, selection: Selection) -> DryRun:
 
 
 def _predict(context: PageContext, selection: Selection) -> DryRun:
-    made = DryRun(doubts=context.replays.doubts())
+    made = DryRun(doubts=context.redrives.doubts())
     ends_at = time.monotonic() + DRY_RUN_S
-    for prediction in context.replays.predict(selection):
+    for prediction in context.redrives.predict(selection):
         made.add(prediction)
         if made.looked_at == DRY_RUN_MAX or time.monotonic() > ends_at:
             made.complete = False
@@ -178,6 +178,6 @@ def _predict(context: PageContext, selection: Selection) -> DryRun:
     return made
 
 
-def _note(context: PageContext, request: PageRequest, action: str, status: ReplayStatus) -> None:
+def _note(context: PageContext, request: PageRequest, action: str, status: RedriveStatus) -> None:
     entry = LogEntry(who=request.session.who, action=action, selection=f"redrive {status.replay_id}")
     context.store.log.append(entry)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.gateway.delivery import Delivery
-from bridge.gateway.subscriptions import Room, Rooms
+from bridge.gateway.subscriptions import Subscription, Subscriptions
 from bridge.redis_adapter.keyspace import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
 
@@ -25,81 +25,81 @@ class Someone:
         self.losses += 1
 
 
-def linked() -> Rooms:
-    rooms = Rooms(UNPREFIXED)
-    rooms.link()
-    rooms.next_command()
-    rooms.confirm(BROADCAST_CHANNEL)
-    return rooms
+def linked() -> Subscriptions:
+    subscriptions = Subscriptions(UNPREFIXED)
+    subscriptions.link()
+    subscriptions.next_command()
+    subscriptions.confirm(BROADCAST_CHANNEL)
+    return subscriptions
 
 
 def test_one_subscription_serves_all_who_listen_to_a_user() -> None:
-    rooms = linked()
+    subscriptions = linked()
     first, second = Someone(), Someone()
-    room = rooms.join(ALICE, first)
-    assert rooms.join(ALICE, second) is room
-    assert rooms.next_command() == ("SUBSCRIBE", user_channel(ALICE))
-    assert rooms.next_command() is None
-    rooms.leave(room, first)
-    assert rooms.next_command() is None
-    rooms.leave(room, second)
-    rooms.leave(room, second)
-    assert rooms.next_command() == ("UNSUBSCRIBE", user_channel(ALICE))
-    assert rooms.next_command() is None
-    assert rooms.members_of(BROADCAST_CHANNEL) == ()
+    subscription = subscriptions.join(ALICE, first)
+    assert subscriptions.join(ALICE, second) is subscription
+    assert subscriptions.next_command() == ("SUBSCRIBE", user_channel(ALICE))
+    assert subscriptions.next_command() is None
+    subscriptions.leave(subscription, first)
+    assert subscriptions.next_command() is None
+    subscriptions.leave(subscription, second)
+    subscriptions.leave(subscription, second)
+    assert subscriptions.next_command() == ("UNSUBSCRIBE", user_channel(ALICE))
+    assert subscriptions.next_command() is None
+    assert subscriptions.members_of(BROADCAST_CHANNEL) == ()
 
 
 def test_a_room_is_heard_once_redis_confirmed_it() -> None:
-    rooms = linked()
-    room = rooms.join(ALICE, Someone())
-    assert not rooms.hears(room)
-    rooms.confirm(user_channel(ALICE))
-    assert rooms.hears(room)
+    subscriptions = linked()
+    subscription = subscriptions.join(ALICE, Someone())
+    assert not subscriptions.hears(subscription)
+    subscriptions.confirm(user_channel(ALICE))
+    assert subscriptions.hears(subscription)
 
 
 def test_the_confirmation_of_an_ended_subscription_confirms_nothing() -> None:
-    rooms = linked()
+    subscriptions = linked()
     gone = Someone()
-    rooms.leave(rooms.join(ALICE, gone), gone)
-    room = rooms.join(ALICE, Someone())
-    sent = [rooms.next_command() for _ in range(3)]
+    subscriptions.leave(subscriptions.join(ALICE, gone), gone)
+    subscription = subscriptions.join(ALICE, Someone())
+    sent = [subscriptions.next_command() for _ in range(3)]
     assert [command[0] for command in sent if command] == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
-    rooms.confirm(user_channel(ALICE))
-    assert not rooms.hears(room)
-    rooms.confirm(user_channel(ALICE))
-    assert rooms.hears(room)
+    subscriptions.confirm(user_channel(ALICE))
+    assert not subscriptions.hears(subscription)
+    subscriptions.confirm(user_channel(ALICE))
+    assert subscriptions.hears(subscription)
 
 
 def test_a_lost_connection_is_told_to_everybody_and_the_next_one_subscribes_anew() -> None:
-    rooms = linked()
+    subscriptions = linked()
     alice, bob = Someone(), Someone()
-    room = rooms.join(ALICE, alice)
-    rooms.join(BOB, bob)
-    rooms.confirm(user_channel(ALICE))
-    rooms.unlink()
+    subscription = subscriptions.join(ALICE, alice)
+    subscriptions.join(BOB, bob)
+    subscriptions.confirm(user_channel(ALICE))
+    subscriptions.unlink()
     assert (alice.losses, bob.losses) == (1, 1)
-    assert not rooms.hears(room)
-    assert rooms.next_command() is None
-    late = rooms.join(UUID(int=3), Someone())
-    rooms.link()
-    command = rooms.next_command()
+    assert not subscriptions.hears(subscription)
+    assert subscriptions.next_command() is None
+    late = subscriptions.join(UUID(int=3), Someone())
+    subscriptions.link()
+    command = subscriptions.next_command()
     assert command is not None and command[0] == "SUBSCRIBE"
     assert set(command[1:]) == {user_channel(UUID(int=n)) for n in (1, 2, 3)} | {BROADCAST_CHANNEL}
     for channel in command[1:]:
-        rooms.confirm(channel)
-    assert rooms.hears(room) and rooms.hears(late)
+        subscriptions.confirm(channel)
+    assert subscriptions.hears(subscription) and subscriptions.hears(late)
 
 
 async def test_waiting_for_a_room_ends_when_both_channels_are_heard() -> None:
-    rooms = Rooms(UNPREFIXED)
-    room = rooms.join(ALICE, Someone())
-    waiting = asyncio.create_task(rooms.wait_until_heard(room))
-    rooms.link()
-    rooms.confirm(user_channel(ALICE))
+    subscriptions = Subscriptions(UNPREFIXED)
+    subscription = subscriptions.join(ALICE, Someone())
+    waiting = asyncio.create_task(subscriptions.wait_until_heard(subscription))
+    subscriptions.link()
+    subscriptions.confirm(user_channel(ALICE))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not waiting.done()
-    rooms.confirm(BROADCAST_CHANNEL)
+    subscriptions.confirm(BROADCAST_CHANNEL)
     await asyncio.wait_for(waiting, WAIT_S)
 
 
@@ -121,11 +121,11 @@ class FakeRedis:
 
 
 class World:
-    """Rooms, a Redis and members, moved by steps."""
+    """Subscriptions, a Redis and members, moved by steps."""
 
     def __init__(self) -> None:
-        self.rooms, self.redis = Rooms(UNPREFIXED), FakeRedis()
-        self.inside: list[tuple[Room, Someone]] = []
+        self.subscriptions, self.redis = Subscriptions(UNPREFIXED), FakeRedis()
+        self.inside: list[tuple[Subscription, Someone]] = []
         self.up = False
         self.steps = {
             "join a": lambda: self.join(ALICE),
@@ -139,32 +139,32 @@ class World:
 
     def join(self, user_id: UUID) -> None:
         member = Someone()
-        self.inside.append((self.rooms.join(user_id, member), member))
+        self.inside.append((self.subscriptions.join(user_id, member), member))
 
     def leave(self) -> None:
         if self.inside:
-            self.rooms.leave(*self.inside.pop(0))
+            self.subscriptions.leave(*self.inside.pop(0))
 
     def send(self) -> bool:
-        command = self.rooms.next_command()
+        command = self.subscriptions.next_command()
         if command:
             self.redis.take(command)
         return command is not None
 
     def answer(self) -> bool:
         if self.redis.answers:
-            self.rooms.confirm(self.redis.answers.pop(0))
+            self.subscriptions.confirm(self.redis.answers.pop(0))
         return bool(self.redis.answers)
 
     def cut(self) -> None:
         if self.up:
             self.up, self.redis = False, FakeRedis()
-            self.rooms.unlink()
+            self.subscriptions.unlink()
 
     def link(self) -> None:
         if not self.up:
             self.up = True
-            self.rooms.link()
+            self.subscriptions.link()
 
 
 @settings(max_examples=200)
@@ -173,11 +173,14 @@ def test_what_counts_as_heard_is_subscribed_whatever_the_order(steps: list[str])
     world = World()
     for step in steps:
         world.steps[step]()
-        for room, _ in world.inside:
+        for subscription, _ in world.inside:
             # Redis carries out what was sent in order, so nothing unsent may end what counts as heard.
-            assert not world.rooms.hears(room) or {room.channel, BROADCAST_CHANNEL} <= world.redis.subscribed
+            assert (
+                not world.subscriptions.hears(subscription)
+                or {subscription.channel, BROADCAST_CHANNEL} <= world.redis.subscribed
+            )
     world.link()
     while world.send() or world.answer() or world.redis.answers:
         pass
-    assert world.redis.subscribed == set(world.rooms.channels)
-    assert all(world.rooms.hears(room) for room, _ in world.inside)
+    assert world.redis.subscribed == set(world.subscriptions.channels)
+    assert all(world.subscriptions.hears(subscription) for subscription, _ in world.inside)
