@@ -16,6 +16,7 @@ from bridge.model.bounds import (
     LEVELS_READ_MAX,
     NUMBER_MAX,
     quick_check,
+    too_deep,
 )
 from bridge.model.errors import DecodeError
 
@@ -160,7 +161,7 @@ def _check_levels(value: object, name: str, levels_max: int) -> None:
         level = [inner for item in level for inner in _inside(item)]
         if not level:
             return
-    raise DecodeError(f"The {name} has more than {levels_max} objects and arrays within each other.")
+    raise DecodeError(too_deep(f"The {name}", levels_max))
 
 
 def _inside(item: object) -> Iterable[object]:

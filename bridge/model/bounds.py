@@ -175,6 +175,11 @@ def values_of(json: bytes) -> int:
     return commas + 1 if commas < VALUES_MAX else _structure(json).count(b",") + 1
 
 
+def too_deep(subject: str, levels_max: int) -> str:
+    """The sentence for JSON with more levels than it may have."""
+    return f"{subject} has more than {levels_max} objects and arrays within each other."
+
+
 def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Exception]) -> None:
     """Refuse JSON that no parser should be given, in linear time; whether it is well-formed the parser says.
 
@@ -187,7 +192,7 @@ def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Excepti
         Exception: what ``refuse`` made.
     """
     if levels_of(json, exact_above=levels_max) > levels_max:
-        raise refuse(f"It has more than {levels_max} objects and arrays within each other.")
+        raise refuse(too_deep("It", levels_max))
     if values_of(json) > VALUES_MAX:
         raise refuse(f"It has more than {VALUES_MAX} values.")
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.model.bounds import LEVELS_PAYLOAD_MAX
 from bridge.model.errors import PayloadError
 from bridge.model.events import encode_payload
-from bridge.model.events.json_payload import MAX_DEPTH
 
 SECRET = "hunter2-do-not-print"
 SOME_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -168,11 +168,11 @@ def test_a_payload_that_is_no_mapping_is_refused(payload: Any) -> None:
 
 
 def test_nesting_is_bounded_and_a_payload_inside_itself_is_refused() -> None:
-    encode_payload(nested(MAX_DEPTH))
+    encode_payload(nested(LEVELS_PAYLOAD_MAX))
     endless: dict[str, Any] = {}
     endless["again"] = endless
-    for payload in (nested(MAX_DEPTH + 1), nested(50_000), endless):
-        with pytest.raises(PayloadError, match=f"deeper than {MAX_DEPTH}"):
+    for payload in (nested(LEVELS_PAYLOAD_MAX + 1), nested(50_000), endless):
+        with pytest.raises(PayloadError, match=f"more than {LEVELS_PAYLOAD_MAX}"):
             encode_payload(payload)
 
 

@@ -1,4 +1,4 @@
-"""How a payload becomes JSON: strictly, so that nothing is changed or dropped on the way.
+"""How values become JSON: strictly, so that nothing is changed or dropped on the way.
 
 UUID and Decimal travel as strings and datetimes as RFC 3339, as the catalog says. What JSON cannot
 express (NaN, infinities, bytes, sets, other objects) is refused instead of being bent into shape.
@@ -14,17 +14,14 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.model.bounds import LEVELS_PAYLOAD_MAX, PARSER_ERRORS
+from bridge.model.bounds import LEVELS_PAYLOAD_MAX, PARSER_ERRORS, too_deep
 from bridge.model.errors import PayloadError
 
 _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 
-_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
+PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID})
 """Values of these very types need no closer look: msgspec writes them as JSON says."""
 _KEY_TYPES = frozenset({str})
-
-MAX_DEPTH = LEVELS_PAYLOAD_MAX
-"""Nesting levels that a payload may have."""
 
 
 def encode_payload(payload: Mapping[str, Any]) -> bytes:
@@ -49,7 +46,7 @@ def _is_flat(payload: Mapping[str, Any]) -> bool:
     """Whether nothing in it needs a closer look; so it is with nearly every payload."""
     return (
         isinstance(payload, dict)
-        and _PLAIN_TYPES.issuperset(map(type, payload.values()))
+        and PLAIN_TYPES.issuperset(map(type, payload.values()))
         and _KEY_TYPES.issuperset(map(type, payload))
     )
 
@@ -60,8 +57,8 @@ def _normal(value: Any, *, path: str, depth: int) -> Any:
     Raises:
         PayloadError: it has none.
     """
-    if depth > MAX_DEPTH:
-        raise PayloadError(f"The payload is nested deeper than {MAX_DEPTH} levels.")
+    if depth > LEVELS_PAYLOAD_MAX:
+        raise PayloadError(too_deep("The payload", LEVELS_PAYLOAD_MAX))
     if isinstance(value, Mapping):
         return {
             _normal_key(key, path): _normal(item, path=f"{path}.{key}", depth=depth + 1) for key, item in value.items()
@@ -85,7 +82,7 @@ def _normal_scalar(value: Any, path: str) -> Any:
             raise PayloadError(f"{path} holds a lone surrogate, which UTF-8 has no bytes for.")
         return str(value)
     if (isinstance(value, float) and not isfinite(value)) or (isinstance(value, Decimal) and not value.is_finite()):
-        raise PayloadError(f"{path} is not a finite number; JSON has no NaN or Infinity. Send null instead.")
+        raise _not_finite(path)
     if isinstance(value, datetime):
         return _in_utc(value, path)
     if isinstance(value, float):
@@ -95,6 +92,26 @@ def _normal_scalar(value: Any, path: str) -> Any:
             f"{path} is of type {type(value).__name__}, which JSON cannot express. Convert it in the extractor."
         )
     return value
+
+
+def _not_finite(path: str) -> PayloadError:
+    return PayloadError(f"{path} is not a finite number; JSON has no NaN or Infinity. Send null instead.")
+
+
+def refuse_not_finite(value: Any, path: str) -> None:
+    """Refuse floats that are NaN or infinite, also inside: msgspec writes them as null, without a word.
+
+    Raises:
+        PayloadError: there is one; names the path to it.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        raise _not_finite(path)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            refuse_not_finite(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            refuse_not_finite(item, f"{path}[{index}]")
 
 
 def _in_utc(moment: datetime, path: str) -> datetime:

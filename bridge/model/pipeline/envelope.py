@@ -16,14 +16,15 @@ import msgspec
 import uuid6
 from msgspec import Meta, inspect
 
-from bridge.model.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of
+from bridge.model.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of, too_deep
 from bridge.model.errors import DecodeError, PayloadError
+from bridge.model.events.json_payload import PLAIN_TYPES, refuse_not_finite
 from bridge.model.pipeline.fit import bytes_misfit, field_fits, fields_of_text, is_written_by_name, misfit_of
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
-_PLAIN_TYPES = frozenset({str, int, bool, type(None), UUID, uuid6.UUID, datetime, date, Decimal})
-"""Field values of these types are always written as JSON says, and hold no others; the rest gets a closer look."""
+_PLAIN_TYPES = PLAIN_TYPES | {uuid6.UUID, datetime, date, Decimal}
+"""The same for a field: as an event is read again by its class, it needs no form of its own."""
 
 TIME_BYTES = 35
 """The longest moment in JSON: to the microsecond, with an offset to the second."""
@@ -97,7 +98,7 @@ def encode_raw(raw: object) -> bytes:
     try:
         encoded = _encoder.encode(raw)
         if not isinstance(raw, msgspec.Raw) and b"null" in encoded:
-            _refuse_not_finite(raw, "It")
+            refuse_not_finite(raw, "It")
     except Exception:  # a lone surrogate, too many levels, a value that is no JSON
         return _encode_leniently(raw)
     return encoded
@@ -193,9 +194,9 @@ class EventCodec:
 
     def _look_into(self, event: Any, data: bytes) -> None:
         if levels_of(data) >= LEVELS_MAX:
-            raise PayloadError(f"{self._type} has more than {LEVELS_MAX} objects and arrays within each other.")
+            raise PayloadError(too_deep(self._type, LEVELS_MAX))
         if b"null" in data:  # as which msgspec writes what is not finite, too
-            _refuse_not_finite(msgspec.to_builtins(event, builtin_types=(msgspec.Raw,)), self._type)
+            refuse_not_finite(msgspec.to_builtins(event, builtin_types=(msgspec.Raw,)), self._type)
 
     def wrap(self, data: bytes, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
         """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
@@ -291,18 +292,6 @@ def _typed_envelope(event_class: type[Any]) -> Any:
         ("traceparent", str | None, None),
     ]
     return msgspec.defstruct(f"EnvelopeOf{event_class.__name__}", fields, kw_only=True, frozen=True)
-
-
-def _refuse_not_finite(value: Any, path: str) -> None:
-    """Msgspec would write NaN as null, which changes the event without a word."""
-    if isinstance(value, float) and not isfinite(value):
-        raise PayloadError(f"{path} is not a finite number; JSON has no NaN or Infinity. Send None instead.")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_not_finite(item, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _refuse_not_finite(item, f"{path}[{index}]")
 
 
 class _Verbatim(str):
