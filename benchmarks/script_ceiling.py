@@ -99,7 +99,7 @@ def representative_batch(size: int) -> tuple[list[str], list[str], bytes]:
     event_type = addressed[0].event.event_type.value
     # Without a message: its place in the books would be new in the first call only. Its record_bytes are not looked
     # at then, but redis-benchmark ends an argument at the first zero byte.
-    delivery = Delivery(event_type=event_type, events=addressed, message_id=DIRECT, record_bytes=1)
+    delivery = Delivery(event_type=event_type, events=addressed, message_id=DIRECT, whole=("", ""))
     keys, arguments = call.arguments([delivery])
     *limits, batch = arguments
     assert isinstance(batch, bytes)

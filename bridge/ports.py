@@ -5,7 +5,8 @@ refuses for good (BrokerError where it is the broker). What it was asked to do m
 method that writes says what a second call changes. Event ids are UUIDs as text in their usual form.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -286,6 +287,47 @@ class DeadLetters(Protocol):
         ...
 
 
+class ConsumerReport(Protocol):
+    """What a worker says of itself, as far as others go by it."""
+
+    @property
+    def catalog(self) -> str:
+        """Identity of its registry."""
+        ...
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Which it consumes."""
+        ...
+
+
+class Consumer(Protocol):
+    """A worker that was heard."""
+
+    @property
+    def process(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def heard_ms(self) -> int:
+        """When it was heard last, in ms of the store's time."""
+        ...
+
+    @property
+    def report(self) -> ConsumerReport:
+        """What it said."""
+        ...
+
+
+class WorkerReports(Protocol):
+    """What workers say of themselves."""
+
+    def known(self) -> Sequence[Consumer]:
+        """Every worker that has not said good-bye."""
+        ...
+
+
 class Channels(Protocol):
     """Names of the channels on which events are heard as they are published."""
 
@@ -297,3 +339,21 @@ class Channels(Protocol):
     def user_channel(self, user_id: Id) -> str:
         """One user's."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerPorts:
+    """What a worker needs to handle messages; nothing of it connects before its first use.
+
+    Attributes:
+        open_queue: opens a connection to the broker of the caller's own, to be closed by the caller.
+    """
+
+    publisher: Publisher
+    accounting: Accounting
+    retries: RetryQueue
+    dead_letters: DeadLetters
+    starts: StartCounts
+    metrics: Metrics
+    clock: Clock
+    open_queue: Callable[[], Queue]

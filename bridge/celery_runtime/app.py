@@ -16,6 +16,7 @@ from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.redis_adapter import DeadLetters, StoreClock, connect
 from bridge.runtime.identity import release
 from bridge.settings import Settings
+from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
 
@@ -68,7 +69,7 @@ def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
 
 
 def _add(app: Celery, registry: Registry, settings: Settings) -> None:
-    handler = Handler(settings, registry)
+    handler = Handler(settings, registry, worker_ports(settings, registry))
     for mapping in registry.mappings:
         _register(app, registry.task_of(mapping), mapping, handler, settings)
     # Celery takes step classes, not instances: the settings are bound in subclasses.

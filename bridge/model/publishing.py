@@ -75,8 +75,7 @@ class Delivery:
         events: the events to publish.
         message_id: under which the message is in the accounting; empty if its events are waiting retries or
             replayed letters; DIRECT if there was no message.
-        record_bytes: length of the message's record as long as no event was taken from it, if every event
-            of the message ends here; otherwise 0.
+        whole: task and queue of the message, if every one of its events ends here; otherwise None.
         skipped: ids of the events that have no recipient.
         metrics: what else to count, if anything is published: name and by how much.
     """
@@ -84,6 +83,6 @@ class Delivery:
     event_type: str
     events: Sequence[AddressedEvent]
     message_id: str = ""
-    record_bytes: int = 0
+    whole: tuple[str, str] | None = None
     skipped: Sequence[str] = ()
     metrics: Sequence[tuple[str, int]] = ()

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.model.errors import StoreError
+from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 from bridge.model.registry import Registry
 from bridge.operations import Status, StatusReader, is_consuming
-from bridge.redis_adapter import EXTRACT_US, METRIC_PREFIX, PUBLISH_DELAY_MS, Distribution, ProducerReport
+from bridge.redis_adapter import METRIC_PREFIX, ProducerReport
 from bridge.runtime.supervision import Supervised
 from bridge.settings import Settings
 from bridge.wiring import open_store

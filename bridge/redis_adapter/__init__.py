@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.event_log import History
     from bridge.redis_adapter.foreign_lists import ForeignLists
     from bridge.redis_adapter.gateway_counts import METRIC_PREFIX, Gateways, GatewayStates
-    from bridge.redis_adapter.histograms import EXTRACT_US, FOREIGN_PRIORITY, PUBLISH_DELAY_MS, Distribution
     from bridge.redis_adapter.kept_events import Kept, KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
-    from bridge.redis_adapter.ledger import Ledger, Summary, record_bytes
+    from bridge.redis_adapter.ledger import Ledger, Summary
     from bridge.redis_adapter.live_subscription import Heard, LiveSubscription
     from bridge.redis_adapter.operations_log import LogEntry, OperationsLog
     from bridge.redis_adapter.pools import sentinel_options, tls_options_of
@@ -55,17 +54,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNT_NAMES",
-    "EXTRACT_US",
-    "FOREIGN_PRIORITY",
     "KEYS_A_STEP",
     "METRIC_PREFIX",
     "MIN_VERSION",
-    "PUBLISH_DELAY_MS",
     "REDIS_TROUBLES",
     "Announcer",
     "Counts",
     "DeadLetters",
-    "Distribution",
     "Figures",
     "ForeignLists",
     "GatewayStates",
@@ -123,7 +118,6 @@ __all__ = [
     "option_faults",
     "read_balance",
     "read_server",
-    "record_bytes",
     "sentinel_options",
     "server_faults",
     "server_warnings",
@@ -145,10 +139,9 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.event_log": {"History"},
         "bridge.redis_adapter.foreign_lists": {"ForeignLists"},
         "bridge.redis_adapter.gateway_counts": {"METRIC_PREFIX", "GatewayStates", "Gateways"},
-        "bridge.redis_adapter.histograms": {"EXTRACT_US", "FOREIGN_PRIORITY", "PUBLISH_DELAY_MS", "Distribution"},
         "bridge.redis_adapter.kept_events": {"Kept", "KeptEvents"},
         "bridge.redis_adapter.keyspace": {"Keyspace"},
-        "bridge.redis_adapter.ledger": {"Ledger", "Summary", "record_bytes"},
+        "bridge.redis_adapter.ledger": {"Ledger", "Summary"},
         "bridge.redis_adapter.live_subscription": {"Heard", "LiveSubscription"},
         "bridge.redis_adapter.operations_log": {"LogEntry", "OperationsLog"},
         "bridge.redis_adapter.pools": {"sentinel_options", "tls_options_of"},

@@ -12,6 +12,7 @@ import msgspec
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
+from bridge.redis_adapter.ledger import record_bytes
 from bridge.redis_adapter.script import Call, script
 from bridge.settings import Settings
 
@@ -56,7 +57,7 @@ class SettleCall:
         messages = [
             _Message(
                 id=delivery.message_id,
-                record_bytes=delivery.record_bytes,
+                record_bytes=_record_bytes(delivery),
                 event_type=delivery.event_type,
                 events=len(delivery.events),
                 skipped=delivery.skipped,
@@ -91,6 +92,13 @@ _EVERYBODY, _ITS_USER = 0, 1
 _DUPLICATE, _REFUSED = "=", "!"
 _encoder = msgspec.msgpack.Encoder()
 _json_encoder = msgspec.json.Encoder()
+
+
+def _record_bytes(delivery: Delivery) -> int:
+    """How long the message's record is, as long as no event was taken from it; 0 unless all of it ends here."""
+    if delivery.whole is None:
+        return 0
+    return record_bytes(*delivery.whole, len(delivery.events) + len(delivery.skipped))
 
 
 def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, Sequence[Any]]:

@@ -114,7 +114,7 @@ def _pieces(delivery: Delivery) -> Iterator[Delivery]:
     if len(delivery.events) + len(delivery.skipped) <= BATCH_MAX:
         yield delivery
         return
-    nothing = replace(delivery, record_bytes=0, events=(), skipped=(), metrics=())
+    nothing = replace(delivery, whole=None, events=(), skipped=(), metrics=())
     for start in range(0, len(delivery.events), BATCH_MAX):
         metrics = delivery.metrics if start == 0 else ()
         yield replace(nothing, events=delivery.events[start : start + BATCH_MAX], metrics=metrics)

@@ -16,7 +16,7 @@ class Faults:
     def __init__(self) -> None:
         self.calls = 0
         self._trouble: OutsideError | None = None
-        self._answers_lost = 0
+        self._answers_lost = self._answers_left = 0
 
     def go_away(self) -> None:
         """Every call raises StoreUnavailableError and does nothing, until ``mend``."""
@@ -26,13 +26,18 @@ class Faults:
         """Every call raises StoreRefusedError and does nothing, until ``mend``."""
         self._trouble = StoreRefusedError("The store refuses, as the test asked.", code="NOPERM")
 
-    def lose_answers(self, number: int = 1) -> None:
-        """The next so many calls do what they are asked for, and raise StoreUnavailableError all the same."""
-        self._answers_lost = number
+    def lose_answers(self, number: int = 1, *, after: int = 0) -> None:
+        """So many calls do what they are asked for, and raise StoreUnavailableError all the same.
+
+        Args:
+            number: of answers that are lost.
+            after: so many calls that are answered.
+        """
+        self._answers_lost, self._answers_left = number, after
 
     def mend(self) -> None:
         """Nothing goes wrong from now on."""
-        self._trouble, self._answers_lost = None, 0
+        self._trouble, self._answers_lost, self._answers_left = None, 0, 0
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -45,6 +50,8 @@ class Faults:
         if self._trouble is not None:
             raise self._trouble
         yield
-        if self._answers_lost:
+        if self._answers_lost and self._answers_left:
+            self._answers_left -= 1
+        elif self._answers_lost:
             self._answers_lost -= 1
             raise StoreUnavailableError("The answer was lost, as the test asked.", code="TimeoutError")

@@ -1,6 +1,7 @@
 """``MemoryStore``: a twin of each port over one state, as one Redis stands behind the real ones."""
 
 from bridge.model.accounting import Balance
+from bridge.ports import WorkerPorts
 from bridge.settings import Settings
 from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryStartCounts
 from bridge.testing.clock import ManualClock
@@ -37,6 +38,20 @@ class MemoryStore:
         self.retries = MemoryRetryQueue(self._state)
         self.dead_letters = MemoryDeadLetters(self._state)
         self.queue = MemoryQueue(self._state)
+
+    @property
+    def worker_ports(self) -> WorkerPorts:
+        """What a worker needs. That each twin satisfies its port is checked here, by its type."""
+        return WorkerPorts(
+            publisher=self.event_log,
+            accounting=self.accounting,
+            retries=self.retries,
+            dead_letters=self.dead_letters,
+            starts=self.starts,
+            metrics=self.metrics,
+            clock=self.clock,
+            open_queue=lambda: self.queue,
+        )
 
     def balance(self) -> Balance:
         """The accounting at this moment, whatever else goes wrong."""

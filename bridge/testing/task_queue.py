@@ -6,21 +6,27 @@ from uuid import UUID
 
 from bridge.messages.task_message import TaskMessage
 from bridge.model.errors import StoreError, as_broker_error
+from bridge.testing.faults import Faults
 from bridge.testing.state import State
 
 
 class MemoryQueue:
-    """Satisfies ``bridge.ports.Queue``. What is claimed is in flight until it is acknowledged or returned."""
+    """Satisfies ``bridge.ports.Queue``. What is claimed is in flight until it is acknowledged or returned.
+
+    Attributes:
+        faults: of the broker, which may be another server than the store.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.faults = Faults()
         self._queues: defaultdict[str, deque[TaskMessage]] = defaultdict(deque)
         self._in_flight: list[TaskMessage] = []
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """As the port says."""
         try:
-            with self._state.faults.call():
+            with self.faults.call():
                 self._state.ensure_room()
                 for message in messages:
                     self._send(message)

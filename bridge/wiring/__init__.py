@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from bridge.wiring.opened_store import open_store
     from bridge.wiring.queue_reader import queue_reader
     from bridge.wiring.task_sender import TaskSender
+    from bridge.wiring.worker_ports import worker_ports
 
-__all__ = ["TaskSender", "open_store", "queue_reader"]
+__all__ = ["TaskSender", "open_store", "queue_reader", "worker_ports"]
 
 __getattr__ = on_demand(
     __name__,
@@ -17,5 +18,6 @@ __getattr__ = on_demand(
         "bridge.wiring.opened_store": {"open_store"},
         "bridge.wiring.queue_reader": {"queue_reader"},
         "bridge.wiring.task_sender": {"TaskSender"},
+        "bridge.wiring.worker_ports": {"worker_ports"},
     },
 )

@@ -9,7 +9,7 @@ from bridge.model.pipeline.reporting import log_failure
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.retry import Attempt, RetryRecord, extend_history
-from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, StoreClock
+from bridge.ports import WorkerPorts
 from bridge.runtime.identity import short_name
 from bridge.worker.job import Job
 
@@ -19,21 +19,13 @@ logger = plain_logger(__name__)
 class Failures:
     """Records failed events; idempotent by event id and attempt."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        retries: RetrySet,
-        dead_letters: DeadLetters,
-        ledger: Ledger,
-        clock: StoreClock,
-        release: str,
-    ) -> None:
+    def __init__(self, registry: Registry, ports: WorkerPorts, release: str) -> None:
         self._release = release
         self._registry = registry
-        self._retries = retries
-        self._dead_letters = dead_letters
-        self._ledger = ledger
-        self._clock = clock
+        self._retries = ports.retries
+        self._dead_letters = ports.dead_letters
+        self._accounting = ports.accounting
+        self._clock = ports.clock
 
     def record(
         self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead], *, only_unfinished: bool = False
@@ -112,7 +104,9 @@ class Failures:
         """
         if job.redrive:
             return frozenset(self._dead_letters.history(event_ids))
-        return self._ledger.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
+        return (
+            self._accounting.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
+        )
 
 
 def _to_bury(

@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from bridge.model.errors import BrokerError, StoreError
+from bridge.model.histograms import FOREIGN_PRIORITY
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import FOREIGN_PRIORITY, KEYS_A_STEP, ForeignLists, QueueNames, Tally
+from bridge.redis_adapter import KEYS_A_STEP, ForeignLists, QueueNames, Tally
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
 

@@ -8,27 +8,14 @@ from functools import partial
 from time import perf_counter
 
 from bridge.messages import TaskMessage
+from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS
 from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Stage, describe, encode_raw, identify
 from bridge.model.plain_text import plain_logger
 from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.registry import Registry, RetryPolicy
-from bridge.redis_adapter import (
-    EXTRACT_US,
-    PUBLISH_DELAY_MS,
-    DeadLetters,
-    Ledger,
-    PendingPublish,
-    RetrySet,
-    Settler,
-    Starts,
-    StoreClock,
-    Tally,
-    connect,
-    record_bytes,
-)
+from bridge.ports import Clock, PendingPublish, WorkerPorts
 from bridge.runtime.identity import release
 from bridge.settings import Settings
-from bridge.wiring import TaskSender
 from bridge.worker.failures import Failures
 from bridge.worker.job import Job, Todo
 from bridge.worker.tracing import BatchTrace
@@ -60,20 +47,16 @@ class Handler:
     StoreError when Redis is away or refuses: then the message must not be acknowledged.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
-        client = connect(settings)
-        self._settings = settings
+    def __init__(self, settings: Settings, registry: Registry, ports: WorkerPorts) -> None:
         self._run_s = min(RUN_S, settings.task_soft_time_limit_s / 2)
         self._registry = registry
-        policies = [row.retry for row in registry.mappings if row.retry]
-        longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)
-        self._settler = Settler(client, settings, longest_retry_s=longest_retry_s)
-        self._ledger = Ledger(client, settings)
-        self._starts = Starts(client)
-        self._clock = StoreClock(client)
-        self._tally = Tally(client)
-        retries, dead_letters = RetrySet(client, settings), DeadLetters(client, settings)
-        self._failures = Failures(registry, retries, dead_letters, self._ledger, self._clock, release(settings))
+        self._publisher = ports.publisher
+        self._accounting = ports.accounting
+        self._starts = ports.starts
+        self._clock = ports.clock
+        self._metrics = ports.metrics
+        self._open_queue = ports.open_queue
+        self._failures = Failures(registry, ports, release(settings))
         self._pipeline = Pipeline(
             registry,
             retry=RetryPolicy(
@@ -215,7 +198,7 @@ class Handler:
             BrokerError: not all are on the queue; the message must not be acknowledged.
         """
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
-        sender = TaskSender(self._settings, self._registry)
+        sender = self._open_queue()
         self._book(job)
         try:
             sender.send(
@@ -247,15 +230,13 @@ class Handler:
         """Enter a message's events into the accounting, if they were not announced."""
         if job.book_id and not job.booked_as and job.envelopes:
             task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
-            self._ledger.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])
+            self._accounting.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])
 
-    def _record_bytes(self, job: Job, *, ending: int) -> int:
-        """How long the message's record is if it ends as a whole, in this step; otherwise 0."""
+    def _whole(self, job: Job, *, ending: int) -> tuple[str, str] | None:
+        """Task and queue of the message, if it ends as a whole in this step."""
         if job.book_id != job.message_id or ending < len(job.envelopes):
-            return 0
-        return record_bytes(
-            self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping), len(job.envelopes)
-        )
+            return None
+        return self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
 
     def _obey(self, todos: Sequence[tuple[Job, Todo]]) -> None:
         """Do what was decided."""
@@ -266,7 +247,7 @@ class Handler:
     def _prepare(self, todos: Sequence[tuple[Job, Todo]]) -> _Decided:
         """Make ready what Redis is to publish, and to count as skipped."""
         ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
-        return _Decided(todos, ending, self._settler.prepare([self._delivery(job, todo) for job, todo in ending]))
+        return _Decided(todos, ending, self._publisher.prepare([self._delivery(job, todo) for job, todo in ending]))
 
     def _finish(self, sent: _Decided) -> None:
         """Wait for Redis. Then record the failures, to which what it refused for good is added."""
@@ -279,7 +260,7 @@ class Handler:
         # Where something was published, it was counted in the same step.
         took_us = [one for _, todo in sent.todos if not todo.published for one in todo.took_us]
         if took_us:
-            self._tally.add(EXTRACT_US.tally(took_us))
+            self._metrics.add(EXTRACT_US.tally(took_us))
 
     def _fail_refused(self, todos: Sequence[tuple[Job, Todo]], refused: Mapping[int, str]) -> None:
         """Add as failed what Redis refused, by its place among all that was to be published."""
@@ -294,13 +275,13 @@ class Handler:
             event_type=job.mapping.sse_event_type.value,
             events=[AddressedEvent.of(outcome.event, outcome.payload, outcome.audience) for outcome in todo.published],
             message_id=job.book_id,
-            record_bytes=self._record_bytes(job, ending=len(todo.published) + len(todo.skipped)),
+            whole=self._whole(job, ending=len(todo.published) + len(todo.skipped)),
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
 
 
-def _ages_ms(published: Sequence[Published], clock: StoreClock) -> list[float]:
+def _ages_ms(published: Sequence[Published], clock: Clock) -> list[float]:
     """How long ago the events happened, by Redis' clock."""
     if not published:
         return []

@@ -9,9 +9,8 @@ from bridge.model.errors import BrokerError, BrokerRefusedError, DecodeError, St
 from bridge.model.pipeline import Stage
 from bridge.model.plain_text import plain_logger
 from bridge.model.retry import RetryRecord
-from bridge.redis_adapter import RetrySet
+from bridge.ports import Queue, RetryQueue
 from bridge.runtime.supervision import SupervisedThread
-from bridge.wiring import TaskSender
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.retry_routing import Router
 
@@ -37,7 +36,7 @@ class RetryMover:
     harmless: an event that was published is recognised.
     """
 
-    def __init__(self, retries: RetrySet, sender: TaskSender, quarantine: Quarantine, router: Router) -> None:
+    def __init__(self, retries: RetryQueue, sender: Queue, quarantine: Quarantine, router: Router) -> None:
         self._retries = retries
         self._sender = sender
         self._quarantine = quarantine

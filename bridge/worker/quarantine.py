@@ -12,7 +12,7 @@ from bridge.model.errors import StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import plain_logger
 from bridge.model.retry import Attempt, RetryRecord
-from bridge.redis_adapter import DeadLetters, StoreClock
+from bridge.ports import Clock, DeadLetters
 from bridge.runtime.identity import VERSION, short_name
 
 logger = plain_logger(__name__)
@@ -25,7 +25,7 @@ WAIT_S = 0.2
 class Quarantine:
     """Dead-letters what cannot be run, with RAW_KEPT_MAX of its bytes. A redelivery makes no second letter."""
 
-    def __init__(self, dead_letters: DeadLetters, clock: StoreClock, release: str = VERSION) -> None:
+    def __init__(self, dead_letters: DeadLetters, clock: Clock, release: str = VERSION) -> None:
         self._release = release
         self._dead_letters = dead_letters
         self._clock = clock

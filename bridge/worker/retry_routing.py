@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.model.retry import RetryRecord
-from bridge.redis_adapter import StoreClock, Workers
+from bridge.ports import Clock, WorkerReports
 from bridge.runtime.identity import process_name
 
 HEARD_S = 10.0
@@ -23,7 +23,7 @@ class Router:
         clock: of the store, by which reports are dated.
     """
 
-    def __init__(self, registry: Registry, workers: Workers, clock: StoreClock) -> None:
+    def __init__(self, registry: Registry, workers: WorkerReports, clock: Clock) -> None:
         self._registry = registry
         self._workers = workers
         self._clock = clock

@@ -13,13 +13,13 @@ import redis
 from bridge import DomainEvent, Emitter
 from bridge.celery_runtime.redis_transport import DELIVERIES_KEY
 from bridge.local.redis_server import EmbeddedServer
+from bridge.model.histograms import PUBLISH_DELAY_MS, Distribution
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
 from bridge.redis_adapter import Counts, DeadLetters, Store, connect
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.client import text
-from bridge.redis_adapter.histograms import PUBLISH_DELAY_MS, Distribution
 from bridge.wiring import open_store
 from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.clocks import Clock

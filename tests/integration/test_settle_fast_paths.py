@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge import SSEEvent, SSEEventType
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
-from bridge.redis_adapter import Keyspace, Settler, record_bytes
+from bridge.redis_adapter import Keyspace, Settler
 from bridge.redis_adapter.keyspace import UNPREFIXED
 from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import script
@@ -34,10 +34,9 @@ def parcel(event_id: UUID, to: UUID | None = USERS[0]) -> AddressedEvent:
     return AddressedEvent(event=event, payload=b"{}", user_id=to)
 
 
-def announce(client: redis.Redis, own: Keyspace, message_id: str, ids: Sequence[UUID]) -> int:
-    """Enter a message into the accounting; returns the length of its record."""
+def announce(client: redis.Redis, own: Keyspace, message_id: str, ids: Sequence[UUID]) -> None:
+    """Enter a message into the accounting."""
     client.hset(own.OPEN, message_id, b"1700000000000 " + entry(TASK, QUEUE, b"".join(one.bytes for one in ids)))
-    return record_bytes(TASK, QUEUE, len(ids))
 
 
 def bury(client: redis.Redis, own: Keyspace, ids: Sequence[UUID]) -> None:
@@ -63,8 +62,8 @@ def calls(client: redis.Redis, settings: Settings) -> Callable[..., dict[str, in
 
 def test_new_events_of_a_whole_message_are_looked_up_once_and_its_record_is_not_read(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
-    size = announce(client, UNPREFIXED, "m", ids)
-    made = calls(events=[parcel(one) for one in ids], message_id="m", record_bytes=size)
+    announce(client, UNPREFIXED, "m", ids)
+    made = calls(events=[parcel(one) for one in ids], message_id="m", whole=(TASK, QUEUE))
     assert (made["exists"], made["get"], made["hstrlen"], made["hdel"]) == (1, 1, 1, 1)
     assert "hget" not in made
     assert (made["xadd"], made["publish"]) == (EVENTS, EVENTS)
@@ -72,9 +71,9 @@ def test_new_events_of_a_whole_message_are_looked_up_once_and_its_record_is_not_
 
 def test_a_message_of_which_an_event_was_taken_is_read(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
-    size = announce(client, UNPREFIXED, "m", ids)
+    announce(client, UNPREFIXED, "m", ids)
     announce(client, UNPREFIXED, "m", ids[1:])
-    made = calls(events=[parcel(one) for one in ids], message_id="m", record_bytes=size)
+    made = calls(events=[parcel(one) for one in ids], message_id="m", whole=(TASK, QUEUE))
     assert made["hget"] == 1
 
 
@@ -170,7 +169,7 @@ def delivery(client: redis.Redis, own: Keyspace, message: Message, announced: se
         event_type="a.b",
         events=[parcel(*one) for one in message.events],
         message_id=message_id,
-        record_bytes=record_bytes(TASK, QUEUE, len(ids)) if message.whole and ids else 0,
+        whole=(TASK, QUEUE) if message.whole and ids else None,
         skipped=[str(one) for one in message.skipped],
         metrics=[("m", 2)],
     )

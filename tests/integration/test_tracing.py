@@ -12,6 +12,7 @@ from bridge import Emitter
 from bridge.redis_adapter import connect
 from bridge.runtime.tracing import active_tracer
 from bridge.settings import Settings
+from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
 from tests.support.items import envelopes_of
@@ -48,7 +49,7 @@ def emitted(settings: Settings, *events: Moody) -> list[dict[str, Any]]:
 
 def run(settings: Settings, envelopes: list[dict[str, Any]], attempt: int = 1) -> None:
     job = Job(mapping=registry.mappings[0], envelopes=envelopes, attempt=attempt, message_id=str(uuid4()), booked_as="")
-    Handler(settings, registry).run([job])
+    Handler(settings, registry, worker_ports(settings, registry)).run([job])
 
 
 def test_one_trace_goes_from_emit_to_publish(

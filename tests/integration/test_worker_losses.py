@@ -13,6 +13,7 @@ from bridge import Settings
 from bridge.celery_runtime.task import BridgeTask, OutOfTimeError
 from bridge.model.errors import StoreUnavailableError
 from bridge.redis_adapter import DeadLetters, connect
+from bridge.wiring import worker_ports
 from bridge.worker import create_app
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
@@ -30,7 +31,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 
 def test_nobody_is_charged_when_the_last_attempt_of_one_is_lost(settings: Settings, client: redis.Redis) -> None:
     """Without a worker: the group goes back to its queue, each event alone and as it came."""
-    handler = Handler(settings, hasty)
+    handler = Handler(settings, hasty, worker_ports(settings, hasty))
     envelopes = [json.loads(a_letter().envelope) for _ in range(3)]
     handler.lose(_job(envelopes), SystemExit(3))
     items = [json.loads(item) for item in client.lrange("bridge.moods", 0, -1)]
@@ -72,7 +73,7 @@ def test_time_that_runs_out_is_the_messages_fault_unless_redis_was_waited_for(aw
 
 
 def test_an_event_that_runs_out_of_time_alone_a_second_time_is_dead(settings: Settings, client: redis.Redis) -> None:
-    handler = Handler(settings, moody)
+    handler = Handler(settings, moody, worker_ports(settings, moody))
     (envelope,) = [json.loads(a_letter().envelope)]
     job = Job(mapping=moody.mappings[0], envelopes=[envelope], attempt=1, message_id="m", booked_as="")
     handler.lose(job, OutOfTimeError("x"))

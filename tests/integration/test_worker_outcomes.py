@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,8 +17,6 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetters, RetrySet, connect, read_balance
 from bridge.redis_adapter.keyspace import user_stream
 from bridge.wiring import TaskSender
-from bridge.worker.handler import Handler
-from bridge.worker.job import Job
 from tests.support.moody_catalog import Announced, Moody, attempts_of, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker
@@ -206,19 +203,6 @@ def test_an_unreadable_retry_record_becomes_a_letter_and_the_others_move_on(work
     emitter.emit(Moody(user_id=user_id, mode="fail", times=1))
     books.wait_for(published=1, retried=1, dead=1)
     assert books.dead.get("old").raw == b"1:{not ours"
-
-
-def test_an_event_that_was_published_before_its_process_died_is_not_buried(moody_dir, books, settings) -> None:
-    handler = Handler(settings, registry)
-    envelope = _envelope()
-    first = Job(mapping=registry.mappings[0], envelopes=[envelope], attempt=1, message_id="m", booked_as="")
-    job = replace(first, attempt=3)
-    handler.lose(first, RuntimeError("gone"))
-    assert books.retries.count() == 1
-    handler.run([job])
-    assert books.retries.count() == 0
-    handler.lose(job, RuntimeError("gone"))
-    assert books.dead.count() == 0
 
 
 def _envelope(**changes: object) -> dict[str, object]:

@@ -15,6 +15,7 @@ from bridge.redis_adapter import Ledger, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.script import PipelinedScriptCall
 from bridge.settings import Settings
+from bridge.wiring import worker_ports
 from bridge.worker import handler as handler_module
 from bridge.worker.handler import PORTION_MAX, Handler
 from bridge.worker.job import Job
@@ -60,7 +61,9 @@ def ids_of(jobs: Sequence[Job]) -> list[str]:
 
 def test_portions_are_whole_messages_in_their_order(client, settings) -> None:
     many = jobs(client, settings, messages=40)
-    portions = list(Handler(settings, registry)._portions(many, None, time.monotonic() + 60))
+    portions = list(
+        Handler(settings, registry, worker_ports(settings, registry))._portions(many, None, time.monotonic() + 60)
+    )
     assert [job for portion in portions for job, _ in portion] == many
     sizes = [sum(len(job.envelopes) for job, _ in portion) for portion in portions]
     assert sizes == [120, 200, 320, 400, 400, 160]
@@ -69,7 +72,7 @@ def test_portions_are_whole_messages_in_their_order(client, settings) -> None:
 def test_a_run_that_takes_too_long_ends_with_the_message_at_hand(client, settings, monkeypatch) -> None:
     monkeypatch.setattr(handler_module, "RUN_S", 0.0)
     many = jobs(client, settings, messages=3)
-    handler = Handler(settings, registry)
+    handler = Handler(settings, registry, worker_ports(settings, registry))
     assert handler.run(many) == 1
     assert published(client) == ids_of(many[:1])
     assert [handler.run(many[1:]), handler.run(many[2:])] == [1, 1]
@@ -78,7 +81,7 @@ def test_a_run_that_takes_too_long_ends_with_the_message_at_hand(client, setting
 
 
 def test_the_next_portion_is_decided_before_the_answer_to_the_last_is_read(client, settings, monkeypatch) -> None:
-    handler = Handler(settings, registry)
+    handler = Handler(settings, registry, worker_ports(settings, registry))
     steps: list[str] = []
     for owner, name in ((handler, "_prepare"), (PipelinedScriptCall, "send"), (PipelinedScriptCall, "answer")):
         real = getattr(owner, name)
@@ -94,7 +97,7 @@ def test_the_next_portion_is_decided_before_the_answer_to_the_last_is_read(clien
 
 def test_everything_is_published_once_and_in_order(client, settings) -> None:
     many = jobs(client, settings, messages=9)
-    Handler(settings, registry).run(many)
+    Handler(settings, registry, worker_ports(settings, registry)).run(many)
     assert published(client) == ids_of(many)
     balance = read_balance(client)
     assert balance.balanced
@@ -104,7 +107,7 @@ def test_everything_is_published_once_and_in_order(client, settings) -> None:
 
 
 def test_a_run_that_ends_in_the_middle_can_be_run_again(client, settings, monkeypatch) -> None:
-    handler = Handler(settings, registry)
+    handler = Handler(settings, registry, worker_ports(settings, registry))
     many = jobs(client, settings, messages=9)
     real, left = handler._decide, iter(range(5))
 

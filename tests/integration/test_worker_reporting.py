@@ -15,6 +15,7 @@ from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, Re
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import DeadLetters
 from bridge.settings import Settings
+from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.job import Job
 
@@ -110,7 +111,7 @@ def run(settings: Settings, event: ReportMade, *, attempt: int) -> None:
     [mapping] = registry.mappings
     envelope = EventCodec(ReportMade).encode(event, source="test")
     job = Job(mapping=mapping, envelopes=[_raw(envelope)], attempt=attempt, message_id=str(uuid4()), booked_as="")
-    Handler(settings, registry).run([job])
+    Handler(settings, registry, worker_ports(settings, registry)).run([job])
 
 
 def _raw(envelope: bytes) -> object:
