@@ -70,6 +70,10 @@ def bury(client: redis.Redis, settings: Settings, letters: Sequence[DeadLetter])
 
 def held_bytes(client: redis.Redis) -> int:
     """Bytes of the letters that there are; what the tally says of them is the same."""
-    there = sum(len(letter) for letter in client.hvals(keys.DEAD_LETTERS))
-    assert int(client.hget(keys.COUNTS, "dead_bytes") or 0) == there
+    with client.pipeline(transaction=True) as pipeline:  # a worker may still be burying some
+        pipeline.hvals(keys.DEAD_LETTERS)
+        pipeline.hget(keys.COUNTS, "dead_bytes")
+        letters, tally = pipeline.execute()
+    there = sum(map(len, letters))
+    assert int(tally or 0) == there
     return there
