@@ -15,7 +15,7 @@ from bridge.messages.task_message import TaskMessage
 from bridge.model.accounting import OpenMessage
 from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.dead_letter import DeadLetter, LetterHead, Tombstone
-from bridge.model.event_log import Page, Position
+from bridge.model.event_log import Heard, Page, Position
 from bridge.model.publishing import Delivery
 from bridge.model.registry import Id
 from bridge.model.retry import Attempt, Claim, RetryRecord
@@ -126,6 +126,33 @@ class EventLog(Protocol):
 
         If not, it was set back, and the order begins anew: reading from an earlier position is incomplete from now on.
         """
+        ...
+
+
+class LiveChannel(Protocol):
+    """One connection that hears what is published as it is published; it never mends itself.
+
+    From ``open`` to the first trouble; made anew after it. What is published in between is not heard, so each loss must
+    be told to whoever listens.
+    """
+
+    async def open(self) -> None:
+        """Connect; nothing is subscribed yet."""
+        ...
+
+    async def send(self, verb: str, *channels: str) -> None:
+        """SUBSCRIBE to channels, or UNSUBSCRIBE; or PING, which is answered by anything else than a message."""
+        ...
+
+    async def hear(self, timeout_s: float) -> Heard | None:
+        """What came next; None if nothing came in time.
+
+        Each SUBSCRIBE is confirmed channel by channel, in order; what is published there later is heard once, in order.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Drop the connection. Idempotent, and never raises."""
         ...
 
 

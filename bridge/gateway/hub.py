@@ -12,9 +12,10 @@ from bridge.gateway.counters import Counters
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
+from bridge.model.event_log import Heard
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
-from bridge.redis_adapter import Heard, LiveSubscription
+from bridge.ports import LiveChannel
 from bridge.runtime.supervision import end_tasks
 
 logger = plain_logger(__name__)
@@ -41,7 +42,7 @@ class Hub:
 
     def __init__(
         self,
-        subscription: Callable[[], LiveSubscription],
+        subscription: Callable[[], LiveChannel],
         subscriptions: Subscriptions,
         read: Callable[[bytes], Delivery | None],
         counters: Counters,
@@ -68,7 +69,7 @@ class Hub:
                 self._note_loss(error)
             await asyncio.sleep(BACKOFF.delay_s(failures + 1, random.random))
 
-    async def _listen(self, connection: LiveSubscription) -> None:
+    async def _listen(self, connection: LiveChannel) -> None:
         try:
             await connection.open()
             if self._newest is not None:
@@ -81,7 +82,7 @@ class Hub:
             self._subscriptions.unlink()
             await connection.close()
 
-    async def _talk(self, connection: LiveSubscription) -> None:
+    async def _talk(self, connection: LiveChannel) -> None:
         tasks = [asyncio.create_task(self._write(connection)), asyncio.create_task(self._hear(connection))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -90,13 +91,13 @@ class Hub:
         finally:
             await end_tasks(*tasks)
 
-    async def _write(self, connection: LiveSubscription) -> None:
+    async def _write(self, connection: LiveChannel) -> None:
         while True:
             await self._subscriptions.has_commands.wait()
             while command := self._subscriptions.next_command():
                 await connection.send(*command)
 
-    async def _hear(self, connection: LiveSubscription) -> None:
+    async def _hear(self, connection: LiveChannel) -> None:
         handed_out = 0
         while True:
             heard = await connection.hear(PROBE_AFTER_S)
@@ -110,7 +111,7 @@ class Hub:
                 # Buffered messages are read without a pause; the members would never get to run.
                 await asyncio.sleep(0)
 
-    async def _probe(self, connection: LiveSubscription) -> None:
+    async def _probe(self, connection: LiveChannel) -> None:
         if self._probed:
             raise TimeoutError(f"Redis has not answered for {PROBE_AFTER_S:g} s")
         self._probed = True

@@ -21,7 +21,7 @@ from bridge.model.bounds import (
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Page, Position
 from bridge.model.registry import Id
-from bridge.redis_adapter import History
+from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ Place = tuple[Id, str, int]
 
 @dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
 class ReplayPage:
-    """The next part of what a client missed; see ``bridge.redis_adapter.Page`` for the fields that are the same.
+    """The next part of what a client missed; see ``bridge.model.event_log.Page`` for the fields that are the same.
 
     Attributes:
         deliveries: in order.
@@ -88,7 +88,7 @@ class ReplayReader:
     clients, the smaller are the next.
     """
 
-    def __init__(self, history: History, dispatch: Dispatch, counters: Counters) -> None:
+    def __init__(self, history: EventLog, dispatch: Dispatch, counters: Counters) -> None:
         self._history = history
         self._dispatch = dispatch
         self._counters = counters
@@ -101,15 +101,15 @@ class ReplayReader:
         self._closed = False
 
     async def now(self) -> ReplayPage:
-        """As ``History.now``."""
+        """As ``EventLog.now``."""
         return self._chapter(await self._queue(self._history.now))
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        """As ``History.locate``."""
+        """As ``EventLog.locate``."""
         return await self._queue(lambda: self._history.locate(user_id, event_id))
 
     async def read(self, user_id: Id, after: Position, read_at_ms: int) -> ReplayPage:
-        """As ``History.read``, shared with whoever asks for the same."""
+        """As ``EventLog.read``, shared with whoever asks for the same."""
         place = (user_id, str(after), read_at_ms)
         if held := self._held.get(place):
             return held

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bridge.gateway.delivery import Delivery
 from bridge.model.registry import Id
-from bridge.redis_adapter import Keyspace
+from bridge.ports import Channels
 
 COMMAND_CHANNELS_MAX = 500
 """Channels in one (un)subscribe command at most."""
@@ -44,7 +44,7 @@ class Subscription:
 class Subscriptions:
     """One subscription a user, while a client listens to that user; and the broadcast one, which holds every client."""
 
-    def __init__(self, keys: Keyspace) -> None:
+    def __init__(self, keys: Channels) -> None:
         self._keys = keys
         self.broadcast = Subscription(keys.BROADCAST_CHANNEL)
         self.has_commands = asyncio.Event()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import total_ordering
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -76,6 +77,13 @@ class StreamedEvent:
             # Legal between JSON tokens, but a line break here would end the SSE field.
             payload = msgspec.json.format(payload, indent=-1)
         return cls(event_id=event_id, event_type=event_type, payload=payload, position=Position(position))
+
+
+class Heard(NamedTuple):
+    """What a live channel said: a message, that a channel is subscribed (no message), or anything else (no channel)."""
+
+    channel: str
+    message: bytes | None
 
 
 class _ChannelMessage(msgspec.Struct):

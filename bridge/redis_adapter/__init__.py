@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.kept_events import Kept, KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
     from bridge.redis_adapter.ledger import Ledger, Summary
-    from bridge.redis_adapter.live_subscription import Heard, LiveSubscription
+    from bridge.redis_adapter.live_subscription import LiveSubscription
     from bridge.redis_adapter.operations_log import LogEntry, OperationsLog
     from bridge.redis_adapter.pools import sentinel_options, tls_options_of
     from bridge.redis_adapter.preflight.servers import option_faults, try_servers
@@ -65,7 +65,6 @@ __all__ = [
     "ForeignLists",
     "GatewayStates",
     "Gateways",
-    "Heard",
     "History",
     "Kept",
     "KeptEvents",
@@ -142,7 +141,7 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.kept_events": {"Kept", "KeptEvents"},
         "bridge.redis_adapter.keyspace": {"Keyspace"},
         "bridge.redis_adapter.ledger": {"Ledger", "Summary"},
-        "bridge.redis_adapter.live_subscription": {"Heard", "LiveSubscription"},
+        "bridge.redis_adapter.live_subscription": {"LiveSubscription"},
         "bridge.redis_adapter.operations_log": {"LogEntry", "OperationsLog"},
         "bridge.redis_adapter.pools": {"sentinel_options", "tls_options_of"},
         "bridge.redis_adapter.preflight.servers": {"option_faults", "try_servers"},

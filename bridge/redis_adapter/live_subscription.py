@@ -4,25 +4,18 @@ redis-py's own PubSub reconnects and resubscribes without a word, and what was p
 """
 
 from contextlib import suppress
-from typing import NamedTuple
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from bridge.model.event_log import Heard
 from bridge.redis_adapter.client import store_errors
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 
 CONNECTION_NAME = "bridge-gateway-hub"
 """As CLIENT LIST shows it."""
-
-
-class Heard(NamedTuple):
-    """What Redis sent: a message, that a channel is subscribed (no message), or anything else (no channel)."""
-
-    channel: str
-    message: bytes | None
 
 
 _OTHER = Heard("", None)

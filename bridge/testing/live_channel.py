@@ -1,21 +1,25 @@
-"""``MemoryChannels``: what is published is heard at once, by whoever listens at that moment; nothing is kept."""
+"""``MemoryChannels`` and ``MemoryLiveChannel``: what is published is heard by whoever listens; nothing is kept."""
 
-from collections.abc import Callable
+import asyncio
 
+from bridge.model.errors import StoreUnavailableError
+from bridge.model.event_log import Heard
 from bridge.model.registry import Id
+from bridge.testing.faults import Faults
 
-Listener = Callable[[str, bytes], None]
-"""Told of a channel and what was published there."""
+UNREAD_MAX = 10_000
+"""What one listener may leave unread; then it is cut, as a slow subscriber of Redis is."""
 
 
 class MemoryChannels:
-    """Satisfies ``bridge.ports.Channels``; fans out to listeners."""
+    """Satisfies ``bridge.ports.Channels``, and makes connections to them."""
 
     BROADCAST_CHANNEL = "broadcast"
     _USER = "user:"
 
-    def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.listeners: set[MemoryLiveChannel] = set()
 
     def user_channel(self, user_id: Id) -> str:
         """As the port says."""
@@ -25,16 +29,77 @@ class MemoryChannels:
         """Whose channel it is; empty for everybody's."""
         return channel.removeprefix(self._USER) if channel.startswith(self._USER) else ""
 
-    def listen(self, listener: Listener) -> None:
-        """Have somebody hear all channels from now on, until ``cut``."""
-        self._listeners.append(listener)
+    def connection(self) -> "MemoryLiveChannel":
+        """A connection that is not open yet."""
+        return MemoryLiveChannel(self)
 
     def cut(self) -> None:
-        """Everybody who listens hears nothing more."""
-        self._listeners.clear()
+        """Break every connection."""
+        for listener in tuple(self.listeners):
+            listener.cut()
 
     def publish(self, user_id: Id | None, message: bytes) -> None:
         """Tell whoever listens."""
         channel = self.BROADCAST_CHANNEL if user_id is None else self.user_channel(user_id)
-        for listener in tuple(self._listeners):
-            listener(channel, message)
+        for listener in tuple(self.listeners):
+            listener.tell(channel, message)
+
+
+class MemoryLiveChannel:
+    """Satisfies ``bridge.ports.LiveChannel``."""
+
+    def __init__(self, channels: MemoryChannels) -> None:
+        self._channels = channels
+        self._subscribed: set[str] = set()
+        self._unread: asyncio.Queue[Heard | None] = asyncio.Queue()
+
+    async def open(self) -> None:
+        """As the port says."""
+        with self._channels.faults.call():
+            self._channels.listeners.add(self)
+
+    async def send(self, verb: str, *channels: str) -> None:
+        """As the port says."""
+        self._ensure_open()
+        if verb == "SUBSCRIBE":
+            self._subscribed.update(channels)
+            for channel in channels:
+                self._unread.put_nowait(Heard(channel, None))
+        elif verb == "UNSUBSCRIBE":
+            self._subscribed.difference_update(channels)
+        else:
+            self._unread.put_nowait(Heard("", None))
+
+    async def hear(self, timeout_s: float) -> Heard | None:
+        """As the port says."""
+        if self._unread.empty():
+            self._ensure_open()
+        try:
+            heard = await asyncio.wait_for(self._unread.get(), timeout_s)
+        except TimeoutError:
+            return None
+        if heard is None:
+            self._ensure_open()
+        return heard
+
+    async def close(self) -> None:
+        """As the port says."""
+        self._channels.listeners.discard(self)
+
+    def tell(self, channel: str, message: bytes) -> None:
+        """Called for everything that is published."""
+        if self._unread.qsize() >= UNREAD_MAX:
+            self.cut()
+        elif channel in self._subscribed:
+            self._unread.put_nowait(Heard(channel, message))
+
+    def cut(self) -> None:
+        """Break the connection: what is unread is lost with it."""
+        self._channels.listeners.discard(self)
+        while not self._unread.empty():
+            self._unread.get_nowait()
+        self._unread.put_nowait(None)
+
+    def _ensure_open(self) -> None:
+        if self not in self._channels.listeners:
+            raise StoreUnavailableError("The connection was cut.", code="ConnectionError")

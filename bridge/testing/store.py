@@ -30,7 +30,7 @@ class MemoryStore:
         self.clock = clock or ManualClock()
         self._state = State(settings or Settings(), self.clock)
         self.faults = self._state.faults
-        self.channels = MemoryChannels()
+        self.channels = MemoryChannels(self.faults)
         self.event_log = MemoryEventLog(self._state, self.channels)
         self.accounting = MemoryAccounting(self._state)
         self.starts = MemoryStartCounts(self._state)

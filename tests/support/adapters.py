@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -13,13 +14,25 @@ import redis
 
 from bridge.local.redis_server import free_port
 from bridge.model.accounting import Balance
-from bridge.ports import Accounting, DeadLetters, EventLog, Metrics, Publisher, RetryQueue, StartCounts
+from bridge.ports import (
+    Accounting,
+    Channels,
+    DeadLetters,
+    EventLog,
+    LiveChannel,
+    Metrics,
+    Publisher,
+    RetryQueue,
+    StartCounts,
+)
 from bridge.redis_adapter import (
     DeadLetters as RedisDeadLetters,
 )
 from bridge.redis_adapter import (
     History,
+    Keyspace,
     Ledger,
+    LiveSubscription,
     RetrySet,
     Settler,
     Starts,
@@ -42,6 +55,8 @@ class Adapter:
 
     Attributes:
         pass_time: lets so many seconds go by, for it alone.
+        live: makes a connection that hears what is published.
+        cut: breaks all such connections.
         count: how often something happened, or the number of a metric.
     """
 
@@ -56,6 +71,9 @@ class Adapter:
     balance: Callable[[], Balance]
     count: Callable[[str], int]
     pass_time: Callable[[float], None]
+    channels: Channels
+    live: Callable[[], LiveChannel]
+    cut: Callable[[], None]
 
 
 Opened: TypeAlias = Callable[[Settings, bool], AbstractAsyncContextManager[Adapter]]
@@ -80,6 +98,9 @@ async def in_memory(settings: Settings, away: bool = False) -> AsyncIterator[Ada
         balance=store.balance,
         count=store.count,
         pass_time=store.clock.advance,
+        channels=store.channels,
+        live=store.channels.connection,
+        cut=store.channels.cut,
     )
 
 
@@ -112,6 +133,11 @@ class ServerWithClock:
         seconds, microseconds = cast("list[bytes]", client.eval("return redis.call('TIME')", 0))
         return int(seconds) + int(microseconds) / 1e6
 
+    def cut(self) -> None:
+        """Break all connections that are subscribed."""
+        with self.client() as client:
+            client.client_kill_filter(_type="pubsub")
+
     def client(self) -> redis.Redis:
         """A plain client."""
         return redis.Redis(port=self.port)
@@ -137,6 +163,9 @@ class ServerWithClock:
                     balance=lambda: read_balance(client),
                     count=lambda name: _count(client, name),
                     pass_time=self.pass_time,
+                    channels=Keyspace.of(settings),
+                    live=partial(LiveSubscription, async_client),
+                    cut=self.cut,
                 )
 
 
