@@ -27,9 +27,9 @@ from bridge.model.pipeline.envelope import read_envelope
 from bridge.model.pipeline.transform import transform
 from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.registry import DomainToSSEMapping, RetryPolicy
+from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Unwritten, Written
 from bridge.producer.emitter import Emitter
-from bridge.producer.outbox import Outbox
 from bridge.redis_adapter import settle
 from bridge.settings import Settings
 
@@ -99,7 +99,7 @@ def all_pairs() -> Iterator[tuple[dict[str, Pass], list[Pair]]]:
     """What whole paths cost, by name, and every pair."""
     events = list(workload.events(EVENTS, 100))
     worker = _Worker(events)
-    with patch.object(Outbox, "_start", lambda _: True):  # no threads: what is accepted stays in the buffer
+    with patch.object(BackgroundSender, "_start", lambda _: True):  # no threads: what is accepted stays in the buffer
         emit = _Emit(events)
         yield {"emit": emit.whole, "worker": worker.whole}, [*emit.pairs(), *worker.pairs()]
         emit.close()
@@ -112,7 +112,7 @@ class _Emit:
         self._events = events
         self._emitter = Emitter(Settings(emit_buffer_max=10 * EVENTS, source=SOURCE), REGISTRY)
         self._emitter.emit_many(events[:1])
-        self._outbox = self._emitter._outbox
+        self._background = self._emitter._background
         self._routes = [self._emitter._routes[type(event)] for event in events]
 
     def pairs(self) -> list[Pair]:
@@ -130,7 +130,7 @@ class _Emit:
 
     def whole(self) -> None:
         self._emit()
-        self._outbox.buffer.written(self._outbox.buffer.front(None))
+        self._background.buffer.written(self._background.buffer.front(None))
         self._forget()
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class _Emit:
         self._emitter.close(0)
 
     def _forget(self) -> None:
-        self._outbox.progress.note_delivered(self._outbox.buffer.clear())
+        self._background.progress.note_delivered(self._background.buffer.clear())
 
     def _emit(self) -> None:
         for event in self._events:

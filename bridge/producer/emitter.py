@@ -1,7 +1,7 @@
 """``Emitter``: takes domain events from business code in microseconds, and sees them onto the broker.
 
 ``emit`` takes the values of the event, so that nothing can change under it, puts them into a bounded buffer and
-returns. Writing them as JSON is left to the background thread that sends what is in the buffer (see ``Outbox``), but
+returns. Writing them as JSON is left to the thread that sends what is in the buffer (see ``BackgroundSender``), but
 for events of which only writing shows whether they can be written. At low load an event leaves at once and alone,
 under load batches grow by themselves, because more arrive while one is sent.
 """
@@ -21,10 +21,10 @@ from bridge.model.errors import DeliveryError, EventRefusedError, IdError, Paylo
 from bridge.model.pipeline import EventCodec, snapshot_taker
 from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
+from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Route, Unwritten, Written
 from bridge.producer.gates import EMITTERS
 from bridge.producer.ordering import user_reader
-from bridge.producer.outbox import Outbox
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
 from bridge.settings import Settings, load_settings
@@ -84,8 +84,8 @@ class Emitter:
         # True when an event was accepted in this process: then it is watched over, and no fork lies between.
         self._watched = ForkMark()
         self._flag = self._watched.flag
-        self._outbox = self._new_outbox()
-        self._put = self._outbox.buffer.put
+        self._background = self._new_background()
+        self._put = self._background.buffer.put
         with EMITTERS.lock():
             _emitters.add(self)
 
@@ -146,7 +146,7 @@ class Emitter:
             Whether it has. False after ``timeout_s`` seconds; the events stay in the buffer.
         """
         self._notice_fork()
-        return self._outbox.wait_until_delivered(timeout_s)
+        return self._background.wait_until_delivered(timeout_s)
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, then stop the background threads. Idempotent; runs by itself when the process exits.
@@ -162,7 +162,9 @@ class Emitter:
         """
         self._notice_fork()
         _open.discard(self)
-        abandoned, spooled = self._outbox.close(self._settings.emit_exit_flush_s if timeout_s is None else timeout_s)
+        abandoned, spooled = self._background.close(
+            self._settings.emit_exit_flush_s if timeout_s is None else timeout_s
+        )
         if spooled:
             logger.warning("bridge.emitter.spooled events=%d: the next process sends them.", spooled)
         if abandoned:
@@ -173,14 +175,14 @@ class Emitter:
     def counts(self) -> dict[str, int]:
         """What happened to the events of this process so far; see ``COUNTER_NAMES``."""
         self._notice_fork()
-        with self._outbox.progress.changed:
-            sent = self._outbox.counts
+        with self._background.progress.changed:
+            sent = self._background.counts
             return {name: sent.get(name, 0) + self._unaccepted[name] for name in COUNTER_NAMES}
 
     @property
     def trouble(self) -> str:
         """Why the broker did not take what it was sent last; empty if it did."""
-        return self._outbox.progress.trouble
+        return self._background.progress.trouble
 
     # Accepting, on the caller's thread
 
@@ -227,9 +229,9 @@ class Emitter:
             )
 
     def _enqueue(self, prepared: list[Written]) -> int:
-        """Put events into the outbox as far as there is room; returns how many."""
+        """Put events into the buffer as far as there is room; returns how many."""
         self._watch()
-        count = self._outbox.buffer.put_many(prepared)
+        count = self._background.buffer.put_many(prepared)
         if count < len(prepared):
             self._overflow(len(prepared) - count)
         return count
@@ -248,7 +250,7 @@ class Emitter:
             self._unmapped_classes[name] = None
             logger.warning("bridge.event.unmapped %s", text)
         self._watch()
-        self._outbox.start_reporting()
+        self._background.start_reporting()
 
     def _watch(self) -> None:
         """Have this process close the emitter when it ends."""
@@ -270,7 +272,7 @@ class Emitter:
         self._count("overflowed", number)
         text = (
             "the emitter is closed"
-            if self._outbox.buffer.closing
+            if self._background.buffer.closing
             else f"the buffer holds {self._settings.emit_buffer_max} events (BRIDGE_EMIT_BUFFER_MAX) "
             "that the broker has not taken. Check the broker."
         )
@@ -282,18 +284,18 @@ class Emitter:
             logger.error("bridge.event.overflowed total=%d: %s", self._unaccepted["overflowed"], text)
 
     def _confirm_or_raise(self) -> None:
-        if not self._outbox.wait_until_delivered(STRICT_TIMEOUT_S, or_trouble=True):
+        if not self._background.wait_until_delivered(STRICT_TIMEOUT_S, or_trouble=True):
             raise DeliveryError(
                 f"The broker did not confirm within {STRICT_TIMEOUT_S:g} s. The events wait in the buffer and may "
                 "still be delivered; emitting the same event again is harmless."
             )
 
     def _count(self, name: str, number: int = 1) -> None:
-        with self._outbox.progress.changed:
+        with self._background.progress.changed:
             self._unaccepted[name] += number
 
-    def _new_outbox(self) -> Outbox:
-        return Outbox(self._settings, self._registry, self._unaccepted, self._unmapped_classes)
+    def _new_background(self) -> BackgroundSender:
+        return BackgroundSender(self._settings, self._registry, self._unaccepted, self._unmapped_classes)
 
     def _notice_fork(self) -> None:
         """Also where a server forks without Python's hooks."""
@@ -304,14 +306,14 @@ class Emitter:
         """In a forked child: the parent's threads, connection and events are the parent's."""
         if self._pid == os.getpid():
             return
-        self._outbox.abandon()
-        _inherited.append(self._outbox)
+        self._background.abandon()
+        _inherited.append(self._background)
         self._pid = os.getpid()
         self._unaccepted.clear()
         self._unmapped_classes.clear()
         self._watched.clear()
-        self._outbox = self._new_outbox()
-        self._put = self._outbox.buffer.put
+        self._background = self._new_background()
+        self._put = self._background.buffer.put
 
 
 def _called(event: Any) -> str:
@@ -341,7 +343,7 @@ _emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
 """Every emitter of the process: a forked child must make each forget its parent."""
 _open: set[Emitter] = set()
 """Emitters that accepted events: they live until they are closed, whoever else has forgotten them."""
-_inherited: list[Outbox] = []
+_inherited: list[BackgroundSender] = []
 """What a fork brought along. To tidy it up here would end connections that the parent still uses."""
 
 

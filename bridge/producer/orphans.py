@@ -1,4 +1,4 @@
-"""``Orphans``: spool files of processes that are no more; each is adopted once, and none can stop the others."""
+"""``Orphans``: spool files whose process is gone; each is adopted by one process, and none can stop the others."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -8,8 +8,8 @@ from os.path import lexists
 from pathlib import Path
 
 from bridge.model.plain_text import plain_logger
-from bridge.producer.admission import Admission
 from bridge.producer.gates import SQLITE
+from bridge.producer.row_validation import RowValidator
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, NotOursError, SpoolFile
 from bridge.producer.spool_lock import remove_stale_locks
@@ -28,16 +28,16 @@ class Orphans:
     """Finds and opens them, for one thread.
 
     Args:
-        admission: judges what they hold.
+        validator: judges what they hold.
 
     Attributes:
         set_aside: files that cannot be read, set aside so far.
         has_more: whether the last pass left files for the next.
     """
 
-    def __init__(self, folder: Path, admission: Admission) -> None:
+    def __init__(self, folder: Path, validator: RowValidator) -> None:
         self._folder = folder
-        self._admission = admission
+        self._validator = validator
         self._told: OrderedDict[Path, tuple[object, str]] = OrderedDict()
         self._last = folder
         self._sets_aside = True
@@ -66,7 +66,7 @@ class Orphans:
             return
         for gone in self._told.keys() - {*paths, self._folder}:
             del self._told[gone]
-        for path in self._turn_of(paths):
+        for path in self._next_paths(paths):
             yield self._open(path)
 
     def give_up(self, file: SpoolFile, error: Exception) -> None:
@@ -90,21 +90,21 @@ class Orphans:
                 "They wait for a process that has them.",
             )
 
-    def _turn_of(self, paths: list[Path]) -> list[Path]:
+    def _next_paths(self, paths: list[Path]) -> list[Path]:
         self.has_more = len(paths) > LOOKS_MAX
         if not self.has_more:
             return paths
         first = bisect_right(paths, self._last)
-        turn = [*paths[first : first + LOOKS_MAX], *paths[: max(0, first + LOOKS_MAX - len(paths))]]
-        self._last = turn[-1]
-        return turn
+        chosen = [*paths[first : first + LOOKS_MAX], *paths[: max(0, first + LOOKS_MAX - len(paths))]]
+        self._last = chosen[-1]
+        return chosen
 
     def _open(self, path: Path) -> SpoolFile | None:
         told = self._told.get(path)
         if told is not None and told[0] == _version(path):
             return None
         try:
-            return SpoolFile(path, self._admission, busy_timeout_s=BUSY_TIMEOUT_S)
+            return SpoolFile(path, self._validator, busy_timeout_s=BUSY_TIMEOUT_S)
         except (BlockingIOError, FileNotFoundError):
             return None  # its process lives, or somebody was faster
         except DamagedError as error:

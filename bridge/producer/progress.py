@@ -52,7 +52,7 @@ class Progress:
             self.changed.notify_all()
 
     def note_sent(self) -> None:
-        """The broker took something, of whomever."""
+        """The broker took something, from any spool."""
         self._sent_at, self.trouble = self._clock(), ""
 
     def note_abandoned(self, number: int) -> None:

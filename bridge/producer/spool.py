@@ -15,10 +15,10 @@ from typing import Self
 from bridge.model.bounds import SPOOL_WRITE_BYTES_MAX
 from bridge.model.errors import SpoolError
 from bridge.model.plain_text import plain_logger
-from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.naming import new_name
 from bridge.producer.ordering import User
+from bridge.producer.row_validation import RowValidator
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, SpoolFile, as_spool_error
 from bridge.producer.spool_lock import close, is_at, lock, lock_path, unlock
@@ -45,7 +45,7 @@ class Spool(SpoolFile):
 
     Args:
         path: of the file, which must not be there.
-        admission: judges what the file holds: others may write to it.
+        validator: judges what the file holds: others may write to it.
         max_bytes: what all files of the directory may take on disk.
 
     Attributes:
@@ -55,8 +55,8 @@ class Spool(SpoolFile):
         SpoolError: the directory cannot be written.
     """
 
-    def __init__(self, path: Path, admission: Admission, *, max_bytes: int) -> None:
-        super().__init__(path, admission, make=True, busy_timeout_s=BUSY_TIMEOUT_S)
+    def __init__(self, path: Path, validator: RowValidator, *, max_bytes: int) -> None:
+        super().__init__(path, validator, make=True, busy_timeout_s=BUSY_TIMEOUT_S)
         self._max_bytes = max_bytes
         self._inode = _identity(path)
         self._files = 1
@@ -64,7 +64,7 @@ class Spool(SpoolFile):
         self.set_aside = 0
 
     @classmethod
-    def create(cls, folder: Path, admission: Admission, *, max_bytes: int, name: str = "") -> Self:
+    def create(cls, folder: Path, validator: RowValidator, *, max_bytes: int, name: str = "") -> Self:
         """A new file for this process, of that name or of one of its own.
 
         Raises:
@@ -72,7 +72,7 @@ class Spool(SpoolFile):
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return cls(folder / f"{name or new_name()}{SUFFIX}", admission, max_bytes=max_bytes)
+            return cls(folder / f"{name or new_name()}{SUFFIX}", validator, max_bytes=max_bytes)
         except OSError as error:
             raise SpoolError(f"BRIDGE_SPOOL_DIR {folder} cannot be written: {error.strerror}.") from error
 

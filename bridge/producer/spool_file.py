@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bridge.model.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX, SPOOL_TEXT_BYTES_MAX
 from bridge.model.errors import SpoolError
-from bridge.producer.admission import Admission, NotAdmitted
 from bridge.producer.batching import Accepted
 from bridge.producer.gates import SQLITE
+from bridge.producer.row_validation import RejectedRow, RowValidator
 from bridge.producer.spool_lock import lock, unlock
 
 SUFFIX = ".spool"
@@ -42,7 +42,7 @@ class SpoolFile:
 
     Args:
         path: the file; its lock file stands beside it.
-        admission: judges what the file holds.
+        validator: judges what the file holds.
         make: make the file, which must not be there.
         busy_timeout_s: how long another program's lock on the database is waited for.
 
@@ -54,9 +54,9 @@ class SpoolFile:
         SpoolError: the disk, or another program's lock, does not let us.
     """
 
-    def __init__(self, path: Path, admission: Admission, *, make: bool = False, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, validator: RowValidator, *, make: bool = False, busy_timeout_s: float) -> None:
         self.path = path
-        self._admission = admission
+        self._validator = validator
         self._busy_timeout_s = busy_timeout_s
         self._mutex = SQLITE.lock()
         self._closed = False
@@ -190,7 +190,7 @@ class SpoolFile:
         size, found = 0, False
         for number, *values in rows:
             found = True
-            judged = self._admission.judge(values)
+            judged = self._validator.judge(values)
             if isinstance(judged, Accepted):
                 size += len(judged.envelope)
                 events.append(judged)
@@ -208,8 +208,8 @@ class SpoolFile:
         else:
             self._read.append((number, number))
 
-    def _note_kept(self, reason: NotAdmitted) -> None:
-        if reason is NotAdmitted.FOREIGN:
+    def _note_kept(self, reason: RejectedRow) -> None:
+        if reason is RejectedRow.FOREIGN:
             self.foreign += 1
         else:
             self.damaged += 1

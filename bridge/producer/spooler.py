@@ -10,12 +10,12 @@ from pathlib import Path
 
 from bridge.model.errors import SpoolError
 from bridge.model.plain_text import plain_logger
-from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
 from bridge.producer.buffer import ROUND_MAX, Buffer
 from bridge.producer.orphans import Orphans
 from bridge.producer.progress import Progress
-from bridge.producer.sending import Sending
+from bridge.producer.row_validation import RowValidator
+from bridge.producer.sender import Sender
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile
 from bridge.producer.spool_lock import release_inherited_locks
@@ -36,9 +36,9 @@ class Spooler:
         folder: the spool directory; made when it is missing.
         max_bytes: what all spool files may take there.
         name: of this process' file.
-        admission: judges what files hold.
+        validator: judges what files hold.
         buffer: what is to be written.
-        sending: for the thread that sends.
+        sender: for the thread that sends.
         progress: of the process.
         withdraw: told the name of a dead process when its spool has been sent.
     """
@@ -49,21 +49,21 @@ class Spooler:
         *,
         max_bytes: int,
         name: str,
-        admission: Admission,
+        validator: RowValidator,
         buffer: Buffer,
-        sending: Sending,
+        sender: Sender,
         progress: Progress,
         withdraw: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._name = name
-        self._admission = admission
+        self._validator = validator
         self._buffer = buffer
-        self._sending = sending
+        self._sender = sender
         self._progress = progress
         self._withdraw = withdraw
-        self._orphans = Orphans(folder, admission)
+        self._orphans = Orphans(folder, validator)
         self._spool: Spool | None = None
         self._disk = Backoff()
         self._disk_again_at = 0.0
@@ -120,7 +120,7 @@ class Spooler:
         return written
 
     def _open(self) -> Spool:
-        return Spool.create(self._folder, self._admission, max_bytes=self._max_bytes, name=self._name)
+        return Spool.create(self._folder, self._validator, max_bytes=self._max_bytes, name=self._name)
 
     def _note_disk_trouble(self, event: str, error: SpoolError) -> None:
         """Events go past the disk now; it is tried again after a while."""
@@ -168,7 +168,7 @@ class Spooler:
                 return None
             self._sending_offered = True
         try:
-            wait_s = self._sending.try_once(events)
+            wait_s = self._sender.try_once(events)
             if wait_s is None:
                 self._offered = None
                 self._progress.note_delivered(len(events))
@@ -196,7 +196,7 @@ class Spooler:
     def _send_oldest(self, spool: Spool) -> bool:
         """Send a round of our own events; whether there may be more."""
         last, events = spool.oldest(ROUND_MAX)
-        if not events or not self._sending.send(events):
+        if not events or not self._sender.send(events):
             return False
         self._remove(spool, last)
         with self._progress.changed:
@@ -277,7 +277,7 @@ class Spooler:
                 if not orphan.foreign:
                     self._withdraw(orphan.name)
                 return True
-            if not self._sending.send(events):
+            if not self._sender.send(events):
                 return False
             self._remove(orphan, last)
             self._send_own_first()

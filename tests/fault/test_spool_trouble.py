@@ -166,7 +166,7 @@ def _goes_through_the_disk(emitter: Emitter) -> bool:
     before = emitter.counts["spool_full"]
     assert emitter.emit(event(99_999))
     assert emitter.flush(WAIT_S)
-    spooler = emitter._outbox._spooler
+    spooler = emitter._background._spooler
     return spooler is not None and not spooler._disk.failures and emitter.counts["spool_full"] == before
 
 

@@ -37,7 +37,7 @@ from bridge.model.plain_text import one_line
 from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
 from bridge.ops.fields import read_after, read_number
-from bridge.producer.admission import Admission
+from bridge.producer.row_validation import RowValidator
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.retry_queue import read_retry
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
@@ -166,10 +166,10 @@ DOORS: dict[str, Callable[[str], object]] = {
     "a letter that is masked": lambda text: mask_envelope(_envelope(text).decode()),
     "a retry": lambda text: read_retry("1:" + text),
     "a tombstone": lambda text: read_tombstone("id", text.encode(), ""),
-    "a spool's row": lambda text: Admission(REGISTRY).judge(
+    "a spool's row": lambda text: RowValidator(REGISTRY).judge(
         (b"bridge.FileImportFailed", _envelope(text), text.encode())
     ),
-    "a spool's junk": lambda text: Admission(REGISTRY).judge((text.encode(), text.encode(), text.encode())),
+    "a spool's junk": lambda text: RowValidator(REGISTRY).judge((text.encode(), text.encode(), text.encode())),
     "a line of a log": one_line,
     "a request's query": lambda text: parse_request(QueryParams([("categories", text), (text, "1")]), {}, REGISTRY),
     "a request's headers": lambda text: parse_request(QueryParams(""), {"last-event-id": text}, REGISTRY),

@@ -386,7 +386,7 @@ def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is
         registry,
     )
     spooling.emit(Moody(user_id=uuid4()))
-    wait_until(lambda: spooling._outbox.progress.in_spool == 1, what="it is on disk")
+    wait_until(lambda: spooling._background.progress.in_spool == 1, what="it is on disk")
     assert spooling.close(0.1)
     (said,) = producers.all()
     assert (said.report.spooled, said.report.abandoned, said.report.waiting) == (1, 0, 0)

@@ -71,7 +71,7 @@ def hold():
 thread = threading.Thread(target=hold)
 thread.start()
 held.wait()
-while not default._emitter._outbox.buffer._asleep:
+while not default._emitter._background.buffer._asleep:
     time.sleep(0.01)
 time.sleep(0.1)  # a thread that waits for the GIL while it is forked without hooks stops the child itself
 pid = ctypes.PyDLL(None).fork()
@@ -95,10 +95,10 @@ def slow_connect(*given, **named):
 
 sqlite3.connect = slow_connect
 from bridge import emit
-from bridge.producer import default, outbox
+from bridge.producer import background_sender, default
 from tests.support.producers import event
 
-outbox.DISK_WAIT_S = float(sys.argv[1])
+background_sender.DISK_WAIT_S = float(sys.argv[1])
 emit(event(1))
 reached.wait()
 threading.Timer(2.0, go_on.set).start()

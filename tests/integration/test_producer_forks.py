@@ -55,7 +55,7 @@ def one_parent(place):
     if place % 4 or kind == "libc fork":
         first.join()  # otherwise the fork comes while the emitter is made, and waits for it by Python's hooks
     time.sleep(place * 0.2 / {CHILDREN})
-    while kind == "libc fork" and not (flush(5) and default._emitter._outbox.buffer._asleep):
+    while kind == "libc fork" and not (flush(5) and default._emitter._background.buffer._asleep):
         time.sleep(0.01)
     if kind == "libc fork":
         # A thread that is in SQLite, or waits for the GIL, while it is forked without hooks stops the child itself.

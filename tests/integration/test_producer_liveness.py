@@ -37,10 +37,10 @@ TaskSender.send = lambda self, messages: threading.Event().wait()  # as a call t
 )
 BROKEN = (
     """
-from bridge.producer.sending import Sending
+from bridge.producer.sender import Sender
 def fail(self, events):
     raise LookupError("a fault of ours")
-Sending.send = fail
+Sender.send = fail
 """
     + STEADY
 )

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
 from bridge.model.pipeline import EventCodec
-from bridge.producer.admission import Admission
 from bridge.producer.batching import Accepted
+from bridge.producer.row_validation import RowValidator
 from bridge.producer.spool import Spool
 
 TASK, QUEUE = "bridge.FileImportSucceeded", "bridge.import"
-ADMISSION = Admission(REGISTRY)
+ADMISSION = RowValidator(REGISTRY)
 _codec = EventCodec(FileImportSucceeded)
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from bridge.model.errors import PayloadError
 from bridge.model.pipeline import EventCodec, snapshot_taker
+from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Accepted, Unwritten
 from bridge.producer.emitter import Emitter
-from bridge.producer.outbox import Outbox
 from bridge.settings import Settings
 from tests.support.strange import REGISTRY, SAMPLES, Typed, events
 
@@ -32,7 +32,7 @@ def refuse(*_: object, **__: object) -> NoReturn:
 def emitter() -> Iterator[Emitter]:
     """One that accepts and sends nothing, for which the first event has been accepted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Outbox, "_start", lambda _: True)
+        patch.setattr(BackgroundSender, "_start", lambda _: True)
         made = Emitter(Settings(), REGISTRY)
         made.emit_many(SAMPLES[:1])
         accepted_by(made)
@@ -42,9 +42,9 @@ def emitter() -> Iterator[Emitter]:
 
 def accepted_by(emitter: Emitter) -> list[Accepted]:
     """What was accepted since the last call, as it would be sent."""
-    outbox = emitter._outbox
-    accepted = outbox.buffer.written(outbox.buffer.front(None))
-    outbox.progress.note_delivered(outbox.buffer.clear())
+    background = emitter._background
+    accepted = background.buffer.written(background.buffer.front(None))
+    background.progress.note_delivered(background.buffer.clear())
     return accepted
 
 
@@ -84,7 +84,7 @@ def test_emit_of_the_catalogs_events_takes_their_snapshot(
     monkeypatch.setattr(emitter, "emit_many", refuse)
     monkeypatch.setattr(EventCodec, "write", refuse)
     assert emitter.emit(event)
-    (entry,) = emitter._outbox.buffer.front(None)
+    (entry,) = emitter._background.buffer.front(None)
     assert isinstance(entry, Unwritten)
     accepted_by(emitter)
 

@@ -1,4 +1,4 @@
-"""``Admission``: which rows of a spool file are events that this process may send; pure."""
+"""``RowValidator``: which rows of a spool file are events that this process may send; pure."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -12,7 +12,7 @@ from bridge.model.registry import Registry
 from bridge.producer.batching import Accepted
 
 
-class NotAdmitted(Enum):
+class RejectedRow(Enum):
     """Why a row is not sent."""
 
     DAMAGED = auto()
@@ -33,7 +33,7 @@ class _Head(msgspec.Struct):
 _head_of = msgspec.json.Decoder(_Head)
 
 
-class Admission:
+class RowValidator:
     """Judges rows by a registry. Where a row's event goes is the registry's to say, not the row's."""
 
     def __init__(self, registry: Registry) -> None:
@@ -42,26 +42,26 @@ class Admission:
             for row in registry.mappings
         }
 
-    def judge(self, values: Sequence[object]) -> Accepted | NotAdmitted:
+    def judge(self, values: Sequence[object]) -> Accepted | RejectedRow:
         """The event in a row's task, envelope and user; every text of a row is read as bytes."""
         task, envelope, user = values
         if not (isinstance(task, bytes) and isinstance(envelope, bytes)):
-            return NotAdmitted.DAMAGED
+            return RejectedRow.DAMAGED
         if len(task) > SPOOL_TEXT_BYTES_MAX or len(envelope) > SPOOL_ENVELOPE_BYTES_MAX:
-            return NotAdmitted.DAMAGED
+            return RejectedRow.DAMAGED
         name = task.decode(errors="replace")
         known = self._known.get(name)
         if known is None:
-            return NotAdmitted.FOREIGN
+            return RejectedRow.FOREIGN
         queue, event_class = known
         if levels_of(envelope) > LEVELS_MAX + 1:
-            return NotAdmitted.DAMAGED
+            return RejectedRow.DAMAGED
         try:
             head = _head_of.decode(envelope)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return NotAdmitted.DAMAGED
+            return RejectedRow.DAMAGED
         if head.type != event_class or not bytes(head.data).startswith(b"{"):
-            return NotAdmitted.DAMAGED
+            return RejectedRow.DAMAGED
         return Accepted(name, queue, head.id, envelope, _user(user))
 
 

@@ -1,4 +1,4 @@
-"""``Outbox``: accepted events on their way to the broker: what holds them, and the threads that move them.
+"""``BackgroundSender``: moves accepted events from the buffer to the broker, on threads of its own.
 
 Without a spool one thread sends what the buffer holds. With one, that thread writes to the spool, and a
 second one sends what the spool holds (see ``Spooler``). A third tells the store how it goes (see ``Reporter``).
@@ -18,7 +18,7 @@ from bridge.producer.batching import Accepted, BatchLimits
 from bridge.producer.buffer import Buffer
 from bridge.producer.progress import Progress
 from bridge.producer.reporter import Ages, Reporter
-from bridge.producer.sending import Sending
+from bridge.producer.sender import Sender
 from bridge.redis_adapter import ProducerReport
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import Settings
@@ -35,8 +35,8 @@ DISK_WAIT_S = 10.0
 """How long it waits for a write to the spool that is under way; nothing else may ask the disk before."""
 
 
-class Outbox:
-    """Takes events at once, delivers them in order. Safe with threads; a forked child needs a new one.
+class BackgroundSender:
+    """Buffers events at once and sends them in order. Safe with threads; a forked child needs a new one.
 
     Args:
         registry: whose queues there are.
@@ -58,13 +58,13 @@ class Outbox:
         self._unaccepted = unaccepted
         self._unmapped_classes = unmapped_classes
         limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
-        self._sender = TaskSender(settings, registry)
-        self._sending = Sending(self._sender, limits, self.progress, self.buffer.__len__)
+        self._task_sender = TaskSender(settings, registry)
+        self._sender = Sender(self._task_sender, limits, self.progress, self.buffer.__len__)
         self._ages = Ages()
         self._reporter = Reporter(settings, registry, self._fill_in)
         self._spooler = self._make_spooler(settings, registry) if settings.spool_dir else None
         self._threads = self._make_threads()
-        self._sender.prepare()
+        self._task_sender.prepare()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -110,7 +110,7 @@ class Outbox:
         abandoned, spooled = self._settle_up(writing=writing)
         self._reporter.thread.stop(JOIN_TIMEOUT_S)
         if not still_running:
-            self._sender.close()
+            self._task_sender.close()
         return abandoned, spooled
 
     def abandon(self) -> None:
@@ -121,16 +121,16 @@ class Outbox:
     # Threads
 
     def _make_spooler(self, settings: Settings, registry: Registry) -> "Spooler":
-        from bridge.producer.admission import Admission
+        from bridge.producer.row_validation import RowValidator
         from bridge.producer.spooler import Spooler  # brings in SQLite
 
         return Spooler(
             Path(settings.spool_dir),
             max_bytes=settings.spool_max_bytes,
             name=self._reporter.producer,
-            admission=Admission(registry),
+            validator=RowValidator(registry),
             buffer=self.buffer,
-            sending=self._sending,
+            sender=self._sender,
             progress=self.progress,
             withdraw=self._reporter.withdraw,
         )
@@ -161,8 +161,8 @@ class Outbox:
         self.buffer.empty(self._send_until_taken)
 
     def _send_until_taken(self, events: Sequence[Accepted]) -> int:
-        """Send; returns how many events the broker has: all, or none when the outbox closes."""
-        if not self._sending.send(events):
+        """Send; returns how many events the broker has: all, or none when the process closes."""
+        if not self._sender.send(events):
             return 0
         self.progress.note_delivered(len(events))
         return len(events)
@@ -170,7 +170,7 @@ class Outbox:
     def _send_here(self) -> None:
         """Send once, on the caller's thread: there is no other, and the process is ending."""
         events = self.buffer.written(self.buffer.front(None))
-        if self._sending.try_once(events) is None:
+        if self._sender.try_once(events) is None:
             self.buffer.take_out(len(events))
             self.progress.note_delivered(len(events))
 

@@ -1,4 +1,4 @@
-"""``Sending``: the way of accepted events to the broker, for the one thread that sends."""
+"""``Sender``: packs accepted events into messages and sends them until the broker has them; for one thread."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ from bridge.wiring import TaskSender
 logger = plain_logger(__name__)
 
 
-class Sending:
+class Sender:
     """Packs events into messages and sends them, over trouble of any kind. Not thread-safe.
 
     Args:
