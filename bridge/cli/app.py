@@ -1,5 +1,8 @@
 """The command group: which commands there are, and how every mistake becomes one sentence and an exit code."""
 
+import errno
+import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +38,9 @@ COMMANDS = {
     "ops": "Run the operators' page: see, redrive and discard in a browser.",
 }
 """Every command with its line in the overview; each lives in the module of its name."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a place that takes no more of what a command prints."""
 
 BEGIN_LATER = ("gateway", "ops", "up")
 """Commands that load much more before there is anything to put in order; then they handle signals themselves."""
@@ -153,8 +159,22 @@ cli.help = keep_lines(cli.help or "")
 
 def main() -> NoReturn:
     """Run ``sse-bridge``."""
+    _open_closed()
     try:
         cli.main(prog_name="sse-bridge")
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered for it would raise once more, at the exit
+        click.echo(f"Error: Not all of the output could be written: {error.strerror}.", err=True)
+        raise SystemExit(EXIT_FAILED) from None
     finally:
         expect_interruption()
     raise SystemExit(0)
+
+
+def _open_closed() -> None:
+    """Give a process that was started without standard streams some: a file of its own would get their numbers."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115  (as long as the process)

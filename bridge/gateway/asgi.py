@@ -48,7 +48,9 @@ def build_app(settings: Settings, registry: Registry, authenticator: Authenticat
         own = None
     endpoints = Endpoints(
         gateway,
-        OwnAuthenticator(own, registry, gateway.counters) if own else shipped_authenticator(settings, registry.users),
+        shipped_authenticator(settings, registry.users)
+        if own is None  # an authenticator may be falsy, as an empty table of sessions is
+        else OwnAuthenticator(own, registry, gateway.counters),
         registry,
     )
 

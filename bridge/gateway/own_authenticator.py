@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import math
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -13,8 +12,8 @@ from typing import Any, Final, cast
 from bridge.catalogs.loading import load_attribute, raised_at
 from bridge.gateway.counters import Counters
 from bridge.gateway.principal import Authenticator, AuthRequest, Principal
-from bridge.gateway.refusal import RequestRefusedError, unavailable
-from bridge.model.errors import AddressError, IdError, SettingsError, UnauthorizedError
+from bridge.gateway.refusal import RequestRefusedError, refusal_fault, unavailable
+from bridge.model.errors import BridgeError, IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 
@@ -25,6 +24,8 @@ IDENTIFY_TIMEOUT_S = 10.0
 """How long an application's authenticator may take over one request."""
 ASKING_MAX = 10_000
 """Requests over which it may be asked at a time, those included that it never answers."""
+EXPIRES_MAX_S = 253_402_300_799
+"""The end of the year 9999; a later ``expires_at`` is in milliseconds, and its stream would never end."""
 RETRY_AFTER_S = 10.0
 """When a client is told to come again whose request it failed over."""
 
@@ -53,7 +54,10 @@ def judged(found: object, subject: str) -> Authenticator:
     """
     if isinstance(found, type):
         raise SettingsError(f"{subject} is the class {found.__name__}; make one of it, and give that.")
-    identify = getattr(found, "identify", None)
+    try:
+        identify = getattr(found, "identify", None)
+    except Exception as error:  # a property of the application's
+        raise SettingsError(f"{subject} has an identify that cannot be read: it raised {_told(error)}.") from None
     if identify is None:
         kind = type(found).__name__
         raise SettingsError(f"{subject} has no method `async def identify(self, request)`; its type is {kind}.")
@@ -85,14 +89,15 @@ class OwnAuthenticator:
             raise self._failed(f"it has not answered {ASKING_MAX} requests yet")
         answer = await self._answer(request)
         if isinstance(answer, RequestRefusedError | UnauthorizedError):
-            raise answer
+            raise self._sendable(answer)
         if isinstance(answer, BaseException):
             raise self._failed(f"it raised {_told(answer)}") from None
         try:
             principal = self._checked(answer)
-        except (IdError, AddressError) as error:
+        except Exception as error:  # a Principal may be a subclass of the application's
+            why = str(error) if isinstance(error, BridgeError) else f"what it returned raised {_told(error)}"
             detail = "Who is asking cannot be found out, by a fault of this application; its log says which."
-            raise self._failed(str(error), RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, detail)) from None
+            raise self._failed(why, RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, detail)) from None
         if principal.expires_at is not None and principal.expires_at <= time.time():
             raise UnauthorizedError("The right to listen has expired; sign in again.")
         return principal
@@ -108,6 +113,15 @@ class OwnAuthenticator:
             task.cancel()
         return task.result() if task.done() else TimeoutError(f"it took longer than {IDENTIFY_TIMEOUT_S:g} s")
 
+    def _sendable(self, answer: RequestRefusedError | UnauthorizedError) -> BridgeError:
+        """A refusal of the application's; or of ours, if HTTP cannot say what stands in it."""
+        refusal = answer
+        if isinstance(refusal, UnauthorizedError):
+            refusal = RequestRefusedError(HTTPStatus.UNAUTHORIZED, str(answer))
+        if fault := refusal_fault(refusal):
+            return self._failed(f"it raised {type(answer).__name__}, which cannot be sent: {fault}")
+        return answer
+
     def _failed(self, why: str, refusal: RequestRefusedError | None = None) -> RequestRefusedError:
         self._counters.authenticator_failures += 1
         logger.error(
@@ -119,9 +133,8 @@ class OwnAuthenticator:
         if not isinstance(answer, Principal):
             raise IdError(f"it returned a {type(answer).__name__}, not a Principal")
         ends = answer.expires_at
-        if ends is not None and (
-            isinstance(ends, bool) or not isinstance(ends, int | float) or not math.isfinite(ends)
-        ):
+        is_number = isinstance(ends, int | float) and not isinstance(ends, bool)
+        if ends is not None and not (is_number and -EXPIRES_MAX_S <= ends <= EXPIRES_MAX_S):
             raise IdError("it returned a Principal whose expires_at is no Unix time in seconds")
         if not callable(answer.topics):
             self._registry.addresses.all_checked(answer.topics)

@@ -1,5 +1,6 @@
 """Saying no before a stream begins: problem details (RFC 9457), or a stream that ends and says when to come again."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -11,6 +12,8 @@ from bridge.model.events import comment_frame, retry_frame
 
 MEDIA_TYPE = "application/problem+json"
 STREAM_TYPE = "text/event-stream"
+_HEADER_NAME = re.compile(rb"[a-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 class RequestRefusedError(BridgeError):
@@ -22,6 +25,9 @@ class RequestRefusedError(BridgeError):
         members: further members of the problem document.
         headers: further response headers.
         retry_after_s: it passes by itself; come again after so many seconds. None: it does not.
+
+    Raises:
+        ValueError: HTTP has no such status.
     """
 
     def __init__(
@@ -34,7 +40,7 @@ class RequestRefusedError(BridgeError):
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.status = HTTPStatus(status)  # whoever writes 403 means it
         self.detail = detail
         self.members = dict(members or {})
         self.headers = dict(headers or {})
@@ -52,6 +58,21 @@ def problem(refusal: RequestRefusedError) -> Response:
     }
     headers = {"Cache-Control": "no-store", **refusal.headers}
     return Response(msgspec.json.encode(document), int(refusal.status), headers, MEDIA_TYPE)
+
+
+def refusal_fault(refusal: RequestRefusedError) -> str:
+    """What keeps a refusal that an application made from being sent as one; empty if nothing does."""
+    if refusal.status < HTTPStatus.MULTIPLE_CHOICES or refusal.status is HTTPStatus.NOT_MODIFIED:
+        return f"its status {int(refusal.status)} refuses nothing"
+    if not isinstance(refusal.detail, str):
+        return f"its detail is a {type(refusal.detail).__name__}, not a text"
+    try:
+        headers = problem(refusal).raw_headers
+        passing(refusal, {})
+    except Exception as error:  # whatever stands in it
+        return f"writing it raised {type(error).__name__}"
+    fit = all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value) for name, value in headers)
+    return "" if fit else "a header of it is none"
 
 
 def unavailable(detail: str, retry_after_s: float) -> RequestRefusedError:

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, create_app, own_authenticator
 from bridge.gateway.counters import Counters
 from bridge.gateway.own_authenticator import OwnAuthenticator, load_authenticator
+from bridge.gateway.refusal import passing, problem, unavailable
 from bridge.model.errors import SettingsError
 from bridge.settings import Settings
 from tests.support import identities
@@ -34,6 +36,28 @@ class Answering:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return await self.answer() if callable(self.answer) else self.answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmakeable(Principal):
+    """Cannot be made again with another user."""
+
+    tenant: InitVar[int]
+
+
+class Sessions(dict[str, int]):
+    """An authenticator that is a table, and empty when the gateway starts."""
+
+    async def identify(self, _: Any) -> Principal:
+        return Principal(user=7)
+
+
+class Unreadable:
+    """Has an identify that cannot be read."""
+
+    @property
+    def identify(self) -> Any:
+        raise KeyError(SECRET)
 
 
 async def identify(answer: Any, registry: Any = identities.numbers) -> tuple[Any, Counters]:
@@ -58,6 +82,43 @@ async def test_a_refusal_of_its_own_is_handed_on_and_is_no_failure(refusal: Exce
     found, counters = await identify(refusal)
     assert found is refusal
     assert counters.authenticator_failures == 0
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        RequestRefusedError(HTTPStatus.NO_CONTENT, SECRET),
+        RequestRefusedError(HTTPStatus.OK, SECRET),
+        RequestRefusedError(HTTPStatus.NOT_MODIFIED, SECRET),
+        RequestRefusedError(HTTPStatus.FORBIDDEN, [SECRET]),  # type: ignore[arg-type]
+        RequestRefusedError(HTTPStatus.FORBIDDEN, f"{SECRET}\ud800"),
+        RequestRefusedError(HTTPStatus.FORBIDDEN, SECRET, members={"a": object()}),
+        RequestRefusedError(HTTPStatus.FORBIDDEN, SECRET, headers={"X-A": f"a\r\nX-B: {SECRET}"}),
+        RequestRefusedError(HTTPStatus.FORBIDDEN, SECRET, headers={"X-A\n": SECRET}),
+        RequestRefusedError(HTTPStatus.FORBIDDEN, SECRET, headers={"X-A": "€"}),
+        RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, SECRET, retry_after_s=math.nan),
+        UnauthorizedError(f"{SECRET}\ud800"),
+    ],
+    ids=repr,
+)
+async def test_a_refusal_that_cannot_be_sent_is_503_logged_and_counted(
+    refusal: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, counters = await identify(refusal)
+    assert (found.status, counters.authenticator_failures) == (HTTPStatus.SERVICE_UNAVAILABLE, 1)
+    assert f"it raised {type(refusal).__name__}, which cannot be sent" in caplog.text
+    assert SECRET not in caplog.text + str(found)
+
+
+def test_a_refusal_takes_its_status_as_a_number_too() -> None:
+    assert problem(RequestRefusedError(403, "No.")).status_code == 403  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="799"):
+        RequestRefusedError(799, "No.")  # type: ignore[arg-type]
+
+
+def test_what_a_refusal_says_injects_nothing_into_the_stream_that_carries_it() -> None:
+    said = unavailable("Wait.\n\ndata: 1\r\revent: x\n\n", 5)
+    assert passing(said, {}).body == rb": Wait.\n\ndata: 1\r\revent: x\n\n" + b"\nretry: 5000\n"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +213,9 @@ async def test_a_client_that_leaves_while_it_is_asked_leaves_nothing_behind() ->
         Principal(user=7, expires_at=math.nan),
         Principal(user=7, expires_at=math.inf),
         Principal(user=7, expires_at="soon"),  # type: ignore[arg-type]
+        Principal(user=7, expires_at=10**400),
+        Principal(user=7, expires_at=1_800_000_000_000),  # in milliseconds
+        Unmakeable(user=7, tenant=1),
         Principal(user=7, topics=["order:42"]),  # type: ignore[list-item]
     ],
     ids=repr,
@@ -171,6 +235,13 @@ async def test_a_right_that_has_expired_is_401() -> None:
     found, counters = await identify(Principal(user=7, expires_at=time.time() - 1))
     assert isinstance(found, UnauthorizedError)
     assert counters.authenticator_failures == 0
+
+
+async def test_one_that_is_falsy_is_asked_all_the_same() -> None:
+    settings = Settings(jwt_secret="s" * 32)
+    app = create_app(settings, identities.numbers, authenticator=Sessions())
+    endpoint = app.router.routes[0].endpoint  # type: ignore[attr-defined]
+    assert isinstance(endpoint.__self__._authenticator, OwnAuthenticator)
 
 
 def test_one_that_is_given_needs_no_settings_of_tokens() -> None:
@@ -204,6 +275,12 @@ def test_what_is_no_authenticator_is_told_in_one_sentence(path: str, said: str) 
 def test_what_is_given_in_code_is_judged_alike(made: Callable[..., Any]) -> None:
     with pytest.raises(SettingsError, match=r"authenticator= (is|has)"):
         create_app(Settings(), REGISTRY, authenticator=made)  # type: ignore[arg-type]
+
+
+def test_one_whose_identify_cannot_be_read_is_told_in_one_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"has an identify that cannot be read: it raised KeyError") as caught:
+        create_app(Settings(), REGISTRY, authenticator=Unreadable())
+    assert SECRET not in str(caught.value)
 
 
 def test_two_ways_of_knowing_are_a_contradiction() -> None:

@@ -1,12 +1,14 @@
 """SSE frames as the HTML standard defines them; the only place that writes the wire text.
 
-Nothing can inject a field: ids are UUIDs, types come from the registry, and JSON escapes every line
-break and control character, so ``data`` is always one line.
+Nothing can inject a field: ids are UUIDs, types come from the registry, JSON escapes every line break and
+control character, so that ``data`` is always one line, and comments are made one.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import json
 from uuid import UUID
+
+from bridge.model.plain_text import one_line
 
 RESET_EVENT = "stream.reset"
 """The control event that says: events may be missing before this point."""
@@ -28,11 +30,11 @@ def reset_frame(reason: str) -> str:
 
 
 def comment_frame(text: str) -> str:
-    """A comment, which clients ignore; used as heartbeat. ``text`` must hold no line break.
+    """A comment, which clients ignore; used as heartbeat. ``text`` may be anybody's, and becomes one line.
 
     No empty line: at each one many clients show their application an event, if an empty one.
     """
-    return f": {text}\n"
+    return f": {one_line(text)}\n"
 
 
 def retry_frame(delay_ms: int, position: str = "") -> str:
