@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,34 +18,18 @@ from bridge.model.bounds import (
     REPLAYS_BYTES_MAX,
 )
 from bridge.model.errors import StoreUnavailableError
-from bridge.model.event_log import Page, Position
+from bridge.model.event_log import Page, PageOf, Position
 from bridge.model.registry import Id
 from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks
 
 T = TypeVar("T")
 
+ReplayPage = PageOf[Delivery]
+"""The next part of what a client missed."""
+
 Place = tuple[Id, str, int]
 """Whose history, after which position, and when it was read last: who agrees in these gets the same answer."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
-class ReplayPage:
-    """The next part of what a client missed; see ``bridge.model.event_log.Page`` for the fields that are the same.
-
-    Attributes:
-        deliveries: in order.
-        horizon: everything up to here is in this part or was before it.
-        complete: False when events may be missing for good.
-        last: whether this part reaches the newest event.
-        read_at_ms: hand it to the next reading.
-    """
-
-    deliveries: tuple[Delivery, ...]
-    horizon: Position
-    complete: bool
-    last: bool
-    read_at_ms: int
 
 
 class _Readers:
@@ -70,7 +53,7 @@ class _Reading:
         self.task: asyncio.Task[ReplayPage]
 
     async def result(self) -> ReplayPage:
-        """Its chapter. Who is told to stop waiting leaves the others theirs."""
+        """What was read. Who is told to stop waiting leaves the others theirs."""
         self.readers += 1
         try:
             return await asyncio.shield(self.task)
@@ -83,8 +66,8 @@ class _Reading:
 class ReplayReader:
     """Looks up and reads what is retained, until it is closed; what is asked later gets StoreUnavailableError.
 
-    Clients of one user at one place share a reading, and the chapter for as long as one of them holds it. A user has
-    at most ``READERS_PER_USER_MAX`` of the ``READERS_MAX`` readings at once. The more chapters are held by slow
+    Clients of one user at one place share a reading, and the page for as long as one of them holds it. A user has
+    at most ``READERS_PER_USER_MAX`` of the ``READERS_MAX`` readings at once. The more pages are held by slow
     clients, the smaller are the next.
     """
 
@@ -102,7 +85,7 @@ class ReplayReader:
 
     async def now(self) -> ReplayPage:
         """As ``EventLog.now``."""
-        return self._chapter(await self._queue(self._history.now))
+        return self._page(await self._queue(self._history.now))
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
         """As ``EventLog.locate``."""
@@ -118,11 +101,11 @@ class ReplayReader:
             reading = self._readings.get(place)
             if reading is None or reading.task.done():
                 reading = self._begin(place, after)
-            chapter = await reading.result()
+            page = await reading.result()
             # What was published after a reading had begun is not in it, and a client that came later still may have
             # heard it neither. Of a part that is not the last the rest is read on.
-            if not chapter.last or (reading.began or 0) > asked:
-                return chapter
+            if not page.last or (reading.began or 0) > asked:
+                return page
 
     async def close(self) -> None:
         """End what is being read, and read nothing more. Call it before the history's client is closed.
@@ -139,11 +122,11 @@ class ReplayReader:
 
         async def read() -> ReplayPage:
             async with self._place_of(user_id):
-                page = await self._in_turn(lambda: self._read(reading, user_id, after, read_at_ms))
-            chapter = self._chapter(page)
-            if not chapter.last:
-                self._held[place] = chapter
-            return chapter
+                found = await self._in_turn(lambda: self._read(reading, user_id, after, read_at_ms))
+            page = self._page(found)
+            if not page.last:
+                self._held[place] = page
+            return page
 
         reading.task = self._start(read())
         self._readings[place] = reading
@@ -172,11 +155,11 @@ class ReplayReader:
             if not readers.users:
                 del self._by_user[user_id]
 
-    def _chapter(self, page: Page) -> ReplayPage:
+    def _page(self, page: Page) -> ReplayPage:
         self._counters.messages_malformed += page.malformed
         prepared = (self._dispatch.prepare(event) for event in page.events)
         return ReplayPage(
-            deliveries=tuple(delivery for delivery in prepared if delivery),
+            events=tuple(delivery for delivery in prepared if delivery),
             horizon=page.horizon,
             complete=page.complete,
             last=page.last,

@@ -266,17 +266,17 @@ class Session:
     async def _read_on(self) -> None:
         last = False
         while not (last or self._gap):
-            chapter = await self._insist(self._read)
-            if not chapter.complete or self._anew:
+            page = await self._insist(self._read)
+            if not page.complete or self._anew:
                 self._anew = False
                 # After a loss of Redis' memory the order may begin anew, before what was heard.
-                self._heard = chapter.horizon
+                self._heard = page.horizon
                 await self._reset(ResetReason.TRIMMED)
-            await self._send_all(chapter.deliveries)
-            self._cursor = chapter.horizon
-            last = chapter.last
+            await self._send_all(page.events)
+            self._cursor = page.horizon
+            last = page.last
         if last:
-            self._read_at_ms = chapter.read_at_ms
+            self._read_at_ms = page.read_at_ms
             self._counters.backfills += 1
 
     async def _read(self) -> ReplayPage:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS
+
+T = TypeVar("T")
 
 
 @total_ordering
@@ -111,12 +113,11 @@ def read_message(message: bytes | str) -> StreamedEvent:
         raise ValueError(f"This is no published event: {error}.") from error
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class PageOf(msgspec.Struct, Generic[T], frozen=True, kw_only=True, weakref=True):
     """The next events after a position.
 
     Attributes:
-        events: in order, own and broadcast together.
+        events: in order, own and broadcast together; in a gateway as what is sent of each.
         horizon: everything up to here is in this page or was before it; read on from here.
         complete: False when events after the asked position may be missing for good.
         last: whether this page reaches the newest event.
@@ -124,12 +125,15 @@ class Page:
         malformed: entries that are no events of ours; they are left out.
     """
 
-    events: tuple[StreamedEvent, ...]
+    events: tuple[T, ...]
     horizon: Position
     complete: bool
     last: bool
     read_at_ms: int = 0
     malformed: int = 0
+
+
+Page = PageOf[StreamedEvent]
 
 
 def page_of(

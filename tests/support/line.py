@@ -29,31 +29,31 @@ def delivery(position: str, category: str | None = "import") -> Delivery:
     return Delivery(Position(position), category, f"id: {position}\n\n".encode())
 
 
-def chapter(*positions: str, horizon: str, complete: bool = True) -> ReplayPage:
+def page(*positions: str, horizon: str, complete: bool = True) -> ReplayPage:
     deliveries = tuple(map(delivery, positions))
-    return ReplayPage(deliveries=deliveries, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
+    return ReplayPage(events=deliveries, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
 
 
 class FakeArchive:
     def __init__(self) -> None:
         self.newest = Position("10-0")
-        self.chapters: list[ReplayPage] = []
+        self.pages: list[ReplayPage] = []
         self.reads: list[Position] = []
         self.away = False
         self.hangs = False
         self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
 
     async def now(self) -> ReplayPage:
-        return await self._answer(chapter(horizon=str(self.newest)))
+        return await self._answer(page(horizon=str(self.newest)))
 
     async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
         return await self._answer(None)
 
     async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> ReplayPage:
         self.reads.append(after)
-        if self.chapters:
-            return await self._answer(self.chapters.pop(0))
-        return await self._answer(chapter(horizon=str(max(after, self.newest))))
+        if self.pages:
+            return await self._answer(self.pages.pop(0))
+        return await self._answer(page(horizon=str(max(after, self.newest))))
 
     async def _answer(self, answer: Any) -> Any:
         await asyncio.sleep(0)

@@ -57,8 +57,8 @@ async def test_who_asks_for_the_same_at_once_shares_one_reading() -> None:
     readers = asking(archive, 60)
     await turns()
     history.let.set()
-    chapters = await asyncio.gather(*readers)
-    assert len(history.begun) == 1 and len(set(map(id, chapters))) == 1
+    pages = await asyncio.gather(*readers)
+    assert len(history.begun) == 1 and len(set(map(id, pages))) == 1
 
 
 async def test_who_asks_after_a_reading_has_begun_is_not_given_its_end() -> None:
@@ -71,7 +71,7 @@ async def test_who_asks_after_a_reading_has_begun_is_not_given_its_end() -> None
     await turns()
     history.let.set()
     assert (await early[0]).horizon == Position("1-0")
-    assert {chapter.horizon for chapter in await asyncio.gather(*late)} == {Position("2-0")}
+    assert {page.horizon for page in await asyncio.gather(*late)} == {Position("2-0")}
     assert len(history.begun) == 2
 
 

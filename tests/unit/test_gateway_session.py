@@ -10,7 +10,7 @@ from bridge.gateway.end_causes import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START, Position
-from tests.support.line import Line, chapter, delivery, running
+from tests.support.line import Line, delivery, page, running
 from tests.support.waiting import WAIT_S
 
 
@@ -42,7 +42,7 @@ async def test_heartbeats_go_on_while_redis_hangs_or_is_away() -> None:
 
 async def test_what_is_offered_while_the_history_is_read_comes_after_it_and_once() -> None:
     line = Line(StreamRequest(resumes=True, last_event_id=None))
-    line.archive.chapters = [chapter("5-0", "11-0", "12-0", horizon="12-0")]
+    line.archive.pages = [page("5-0", "11-0", "12-0", horizon="12-0")]
     line.link()
     for position in ("11-0", "12-0", "13-0"):
         line.session.offer(delivery(position))
@@ -61,7 +61,7 @@ async def test_touch_lost_while_reading_means_reading_again_from_the_cursor() ->
         await line.until(lambda: line.ids == ["11-0"])
         line.subscriptions.unlink()
         line.session.offer(delivery("14-0"))
-        line.archive.chapters = [chapter("12-0", "13-0", "14-0", horizon="14-0")]
+        line.archive.pages = [page("12-0", "13-0", "14-0", horizon="14-0")]
         await asyncio.sleep(0.02)
         assert line.ids == ["11-0"], "held until the subscription stands again"
         line.link()
@@ -77,7 +77,7 @@ async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
         line.session.offer(delivery("50-0"))
         await line.until(lambda: line.ids == ["50-0"])
         line.subscriptions.unlink()
-        line.archive.chapters = [chapter(horizon="3-0", complete=False)]
+        line.archive.pages = [page(horizon="3-0", complete=False)]
         line.link()
         await line.until(lambda: b"trimmed" in line.sent)
         line.session.offer(delivery("4-0"))

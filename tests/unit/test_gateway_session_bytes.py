@@ -33,10 +33,8 @@ async def test_a_live_queue_full_of_bytes_is_let_go_and_read_from_the_history() 
         events = [large(f"{20 + n}-0") for n in range(9)]
         await offered(line, events)
         # The first was on its way.
-        rest = ReplayPage(
-            deliveries=tuple(events[1:]), horizon=Position("28-0"), complete=True, last=True, read_at_ms=1
-        )
-        line.archive.chapters = [rest]
+        rest = ReplayPage(events=tuple(events[1:]), horizon=Position("28-0"), complete=True, last=True, read_at_ms=1)
+        line.archive.pages = [rest]
         line.open.set()
         await line.until(lambda: len(line.ids) == 9)
         assert line.ids == [str(event.position) for event in events]
