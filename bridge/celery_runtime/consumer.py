@@ -12,7 +12,7 @@ from celery.worker.consumer import Consumer
 
 from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
 from bridge.celery_runtime.bounded_message import bound_kombu, bounded
-from bridge.celery_runtime.redis_transport import ClaimingChannel
+from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.refused_queues import LOOK_S, RefusedQueues
 from bridge.celery_runtime.refused_rights import RefusedRights
 from bridge.celery_runtime.task import BridgeTask

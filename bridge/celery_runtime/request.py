@@ -8,7 +8,7 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from bridge.celery_runtime.consumer import quarantine_message
-from bridge.celery_runtime.redis_transport import ClaimingChannel
+from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.task import BridgeTask, OutOfTimeError, Refused, Unfinished
 from bridge.messages import ATTEMPT_HEADER
 from bridge.model.errors import BrokerError, StoreError

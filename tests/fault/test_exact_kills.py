@@ -11,8 +11,8 @@ from kombu import Connection
 
 from bridge import Emitter, Settings
 from bridge.amqp_adapter.queues import queue
+from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_qos import ClaimingQoS
-from bridge.celery_runtime.redis_transport import ClaimingChannel
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import Counts, DeadLetters, connect
 from tests.fault.load import (

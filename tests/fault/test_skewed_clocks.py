@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from bridge import DomainEvent, Emitter
-from bridge.celery_runtime.redis_transport import DELIVERIES_KEY
+from bridge.celery_runtime.redis_channel import DELIVERIES_KEY
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.histograms import PUBLISH_DELAY_MS, Distribution
 from bridge.operations.retries import Retries

@@ -20,7 +20,7 @@ from kombu import Connection, Consumer, Exchange, Message, Producer, Queue
 from bridge import Settings
 from bridge.amqp_adapter.kombu_options import transport_options
 from bridge.celery_runtime.config import consuming_transport
-from bridge.celery_runtime.redis_transport import DELIVERIES_KEY
+from bridge.celery_runtime.redis_channel import DELIVERIES_KEY
 from bridge.redis_adapter.script import script
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT

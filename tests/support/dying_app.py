@@ -8,8 +8,8 @@ from typing import Any
 
 from bridge.catalogs import load_configured
 from bridge.celery_runtime import task
+from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_qos import ClaimingQoS
-from bridge.celery_runtime.redis_transport import ClaimingChannel
 from bridge.model.pipeline import Pipeline
 from bridge.redis_adapter import DeadLetters, PendingPublish, RetrySet
 from bridge.worker import create_app
