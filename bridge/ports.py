@@ -113,11 +113,11 @@ class EventLog(Protocol):
         """The next page after a position, of one moment: nothing before its horizon is missing from it.
 
         Args:
-            user_id: whose events, beside the broadcasts.
+            user_id: id of the user whose events are read, besides the broadcasts.
             after: what the client has had.
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event; 0 if there was none. Without
                 it a client that heard nothing for as long as events are retained counts as behind.
-            limit_bytes: of the user's events, and of the broadcasts, at most; though at least one of each.
+            limit_bytes: bytes of the user's events, and of the broadcasts, at most; though at least one of each.
         """
         ...
 
@@ -216,7 +216,7 @@ class RetryQueue(Protocol):
         Args:
             waiting: events and their waits.
             message_id: that brought them; empty if they were waiting already.
-            event_type: of the events, for the metrics.
+            event_type: type of the events, for the metrics.
             only_unfinished: leave alone what has ended meanwhile.
 
         Returns:
@@ -269,7 +269,7 @@ class DeadLetters(Protocol):
             message_id: that brought them; empty if they came from elsewhere.
             whole: there is one letter, and it holds the whole message.
             part: with ``whole``: the message was taken apart, and the letter holds these events of it only.
-            event_type: of the events, for the metrics; empty if unknown.
+            event_type: type of the events, for the metrics; empty if unknown.
             only_unfinished: leave alone what has ended meanwhile.
 
         Returns:

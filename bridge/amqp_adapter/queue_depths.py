@@ -17,7 +17,7 @@ class RabbitQueueDepths:
     """A ``QueueReader``.
 
     Args:
-        ledger: tells where messages were put, and when.
+        ledger: knows where messages were put, and when.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:

@@ -61,7 +61,7 @@ def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
     Args:
         app: not yet running.
         registry: the event catalog.
-        settings: of the bridge; its broker must be the app's, since retries go back to their queue there.
+        settings: settings of the bridge; its broker must be the app's, since retries go back to their queue there.
     """
     _keep_queues(app, settings, registry)
     app.conf.task_routes = [routes(registry), *_as_list(app.conf.task_routes)]

@@ -19,7 +19,7 @@ class Internal(NamedTuple):
     """A name that is not ours to rely on.
 
     Attributes:
-        name: of a class's attribute or method, or of a module.
+        name: name of a class's attribute or method, or of a module.
         since: the oldest release that was seen to have it.
         why: what it is needed for; "Overridden" where ours takes its place.
         if_gone: what to do without it.

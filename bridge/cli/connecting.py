@@ -23,7 +23,7 @@ def inspect_building(settings: Settings, registry: Registry, process: Process, *
     """Build what a process builds when it starts, without connecting.
 
     Args:
-        settings: of the process.
+        settings: settings of the process.
         registry: its catalog.
         process: which.
         asked: whether somebody named it; otherwise it may run elsewhere, and what is missing here is a warning.

@@ -18,8 +18,8 @@ def inspect_configuration(
     """Findings about settings and registry; settings and registry, if they are usable.
 
     Args:
-        registry_path: of the registry; empty: that of the settings.
-        processes: whose settings are judged.
+        registry_path: ``package.module:attribute`` of the registry; empty: the settings'.
+        processes: the processes whose settings are judged.
     """
     reading = read_settings(for_=processes)
     findings = [Finding(level="fault", subject="settings", text=fault) for fault in reading.faults]

@@ -78,8 +78,8 @@ def start_bridge(
 
     Args:
         stack: where they live.
-        settings: of the environment.
-        redis_port: of the embedded server.
+        settings: as read from the environment.
+        redis_port: port of the embedded server.
         data_dir: where the embedded server keeps its data.
         own_server: no broker was named; then a server is embedded, unless BRIDGE_REDIS_URL names one.
 

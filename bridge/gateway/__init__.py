@@ -42,8 +42,8 @@ def create_app(settings: Settings, registry: Registry, *, authenticator: "Authen
     """The gateway as an ASGI application. Connects to Redis when its lifespan starts.
 
     Args:
-        settings: of the gateway.
-        registry: whose categories, users and topics there are.
+        settings: settings of the gateway.
+        registry: the registry: its categories, users and topics.
         authenticator: the application's own; default: what the settings ask for.
 
     Raises:

@@ -33,8 +33,8 @@ def authenticator(settings: Settings, users: IdType = UUIDS) -> Authenticator:
     """The way of finding out, of those that come with the bridge, that the settings ask for.
 
     Args:
-        settings: of the gateway.
-        users: what the registry's users are called.
+        settings: settings of the gateway.
+        users: the registry's kind of user ids.
 
     Raises:
         SettingsError: they ask for none, or the secret cannot be one.
@@ -57,8 +57,8 @@ class TokenAuthenticator:
 
     Args:
         settings: cookie, audience and issuer.
-        find_key: knows the keys.
-        users: what the subject of a token is.
+        find_key: returns the key of a token's header.
+        users: the kind of user ids that a token's subject is read as.
     """
 
     def __init__(self, settings: Settings, find_key: FindKey, users: IdType = UUIDS) -> None:
@@ -122,7 +122,7 @@ class DevelopmentAuthenticator:
     """Believes ``?user_id=``, and therefore answers this machine only.
 
     Args:
-        users: what the registry's users are called.
+        users: the registry's kind of user ids.
     """
 
     def __init__(self, users: IdType = UUIDS) -> None:

@@ -33,7 +33,7 @@ class Connection:
 
     Args:
         cycle: uvicorn's object for the request; None, or anything else, where there is none.
-        http_version: of the request.
+        http_version: HTTP version of the request.
 
     Attributes:
         is_multiplexed: whether other requests travel beside this one.

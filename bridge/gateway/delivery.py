@@ -29,7 +29,7 @@ class Dispatch:
 
     Args:
         registry: says which category a type has.
-        counters: learns what was malformed or unknown.
+        counters: count what was malformed or unknown.
     """
 
     def __init__(self, registry: Registry, counters: Counters) -> None:

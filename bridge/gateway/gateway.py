@@ -55,10 +55,10 @@ class Gateway:
 
     Attributes:
         counters: what happened.
-        subscriptions: who listens to what.
+        subscriptions: the sessions by channel.
         sessions: the open streams.
         draining: whether the process is ending.
-        tasks: of the process, besides the tasks of each stream.
+        tasks: tasks of the process, besides each stream's.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:

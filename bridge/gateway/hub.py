@@ -33,9 +33,9 @@ class Hub:
 
     Args:
         subscription: makes a connection, which is opened and closed here.
-        subscriptions: who listens to what.
+        subscriptions: the sessions by channel.
         read: pub/sub message → delivery; None for what is to be ignored.
-        counters: learns of outages.
+        counters: count outages.
         vouch: asked before listening again, with the newest message that was heard, its channel, and how many seconds
             ago: a Redis that does not know it has been set back, and clients must hear of that.
     """

@@ -47,7 +47,7 @@ def judged(found: object, subject: str) -> Authenticator:
 
     Args:
         found: anything.
-        subject: of the sentence.
+        subject: subject of the error's sentence.
 
     Raises:
         SettingsError: it is invalid.

@@ -12,7 +12,7 @@ class Principal:
     """Who is asking.
 
     Attributes:
-        user: whose events; of the registry's kind of ids.
+        user: id of the user whose events are heard; of the registry's kind.
         expires_at: Unix time in seconds at which the right to hear them ends; None if it does not.
         topics: that they may hear beside their own events, or what decides it; topics are not delivered yet.
     """

@@ -94,7 +94,7 @@ def passing(refusal: RequestRefusedError, headers: Mapping[str, str]) -> Respons
 
     Args:
         refusal: that passes.
-        headers: of a stream.
+        headers: headers of a stream.
     """
     delay_ms = max(1, round((refusal.retry_after_s or 0) * 1000))
     body = comment_frame(refusal.detail) + retry_frame(delay_ms)

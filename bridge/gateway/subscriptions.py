@@ -29,7 +29,7 @@ class Subscription:
 
     Attributes:
         channel: its name in Redis.
-        members: who listens.
+        members: the sessions that listen.
         confirmed: set while Redis is known to send us what is published there.
     """
 

@@ -32,7 +32,7 @@ class Child:
     """A process in a session of its own, so that Ctrl-C in the terminal reaches us first.
 
     Args:
-        name: what people call it.
+        name: for messages to people.
         argv: the command; its program is a full path.
         environment: all variables of the process.
         log: gets its name and each line that it writes.

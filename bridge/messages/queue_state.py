@@ -16,7 +16,7 @@ class QueueState:
         oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or the accounting does not
             know. On RabbitMQ it is that of the oldest of up to 1,000 messages on their way, claimed or not.
         registered: whether it is a queue of the registry.
-        task: of the message that is taken next; empty if unknown.
+        task: Celery task of the message that is taken next; empty if unknown.
     """
 
     name: str

@@ -71,7 +71,7 @@ class TaskMessage:
 
         Args:
             announced: whether ``event_ids`` are in the accounting.
-            compression: of the body as it is sent; empty if it has none.
+            compression: compression of the body as it is sent; empty if it has none.
         """
         headers: dict[str, Any] = {
             "lang": "py",

@@ -33,7 +33,7 @@ def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[
     """Refuse what Celery cannot run.
 
     Args:
-        headers: of the message.
+        headers: headers of the message.
         decode: gives the decoded body; may raise anything.
         tasks: names of the tasks that this worker has.
 

@@ -110,8 +110,8 @@ class MessageBounds:
     """What a worker takes as one message; more is a dead letter as a whole, unread.
 
     Attributes:
-        item_bytes: of a Redis queue's item, its body in base64.
-        body_bytes: of the body, after it was decompressed.
+        item_bytes: largest item of a Redis queue, with its body in base64.
+        body_bytes: largest body, decompressed.
         envelopes: in the body.
     """
 

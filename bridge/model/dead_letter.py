@@ -36,7 +36,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
             ``envelope`` is empty.
         cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
         replay: the redrive in which it died again; empty if it was never redriven since it was first buried.
-        group: of its cause; made from the failure.
+        group: id of its root cause; made from the failure.
         user_id: the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``.
     """
 
@@ -67,12 +67,12 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
 
     Attributes:
         letter_id: its id.
-        group: of its cause.
+        group: id of its root cause.
         user_id: the user that its event names; empty if none.
         task: that gave up.
         queue: where that task's messages go.
         stage: where its event failed.
-        error_class: of the failure.
+        error_class: error class of the failure.
         replay: the redrive in which it died again.
         buried_ms: when it was dead-lettered, in ms of Redis time; that is in the index.
     """

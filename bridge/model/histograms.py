@@ -16,7 +16,7 @@ class Distribution:
 
     Attributes:
         buckets: bound → how many values were at most that; cumulated, in the histogram's unit.
-        count: of all values.
+        count: how many values.
         sum: of all values.
     """
 
@@ -29,7 +29,7 @@ class Histogram:
     """Buckets in ``bridge:metrics``: field ``<name>:<bound>`` → values above the bound before it, and at most this one.
 
     Args:
-        name: of the fields; ends in the unit.
+        name: name of the fields; ends in the unit.
         bounds: ascending. Changing them leaves the old fields behind, so add, and never move, a bound.
     """
 

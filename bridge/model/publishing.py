@@ -52,7 +52,7 @@ class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         event: what is published.
         payload: ``event.data`` as one line of JSON.
-        user_id: whose channel and stream; None for everybody's.
+        user_id: id of the user whose channel and stream it goes to; None for a broadcast.
     """
 
     event: SSEEvent
@@ -71,7 +71,7 @@ class Delivery:
     """What one message brought, and what is to be done with it.
 
     Attributes:
-        event_type: of its events.
+        event_type: type of its events.
         events: the events to publish.
         message_id: under which the message is in the accounting; empty if its events are waiting retries or
             replayed letters; DIRECT if there was no message.

@@ -31,7 +31,7 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An event that waits.
 
     Attributes:
-        event_id: of the event.
+        event_id: id of the event.
         task: the Celery task that tries again.
         queue: where that task's messages go.
         envelope: JSON of the envelope.

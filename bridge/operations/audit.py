@@ -42,9 +42,9 @@ class MissingEvent:
     """An event that was accepted and has not ended, and that was not found.
 
     Attributes:
-        event_id: of the event.
+        event_id: id of the event.
         message_id: that brought it.
-        task: of the message.
+        task: Celery task of the message.
         queue: that the message was put on.
         accepted_ms: when, in ms of Redis time.
         verdict: MISSING, or UNCLEAR.

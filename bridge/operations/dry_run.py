@@ -49,8 +49,8 @@ class Prediction:
     """What would become of one letter.
 
     Attributes:
-        letter_id: of the letter.
-        group: of its present cause.
+        letter_id: id of the letter.
+        group: id of its present root cause.
         expected: see Expected.
         payload: what would be published, as JSON; empty if nothing would.
         failure: why it would fail; None if it would not.

@@ -60,9 +60,9 @@ def judge(
     """What hinders events from flowing.
 
     Args:
-        settings: of the bridge.
-        registry: of the process that judges.
-        survey: of the queues; without any if the broker is away.
+        settings: settings of the bridge.
+        registry: registry of the process that judges.
+        survey: survey of the queues; without any if the broker is away.
         workers: that did not say good-bye.
         takes_writes: whether Redis does; if not, that workers are silent says nothing about them.
     """
@@ -103,8 +103,8 @@ def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerStat
     """What waits where no worker will ever look: left by another registry, or by a foreign producer.
 
     Args:
-        registry: of the process that judges.
-        survey: of the queues.
+        registry: registry of the process that judges.
+        survey: survey of the queues.
         consuming: workers that are heard.
     """
     served = {queue for worker in consuming for queue in worker.known.report.queues}

@@ -23,7 +23,7 @@ class Holding:
     """One queue.
 
     Attributes:
-        name: of the queue.
+        name: name of the queue.
         registered: whether the registry has it.
         waiting: messages on it.
         oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or it is unknown.

@@ -63,7 +63,7 @@ def resolve(
 
     Args:
         selection: as it was given.
-        registry: of this process.
+        registry: registry of this process.
         items: reads everything that there is; asked only if the registry does not know a value.
 
     Raises:

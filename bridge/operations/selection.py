@@ -30,13 +30,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What a selection looks at; of a dead letter or of a waiting retry alike.
 
     Attributes:
-        item_id: of the letter or the event.
+        item_id: id of the letter or the event.
         task: that handles it.
         queue: where it waits.
         user_id: the user that its event names; empty if none.
         stage: where it failed last.
-        error_class: of that failure.
-        group: of that failure's cause.
+        error_class: error class of that failure.
+        group: group of that failure's cause.
         at_ms: when it was dead-lettered, or when its last attempt failed.
         text: everything in it that can be searched; empty if that was not read.
     """
@@ -118,7 +118,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """With wire names replaced by the domain event classes behind them; see ``known.resolve``.
 
         Args:
-            registry: of this process.
+            registry: registry of this process.
             also_categories: that are known beside the registry's.
 
         Raises:

@@ -25,7 +25,7 @@ class Staleness:
     look and the worker's, is not seen.
 
     Args:
-        published: tells what a stream still retains.
+        published: reads what a stream still retains.
         predictor: makes the payloads by which events are compared.
     """
 

@@ -44,7 +44,7 @@ class Status:
 
     Attributes:
         at_ms: Redis time.
-        queues: of the registry, and others of the bridge on which something waits.
+        queues: queues of the registry, and others of the bridge on which something waits.
         claimed: messages claimed by workers; None where the broker does not say.
         workers: that did not say good-bye, also those that died; by name.
         published_per_s: since the last reading; None at the first.

@@ -36,7 +36,7 @@ class QueueSurvey:
     """Reads one survey after another. Not thread-safe.
 
     Args:
-        registry: whose queues are shown in any case.
+        registry: the registry whose queues are shown in any case.
     """
 
     def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:

@@ -94,8 +94,8 @@ class Tracer:
         """Every place that knows the event; none if it is unknown.
 
         Args:
-            event_id: of the event.
-            user: whose it is, by canonical id; with it, no other user's is looked for, and large stores answer at once.
+            event_id: id of the event.
+            user: canonical id of its user, if known: large stores answer at once then.
         """
         found: list[Place] = [
             *self._published.find(event_id, user),

@@ -60,7 +60,7 @@ class Trials:
     """Runs a pipeline over events, and does nothing about what it says.
 
     Args:
-        pipeline: as the worker's.
+        pipeline: set up as the worker's.
         time_limit_s: for one event.
     """
 

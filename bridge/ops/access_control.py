@@ -67,7 +67,7 @@ class AccessControl:
     Args:
         settings: tokens, and whether contents may be shown.
         context: what pages are made with.
-        sessions: who is known.
+        sessions: the signed-in sessions.
         throttle: of wrong tokens.
     """
 

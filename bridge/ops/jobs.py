@@ -34,7 +34,7 @@ class RunningRedrives:
         """Run a redrive from now on, or go on with it.
 
         Args:
-            replay_id: of the redrive.
+            replay_id: id of the redrive.
             who: had it run, for the log.
             resend: see ``Redrives.run``.
 

@@ -30,8 +30,8 @@ def metrics_route(settings: Settings, registry: Registry, refusals: Callable[[],
     """The route, to be mounted by an application.
 
     Args:
-        settings: of the bridge.
-        registry: of the bridge.
+        settings: settings of the bridge.
+        registry: registry of the bridge.
         refusals: what this process refused so far, by name.
     """
     collectors = CollectorRegistry()

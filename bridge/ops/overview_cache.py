@@ -28,7 +28,7 @@ class Figures:
     """What the overview shows.
 
     Attributes:
-        status: of the bridge; None while Redis is away.
+        status: the bridge's status; None while Redis is away.
         trouble: why there is no status.
         consuming: how many workers take messages.
         rates: events published a second, oldest first; the last is the present, 0 stands where there were no viewers.

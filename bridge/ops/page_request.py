@@ -18,12 +18,12 @@ class PageRequest:
     """One request for a page, after every check.
 
     Attributes:
-        session: who asks.
+        session: the operator's session.
         base: what stands before every path; empty unless the application is mounted.
         form_token: to be put into every form.
         path: what the path names, such as ``letter_id``.
         query: behind the question mark.
-        form: of a POST; empty otherwise.
+        form: fields of a POST; empty otherwise.
         payloads: whether the contents of events may be shown to them.
     """
 
@@ -53,7 +53,7 @@ class Page:
         method: GET shows, POST acts.
         path: below the application.
         handler: makes the answer.
-        role: who may, at least.
+        role: the least role that may.
     """
 
     method: str

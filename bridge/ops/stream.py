@@ -109,7 +109,7 @@ class Streams:
 
     Attributes:
         open_now: how many are being sent.
-        places: who has how many.
+        places: how many each has.
     """
 
     def __init__(self, access: AccessControl, context: PageContext) -> None:

@@ -39,7 +39,7 @@ class BackgroundSender:
     """Buffers events at once and sends them in order. Safe with threads; a forked child needs a new one.
 
     Args:
-        registry: whose queues there are.
+        registry: the registry: tasks and queues.
         unaccepted: what never came here, by name; it is only reported.
         unmapped_classes: names of classes that the registry does not have; only reported.
     """

@@ -35,7 +35,7 @@ class Route:
         source: of their envelopes.
         data_max: bytes that an event may surely have, whatever its envelope adds.
         snapshot_of: takes the snapshot of an event that may be written later; see ``snapshot_taker``.
-        user_of: reads whose an event is.
+        user_of: reads the user of an event.
     """
 
     codec: EventCodec

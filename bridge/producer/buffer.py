@@ -26,7 +26,7 @@ class Buffer:
         most: entries at most.
         linger_s: pause between two looks, so that events gather.
         enough: entries for which nothing need gather any more.
-        progress: of the process; it says when to close.
+        progress: progress of the process; it says when to close.
         attend: starts the thread that takes out; whether it runs then.
 
     Attributes:

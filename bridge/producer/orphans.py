@@ -28,7 +28,7 @@ class Orphans:
     """Finds and opens them, for one thread.
 
     Args:
-        validator: judges what they hold.
+        validator: decides which rows are sent.
 
     Attributes:
         set_aside: files that cannot be read, set aside so far.

@@ -71,7 +71,7 @@ class Reporter:
     """Runs until its thread is stopped, and then says what is left behind.
 
     Args:
-        registry: of this process; its identity is reported.
+        registry: registry of this process; its identity is reported.
         report: fills in a report: what there is to say now.
 
     Attributes:

@@ -66,7 +66,7 @@ class RowValidator:
 
 
 def _user(value: object) -> str | None:
-    """Whose event it is; a value that cannot be a user leaves it without a user, and it keeps its place among all."""
+    """The user of an event; a value that cannot be one leaves it without, and it keeps its place among all."""
     if not isinstance(value, bytes) or len(value) > SPOOL_TEXT_BYTES_MAX:
         return None
     return value.decode(errors="replace")

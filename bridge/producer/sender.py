@@ -17,8 +17,8 @@ class Sender:
 
     Args:
         sender: the connection; stays yours to close.
-        limits: of one message.
-        progress: of the process.
+        limits: limits of one message.
+        progress: progress of the process.
         waiting: how many events are in memory, for the log.
     """
 

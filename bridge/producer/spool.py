@@ -44,8 +44,8 @@ class Spool(SpoolFile):
     """Written by one thread, read by another.
 
     Args:
-        path: of the file, which must not be there.
-        validator: judges what the file holds: others may write to it.
+        path: path of the file, which must not be there.
+        validator: decides which rows are sent: others may write to it.
         max_bytes: what all files of the directory may take on disk.
 
     Attributes:

@@ -42,7 +42,7 @@ class SpoolFile:
 
     Args:
         path: the file; its lock file stands beside it.
-        validator: judges what the file holds.
+        validator: decides which rows are sent.
         make: make the file, which must not be there.
         busy_timeout_s: how long another program's lock on the database is waited for.
 

@@ -35,11 +35,11 @@ class Spooler:
     Args:
         folder: the spool directory; made when it is missing.
         max_bytes: what all spool files may take there.
-        name: of this process' file.
-        validator: judges what files hold.
+        name: name of this process' file.
+        validator: decides which rows are sent.
         buffer: what is to be written.
         sender: for the thread that sends.
-        progress: of the process.
+        progress: progress of the process.
         withdraw: told the name of a dead process when its spool has been sent.
     """
 

@@ -63,7 +63,7 @@ def connect_broker(settings: Settings, *, briefly: bool = False) -> redis.Redis:
     """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user.
 
     Args:
-        settings: of the bridge.
+        settings: settings of the bridge.
         briefly: give up soon.
     """
     broker = topology(settings).broker

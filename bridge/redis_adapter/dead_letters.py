@@ -131,7 +131,7 @@ class DeadLetters:
         """Look at up to LOOK_MAX letters behind a cursor.
 
         Args:
-            cursor: of the look before; None to begin.
+            cursor: where the previous page ended; None to begin.
             newest_first: the order of burial.
             between_ms: earliest and latest burial, in ms of Redis time.
             conditions: each is a choice of texts, one of which must occur in the head's JSON.

@@ -20,7 +20,7 @@ class Trouble:
     """A diagnosis.
 
     Attributes:
-        kind: what it calls for.
+        kind: how to react to it.
         code: the server's word for it, such as READONLY; the error's class name if it gave none.
         text: the rest of what it said, without any argument of the command.
         advice: what an operator can do; empty where waiting is all.

@@ -23,7 +23,7 @@ class Kept:
         due_ms: when it is put on its queue, in ms of Redis time; None if that is forgotten.
         letter: the dead letter that it is.
         skipped_ms: when it had no recipient.
-        tombstone: of the letter that it was.
+        tombstone: what is left of its discarded letter.
     """
 
     now_ms: float

@@ -25,7 +25,7 @@ class LiveSubscription:
     """One connection, from ``open`` to the first trouble; made anew after it.
 
     Args:
-        client: whose connection settings are used; stays yours to close.
+        client: the client whose connection settings are used; stays yours to close.
     """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:

@@ -87,7 +87,7 @@ def sentinel_options(place: RedisPlace, arguments: Mapping[str, Any]) -> dict[st
 
     Args:
         place: which sentinels.
-        arguments: of the connections to the master; TLS is the same for both.
+        arguments: arguments of the connections to the master; TLS is the same for both.
     """
     user, password = place.sentinel_login
     tls = {name: value for name, value in arguments.items() if name.startswith("ssl_")}

@@ -20,8 +20,8 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one process says of its events.
 
     Attributes:
-        host: of the process.
-        pid: of the process.
+        host: host of the process.
+        pid: pid of the process.
         started: when its emitter was made; RFC 3339, UTC, by its own clock.
         accepted: taken over from business code.
         delivered: the broker has them.

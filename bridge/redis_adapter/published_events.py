@@ -51,7 +51,7 @@ class Publication:
 
     Attributes:
         position: its place in the order of all events.
-        user_id: whose it is; None for everybody's.
+        user_id: id of its user; None for a broadcast.
         seen_key: the key that remembers it.
         in_stream: whether a client that reconnects can still get it.
     """
@@ -116,8 +116,8 @@ class PublishedEvents:
         """Where an event was published.
 
         Args:
-            event_id: of the event.
-            user: whose it is, by canonical id: then no other user's is looked for, and large stores answer at once.
+            event_id: id of the event.
+            user: canonical id of its user, if known: large stores answer at once then.
                 Otherwise all keys are looked through.
         """
         with store_errors():

@@ -20,7 +20,7 @@ class RedisQueueDepths:
     """A ``QueueReader``. Opens no connection before its first use, and gives up soon.
 
     Args:
-        ledger: tells when a message was accepted.
+        ledger: knows when a message was accepted.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:

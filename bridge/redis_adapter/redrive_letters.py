@@ -64,7 +64,7 @@ class RedriveLetters:
 
     Args:
         settings: bounds of the dead letters, and the broker's key prefix.
-        job_id: of the redrive.
+        job_id: id of the redrive.
     """
 
     def __init__(self, client: redis.Redis, settings: Settings, job_id: str) -> None:
@@ -130,7 +130,7 @@ class RedriveLetters:
         """Mark letters as sent, and in the same step put their message on its queue.
 
         Args:
-            owner: of the lease.
+            owner: owner of the lease.
             letter_ids: in the message.
             message: None where the broker is another server: until ``confirm`` they are unconfirmed then.
 

@@ -149,7 +149,7 @@ class PipelinedScriptCall:
 
     Args:
         script: to run.
-        client: whose pool the connection is taken from.
+        client: the client whose pool the connection is taken from.
         call: keys and arguments.
 
     Raises:

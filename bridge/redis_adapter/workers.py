@@ -25,7 +25,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         host: where it runs.
-        pid: of its main process.
+        pid: pid of its main process.
         node: its name in Celery.
         pool: kind of its pool: prefork, solo, threads …
         processes: how many messages it runs at once.

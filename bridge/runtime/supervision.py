@@ -32,7 +32,7 @@ class Supervised:
     """The state of one supervised thread or task at one moment; can be written as JSON.
 
     Attributes:
-        name: of the thread or task.
+        name: name of the thread or task.
         running: whether its function runs; otherwise it waits for its restart, or is done.
         restarts: how often it was run again after an exception.
         error: class of the last exception; empty if there was none.
@@ -144,7 +144,7 @@ class SupervisedThread:
 
     Args:
         run: the function; it must return soon when ``stopping`` is set, or when its owner tells it otherwise.
-        name: of the thread, as logs, reports and debuggers show it.
+        name: name of the thread, as logs, reports and debuggers show it.
         once: do not run it again after an exception.
         clock: monotonic, in s.
     """

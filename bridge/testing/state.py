@@ -50,7 +50,7 @@ class State:
 
     Attributes:
         settings: bounds and times.
-        clock: what time it is.
+        clock: source of the time.
         faults: what goes wrong.
         counts: what happened → how often.
         metrics: numbers by name.

@@ -18,7 +18,7 @@ class MemoryStore:
 
     Args:
         settings: bounds and times; the defaults if there are none.
-        clock: what time it is; one that stands if there is none.
+        clock: source of the time; None for one that stands.
 
     Attributes:
         clock: for ``advance``.

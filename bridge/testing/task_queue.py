@@ -14,7 +14,7 @@ class MemoryQueue:
     """Satisfies ``bridge.ports.Queue``. What is claimed is in flight until it is acknowledged or returned.
 
     Attributes:
-        faults: of the broker, which may be another server than the store.
+        faults: faults of the broker, which may be another server than the store.
     """
 
     def __init__(self, state: State) -> None:

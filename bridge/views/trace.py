@@ -25,7 +25,7 @@ class Place:
     Attributes:
         tone: good, busy, warn, bad or quiet.
         name: what became of it; ``words`` go on.
-        letter_id: of the dead letter; empty elsewhere.
+        letter_id: id of the dead letter; empty elsewhere.
     """
 
     tone: str

@@ -24,8 +24,8 @@ class ForeignProducers:
 
     Args:
         queues: that this worker consumes at the moment.
-        names: where queues are remembered.
-        tally: where is counted what was brought in.
+        names: the queues that the accounting remembers.
+        tally: counts what was brought in.
     """
 
     def __init__(

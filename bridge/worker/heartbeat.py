@@ -34,7 +34,7 @@ class LoopState:
 
     Attributes:
         queues: that are consumed.
-        processes: of the pool.
+        processes: processes of the pool.
         refused: queues that the broker does not let be consumed, and why.
         blocked: whether the broker takes no messages, by its alarm.
     """
@@ -67,7 +67,7 @@ class Heartbeat:
 
     Args:
         workers: takes the reports.
-        names: learns the queues that are consumed.
+        names: records the queues that are consumed.
         work: what the worker has taken; asked on the heartbeat's own thread.
         node: Celery's name of the worker.
         pool: kind of its pool.

@@ -13,7 +13,7 @@ class Job:
     """One message's work.
 
     Attributes:
-        mapping: of the task that received it.
+        mapping: mapping of the task that received it.
         envelopes: decoded JSON, of any shape.
         attempt: 1 for the first.
         message_id: the Celery task id.

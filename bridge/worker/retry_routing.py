@@ -18,9 +18,9 @@ class Router:
     """Routes by the registry; for what it does not know, by what other workers say that they consume.
 
     Args:
-        registry: of this worker.
+        registry: registry of this worker.
         workers: the reports of all.
-        clock: of the store, by which reports are dated.
+        clock: the store's clock, by which reports are dated.
     """
 
     def __init__(self, registry: Registry, workers: WorkerReports, clock: Clock) -> None:

@@ -24,7 +24,7 @@ class Pipeline:
         random: returns a float in [0, 1); jitters the waits.
 
     Attributes:
-        users: what the registry's users are called.
+        users: the registry's kind of user ids.
     """
 
     def __init__(

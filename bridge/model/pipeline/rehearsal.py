@@ -40,7 +40,7 @@ def rehearse(registry: Registry, *, event_max_bytes: int) -> list[Remark]:
     """Everything that would happen to events of each mapping and should not.
 
     Args:
-        registry: whose extractors are run, many times.
+        registry: the registry whose extractors are run, many times.
         event_max_bytes: largest envelope and payload.
     """
     return [

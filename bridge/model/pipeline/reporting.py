@@ -20,7 +20,7 @@ def log_failure(
     traceback is in the dead letter.
 
     Args:
-        logger: of the caller.
+        logger: logger of the caller.
         failure: how it is described in the dead letter.
         error: what was raised; its frames lose their local variables.
         message: with its ``args``, as for ``logger.error``.

@@ -20,9 +20,9 @@ def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) ->
     The SSE event keeps the domain event's id and time: that is what makes a redelivery recognisable.
 
     Args:
-        event: of the mapping's class.
-        mapping: whose extractors are run.
-        users: what the registry's users are called.
+        event: an event of the mapping's class.
+        mapping: the mapping whose extractors are run.
+        users: the registry's kind of user ids.
 
     Raises:
         IdError: ``user_id_extractor`` returns what is no user's id.

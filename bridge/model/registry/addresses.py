@@ -72,7 +72,7 @@ class Topic(msgspec.Struct, frozen=True):
 
     Attributes:
         name: 1 to 40 lowercase letters, digits, ``_`` or ``-``; begins with a letter.
-        kind: of its keys: ``UUID``, ``int`` or ``str``.
+        kind: type of its keys: ``UUID``, ``int`` or ``str``.
 
     Raises:
         AddressError: the name is none, or reserved.

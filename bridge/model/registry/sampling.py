@@ -52,7 +52,7 @@ class Sample(NamedTuple):
     """A sample event.
 
     Attributes:
-        event: of the class.
+        event: an event of the class.
         special: what is special about it, as ``field=value``; empty for the typical one.
     """
 

@@ -34,7 +34,7 @@ class RedriveStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far a redrive is. ``total = pending + sent + left out``; ``sent = succeeded + failed + under way``.
 
     Attributes:
-        replay_id: of the redrive.
+        replay_id: id of the redrive.
         state: see RedriveState.
         selection: which letters, as ``Selection.as_dict``.
         who: began it.

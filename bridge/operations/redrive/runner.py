@@ -26,7 +26,7 @@ class RedriveRunner:
     Args:
         store: where letters and the redrive are.
         sender: to a broker that is not the store.
-        owner: of the lease.
+        owner: owner of the lease.
         patience_s: how long to wait without any outcome.
     """
 

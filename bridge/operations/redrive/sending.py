@@ -24,9 +24,9 @@ class Sending:
     Args:
         store: where letters and the redrive are.
         sender: to a broker that is not the store.
-        owner: of the lease.
-        predictor: knows what can be sent.
-        staleness: knows what is too old, or superseded.
+        owner: owner of the lease.
+        predictor: decides what can be sent.
+        staleness: decides what is too old, or superseded.
         keep_lease: called now and then; raises when the lease is lost.
     """
 
@@ -58,9 +58,9 @@ class Sending:
         """Send pending letters; how many went. Each of the others is left out, or stays pending for the rate's sake.
 
         Args:
-            ids: of the letters.
+            ids: ids of the letters.
             newest: see ``PendingLetters.newest``.
-            status: of the redrive.
+            status: status of the redrive.
             pace: is told what was sent.
 
         Raises:

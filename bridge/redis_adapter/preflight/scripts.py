@@ -90,7 +90,7 @@ def scripts_of(process: Process, *, on_broker: bool, one_server: bool) -> list[s
 
     Args:
         process: which.
-        on_broker: of a broker that is another Redis than the store.
+        on_broker: whether the calls are for a broker that is another Redis than the store.
         one_server: broker and store are one.
     """
     if on_broker:
