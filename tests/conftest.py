@@ -3,13 +3,15 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from uuid import UUID
 
 import pytest
 import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
+from tests.support.naming import shown
 from tests.support.rabbitmq import RabbitMQ, running_server
 
 # A shell's background job is started with these ignored. What tests start would inherit it, and never hear of an
@@ -69,3 +71,8 @@ def rabbitmq(rabbitmq_server: RabbitMQ) -> RabbitMQ:
 def amqp_url(rabbitmq: RabbitMQ) -> str:
     """The address of a virtual host of the module's own."""
     return rabbitmq.url
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A parameter's name, unless its test gives one: the same in every process."""
+    return shown(val) if isinstance(val, UUID | Set | Mapping | list | tuple) else None

@@ -109,7 +109,7 @@ class Script:
         except NoScriptError:
             return await execute(*self.command(call, by_text=True))
 
-    def ahead(self, client: redis.Redis, call: Call) -> "PipelinedScriptCall":
+    def prepared(self, client: redis.Redis, call: Call) -> "PipelinedScriptCall":
         """Make a call ready, whose answer is read later.
 
         Raises:

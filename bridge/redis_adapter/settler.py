@@ -39,17 +39,17 @@ class Settler:
         Raises:
             redis.RedisError: it failed.
         """
-        pending = self.ahead(call)
+        pending = self.prepared(call)
         pending.send()
         return pending.answer()
 
-    def ahead(self, call: Call) -> PipelinedScriptCall:
+    def prepared(self, call: Call) -> PipelinedScriptCall:
         """One call, ready to be sent.
 
         Raises:
             redis.RedisError: there is no connection.
         """
-        return self._script.ahead(self._client, call)
+        return self._script.prepared(self._client, call)
 
 
 class PendingPublish:
@@ -59,15 +59,15 @@ class PendingPublish:
         self._settler = settler
         self._batches = [(settler.arguments(batch), _events_in(batch)) for batch in _batches(deliveries)]
         with store_errors():
-            self._ahead = settler.ahead(self._batches[0][0]) if self._batches else None
+            self._first = settler.prepared(self._batches[0][0]) if self._batches else None
         self._begun = False
 
     def begin(self) -> None:
         """As ``bridge.ports.PendingPublish.begin``."""
-        if self._ahead is not None and not self._begun:
+        if self._first is not None and not self._begun:
             self._begun = True
             with store_errors():
-                self._ahead.send()
+                self._first.send()
 
     def refused(self) -> dict[int, str]:
         """As ``bridge.ports.PendingPublish.refused``. A receipt an event would cost more than all the rest."""
@@ -76,7 +76,7 @@ class PendingPublish:
         start = 0
         for call, events in self._batches:
             with store_errors():
-                sent, self._ahead = self._ahead, None
+                sent, self._first = self._first, None
                 answer = sent.answer() if sent is not None else self._settler.ask(call)
             refused |= {start + place: words for place, words in SettleCall.refusals(answer).items()}
             start += events
@@ -84,9 +84,9 @@ class PendingPublish:
 
     def abandon(self) -> None:
         """Wait for nothing: what Redis was asked for may happen or not. After ``refused`` it does nothing."""
-        if self._ahead is not None:
-            self._ahead.abandon()
-            self._ahead = None
+        if self._first is not None:
+            self._first.abandon()
+            self._first = None
 
 
 def _events_in(batch: Sequence[Delivery]) -> int:

@@ -13,6 +13,7 @@ import pytest
 from bridge import Emitter, EventRefusedError, Registry, Settings, SSEEventHandler
 from bridge.model.events import DomainEvent
 from bridge.model.registry import DomainToSSEMapping, SSEEventMetadata
+from tests.support.naming import shown
 
 
 class BoomError(Exception):
@@ -141,7 +142,7 @@ def test_a_mapped_class_that_turns_hostile_raises_nothing(
         {"texts": ["a", b"b"]},
         {"by_name": {"a": b"b"}},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_bytes_where_text_is_wanted_are_refused(
     settings: Settings, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
@@ -165,7 +166,7 @@ def test_bytes_where_text_is_wanted_are_refused(
         {"anything": [b"\xc4"], "by_name": {"ą": "ł"}, "text": "ą"},
         {"anything": 2**80, "texts": ["ą"]},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_bytes_that_fit_are_accepted(settings: Settings, fields: dict[str, Any]) -> None:
     emitter = Emitter(settings, REGISTRY)

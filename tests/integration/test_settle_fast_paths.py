@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -133,6 +134,14 @@ messages = st.builds(
     message_id=st.sampled_from([ANNOUNCED, ANNOUNCED, "", "", DIRECT]),
     whole=st.booleans(),
 )
+redriven = st.builds(
+    Message,
+    events=st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(USERS)), min_size=1, unique_by=itemgetter(0)),
+    skipped=st.just([]),
+    record=st.none(),
+    message_id=st.just(""),
+    whole=st.just(False),
+)
 stories = st.builds(
     Story,
     buried=st.one_of(some_ids, st.just(IDS)),
@@ -141,7 +150,7 @@ stories = st.builds(
         st.just([]), st.lists(st.tuples(st.sampled_from(["retry", "dead"]), st.sampled_from(IDS)), max_size=2)
     ),
     spoiled=st.booleans(),
-    batches=st.lists(st.lists(messages, min_size=1, max_size=3), min_size=1, max_size=3),
+    batches=st.lists(st.lists(messages | redriven, min_size=1, max_size=3), min_size=1, max_size=3),
 )
 
 
@@ -175,7 +184,7 @@ def delivery(client: redis.Redis, own: Keyspace, message: Message, announced: se
     )
 
 
-@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories)
 def test_the_fast_branches_do_exactly_what_the_general_way_does(client: redis.Redis, story: Story) -> None:
     seen = []

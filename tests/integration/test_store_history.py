@@ -17,6 +17,7 @@ from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
 from tests.support.books import direct
+from tests.support.naming import shown
 from tests.support.settling import Settler
 from tests.support.waiting import WAIT_S, wait_until
 
@@ -147,7 +148,7 @@ def test_positions_order_by_number_and_not_by_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"{}", b"null", "text", b'{"event_id":"x"}', b"\xff", b'{"event_id":1}'], ids=repr
+    "message", [b"", b"{}", b"null", "text", b'{"event_id":"x"}', b"\xff", b'{"event_id":1}'], ids=shown
 )
 def test_a_message_of_somebody_else_is_a_value_error(message: bytes | str) -> None:
     with pytest.raises(ValueError, match=r".+"):

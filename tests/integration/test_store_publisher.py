@@ -16,6 +16,7 @@ from bridge.model.publishing import ReceiptStatus
 from bridge.redis_adapter import RedisSSEPublisher, SSEPublisherProtocol, connect_async
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support.naming import shown
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 
@@ -92,7 +93,7 @@ async def test_a_payload_that_cannot_travel_is_a_failure_that_says_why(
     assert redis_client.keys() == []
 
 
-@pytest.mark.parametrize("user_id", [None, str(USER), "}:x", 5], ids=repr)
+@pytest.mark.parametrize("user_id", [None, str(USER), "}:x", 5], ids=shown)
 async def test_a_user_id_that_is_no_uuid_names_no_key(
     publisher: RedisSSEPublisher, redis_client: redis.Redis, user_id: Any
 ) -> None:

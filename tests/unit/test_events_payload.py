@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bridge.model.bounds import LEVELS_PAYLOAD_MAX
 from bridge.model.errors import PayloadError
 from bridge.model.events import encode_payload
+from tests.support.naming import shown
 
 SECRET = "hunter2-do-not-print"
 SOME_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -86,7 +87,7 @@ def nested(levels: int) -> dict[str, Any]:
         (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
         (MappingProxyType({"a": 1}), '{"a":1}'),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_values_are_written_in_the_forms_of_the_catalog(value: object, written: str) -> None:
     assert encode_payload({"a": value}).decode() == f'{{"a":{written}}}'
@@ -94,7 +95,7 @@ def test_values_are_written_in_the_forms_of_the_catalog(value: object, written: 
 
 
 @pytest.mark.parametrize(
-    "payload", [OrderedDict(a=1), MappingProxyType({"a": 1}), {Text("a"): 1}, {"a": Level(3)}], ids=repr
+    "payload", [OrderedDict(a=1), MappingProxyType({"a": 1}), {Text("a"): 1}, {"a": Level(3)}], ids=shown
 )
 def test_any_mapping_with_text_keys_is_a_payload(payload: Any) -> None:
     assert list(json.loads(encode_payload(payload))) == ["a"]
@@ -146,7 +147,7 @@ def test_what_json_cannot_express_is_refused_by_path_and_never_by_value(value: A
     message.encode()
 
 
-@pytest.mark.parametrize("key", [1, None, 1.5, True, (1,), SOME_ID, b"key", Level.HIGH], ids=repr)
+@pytest.mark.parametrize("key", [1, None, 1.5, True, (1,), SOME_ID, b"key", Level.HIGH], ids=shown)
 @pytest.mark.parametrize("nest", [False, True], ids=["flat", "nested"])
 def test_keys_that_are_no_text_are_refused(key: Any, nest: bool) -> None:
     payload = {"a": [{key: 1}]} if nest else {key: 1}
@@ -161,7 +162,7 @@ def test_a_key_with_a_lone_surrogate_is_refused_in_words_that_can_be_printed() -
         str(caught.value).encode()
 
 
-@pytest.mark.parametrize("payload", [None, [], "text", 1, b"{}", {1}, Secretive()], ids=repr)
+@pytest.mark.parametrize("payload", [None, [], "text", 1, b"{}", {1}, Secretive()], ids=shown)
 def test_a_payload_that_is_no_mapping_is_refused(payload: Any) -> None:
     with pytest.raises(PayloadError, match=f"the extractor returned {type(payload).__name__}"):
         encode_payload(payload)

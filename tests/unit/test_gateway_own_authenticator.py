@@ -21,6 +21,7 @@ from bridge.gateway.refusal import passing, problem, unavailable
 from bridge.model.errors import SettingsError
 from bridge.settings import Settings
 from tests.support import identities
+from tests.support.naming import shown
 
 REQUEST = HTTPConnection({"type": "http", "headers": [(b"x-user", b"7")], "query_string": b"", "path": "/"})
 SECRET = "secret-in-an-exception"
@@ -218,7 +219,7 @@ async def test_a_client_that_leaves_while_it_is_asked_leaves_nothing_behind() ->
         Unmakeable(user=7, tenant=1),
         Principal(user=7, topics=["order:42"]),  # type: ignore[list-item]
     ],
-    ids=repr,
+    ids=shown,
 )
 async def test_one_that_returns_nonsense_is_500_logged_and_counted(
     answer: Any, caplog: pytest.LogCaptureFixture

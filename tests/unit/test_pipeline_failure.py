@@ -10,6 +10,7 @@ from bridge.model.errors import PermanentError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.pipeline.failure import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, scrub
 from tests.support.growth import HOSTILE, assert_in_proportion, hostile
+from tests.support.naming import shown
 
 
 def raised(error: BaseException) -> BaseException:
@@ -110,7 +111,7 @@ def test_a_secret_that_the_cap_would_cut_in_half_is_masked(shift: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "why"), [(UnreadableError(), "RuntimeError"), (WordlessError(), "TypeError")], ids=repr
+    ("error", "why"), [(UnreadableError(), "RuntimeError"), (WordlessError(), "TypeError")], ids=shown
 )
 def test_an_exception_that_cannot_say_what_it_is_is_described_all_the_same(error: Exception, why: str) -> None:
     failure = describe(raised(error), Stage.EXTRACT, with_traceback=True)

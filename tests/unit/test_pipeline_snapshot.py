@@ -19,6 +19,7 @@ from uuid6 import uuid7
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.pipeline import EventCodec, Snapshot, snapshot_taker
 from bridge.model.registry.sampling import sample_event
+from tests.support.naming import shown
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 SIZE_MAX = 65_536
@@ -142,7 +143,7 @@ def test_every_event_of_the_catalog_can_wait(mapping: Any) -> None:
     assert is_written_the_same(event, taken)
 
 
-@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=shown)
 @pytest.mark.parametrize("event_class", [Changeable, AsAttrs, AsStruct])
 def test_a_plain_value_is_written_later_as_it_would_have_been_at_once(event_class: type[Any], value: object) -> None:
     event = event_class(event_id=uuid7(), occurred_at=MOMENT, value=value)
@@ -159,7 +160,7 @@ def test_what_might_change_or_be_refused_cannot_wait(value: object) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"event_id": None}, {"event_id": str(UUID(int=7))}, {"occurred_at": None}, {"occurred_at": MOMENT.date()}],
-    ids=repr,
+    ids=shown,
 )
 def test_an_event_without_a_sound_id_or_time_cannot_wait(change: dict[str, Any]) -> None:
     assert snapshot(replace(Changeable(), **change)) is None
@@ -218,7 +219,7 @@ def test_what_waits_never_turns_out_too_large(values: dict[str, object]) -> None
     assert snapshot(event, 10 * size) is not None
 
 
-@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=shown)
 def test_no_value_is_longer_than_is_reckoned_with(value: object) -> None:
     one = make_dataclass("One", [("event_id", UUID), ("occurred_at", datetime), ("value", Any)])
     event = one(UUID(int=0), MOMENT, value)

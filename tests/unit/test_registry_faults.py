@@ -14,6 +14,7 @@ import pytest
 from bridge.model.errors import RegistryError
 from bridge.model.events import EventType
 from bridge.model.registry import DomainToSSEMapping, Registry, SSEEventMetadata
+from tests.support.naming import shown
 
 
 class Category(StrEnum):
@@ -244,7 +245,7 @@ def test_a_faulty_registry_is_refused_by_name(fault: str) -> None:
     "wire_name",
     ["", "order", "Order.paid", "order..paid", "order.paid.", ".order.paid", "a.b.c.d", "order.paid\n", "order paid.x",
      "1rder.paid", "order.1st", "ordér.paid", "order-x.paid", "order.paid\ndata: x", "a." + "b" * 99],
-    ids=repr,
+    ids=shown,
 )  # fmt: skip
 def test_an_illegal_wire_name_is_refused(wire_name: str) -> None:
     (fault,) = faults_of(**named(wire_name))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.registry import RetryPolicy
+from tests.support.naming import shown
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from bridge.model.registry import RetryPolicy
         {"cap_s": float("inf")},
         {"cap_s": 31_536_001},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_policy_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="RetryPolicy"):
@@ -34,7 +35,7 @@ def test_a_policy_out_of_bounds_is_refused(bad: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "good",
     [{"attempts": 1}, {"attempts": 100}, {"base_s": 0}, {"base_s": 0, "cap_s": 0}, {"cap_s": 31_536_000}],
-    ids=repr,
+    ids=shown,
 )
 def test_a_policy_at_its_bounds_is_accepted(good: dict[str, Any]) -> None:
     RetryPolicy(**good)

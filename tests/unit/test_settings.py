@@ -9,6 +9,7 @@ from msgspec import Meta
 from bridge.model.errors import SettingsError
 from bridge.settings import PREFIX, SEEN_MARGIN_S, Settings, environment_name, is_loopback, load_settings
 from tests.support.absurd import ABSURD
+from tests.support.naming import shown
 
 HINTS = get_type_hints(Settings, include_extras=True)
 FIELDS = Settings.__struct_fields__
@@ -244,7 +245,7 @@ def test_an_override_wins_over_the_environment_even_over_a_wrong_one() -> None:
         ({"source": ""}, "BRIDGE_SOURCE must be 1 to 200 characters long."),
         ({"gateway_prot": 80}, "BRIDGE_GATEWAY_PROT is not a setting of this version"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_an_override_is_held_to_the_same_bounds(override: dict[str, Any], named: str) -> None:
     (fault,) = faults_of({}, **override)
@@ -261,7 +262,7 @@ def secretive() -> Settings:
 def test_no_way_to_print_settings_shows_a_secret() -> None:
     settings = secretive()
     rich_form = getattr(settings, "__rich_repr__", tuple)()
-    for shown in (
+    for text in (
         repr(settings),
         str(settings),
         f"{settings}",
@@ -269,7 +270,7 @@ def test_no_way_to_print_settings_shows_a_secret() -> None:
         repr([settings]),
         repr(list(rich_form)),
     ):
-        assert "hunter2" not in shown
+        assert "hunter2" not in text
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -297,7 +298,7 @@ def test_no_life_of_a_stream_means_no_retention() -> None:
 @pytest.mark.parametrize(
     "values",
     [{}, {"stream_ttl_s": 86_400}, {"visibility_timeout_s": 3600}, {"retry_attempts": 20, "retry_cap_s": 600.0}],
-    ids=repr,
+    ids=shown,
 )
 def test_a_seen_mark_outlives_the_stream_a_redelivery_and_all_retries(values: dict[str, Any]) -> None:
     settings = Settings(**values)

@@ -25,9 +25,9 @@ def echo(client: redis.Redis) -> Script:
 
 
 def sent(client: redis.Redis, script: Script, *words: str) -> PipelinedScriptCall:
-    ahead = script.ahead(client, Call([], words))
-    ahead.send()
-    return ahead
+    call = script.prepared(client, Call([], words))
+    call.send()
+    return call
 
 
 def begun(settler: Settler, deliveries: Sequence[Delivery]) -> PendingPublish:
@@ -41,17 +41,17 @@ def in_use(client: redis.Redis) -> int:
 
 
 def test_the_answer_is_that_of_the_call_and_other_commands_may_come_first(client: redis.Redis, echo: Script) -> None:
-    ahead = sent(client, echo, "first")
+    call = sent(client, echo, "first")
     assert client.ping()
     another = sent(client, echo, "second")
-    assert (another.answer(), ahead.answer()) == (b"second", b"first")
+    assert (another.answer(), call.answer()) == (b"second", b"first")
     assert in_use(client) == 0
 
 
 def test_a_call_that_is_abandoned_leaves_no_answer_for_the_next_one(client: redis.Redis, echo: Script) -> None:
-    ahead = sent(client, echo, "nobody reads this")
-    ahead.abandon()
-    ahead.abandon()
+    call = sent(client, echo, "nobody reads this")
+    call.abandon()
+    call.abandon()
     assert in_use(client) == 0
     assert sent(client, echo, "next").answer() == b"next"
 
@@ -108,7 +108,7 @@ def test_nothing_is_asked_before_it_begins(client: redis.Redis, settings: Settin
 
 
 def test_a_call_that_is_not_sent_leaves_no_connection_behind(client: redis.Redis, echo: Script) -> None:
-    echo.ahead(client, Call([], ["never sent"]))
+    echo.prepared(client, Call([], ["never sent"]))
     assert in_use(client) == 0
 
 
