@@ -14,8 +14,9 @@ from uuid import UUID
 from bridge.messages.task_message import TaskMessage
 from bridge.model.accounting import OpenMessage
 from bridge.model.bounds import REPLAY_BYTES_MAX
-from bridge.model.dead_letter import DeadLetter, LetterHead, Tombstone
+from bridge.model.dead_letter import LOOK_MAX, Cursor, DeadLetter, Glance, LetterHead, Tombstone
 from bridge.model.event_log import Heard, Page, Position
+from bridge.model.log_entry import LogEntry
 from bridge.model.publishing import Delivery
 from bridge.model.registry import Id
 from bridge.model.retry import Attempt, Claim, RetryRecord
@@ -297,6 +298,30 @@ class DeadLetters(Protocol):
         """
         ...
 
+    def look(
+        self,
+        *,
+        cursor: Cursor | None = None,
+        newest_first: bool = True,
+        between_ms: tuple[int, int],
+        conditions: Sequence[Sequence[str]] = (),
+        take: int = LOOK_MAX,
+    ) -> Glance:
+        """Look at up to LOOK_MAX letters behind a cursor, which stays valid while letters come and go.
+
+        Args:
+            cursor: of the look before; None to begin.
+            newest_first: the order of burial.
+            between_ms: as for ``heads``.
+            conditions: as for ``heads``.
+            take: letters to return at the most.
+        """
+        ...
+
+    def span_ms(self) -> tuple[int, int]:
+        """When the first and the last letter were buried, in ms of the store's time; 0 and 0 if there is none."""
+        ...
+
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
         """Give up letters for good; idempotent.
 
@@ -311,6 +336,32 @@ class DeadLetters(Protocol):
 
     def count(self) -> int:
         """How many letters there are."""
+        ...
+
+
+class OperationsLog(Protocol):
+    """Who did what to which letters and retries, when and why; bounded, and the newest are kept."""
+
+    def append(self, entry: LogEntry) -> None:
+        """Write one entry, at the time of the store. Not idempotent."""
+        ...
+
+    def newest(self, limit: int = 100) -> list[LogEntry]:
+        """The newest entries, newest first."""
+        ...
+
+
+class LetterStore(Protocol):
+    """Where dead letters are, and where it is written down what is done to them."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The letters."""
+        ...
+
+    @property
+    def log(self) -> OperationsLog:
+        """The log."""
         ...
 
 

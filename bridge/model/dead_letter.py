@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -12,6 +13,8 @@ from bridge.model.pipeline.addressee import user_in
 from bridge.model.pipeline.root_cause import Cause, cause_of
 from bridge.model.retry import Attempt
 
+LOOK_MAX = 1000
+"""Letters that one script call looks at: each costs Redis about 2 µs."""
 UNREADABLE = "unreadable"
 """The group of letters that this release cannot read."""
 UNREADABLE_CAUSE = Cause(
@@ -110,6 +113,29 @@ class Cursor:
         if not math.isfinite(at_ms):
             raise ValueError(f"{place} is no time")
         return cls(at_ms=at_ms, letter_id=letter_id)
+
+
+class Found(NamedTuple):
+    """A letter that was met in the order of burial, with its place there."""
+
+    letter_id: str
+    buried_ms: int
+    letter: DeadLetter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glance:
+    """Letters found by one look.
+
+    Attributes:
+        found: what matched.
+        cursor: where to go on.
+        more: whether there is anything behind the cursor.
+    """
+
+    found: tuple[Found, ...]
+    cursor: Cursor | None
+    more: bool
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True):

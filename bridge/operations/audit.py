@@ -11,12 +11,13 @@ from uuid import UUID
 
 from bridge.model.accounting import Balance, OpenMessage
 from bridge.model.errors import BrokerError
+from bridge.model.log_entry import LogEntry
 from bridge.model.registry import Registry
 from bridge.operations.health import is_consuming, stranded
 from bridge.operations.search import Sought, Verdict, search_on
 from bridge.operations.status import worker_states
 from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import LogEntry, Reported, Store, Summary
+from bridge.redis_adapter import Reported, Store, Summary
 from bridge.runtime.identity import who_am_i
 from bridge.settings import Settings
 

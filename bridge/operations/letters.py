@@ -9,12 +9,13 @@ import msgspec
 
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadLetter, LetterHead, Tombstone
+from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Registry
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.selection import FOREVER_MS, Selection, facts_of
-from bridge.redis_adapter import LogEntry, Store
+from bridge.ports import LetterStore
 from bridge.runtime.identity import who_am_i
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Discarded:
 class Letters:
     """What operators do with dead letters, redrives apart."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: LetterStore) -> None:
         self._dead = store.dead_letters
         self._log = store.log
 

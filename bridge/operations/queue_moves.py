@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from bridge.amqp_adapter.queue_moves import move_messages
 from bridge.model.errors import OperationRefusedError
-from bridge.redis_adapter import LogEntry, Store
+from bridge.model.log_entry import LogEntry
+from bridge.redis_adapter import Store
 from bridge.runtime.identity import who_am_i
 from bridge.settings import Settings
 from bridge.settings.topology import topology

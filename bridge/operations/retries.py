@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bridge.model.dead_letter import Cursor, DeadLetter
+from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline.root_cause import Cause, cause_of
 from bridge.model.registry import Registry
 from bridge.model.retry import RetryRecord, WaitingRetry
@@ -14,7 +15,7 @@ from bridge.operations.groups import Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
-from bridge.redis_adapter import LogEntry, Store
+from bridge.redis_adapter import Store
 from bridge.runtime.identity import who_am_i
 
 CHUNK = 500

@@ -8,11 +8,11 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
+from bridge.model.log_entry import LogEntry
 from bridge.operations import MAX_FAILURES_DEFAULT, Expected, RedriveState, RedriveStatus, Selection
 from bridge.ops.fields import read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.ops.page_request import PageRequest
-from bridge.redis_adapter import LogEntry
 from bridge.runtime.supervision import SupervisedThread
 from bridge.views.dry_run import DryRun
 from bridge.views.filters import write_filters

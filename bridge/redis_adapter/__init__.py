@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.keyspace import Keyspace
     from bridge.redis_adapter.ledger import Ledger, Summary
     from bridge.redis_adapter.live_subscription import LiveSubscription
-    from bridge.redis_adapter.operations_log import LogEntry, OperationsLog
+    from bridge.redis_adapter.operations_log import OperationsLog
     from bridge.redis_adapter.pools import sentinel_options, tls_options_of
     from bridge.redis_adapter.preflight.servers import option_faults, try_servers
     from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
@@ -72,7 +72,6 @@ __all__ = [
     "KnownWorker",
     "Ledger",
     "LiveSubscription",
-    "LogEntry",
     "OperationsLog",
     "PastEvent",
     "PendingPublish",
@@ -142,7 +141,7 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.keyspace": {"Keyspace"},
         "bridge.redis_adapter.ledger": {"Ledger", "Summary"},
         "bridge.redis_adapter.live_subscription": {"LiveSubscription"},
-        "bridge.redis_adapter.operations_log": {"LogEntry", "OperationsLog"},
+        "bridge.redis_adapter.operations_log": {"OperationsLog"},
         "bridge.redis_adapter.pools": {"sentinel_options", "tls_options_of"},
         "bridge.redis_adapter.preflight.servers": {"option_faults", "try_servers"},
         "bridge.redis_adapter.producers": {"ProducerReport", "Producers", "Reported"},

@@ -1,15 +1,17 @@
 """``DeadLetters``: what did not succeed by itself, kept for a person within bounds."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import msgspec
 import redis
 
 from bridge.model.dead_letter import (
+    LOOK_MAX,
     Cursor,
     DeadLetter,
+    Found,
+    Glance,
     LetterHead,
     Tombstone,
     head_of,
@@ -28,33 +30,8 @@ from bridge.settings import Settings
 logger = plain_logger(__name__)
 
 PAGE = 200
-LOOK_MAX = 1000
-"""Letters that one script call looks at: each costs Redis about 2 µs."""
 TOMBSTONES_MAX = 100_000
 EVICTED = "raise BRIDGE_DEAD_MAX, BRIDGE_DEAD_MAX_BYTES or BRIDGE_DEAD_TTL_S, or redrive or discard dead letters."
-
-
-class Found(NamedTuple):
-    """A letter that was met in the order of burial, with its place there."""
-
-    letter_id: str
-    buried_ms: int
-    letter: DeadLetter
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Glance:
-    """Letters found by one look.
-
-    Attributes:
-        found: what matched.
-        cursor: where to go on.
-        more: whether there is anything behind the cursor.
-    """
-
-    found: tuple[Found, ...]
-    cursor: Cursor | None
-    more: bool
 
 
 class _Look(NamedTuple):

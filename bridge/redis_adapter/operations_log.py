@@ -5,30 +5,11 @@ from typing import cast
 import msgspec
 import redis
 
+from bridge.model.log_entry import LogEntry
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
 
 ENTRIES_MAX = 10_000
-
-
-class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation.
-
-    Attributes:
-        at_ms: when, in ms of Redis time.
-        who: ``user@host``, or the name of a page's session.
-        action: such as ``dead.replay``, ``dead.discard``, ``retries.now``.
-        selection: what it was done to, in words.
-        numbers: what came of it.
-        reason: why; empty if none was asked for.
-    """
-
-    at_ms: int = 0
-    who: str
-    action: str
-    selection: str = ""
-    numbers: dict[str, int] = {}
-    reason: str = ""
 
 
 class OperationsLog:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from bridge.model.dead_letter import DeadLetter, LetterHead, Tombstone, head_of
+from bridge.model.dead_letter import LOOK_MAX, Cursor, DeadLetter, Found, Glance, LetterHead, Tombstone, head_of
 from bridge.model.retry import Attempt
 from bridge.testing.state import Buried, State
 
@@ -106,6 +106,32 @@ class MemoryDeadLetters:
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """As the port says."""
         return {name: letter.attempts for name, letter in self.get_many(letter_ids).items()}
+
+    def look(
+        self,
+        *,
+        cursor: Cursor | None = None,
+        newest_first: bool = True,
+        between_ms: tuple[int, int],
+        conditions: Sequence[Sequence[str]] = (),
+        take: int = LOOK_MAX,
+    ) -> Glance:
+        """As the port says; it looks at all letters."""
+        place = None if cursor is None else (cursor.at_ms, cursor.letter_id)
+        heads = self.heads(newest_first=newest_first, between_ms=between_ms, conditions=conditions)
+        places = [((head.buried_ms, head.letter_id), head) for head in heads]
+        behind = [head for at, head in places if place is None or (at < place if newest_first else at > place)]
+        found = tuple(
+            Found(head.letter_id, head.buried_ms, self._state.letters[head.letter_id].letter) for head in behind[:take]
+        )
+        last = Cursor(at_ms=found[-1].buried_ms, letter_id=found[-1].letter_id) if found else cursor
+        return Glance(found=found, cursor=last, more=len(behind) > take)
+
+    def span_ms(self) -> tuple[int, int]:
+        """As the port says."""
+        with self._state.faults.call():
+            times = [one.at_ms for one in self._state.letters.values()]
+            return (min(times), max(times)) if times else (0, 0)
 
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()

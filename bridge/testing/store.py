@@ -8,6 +8,7 @@ from bridge.testing.clock import ManualClock
 from bridge.testing.dead_letters import MemoryDeadLetters
 from bridge.testing.event_log import MemoryEventLog
 from bridge.testing.live_channel import MemoryChannels
+from bridge.testing.operations_log import MemoryOperationsLog
 from bridge.testing.retry_queue import MemoryRetryQueue
 from bridge.testing.state import State
 from bridge.testing.task_queue import MemoryQueue
@@ -37,6 +38,7 @@ class MemoryStore:
         self.metrics = MemoryMetrics(self._state)
         self.retries = MemoryRetryQueue(self._state)
         self.dead_letters = MemoryDeadLetters(self._state)
+        self.log = MemoryOperationsLog(self._state)
         self.queue = MemoryQueue(self._state)
 
     @property

@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.model.errors import StoreError
+from bridge.model.log_entry import LogEntry
 from tests.contract.conftest import Open
 from tests.support.telling import QUEUE, TASK, event, letter, name_of, publish, record
 
@@ -91,6 +92,16 @@ async def test_numbers_grow_by_what_is_added(opened: Open) -> None:
     adapter.metrics.add([("a", 2), ("b", 1)])
     adapter.metrics.add([("a", 3)])
     assert (adapter.count("a"), adapter.count("b"), adapter.count("c")) == (5, 1, 0)
+
+
+async def test_the_log_has_the_newest_entries_first(opened: Open) -> None:
+    adapter = await opened()
+    for number in range(3):
+        adapter.log.append(LogEntry(who="me", action="dead.discard", numbers={"n": number}, reason="why\nnot"))
+        adapter.pass_time(1)
+    found = adapter.log.newest(2)
+    assert [one.numbers["n"] for one in found] == [2, 1] and found[0].at_ms > found[1].at_ms
+    assert (found[0].who, found[0].action, found[0].reason) == ("me", "dead.discard", "why\nnot")
 
 
 async def test_an_accounting_that_is_away_says_so(opened: Open) -> None:

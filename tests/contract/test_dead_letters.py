@@ -45,6 +45,22 @@ async def test_letters_are_listed_in_the_order_of_burial_with_what_a_search_asks
     assert [head.letter_id for head in adapter.dead_letters.heads(between_ms=between)] == first[1:]
 
 
+async def test_pages_follow_on_each_other_while_letters_come_and_go(opened: Open) -> None:
+    adapter = await opened()
+    assert adapter.dead_letters.span_ms() == (0, 0)
+    names = buried(adapter, 7)
+    first, last = adapter.dead_letters.span_ms()
+    page = adapter.dead_letters.look(between_ms=(first, last), take=3)
+    assert [one.letter_id for one in page.found] == names[:3:-1] and page.more
+    adapter.dead_letters.discard([stone(names[4]), stone(names[2])])
+    buried(adapter)
+    seen = []
+    while page.more:
+        page = adapter.dead_letters.look(between_ms=(first, last), cursor=page.cursor, take=1)
+        seen += [one.letter_id for one in page.found]
+    assert seen == [names[3], names[1], names[0]]
+
+
 async def test_burying_again_rewrites_the_letter_and_counts_it_once(opened: Open) -> None:
     adapter = await opened()
     first, second = buried(adapter, 2)

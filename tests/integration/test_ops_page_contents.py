@@ -5,10 +5,11 @@ import msgspec
 import pytest
 import redis
 
+from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline import Failure, Stage
 from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import LogEntry, OperationsLog, Store
+from bridge.redis_adapter import OperationsLog, Store
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.queue_names import QueueNames
 from bridge.settings import Settings

@@ -21,6 +21,7 @@ from bridge.ports import (
     EventLog,
     LiveChannel,
     Metrics,
+    OperationsLog,
     Publisher,
     RetryQueue,
     StartCounts,
@@ -41,6 +42,9 @@ from bridge.redis_adapter import (
     connect_async,
     connect_briefly,
     read_balance,
+)
+from bridge.redis_adapter import (
+    OperationsLog as RedisLog,
 )
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
@@ -68,6 +72,7 @@ class Adapter:
     dead_letters: DeadLetters
     starts: StartCounts
     metrics: Metrics
+    log: OperationsLog
     balance: Callable[[], Balance]
     count: Callable[[str], int]
     pass_time: Callable[[float], None]
@@ -95,6 +100,7 @@ async def in_memory(settings: Settings, away: bool = False) -> AsyncIterator[Ada
         dead_letters=store.dead_letters,
         starts=store.starts,
         metrics=store.metrics,
+        log=store.log,
         balance=store.balance,
         count=store.count,
         pass_time=store.clock.advance,
@@ -160,6 +166,7 @@ class ServerWithClock:
                     dead_letters=RedisDeadLetters(client, settings),
                     starts=Starts(client),
                     metrics=Tally(client),
+                    log=RedisLog(client),
                     balance=lambda: read_balance(client),
                     count=lambda name: _count(client, name),
                     pass_time=self.pass_time,

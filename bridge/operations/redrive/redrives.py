@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from bridge.model.log_entry import LogEntry
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.operations.catalogs import worker_differences
@@ -19,7 +20,7 @@ from bridge.operations.redrive.runner import RedriveRunner
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.operations.status import WorkerState, worker_states
-from bridge.redis_adapter import LogEntry, Store
+from bridge.redis_adapter import Store
 from bridge.runtime.identity import who_am_i
 from bridge.settings import Settings
 from bridge.wiring import TaskSender
