@@ -1,4 +1,4 @@
-"""Names of a package that are loaded when somebody asks for them: a producer's process needs few of them."""
+"""Names of a package that are loaded on first use: a producer's process needs few of them."""
 
 import importlib
 import sys

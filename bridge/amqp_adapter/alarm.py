@@ -18,7 +18,7 @@ BLOCKED = (
 
 
 def blocked() -> BrokerUnavailableError:
-    """What to raise to whoever would send."""
+    """The error for a caller that would send."""
     return BrokerUnavailableError(BLOCKED, code="BLOCKED")
 
 

@@ -1,4 +1,4 @@
-"""What an error of kombu, AMQP or Redis means for whoever uses the broker; pure."""
+"""What an error of kombu, AMQP or Redis means for the broker's user; pure."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Finding what a setting names, above all the registry: the same way in every process, whoever started it."""
+"""Finding what a setting names, above all the registry: the same way in every process, however it was started."""
 
 import importlib
 import os

@@ -63,7 +63,7 @@ INTERNALS: Mapping[str, Sequence[Internal]] = {
         Internal("can_consume_max_estimate", "5.2", "How many messages the prefetch leaves room for.", "Compute it from `prefetch_count`."),
     ),
     "kombu.transport.virtual.base:Transport": (
-        Internal("_deliver", "5.2", "Hands a message to whoever consumes its queue.", "Call the consumer's callback ourselves."),
+        Internal("_deliver", "5.2", "Gives a message to the consumer of its queue.", "Call the consumer's callback ourselves."),
     ),
     "kombu.transport.redis:MultiChannelPoller": (
         Internal("on_poll_start", "5.2", "Overridden: acknowledgements and claims are sent before each wait.", "Find what runs before each wait of the loop."),

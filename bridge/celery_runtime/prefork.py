@@ -22,7 +22,7 @@ BEGINS_LOOK_S = 0.001
 """How long a process may take to say that it began with what it was given, and how often that is looked for."""
 
 PIPE_BYTES = 2**20
-"""What the pipe to a process holds, instead of the default: a whole bundle; as much as Linux lets anybody ask for."""
+"""What the pipe to a process holds, instead of the default: a whole bundle; as much as Linux allows."""
 DEFAULT_PIPE_BYTES = 2**16
 PIPES_BYTES = 2**24
 """… and all of a worker's together. Linux lets a user's pipes hold 64 MiB; beyond that each new one, of any program of
@@ -70,7 +70,7 @@ class Pool(AsynPool):
         """Give up the jobs that no process has begun with, as the worker stops or has lost its broker.
 
         Celery gives up those too that a process has, as long as its word that it began lies unread. Such a job runs
-        without anybody to read its result; and a process waits 30 s for that before it ends, and its worker with it.
+        with no reader of its result; and a process waits 30 s for that before it ends, and its worker with it.
         """
         deadline = monotonic() + BEGINS_WITHIN_S
         while (given := self._given()) and monotonic() < deadline:

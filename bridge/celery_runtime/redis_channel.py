@@ -209,7 +209,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         self.connection._deliver(bundled.payload(), lead.queue)
 
     def part(self, lead_tag: str, *, done: int = 0) -> bool:
-        """Have the messages of a bundle delivered again, each alone, but for the first so many that are done.
+        """Redeliver the remaining messages of a bundle individually, without the first ones that are done.
 
         Safe with threads: it happens at the next turn of the loop.
 

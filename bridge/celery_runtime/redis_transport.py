@@ -34,7 +34,7 @@ class ClaimingPoller(stock.MultiChannelPoller):
         channel_and_type = self._fd_to_chan.get(fileno)
         if channel_and_type is not None and channel_and_type[1] == QueueWatch.WAKE:
             channel_and_type[0].read_wake_up()
-            # Otherwise whoever drains events takes the wake-up for a delivered message.
+            # Otherwise a caller that drains events takes the wake-up for a delivered message.
             raise Empty
         super().on_readable(fileno)
 

@@ -1,7 +1,7 @@
 """``RefusedQueues``: the queues that the broker does not let a worker consume: said once, left out, and tried again.
 
 One queue that is not what the bridge declares (a foreign client made a classic one of it, say) closes the channel of
-whoever declares it. Taken for an outage it would keep a worker from all of its queues, forever.
+whichever process declares it. Taken for an outage it would keep a worker from all of its queues, forever.
 """
 
 from typing import Any

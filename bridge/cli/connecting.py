@@ -26,7 +26,7 @@ def inspect_building(settings: Settings, registry: Registry, process: Process, *
         settings: settings of the process.
         registry: its catalog.
         process: which.
-        asked: whether somebody named it; otherwise it may run elsewhere, and what is missing here is a warning.
+        asked: whether it was named; otherwise it may run elsewhere, and what is missing here is a warning.
     """
     if not asked and process in _IS_CONFIGURED and not _IS_CONFIGURED[process](settings):
         return
@@ -69,7 +69,7 @@ def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]
 
 
 def _inspect_reach(settings: Settings) -> Iterator[Finding]:
-    """Whether the servers are there, and fit; once, whoever asks."""
+    """Whether the servers are there, and fit; once for every caller."""
     from bridge.redis_adapter import connect_briefly, connect_broker, option_faults
 
     places = topology(settings)

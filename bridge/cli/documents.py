@@ -247,7 +247,7 @@ def settings_page() -> str:
         "",
         "- What Kubernetes, Docker or Podman inject for a service called `bridge-…` (`BRIDGE_GATEWAY_PORT=tcp://…`, "
         "`…_SERVICE_HOST`, …) is known by the form of name and value together, and left alone.",
-        f"- One that is probably a mistyped {_names(CRITICAL)} stops whoever reads that setting: events would go "
+        f"- One that is probably a mistyped {_names(CRITICAL)} stops processes that read it: events would go "
         "elsewhere, or to the wrong clients.",
         "- Any other is a warning, with the nearest name: a newer version's, a team's own, or a mistake.",
         "",

@@ -135,7 +135,7 @@ def wait_for_gateway(stack: LocalStack, settings: Settings) -> bool:
 
 
 def watch(stack: LocalStack, ctx: click.Context) -> None:
-    """Watch until somebody asks us to stop, then stop everything. Ctrl-C ends with 130, SIGTERM with 0.
+    """Watch until a stop is asked for, then stop everything. Ctrl-C ends with 130, SIGTERM with 0.
 
     Raises:
         LocalStackError: a part ended by itself.

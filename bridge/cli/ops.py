@@ -40,7 +40,7 @@ def ops(host: str | None, port: int | None) -> None:
     app = module.create_ops_app(settings, registry)
     from bridge.local import serve
 
-    # Uvicorn believes every client of this machine by default, and so whoever a proxy here lets through.
+    # Uvicorn believes every client of this machine by default, and so every client that a proxy here lets through.
     forwarded = bool(os.environ.get("FORWARDED_ALLOW_IPS"))
 
     click.echo(f"The operators' page: http://{_shown(settings.ops_host)}:{settings.ops_port}/  (Ctrl-C ends it)")

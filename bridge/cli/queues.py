@@ -1,4 +1,4 @@
-"""``sse-bridge queues``: every queue that holds something of ours, whoever's registry it is from; and moving it."""
+"""``sse-bridge queues``: every queue that holds something of ours, of whichever registry; and moving it."""
 
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any

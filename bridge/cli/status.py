@@ -64,7 +64,7 @@ def _statuses(watch_s: float | None) -> Iterator["Status"]:
             with named_store(settings):
                 shown = reader.read()
         except StoreError as error:
-            say(str(error), colour="yellow")  # whoever watches wants to see it come back
+            say(str(error), colour="yellow")  # with --watch, its return is to be seen
         else:
             yield shown
 

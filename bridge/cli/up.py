@@ -28,7 +28,7 @@ def up(
 
     Starts an embedded Redis-compatible server, unless BRIDGE_REDIS_URL or BRIDGE_BROKER_URL names one. It listens on
     loopback, with a password that is made up, and kept in --data-dir. Without BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL
-    the gateway runs in development mode: anybody on this machine may read anybody's events. If a part ends, all end.
+    the gateway runs in development mode: users of this machine may read all events. If a part ends, all end.
     Ctrl-C stops gateway, worker and server, in this order.
 
     \b

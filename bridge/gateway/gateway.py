@@ -121,7 +121,7 @@ class Gateway:
             logger.warning("bridge.gateway.order_anew clients=%d", told)
 
     def refusal(self, principal: Principal) -> RequestRefusedError | None:
-        """Why another stream cannot be opened for somebody now, if so."""
+        """Why no further stream can be opened for this user now, if so."""
         if not self._running and not self.draining:
             logger.error("bridge.gateway.not_running: %s", NOT_RUNNING)
             return RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, NOT_RUNNING)

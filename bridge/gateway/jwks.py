@@ -82,7 +82,7 @@ class IssuerKeys:
     async def _refresh(self, key_id: str | None) -> None:
         async with self._lock:
             if not self._is_stale() and self._match(key_id):
-                return  # somebody else has fetched it meanwhile
+                return  # another task has fetched it meanwhile
             if self._tried_at is not None and self._clock() - self._tried_at < FETCH_PAUSE_S:
                 return
             self._tried_at = self._clock()

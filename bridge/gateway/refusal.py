@@ -82,7 +82,7 @@ def unavailable(detail: str, retry_after_s: float) -> RequestRefusedError:
 
 
 def passes(refusal: RequestRefusedError, accept: str) -> bool:
-    """Whether a refusal passes by itself, and whoever asked is an EventSource, by its Accept header.
+    """Whether a refusal passes by itself, and the client is an EventSource, by its Accept header.
 
     That closes for good at any status but 200, and takes no notice of Retry-After.
     """

@@ -92,7 +92,7 @@ class ReplayReader:
         return await self._queue(lambda: self._history.locate(user_id, event_id))
 
     async def read(self, user_id: Id, after: Position, read_at_ms: int) -> ReplayPage:
-        """As ``EventLog.read``, shared with whoever asks for the same."""
+        """As ``EventLog.read``, shared by all that ask for the same."""
         place = (user_id, str(after), read_at_ms)
         if held := self._held.get(place):
             return held

@@ -59,7 +59,7 @@ class Subscriptions:
         return (*self._subscriptions, self.broadcast.channel)
 
     def join(self, user_id: Id, member: Member) -> Subscription:
-        """Let somebody listen to a user and to the broadcasts; see ``wait_until_heard``."""
+        """Add a member that hears a user and the broadcasts; see ``wait_until_heard``."""
         channel = self._keys.user_channel(user_id)
         subscription = self._subscriptions.get(channel)
         if subscription is None:

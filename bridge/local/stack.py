@@ -71,7 +71,7 @@ class LocalStack:
 
     def add_worker(self, settings: Settings) -> Child:
         """Start a Celery worker."""
-        # In a container everybody is root. Celery warns because of pickle, which this worker never reads.
+        # In a container every process is root. Celery warns because of pickle, which this worker never reads.
         python = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet"]
         argv = [*python, "-A", "bridge.worker", "worker", "--loglevel", "INFO"]
         return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S)
@@ -145,7 +145,7 @@ class LocalStack:
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if self._asked is not None:
-            for part in self._parts:  # asked twice: somebody is in a hurry
+            for part in self._parts:  # asked twice: do not wait any longer
                 part.kill()
         self._asked = signal.Signals(number)
 

@@ -1,7 +1,7 @@
 """Compression of message bodies, as Celery's header ``compression`` tells it; pure.
 
 Events of one type are alike: a hundred of them take a tenth of the room on the queue, in a worker and in Redis'
-append-only file, and less of everybody's time than if they were written out.
+append-only file, and less time everywhere than if they were written out.
 
 Source: https://docs.celeryq.dev/en/stable/userguide/calling.html#compression
 """

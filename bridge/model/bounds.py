@@ -36,7 +36,7 @@ RETURNS_MAX = 15
 """How often a message may have come back to RabbitMQ, whatever for. From 4.0 on its quorum queues drop one that comes
 back for the 20th time, without a word."""
 
-# Levels: objects and arrays within each other
+# Levels: the nesting depth of objects and arrays
 
 LEVELS_MAX = 100
 """Levels that an event may have. Far below those at which parsers give up, which depends on where in a program they
@@ -177,7 +177,7 @@ def values_of(json: bytes) -> int:
 
 def too_deep(subject: str, levels_max: int) -> str:
     """The sentence for JSON with more levels than it may have."""
-    return f"{subject} has more than {levels_max} objects and arrays within each other."
+    return f"{subject} has more than {levels_max} objects and arrays nested in each other."
 
 
 def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Exception]) -> None:
@@ -185,7 +185,7 @@ def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Excepti
 
     Args:
         json: any bytes, of a size that was judged before.
-        levels_max: objects and arrays within each other.
+        levels_max: largest nesting depth of objects and arrays.
         refuse: makes the exception from a sentence.
 
     Raises:
@@ -197,7 +197,7 @@ def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Excepti
         raise refuse(f"It has more than {VALUES_MAX} values.")
 
 
-# Spool files: anybody who may write to the directory may have put something there
+# Spool files: any process that may write to the directory may have written them
 
 SPOOL_ENVELOPE_BYTES_MAX = 2**24
 """Bytes of an envelope in a spool file: the largest event that the settings allow."""

@@ -11,7 +11,7 @@ class ErrorKind(StrEnum):
     WRONG_PEER = "wrong peer"
     """Drop the connection and connect anew, by the same name: its other end is not, or no longer, the one we want."""
     PERMANENT = "permanent"
-    """Say it, once, by name and with what to do: nothing changes before somebody changes it."""
+    """Say it, once, by name and with what to do: nothing changes until an operator changes it."""
 
 
 class BridgeError(Exception):
@@ -69,7 +69,7 @@ class BrokerUnavailableError(BrokerError):
 
 
 class BrokerRefusedError(BrokerError):
-    """The broker refuses for good: nothing changes before somebody changes it."""
+    """The broker refuses for good: nothing changes until an operator changes it."""
 
 
 class StoreError(OutsideError):
@@ -81,7 +81,7 @@ class StoreUnavailableError(StoreError):
 
 
 class StoreRefusedError(StoreError):
-    """Redis refuses for good: nothing changes before somebody changes it."""
+    """Redis refuses for good: nothing changes until an operator changes it."""
 
 
 def as_broker_error(error: StoreError, said: str) -> BrokerError:

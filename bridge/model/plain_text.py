@@ -11,11 +11,11 @@ ARGUMENT_CHARS_MAX = 2_000
 """The same where the text is a sentence of ours, with words from outside in it."""
 
 ECHO_CHARS_MAX = 60
-"""Characters of what somebody typed that a sentence repeats."""
+"""Characters of an input that an error message repeats."""
 
 
 def echoed(text: str) -> str:
-    """What somebody typed, for a sentence: quoted, without control characters, and never longer than a line."""
+    """An input, for an error message: quoted, without control characters, and never longer than a line."""
     return repr(text if len(text) <= ECHO_CHARS_MAX else text[:ECHO_CHARS_MAX] + "…")
 
 
@@ -66,7 +66,7 @@ def _argument(value: object) -> object:
 
 
 def _part(part: str) -> str:
-    """A part of a traceback: of a frame the lines, of the error, whose text may be anybody's, one."""
+    """A part of a traceback: of a frame the lines, of the error, whose text is from outside, one."""
     part = part.rstrip("\n")
     is_ours = part.startswith(("  File ", "Traceback ", "\nThe above exception", "\nDuring handling"))
     return "\n".join(map(one_line, part.split("\n"))) if is_ours else one_line(part, chars_max=ARGUMENT_CHARS_MAX)

@@ -197,7 +197,7 @@ class Predictor:
 
 
 def audience_of(outcome: Published) -> UUID | None:
-    """Whose stream an event would be published to; None for everybody's."""
+    """Whose stream an event would be published to; None for the broadcasts'."""
     return None if outcome.audience is Audience.BROADCAST else outcome.event.user_id
 
 

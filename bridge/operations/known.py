@@ -45,7 +45,7 @@ class Present:
 
 
 def found_categories(store: Store) -> frozenset[str]:
-    """Categories of queues that any process has named, and of what is found at the first look; whoever's they are."""
+    """Categories of queues that any process has named, and of what is found at the first look, of any registry."""
     queues = store.queue_names
     heads = store.dead_letters.heads(newest_first=True, between_ms=(0, FOREVER_MS))
     names = {*queues.all(), *(waiting.queue for waiting in queues.retries())}

@@ -33,7 +33,7 @@ class LetterPage:
     Attributes:
         letters: with the time of burial in ms of Redis time.
         next: where the next page begins; None behind the last one. A letter that is dead-lettered again while
-            somebody reads moves to the beginning; nothing else moves.
+            a reader pages moves to the beginning; nothing else moves.
     """
 
     letters: tuple[tuple[int, DeadLetter], ...]

@@ -180,7 +180,7 @@ class StatusReader:
     def _refusals(self) -> list[Fault]:
         """Why Redis takes no writes, if it takes none: then workers cannot be heard, and nothing can be published."""
         error = self._store.overview.write_refusal()
-        if error is None or error.code == "NOPERM":  # whoever looks may not write; that says nothing about the others
+        if error is None or error.code == "NOPERM":  # this process may not write; that says nothing about the others
             return []
         sentence = f"Redis takes no writes, so that events wait, and workers may not be heard. {error}"
         return [Fault(subject="redis", sentence=sentence)]

@@ -1,4 +1,4 @@
-"""``QueueSurvey``: every queue that holds something of ours, whoever names it, and what waits for its next attempt."""
+"""``QueueSurvey``: every queue that holds something of ours, and what waits for its next attempt."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -81,7 +81,7 @@ def build_app(settings: Settings, registry: Registry) -> Starlette:
 
 
 async def static(request: Request) -> Response:
-    """Style, script and picture; the same for everybody."""
+    """Style, script and picture; the same for every client."""
     name = request.path_params["name"]
     if name not in STATIC:
         return Response("There is no such file.", 404, media_type="text/plain", headers=SAFE_HEADERS)

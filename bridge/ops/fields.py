@@ -26,7 +26,7 @@ def read_selection(
         registry: that types and categories must fit.
         older: categories that are known beside the registry's.
         now_ms: to which ``2h`` refers.
-        payloads: whether the asker may see contents; without that no text is searched, because whoever may
+        payloads: whether the asker may see contents; without that no text is searched, because a viewer who may
             ask "does it occur?" often enough reads what is masked.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The overview's figures, read once for everybody who looks at the same time."""
+"""The overview's figures, read once for all pages that are open at the same time."""
 
 import threading
 import time

@@ -87,7 +87,7 @@ class PageContext:
     def page(
         self, request: PageRequest, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any
     ) -> Response:
-        """A page for somebody who is signed in."""
+        """A page for a signed-in operator."""
         values = {"trace_of": "", "filters": given_filters(request.query), **values}
         shown = self.templates.get_template(template).render(
             request=request, base=request.base, note=_note(request), registry=self.registry, **values
@@ -115,7 +115,7 @@ class PageContext:
         return HTMLResponse(template.render(base=base, there=there, message=message), status)
 
     def refusal(self, base: str, status: HTTPStatus, message: str) -> Response:
-        """A page for somebody who is not let in."""
+        """A page for a client that is not signed in."""
         template = self.templates.get_template("outside.html")
         return HTMLResponse(template.render(base=base, title=status.phrase, message=message), status)
 

@@ -20,7 +20,7 @@ _PURPOSE_FORM = b"bridge.ops form 1\0"
 
 
 class Role(StrEnum):
-    """What somebody may do."""
+    """What a signed-in operator may do."""
 
     VIEWER = "viewer"
     """Look."""
@@ -59,7 +59,7 @@ class Sessions:
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
         tokens = {Role.OPERATOR: settings.ops_token, Role.VIEWER: settings.ops_view_token}
         self._tokens = {role: token.encode() for role, token in tokens.items() if token}
-        # Of its own token: whoever has the viewers' cannot sign for an operator.
+        # Of its own token: with the viewers' one cannot sign for an operator.
         self._keys = {role: _sign(token, _PURPOSE_SESSION) for role, token in self._tokens.items()}
         self._clock = clock
 

@@ -16,7 +16,7 @@ ADDRESSES_MAX = 1000
 """Addresses that are remembered; the one heard longest ago is forgotten first."""
 ADDRESS_CHARS = 64
 ALL_FREE_FAILURES = 20
-"""Wrong tokens from all addresses together before the brake on everybody."""
+"""Wrong tokens from all addresses together before the brake on all addresses."""
 ALL_REFILL_S = 1.0
 """Then one is looked at each time this is over, from however many addresses they come."""
 KNOWN_MAX = 100

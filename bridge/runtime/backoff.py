@@ -15,7 +15,7 @@ class Backoff:
         self.failures = 0
 
     def next_s(self, *, refused: bool = False) -> float:
-        """Seconds to wait after one more failure; ``refused`` if nothing changes before somebody changes it."""
+        """Seconds to wait after one more failure; ``refused`` if nothing changes until an operator changes it."""
         ceiling_s = REFUSED_S if refused else min(CAP_S, BASE_S * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)

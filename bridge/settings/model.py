@@ -192,7 +192,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     gateway_port: Annotated[Port, Meta(description="Port that the gateway listens on.")] = 8000
     gateway_queue_max: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Events held for one slow client; then it is cut, and resumes."),
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Events buffered for one slow consumer; on overflow it is disconnected, and resumes.",
+        ),
     ] = 512
     gateway_clients_max: Annotated[
         int,

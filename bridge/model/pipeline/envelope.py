@@ -182,7 +182,7 @@ class EventCodec:
             self._fitting.add(kinds)
 
     def _refuse_misfit(self, event: Any, data: bytes) -> None:
-        """What the worker could not read is said here, where somebody can do something about it."""
+        """What the worker could not read is said here, where the caller can act on it."""
         if self._event_decoder is None:
             self._make_decoders()
         assert self._event_decoder is not None  # noqa: S101

@@ -17,7 +17,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         event: what clients get.
         payload: ``event.data`` as one line of JSON.
-        audience: the event's user, or everybody.
+        audience: the event's user, or broadcast.
         envelope: what it came from, so that a refused write can still be retried or dead-lettered.
     """
 

@@ -57,7 +57,7 @@ class Pipeline:
             payload = self._bounded(encode_payload(sse_event.data), "payload")
             return Published(event=sse_event, payload=payload, audience=mapping.audience, envelope=raw)
         except (SystemExit, KeyboardInterrupt):
-            raise  # somebody wants this process to end, and that is no attempt
+            raise  # the process is told to end, which is no attempt
         except BaseException as error:  # extractors are foreign code: also CancelledError or GeneratorExit
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
             permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)

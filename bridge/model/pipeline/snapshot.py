@@ -54,7 +54,7 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
 def _compiled(names: tuple[str, ...], fits: Sequence[FieldFit], given: dict[str, Any]) -> Callable[[Any], Any]:
     """The taker for fields of these names, written out: it runs at each emit, and a loop over the fields costs twice.
 
-    The text has nothing of anybody's in it: fields are called by their places.
+    The text holds no values of the event: fields are named by their places.
     """
     known = {**given, "UTC": UTC, "Decimal": Decimal, "moment": _MOMENT["type"], "isfinite": isfinite, "IDS": _IDS}
     lines = ["def take(event):", f"    {_all(names)} = values_of(event)", "    text = 0"]

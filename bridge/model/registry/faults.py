@@ -22,7 +22,7 @@ _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tables:
-    """The raw tables of a registry, before anybody vouches for them."""
+    """The raw tables of a registry, before they are validated."""
 
     event_types: tuple[StrEnum, ...]
     categories: tuple[StrEnum, ...]

@@ -144,7 +144,7 @@ class DomainToSSEMapping:
             May be run again after a failure or a crash, so it must not change anything.
         user_id_extractor: domain event → id of the user to tell, of the registry's kind, or None for no recipient.
         retry: policy of this mapping; None means the settings' policy.
-        audience: the user (default) or everybody. A function of the event that returns addresses is understood, and
+        audience: the user (default) or broadcast. A function of the event that returns addresses is understood, and
             refused by the registry as yet.
         example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
             needed only where those that are built from the class's type hints are not like real ones.

@@ -158,7 +158,7 @@ class Registry:
     # Making events by hand
 
     def sse_event(self, event_type: StrEnum, user_id: Id, data: dict[str, Any]) -> "SSEEvent":
-        """A new SSE event, as of now, for a user of this application; for whoever publishes without a worker.
+        """A new SSE event, as of now, for a user; for an application that publishes without a worker.
 
         Raises:
             ValueError: ``user_id`` is none of the registry's kind, or as for ``SSEEvent``.

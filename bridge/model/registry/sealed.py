@@ -27,7 +27,7 @@ class SealedList(list[T]):
         """Refuse changes from now on. Returns the list itself.
 
         Args:
-            refusal: one sentence for whoever tries, saying what to do instead.
+            refusal: one sentence for the caller that tries, saying what to do instead.
         """
         self._refusal = refusal
         return self
