@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from bridge.model.errors import PayloadError
 from bridge.model.pipeline import EventCodec, snapshot_taker
 from bridge.producer.background_sender import BackgroundSender
-from bridge.producer.batching import Accepted, Unwritten
+from bridge.producer.batching import Accepted, Unwritten, Written
 from bridge.producer.emitter import Emitter
 from bridge.settings import Settings
-from tests.support.strange import REGISTRY, SAMPLES, Typed, events
+from tests.support.strange import REGISTRY, SAMPLES, Typed, events, fitting
 
 SIZE_MAX = 65_536
 CLASSES = [mapping.domain_event_class for mapping in REGISTRY.mappings]
@@ -71,6 +71,16 @@ def test_emit_accepts_and_sends_what_emit_many_does(emitter: Emitter, event: Any
     assert by_emit == by_emit_many
 
 
+def test_an_event_without_a_snapshot_is_written_at_once_and_by_emit_alone(
+    emitter: Emitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emitter, "emit_many", refuse)
+    assert emitter.emit(Typed(names=["a list"]))
+    (entry,) = emitter._background.buffer.front(None)
+    assert isinstance(entry, Written)
+    accepted_by(emitter)
+
+
 def test_raw_json_may_stand_beside_nothing(emitter: Emitter) -> None:
     assert emitter.emit(Typed(anything=msgspec.Raw(b'{"ratio": 1}'), maybe=None))
     (accepted,) = accepted_by(emitter)
@@ -102,6 +112,16 @@ def test_a_snapshot_is_written_as_the_event_is_and_only_of_what_can_be_written_a
     later = codec.encode_snapshot(snapshot, source="shop")
     assert parsed(later) == parsed(at_once)
     assert codec.decode(later) == codec.decode(at_once)
+
+
+@given(before=st.lists(fitting, max_size=8), event=fitting)
+def test_a_codec_that_has_written_an_events_types_before_looks_at_its_values_still(
+    before: list[Any], event: Any
+) -> None:
+    codec = EventCodec(type(event))
+    for one in before:
+        written(codec, one)
+    assert written(codec, event) == written(EventCodec(type(event)), event)
 
 
 @given(before=st.lists(events(), max_size=8), event=events())

@@ -178,4 +178,10 @@ def test_the_catalogs_events_take_every_fast_path_of_a_worker(event: Any, monkey
         assert isinstance(outcome, Skipped)
         return
     assert isinstance(outcome, Published)
-    assert outcome.event.occurred_at.tzinfo is UTC  # so that a batch's times are written at once
+    encode = settle._json_encoder.encode
+    encoded: list[object] = []
+    monkeypatch.setattr(
+        settle, "_json_encoder", SimpleNamespace(encode=lambda moments: (encoded.append(moments), encode(moments))[1])
+    )
+    settle._moments([outcome.event.occurred_at])
+    assert encoded
