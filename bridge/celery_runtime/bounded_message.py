@@ -8,7 +8,8 @@ from kombu import compression
 from kombu import message as stock
 
 from bridge.messages.compression import COMPRESSION_HEADER, decompressed
-from bridge.messages.validation import check_size, in_utf8
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE
+from bridge.messages.validation import check_bytes, check_size, in_utf8
 from bridge.model.bounds import BODY_BYTES_MIN, MessageBounds
 
 
@@ -50,3 +51,14 @@ def bound_kombu() -> None:
         encode, _ = compression.get_encoder(content_type)
         decode = partial(decompressed, compression=content_type, max_bytes=BODY_BYTES_MIN)
         compression.register(encode, decode, content_type)
+
+
+def check_body(message: Any, bounds: MessageBounds) -> None:
+    """Refuse a body that Celery's parser should not be given; what is passed on it never sees.
+
+    Raises:
+        DecodeError: it is too large or too deep, or no JSON.
+    """
+    if message.content_type != PASSED_CONTENT_TYPE:
+        check_size(message.body, body_bytes_max=bounds.body_bytes)
+        check_bytes(message.body, message.content_type)

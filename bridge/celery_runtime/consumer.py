@@ -1,37 +1,32 @@
 """``BridgeConsumer``: Celery's consumer, which hands Celery only what Celery can run."""
 
-import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
 from amqp.exceptions import RecoverableConnectionError
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
-from bridge.celery_runtime.bounded_message import bound_kombu, bounded
+from bridge.celery_runtime.bounded_message import bound_kombu, bounded, check_body
+from bridge.celery_runtime.quarantined_message import quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.refused_queues import LOOK_S, RefusedQueues
 from bridge.celery_runtime.refused_rights import RefusedRights
 from bridge.celery_runtime.task import BridgeTask
-from bridge.messages import BOOKED_HEADER, BUNDLE_HEADER
-from bridge.messages.compression import COMPRESSION_HEADER
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
-from bridge.messages.queue_item import DELIVERIES_HEADER, RAW
+from bridge.messages import BUNDLE_HEADER
+from bridge.messages.passthrough import PASSED_CONTENT_TYPE, pass_on
+from bridge.messages.queue_item import DELIVERIES_HEADER
 from bridge.messages.validation import (
     DROPPED_HEADERS,
     RETURNS_HEADER,
-    check_bytes,
     check_header_levels,
     check_message,
     check_number,
-    check_size,
 )
 from bridge.model.bounds import RETURNS_MAX, MessageBounds
 from bridge.model.errors import DecodeError, StoreError
-from bridge.model.pipeline import encode_raw, identify
 from bridge.model.plain_text import one_line, plain_logger
 from bridge.worker.quarantine import Quarantine
 
@@ -50,10 +45,6 @@ HELD_S = 5.0
 
 RECONNECT_S = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}
 """How long a worker that lost its broker waits between two attempts: so long at first, so much longer each time."""
-
-COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
-"""Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
-letter."""
 
 
 class BridgeConsumer(Consumer):
@@ -152,7 +143,7 @@ class BridgeConsumer(Consumer):
                 if not claiming:
                     _refuse_own_marks(message)
                 pass_on(message, envelopes_max=self._bounds.envelopes)
-                _check_body(message, self._bounds)
+                check_body(message, self._bounds)
                 self._check(message)
                 check_number(message.payload[0], self._bounds.envelopes)
             except DecodeError as error:
@@ -254,26 +245,6 @@ def _is_near_its_end(message: Any) -> bool:
     return isinstance(returns, int) and returns >= RETURNS_MAX
 
 
-def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, bounds: MessageBounds) -> None:
-    """Keep a whole message with all that stood on the queue.
-
-    Raises:
-        StoreError: Redis stays away; the message must not be acknowledged.
-    """
-    message_id = _header(message, "id")
-    # Where no producer announced it, a worker may have entered it under its own id.
-    booked_as = _header(message, BOOKED_HEADER) or message_id
-    info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
-    quarantine(
-        raw_bytes(message),
-        str(info.get("routing_key")),
-        error,
-        task=_header(message, "task"),
-        booked_as=booked_as,
-        part=None if booked_as == message_id else _event_ids(message, bounds),
-    )
-
-
 def _refuse_own_marks(message: Any) -> None:
     """Refuse or take out what only our own transport may say.
 
@@ -289,17 +260,6 @@ def _refuse_own_marks(message: Any) -> None:
     message.headers.pop(DELIVERIES_HEADER, None)
 
 
-def _check_body(message: Any, bounds: MessageBounds) -> None:
-    """Refuse a body that Celery's parser should not be given; what is passed on it never sees.
-
-    Raises:
-        DecodeError: it is too large or too deep, or no JSON.
-    """
-    if message.content_type != PASSED_CONTENT_TYPE:
-        check_size(message.body, body_bytes_max=bounds.body_bytes)
-        check_bytes(message.body, message.content_type)
-
-
 def _tidy(headers: dict[str, Any]) -> None:
     """Take out what Celery must not act on, and what would forge a line where Celery logs or shows a header."""
     for name in DROPPED_HEADERS:
@@ -307,61 +267,3 @@ def _tidy(headers: dict[str, Any]) -> None:
     for name, value in headers.items():
         if isinstance(value, str) and not value.isprintable():
             headers[name] = one_line(value)
-
-
-def _header(message: Any, name: str) -> str:
-    value = message.headers.get(name) if isinstance(message.headers, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _event_ids(message: Any, bounds: MessageBounds) -> list[str]:
-    """The events in a part of a message that was taken apart; none if it cannot be read."""
-    try:
-        _check_body(message, bounds)
-        args = message.payload[0]
-        return [str(identify(raw)) for raw in (args[0].split() if isinstance(args[0], Envelopes) else args[0])]
-    except Exception:  # whatever is wrong with the message is being recorded already
-        return []
-
-
-def raw_bytes(message: Any) -> bytes:
-    """What stood on the queue; for a broker that does not say, its parts as JSON, the body in base64."""
-    payload = getattr(message, "_raw", None)
-    if isinstance(payload, dict) and RAW in payload:
-        return bytes(payload[RAW])
-    body, content_type, content_encoding = on_the_wire(message)
-    headers = _members(message.headers, but=COUNTED_BY_BROKER)
-    sent = getattr(message, "sent", None)
-    if sent is not None:
-        body, compression = sent
-        headers = {**headers, COMPRESSION_HEADER: compression} if compression else headers
-    if not isinstance(body, bytes):
-        body = _encoded(str(body), content_encoding)
-    parts = {
-        "body": base64.b64encode(body).decode(),
-        "content-type": content_type,
-        "content-encoding": content_encoding,
-        "headers": headers,
-        # AMQP has the headers there once more. How the body is written here is said as on a Redis queue.
-        "properties": {**_members(message.properties, but=("application_headers",)), "body_encoding": "base64"},
-    }
-    try:
-        # RabbitMQ does not keep the order of headers either.
-        return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
-    except Exception:  # a header's name or value is no text, or too deep
-        return encode_raw(parts)
-
-
-def _encoded(text: str, encoding: object) -> bytes:
-    """The bytes of a body that py-amqp has decoded by its content encoding."""
-    try:
-        return text.encode(str(encoding))
-    except (LookupError, UnicodeError):
-        return text.encode("utf-8", "replace")
-
-
-def _members(names_to_values: Any, *, but: Collection[str]) -> dict[str, Any]:
-    """The members of a table without some; none if it is no table."""
-    if not isinstance(names_to_values, dict):
-        return {}
-    return {name: value for name, value in names_to_values.items() if name not in but}

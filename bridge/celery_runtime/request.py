@@ -7,7 +7,7 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
-from bridge.celery_runtime.consumer import quarantine_message
+from bridge.celery_runtime.quarantined_message import quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.task import BridgeTask, OutOfTimeError, Refused, Unfinished
 from bridge.messages import ATTEMPT_HEADER

@@ -18,8 +18,8 @@ from starlette.datastructures import QueryParams
 
 from bridge import DomainEvent
 from bridge.catalogs.finance import REGISTRY
-from bridge.celery_runtime.bounded_message import bounded
-from bridge.celery_runtime.consumer import _check_body, raw_bytes
+from bridge.celery_runtime.bounded_message import bounded, check_body
+from bridge.celery_runtime.quarantined_message import raw_bytes
 from bridge.gateway.request import parse_request
 from bridge.messages.bundling import Claimed, bundle
 from bridge.messages.compression import decompressed
@@ -79,7 +79,7 @@ def _through_the_queue(raw: bytes) -> None:
 
 def _judge(message: Any) -> None:
     pass_on(message)
-    _check_body(message, BOUNDS)
+    check_body(message, BOUNDS)
     check_message(message.headers, lambda: json.loads(message.body), {"bridge.Listed"})
 
 

@@ -1,0 +1,99 @@
+"""What is kept of a kombu message that is put aside: all that stood on the queue, and whose events they were."""
+
+import base64
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from bridge.celery_runtime.bounded_message import check_body
+from bridge.messages import BOOKED_HEADER
+from bridge.messages.compression import COMPRESSION_HEADER
+from bridge.messages.passthrough import Envelopes, on_the_wire
+from bridge.messages.queue_item import RAW
+from bridge.messages.validation import RETURNS_HEADER
+from bridge.model.bounds import MessageBounds
+from bridge.model.pipeline import encode_raw, identify
+from bridge.worker.quarantine import Quarantine
+
+COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
+"""Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
+letter."""
+
+
+def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, bounds: MessageBounds) -> None:
+    """Keep a whole message with all that stood on the queue.
+
+    Raises:
+        StoreError: Redis stays away; the message must not be acknowledged.
+    """
+    message_id = _header(message, "id")
+    # Where no producer announced it, a worker may have entered it under its own id.
+    booked_as = _header(message, BOOKED_HEADER) or message_id
+    info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
+    quarantine(
+        raw_bytes(message),
+        str(info.get("routing_key")),
+        error,
+        task=_header(message, "task"),
+        booked_as=booked_as,
+        part=None if booked_as == message_id else _event_ids(message, bounds),
+    )
+
+
+def _header(message: Any, name: str) -> str:
+    value = message.headers.get(name) if isinstance(message.headers, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _event_ids(message: Any, bounds: MessageBounds) -> list[str]:
+    """The events in a part of a message that was taken apart; none if it cannot be read."""
+    try:
+        check_body(message, bounds)
+        args = message.payload[0]
+        return [str(identify(raw)) for raw in (args[0].split() if isinstance(args[0], Envelopes) else args[0])]
+    except Exception:  # whatever is wrong with the message is being recorded already
+        return []
+
+
+def raw_bytes(message: Any) -> bytes:
+    """What stood on the queue; for a broker that does not say, its parts as JSON, the body in base64."""
+    payload = getattr(message, "_raw", None)
+    if isinstance(payload, dict) and RAW in payload:
+        return bytes(payload[RAW])
+    body, content_type, content_encoding = on_the_wire(message)
+    headers = _members(message.headers, but=COUNTED_BY_BROKER)
+    sent = getattr(message, "sent", None)
+    if sent is not None:
+        body, compression = sent
+        headers = {**headers, COMPRESSION_HEADER: compression} if compression else headers
+    if not isinstance(body, bytes):
+        body = _encoded(str(body), content_encoding)
+    parts = {
+        "body": base64.b64encode(body).decode(),
+        "content-type": content_type,
+        "content-encoding": content_encoding,
+        "headers": headers,
+        # AMQP has the headers there once more. How the body is written here is said as on a Redis queue.
+        "properties": {**_members(message.properties, but=("application_headers",)), "body_encoding": "base64"},
+    }
+    try:
+        # RabbitMQ does not keep the order of headers either.
+        return msgspec.json.encode(parts, enc_hook=repr, order="deterministic")
+    except Exception:  # a header's name or value is no text, or too deep
+        return encode_raw(parts)
+
+
+def _encoded(text: str, encoding: object) -> bytes:
+    """The bytes of a body that py-amqp has decoded by its content encoding."""
+    try:
+        return text.encode(str(encoding))
+    except (LookupError, UnicodeError):
+        return text.encode("utf-8", "replace")
+
+
+def _members(names_to_values: Any, *, but: Collection[str]) -> dict[str, Any]:
+    """The members of a table without some; none if it is no table."""
+    if not isinstance(names_to_values, dict):
+        return {}
+    return {name: value for name, value in names_to_values.items() if name not in but}
