@@ -30,14 +30,14 @@ def envelope(mode: str = "ok", times: int = 0) -> dict[str, Any]:
     }
 
 
-def job(*envelopes: dict[str, Any], message_id: str = "m", attempt: int = 1, replay: str = "") -> Job:
+def job(*envelopes: dict[str, Any], message_id: str = "m", attempt: int = 1, redrive: str = "") -> Job:
     return Job(
         mapping=moody.mappings[0],
         envelopes=envelopes,
         attempt=attempt,
         message_id=message_id,
         booked_as="",
-        replay=replay,
+        redrive=redrive,
     )
 
 
@@ -101,10 +101,10 @@ def test_a_redriven_letter_that_fails_again_stays_one_with_one_more_attempt(
 ) -> None:
     hopeless = envelope("permanent", times=2)
     handler.run([job(hopeless)])
-    handler.run([job(hopeless, replay="r")])
+    handler.run([job(hopeless, redrive="r")])
     letter = store.dead_letters.get_many([hopeless["id"]])[hopeless["id"]]
     assert [one.number for one in letter.attempts] == [1, 2] and letter.replay == "r"
-    handler.run([job(hopeless, replay="r")])
+    handler.run([job(hopeless, redrive="r")])
     assert store.dead_letters.count() == 0 and store.balance().published == 1 and store.balance().balanced
 
 
