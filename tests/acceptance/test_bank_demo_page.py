@@ -1,8 +1,6 @@
 """The demo in a real Chromium: an import that arrives live, filters, and a replay of exactly what was missed."""
 
-import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,30 +10,18 @@ from typing import Any
 import pytest
 
 from bridge.local.redis_server import free_port
+from tests.support.chromium import opened_chromium
 from tests.support.processes import ROOT, CliProcess, running_cli, wait_until_gone
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 
 ARTIFACTS = ROOT / "artifacts"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMIUM_OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--disable-quic",
-]  # fmt: skip
 TIMEOUT_S = 30.0
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is missing; .ci/run installs it.")
-        pytest.skip("Chromium is not installed.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+    with opened_chromium() as opened:
         yield opened
-        opened.close()
 
 
 class Page:
