@@ -314,7 +314,7 @@ class DeadLetters(Protocol):
             newest_first: the order of burial.
             between_ms: as for ``heads``.
             conditions: as for ``heads``.
-            take: letters to return at the most.
+            take: letters to return at most.
         """
         ...
 
