@@ -66,7 +66,7 @@ WRONG = {
 }
 UNKNOWN = {
     "dead show nonsense": "There is no dead letter nonsense",
-    "dead redrive --resume nonsense": "There is no replay nonsense",
+    "dead redrive --resume nonsense": "There is no redrive nonsense",
     "retries show nonsense": "No retry of event nonsense waits",
 }
 

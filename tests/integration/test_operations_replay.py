@@ -213,7 +213,7 @@ def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
     assert replays.run(replay_id).state is RedriveState.DONE
     with pytest.raises(OperationRefusedError, match="is done"):
         replays.run(replay_id)
-    with pytest.raises(OperationRefusedError, match="There is no replay"):
+    with pytest.raises(OperationRefusedError, match="There is no redrive"):
         replays.run("nope")
 
 
