@@ -1,0 +1,41 @@
+"""What the core needs from outside, as protocols: the real adapters and ``bridge.testing``'s twins satisfy them.
+
+Every method that does I/O raises StoreUnavailableError where the store is away or full, and StoreRefusedError where it
+refuses for good (BrokerError where it is the broker). What it was asked to do may have happened all the same. So each
+method that writes says what a second call changes. Event ids are UUIDs as text in their usual form.
+"""
+
+from bridge.ports.events import Channels, EventLog, LiveChannel, PendingPublish, Publisher
+from bridge.ports.failed_events import DeadLetters, LetterStore, OperationsLog, RetryQueue
+from bridge.ports.work import (
+    Accounting,
+    Clock,
+    Consumer,
+    ConsumerReport,
+    Metrics,
+    Queue,
+    StartCounts,
+    WorkerPorts,
+    WorkerReports,
+)
+
+__all__ = [
+    "Accounting",
+    "Channels",
+    "Clock",
+    "Consumer",
+    "ConsumerReport",
+    "DeadLetters",
+    "EventLog",
+    "LetterStore",
+    "LiveChannel",
+    "Metrics",
+    "OperationsLog",
+    "PendingPublish",
+    "Publisher",
+    "Queue",
+    "RetryQueue",
+    "StartCounts",
+    "WorkerPorts",
+    "WorkerReports",
+]

@@ -1,0 +1,116 @@
+"""Ports of what clients hear: the event log's two halves, and the live channels."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from bridge.model.bounds import REPLAY_BYTES_MAX
+from bridge.model.event_log import Heard, Page, Position
+from bridge.model.publishing import Delivery
+from bridge.model.registry import Id
+
+
+class PendingPublish(Protocol):
+    """Deliveries that are about to be published and accounted for."""
+
+    def begin(self) -> None:
+        """Ask the log, and return at once. Idempotent. End one before the next begins: two at once have no order."""
+        ...
+
+    def refused(self) -> dict[int, str]:
+        """Begin, if it has not begun, and wait for the end; tells of what the log refused for good.
+
+        Returns:
+            Place of the event among all of the deliveries → the log's words.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Wait for nothing: what was asked for may happen or not. After ``refused`` it does nothing."""
+        ...
+
+
+class Publisher(Protocol):
+    """The writing half of the event log: publishes each event once, and accounts for it in the same step."""
+
+    def prepare(self, deliveries: Sequence[Delivery]) -> PendingPublish:
+        """Make ready to publish, in order; nothing is asked of the log before ``begin``.
+
+        Idempotent by event id and user within the deduplication window (``Settings.seen_life_s``): a second call
+        publishes nothing, and completes what the first left half done. Positions rise from event to event, whoever
+        publishes to whomever.
+        """
+        ...
+
+
+class EventLog(Protocol):
+    """The reading half of the event log: each user's events and the broadcasts, retained within bounds."""
+
+    async def now(self) -> Page:
+        """An empty page up to the newest position handed out; in an empty log, up to a first one."""
+        ...
+
+    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
+        """Where an event stands that this user received; None if it is unknown, or older than the window."""
+        ...
+
+    async def read(
+        self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
+    ) -> Page:
+        """The next page after a position, of one moment: nothing before its horizon is missing from it.
+
+        Args:
+            user_id: id of the user whose events are read, besides the broadcasts.
+            after: what the client has had.
+            read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event; 0 if there was none. Without
+                it a client that heard nothing for as long as events are retained counts as behind.
+            limit_bytes: bytes of the user's events, and of the broadcasts, at most; though at least one of each.
+        """
+        ...
+
+    async def vouch(self, channel: str, message: bytes) -> bool:
+        """Whether the log still knows an event that was heard on a channel within half the window.
+
+        If not, it was set back, and the order begins anew: reading from an earlier position is incomplete from now on.
+        """
+        ...
+
+
+class Channels(Protocol):
+    """Names of the channels on which events are heard as they are published."""
+
+    @property
+    def BROADCAST_CHANNEL(self) -> str:  # noqa: N802  (a constant of each deployment)
+        """Everybody's."""
+        ...
+
+    def user_channel(self, user_id: Id) -> str:
+        """One user's."""
+        ...
+
+
+class LiveChannel(Protocol):
+    """One connection that hears what is published as it is published; it never mends itself.
+
+    From ``open`` to the first trouble; made anew after it. What is published in between is not heard, so each loss must
+    be told to whoever listens.
+    """
+
+    async def open(self) -> None:
+        """Connect; nothing is subscribed yet."""
+        ...
+
+    async def send(self, verb: str, *channels: str) -> None:
+        """SUBSCRIBE to channels, or UNSUBSCRIBE; or PING, which is answered by anything else than a message."""
+        ...
+
+    async def hear(self, timeout_s: float) -> Heard | None:
+        """What came next; None if nothing came in time.
+
+        Each SUBSCRIBE is confirmed channel by channel, in order; what is published there later is heard once, in order.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Drop the connection. Idempotent, and never raises."""
+        ...
