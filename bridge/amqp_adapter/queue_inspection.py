@@ -43,11 +43,7 @@ def open_rabbitmq(settings: Settings) -> Iterator[Connection]:
 
 
 def read_depths(settings: Settings, names: Sequence[str]) -> dict[str, Depth]:
-    """How much stands on each queue of RabbitMQ; nothing on one that does not exist.
-
-    Raises:
-        BrokerError: the broker is away or refuses.
-    """
+    """How much stands on each queue of RabbitMQ; nothing on one that does not exist."""
     with open_rabbitmq(settings) as connection:
         return {name: _depth(connection, settings, name) for name in names}
 

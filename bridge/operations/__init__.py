@@ -1,7 +1,7 @@
 """What operators see and do: reading the store and the broker, and acting on dead letters, retries and queues.
 
-Whatever reads or writes the store raises StoreError where Redis is away or refuses; a docstring speaks of it only where
-more is to be said. A store that is handed in stays its owner's to close.
+Whatever asks Redis or the broker raises StoreError or BrokerError where it is away or refuses; a docstring speaks of it
+only where more is to be said. A store that is handed in stays its owner's to close.
 """
 
 from typing import TYPE_CHECKING

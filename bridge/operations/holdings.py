@@ -53,11 +53,7 @@ class Holding:
 
 
 def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple[Holding, ...]:
-    """Every queue that the registry has, that holds something, or that a worker consumes; the registry's first.
-
-    Raises:
-        BrokerError: the broker is away or refuses.
-    """
+    """Every queue that the registry has, that holds something, or that a worker consumes; the registry's first."""
     now_ms = store.clock.read_ms()
     queues = QueueSurvey(store, settings, registry)
     survey = queues.read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)

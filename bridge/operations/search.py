@@ -46,9 +46,6 @@ class Search(Protocol):
         Args:
             message_ids: in the accounting, to look for.
             queues: where they may stand.
-
-        Raises:
-            BrokerError: the broker is away.
         """
         ...
 

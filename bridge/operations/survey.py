@@ -51,9 +51,6 @@ class QueueSurvey:
             now_ms: Redis time.
             keys_max: keys of the broker among which it looks for queues; the next call goes on behind them.
             looks_max: looks through the waiting retries, next due first.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
         """
         on_broker = self._reader.names(keys_max)
         others = dict.fromkeys([*sorted(on_broker), *self._names.all()])
@@ -68,11 +65,7 @@ class QueueSurvey:
         )
 
     def claimed(self) -> Counter[str] | None:
-        """How many messages of each queue workers have claimed; None where the broker does not say.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-        """
+        """How many messages of each queue workers have claimed; None where the broker does not say."""
         return self._reader.claimed()
 
     def _unregistered(self, names: dict[str, None]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Everything that the bridge keeps in Redis, behind small classes: the only room that knows keys and scripts.
 
 Whatever does I/O here raises StoreUnavailableError where Redis is away or takes no writes, and StoreRefusedError where
-it refuses for good; a docstring speaks of it only where more is to be said. What was asked may have happened.
+it refuses for good (BrokerError where it is the broker); a docstring speaks of it only where more is to be said. What
+was asked may have happened.
 """
 
 from typing import TYPE_CHECKING

@@ -26,11 +26,7 @@ class ForeignLists:
         self._client: redis.Redis | None = None
 
     def merge_priorities(self, queues: Sequence[str]) -> dict[str, int]:
-        """Put messages with a priority where workers read; how many, for each queue that had any.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-        """
+        """Put messages with a priority where workers read; how many, for each queue that had any."""
         moved = {}
         try:
             client = self._connected()
@@ -47,11 +43,7 @@ class ForeignLists:
         return moved
 
     def find(self, keys_max: int) -> frozenset[str]:
-        """Queues of ours that were met on the broker, after a look at so many keys more.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-        """
+        """Queues of ours that were met on the broker, after a look at so many keys more."""
         try:
             self._finder.look(self._connected(), keys_max)
         except BaseException as error:
@@ -73,10 +65,6 @@ class ForeignLists:
         return self._client
 
     def _drop(self, error: BaseException) -> None:
-        """Close; whoever opened the connection turns the error into one of the bridge.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-        """
+        """Close; whoever opened the connection turns the error into one of the bridge."""
         self._client = None
         self._open.__exit__(type(error), error, error.__traceback__)

@@ -70,11 +70,7 @@ class QueuedMessage:
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Turn whatever redis-py raises into a BrokerError.
-
-    Raises:
-        BrokerError: the broker is away or refuses.
-    """
+    """Turn whatever redis-py raises into a BrokerError."""
     try:
         yield
     except REDIS_TROUBLES as error:

@@ -1,6 +1,7 @@
 """The worker's side: ``celery -A bridge.worker worker``, or ``register_tasks`` for an app that a team already runs.
 
 What is behind it here is free of Celery: what a worker does with a message, its retries and its reports.
+Whatever asks the store there raises StoreError where it is away or refuses.
 """
 
 from typing import TYPE_CHECKING

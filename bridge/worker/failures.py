@@ -37,9 +37,6 @@ class Failures:
             retries: to wait; what finds no room is dead-lettered.
             dead: to be dead-lettered.
             only_unfinished: leave alone what, by the accounting, has ended meanwhile.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes.
         """
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
         now = self._clock.now().isoformat()
@@ -97,11 +94,7 @@ class Failures:
         return self._retries.history(event_ids) if job.attempt > 1 else {}
 
     def unfinished(self, job: Job, event_ids: Sequence[str]) -> frozenset[str]:
-        """The events of a job that have not ended: the step that ends one removes it from the accounting.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """The events of a job that have not ended: the step that ends one removes it from the accounting."""
         if job.redrive:
             return frozenset(self._dead_letters.history(event_ids))
         return (

@@ -168,27 +168,15 @@ class Handler:
         self._obey([(job, Todo.of(outcomes))])
 
     def count_start(self, message_id: str) -> int:
-        """Note that a message that came back is started again; returns how often that has happened.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """Note that a message that came back is started again; returns how often that has happened."""
         return self._starts.add(message_id)
 
     def forgive_start(self, message_id: str) -> None:
-        """A start that was counted did not end in the death of its worker.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """A start that was counted did not end in the death of its worker."""
         self._starts.take_back(message_id)
 
     def forget_starts(self, message_id: str) -> None:
-        """A message that came back is done after all.
-
-        Raises:
-            StoreUnavailableError: Redis is away.
-        """
+        """A message that came back is done after all."""
         self._starts.forget(message_id)
 
     def split(self, job: Job) -> None:

@@ -30,11 +30,7 @@ class Router:
         self._catalog = str(identity_of(registry))
 
     def route(self, records: Sequence[RetryRecord]) -> tuple[list[RetryRecord], list[RetryRecord]]:
-        """Records with the queue that they go to, and records that no living worker could try.
-
-        Raises:
-            StoreError: Redis is away or refuses.
-        """
+        """Records with the queue that they go to, and records that no living worker could try."""
         routed: list[RetryRecord] = []
         unknown: list[RetryRecord] = []
         for record in records:

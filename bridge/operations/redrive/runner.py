@@ -83,7 +83,6 @@ class RedriveRunner:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            BrokerError: the broker is away.
         """
         newest = self._snapshot.newest()
         while True:

@@ -65,7 +65,6 @@ class Sending:
 
         Raises:
             OperationRefusedError: another process took the lease.
-            BrokerError: the broker is away.
         """
         letters = self._dead.get_many(ids)
         found = {letter_id: self._predictor.whole_message(letter) for letter_id, letter in letters.items()}
