@@ -83,7 +83,7 @@ class BridgeRequest(Request):
         permanent = isinstance(error, OutOfTimeError) and self._was_alone()
         try:
             for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
-                self.task.handler.lose(job, error, permanent=permanent)
+                self.task.handler.record_worker_lost(job, error, permanent=permanent)
         except (StoreError, BrokerError) as trouble:
             logger.error("bridge.message.returned: %s", trouble)
             return False

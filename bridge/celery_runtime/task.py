@@ -126,7 +126,7 @@ class BridgeTask(Task):
             starts: 0 for a message that never came back.
         """
         if starts > self.delivery_max:
-            self.handler.condemn(jobs[0], starts - 1)
+            self.handler.dead_letter_poison(jobs[0], starts - 1)
         elif starts > SPLIT_AFTER and len(jobs[0].envelopes) > 1:
             self.handler.split(jobs[0])
         elif (done := self.handler.run(jobs)) < len(jobs):

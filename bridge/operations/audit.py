@@ -158,6 +158,7 @@ class Auditor:
         balance, unrecorded = self._compare_with_records()
         tally = _Tally(limit)
         if write_off:
+            # Without messages: what Redis forgot when it was set back, which no record names any more.
             tally.written_off += self._ledger.write_off([], who=who_am_i(), reason=write_off)
         survey = self._read_survey(tally)
         known = {*self._registry.queues, *(queue.name for queue in survey.queues)}
@@ -215,6 +216,7 @@ class Auditor:
                     tally.add(sought)
                     if reason and sought.verdict in verdicts:
                         found.append(sought.message)
+                    # In chunks: one script moves a chunk, and Redis serves no other client meanwhile.
                     if len(found) >= WRITE_OFF_CHUNK:
                         tally.written_off += self._ledger.write_off(found, who=who_am_i(), reason=reason)
                         found = []
@@ -231,6 +233,7 @@ class Auditor:
     def _producers(self, reason: str) -> tuple[Reported, ...]:
         """Those that hold events. With a reason, those that went away are shown for the last time."""
         found = tuple(reported for reported in self._store.producers.all() if holds_events(reported))
+        # What is in a spool is not lost: the next process with that directory sends it.
         gone = [reported.producer for reported in found if went_away(reported) and not reported.report.spooled]
         if gone and reason:
             self._store.producers.forget(gone)

@@ -122,6 +122,7 @@ class Letters:
     def ids(self, selection: Selection) -> Iterator[str]:
         """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed."""
         for part in chunks(self._heads(selection), CHUNK):
+            # The head answers every filter but a text, which is looked for in the letter itself.
             if not selection.text:
                 yield from (head.letter_id for head in part)
                 continue
@@ -214,6 +215,7 @@ class Letters:
                 in_replay=result.in_replay + done.in_replay,
                 gone=result.gone + done.gone,
             )
+        # One entry for all portions: an operator's act is one line of the log.
         self._log.append(
             LogEntry(
                 who=who,

@@ -124,6 +124,7 @@ class Tracer:
         try:
             with open_queues(self._settings) as broker:
                 for queued in broker.messages([message.queue]):
+                    # A message that was split stands on its queue in parts, under the id of the whole.
                     if queued.book_id != message.message_id or (queued.is_part and event_id not in queued.event_ids()):
                         continue
                     return Whereabouts.CLAIMED if queued.claimed else Whereabouts.QUEUED

@@ -125,7 +125,7 @@ class Handler:
             todo.took_us.append((perf_counter() - begun_s) * 1e6)
         return todo
 
-    def lose(self, job: Job, error: BaseException, *, permanent: bool = False) -> None:
+    def record_worker_lost(self, job: Job, error: BaseException, *, permanent: bool = False) -> None:
         """Record that a worker process died or ran out of time over a job: an attempt of each event.
 
         Which event was to blame is unknown, so each is tried again alone. If it was the last attempt of any, no
@@ -153,7 +153,7 @@ class Handler:
         todo = Todo.of(outcome for _, outcome in left)
         self._failures.record(job, todo.retries, todo.dead, only_unfinished=True)
 
-    def condemn(self, job: Job, times: int) -> None:
+    def dead_letter_poison(self, job: Job, times: int) -> None:
         """Dead-letter a job over which whole workers died."""
         self._book(job)
         failure = Failure(
@@ -165,7 +165,7 @@ class Handler:
             self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=True)
             for raw in job.envelopes
         )
-        self._obey([(job, Todo.of(outcomes))])
+        self._carry_out([(job, Todo.of(outcomes))])
 
     def count_start(self, message_id: str) -> int:
         """Note that a message that came back is started again; returns how often that has happened."""
@@ -226,7 +226,7 @@ class Handler:
             return None
         return self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
 
-    def _obey(self, todos: Sequence[tuple[Job, Todo]]) -> None:
+    def _carry_out(self, todos: Sequence[tuple[Job, Todo]]) -> None:
         """Do what was decided."""
         decided = self._prepare(todos)
         decided.settling.begin()

@@ -33,12 +33,12 @@ def test_nobody_is_charged_when_the_last_attempt_of_one_is_lost(settings: Settin
     """Without a worker: the group goes back to its queue, each event alone and as it came."""
     handler = Handler(settings, hasty, worker_ports(settings, hasty))
     envelopes = [json.loads(a_letter().envelope) for _ in range(3)]
-    handler.lose(_job(envelopes), SystemExit(3))
+    handler.record_worker_lost(_job(envelopes), SystemExit(3))
     items = [json.loads(item) for item in client.lrange("bridge.moods", 0, -1)]
     assert len(items) == 3
     assert not any("bridge_attempt" in item["headers"] for item in items)
     assert DeadLetters(client, settings).count() == 0
-    handler.lose(_job(envelopes[:1]), SystemExit(3))
+    handler.record_worker_lost(_job(envelopes[:1]), SystemExit(3))
     assert DeadLetters(client, settings).count() == 1
 
 
@@ -76,9 +76,9 @@ def test_an_event_that_runs_out_of_time_alone_a_second_time_is_dead(settings: Se
     handler = Handler(settings, moody, worker_ports(settings, moody))
     (envelope,) = [json.loads(a_letter().envelope)]
     job = Job(mapping=moody.mappings[0], envelopes=[envelope], attempt=1, message_id="m", booked_as="")
-    handler.lose(job, OutOfTimeError("x"))
+    handler.record_worker_lost(job, OutOfTimeError("x"))
     assert client.hlen("bridge:retry:records") == 1
     again = Job(mapping=moody.mappings[0], envelopes=[envelope], attempt=2, message_id="n", booked_as="")
-    handler.lose(again, OutOfTimeError("x"), permanent=True)
+    handler.record_worker_lost(again, OutOfTimeError("x"), permanent=True)
     assert client.hlen("bridge:retry:records") == 0
     assert DeadLetters(client, settings).count() == 1

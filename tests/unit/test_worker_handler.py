@@ -108,7 +108,9 @@ def test_a_redriven_letter_that_fails_again_stays_one_with_one_more_attempt(
     assert store.dead_letters.count() == 0 and store.balance().published == 1 and store.balance().balanced
 
 
-@pytest.mark.parametrize("act", [lambda handler, one: handler.run([one]), lambda handler, one: handler.condemn(one, 3)])
+@pytest.mark.parametrize(
+    "act", [lambda handler, one: handler.run([one]), lambda handler, one: handler.dead_letter_poison(one, 3)]
+)
 def test_when_the_store_is_away_nothing_is_acknowledged_and_a_second_run_completes_it(
     act: Callable[[Handler, Job], object], store: MemoryStore, handler: Handler
 ) -> None:
@@ -141,11 +143,11 @@ def test_an_answer_that_is_lost_at_any_call_costs_nothing_but_a_second_run(
 def test_nobody_is_charged_when_the_last_attempt_of_one_is_lost(store: MemoryStore) -> None:
     handler = Handler(Settings(), hasty, store.worker_ports)
     message = replace(job(*[envelope() for _ in range(3)]), mapping=hasty.mappings[0])
-    handler.lose(message, SystemExit(3))
+    handler.record_worker_lost(message, SystemExit(3))
     sent = store.queue.messages(QUEUE)
     assert [(len(one.envelopes), one.attempt, one.booked_as) for one in sent] == [(1, 1, "m")] * 3
     assert store.dead_letters.count() == 0 and store.balance().open == 3
-    handler.lose(replace(message, envelopes=message.envelopes[:1]), SystemExit(3))
+    handler.record_worker_lost(replace(message, envelopes=message.envelopes[:1]), SystemExit(3))
     assert store.dead_letters.count() == 1 and store.balance().balanced
 
 
@@ -154,9 +156,9 @@ def test_a_group_that_cannot_be_split_because_the_broker_is_away_is_not_acknowle
     message = replace(job(envelope(), envelope()), mapping=hasty.mappings[0])
     store.queue.faults.go_away()
     with pytest.raises(BrokerError):
-        handler.lose(message, SystemExit(3))
+        handler.record_worker_lost(message, SystemExit(3))
     store.queue.faults.mend()
-    handler.lose(message, SystemExit(3))
+    handler.record_worker_lost(message, SystemExit(3))
     assert len(store.queue.messages(QUEUE)) == 2
 
 
@@ -165,11 +167,11 @@ def test_an_event_that_was_published_before_its_process_died_is_not_buried(
 ) -> None:
     first = job(envelope())
     last = replace(first, attempt=3)
-    handler.lose(first, RuntimeError("gone"))
+    handler.record_worker_lost(first, RuntimeError("gone"))
     assert store.retries.count() == 1
     handler.run([last])
     assert store.retries.count() == 0
-    handler.lose(last, RuntimeError("gone"))
+    handler.record_worker_lost(last, RuntimeError("gone"))
     assert store.dead_letters.count() == 0 and store.balance().balanced
 
 
@@ -177,7 +179,7 @@ def test_what_killed_whole_workers_is_dead_lettered_once(store: MemoryStore, han
     message = job(envelope(), envelope())
     assert [handler.count_start("m"), handler.count_start("m")] == [1, 2]
     for _ in range(2):
-        handler.condemn(message, 2)
+        handler.dead_letter_poison(message, 2)
     handler.forget_starts("m")
     assert handler.count_start("m") == 1
     assert store.dead_letters.count() == 2 and store.balance().balanced

@@ -42,6 +42,7 @@ class PendingLetters:
             OperationRefusedError: another process took the lease.
         """
         pending = self._job.letters
+        # Listed before anything is sent: what dies again is a new letter, and would be met again.
         for part in chunks(self._letters.ids(selection), STEP):
             pending.add(part)
             self._keep_lease()

@@ -71,6 +71,7 @@ class RedriveRunner:
         if resend:
             self._snapshot.take_back_sent()
         if self._status.state is RedriveState.STOPPED:
+            # Something was mended since it stopped itself: try a few again before the rest.
             self._job.set(canary_sent=0)
         self._job.set_state(RedriveState.RUNNING.value, "")
         self._status = self._record.known()
@@ -96,6 +97,7 @@ class RedriveRunner:
             room = self._pace.room(self._status)
             if room:
                 self._send_some(room, newest)
+                # The patience begins anew with what was just sent.
                 self._outcome_at = time.monotonic()
             elif not collected:
                 time.sleep(POLL_S)

@@ -75,6 +75,7 @@ class Sending:
         for task, queue, part in _messages(self._sift(others, letters, newest, status.who), self._registry):
             sent += self._send_message(task, queue, part)
         pace.spend(sent)
+        # Whole messages last: each counts as all of its events, and by then the rate may be spent.
         for letter_id in ids:
             if letter_id in wholes and not pace.is_spent(status):
                 sent += self._return_message(letters[letter_id], wholes[letter_id], pace)
@@ -88,6 +89,7 @@ class Sending:
         """Leave out what must not be sent, and say why."""
         left: dict[str, list[str]] = {}
         stale: dict[str, list[str]] = {}
+        # Comparing runs extractors, so it is done only where a mapping has such a rule.
         superseded = self._staleness.superseded(list(letters.values()), newest) if self._supersedes else {}
         for letter_id in ids:
             letter = letters.get(letter_id)
@@ -112,6 +114,7 @@ class Sending:
 
     def _send_message(self, task: str, queue: str, letters: list[DeadLetter]) -> int:
         """Send one message, without letters that are gone or under way elsewhere; how many went."""
+        # Each turn leaves out what others took meanwhile, so this ends.
         while letters:
             message = TaskMessage(
                 task=task, queue=queue, envelopes=[letter.envelope.encode() for letter in letters], redrive=self._id
@@ -132,6 +135,7 @@ class Sending:
         return marked.left_out
 
     def _send_elsewhere(self, message: TaskMessage, letters: Sequence[DeadLetter]) -> None:
+        # Marked before and confirmed after: a crash in between shows the letters as under way, for --resend to send.
         self._sender.send([message])
         self._marks.confirm([letter.letter_id for letter in letters])
 
