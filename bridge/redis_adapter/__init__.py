@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.event_log import History
     from bridge.redis_adapter.foreign_lists import ForeignLists
     from bridge.redis_adapter.gateway_counts import METRIC_PREFIX, Gateways, GatewayStates
-    from bridge.redis_adapter.kept_events import Kept, KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
     from bridge.redis_adapter.ledger import Ledger, Summary
     from bridge.redis_adapter.live_subscription import LiveSubscription
@@ -28,15 +27,14 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.pools import sentinel_options, tls_options_of
     from bridge.redis_adapter.preflight.servers import option_faults, try_servers
     from bridge.redis_adapter.producers import ProducerReport, Producers, Reported
-    from bridge.redis_adapter.published_events import PastEvent, Publication, PublishedEvents, Sighting
+    from bridge.redis_adapter.published_events import Publication, PublishedEvents, Sighting
     from bridge.redis_adapter.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
     from bridge.redis_adapter.queue_depths import RedisQueueDepths
     from bridge.redis_adapter.queue_discovery import KEYS_A_STEP
     from bridge.redis_adapter.queue_inspection import QueuedMessage, RedisQueues, open_queues
-    from bridge.redis_adapter.queue_moves import QueueMoves
     from bridge.redis_adapter.queue_names import QueueNames, WaitingFor
     from bridge.redis_adapter.recent_outcomes import Recent
-    from bridge.redis_adapter.redrive_jobs import RedriveJob, RedriveJobs
+    from bridge.redis_adapter.redrive_jobs import RedriveJob
     from bridge.redis_adapter.redrive_letters import ReturnedMessage
     from bridge.redis_adapter.retry_queue import RetrySet
     from bridge.redis_adapter.server_requirements import (
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.settler import PendingPublish, Settler
     from bridge.redis_adapter.start_counts import Starts
     from bridge.redis_adapter.store import Store
-    from bridge.redis_adapter.store_overview import Figures, StoreOverview
     from bridge.redis_adapter.task_queue import RedisTaskQueue
     from bridge.redis_adapter.workers import KnownWorker, WorkerReport, Workers
 
@@ -62,25 +59,20 @@ __all__ = [
     "Announcer",
     "Counts",
     "DeadLetters",
-    "Figures",
     "ForeignLists",
     "GatewayStates",
     "Gateways",
     "History",
-    "Kept",
-    "KeptEvents",
     "Keyspace",
     "KnownWorker",
     "Ledger",
     "LiveSubscription",
     "OperationsLog",
-    "PastEvent",
     "PendingPublish",
     "ProducerReport",
     "Producers",
     "Publication",
     "PublishedEvents",
-    "QueueMoves",
     "QueueNames",
     "QueuedMessage",
     "Recent",
@@ -89,7 +81,6 @@ __all__ = [
     "RedisSSEPublisher",
     "RedisTaskQueue",
     "RedriveJob",
-    "RedriveJobs",
     "Reported",
     "RetrySet",
     "ReturnedMessage",
@@ -99,7 +90,6 @@ __all__ = [
     "Starts",
     "Store",
     "StoreClock",
-    "StoreOverview",
     "Summary",
     "Tally",
     "Trouble",
@@ -138,7 +128,6 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.event_log": {"History"},
         "bridge.redis_adapter.foreign_lists": {"ForeignLists"},
         "bridge.redis_adapter.gateway_counts": {"METRIC_PREFIX", "GatewayStates", "Gateways"},
-        "bridge.redis_adapter.kept_events": {"Kept", "KeptEvents"},
         "bridge.redis_adapter.keyspace": {"Keyspace"},
         "bridge.redis_adapter.ledger": {"Ledger", "Summary"},
         "bridge.redis_adapter.live_subscription": {"LiveSubscription"},
@@ -146,15 +135,14 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.pools": {"sentinel_options", "tls_options_of"},
         "bridge.redis_adapter.preflight.servers": {"option_faults", "try_servers"},
         "bridge.redis_adapter.producers": {"ProducerReport", "Producers", "Reported"},
-        "bridge.redis_adapter.published_events": {"PastEvent", "Publication", "PublishedEvents", "Sighting"},
+        "bridge.redis_adapter.published_events": {"Publication", "PublishedEvents", "Sighting"},
         "bridge.redis_adapter.publisher": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
         "bridge.redis_adapter.queue_depths": {"RedisQueueDepths"},
         "bridge.redis_adapter.queue_discovery": {"KEYS_A_STEP"},
         "bridge.redis_adapter.queue_inspection": {"QueuedMessage", "RedisQueues", "open_queues"},
-        "bridge.redis_adapter.queue_moves": {"QueueMoves"},
         "bridge.redis_adapter.queue_names": {"QueueNames", "WaitingFor"},
         "bridge.redis_adapter.recent_outcomes": {"Recent"},
-        "bridge.redis_adapter.redrive_jobs": {"RedriveJob", "RedriveJobs"},
+        "bridge.redis_adapter.redrive_jobs": {"RedriveJob"},
         "bridge.redis_adapter.redrive_letters": {"ReturnedMessage"},
         "bridge.redis_adapter.retry_queue": {"RetrySet"},
         "bridge.redis_adapter.server_requirements": {
@@ -167,7 +155,6 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.settler": {"PendingPublish", "Settler"},
         "bridge.redis_adapter.start_counts": {"Starts"},
         "bridge.redis_adapter.store": {"Store"},
-        "bridge.redis_adapter.store_overview": {"Figures", "StoreOverview"},
         "bridge.redis_adapter.task_queue": {"RedisTaskQueue"},
         "bridge.redis_adapter.workers": {"KnownWorker", "WorkerReport", "Workers"},
     },
