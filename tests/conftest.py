@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Set
 from uuid import UUID
 
+import hypothesis
 import pytest
 import redis
 
@@ -24,6 +25,10 @@ if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
 # Hundreds of processes import the bridge, and so many compilations take minutes. `make clean` removes what they leave.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long hypothesis' examples take says nothing on a machine that is busy.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ class Inner:
 
 @dataclass(kw_only=True)
 class Typed:
-    """An event with a field of every kind."""
+    """An event with a field of every kind whose values are judged by their types."""
 
     event_id: UUID = field(default_factory=uuid6.uuid7)
     occurred_at: datetime = MOMENT
@@ -64,41 +64,63 @@ class Typed:
     maybe: str | None = None
     ratio: float = 0.5
     amount: Decimal = Decimal("1.20")
-    size: Size = Size.SMALL
-    kind: Literal["a", 1] = "a"
     day: date = DAY
+    anything: Any = None
+
+
+@dataclass(kw_only=True)
+class Chosen(Typed):
+    """An event with a field whose values are judged one by one."""
+
+    kind: Literal["a", 1] = "a"
+
+
+@dataclass(kw_only=True)
+class Nested(Chosen):
+    """An event with values that need a closer look."""
+
+    size: Size = Size.SMALL
+
     inner: Inner = field(default_factory=Inner)
     names: list[str] = field(default_factory=list)
-    anything: Any = None
 
 
 class TypedTypes(StrEnum):
     TYPED = "typed.happened"
+    CHOSEN = "chosen.happened"
+    NESTED = "nested.happened"
 
 
+OWN = {Typed: TypedTypes.TYPED, Chosen: TypedTypes.CHOSEN, Nested: TypedTypes.NESTED}
 REGISTRY = Registry(
     event_types=(*BUILT_IN.event_types, *TypedTypes),
     categories=BUILT_IN.categories,
     events=(
         *BUILT_IN.events,
-        SSEEventMetadata(
-            event_type=TypedTypes.TYPED,
-            category=BUILT_IN.categories[0],
-            description="A field of every kind.",
-            payload_fields=["text", "anything"],
+        *(
+            SSEEventMetadata(
+                event_type=event_type,
+                category=BUILT_IN.categories[0],
+                description="It happened.",
+                payload_fields=["text", "anything"],
+            )
+            for event_type in TypedTypes
         ),
     ),
     mappings=(
         *BUILT_IN.mappings,
-        DomainToSSEMapping(
-            domain_event_class=Typed,
-            sse_event_type=TypedTypes.TYPED,
-            payload_extractor=lambda event: {"text": event.text, "anything": event.anything},
-            user_id_extractor=lambda event: event.user_id,
+        *(
+            DomainToSSEMapping(
+                domain_event_class=event_class,
+                sse_event_type=event_type,
+                payload_extractor=lambda event: {"text": event.text, "anything": event.anything},
+                user_id_extractor=lambda event: event.user_id,
+            )
+            for event_class, event_type in OWN.items()
         ),
     ),
 )
-"""The built-in catalog and ``Typed``."""
+"""The built-in catalog and three classes of our own."""
 
 SAMPLES = tuple(sample.event for mapping in BUILT_IN.mappings for sample in sample_events(mapping.domain_event_class))
 """Every kind of event of the built-in catalog."""
@@ -158,8 +180,6 @@ fitting = st.builds(
     maybe=st.none() | texts,
     ratio=st.floats(),
     amount=st.decimals(),
-    kind=st.sampled_from(["a", 1]),
-    names=st.lists(texts, max_size=2),
     anything=scalars,
 )
 """Events whose values are of the right types, and still strange."""
@@ -170,7 +190,7 @@ def events(draw: st.DrawFn) -> Any:
     """An event of the catalog, or one with a field of every kind; sometimes with values that do not fit."""
     if draw(st.integers(0, 2)) == 0:
         return draw(fitting)
-    event = draw(st.sampled_from([*SAMPLES, Typed(), Typed()]))
+    event = draw(st.sampled_from([*SAMPLES, Typed(), Chosen(), Nested()]))
     names = draw(st.lists(st.sampled_from([field.name for field in fields(event)]), max_size=2, unique=True))
     changes = {name: draw(_of_field(name)) for name in names}
     return replace(event, **changes)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.model.errors import PayloadError
@@ -17,7 +17,7 @@ from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Accepted, Unwritten, Written
 from bridge.producer.emitter import Emitter
 from bridge.settings import Settings
-from tests.support.strange import REGISTRY, SAMPLES, Typed, events, fitting
+from tests.support.strange import REGISTRY, SAMPLES, Nested, Typed, events, fitting
 
 SIZE_MAX = 65_536
 CLASSES = [mapping.domain_event_class for mapping in REGISTRY.mappings]
@@ -75,7 +75,7 @@ def test_an_event_without_a_snapshot_is_written_at_once_and_by_emit_alone(
     emitter: Emitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(emitter, "emit_many", refuse)
-    assert emitter.emit(Typed(names=["a list"]))
+    assert emitter.emit(Nested(names=["a list"]))
     (entry,) = emitter._background.buffer.front(None)
     assert isinstance(entry, Written)
     accepted_by(emitter)
@@ -100,6 +100,7 @@ def test_emit_of_the_catalogs_events_takes_their_snapshot(
 
 
 @given(event=events())
+@example(Typed(ratio=float("inf")))
 def test_a_snapshot_is_written_as_the_event_is_and_only_of_what_can_be_written_and_read(event: Any) -> None:
     try:
         snapshot = TAKERS[type(event)](event)
@@ -111,10 +112,11 @@ def test_a_snapshot_is_written_as_the_event_is_and_only_of_what_can_be_written_a
     at_once = codec.encode(event, source="shop")
     later = codec.encode_snapshot(snapshot, source="shop")
     assert parsed(later) == parsed(at_once)
-    assert codec.decode(later) == codec.decode(at_once)
+    assert repr(codec.decode(later)) == repr(codec.decode(at_once))
 
 
 @given(before=st.lists(fitting, max_size=8), event=fitting)
+@example([Typed()], Typed(ratio=float("nan")))
 def test_a_codec_that_has_written_an_events_types_before_looks_at_its_values_still(
     before: list[Any], event: Any
 ) -> None:

@@ -24,10 +24,10 @@ from bridge.model.pipeline.transform import transform
 from bridge.model.registry import DomainToSSEMapping, RetryPolicy
 from bridge.redis_adapter import settle
 from tests.support import strange
-from tests.support.strange import REGISTRY, SAMPLES, Typed, TypedTypes
+from tests.support.strange import REGISTRY, SAMPLES, Nested, Typed, TypedTypes
 
 CODECS = {mapping.domain_event_class: EventCodec(mapping.domain_event_class) for mapping in REGISTRY.mappings}
-ALL = (*SAMPLES, Typed(), Typed(anything=[1.5, None]))
+ALL = (*SAMPLES, Nested(), Typed(anything=[1.5, None]))
 WRITTEN = [CODECS[type(event)].encode(event, source="shop") for event in ALL]
 for event, envelope in zip(ALL, WRITTEN, strict=True):
     CODECS[type(event)].decode(envelope)  # a codec makes its decoders when it reads its first event
