@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Protocol
 from uuid import UUID
 
+from bridge.gateway.delivery import Delivery
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.event_log import START, Position
 from bridge.model.registry import Registry
@@ -81,9 +82,9 @@ class StreamRequest:
     last_event_id: UUID | None = None
     after: Position | None = None
 
-    def wants(self, category: str | None) -> bool:
-        """Whether events of a category are asked for; None is the category of an unknown type."""
-        return self.categories is None or category in self.categories
+    def wants(self, delivery: Delivery) -> bool:
+        """Whether an event is asked for; one of an unknown type has no category, and is not among any."""
+        return self.categories is None or delivery.category in self.categories
 
 
 def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) -> StreamRequest:

@@ -98,7 +98,7 @@ class Session:
     def offer(self, delivery: Delivery) -> bool:
         """See ``Member``. Full of events: a live client is cut. Full of bytes, or not live: the history has them."""
         self._heard = delivery.position
-        if self._ending.done() or not self._request.wants(delivery.category):
+        if self._ending.done() or not self._request.wants(delivery):
             return False
         if len(self._queue) + self._spilled >= self._settings.gateway_queue_max:
             if not (self._holding and self._settings.retention):
@@ -283,7 +283,7 @@ class Session:
         return await self._archive.read(self._user, self._cursor, self._read_at_ms)
 
     async def _send_all(self, deliveries: tuple[Delivery, ...]) -> None:
-        waiting = deque(delivery for delivery in deliveries if self._request.wants(delivery.category))
+        waiting = deque(delivery for delivery in deliveries if self._request.wants(delivery))
         while waiting:
             await self._wire.send(self._chunk(waiting))
 

@@ -6,9 +6,10 @@ import pytest
 from starlette.datastructures import Headers, QueryParams
 
 from bridge.catalogs.finance import REGISTRY
+from bridge.gateway.delivery import Delivery
 from bridge.gateway.refusal import RequestRefusedError, problem
 from bridge.gateway.request import StreamRequest, parse_request
-from bridge.model.event_log import Position
+from bridge.model.event_log import START, Position
 
 AN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 ANOTHER_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
@@ -66,8 +67,9 @@ def test_a_malformed_id_still_means_that_the_client_resumes(given: str) -> None:
 
 
 def test_types_nobody_knows_are_for_clients_without_a_filter() -> None:
-    assert parse().wants(None)
-    assert not parse("categories=import").wants(None)
+    unknown = Delivery(START, None, b"")
+    assert parse().wants(unknown)
+    assert not parse("categories=import").wants(unknown)
 
 
 def test_a_position_is_taken_where_an_id_is() -> None:
