@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.announcer import Announcer
     from bridge.redis_adapter.client import connect, connect_async, connect_briefly, connect_broker
     from bridge.redis_adapter.clock import StoreClock
-    from bridge.redis_adapter.counts import COUNT_NAMES, Counts, Tally
+    from bridge.redis_adapter.counts import Tally
     from bridge.redis_adapter.dead_letters import DeadLetters
     from bridge.redis_adapter.errors import REDIS_TROUBLES, Trouble, diagnose, store_error
     from bridge.redis_adapter.event_log import History
@@ -51,13 +51,11 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.workers import KnownWorker, WorkerReport, Workers
 
 __all__ = [
-    "COUNT_NAMES",
     "KEYS_A_STEP",
     "METRIC_PREFIX",
     "MIN_VERSION",
     "REDIS_TROUBLES",
     "Announcer",
-    "Counts",
     "DeadLetters",
     "ForeignLists",
     "GatewayStates",
@@ -122,7 +120,7 @@ __getattr__ = on_demand(
         "bridge.redis_adapter.announcer": {"Announcer"},
         "bridge.redis_adapter.client": {"connect", "connect_async", "connect_briefly", "connect_broker"},
         "bridge.redis_adapter.clock": {"StoreClock"},
-        "bridge.redis_adapter.counts": {"COUNT_NAMES", "Counts", "Tally"},
+        "bridge.redis_adapter.counts": {"Tally"},
         "bridge.redis_adapter.dead_letters": {"DeadLetters"},
         "bridge.redis_adapter.errors": {"REDIS_TROUBLES", "Trouble", "diagnose", "store_error"},
         "bridge.redis_adapter.event_log": {"History"},

@@ -11,9 +11,10 @@ import pytest
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
 from examples.shop.catalog import registry
 from examples.shop.events import OrderPlaced, ParcelShipped
+from tests.support.counts import Counts
 from tests.support.gateway import EVENTS_PATH, Listener, running_gateway, token_for
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker

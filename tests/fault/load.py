@@ -12,8 +12,9 @@ import pytest
 
 from bridge import DomainEvent, Emitter, Settings
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.oracle import Verdict, judge
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody
 from tests.support.waiting import PATIENCE, wait_until
 

@@ -14,7 +14,7 @@ from bridge.amqp_adapter.queues import queue
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_qos import ClaimingQoS
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
 from tests.fault.load import (
     LONG,
     USERS,
@@ -24,6 +24,7 @@ from tests.fault.load import (
     mixed,
     settings_for,
 )
+from tests.support.counts import Counts
 from tests.support.dying_app import NOT_BEGUN, PLACES, TAKEN_APART
 from tests.support.moody_catalog import registry
 from tests.support.rabbitmq import running_rabbitmq

@@ -8,8 +8,9 @@ import redis
 
 from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, DeadLetters, RetrySet, connect, read_balance
+from bridge.redis_adapter import DeadLetters, RetrySet, connect, read_balance
 from tests.fault.load import environment_for, settings_for
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker

@@ -12,8 +12,9 @@ import redis
 
 from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from bridge.settings import Settings
+from tests.support.counts import Counts
 from tests.support.moody_catalog import attempts_of
 from tests.support.own_redis import RedisServer, running_redis
 from tests.support.timed_catalog import Lasting, Quick, registry

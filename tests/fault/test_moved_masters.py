@@ -12,10 +12,11 @@ import redis
 
 from bridge import Emitter
 from bridge.model.accounting import Balance
-from bridge.redis_adapter import Counts, connect, read_balance
+from bridge.redis_adapter import connect, read_balance
 from bridge.redis_adapter.client import text
 from bridge.settings import Settings
 from tests.fault.load import Producing, environment_for, expect_progress, settings_for
+from tests.support.counts import Counts
 from tests.support.gateway import Listener, running_gateway
 from tests.support.moody_catalog import Moody, registry
 from tests.support.own_redis import RedisServer, running_redis

@@ -13,8 +13,9 @@ import pytest
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
+from tests.support.counts import Counts
 from tests.support.moody_catalog import registry
 from tests.support.proxy import Proxy, Way
 from tests.support.rabbitmq import running_rabbitmq

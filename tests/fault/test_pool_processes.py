@@ -13,8 +13,9 @@ import pytest
 
 from bridge import DomainEvent, Emitter
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S, wait_until

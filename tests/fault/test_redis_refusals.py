@@ -10,7 +10,7 @@ import redis
 
 from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import (
     USERS,
     Producing,
@@ -20,6 +20,7 @@ from tests.fault.load import (
     mixed,
     settings_for,
 )
+from tests.support.counts import Counts
 from tests.support.moody_catalog import registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

@@ -9,9 +9,10 @@ from uuid import uuid4
 
 from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer, free_port
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import USERS, Producing, environment_for, expect_progress, settings_for
 from tests.fault.oracle import judge
+from tests.support.counts import Counts
 from tests.support.moody_catalog import registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

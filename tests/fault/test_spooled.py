@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 
 from bridge import Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import environment_for, settings_for
 from tests.fault.oracle import Verdict, judge
+from tests.support.counts import Counts
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT, clean_environment, running_worker
 

@@ -11,8 +11,9 @@ import psutil
 
 from bridge import Emitter
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import environment_for, expect_clean, settings_for
+from tests.support.counts import Counts
 from tests.support.moody_catalog import attempts_of
 from tests.support.timed_catalog import Lasting, registry
 from tests.support.waiting import wait_until

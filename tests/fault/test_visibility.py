@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 
 from bridge import DomainEvent, Emitter
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import Producing, environment_for, expect_clean, settings_for
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, attempts_of, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker

@@ -11,9 +11,10 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, connect
+from bridge.redis_adapter import connect
 from tests.fault.load import USERS, Producing, environment_for, settings_for
 from tests.fault.oracle import judge
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until

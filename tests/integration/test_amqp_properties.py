@@ -14,8 +14,9 @@ from kombu import Connection
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts, DeadLetters
+from bridge.redis_adapter import DeadLetters
 from tests.support.brokers import QUEUE, TASK, body_of, envelope
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker

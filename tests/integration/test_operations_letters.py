@@ -15,7 +15,6 @@ from bridge.operations.redrive import Redrives
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import (
-    Counts,
     DeadLetters,
     OperationsLog,
     PublishedEvents,
@@ -26,6 +25,7 @@ from bridge.redis_adapter import (
 )
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support.counts import Counts
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
 from tests.support.moody_catalog import Category, EventType, Moody, registry
 from tests.support.processes import run_cli

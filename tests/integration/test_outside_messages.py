@@ -23,8 +23,9 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.bounds import RAW_KEPT_MAX, MessageBounds
 from bridge.model.dead_letter import DeadLetter
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
 from tests.support.brokers import Put, body_of, envelope, put_on_rabbitmq, put_on_redis
+from tests.support.counts import Counts
 from tests.support.items import body_of as body_in
 from tests.support.moody_catalog import Moody, registry
 from tests.support.needs import needs_package

@@ -12,10 +12,11 @@ from bridge.model.pipeline import Failure, Stage
 from bridge.model.publishing import Delivery
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetters, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, Store, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from tests.support.books import parcels
+from tests.support.counts import Counts
 from tests.support.letters import bury, held_bytes
 from tests.support.settling import Settler
 

@@ -11,10 +11,11 @@ from bridge.model.errors import StoreUnavailableError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.operations.trace import Tracer
-from bridge.redis_adapter import COUNT_NAMES, Counts, DeadLetters, Ledger, RetrySet, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, Store, connect, read_balance
 from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.dead_letters import PAGE
 from bridge.settings import Settings
+from tests.support.counts import COUNT_NAMES, Counts
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="never — ☃", traceback="line 1\nline 2")
 ATTEMPTS = (Attempt(number=1, at="2026-01-01T00:00:00Z", failure=FAILURE),)

@@ -12,8 +12,9 @@ import redis
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.local.redis_server import EmbeddedServer, free_port
-from bridge.redis_adapter import Counts, RetrySet, connect
+from bridge.redis_adapter import RetrySet, connect
 from bridge.worker import create_app
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment, running_worker

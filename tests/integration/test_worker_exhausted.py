@@ -7,7 +7,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.redis_adapter import Counts
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

@@ -11,7 +11,8 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Counts, DeadLetters, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, Store, connect, read_balance
+from tests.support.counts import Counts
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import Moody

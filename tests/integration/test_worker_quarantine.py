@@ -14,7 +14,8 @@ import redis
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages.compression import DECOMPRESSED_MAX
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
+from tests.support.counts import Counts
 from tests.support.items import COMPRESSIONS
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until

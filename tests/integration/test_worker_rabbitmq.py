@@ -13,8 +13,9 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETURNS_MAX
 from bridge.operations.trace import holds
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
 from bridge.wiring import TaskSender
+from tests.support.counts import Counts
 from tests.support.items import body_of
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import Moody, registry

@@ -10,8 +10,9 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Counts, Store, connect
+from bridge.redis_adapter import Store, connect
 from bridge.wiring import open_store
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, running_sentinels
 from tests.support.waiting import WAIT_S, wait_until

@@ -15,7 +15,8 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer, free_port
-from bridge.redis_adapter import Counts, DeadLetters, connect
+from bridge.redis_adapter import DeadLetters, connect
+from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, attempts_of, registry
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
