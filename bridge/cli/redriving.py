@@ -12,7 +12,7 @@ import click
 from bridge.cli.console import print_json, printable, say
 from bridge.model.errors import SettingsError
 from bridge.views.dry_run import DryRun
-from bridge.views.words import numbers_in_words
+from bridge.views.words import counted, numbers_in_words
 
 EXIT_STOPPED = 3
 """A redrive stands still: too many failures, or no outcomes."""
@@ -52,7 +52,7 @@ def print_dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
 def _print_dry_run(foreseen: DryRun) -> None:
     click.echo(", ".join(f"{number:,} {name}" for name, number in foreseen.counts.most_common()) or NONE_MATCHES)
     for note, number in foreseen.notes:
-        click.echo(f"  {number:,} times {printable(note)}")
+        click.echo(f"  {counted(number, 'time')} {printable(note)}")
     for letter_id, changes in foreseen.changes:
         click.echo(f"  {letter_id} was published before and would say otherwise today: {', '.join(changes)}")
     click.echo("Nothing was published.")

@@ -27,9 +27,9 @@ def up(
     r"""Run a whole bridge on this machine: server, worker and gateway.
 
     Starts an embedded Redis-compatible server, unless BRIDGE_REDIS_URL or BRIDGE_BROKER_URL names one. It listens on
-    loopback, with a password that is made up, and kept in --data-dir. Without BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL
-    the gateway runs in development mode: users of this machine may read all events. If a part ends, all end.
-    Ctrl-C stops gateway, worker and server, in this order.
+    loopback, with a password that is made up, and kept in --data-dir. Without BRIDGE_JWT_SECRET, BRIDGE_JWT_JWKS_URL or
+    BRIDGE_GATEWAY_AUTHENTICATOR the gateway runs in development mode: users of this machine may read all events. If a
+    part ends, all end. Ctrl-C stops gateway, worker and server, in this order.
 
     \b
     Examples:
@@ -65,8 +65,9 @@ def _announce(settings: Settings, stack: LocalStack) -> None:
             colour="yellow",
         )
     else:
-        say(f"  gateway   {address} (bearer token)")
+        own = settings.gateway_authenticator
+        say(f"  gateway   {address} ({f'who is asking: {own}' if own else 'bearer token'})")
     # The password of our own server is made up, and of use on this machine alone: the line must work when it is copied.
-    own = "server" in stack.pids
-    say(f"  producers export BRIDGE_BROKER_URL={settings.broker_url if own else shown_url(settings.broker_url)}")
+    url = settings.broker_url if "server" in stack.pids else shown_url(settings.broker_url)
+    say(f"  producers export BRIDGE_BROKER_URL={url}")
     say("  processes " + ", ".join(f"{name} {pid}" for name, pid in stack.pids.items()))

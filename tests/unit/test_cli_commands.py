@@ -1,11 +1,13 @@
 """The command group: every command teaches, starts fast, and says mistakes in sentences."""
 
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -14,7 +16,10 @@ from click.testing import CliRunner, Result
 import bridge
 from bridge.cli import cli
 from bridge.cli.app import COMMANDS
+from bridge.cli.up import _announce
+from bridge.local import LocalStack
 from bridge.local.redis_server import free_port
+from bridge.settings import Settings
 from examples.bank_demo.reading import SIZE_MAX_BYTES
 from tests.support.processes import ROOT, run_cli
 from tests.support.waiting import PROCESS_TIMEOUT_S
@@ -112,6 +117,21 @@ def test_a_port_for_a_server_that_is_not_embedded_is_wrong_use(name: str, variab
     assert answer.exit_code == 2
     assert "--redis-port" in answer.output
     assert variable in answer.output
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ({"gateway_dev": True}, "development mode"),
+        ({"jwt_secret": "x" * 32}, "(bearer token)"),
+        ({"gateway_authenticator": "shop.login:sessions"}, "(who is asking: shop.login:sessions)"),
+    ],
+)
+def test_up_says_how_the_gateway_knows_who_is_asking(
+    way: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _announce(Settings(**way), LocalStack(logging.getLogger(__name__)))
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [(), ("-",), ("",)])

@@ -91,9 +91,13 @@ def test_addresses_are_written_as_people_write_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7", "user", "user:", "user:ann", "order:", "order:07", "order:x", "Order:7", "invoice:7", "tenant:7"]
+    "text",
+    [
+        *("", "7", "user", "user:", "user:ann", "order:", "order:07", "order:x", "Order:7", "invoice:7", "tenant:7"),
+        *(None, 7, b"user:7"),
+    ],
 )
-def test_a_text_that_is_no_address_is_refused_in_a_sentence(text: str) -> None:
+def test_what_is_no_address_as_text_is_refused_in_a_sentence(text: Any) -> None:
     with pytest.raises(AddressError, match=r"^\S.*[^\n]\.$"):
         BOOK.parse(text)
 

@@ -116,6 +116,13 @@ def test_a_text_that_is_no_uuid_is_refused(text: str) -> None:
         UUIDS.parse(text)
 
 
+@pytest.mark.parametrize("ids", [UUIDS, INTS, TEXTS])
+@pytest.mark.parametrize("value", [None, 7, b"7", USER, ["7"]])
+def test_what_is_no_text_says_no_id(ids: IdType, value: Any) -> None:
+    with pytest.raises(IdError, match="is read from a text, not"):
+        ids.parse(value)
+
+
 @pytest.mark.parametrize("prefix", ["", "shop:"])
 def test_no_user_shares_the_seen_marks_of_the_broadcasts(prefix: str) -> None:
     with pytest.raises(IdError):

@@ -108,8 +108,10 @@ class AddressBook:
         """The address that a text says: ``user:<id>``, ``<topic>:<key>`` or ``everyone``; ``str`` writes it again.
 
         Raises:
-            AddressError: it says none.
+            AddressError: it says none, or is no text.
         """
+        if not isinstance(text, str):
+            raise AddressError(f"an address is read from a text, not {_name(text)}.")
         if text == EVERYONE_TEXT:
             return EVERYONE
         name, colon, key = text.partition(":")

@@ -61,8 +61,10 @@ class IdType(msgspec.Struct, frozen=True):
         """The id that a text says. Of a UUID every form is read that Python knows; a number must be canonical.
 
         Raises:
-            IdError: it says none.
+            IdError: it says none, or is no text, as a header or a cookie that is not there.
         """
+        if not isinstance(text, str):
+            raise IdError(f"a user id is read from a text, not {type(text).__name__}.")
         try:
             if self.kind is UUID:
                 return UUID(text)
