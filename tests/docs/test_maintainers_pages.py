@@ -81,7 +81,7 @@ def test_every_room_and_every_test_has_its_place_in_the_table_of_suites() -> Non
     named = {file for place, _ in PLACE.findall(table) for file in ROOT.glob(place.rstrip("/"))}
     rooms = {path for path in (ROOT / "bridge").iterdir() if path.is_dir() and path.name != "__pycache__"}
     tests = {path for suite in ("unit", "integration", "fault") for path in (ROOT / "tests" / suite).glob("test_*.py")}
-    assert sorted(map(shown, (rooms | tests) - named)) == []
+    assert sorted(map(shown, (rooms | tests) - named)) == [], "give it a place in the last table of docs/changing.md"
 
 
 def test_decisions_are_numbered_without_a_hole_and_listed() -> None:
