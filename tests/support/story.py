@@ -31,7 +31,7 @@ _VOLATILE = (
     (re.compile(r"[━╸╺]+(?: [━╸╺]+)*"), "<bar>"),
     (re.compile(r"─+"), "<rule>"),
 )
-_HOW_FAR = re.compile(r"^.*(?:is paused: |succeeded, \d+ failed +<bar>|not sent yet|, pending \d).*$", re.MULTILINE)
+_HOW_FAR = re.compile(r"^.*(?:is paused: |succeeded, \d+ failed +<bar>|not sent yet|, \d+ pending\b).*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
