@@ -64,12 +64,6 @@ class MemoryQueue:
         if message in self._in_flight:
             self._in_flight.remove(message)
 
-    def return_all(self) -> None:
-        """Put back what is in flight, the oldest to be served first: its worker died."""
-        for message in reversed(self._in_flight):
-            self._queues[message.queue].appendleft(message)
-        self._in_flight.clear()
-
     def messages(self, queue: str) -> tuple[TaskMessage, ...]:
         """What stands on a queue, the oldest first."""
         return tuple(self._queues[queue])
