@@ -6,11 +6,8 @@ for events of which only writing shows whether they can be written. At low load 
 under load batches grow by themselves, because more arrive while one is sent.
 """
 
-import atexit
 import os
-import sys
 import time
-import weakref
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +20,7 @@ from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Route, Unwritten, Written
-from bridge.producer.gates import EMITTERS
+from bridge.producer.lifetime import after_fork_in_child, close_with_process, keep_inherited, note_closed, note_made
 from bridge.producer.ordering import user_reader
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
@@ -35,9 +32,6 @@ STRICT_TIMEOUT_S = 5.0
 """How long a strict ``emit`` waits for the broker."""
 WARN_INTERVAL_S = 10.0
 """A full buffer is logged at most this often; each refused event is counted."""
-
-FINALIZER_PRIORITY = 100
-"""Before the finalizers that close what we need; multiprocessing's own go down from here."""
 
 UNMAPPED_CLASSES_MAX = 20
 """Classes without a mapping that are logged and reported by name; each event is counted."""
@@ -86,8 +80,7 @@ class Emitter:
         self._flag = self._watched.flag
         self._background = self._new_background()
         self._put = self._background.buffer.put
-        with EMITTERS.lock():
-            _emitters.add(self)
+        note_made(self)
 
     # Front
 
@@ -161,7 +154,7 @@ class Emitter:
             Whether nothing is abandoned.
         """
         self._notice_fork()
-        _open.discard(self)
+        note_closed(self)
         abandoned, spooled = self._background.close(
             self._settings.emit_exit_flush_s if timeout_s is None else timeout_s
         )
@@ -256,8 +249,7 @@ class Emitter:
         """Have this process close the emitter when it ends."""
         if not self._watched:
             self._watched.set()
-            _open.add(self)
-            _close_with_process()
+            close_with_process(self)
 
     def _refuse(self, event: Any, error: Exception) -> None:
         self._count("refused")
@@ -300,14 +292,14 @@ class Emitter:
     def _notice_fork(self) -> None:
         """Also where a server forks without Python's hooks."""
         if self._pid != os.getpid():
-            _after_fork_in_child()
+            after_fork_in_child()
 
-    def _forget_parent(self) -> None:
+    def forget_parent(self) -> None:
         """In a forked child: the parent's threads, connection and events are the parent's."""
         if self._pid == os.getpid():
             return
         self._background.abandon()
-        _inherited.append(self._background)
+        keep_inherited(self._background)
         self._pid = os.getpid()
         self._unaccepted.clear()
         self._unmapped_classes.clear()
@@ -337,44 +329,3 @@ def _written(route: Route, event: Any) -> Written | None:
     if len(data) > route.data_max:
         return None
     return Written(route, event.event_id, event.occurred_at, data, route.user_of(event))
-
-
-_emitters: "weakref.WeakSet[Emitter]" = weakref.WeakSet()
-"""Every emitter of the process: a forked child must make each forget its parent."""
-_open: set[Emitter] = set()
-"""Emitters that accepted events: they live until they are closed, whoever else has forgotten them."""
-_inherited: list[BackgroundSender] = []
-"""What a fork brought along. To tidy it up here would end connections that the parent still uses."""
-
-
-def _after_fork_in_child() -> None:
-    """A child has neither the thread nor a right to the parent's connection and buffered events."""
-    with EMITTERS.lock():
-        _open.clear()
-        for emitter in list(_emitters):
-            emitter._forget_parent()
-
-
-def _at_exit() -> None:
-    for emitter in list(_open):
-        emitter.close()
-
-
-def _close_with_process() -> None:
-    """Have this process deliver what it accepted when it ends.
-
-    A child of multiprocessing or of a Celery pool ends without atexit: it runs the finalizers of its own
-    library, which are forgotten at the fork, and so are registered by the process that needs them.
-    """
-    for name in ("multiprocessing.util", "billiard.util"):
-        module = sys.modules.get(name)
-        if module is not None and _finalized.get(name) != os.getpid():
-            _finalized[name] = os.getpid()
-            module.Finalize(None, _at_exit, exitpriority=FINALIZER_PRIORITY)
-
-
-_finalized: dict[str, int] = {}
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-atexit.register(_at_exit)
