@@ -330,6 +330,17 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
         assert settler.settle(direct([parcel(bad, OTHER)]))[0].status is ReceiptStatus.PUBLISHED
 
 
+def test_nothing_is_heard_of_what_no_stream_took(settler: Settler, redis_client: redis.Redis) -> None:
+    """Published before it was appended it would be heard at each attempt, and at a position where nothing stands."""
+    redis_client.rpush(keys.user_stream(OTHER), "x")
+    with redis_client.pubsub() as subscription:
+        subscription.subscribe(keys.user_channel(OTHER))
+        assert subscription.get_message(timeout=5)["type"] == "subscribe"
+        settler.settle(direct([parcel(an_event(OTHER), OTHER)]))
+        redis_client.publish(keys.user_channel(OTHER), "the next")
+        assert subscription.get_message(timeout=5)["data"] == "the next"
+
+
 def test_a_script_that_the_server_forgot_is_loaded_again(settler: Settler, redis_client: redis.Redis) -> None:
     settler.settle(direct(parcels(1)))
     redis_client.script_flush()
