@@ -105,15 +105,7 @@ class DeadLetters:
         conditions: Sequence[Sequence[str]] = (),
         take: int = LOOK_MAX,
     ) -> Glance:
-        """Look at up to LOOK_MAX letters behind a cursor.
-
-        Args:
-            cursor: where the previous page ended; None to begin.
-            newest_first: the order of burial.
-            between_ms: earliest and latest burial, in ms of Redis time.
-            conditions: each is a choice of texts, one of which must occur in the head's JSON.
-            take: letters to return at most.
-        """
+        """As ``bridge.ports.DeadLetters.look``."""
         look = self._look("whole", cursor, newest_first, between_ms, conditions, take)
         return Glance(
             found=tuple(

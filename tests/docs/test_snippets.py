@@ -85,10 +85,9 @@ def test_the_examples_of_a_help_exist_and_name_what_exists(path: str, text: str)
     assert set(re.findall(r"--type[ =](\S+)", text)) <= types
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_name)
+# The incident has a catalog of its own, and is compared with what its commands print.
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "incident.md"], ids=page_name)
 def test_an_event_class_that_a_command_names_is_in_the_built_in_catalog(page: Path) -> None:
-    if page.name == "incident.md":
-        pytest.skip("it has a catalog of its own, and is compared with what its commands print")
     types = {row.domain_event_class.__name__ for row in REGISTRY.mappings} | {
         meta.event_type.value for meta in REGISTRY.events
     }

@@ -82,9 +82,9 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[Guarded]:
         yield made
 
 
+# On one server tests/integration/test_check_rights.py does it, with the documented rights.
+@pytest.mark.parametrize("guarded", ["two servers"], indirect=True)
 def test_the_bridge_runs_with_exactly_the_listed_rights(tmp_path: Path, guarded: Guarded) -> None:
-    if guarded.is_one:
-        pytest.skip("tests/integration/test_check_rights.py does, with the documented rights")
     user = uuid4()
 
     def emit(mode: str) -> None:
