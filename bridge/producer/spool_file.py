@@ -62,6 +62,7 @@ class SpoolFile:
         self._closed = False
         self._passed = 0  # rows up to here were sent, or cannot be
         self._read: list[tuple[int, int]] = []  # runs of rows that were handed out
+        self._handed_out: list[Accepted] = []  # what they hold
         self._sent: list[tuple[int, int]] = []  # runs of rows that are still to be removed
         self.damaged = 0
         self.foreign = 0
@@ -83,7 +84,7 @@ class SpoolFile:
         return self.path.stem.partition("~")[0]
 
     def oldest(self, limit: int) -> tuple[int, list[Accepted]]:
-        """The oldest events, and the number to hand to ``remove`` when the broker has them.
+        """The oldest events, and the number to hand to ``remove`` when the broker has them; the same until then.
 
         Rows that may not be sent are passed over, counted, and stay.
 
@@ -91,16 +92,10 @@ class SpoolFile:
             DamagedError: the file cannot be read on.
             SpoolError: the disk, or another program's lock, does not let us.
         """
-        events: list[Accepted] = []
         with self._mutex:
-            self._read.clear()
-            try:
-                while not self._closed and not events and self._next(limit, events):
-                    pass
-            except (sqlite3.Error, SpoolError) as error:
-                if not events:  # otherwise the next reading tells
-                    raise as_spool_error(error, self.path) from error
-        return self._passed, events
+            if not self._read:
+                self._handed_out = self._read_on(limit)
+            return self._passed, self._handed_out
 
     def remove(self, up_to: int) -> None:
         """Forget events that the broker has. After ``close`` they stay, and are sent again, which is harmless.
@@ -112,7 +107,7 @@ class SpoolFile:
         """
         with self._mutex:
             self._sent += [(first, min(last, up_to)) for first, last in self._read if first <= up_to]
-            self._read.clear()
+            self._read, self._handed_out = [], []
             if self._closed or not self._sent:
                 return
             with _spool_errors(self.path):
@@ -177,6 +172,16 @@ class SpoolFile:
                     remove_with_side_files(self.path)  # or the next attempt would find it in its way
                 raise
         return db
+
+    def _read_on(self, limit: int) -> list[Accepted]:
+        events: list[Accepted] = []
+        try:
+            while not self._closed and not events and self._next(limit, events):
+                pass
+        except (sqlite3.Error, SpoolError) as error:
+            if not events:  # otherwise the next reading tells
+                raise as_spool_error(error, self.path) from error
+        return events
 
     def _next(self, limit: int, events: list[Accepted]) -> bool:
         """Read some rows into ``events``; whether there were any."""

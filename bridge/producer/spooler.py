@@ -195,6 +195,8 @@ class Spooler:
 
     def _send_oldest(self, spool: Spool) -> bool:
         """Send a round of our own events; whether there may be more."""
+        if self._progress.closing:
+            return False
         last, events = spool.oldest(ROUND_MAX)
         if not events or not self._sender.send(events):
             return False

@@ -41,6 +41,19 @@ def test_a_file_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_handed_out_and_not_removed_still_waits_and_is_handed_out_again(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path, ADMISSION, max_bytes=BIG)
+    events = [accepted(number) for number in (1, 2, 3)]
+    spool.append(events)
+    for _ in range(3):
+        assert spool.oldest(2) == (2, events[:2])
+        assert spool.count() == 3
+    spool.remove(2)
+    assert spool.oldest(2) == (3, events[2:])
+    assert spool.count() == 1
+    spool.close()
+
+
 def test_nobody_else_may_read_what_is_on_disk(tmp_path: Path) -> None:
     spool = Spool.create(tmp_path / "made" / "here", ADMISSION, max_bytes=BIG)
     spool.append([accepted()])
