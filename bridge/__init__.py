@@ -121,27 +121,4 @@ __all__ = [
     "load_settings",
 ]
 
-__getattr__ = on_demand(
-    __name__,
-    {
-        "bridge.model.events": {
-            "EventType",
-            "SSEEvent",
-            "SSEEventCategory",
-            "SSEEventType",
-            "get_category_for_event_type",
-        },
-        "bridge.producer": {"SSEEventHandler"},
-        "bridge.model.publishing": {"Receipt", "ReceiptStatus"},
-        "bridge.redis_adapter": {"RedisSSEPublisher", "SSEPublisherProtocol", "get_sse_publisher"},
-        "bridge.catalogs.finance": {
-            "DOMAIN_TO_SSE_MAPPING",
-            "SSE_EVENT_REGISTRY",
-            "get_all_sse_event_types",
-            "get_domain_event_to_sse_mapping",
-            "get_events_by_category",
-            "get_registry_statistics",
-            "get_sse_event_metadata",
-        },
-    },
-)
+_, __getattr__ = on_demand(__name__)

@@ -1,5 +1,3 @@
 """Catalogs: the built-in one, and finding the one that the settings name."""
 
-from bridge.catalogs.loading import BUILT_IN, load_configured, load_registry
-
-__all__ = ["BUILT_IN", "load_configured", "load_registry"]
+from bridge.catalogs.loading import BUILT_IN, app_from_environment, load_configured, load_registry

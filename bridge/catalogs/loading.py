@@ -4,10 +4,11 @@ import importlib
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from importlib.util import find_spec
 from traceback import extract_tb
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bridge.model.errors import BridgeError, RegistryError
 from bridge.model.plain_text import one_line
@@ -19,6 +20,7 @@ SETTING: Final = "BRIDGE_REGISTRY"
 BUILT_IN = "bridge.catalogs.finance.catalog:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+App = TypeVar("App")
 CAUSES_MAX = 10
 """Exceptions that are looked at, from the last to the first cause."""
 
@@ -32,6 +34,18 @@ def load_configured(for_: Process) -> tuple[Settings, Registry]:
     """
     settings = load_settings(for_=for_)
     return settings, load_registry(settings.registry)
+
+
+def app_from_environment(for_: Process, create: Callable[[Settings, Registry], App]) -> App:
+    """What ``create`` makes of ``load_configured``.
+
+    Raises:
+        SystemExit: what the environment says is wrong; says how in sentences, without a traceback.
+    """
+    try:
+        return create(*load_configured(for_))
+    except BridgeError as error:
+        raise SystemExit(str(error)) from None
 
 
 def load_registry(path: str = "") -> Registry:

@@ -1,10 +1,9 @@
 """The entry point for browsers: ``GET /api/v1/events``, served by ``uvicorn bridge.gateway:app``."""
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bridge.catalogs import load_configured
-from bridge.model.errors import BridgeError, MissingExtraError, UnauthorizedError
+from bridge.model.errors import MissingExtraError, UnauthorizedError
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
 from bridge.settings import Settings
@@ -12,10 +11,9 @@ from bridge.settings import Settings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from bridge.gateway.configured_app import app
     from bridge.gateway.principal import Authenticator, AuthRequest, Principal
     from bridge.gateway.refusal import RequestRefusedError
-
-    app: Starlette
 
 __all__ = [
     "AuthRequest",
@@ -27,13 +25,7 @@ __all__ = [
     "create_app",
 ]
 
-_on_demand = on_demand(
-    __name__,
-    {
-        "bridge.gateway.principal": {"AuthRequest", "Authenticator", "Principal"},
-        "bridge.gateway.refusal": {"RequestRefusedError"},
-    },
-)
+_, __getattr__ = on_demand(__name__)
 
 _NEEDS = ("starlette", "jwt")
 
@@ -55,16 +47,3 @@ def create_app(settings: Settings, registry: Registry, *, authenticator: "Authen
     from bridge.gateway.asgi import build_app
 
     return build_app(settings, registry, authenticator)
-
-
-def __getattr__(name: str) -> Any:
-    # Made when a server asks for it, so that importing reads no environment (PEP 562).
-    if name != "app":
-        return _on_demand(name)
-    try:
-        made = create_app(*load_configured("gateway"))
-    except BridgeError as error:
-        # An operator's mistake is told in sentences, without a traceback.
-        raise SystemExit(str(error)) from None
-    globals()["app"] = made
-    return made

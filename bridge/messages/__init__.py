@@ -8,12 +8,3 @@ from bridge.messages.task_message import (
     REPLAY_HEADER,
     TaskMessage,
 )
-
-__all__ = [
-    "ATTEMPT_HEADER",
-    "BOOKED_HEADER",
-    "BUNDLE_HEADER",
-    "OVERHEAD_BYTES",
-    "REPLAY_HEADER",
-    "TaskMessage",
-]

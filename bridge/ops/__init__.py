@@ -3,17 +3,19 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bridge.catalogs import load_configured
-from bridge.model.errors import BridgeError, MissingExtraError
+from bridge.model.errors import MissingExtraError
 from bridge.model.registry import Registry
+from bridge.on_demand import on_demand
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    app: Starlette
+    from bridge.ops.configured_app import app
 
 __all__ = ["app", "create_ops_app"]
+
+_, __getattr__ = on_demand(__name__)
 
 _NEEDS = ("starlette", "prometheus_client", "jinja2")
 
@@ -29,16 +31,3 @@ def create_ops_app(settings: Settings, registry: Registry) -> "Starlette":
     from bridge.ops.app import build_app
 
     return build_app(settings, registry)
-
-
-def __getattr__(name: str) -> "Starlette":
-    # Made when a server asks for it, so that importing reads no environment (PEP 562).
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        made = create_ops_app(*load_configured("ops"))
-    except BridgeError as error:
-        # An operator's mistake is told in sentences, without a traceback.
-        raise SystemExit(str(error)) from None
-    globals()["app"] = made
-    return made

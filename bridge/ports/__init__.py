@@ -18,24 +18,3 @@ from bridge.ports.work import (
     WorkerPorts,
     WorkerReports,
 )
-
-__all__ = [
-    "Accounting",
-    "Channels",
-    "Clock",
-    "Consumer",
-    "ConsumerReport",
-    "DeadLetters",
-    "EventLog",
-    "LetterStore",
-    "LiveChannel",
-    "Metrics",
-    "OperationsLog",
-    "PendingPublish",
-    "Publisher",
-    "Queue",
-    "RetryQueue",
-    "StartCounts",
-    "WorkerPorts",
-    "WorkerReports",
-]

@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Emitter", "SSEEventHandler", "configure", "emit", "emit_many", "flush"]
 
-__getattr__ = on_demand(__name__, {"bridge.producer.handler": {"SSEEventHandler"}})
+_, __getattr__ = on_demand(__name__)

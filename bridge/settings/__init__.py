@@ -4,17 +4,3 @@ from bridge.settings.contradictions import is_loopback
 from bridge.settings.environment import PREFIX, environment_name, load_settings, read_settings
 from bridge.settings.model import SEEN_MARGIN_S, Settings, changed_settings
 from bridge.settings.processes import PROCESSES, Process, readers_of
-
-__all__ = [
-    "PREFIX",
-    "PROCESSES",
-    "SEEN_MARGIN_S",
-    "Process",
-    "Settings",
-    "changed_settings",
-    "environment_name",
-    "is_loopback",
-    "load_settings",
-    "read_settings",
-    "readers_of",
-]

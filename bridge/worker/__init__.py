@@ -14,10 +14,4 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "create_app", "register_tasks"]
 
-__getattr__ = on_demand(
-    __name__,
-    {
-        "bridge.celery_runtime.app": {"create_app", "register_tasks"},
-        "bridge.celery_runtime.configured_app": {"app"},
-    },
-)
+_, __getattr__ = on_demand(__name__)

@@ -6,12 +6,11 @@ import sys
 import pytest
 
 import bridge
-import bridge.catalogs
 import bridge.catalogs.finance
-import bridge.messages
+import bridge.gateway
 import bridge.model.events
 import bridge.model.pipeline
-import bridge.model.registry
+import bridge.operations
 import bridge.producer
 import bridge.redis_adapter
 import bridge.wiring
@@ -47,12 +46,10 @@ def test_importing_the_front_door_loads_nothing_that_emitting_does_not_need() ->
     "package",
     [
         bridge,
-        bridge.catalogs,
         bridge.catalogs.finance,
-        bridge.messages,
         bridge.model.events,
         bridge.model.pipeline,
-        bridge.model.registry,
+        bridge.operations,
         bridge.producer,
         bridge.redis_adapter,
         bridge.wiring,
@@ -64,3 +61,9 @@ def test_every_name_that_a_package_offers_is_there_when_it_is_asked_for(package)
         assert getattr(package, name) is getattr(package, name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = package.nothing
+
+
+def test_what_only_a_type_checker_imports_from_elsewhere_is_not_offered() -> None:
+    assert "on_demand" not in bridge.wiring.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Starlette'"):
+        _ = bridge.gateway.Starlette

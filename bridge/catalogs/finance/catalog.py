@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from bridge.catalogs.finance.tables import DOMAIN_TO_SSE_MAPPING, SSE_EVENT_REGISTRY
+from bridge.catalogs.finance.tables import (
+    DOMAIN_TO_SSE_MAPPING as DOMAIN_TO_SSE_MAPPING,
+)
+from bridge.catalogs.finance.tables import (
+    SSE_EVENT_REGISTRY as SSE_EVENT_REGISTRY,
+)
 from bridge.model.events.domain import DomainEvent
 from bridge.model.events.types import SSEEventCategory, SSEEventType
 from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata

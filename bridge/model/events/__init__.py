@@ -11,27 +11,4 @@ if TYPE_CHECKING:
     from bridge.model.events.sse_event import SSEEvent, get_category_for_event_type
     from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
 
-__all__ = [
-    "DomainEvent",
-    "EventType",
-    "SSEEvent",
-    "SSEEventCategory",
-    "SSEEventType",
-    "comment_frame",
-    "encode_payload",
-    "event_frame",
-    "get_category_for_event_type",
-    "reset_frame",
-    "retry_frame",
-]
-
-__getattr__ = on_demand(
-    __name__,
-    {
-        "bridge.model.events.domain": {"DomainEvent"},
-        "bridge.model.events.frame": {"comment_frame", "event_frame", "reset_frame", "retry_frame"},
-        "bridge.model.events.json_payload": {"encode_payload"},
-        "bridge.model.events.sse_event": {"SSEEvent", "get_category_for_event_type"},
-        "bridge.model.events.types": {"EventType", "SSEEventCategory", "SSEEventType"},
-    },
-)
+__all__, __getattr__ = on_demand(__name__)

@@ -14,25 +14,3 @@ from bridge.model.registry.metadata import (
 )
 from bridge.model.registry.naming import queue_name, task_name
 from bridge.model.registry.registry import Registry
-
-__all__ = [
-    "EVERYONE",
-    "Address",
-    "Addressing",
-    "Audience",
-    "DomainToSSEMapping",
-    "DropAfter",
-    "Everyone",
-    "Id",
-    "IdType",
-    "Registry",
-    "RetryPolicy",
-    "SSEEventMetadata",
-    "Staleness",
-    "Supersede",
-    "Topic",
-    "TopicAddress",
-    "User",
-    "queue_name",
-    "task_name",
-]

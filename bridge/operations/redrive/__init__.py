@@ -13,5 +13,3 @@
 
 from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, RedriveState, RedriveStatus
 from bridge.operations.redrive.redrives import Redrives
-
-__all__ = ["MAX_FAILURES_DEFAULT", "RedriveState", "RedriveStatus", "Redrives"]

@@ -1,0 +1,6 @@
+"""``app``: what the environment's settings describe for operators; made by importing this module, and not before."""
+
+from bridge.catalogs import app_from_environment
+from bridge.ops import create_ops_app
+
+app = app_from_environment("ops", create_ops_app)
