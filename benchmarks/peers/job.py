@@ -10,8 +10,9 @@ import redis.asyncio
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.transform import transform
-from bridge.redis_adapter import keyspace as keys
+from bridge.redis_adapter.keyspace import Keyspace
 
+KEYS = Keyspace()
 MAXLEN = 1000
 """As the bridge's default (BRIDGE_STREAM_MAXLEN)."""
 SENT_TOGETHER = 100
@@ -55,9 +56,9 @@ def write(pipe: Any, domain_event: Any) -> None:
         "data": payload,
         "occurred_at": occurred_at,
     }
-    pipe.xadd(keys.user_stream(event.user_id), fields, maxlen=MAXLEN, approximate=True)
+    pipe.xadd(KEYS.user_stream(event.user_id), fields, maxlen=MAXLEN, approximate=True)
     pipe.publish(
-        keys.user_channel(event.user_id),
+        KEYS.user_channel(event.user_id),
         f'{{"event_id":"{event_id}","event_type":"{event_type}","user_id":"{user_id}","data":{payload},'
         f'"occurred_at":"{occurred_at}"}}',
     )

@@ -78,7 +78,7 @@ class RunningRedrives:
         except BridgeError as error:
             trouble = str(error)
         except Exception:
-            log.exception("bridge.ops.replay_failed", extra={"replay_id": replay_id})
+            log.exception("bridge.ops.redrive_failed", extra={"replay_id": replay_id})
             trouble = "It ended unexpectedly; the log of this process says how. What was not sent yet can be resumed."
         with self._guard:
             del self._threads[replay_id]

@@ -127,6 +127,11 @@ def _accounting(status: Status) -> Iterator[Metric]:
         "Late failures: events that failed after another run had ended them.",
         value=balance.stray,
     )
+    yield GaugeMetricFamily(
+        "bridge_events_set_back",
+        "Accepted events that Redis forgot, or more.",
+        value=balance.set_back,
+    )
     yield GaugeMetricFamily("bridge_events_open", "Events on a queue or claimed by a worker.", value=balance.open)
     yield GaugeMetricFamily(
         "bridge_books_difference", "Events that nothing accounts for; should be 0.", value=balance.difference
@@ -263,10 +268,15 @@ _GATEWAY_COUNTERS = {
     "replays": "Streams that began with a Last-Event-ID.",
     "resets": "stream.reset frames sent.",
     "backfills": "Histories read to the end.",
+    "backfill_retries": "Histories that could not be read because Redis was away.",
+    "heartbeats_sent": "Comments sent after silence.",
+    "tokens_expired": "Streams ended at their token's end.",
     "redis_losses": "Times that the subscribing connection was lost.",
+    "redis_set_back": "Times that Redis knew no more what had been heard before a loss: it was set back.",
     "streams_failed": "Streams ended by a fault of the gateway.",
     "authenticator_failures": "Requests on which the authenticator raised, hung, or returned no principal.",
     "messages_malformed": "Pub/sub messages and stream entries that were no events.",
+    "events_unknown": "Events dropped because no client could listen to their name.",
 }
 
 

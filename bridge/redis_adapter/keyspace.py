@@ -1,6 +1,5 @@
 """Every Redis key and channel of the bridge. A user's keys share a hash tag, so a cluster keeps them in one slot."""
 
-from typing import Any
 from uuid import UUID
 
 from bridge.model.registry import Id
@@ -150,15 +149,6 @@ class Keyspace:
     def seen_marks(self, event_id: UUID | str = "*") -> str:
         """Pattern of the seen marks of one event, whoever's they are; or of all."""
         return f"{self.prefix}sse:seen:{{*}}:{event_id}"
-
-
-UNPREFIXED = Keyspace()
-"""The names of a bridge without a prefix, in database 0."""
-
-
-def __getattr__(name: str) -> Any:
-    """``keys.COUNTS`` and so on, for whoever reads a bridge without a prefix by hand; the bridge itself never does."""
-    return getattr(UNPREFIXED, name)
 
 
 def up_to_user(pattern: str) -> str:

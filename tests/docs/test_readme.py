@@ -12,7 +12,6 @@ import redis
 from bridge.catalogs.finance import REGISTRY
 from bridge.cli.app import COMMANDS
 from bridge.model.pipeline import EventCodec
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings, environment_name
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
@@ -110,10 +109,3 @@ def test_the_envelope_of_the_wire_format_is_read() -> None:
     assert mapping is not None
     event = EventCodec(mapping.domain_event_class).decode(json.dumps(raw).encode())
     assert mapping.payload_extractor(event) == {"file_name": "may.csv", "records_imported": 42}
-
-
-def test_the_wire_format_lists_every_key() -> None:
-    page = (ROOT / "docs" / "wire-format.md").read_text()
-    named = [value for name, value in vars(keys).items() if name.isupper() and isinstance(value, str)]
-    # Patterns stand for what the page spells out; some are only the beginning of a key.
-    assert [key for key in named if f"`{key.replace('%s', '<user_id>')}" not in page] == []

@@ -10,9 +10,9 @@ import redis
 from bridge import Settings
 from bridge.model.accounting import Balance
 from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.settle import SKIPPED_MAX
+from tests.support import keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

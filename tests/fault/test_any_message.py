@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from bridge import Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import DeadLetters, RetrySet, connect
-from bridge.redis_adapter import keyspace as keys
 from tests.fault.load import environment_for, settings_for
 from tests.integration.test_worker_quarantine import QUEUE, envelope
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.items import COMPRESSIONS, body_of
 from tests.support.waiting import wait_until

@@ -12,9 +12,9 @@ import redis
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import DeadLetters, connect
-from bridge.redis_adapter.keyspace import user_stream
 from tests.integration.test_worker_quarantine import MALFORMED, QUEUE, item
 from tests.support.counts import Counts
+from tests.support.keys import user_stream
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker

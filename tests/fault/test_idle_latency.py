@@ -18,7 +18,7 @@ from bridge import DomainEvent, Emitter, Settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
-from bridge.redis_adapter.keyspace import user_channel
+from tests.support.keys import user_channel
 from tests.support.producer import catalog
 from tests.support.sentinels import MASTER, running_sentinels
 from tests.support.waiting import wait_until

@@ -14,9 +14,9 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import connect
-from bridge.redis_adapter.keyspace import user_stream
 from tests.fault.load import LONG, environment_for, expect_clean, settings_for
 from tests.support.items import body_of
+from tests.support.keys import user_stream
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S

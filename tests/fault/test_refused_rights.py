@@ -10,11 +10,11 @@ import redis
 
 from bridge import Emitter
 from bridge.redis_adapter import connect
-from bridge.redis_adapter.keyspace import user_stream
 from bridge.settings import Settings
 from tests.fault.load import LONG
 from tests.support.counts import Counts
 from tests.support.gateway import Listener, running_gateway
+from tests.support.keys import user_stream
 from tests.support.moody_catalog import Moody, attempts_of, registry
 from tests.support.own_redis import RedisServer, running_redis
 from tests.support.processes import run_cli

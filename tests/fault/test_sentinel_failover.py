@@ -15,9 +15,9 @@ import redis
 from bridge import DomainEvent, Emitter
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.client import text
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, Sentinels, running_sentinels

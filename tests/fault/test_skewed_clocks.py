@@ -18,10 +18,10 @@ from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
 from bridge.redis_adapter import DeadLetters, Store, connect
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.client import text
 from bridge.wiring import open_store
 from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
+from tests.support import keys
 from tests.support.clocks import Clock
 from tests.support.counts import Counts
 from tests.support.moody_catalog import attempts_of

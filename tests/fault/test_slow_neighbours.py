@@ -12,9 +12,9 @@ import redis
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
-from bridge.redis_adapter.keyspace import BROADCAST_STREAM
 from tests.fault.load import environment_for, settings_for
 from tests.support.counts import Counts
+from tests.support.keys import BROADCAST_STREAM
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.streams import EVENTS_PATH, SECRET, Served, Source, token, until
 from tests.support.waiting import wait_until

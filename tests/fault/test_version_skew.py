@@ -14,8 +14,8 @@ from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, connect
-from bridge.redis_adapter.keyspace import user_stream
 from tests.fault.load import environment_for, expect_clean, settings_for
+from tests.support.keys import user_stream
 from tests.support.skewed_catalogs import New, Old, new, old
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

@@ -7,11 +7,11 @@ from uuid import UUID
 import httpx
 import redis
 
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
 from examples.bank_demo.app import create_demo
 from examples.bank_demo.ledger import Ledger
 from examples.bank_demo.plan import DemoPlan
+from tests.support import keys
 
 USER = UUID(int=7)
 

@@ -20,8 +20,8 @@ import redis
 from bridge.gateway import hub as hub_module
 from bridge.gateway import session as session_module
 from bridge.local.redis_server import EmbeddedServer, free_port
-from bridge.redis_adapter.keyspace import BEGAN, POSITION
 from bridge.settings import Settings
+from tests.support.keys import BEGAN, POSITION
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S, wait_until
 

@@ -119,7 +119,7 @@ def _stream(text: str) -> None:
         _entry((b"1-1", ["event_id", str(uuid4()), "event_type", text[:50], "data", payload]))
 
 
-DOORS: dict[str, Callable[[str], object]] = {
+INPUTS: dict[str, Callable[[str], object]] = {
     "a queue's item": lambda text: _through_the_queue(text.encode()),
     "an item's body": lambda text: _through_the_queue(_item(body=b64encode(text.encode()).decode())),
     "an item's base64": lambda text: _through_the_queue(_item(body=text)),
@@ -192,9 +192,9 @@ PIECES = (
 
 
 @pytest.mark.parametrize("piece", PIECES)
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", INPUTS)
 def test_time_grows_with_the_size_and_no_faster(door: str, piece: str) -> None:
-    enter = DOORS[door]
+    enter = INPUTS[door]
 
     def knock(text: str) -> None:
         with suppress(BridgeError, ValueError, msgspec.MsgspecError, RecursionError, TypeError, KeyError):

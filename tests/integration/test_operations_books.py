@@ -36,8 +36,8 @@ from bridge.redis_adapter import (
     connect,
     read_balance,
 )
-from bridge.redis_adapter import keyspace as keys
 from bridge.wiring import TaskSender
+from tests.support import keys
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.waiting import WAIT_S, wait_until

@@ -8,7 +8,7 @@ import redis
 
 from bridge import Settings
 from bridge.redis_adapter import DeadLetters, connect
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.letters import a_letter
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until

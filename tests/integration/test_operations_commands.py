@@ -12,8 +12,8 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.retry import RetryRecord
 from bridge.operations.redrive import Redrives
 from bridge.redis_adapter import DeadLetters, RetrySet, Store
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli

@@ -23,8 +23,8 @@ from bridge.redis_adapter import (
     dead_letters,
     read_balance,
 )
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
 from tests.support.moody_catalog import Category, EventType, Moody, registry

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from bridge import Emitter, Settings
 from bridge.redis_adapter import Ledger, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import Old, old
 from tests.support.waiting import wait_until

@@ -27,13 +27,13 @@ from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.redrive.record import RedriveRecord
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Ledger, OperationsLog, Store, StoreClock, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
-from bridge.redis_adapter.keyspace import user_stream
 from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
 from bridge.worker.quarantine import Quarantine
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.items import envelopes_of
+from tests.support.keys import user_stream
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import COMMAND, clean_environment, run_cli

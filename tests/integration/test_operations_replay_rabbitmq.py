@@ -14,8 +14,8 @@ from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.redrive.rate import WINDOW_MIN
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.letters import QUEUE, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, clean_environment

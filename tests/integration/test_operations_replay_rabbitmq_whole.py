@@ -14,7 +14,7 @@ from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, read_balance
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.skewed_catalogs import New, new
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker

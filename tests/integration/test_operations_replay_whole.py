@@ -17,12 +17,12 @@ from bridge.operations.dry_run import Expected
 from bridge.operations.redrive import Redrives, RedriveState, RedriveStatus
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, Store, StoreClock, read_balance
-from bridge.redis_adapter import keyspace as keys
-from bridge.redis_adapter.keyspace import user_stream
 from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
 from bridge.worker.quarantine import Quarantine
+from tests.support import keys
 from tests.support.counts import Counts
+from tests.support.keys import user_stream
 from tests.support.letters import QUEUE, TASK, a_letter, bury, held_bytes
 from tests.support.moody_catalog import registry
 from tests.support.waiting import wait_until

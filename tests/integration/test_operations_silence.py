@@ -10,7 +10,7 @@ import redis
 
 from bridge import Settings
 from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.letters import a_letter
 from tests.support.own_redis import running_redis
 from tests.support.processes import run_cli

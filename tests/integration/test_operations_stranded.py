@@ -12,8 +12,8 @@ import redis
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.ops import create_ops_app
 from bridge.redis_adapter import Ledger, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
-from bridge.redis_adapter.keyspace import user_stream
+from tests.support import keys
+from tests.support.keys import user_stream
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import Old, old, renamed

@@ -11,8 +11,8 @@ from bridge.operations.letters import Letters
 from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import OperationsLog, Store, connect
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, VIEWER, browser, form_token, token_in, wait_in_retry

@@ -10,9 +10,9 @@ from bridge.model.pipeline import Failure, Stage
 from bridge.operations.redrive import Redrives, RedriveState
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import OperationsLog, Store
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.queue_names import QueueNames
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, SECRET, VIEWER, VIEWS, browser, filled, form_token, sign_in, wait_in_retry

@@ -16,7 +16,7 @@ from bridge.catalogs.finance import (
     FileImportSucceeded,
 )
 from bridge.redis_adapter import connect, read_balance
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 

@@ -9,7 +9,7 @@ import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.redis_adapter import DeadLetters, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import New, Old, Retyped, Shorter, new, old, renamed, retyped, shorter
 from tests.support.waiting import wait_until

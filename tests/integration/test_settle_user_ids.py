@@ -9,8 +9,8 @@ import redis
 from bridge import SSEEvent, SSEEventType
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.redis_adapter import Settler
-from bridge.redis_adapter.keyspace import UNPREFIXED
 from bridge.settings import Settings
+from tests.support.keys import UNPREFIXED
 
 IDS = [0, 1, -1, 2**53 + 1, 2**63 - 1, "0", "1", 'a"b', "a\\b", "a/b", "%s", "%d%%", "ünï-cödé", "&<>'", UUID(int=0)]
 

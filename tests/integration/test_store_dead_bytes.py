@@ -13,8 +13,8 @@ from bridge.model.publishing import Delivery
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.books import parcels
 from tests.support.counts import Counts
 from tests.support.letters import bury, held_bytes

@@ -12,9 +12,9 @@ from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.operations.trace import Tracer
 from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, Store, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.dead_letters import PAGE
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.counts import COUNT_NAMES, Counts
 
 FAILURE = Failure(stage=Stage.EXTRACT, error_class="LookupError", message="never — ☃", traceback="line 1\nline 2")

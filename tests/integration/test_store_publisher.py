@@ -14,8 +14,8 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.model.publishing import ReceiptStatus
 from bridge.redis_adapter import RedisSSEPublisher, SSEPublisherProtocol, connect_async
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.naming import shown
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")

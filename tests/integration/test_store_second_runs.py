@@ -13,8 +13,8 @@ from bridge.model.events import encode_payload
 from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter
 from tests.support.settling import Settler

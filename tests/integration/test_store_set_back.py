@@ -12,10 +12,10 @@ from bridge.model.event_log import Position
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import Ledger, Store, connect, connect_async, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import History
 from bridge.settings import Settings
 from bridge.wiring import open_store
+from tests.support import keys
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import wait_until
 

@@ -18,8 +18,8 @@ from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.publishing import AddressedEvent, ReceiptStatus
 from bridge.redis_adapter import RedisSSEPublisher, connect, connect_async
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.books import direct, waiting
 from tests.support.counts import Counts
 from tests.support.settling import Settler

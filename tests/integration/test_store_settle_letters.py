@@ -10,8 +10,8 @@ from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.publishing import AddressedEvent
 from bridge.model.retry import RetryRecord
 from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.books import waiting
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import EventType

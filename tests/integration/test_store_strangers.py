@@ -11,9 +11,9 @@ from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.publishing import AddressedEvent, ReceiptStatus
 from bridge.redis_adapter import History, connect, connect_async
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.books import direct
 from tests.support.settling import Settler
 

@@ -14,8 +14,8 @@ import redis
 from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
 from bridge.redis_adapter import DeadLetters, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.wiring import TaskSender
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.waiting import WAIT_S, wait_until

@@ -15,9 +15,9 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
 from bridge.redis_adapter import DeadLetters, RetrySet, connect, read_balance
-from bridge.redis_adapter.keyspace import user_stream
 from bridge.wiring import TaskSender
 from tests.support.counts import COUNT_NAMES, Counts
+from tests.support.keys import user_stream
 from tests.support.moody_catalog import Announced, Moody, attempts_of, registry
 from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, running_worker

@@ -12,13 +12,13 @@ import redis
 from bridge.messages.passthrough import split
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import Ledger, read_balance
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter.script import PipelinedScriptCall
 from bridge.settings import Settings
 from bridge.wiring import worker_ports
 from bridge.worker import handler as handler_module
 from bridge.worker.handler import PORTION_MAX, Handler
 from bridge.worker.job import Job
+from tests.support import keys
 from tests.support.moody_catalog import Moody, registry
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")

@@ -13,9 +13,9 @@ import redis
 from bridge import Emitter, Settings
 from bridge.amqp_adapter.alarm import BLOCKED
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import keyspace as keys
 from bridge.redis_adapter import read_balance
 from bridge.wiring import open_store
+from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.rabbitmq import RabbitMQ

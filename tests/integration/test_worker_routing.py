@@ -13,7 +13,7 @@ from bridge import DomainEvent, Settings
 from bridge.model.pipeline import EventCodec, Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.redis_adapter import DeadLetters, RetrySet, Workers, connect, read_balance
-from bridge.redis_adapter import keyspace as keys
+from tests.support import keys
 from tests.support.skewed_catalogs import New, Old
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker

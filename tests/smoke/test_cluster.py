@@ -15,8 +15,8 @@ from bridge.model.events import DomainEvent
 from bridge.model.registry.sampling import sample_event
 from bridge.producer import Emitter
 from bridge.redis_adapter import connect
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 30.0

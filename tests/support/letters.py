@@ -11,8 +11,8 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt
 from bridge.redis_adapter import DeadLetters
-from bridge.redis_adapter import keyspace as keys
 from bridge.settings import Settings
+from tests.support import keys
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
 TRACEBACK = '  File "/srv/app/moods.py", line {line}, in extract\n    return look_up(event)\n'

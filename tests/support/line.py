@@ -17,8 +17,8 @@ from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Position
-from bridge.redis_adapter.keyspace import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from bridge.settings import Settings
+from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
 
 USER = UUID(int=1)

@@ -19,10 +19,10 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.redis_adapter import RedisSSEPublisher, connect_async
-from bridge.redis_adapter.keyspace import BROADCAST_STREAM, user_stream
 from bridge.settings import Settings
 from tests.support.event_source import AsgiCall, EventSource, read_over_http
 from tests.support.exactly_once import Account, Publication, account
+from tests.support.keys import BROADCAST_STREAM, user_stream
 from tests.support.streams import SECRET, Served
 from tests.support.waiting import WAIT_S
 

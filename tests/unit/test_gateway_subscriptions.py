@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.gateway.delivery import Delivery
 from bridge.gateway.subscriptions import Subscription, Subscriptions
-from bridge.redis_adapter.keyspace import BROADCAST_CHANNEL, UNPREFIXED, user_channel
+from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
 
 ALICE, BOB = UUID(int=1), UUID(int=2)
