@@ -134,6 +134,13 @@ def test_an_extractor_that_fails_twice_publishes_once(worker, emitter, books, mo
     assert len(books.published(user_id)) == 1
 
 
+def test_a_retry_comes_later_than_what_followed_it(worker, emitter, books) -> None:
+    user_id = uuid4()
+    emitter.emit_many([Moody(user_id=user_id, number=1, mode="fail", times=1), Moody(user_id=user_id, number=2)])
+    books.wait_for(published=2, retried=1)
+    assert [json.loads(entry["data"])["number"] for entry in books.published(user_id)] == [2, 1]
+
+
 def test_an_extractor_that_always_fails_is_dead_lettered_and_harms_no_other(worker, emitter, books) -> None:
     user_id = uuid4()
     events = [Moody(user_id=user_id, number=n, mode="fail" if n == 3 else "ok", times=99) for n in range(10)]

@@ -20,6 +20,17 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a page as they are read, without headings and code, but with the comments of commands."""
+    commands = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = [comment for script in commands for comment in re.findall(r" # +(.*)$", script, re.MULTILINE)]
+    prose = re.sub(r"^```.*?^```\n|^#.*?\n", "\n", text, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", prose).replace("**", "")
+    for paragraph in re.split(r"\n\n+(?:- )?|\n- ", prose):
+        found += re.split(r"(?<=[.!?])\s+(?=[A-Z`*])", " ".join(paragraph.split()))
+    return [sentence for sentence in found if sentence]
+
+
 def commands_in(script: str) -> list[list[str]]:
     """The commands of a script as words, without what is set before them and where their output goes."""
     found = []
