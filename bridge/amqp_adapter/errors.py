@@ -58,12 +58,7 @@ def diagnose(error: BaseException) -> Trouble | None:
 
 
 def broker_error(error: BaseException, said: str) -> BrokerError | None:
-    """The error to raise in place of one of kombu's; None for what is no trouble of the broker.
-
-    Args:
-        error: as it was raised.
-        said: what did not happen, as a sentence.
-    """
+    """What to raise for an error of kombu's, with the sentence ``said``; None for what is no trouble of the broker."""
     trouble = diagnose(error)
     if trouble is None:
         return None

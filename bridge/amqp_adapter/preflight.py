@@ -20,7 +20,7 @@ def try_rabbit(settings: Settings, registry: Registry, *, sends: bool, takes: bo
 
     Args:
         settings: name a RabbitMQ.
-        registry: the registry whose queues are looked at.
+        registry: whose queues are looked at.
         sends: publish with confirmation, as a producer does.
         takes: take a message, as a worker does.
 

@@ -14,11 +14,7 @@ SAMPLE = 1_000
 
 
 class RabbitQueueDepths:
-    """A ``QueueReader``.
-
-    Args:
-        ledger: knows where messages were put, and when.
-    """
+    """A ``QueueReader``; the ledger knows where messages were put, and when."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings

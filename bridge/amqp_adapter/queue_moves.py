@@ -17,11 +17,7 @@ def move_messages(
 ) -> Iterator[tuple[int, int]]:
     """Move what stands on a queue now, message by message.
 
-    Args:
-        settings: which name the broker.
-        source: the queue to empty.
-        target: the queue to fill.
-        note: told, for each message moved, the one under which its events are in the accounting; empty if none is.
+    ``note`` is told, for each message moved, the one under which its events are in the accounting; empty if none is.
 
     Returns:
         How many were moved so far, and, at last, how many stand there still, which came meanwhile.

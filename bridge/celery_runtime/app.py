@@ -22,11 +22,7 @@ from bridge.worker.quarantine import Quarantine
 
 
 class ClaimingCelery(Celery):
-    """Consumes through our transport; whatever else connects gets the URL's own, whose name tools such as Flower know.
-
-    Attributes:
-        consuming_transport: kombu's name for it; None for the URL's own.
-    """
+    """Consumes through our transport; whatever else connects gets the URL's own, whose name tools like Flower know."""
 
     consuming_transport: str | None = None
 
@@ -53,15 +49,11 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
 
 
 def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
-    """Add the bridge's tasks, queues and routes to a Celery app that a team already runs.
+    """Add the bridge's tasks, queues and routes to a Celery app that a team already runs, and that does not run yet.
 
     The tasks keep their own rules (late acknowledgement, no results) whatever the app's are. The app's
-    queues and routes stay. Retries are moved by every worker of the app.
-
-    Args:
-        app: not yet running.
-        registry: the event catalog.
-        settings: settings of the bridge; its broker must be the app's, since retries go back to their queue there.
+    queues and routes stay. Retries are moved by every worker of the app: they go back to their queue on the settings'
+    broker, which must be the app's.
     """
     _keep_queues(app, settings, registry)
     app.conf.task_routes = [routes(registry), *_as_list(app.conf.task_routes)]

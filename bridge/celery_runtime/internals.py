@@ -174,8 +174,7 @@ INTERNALS: Mapping[str, Sequence[Internal]] = {
 def missing(folder: Path | None = None) -> Iterator[str]:
     """Names that are gone, as ``module:Class.name``, found by reading sources: nothing is imported or run.
 
-    Args:
-        folder: where the packages are; by default this environment's.
+    ``folder`` is where the packages are; by default this environment's.
     """
     for where, internals in INTERNALS.items():
         defined = _defined_in(where, folder)

@@ -12,11 +12,7 @@ logger = plain_logger(__name__)
 
 
 class Dispatcher(EventDispatcher):
-    """Leaves events out while the broker blocks their connection: the worker's main loop sends them, and would wait.
-
-    Attributes:
-        left_out: events that were not sent for that reason.
-    """
+    """Leaves events out while the broker blocks their connection: the worker's main loop sends them, and would wait."""
 
     left_out: int = 0
 

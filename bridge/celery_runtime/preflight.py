@@ -15,11 +15,7 @@ ABANDONED_S = 3600.0
 
 
 def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> list[str]:
-    """Connect, declare a queue, listen for its changes and look for abandoned messages; on scratch keys.
-
-    Args:
-        settings: name a Redis broker.
-        create_app: the worker's Celery app, from settings.
+    """Connect to a Redis broker, declare a queue, listen for its changes, look for abandoned messages; on scratch keys.
 
     Returns:
         What works in another way than it should, one sentence each.

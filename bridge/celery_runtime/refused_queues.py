@@ -18,11 +18,7 @@ LOOK_S = 10.0
 
 
 class RefusedQueues:
-    """Chooses what a worker consumes among what it was told to.
-
-    Args:
-        queues: Celery's, with the choice of ``-Q``.
-    """
+    """Chooses what a worker consumes among what it was told to: Celery's queues, with the choice of ``-Q``."""
 
     def __init__(self, queues: Any) -> None:
         self._queues = queues

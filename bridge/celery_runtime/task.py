@@ -119,12 +119,7 @@ class BridgeTask(Task):
             self.handler.forgive_start(str(self.request.id))
 
     def _run(self, jobs: Sequence[Job], starts: int) -> None:
-        """Run jobs; with care if their message was started before and came back: then it is one.
-
-        Args:
-            jobs: what to do.
-            starts: 0 for a message that never came back.
-        """
+        """Run jobs; with care if their message was started before (``starts``) and came back: then it is one."""
         if starts > self.delivery_max:
             self.handler.dead_letter_poison(jobs[0], starts - 1)
         elif starts > SPLIT_AFTER and len(jobs[0].envelopes) > 1:

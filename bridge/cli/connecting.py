@@ -22,11 +22,7 @@ _BROKEN_OFF = frozenset({"ConnectionError", "TimeoutError", "ConnectionResetErro
 def inspect_building(settings: Settings, registry: Registry, process: Process, *, asked: bool) -> Iterator[Finding]:
     """Build what a process builds when it starts, without connecting.
 
-    Args:
-        settings: settings of the process.
-        registry: its catalog.
-        process: which.
-        asked: whether it was named; otherwise it may run elsewhere, and what is missing here is a warning.
+    A process that was not ``asked`` for may run elsewhere: what is missing here is a warning.
     """
     if not asked and process in _IS_CONFIGURED and not _IS_CONFIGURED[process](settings):
         return

@@ -15,11 +15,9 @@ _RUNS_MAPPINGS = frozenset({"producer", "worker"})
 def inspect_configuration(
     registry_path: str, processes: Iterable[Process] = PROCESSES
 ) -> tuple[Settings | None, Registry | None, list[Finding]]:
-    """Findings about settings and registry; settings and registry, if they are usable.
+    """Findings about settings, as these processes read them, and registry; settings and registry, if they are usable.
 
-    Args:
-        registry_path: ``package.module:attribute`` of the registry; empty: the settings'.
-        processes: the processes whose settings are judged.
+    ``registry_path`` is ``package.module:attribute``; empty: the settings'.
     """
     reading = read_settings(for_=processes)
     findings = [Finding(level="fault", subject="settings", text=fault) for fault in reading.faults]

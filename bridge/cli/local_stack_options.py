@@ -76,12 +76,7 @@ def start_bridge(
 ) -> Settings:
     """Start server and worker; the settings that all parts share.
 
-    Args:
-        stack: where they live.
-        settings: as read from the environment.
-        redis_port: port of the embedded server.
-        data_dir: where the embedded server keeps its data.
-        own_server: no broker was named; then a server is embedded, unless BRIDGE_REDIS_URL names one.
+    ``own_server``: no broker was named; then a server is embedded, unless BRIDGE_REDIS_URL names one.
 
     Raises:
         click.UsageError: there is a port for an embedded server, but no such server.

@@ -33,10 +33,7 @@ _NEEDS = ("starlette", "jwt")
 def create_app(settings: Settings, registry: Registry, *, authenticator: "Authenticator | None" = None) -> "Starlette":
     """The gateway as an ASGI application. Connects to Redis when its lifespan starts.
 
-    Args:
-        settings: settings of the gateway.
-        registry: the registry: its categories, users and topics.
-        authenticator: the application's own; default: what the settings ask for.
+    ``authenticator`` is the application's own; by default it is what the settings ask for.
 
     Raises:
         MissingExtraError: Starlette or PyJWT is not installed.

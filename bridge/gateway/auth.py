@@ -32,10 +32,6 @@ FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
 def authenticator(settings: Settings, users: IdType = UUIDS) -> Authenticator:
     """The way of finding out, of those that come with the bridge, that the settings ask for.
 
-    Args:
-        settings: settings of the gateway.
-        users: the registry's kind of user ids.
-
     Raises:
         SettingsError: they ask for none, or the secret cannot be one.
     """
@@ -55,10 +51,7 @@ def authenticator(settings: Settings, users: IdType = UUIDS) -> Authenticator:
 class TokenAuthenticator:
     """Reads JSON Web Tokens from the Authorization header or the cookie, never from the address.
 
-    Args:
-        settings: cookie, audience and issuer.
-        find_key: returns the key of a token's header.
-        users: the kind of user ids that a token's subject is read as.
+    ``find_key`` returns the key for a token's header; a token's subject is read as an id of ``users``.
     """
 
     def __init__(self, settings: Settings, find_key: FindKey, users: IdType = UUIDS) -> None:
@@ -119,11 +112,7 @@ class TokenAuthenticator:
 
 
 class DevelopmentAuthenticator:
-    """Believes ``?user_id=``, and therefore answers this machine only.
-
-    Args:
-        users: the registry's kind of user ids.
-    """
+    """Believes ``?user_id=``, and therefore answers this machine only."""
 
     def __init__(self, users: IdType = UUIDS) -> None:
         self._users = users

@@ -29,14 +29,9 @@ def note_connection(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Connection:
-    """The connection of one request.
+    """The connection of one request, which may share it with others (``is_multiplexed``).
 
-    Args:
-        cycle: uvicorn's object for the request; None, or anything else, where there is none.
-        http_version: HTTP version of the request.
-
-    Attributes:
-        is_multiplexed: whether other requests travel beside this one.
+    ``cycle`` is uvicorn's object for the request; None, or anything else, where there is none.
     """
 
     __slots__ = ("_cycle", "_stream", "_transport", "_version", "is_multiplexed")

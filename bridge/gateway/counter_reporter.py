@@ -20,11 +20,7 @@ LAST_BEAT_TIMEOUT_S = 1.0
 class CounterReporter:
     """Runs until it is cancelled. What Redis does not take is added with the next beat.
 
-    Args:
-        gateways: where the counters are added up.
-        connections: says how many streams it has open.
-        catalog: identity of its registry.
-        on_beginning: told where the order of the streams began, whenever that has changed since the last beat.
+    ``on_beginning`` is told where the order of the streams began, whenever that has changed since the last beat.
     """
 
     def __init__(

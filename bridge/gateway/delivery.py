@@ -14,7 +14,6 @@ class Delivery:
     """One event on its way to clients.
 
     Attributes:
-        position: its place in the order.
         category: by which clients filter; None for a type that this registry does not know.
         frame: the wire text.
     """
@@ -25,12 +24,7 @@ class Delivery:
 
 
 class Dispatch:
-    """Turns published events into deliveries.
-
-    Args:
-        registry: says which category a type has.
-        counters: count what was malformed or unknown.
-    """
+    """Turns published events into deliveries, and counts what is malformed or unknown to the registry."""
 
     def __init__(self, registry: Registry, counters: Counters) -> None:
         self._categories = {meta.event_type.value: meta.category.value for meta in registry.events}

@@ -51,14 +51,9 @@ SWEEP_SLICE = 500
 
 
 class Gateway:
-    """One process's streams. Use ``running`` around everything else.
+    """One process's streams, and their tasks. Use ``running`` around everything else.
 
-    Attributes:
-        counters: what happened.
-        subscriptions: the sessions by channel.
-        sessions: the open streams.
-        draining: whether the process is ending.
-        tasks: tasks of the process, besides each stream's.
+    ``draining`` says that the process is ending.
     """
 
     def __init__(self, settings: Settings, registry: Registry) -> None:

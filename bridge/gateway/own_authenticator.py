@@ -43,11 +43,7 @@ def load_authenticator(path: str) -> Authenticator:
 
 
 def judged(found: object, subject: str) -> Authenticator:
-    """What was given as an authenticator, if it can be one.
-
-    Args:
-        found: anything.
-        subject: subject of the error's sentence.
+    """What was given as an authenticator, if it can be one; ``subject`` is that of the error's sentence.
 
     Raises:
         SettingsError: it is invalid.

@@ -20,10 +20,8 @@ class RequestRefusedError(BridgeError):
     """The request was refused.
 
     Attributes:
-        status: HTTP status.
         detail: what is wrong, and what to do; one sentence or two.
         members: further members of the problem document.
-        headers: further response headers.
         retry_after_s: it passes by itself; come again after so many seconds. None: it does not.
 
     Raises:
@@ -90,12 +88,7 @@ def passes(refusal: RequestRefusedError, accept: str) -> bool:
 
 
 def passing(refusal: RequestRefusedError, headers: Mapping[str, str]) -> Response:
-    """A stream that ends at once, and says when to come again.
-
-    Args:
-        refusal: that passes.
-        headers: headers of a stream.
-    """
+    """A stream that ends at once, and says when to come again."""
     delay_ms = max(1, round((refusal.retry_after_s or 0) * 1000))
     body = comment_frame(refusal.detail) + retry_frame(delay_ms)
     return Response(body.encode(), HTTPStatus.OK, headers)

@@ -97,9 +97,7 @@ class ResponseWriter:
     async def finish(self, farewell: bytes, gone: asyncio.Future[None]) -> None:
         """End the stream in order; a client that does not read gets no more time than ``LINGER_S``.
 
-        Args:
-            farewell: the last bytes.
-            gone: done when the server has noticed that the client is gone.
+        ``gone`` is done when the server has noticed that the client is gone.
         """
         self._connection.note_last(farewell)
         try:
@@ -113,11 +111,7 @@ class ResponseWriter:
             asyncio.get_running_loop().call_later(LINGER_S, self._connection.end)
 
     async def hang_up(self, gone: asyncio.Future[None]) -> None:
-        """End the connection at once, unread bytes included; where the server does not let us, it must see to it.
-
-        Args:
-            gone: as in ``finish``.
-        """
+        """End the connection at once, unread bytes included; where the server does not let us, it must see to it."""
         if self._connection.can_end:
             self._connection.end()
             # The server must have noticed, or it takes the unfinished response for a fault of ours.

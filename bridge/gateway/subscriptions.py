@@ -27,10 +27,7 @@ class Member(Protocol):
 class Subscription:
     """The members of one channel.
 
-    Attributes:
-        channel: its name in Redis.
-        members: the sessions that listen.
-        confirmed: set while Redis is known to send us what is published there.
+    ``confirmed`` is set while Redis is known to send us what is published there.
     """
 
     __slots__ = ("channel", "confirmed", "members")

@@ -29,7 +29,7 @@ def serve(
     Args:
         app: to serve.
         host: address to listen on.
-        port: port to listen on.
+        port: TCP port.
         named: with what the names of the settings for both begin.
         extra: that brings uvicorn.
         forwarded: whether to believe what a proxy says of its clients' addresses.

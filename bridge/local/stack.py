@@ -43,10 +43,7 @@ class _Part(Protocol):
 class LocalStack:
     """Parts that run together: if one ends, all end; they stop in the reverse order of their start.
 
-    Args:
-        log: gets the name of a part and a line that it wrote.
-
-    Use it as a context manager; leaving it stops everything.
+    Use it as a context manager; leaving it stops everything. ``log`` gets the name of a part and a line that it wrote.
     """
 
     def __init__(self, log: Log) -> None:

@@ -39,13 +39,7 @@ _PLAIN: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message claimed by a worker.
-
-    Attributes:
-        tag: its delivery tag.
-        queue: where it stood.
-        payload: kombu's form of it, as ``read_item`` gives it.
-    """
+    """A message claimed by a worker; ``payload`` is kombu's form of it, as ``read_item`` gives it."""
 
     tag: str
     queue: str

@@ -30,7 +30,7 @@ def read_item(
         tag: delivery tag of the claim.
         queue: where it stood, whatever it says itself.
         deliveries: how often it came back from a dead worker.
-        bounds: bounds of a message.
+        bounds: of a message.
 
     Raises:
         Exception: it is no message; a DecodeError where that can be said better.

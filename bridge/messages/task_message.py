@@ -69,9 +69,8 @@ class TaskMessage:
     def headers(self, *, announced: bool, compression: str = "") -> dict[str, Any]:
         """Protocol 2 headers. Of the envelopes only an id is in them, as tools log and show them.
 
-        Args:
-            announced: whether ``event_ids`` are in the accounting.
-            compression: compression of the body as it is sent; empty if it has none.
+        ``announced``: ``event_ids`` are in the accounting; ``compression``: of the body as it is sent, empty if it has
+        none.
         """
         headers: dict[str, Any] = {
             "lang": "py",

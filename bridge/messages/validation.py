@@ -30,12 +30,7 @@ DELIVERIES_HEADERS = ("bridge_deliveries", RETURNS_HEADER)
 
 
 def check_message(headers: object, decode: Callable[[], Any], tasks: Collection[str]) -> None:
-    """Refuse what Celery cannot run.
-
-    Args:
-        headers: headers of the message.
-        decode: gives the decoded body; may raise anything.
-        tasks: names of the tasks that this worker has.
+    """Refuse what Celery cannot run; ``decode`` gives the decoded body, and may raise anything.
 
     Raises:
         DecodeError: the message cannot be run; says what is wrong with it.

@@ -101,10 +101,8 @@ class OpenMessage:
     """A message that was accepted, and of which some events have not ended yet.
 
     Attributes:
-        message_id: id of the message in the accounting.
+        message_id: of the message in the accounting.
         accepted_ms: when it was entered, in ms of Redis time.
-        task: Celery task of the message.
-        queue: it was put on.
         event_ids: which of its events have not ended; an id twice if the event was emitted twice.
     """
 

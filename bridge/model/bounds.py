@@ -152,9 +152,7 @@ def _structure(json: bytes) -> bytes:
 def levels_of(json: bytes, *, exact_above: int = LEVELS_MAX - 1) -> int:
     """How many objects and arrays are nested at most; of any bytes, in linear time.
 
-    Args:
-        json: any bytes.
-        exact_above: so many brackets, or fewer, are not looked at: then their number is the answer.
+    Up to ``exact_above`` brackets are not looked at: then their number is the answer.
     """
     brackets = json.count(b"[") + json.count(b"{")
     if brackets <= exact_above:

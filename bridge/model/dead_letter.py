@@ -69,14 +69,8 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
     """What a search needs to know of a letter; read without the rest.
 
     Attributes:
-        letter_id: its id.
         group: id of its root cause.
         user_id: the user that its event names; empty if none.
-        task: that gave up.
-        queue: where that task's messages go.
-        stage: where its event failed.
-        error_class: error class of the failure.
-        replay: the redrive in which it died again.
         buried_ms: when it was dead-lettered, in ms of Redis time; that is in the index.
     """
 
@@ -127,10 +121,7 @@ class Found(NamedTuple):
 class Glance:
     """Letters found by one look.
 
-    Attributes:
-        found: what matched.
-        cursor: where to go on.
-        more: whether there is anything behind the cursor.
+    ``more``: there is something behind the cursor.
     """
 
     found: tuple[Found, ...]

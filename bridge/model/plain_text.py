@@ -22,11 +22,8 @@ def echoed(text: str) -> str:
 def one_line(text: object, *, chars_max: int = LINE_CHARS_MAX) -> str:
     """Text as one line of what can be printed: what cannot is written as Python escapes it, and it is cut to length.
 
-    Whoever writes a message, a header or an error text can otherwise forge log lines, or steer a terminal.
-
-    Args:
-        text: from outside; what is no text is written as ``str`` does.
-        chars_max: characters to keep before any are escaped.
+    Whoever writes a message, a header or an error text can otherwise forge log lines, or steer a terminal. At most
+    ``chars_max`` characters are kept before any are escaped.
     """
     words = (text if isinstance(text, str) else str(text))[: chars_max + 1]
     if len(words) > chars_max:

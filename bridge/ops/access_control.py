@@ -62,14 +62,7 @@ class RefusedError(Exception):
 
 
 class AccessControl:
-    """Lets requests in, and makes their answers safe.
-
-    Args:
-        settings: tokens, and whether contents may be shown.
-        context: what pages are made with.
-        sessions: the signed-in sessions.
-        throttle: of wrong tokens.
-    """
+    """Lets requests in, and makes their answers safe."""
 
     def __init__(self, settings: Settings, context: PageContext, sessions: Sessions, throttle: Throttle) -> None:
         self._payloads = settings.ops_payloads

@@ -22,7 +22,7 @@ def read_selection(
     """The filters that a form or an address names.
 
     Args:
-        fields: fields of the form or the address.
+        fields: of the form or the address.
         registry: that types and categories must fit.
         older: categories that are known beside the registry's.
         now_ms: to which ``2h`` refers.

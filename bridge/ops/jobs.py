@@ -31,12 +31,7 @@ class RunningRedrives:
         self._troubles: OrderedDict[str, str] = OrderedDict()
 
     def start(self, replay_id: str, *, who: str, resend: bool = False) -> None:
-        """Run a redrive from now on, or go on with it.
-
-        Args:
-            replay_id: id of the redrive.
-            who: had it run, for the log.
-            resend: see ``Redrives.run``.
+        """Run a redrive from now on, or go on with it; ``who`` had it run, for the log.
 
         Raises:
             OperationRefusedError: this process runs it already, or as many as it may.

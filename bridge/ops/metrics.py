@@ -27,13 +27,7 @@ OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
 
 
 def metrics_route(settings: Settings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict) -> Route:
-    """The route, to be mounted by an application.
-
-    Args:
-        settings: settings of the bridge.
-        registry: registry of the bridge.
-        refusals: what this process refused so far, by name.
-    """
+    """The route, to be mounted by an application; ``refusals`` tells what this process refused so far, by name."""
     collectors = CollectorRegistry()
     collectors.register(BridgeCollector(settings, registry))
     collectors.register(RefusalCollector(refusals))

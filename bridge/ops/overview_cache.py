@@ -28,7 +28,6 @@ class Figures:
     """What the overview shows.
 
     Attributes:
-        status: the bridge's status; None while Redis is away.
         trouble: why there is no status.
         consuming: how many workers take messages.
         rates: events published a second, oldest first; the last is the present, 0 stands where there were no viewers.

@@ -38,10 +38,7 @@ DISK_WAIT_S = 10.0
 class BackgroundSender:
     """Buffers events at once and sends them in order. Safe with threads; a forked child needs a new one.
 
-    Args:
-        registry: the registry: tasks and queues.
-        unaccepted: what never came here, by name; it is only reported.
-        unmapped_classes: names of classes that the registry does not have; only reported.
+    What never came here (``unaccepted``, and the names of unmapped classes) is only reported.
     """
 
     def __init__(

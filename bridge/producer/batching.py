@@ -29,13 +29,8 @@ class Route:
     """Where the events of one class go, and how they are written.
 
     Attributes:
-        codec: writes them.
-        task: of their messages.
-        queue: of their messages.
-        source: of their envelopes.
         data_max: bytes that an event may surely have, whatever its envelope adds.
         snapshot_of: takes the snapshot of an event that may be written later; see ``snapshot_taker``.
-        user_of: reads the user of an event.
     """
 
     codec: EventCodec

@@ -25,10 +25,7 @@ SKIPPED_MAX = 1_000
 
 
 class Orphans:
-    """Finds and opens them, for one thread.
-
-    Args:
-        validator: decides which rows are sent.
+    """Finds and opens them, for one thread; ``validator`` decides which rows are sent.
 
     Attributes:
         set_aside: files that cannot be read, set aside so far.

@@ -20,9 +20,6 @@ class Progress:
     """Counters and the last trouble. All but ``closing`` is changed under ``changed``.
 
     Attributes:
-        changed: told whenever something happened.
-        closing: whether no more is accepted.
-        counts: what happened, by name.
         delivered: events this producer no longer holds: the broker has them, or they were dropped.
         in_spool: events of this process in its spool.
         trouble: the last one, as ``<class>: <message>``; empty if there was none since the last delivery.

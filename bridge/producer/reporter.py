@@ -70,13 +70,8 @@ class Ages:
 class Reporter:
     """Runs until its thread is stopped, and then says what is left behind.
 
-    Args:
-        registry: registry of this process; its identity is reported.
-        report: fills in a report: what there is to say now.
-
-    Attributes:
-        producer: under which name this process reports; also that of its spool file.
-        thread: reports every few seconds.
+    ``report`` fills in what there is to say now. ``producer``, under which this process reports, is also the name of
+    its spool file.
     """
 
     def __init__(

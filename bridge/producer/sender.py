@@ -15,11 +15,7 @@ logger = plain_logger(__name__)
 class Sender:
     """Packs events into messages and sends them, over trouble of any kind. Not thread-safe.
 
-    Args:
-        sender: the connection; stays yours to close.
-        limits: limits of one message.
-        progress: progress of the process.
-        waiting: how many events are in memory, for the log.
+    The connection stays its owner's to close; ``waiting`` tells how many events are in memory, for the log.
     """
 
     def __init__(self, sender: TaskSender, limits: BatchLimits, progress: Progress, waiting: Callable[[], int]) -> None:

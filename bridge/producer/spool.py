@@ -48,9 +48,6 @@ class Spool(SpoolFile):
         validator: decides which rows are sent: others may write to it.
         max_bytes: what all files of the directory may take on disk.
 
-    Attributes:
-        set_aside: files of ours that could not be read on.
-
     Raises:
         SpoolError: the directory cannot be written.
     """

@@ -35,11 +35,11 @@ class Spooler:
     Args:
         folder: the spool directory; made when it is missing.
         max_bytes: what all spool files may take there.
-        name: name of this process' file.
+        name: of this process' file.
         validator: decides which rows are sent.
         buffer: what is to be written.
         sender: for the thread that sends.
-        progress: progress of the process.
+        progress: of the process.
         withdraw: told the name of a dead process when its spool has been sent.
     """
 
@@ -290,9 +290,8 @@ class Spooler:
     def close(self, *, writing: bool) -> int:
         """On the closing caller's thread: returns how many events wait on the disk.
 
-        Args:
-            writing: the thread that writes has not ended: the disk stands still in the middle of a call, and whoever
-                asked it for anything would wait as well.
+        ``writing``: the thread that writes has not ended; the disk stands still in the middle of a call, and whoever
+        asked it for anything would wait as well.
         """
         if writing:
             return self._progress.in_spool

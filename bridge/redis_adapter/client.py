@@ -62,9 +62,7 @@ def connect(settings: Settings) -> redis.Redis:
 def connect_broker(settings: Settings, *, briefly: bool = False) -> redis.Redis:
     """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user.
 
-    Args:
-        settings: settings of the bridge.
-        briefly: give up soon.
+    ``briefly``: give up soon.
     """
     broker = topology(settings).broker
     assert broker is not None  # noqa: S101  (whoever calls this has looked)

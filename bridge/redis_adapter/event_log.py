@@ -18,11 +18,7 @@ PAGE = 200
 
 
 class History:
-    """Looks up and reads what is retained.
-
-    Args:
-        client: an asyncio client; stays yours to close.
-    """
+    """Looks up and reads what is retained. The asyncio client stays its owner's to close."""
 
     def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
         self._client = client

@@ -52,7 +52,7 @@ class Gateways:
         """Add what was counted since the last time. Not idempotent: on a lost reply it may be added twice.
 
         Args:
-            name: name of the process.
+            name: of the process.
             connections: streams that it has open.
             grown: name of a counter → by how much it grew.
             troubled: its tasks and threads that are in trouble.

@@ -8,14 +8,10 @@ from bridge.settings.topology import topology
 
 
 class Keyspace:
-    """The names of one bridge, behind its prefix.
+    """The names of one bridge, behind its prefix, in one database.
 
     Pub/sub knows no database: in another database than 0 the channels have its number before them, in the form that
     kombu gives to its own.
-
-    Args:
-        prefix: before every key and channel.
-        database: in which the keys are.
     """
 
     def __init__(self, prefix: str = "", database: int = 0) -> None:

@@ -109,10 +109,7 @@ class Ledger:
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
         """End events that will not be found, with an entry in the log of operations; all of one call in one step.
 
-        Args:
-            messages: with the events to end; without any, what Redis forgot when it was set back is written off.
-            who: does it.
-            reason: why.
+        Without messages, what Redis forgot when it was set back is written off.
 
         Returns:
             How many events; those that had ended meanwhile are left alone.

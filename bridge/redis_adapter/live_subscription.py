@@ -24,8 +24,7 @@ _OTHER = Heard("", None)
 class LiveSubscription:
     """One connection, from ``open`` to the first trouble; made anew after it.
 
-    Args:
-        client: the client whose connection settings are used; stays yours to close.
+    It is made as the client's are; that stays its owner's to close.
     """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:

@@ -83,12 +83,7 @@ def tls_options_of(url: str) -> dict[str, Any]:
 
 
 def sentinel_options(place: RedisPlace, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What connections to the sentinels themselves are made with.
-
-    Args:
-        place: which sentinels.
-        arguments: arguments of the connections to the master; TLS is the same for both.
-    """
+    """What connections to the sentinels themselves are made with; TLS is the same as for those to the master."""
     user, password = place.sentinel_login
     tls = {name: value for name, value in arguments.items() if name.startswith("ssl_")}
     return {

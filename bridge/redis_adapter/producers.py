@@ -20,8 +20,6 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one process says of its events.
 
     Attributes:
-        host: host of the process.
-        pid: pid of the process.
         started: when its emitter was made; RFC 3339, UTC, by its own clock.
         accepted: taken over from business code.
         delivered: the broker has them.
@@ -30,13 +28,11 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
         refused: not accepted: unreadable, too large, or no room.
         abandoned: it ended before the broker had them, or could not write them.
         unmapped: their class is not in its registry; the first names of such classes are in ``unmapped_classes``.
-        unmapped_classes: names of classes that were emitted and are not in its registry.
         set_aside: spool files that it set aside because they cannot be read.
         oldest_s: how long the oldest event waits that the broker does not have.
         accepted_age_s: since it last accepted an event.
         sent_age_s: since the broker last took something from it.
         trouble: the last one since then; empty if there was none.
-        threads: state of its threads.
         catalog: identity of its registry.
         release: the team's own version; empty if it has none.
         left: it ended in order, and left behind what the figures say.

@@ -51,7 +51,7 @@ class Publication:
 
     Attributes:
         position: its place in the order of all events.
-        user_id: id of its user; None for a broadcast.
+        user_id: None for a broadcast.
         seen_key: the key that remembers it.
         in_stream: whether a client that reconnects can still get it.
     """
@@ -115,10 +115,7 @@ class PublishedEvents:
     def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
         """Where an event was published.
 
-        Args:
-            event_id: id of the event.
-            user: canonical id of its user, if known: large stores answer at once then.
-                Otherwise all keys are looked through.
+        A large store answers at once if the canonical id of its user is given; otherwise all keys are looked through.
         """
         with store_errors():
             if user is not None:

@@ -17,11 +17,7 @@ CLAIMED_STEPS_MAX = 1_000
 
 
 class RedisQueueDepths:
-    """A ``QueueReader``. Opens no connection before its first use, and gives up soon.
-
-    Args:
-        ledger: knows when a message was accepted.
-    """
+    """A ``QueueReader``. Opens no connection before its first use, and gives up soon."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._client = connect_broker(settings, briefly=True)

@@ -45,7 +45,7 @@ class QueuedMessage:
         book_id: the message under which its events are in the accounting.
         claimed: whether a worker has it.
         body: base64 of the Celery body, as it was sent.
-        compression: compression of the body, as its header says; anything may stand there.
+        compression: as its header says; anything may stand there.
     """
 
     message_id: str

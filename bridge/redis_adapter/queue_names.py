@@ -44,11 +44,7 @@ class QueueNames:
         return tuple(map(text, names))
 
     def retries(self, *, looks_max: int = 1) -> tuple[WaitingFor, ...]:
-        """What waits for which task on which queue, of those that are due next.
-
-        Args:
-            looks_max: looks of RETRIES_LOOK_MAX at most.
-        """
+        """What waits for which task on which queue, of those that are due next: RETRIES_LOOK_MAX a look."""
         found: Counter[tuple[str, str]] = Counter()
         for look in range(looks_max):
             with store_errors():

@@ -51,12 +51,7 @@ class RedriveJobs:
 
 
 class RedriveJob:
-    """Reads and writes the record of one redrive.
-
-    Attributes:
-        job_id: its id.
-        letters: which it is about, and what became of them.
-    """
+    """Reads and writes the record of one redrive; ``letters`` has which it is about, and what became of them."""
 
     def __init__(self, client: redis.Redis, settings: Settings, job_id: str) -> None:
         self.job_id = job_id

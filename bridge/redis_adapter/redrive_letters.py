@@ -46,8 +46,6 @@ class ReturnedMessage:
 
     Attributes:
         letter: that holds it.
-        task: that it names.
-        queue: to put it on.
         book_id: under which the accounting had its events; empty if it had none.
         event_ids: 16 bytes an event.
     """
@@ -60,12 +58,7 @@ class ReturnedMessage:
 
 
 class RedriveLetters:
-    """Moves letters of one redrive.
-
-    Args:
-        settings: bounds of the dead letters, and the broker's key prefix.
-        job_id: id of the redrive.
-    """
+    """Moves letters of one redrive."""
 
     def __init__(self, client: redis.Redis, settings: Settings, job_id: str) -> None:
         self._client = client
@@ -130,7 +123,7 @@ class RedriveLetters:
         """Mark letters as sent, and in the same step put their message on its queue.
 
         Args:
-            owner: owner of the lease.
+            owner: of the lease.
             letter_ids: in the message.
             message: None where the broker is another server: until ``confirm`` they are unconfirmed then.
 

@@ -96,8 +96,7 @@ class RetrySet:
     def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
         """All retries in the order of due time and id, page by page.
 
-        Args:
-            behind: ``WaitingRetry.place`` of the one to go on behind; None to begin.
+        ``behind``: only those behind the one with this ``WaitingRetry.place``.
         """
         low, offset = "-inf" if behind is None else repr(behind[0]), 0
         while True:

@@ -147,11 +147,6 @@ class PipelinedScriptCall:
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
 
-    Args:
-        script: to run.
-        client: the client whose pool the connection is taken from.
-        call: keys and arguments.
-
     Raises:
         redis.RedisError: there is no connection.
     """

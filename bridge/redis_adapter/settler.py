@@ -13,11 +13,9 @@ from bridge.settings import Settings
 
 
 class Settler:
-    """Publishes batches; safe with threads.
+    """Publishes batches; safe with threads. The client stays its owner's to close.
 
-    Args:
-        client: stays yours to close.
-        longest_retry_s: how long the most patient mapping may retry; seen marks outlive it.
+    ``longest_retry_s`` is how long the most patient mapping may retry; seen marks outlive it.
     """
 
     def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:

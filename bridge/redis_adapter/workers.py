@@ -25,11 +25,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         host: where it runs.
-        pid: pid of its main process.
         node: its name in Celery.
-        pool: kind of its pool: prefork, solo, threads …
         processes: how many messages it runs at once.
-        queues: that it consumes.
         started: when; RFC 3339, UTC, by its own clock.
         consumed: messages that it has started to run.
         in_hand: messages that it has taken and not finished.
@@ -42,7 +39,6 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
         blocked: whether the broker takes no messages from it, for want of memory or disk.
         catalog: identity of its registry (``CatalogIdentity``).
         release: the team's own version; empty if it has none.
-        threads: state of its own threads.
     """
 
     host: str

@@ -32,7 +32,6 @@ class Supervised:
     """The state of one supervised thread or task at one moment; can be written as JSON.
 
     Attributes:
-        name: name of the thread or task.
         running: whether its function runs; otherwise it waits for its restart, or is done.
         restarts: how often it was run again after an exception.
         error: class of the last exception; empty if there was none.
@@ -217,10 +216,6 @@ class SupervisedTask:
     Guaranteed: only ``stop``, or a cancellation from outside (the loop ends), ends it; what is raised is logged as
     ``bridge.task.failed``, counted in ``state``, and the function is run again after a backoff of at most ``CAP_S``.
     A ``CancelledError`` that was not requested counts as a failure. A function that returns is done.
-
-    Args:
-        run: the coroutine function.
-        clock: monotonic, in s.
     """
 
     def __init__(

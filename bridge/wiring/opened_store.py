@@ -7,8 +7,6 @@ from bridge.settings import Settings
 def open_store(settings: Settings, *, briefly: bool = False) -> Store:
     """The store of a bridge. Opens no connection before its first use; closed by ``close`` or as a context.
 
-    Args:
-        settings: which name the Redis.
-        briefly: give up soon when it does not answer, and try nothing twice.
+    ``briefly``: give up soon when it does not answer, and try nothing twice.
     """
     return Store.of(connect_briefly(settings) if briefly else connect(settings), settings)

@@ -20,13 +20,7 @@ STOP_TIMEOUT_S = 5.0
 
 
 class ForeignProducers:
-    """Runs on a thread of its own, on a Redis broker.
-
-    Args:
-        queues: that this worker consumes at the moment.
-        names: the queues that the accounting remembers.
-        tally: counts what was brought in.
-    """
+    """Runs on a thread of its own, on a Redis broker; counts what it brought in."""
 
     def __init__(
         self, settings: Settings, queues: Callable[[], Sequence[str]], names: QueueNames, tally: Tally

@@ -65,14 +65,7 @@ class ClaimedWork:
 class Heartbeat:
     """Reports until it is stopped, and then says good-bye. One a worker.
 
-    Args:
-        workers: takes the reports.
-        names: records the queues that are consumed.
-        work: what the worker has taken; asked on the heartbeat's own thread.
-        node: Celery's name of the worker.
-        pool: kind of its pool.
-        catalog: identity of its registry.
-        release: the team's own.
+    ``work`` tells what the worker has taken, and is asked on the heartbeat's own thread.
     """
 
     def __init__(

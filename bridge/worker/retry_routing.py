@@ -17,10 +17,7 @@ HEARD_S = 10.0
 class Router:
     """Routes by the registry; for what it does not know, by what other workers say that they consume.
 
-    Args:
-        registry: registry of this worker.
-        workers: the reports of all.
-        clock: the store's clock, by which reports are dated.
+    ``clock`` is the store's, by which reports are dated.
     """
 
     def __init__(self, registry: Registry, workers: WorkerReports, clock: Clock) -> None:

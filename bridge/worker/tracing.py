@@ -46,11 +46,7 @@ class BatchTrace:
         return outcome
 
     def settled(self, begun_ns: int) -> None:
-        """The events were handed to Redis together.
-
-        Args:
-            begun_ns: when that began; ``time.time_ns``.
-        """
+        """The events were handed to Redis together, which began at ``begun_ns`` (``time.time_ns``)."""
         from opentelemetry.trace import SpanKind
 
         ended_ns = time.time_ns()

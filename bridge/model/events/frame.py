@@ -40,9 +40,7 @@ def comment_frame(text: str) -> str:
 def retry_frame(delay_ms: int, position: str = "") -> str:
     """Tell the client how long to wait before it reconnects.
 
-    Args:
-        delay_ms: how long.
-        position: becomes the client's id until its first event. That takes an empty line, at which a browser shows
-            nothing, as there is no data, and some clients an empty event. The delay alone takes none.
+    A position becomes the client's id until its first event. That takes an empty line, at which a browser shows
+    nothing, as there is no data, and some clients an empty event. The delay alone takes none.
     """
     return f"retry: {delay_ms}\n" + (f"id: {position}\n\n" if position else "")

@@ -111,11 +111,7 @@ def wire_names(event_class: type[Any]) -> dict[str, str]:
 
 
 class EventCodec:
-    """Writes and reads the envelopes of one domain event class; built once for each mapping.
-
-    Args:
-        event_class: a dataclass, attrs class or msgspec Struct.
-    """
+    """Writes and reads the envelopes of one domain event class; built once for each mapping."""
 
     __slots__ = (
         "_at_once",

@@ -58,9 +58,7 @@ class FieldFit:
 def field_fits(event_class: type[Any], *, aware: bool) -> tuple[FieldFit, ...]:
     """What surely fits each field of a dataclass, attrs class or Struct, in their order.
 
-    Args:
-        event_class: the class.
-        aware: whether every moment that is judged has a time zone.
+    ``aware``: every moment that is judged has a time zone.
     """
     info = cast("inspect.StructType", inspect.type_info(event_class))
     return tuple(_fit_of(field.type, aware=aware) for field in info.fields)
@@ -127,11 +125,7 @@ def bytes_misfit(event: Any, event_class: type[Any], texts: object) -> str:
     """Where an event holds bytes and its class wants something else; empty if nowhere.
 
     JSON has them as Base64, which is as good as any other text to a decoder. In a field of type Any they stay that.
-
-    Args:
-        event: which can be written, and read as that class.
-        event_class: its class.
-        texts: the values of its ``fields_of_text``.
+    ``texts`` are the values of the class's ``fields_of_text``.
     """
     try:
         packed = _packer.encode(texts)

@@ -39,7 +39,6 @@ class Retry:
     """Try again later.
 
     Attributes:
-        event_id: id of the event.
         envelope: JSON, byte for byte what is tried again.
         attempt: the attempt that failed, 1 for the first.
         after_s: seconds to wait.

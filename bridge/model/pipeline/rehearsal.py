@@ -37,12 +37,7 @@ class Remark:
 
 
 def rehearse(registry: Registry, *, event_max_bytes: int) -> list[Remark]:
-    """Everything that would happen to events of each mapping and should not.
-
-    Args:
-        registry: the registry whose extractors are run, many times.
-        event_max_bytes: largest envelope and payload.
-    """
+    """Everything that would happen to events of each mapping and should not. Runs the extractors, many times."""
     return [
         remark for mapping in registry.mappings for remark in _Rehearsal(registry, mapping, event_max_bytes).remarks()
     ]

@@ -17,14 +17,7 @@ def log_failure(
     """Log a final failure as an error; with the exception, if an extractor raised one.
 
     Sentry's logging integration, among others, makes an issue of it. In a log of text stands one line more; the
-    traceback is in the dead letter.
-
-    Args:
-        logger: logger of the caller.
-        failure: how it is described in the dead letter.
-        error: what was raised; its frames lose their local variables.
-        message: with its ``args``, as for ``logger.error``.
-        args: see ``message``.
+    traceback is in the dead letter. The frames of ``error`` lose their local variables.
     """
     if not logger.isEnabledFor(logging.ERROR):
         return

@@ -19,11 +19,6 @@ def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) ->
 
     The SSE event keeps the domain event's id and time: that is what makes a redelivery recognisable.
 
-    Args:
-        event: an event of the mapping's class.
-        mapping: the mapping whose extractors are run.
-        users: the registry's kind of user ids.
-
     Raises:
         IdError: ``user_id_extractor`` returns what is no user's id.
         Exception: whatever an extractor raises, or ValueError when it returns the wrong type.

@@ -87,12 +87,8 @@ class IdType(msgspec.Struct, frozen=True):
     def checked(self, value: object, what: str = "user_id") -> Id:
         """An id that the application gave, as a plain value: no subclass's text can get into a key.
 
-        Args:
-            value: anything.
-            what: the id is, for the sentence.
-
         Raises:
-            IdError: it is of another kind, or out of bounds. The sentence does not repeat it.
+            IdError: it is of another kind, or out of bounds. The sentence names it as ``what``, and does not repeat it.
         """
         if not isinstance(value, self.kind) or isinstance(value, bool):
             raise IdError(f"{what} must be {self.form}, not {type(value).__name__}.")

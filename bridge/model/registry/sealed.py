@@ -26,8 +26,7 @@ class SealedList(list[T]):
     def seal(self, refusal: str) -> Self:
         """Refuse changes from now on. Returns the list itself.
 
-        Args:
-            refusal: one sentence for the caller that tries, saying what to do instead.
+        ``refusal`` is one sentence for the caller that tries, saying what to do instead.
         """
         self._refusal = refusal
         return self

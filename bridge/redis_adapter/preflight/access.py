@@ -41,13 +41,7 @@ _LISTENING = ("subscribe", "psubscribe", "unsubscribe", "punsubscribe")
 
 @dataclass(slots=True)
 class Missing:
-    """Rights that a user lacks.
-
-    Attributes:
-        commands: that it may not run.
-        keys: patterns of keys that it may not use.
-        channels: patterns of channels that it may not use.
-    """
+    """Rights that a user lacks: commands, and patterns of keys and channels."""
 
     commands: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)

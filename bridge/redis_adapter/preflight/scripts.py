@@ -88,10 +88,7 @@ _OF_QUEUES: Mapping[Process, Sequence[str]] = {
 def scripts_of(process: Process, *, on_broker: bool, one_server: bool) -> list[str]:
     """The scripts that a process runs on a server.
 
-    Args:
-        process: which.
-        on_broker: whether the calls are for a broker that is another Redis than the store.
-        one_server: broker and store are one.
+    ``on_broker``: it is a broker that is another Redis than the store; ``one_server``: it is both.
     """
     if on_broker:
         return list(_OF_QUEUES[process])
