@@ -121,4 +121,17 @@ __all__ = [
     "load_settings",
 ]
 
-_, __getattr__ = on_demand(__name__)
+_, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.model.events": "EventType SSEEvent SSEEventCategory SSEEventType get_category_for_event_type",
+        "bridge.catalogs.finance": (
+            "DOMAIN_TO_SSE_MAPPING SSE_EVENT_REGISTRY get_all_sse_event_types "
+            "get_domain_event_to_sse_mapping get_events_by_category get_registry_statistics "
+            "get_sse_event_metadata"
+        ),
+        "bridge.producer": "SSEEventHandler",
+        "bridge.redis_adapter": "RedisSSEPublisher SSEPublisherProtocol get_sse_publisher",
+        "bridge.model.publishing": "Receipt ReceiptStatus",
+    },
+)

@@ -1,20 +1,22 @@
 """Names of a package that are loaded on first use: a producer's process needs few of them."""
 
-import ast
 import importlib
-import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def on_demand(package: str) -> tuple[list[str], Callable[[str], Any]]:
-    """What a package offers, each name written once: in the imports under its ``if TYPE_CHECKING:``.
+def on_demand(package: str, sources: Mapping[str, str]) -> tuple[list[str], Callable[[str], Any]]:
+    """What a package offers without having loaded it. The type checker reads the same under ``if TYPE_CHECKING:``.
+
+    Args:
+        package: the module that offers the names.
+        sources: modules that have them, and which, separated by spaces.
 
     Returns:
         The names, sorted, for ``__all__``; and the package's ``__getattr__`` (PEP 562), which loads each once.
     """
-    source_of = dict(_offered(ast.parse(inspect.getsource(sys.modules[package]))))
+    source_of = {name: source for source, names in sources.items() for name in names.split()}
 
     def load(name: str) -> Any:
         if name not in source_of:
@@ -24,12 +26,3 @@ def on_demand(package: str) -> tuple[list[str], Callable[[str], Any]]:
         return value
 
     return sorted(source_of), load
-
-
-def _offered(module: ast.Module) -> Iterator[tuple[str, str]]:
-    # Each name of ours that only the type checker imports, and where from.
-    for block in module.body:
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
-            for line in block.body:
-                if isinstance(line, ast.ImportFrom) and line.module and line.module.startswith("bridge."):
-                    yield from ((alias.name, line.module) for alias in line.names)

@@ -25,7 +25,14 @@ __all__ = [
     "create_app",
 ]
 
-_, __getattr__ = on_demand(__name__)
+_, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.gateway.configured_app": "app",
+        "bridge.gateway.principal": "Authenticator AuthRequest Principal",
+        "bridge.gateway.refusal": "RequestRefusedError",
+    },
+)
 
 _NEEDS = ("starlette", "jwt")
 

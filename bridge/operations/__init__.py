@@ -26,4 +26,24 @@ if TYPE_CHECKING:
     from bridge.operations.survey import Survey
     from bridge.operations.trace import Buried, Discarded, OnItsWay, Place, SkippedEvent, Tracer, Waiting, Whereabouts
 
-__all__, __getattr__ = on_demand(__name__)
+__all__, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.operations.audit": "Audit Auditor went_away",
+        "bridge.operations.dry_run": "Expected Prediction",
+        "bridge.operations.groups": "Group",
+        "bridge.operations.health": "Fault is_consuming stranded",
+        "bridge.operations.holdings": "Holding read_holdings",
+        "bridge.operations.known": "found_categories",
+        "bridge.operations.letters": "Letters letter_as_dict",
+        "bridge.operations.liveness": "notes_of",
+        "bridge.operations.queue_moves": "QueueMover",
+        "bridge.operations.redrive": "MAX_FAILURES_DEFAULT Redrives RedriveState RedriveStatus",
+        "bridge.operations.retries": "Retries retry_as_dict",
+        "bridge.operations.search": "Verdict",
+        "bridge.operations.selection": "FOREVER_MS Facts Selection facts_of parse_time users_in",
+        "bridge.operations.status": "Status StatusReader",
+        "bridge.operations.survey": "Survey",
+        "bridge.operations.trace": "Buried Discarded OnItsWay Place SkippedEvent Tracer Waiting Whereabouts",
+    },
+)

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "create_ops_app"]
 
-_, __getattr__ = on_demand(__name__)
+_, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.ops.configured_app": "app",
+    },
+)
 
 _NEEDS = ("starlette", "prometheus_client", "jinja2")
 

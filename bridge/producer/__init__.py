@@ -11,4 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Emitter", "SSEEventHandler", "configure", "emit", "emit_many", "flush"]
 
-_, __getattr__ = on_demand(__name__)
+_, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.producer.handler": "SSEEventHandler",
+    },
+)

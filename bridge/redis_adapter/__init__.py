@@ -50,4 +50,41 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.task_queue import RedisTaskQueue
     from bridge.redis_adapter.workers import KnownWorker, WorkerReport, Workers
 
-__all__, __getattr__ = on_demand(__name__)
+__all__, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.redis_adapter.accounting": "read_balance",
+        "bridge.redis_adapter.announcer": "Announcer",
+        "bridge.redis_adapter.client": "connect connect_async connect_briefly connect_broker",
+        "bridge.redis_adapter.clock": "StoreClock",
+        "bridge.redis_adapter.counts": "Tally",
+        "bridge.redis_adapter.dead_letters": "DeadLetters",
+        "bridge.redis_adapter.errors": "REDIS_TROUBLES Trouble diagnose store_error",
+        "bridge.redis_adapter.event_log": "History",
+        "bridge.redis_adapter.foreign_lists": "ForeignLists",
+        "bridge.redis_adapter.gateway_counts": "METRIC_PREFIX Gateways GatewayStates",
+        "bridge.redis_adapter.keyspace": "Keyspace",
+        "bridge.redis_adapter.ledger": "Ledger Summary",
+        "bridge.redis_adapter.live_subscription": "LiveSubscription",
+        "bridge.redis_adapter.operations_log": "OperationsLog",
+        "bridge.redis_adapter.pools": "sentinel_options tls_options_of",
+        "bridge.redis_adapter.preflight.servers": "option_faults try_servers",
+        "bridge.redis_adapter.producers": "ProducerReport Producers Reported",
+        "bridge.redis_adapter.published_events": "Publication PublishedEvents Sighting",
+        "bridge.redis_adapter.publisher": "RedisSSEPublisher SSEPublisherProtocol get_sse_publisher",
+        "bridge.redis_adapter.queue_depths": "RedisQueueDepths",
+        "bridge.redis_adapter.queue_discovery": "KEYS_A_STEP",
+        "bridge.redis_adapter.queue_inspection": "QueuedMessage RedisQueues open_queues",
+        "bridge.redis_adapter.queue_names": "QueueNames WaitingFor",
+        "bridge.redis_adapter.recent_outcomes": "Recent",
+        "bridge.redis_adapter.redrive_jobs": "RedriveJob",
+        "bridge.redis_adapter.redrive_letters": "ReturnedMessage",
+        "bridge.redis_adapter.retry_queue": "RetrySet",
+        "bridge.redis_adapter.server_requirements": "MIN_VERSION answers read_server server_faults server_warnings",
+        "bridge.redis_adapter.settler": "PendingPublish Settler",
+        "bridge.redis_adapter.start_counts": "Starts",
+        "bridge.redis_adapter.store": "Store",
+        "bridge.redis_adapter.task_queue": "RedisTaskQueue",
+        "bridge.redis_adapter.workers": "KnownWorker WorkerReport Workers",
+    },
+)

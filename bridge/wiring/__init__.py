@@ -10,4 +10,12 @@ if TYPE_CHECKING:
     from bridge.wiring.task_sender import TaskSender
     from bridge.wiring.worker_ports import worker_ports
 
-__all__, __getattr__ = on_demand(__name__)
+__all__, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.wiring.opened_store": "open_store",
+        "bridge.wiring.queue_reader": "queue_reader",
+        "bridge.wiring.task_sender": "TaskSender",
+        "bridge.wiring.worker_ports": "worker_ports",
+    },
+)

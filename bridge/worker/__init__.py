@@ -14,4 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "create_app", "register_tasks"]
 
-_, __getattr__ = on_demand(__name__)
+_, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.celery_runtime.app": "create_app register_tasks",
+        "bridge.celery_runtime.configured_app": "app",
+    },
+)

@@ -45,4 +45,22 @@ if TYPE_CHECKING:
         TransactionSyncSucceeded as TransactionSyncSucceeded,
     )
 
-__all__, __getattr__ = on_demand(__name__)
+__all__, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.catalogs.finance.catalog": (
+            "DOMAIN_TO_SSE_MAPPING REGISTRY SSE_EVENT_REGISTRY get_all_sse_event_types "
+            "get_domain_event_to_sse_mapping get_events_by_category get_registry_statistics "
+            "get_sse_event_metadata"
+        ),
+        "bridge.catalogs.finance.events": (
+            "AccountBalanceUpdated AccountHoldingsUpdated AccountSyncAttempted AccountSyncFailed "
+            "AccountSyncSucceeded AIResponseChunkGenerated AIResponseCompleted AIToolExecutionStarted "
+            "FileImportAttempted FileImportFailed FileImportProgressed FileImportSucceeded "
+            "HoldingsSyncAttempted HoldingsSyncFailed HoldingsSyncSucceeded ProviderDisconnectionSucceeded "
+            "ProviderTokenExpiringSoon ProviderTokenRefreshFailed ProviderTokenRefreshSucceeded "
+            "SessionCreated SessionExpiringSoon SuspiciousSessionActivityDetected TransactionSyncAttempted "
+            "TransactionSyncFailed TransactionSyncSucceeded"
+        ),
+    },
+)

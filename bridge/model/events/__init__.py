@@ -11,4 +11,13 @@ if TYPE_CHECKING:
     from bridge.model.events.sse_event import SSEEvent, get_category_for_event_type
     from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
 
-__all__, __getattr__ = on_demand(__name__)
+__all__, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.model.events.domain": "DomainEvent",
+        "bridge.model.events.frame": "comment_frame event_frame reset_frame retry_frame",
+        "bridge.model.events.json_payload": "encode_payload",
+        "bridge.model.events.sse_event": "SSEEvent get_category_for_event_type",
+        "bridge.model.events.types": "EventType SSEEventCategory SSEEventType",
+    },
+)

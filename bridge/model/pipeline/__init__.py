@@ -11,4 +11,13 @@ if TYPE_CHECKING:
     from bridge.model.pipeline.pipeline import Pipeline, identify
     from bridge.model.pipeline.snapshot import Snapshot, snapshot_taker
 
-__all__, __getattr__ = on_demand(__name__)
+__all__, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.model.pipeline.envelope": "Envelope EventCodec encode_raw parsed",
+        "bridge.model.pipeline.failure": "Failure Stage describe",
+        "bridge.model.pipeline.outcome": "Dead Outcome Published Retry Skipped",
+        "bridge.model.pipeline.pipeline": "Pipeline identify",
+        "bridge.model.pipeline.snapshot": "Snapshot snapshot_taker",
+    },
+)
