@@ -14,13 +14,10 @@ from bridge.model.bounds import BODY_BYTES_MIN, MessageBounds
 
 
 class BoundedBody(stock.Message):
-    """A message that comes before kombu's own base in the order of bases, and leaves it no compressed body.
-
-    Attributes:
-        sent: the body as it was sent, and its compression, which may be none; None if ``body`` is that.
-    """
+    """A message that comes before kombu's own base in the order of bases, and leaves it no compressed body."""
 
     bounds = MessageBounds.WIDEST
+    # The body as it was sent, and its compression, which may be none; None if ``body`` is that
     sent: tuple[bytes, object] | None = None
 
     def __init__(self, body: Any = None, *, headers: dict[str, Any] | None = None, **kwargs: Any) -> None:

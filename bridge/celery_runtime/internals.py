@@ -16,19 +16,12 @@ from typing import NamedTuple
 
 
 class Internal(NamedTuple):
-    """A name that is not ours to rely on.
+    """A name that is not ours to rely on."""
 
-    Attributes:
-        name: name of a class's attribute or method, or of a module.
-        since: the oldest release that was seen to have it.
-        why: what it is needed for; "Overridden" where ours takes its place.
-        if_gone: what to do without it.
-    """
-
-    name: str
-    since: str
-    why: str
-    if_gone: str
+    name: str  # name of a class's attribute or method, or of a module
+    since: str  # the oldest release that was seen to have it
+    why: str  # what it is needed for; "Overridden" where ours takes its place
+    if_gone: str  # what to do without it
 
 
 # fmt: off

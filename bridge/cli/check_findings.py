@@ -7,14 +7,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One sentence about the installation.
-
-    Attributes:
-        subject: settings, registry, broker, redis, or the process that would suffer.
-    """
+    """One sentence about the installation."""
 
     level: Literal["ok", "warning", "fault"]
-    subject: str
+    subject: str  # settings, registry, broker, redis, or the process that would suffer
     text: str
 
     def as_dict(self) -> dict[str, str]:

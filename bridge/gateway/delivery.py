@@ -11,16 +11,11 @@ from bridge.model.registry.naming import is_wire_name
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to clients.
-
-    Attributes:
-        category: by which clients filter; None for a type that this registry does not know.
-        frame: the wire text.
-    """
+    """One event on its way to clients."""
 
     position: Position
-    category: str | None
-    frame: bytes
+    category: str | None  # by which clients filter; None for a type that this registry does not know
+    frame: bytes  # the wire text
 
 
 class Dispatch:

@@ -68,19 +68,13 @@ class Query(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamRequest:
-    """What a client asks for.
+    """What a client asks for."""
 
-    Attributes:
-        categories: wire names of the categories wanted; None for all, and for types not known yet.
-        resumes: whether the client had a stream before and says where it stopped.
-        last_event_id: where it stopped; None when it resumes but its id is no event's.
-        after: where it stopped, when it has been given a position and no event since.
-    """
-
+    # Wire names of the categories wanted; None for all, and for types not known yet
     categories: frozenset[str] | None = None
-    resumes: bool = False
-    last_event_id: UUID | None = None
-    after: Position | None = None
+    resumes: bool = False  # whether the client had a stream before and says where it stopped
+    last_event_id: UUID | None = None  # where it stopped; None when it resumes but its id is no event's
+    after: Position | None = None  # where it stopped, when it has been given a position and no event since
 
     def wants(self, delivery: Delivery) -> bool:
         """Whether an event is asked for; one of an unknown type has no category, and is not among any."""

@@ -96,15 +96,10 @@ class _Headers(msgspec.Struct):
 
 
 class Peeked(msgspec.Struct):
-    """What a look at a message tells, which decodes no more than it needs.
+    """What a look at a message tells, which decodes no more than it needs."""
 
-    Attributes:
-        headers: some of them.
-        body: base64 of what Celery calls so, as it was sent.
-    """
-
-    headers: _Headers = msgspec.field(default_factory=_Headers)
-    body: str = ""
+    headers: _Headers = msgspec.field(default_factory=_Headers)  # some of them
+    body: str = ""  # base64 of what Celery calls so, as it was sent
 
     @property
     def message_id(self) -> str:

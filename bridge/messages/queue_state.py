@@ -8,22 +8,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueState:
-    """One queue at one moment.
+    """One queue at one moment."""
 
-    Attributes:
-        name: ``bridge.<category>``.
-        depth: messages that wait to be taken, also on the lists of priorities (Redis).
-        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or the accounting does not
-            know. On RabbitMQ it is that of the oldest of up to 1,000 messages on their way, claimed or not.
-        registered: whether it is a queue of the registry.
-        task: Celery task of the message that is taken next; empty if unknown.
-    """
-
-    name: str
-    depth: int
+    name: str  # ``bridge.<category>``
+    depth: int  # messages that wait to be taken, also on the lists of priorities (Redis)
+    # Since the one that is taken next was accepted; None if nothing waits, or the accounting does not know. On RabbitMQ
+    # it is that of the oldest of up to 1,000 messages on their way, claimed or not.
     oldest_age_s: float | None
-    registered: bool = True
-    task: str = ""
+    registered: bool = True  # whether it is a queue of the registry
+    task: str = ""  # Celery task of the message that is taken next; empty if unknown
 
 
 class QueueReader(Protocol):

@@ -39,28 +39,19 @@ def new_message_id() -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskMessage:
-    """One Celery message: 1..N envelopes of one type.
+    """One Celery message: 1..N envelopes of one type."""
 
-    Attributes:
-        task: ``bridge.<DomainEventClass>``.
-        queue: ``bridge.<category>``.
-        envelopes: each a JSON object.
-        attempt: 1 for the first.
-        message_id: the Celery task id; stays when the message is sent again after trouble.
-        event_ids: 16 bytes an event, to be entered into the accounting with the message; empty if they are
-            in the accounting already, or not to be.
-        booked_as: the message under which the events are in the accounting already.
-        redrive: the redrive that sends it; empty if none.
-    """
-
-    task: str
-    queue: str
-    envelopes: Sequence[bytes]
-    attempt: int = 1
+    task: str  # ``bridge.<DomainEventClass>``
+    queue: str  # ``bridge.<category>``
+    envelopes: Sequence[bytes]  # each a JSON object
+    attempt: int = 1  # 1 for the first
+    # The Celery task id; stays when the message is sent again after trouble
     message_id: str = field(default_factory=new_message_id)
+    # 16 bytes an event, to be entered into the accounting with the message; empty if they are in the accounting
+    # already, or not to be
     event_ids: bytes = b""
-    booked_as: str = ""
-    redrive: str = ""
+    booked_as: str = ""  # the message under which the events are in the accounting already
+    redrive: str = ""  # the redrive that sends it; empty if none
 
     def body(self) -> bytes:
         """``[args, kwargs, embed]`` with ``args = [[envelope, ...]]``, as JSON."""

@@ -8,39 +8,25 @@ from uuid import UUID
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """Where the accepted events are, at one moment. In events, unless said otherwise.
+    """Where the accepted events are, at one moment. In events, unless said otherwise."""
 
-    Attributes:
-        accepted: handed to the broker by producers, as often as they were emitted.
-        unbooked: published without an accept record: the accounting did not have them (any more).
-        stray: late failures: two workers ran one message at once, and one failed after the other
-            had ended it. They wait, are dead, or were discarded or evicted as dead.
-        open: on their way: on a queue or claimed by a worker.
-        retrying: wait for their next attempt, or are in it.
-        dead: in dead letters.
-        published: stand in a stream for the first time.
-        duplicate: had been published, waited or were dead-lettered before; nothing changed.
-        skipped: had no recipient.
-        discarded: dead letters that a person discarded.
-        evicted: dead letters that the bounds pushed out.
-        written_off: were missing, and a person wrote them off.
-        set_back: were accepted, and Redis forgot them: a replica that lagged behind became the master, or an older
-            state was restored. Some may have reached their clients before; those that workers held and ended all the
-            same are not among them. A lower bound: what others handed over since hides as many.
-    """
-
-    accepted: int
-    unbooked: int
+    accepted: int  # handed to the broker by producers, as often as they were emitted
+    unbooked: int  # published without an accept record: the accounting did not have them (any more)
+    # Late failures: two workers ran one message at once, and one failed after the other had ended it. They wait, are
+    # dead, or were discarded or evicted as dead.
     stray: int
-    open: int
-    retrying: int
-    dead: int
-    published: int
-    duplicate: int
-    skipped: int
-    discarded: int
-    evicted: int
-    written_off: int
+    open: int  # on their way: on a queue or claimed by a worker
+    retrying: int  # wait for their next attempt, or are in it
+    dead: int  # in dead letters
+    published: int  # stand in a stream for the first time
+    duplicate: int  # had been published, waited or were dead-lettered before; nothing changed
+    skipped: int  # had no recipient
+    discarded: int  # dead letters that a person discarded
+    evicted: int  # dead letters that the bounds pushed out
+    written_off: int  # were missing, and a person wrote them off
+    # Were accepted, and Redis forgot them: a replica that lagged behind became the master, or an older state was
+    # restored. Some may have reached their clients before; those that workers held and ended all the same are not among
+    # them. A lower bound: what others handed over since hides as many.
     set_back: int = 0
 
     @classmethod
@@ -98,16 +84,10 @@ class Balance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenMessage:
-    """A message that was accepted, and of which some events have not ended yet.
+    """A message that was accepted, and of which some events have not ended yet."""
 
-    Attributes:
-        message_id: of the message in the accounting.
-        accepted_ms: when it was entered, in ms of Redis time.
-        event_ids: which of its events have not ended; an id twice if the event was emitted twice.
-    """
-
-    message_id: str
-    accepted_ms: int
+    message_id: str  # of the message in the accounting
+    accepted_ms: int  # when it was entered, in ms of Redis time
     task: str
     queue: str
-    event_ids: tuple[UUID, ...]
+    event_ids: tuple[UUID, ...]  # which of its events have not ended; an id twice if the event was emitted twice

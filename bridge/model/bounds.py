@@ -107,20 +107,14 @@ NUMBER_MAX = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageBounds:
-    """What a worker takes as one message; more is a dead letter as a whole, unread.
-
-    Attributes:
-        item_bytes: largest item of a Redis queue, with its body in base64.
-        body_bytes: largest body, decompressed.
-        envelopes: in the body.
-    """
+    """What a worker takes as one message; more is a dead letter as a whole, unread."""
 
     WIDEST: ClassVar["MessageBounds"]
     """What any worker's settings can allow."""
 
-    item_bytes: int
-    body_bytes: int
-    envelopes: int
+    item_bytes: int  # largest item of a Redis queue, with its body in base64
+    body_bytes: int  # largest body, decompressed
+    envelopes: int  # in the body
 
     @classmethod
     def of(cls, *, message_max_bytes: int, emit_batch_max: int) -> "MessageBounds":

@@ -23,40 +23,23 @@ UNREADABLE_CAUSE = Cause(
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that needs a person.
+    """An event that needs a person."""
 
-    Attributes:
-        letter_id: the event's id, or one derived from its bytes when it has none.
-        task: the Celery task that gave up.
-        queue: where that task's messages go.
-        envelope: what came in; JSON.
-        failure: the final cause.
-        attempts: every failed try, oldest first, the final one included.
-        buried_at: RFC 3339, UTC, by Redis' clock.
-        worker: which worker gave up.
-        release: version of the bridge that gave up.
-        raw: the bytes that stood on the queue, where they were no message that Celery can run; then
-            ``envelope`` is empty.
-        cut_from: size and digest of what ``raw`` is only the beginning of; empty if it is all.
-        replay: the redrive in which it died again; empty if it was never redriven since it was first buried.
-        group: id of its root cause; made from the failure.
-        user_id: the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``.
-    """
-
-    letter_id: str
-    task: str
-    queue: str
-    envelope: str
-    failure: Failure
-    attempts: tuple[Attempt, ...]
-    buried_at: str
-    worker: str
-    release: str
+    letter_id: str  # the event's id, or one derived from its bytes when it has none
+    task: str  # the Celery task that gave up
+    queue: str  # where that task's messages go
+    envelope: str  # what came in; JSON
+    failure: Failure  # the final cause
+    attempts: tuple[Attempt, ...]  # every failed try, oldest first, the final one included
+    buried_at: str  # RFC 3339, UTC, by Redis' clock
+    worker: str  # which worker gave up
+    release: str  # version of the bridge that gave up
+    # The bytes that stood on the queue, where they were no message that Celery can run; then ``envelope`` is empty
     raw: bytes = b""
-    cut_from: str = ""
-    replay: str = ""
-    group: str = ""
-    user_id: str = ""
+    cut_from: str = ""  # size and digest of what ``raw`` is only the beginning of; empty if it is all
+    replay: str = ""  # the redrive in which it died again; empty if it was never redriven since it was first buried
+    group: str = ""  # id of its root cause; made from the failure
+    user_id: str = ""  # the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``
 
     def __post_init__(self) -> None:
         if not self.group:
@@ -66,23 +49,17 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LetterHead(msgspec.Struct, kw_only=True, gc=False):
-    """What a search needs to know of a letter; read without the rest.
-
-    Attributes:
-        group: id of its root cause.
-        user_id: the user that its event names; empty if none.
-        buried_ms: when it was dead-lettered, in ms of Redis time; that is in the index.
-    """
+    """What a search needs to know of a letter; read without the rest."""
 
     letter_id: str
-    group: str = ""
-    user_id: str = ""
+    group: str = ""  # id of its root cause
+    user_id: str = ""  # the user that its event names; empty if none
     task: str = ""
     queue: str = ""
     stage: str = ""
     error_class: str = ""
     replay: str = ""
-    buried_ms: int = 0
+    buried_ms: int = 0  # when it was dead-lettered, in ms of Redis time; that is in the index
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,19 +52,12 @@ START = Position("0-0")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamedEvent:
-    """A published event as a client gets it.
+    """A published event as a client gets it."""
 
-    Attributes:
-        event_id: UUIDv7, the frame's id.
-        event_type: wire name.
-        payload: one line of JSON.
-        position: its place in the order.
-    """
-
-    event_id: str
-    event_type: str
-    payload: str
-    position: Position
+    event_id: str  # UUIDv7, the frame's id
+    event_type: str  # wire name
+    payload: str  # one line of JSON
+    position: Position  # its place in the order
 
     @classmethod
     def of(cls, event_id: str, event_type: str, payload: str, position: str) -> "StreamedEvent":
@@ -114,23 +107,14 @@ def read_message(message: bytes | str) -> StreamedEvent:
 
 
 class PageOf(msgspec.Struct, Generic[T], frozen=True, kw_only=True, weakref=True):
-    """The next events after a position.
+    """The next events after a position."""
 
-    Attributes:
-        events: in order, own and broadcast together; in a gateway as what is sent of each.
-        horizon: everything up to here is in this page or was before it; read on from here.
-        complete: False when events after the asked position may be missing for good.
-        last: whether this page reaches the newest event.
-        read_at_ms: Redis time of this reading.
-        malformed: entries that are no events of ours; they are left out.
-    """
-
-    events: tuple[T, ...]
-    horizon: Position
-    complete: bool
-    last: bool
-    read_at_ms: int = 0
-    malformed: int = 0
+    events: tuple[T, ...]  # in order, own and broadcast together; in a gateway as what is sent of each
+    horizon: Position  # everything up to here is in this page or was before it; read on from here
+    complete: bool  # False when events after the asked position may be missing for good
+    last: bool  # whether this page reaches the newest event
+    read_at_ms: int = 0  # Redis time of this reading
+    malformed: int = 0  # entries that are no events of ours; they are left out
 
 
 Page = PageOf[StreamedEvent]

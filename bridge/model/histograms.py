@@ -12,17 +12,12 @@ SUM = "sum"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Distribution:
-    """A histogram as it was read: values up to each bound, as Prometheus wants them.
+    """A histogram as it was read: values up to each bound, as Prometheus wants them."""
 
-    Attributes:
-        buckets: bound → how many values were at most that; cumulated, in the histogram's unit.
-        count: how many values.
-        sum: of all values.
-    """
-
+    # Bound → how many values were at most that; cumulated, in the histogram's unit
     buckets: tuple[tuple[int, int], ...]
-    count: int
-    sum: int
+    count: int  # how many values
+    sum: int  # of all values
 
 
 class Histogram:

@@ -4,20 +4,11 @@ import msgspec
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation.
+    """One operation."""
 
-    Attributes:
-        at_ms: when, in ms of Redis time.
-        who: ``user@host``, or the name of a page's session.
-        action: such as ``dead.replay``, ``dead.discard``, ``retries.now``.
-        selection: what it was done to, in words.
-        numbers: what came of it.
-        reason: why; empty if none was asked for.
-    """
-
-    at_ms: int = 0
-    who: str
-    action: str
-    selection: str = ""
-    numbers: dict[str, int] = {}
-    reason: str = ""
+    at_ms: int = 0  # when, in ms of Redis time
+    who: str  # ``user@host``, or the name of a page's session
+    action: str  # such as ``dead.replay``, ``dead.discard``, ``retries.now``
+    selection: str = ""  # what it was done to, in words
+    numbers: dict[str, int] = {}  # what came of it
+    reason: str = ""  # why; empty if none was asked for

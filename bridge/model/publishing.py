@@ -47,17 +47,11 @@ class Receipt:
 
 
 class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its address. A Struct, because one is made for every event.
+    """An event with its address. A Struct, because one is made for every event."""
 
-    Attributes:
-        event: what is published.
-        payload: ``event.data`` as one line of JSON.
-        user_id: id of the user whose channel and stream it goes to; None for a broadcast.
-    """
-
-    event: SSEEvent
-    payload: bytes
-    user_id: Id | None
+    event: SSEEvent  # what is published
+    payload: bytes  # ``event.data`` as one line of JSON
+    user_id: Id | None  # id of the user whose channel and stream it goes to; None for a broadcast
 
     @classmethod
     def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "AddressedEvent":
@@ -68,21 +62,14 @@ class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What one message brought, and what is to be done with it.
+    """What one message brought, and what is to be done with it."""
 
-    Attributes:
-        event_type: type of its events.
-        events: the events to publish.
-        message_id: under which the message is in the accounting; empty if its events are waiting retries or
-            replayed letters; DIRECT if there was no message.
-        whole: task and queue of the message, if every one of its events ends here; otherwise None.
-        skipped: ids of the events that have no recipient.
-        metrics: what else to count, if anything is published: name and by how much.
-    """
-
-    event_type: str
-    events: Sequence[AddressedEvent]
+    event_type: str  # type of its events
+    events: Sequence[AddressedEvent]  # the events to publish
+    # Under which the message is in the accounting; empty if its events are waiting retries or replayed letters; DIRECT
+    # if there was no message
     message_id: str = ""
+    # Task and queue of the message, if every one of its events ends here; otherwise None
     whole: tuple[str, str] | None = None
-    skipped: Sequence[str] = ()
-    metrics: Sequence[tuple[str, int]] = ()
+    skipped: Sequence[str] = ()  # ids of the events that have no recipient
+    metrics: Sequence[tuple[str, int]] = ()  # what else to count, if anything is published: name and by how much

@@ -28,23 +28,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that waits.
+    """An event that waits."""
 
-    Attributes:
-        event_id: id of the event.
-        task: the Celery task that tries again.
-        queue: where that task's messages go.
-        envelope: JSON of the envelope.
-        attempts: the failed tries so far, oldest first.
-        user_id: the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``.
-    """
-
-    event_id: str
-    task: str
-    queue: str
-    envelope: str
-    attempts: tuple[Attempt, ...]
-    user_id: str = ""
+    event_id: str  # id of the event
+    task: str  # the Celery task that tries again
+    queue: str  # where that task's messages go
+    envelope: str  # JSON of the envelope
+    attempts: tuple[Attempt, ...]  # the failed tries so far, oldest first
+    user_id: str = ""  # the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``
 
     def __post_init__(self) -> None:
         if not self.user_id:
@@ -58,17 +49,11 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingRetry:
-    """A retry with its place in the queue.
+    """A retry with its place in the queue."""
 
-    Attributes:
-        record: the event and its failed attempts.
-        due_ms: when it is tried again, in ms of Redis time.
-        taken: it is being tried: on its queue or claimed by a worker. Operators leave it alone.
-    """
-
-    record: RetryRecord
-    due_ms: int
-    taken: bool
+    record: RetryRecord  # the event and its failed attempts
+    due_ms: int  # when it is tried again, in ms of Redis time
+    taken: bool  # it is being tried: on its queue or claimed by a worker. Operators leave it alone.
 
     @property
     def place(self) -> tuple[float, str]:
@@ -78,19 +63,13 @@ class WaitingRetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """Retries taken for ``LEASE_S``.
+    """Retries taken for ``LEASE_S``."""
 
-    Attributes:
-        records: what is due.
-        unreadable: ids and bytes of what is due and cannot be read: written by another version, or damaged.
-        lease: hand it to ``confirm``.
-        next_due_s: seconds until the next one is due; None when nothing waits.
-    """
-
-    records: tuple[RetryRecord, ...]
+    records: tuple[RetryRecord, ...]  # what is due
+    # Ids and bytes of what is due and cannot be read: written by another version, or damaged
     unreadable: tuple[tuple[str, bytes], ...]
-    lease: str
-    next_due_s: float | None
+    lease: str  # hand it to ``confirm``
+    next_due_s: float | None  # seconds until the next one is due; None when nothing waits
 
 
 def extend_history(history: Sequence[Attempt], attempt: Attempt) -> tuple[Attempt, ...]:

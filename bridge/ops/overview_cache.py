@@ -25,20 +25,14 @@ IDLE_S = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What the overview shows.
-
-    Attributes:
-        trouble: why there is no status.
-        consuming: how many workers take messages.
-        rates: events published a second, oldest first; the last is the present, 0 stands where there were no viewers.
-        groups: of dead letters, largest first.
-    """
+    """What the overview shows."""
 
     status: Status | None
-    trouble: str = ""
-    consuming: int = 0
+    trouble: str = ""  # why there is no status
+    consuming: int = 0  # how many workers take messages
+    # Events published a second, oldest first; the last is the present, 0 stands where there were no viewers
     rates: tuple[float, ...] = ()
-    groups: tuple[Group, ...] = ()
+    groups: tuple[Group, ...] = ()  # of dead letters, largest first
 
     @property
     def healthy(self) -> bool:

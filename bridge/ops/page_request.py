@@ -15,25 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageRequest:
-    """One request for a page, after every check.
+    """One request for a page, after every check."""
 
-    Attributes:
-        session: the operator's session.
-        base: what stands before every path; empty unless the application is mounted.
-        form_token: to be put into every form.
-        path: what the path names, such as ``letter_id``.
-        query: behind the question mark.
-        form: fields of a POST; empty otherwise.
-        payloads: whether the contents of events may be shown to them.
-    """
-
-    session: Session
-    base: str
-    form_token: str
-    path: dict[str, str]
-    query: QueryParams
-    form: QueryParams
-    payloads: bool
+    session: Session  # the operator's session
+    base: str  # what stands before every path; empty unless the application is mounted
+    form_token: str  # to be put into every form
+    path: dict[str, str]  # what the path names, such as ``letter_id``
+    query: QueryParams  # behind the question mark
+    form: QueryParams  # fields of a POST; empty otherwise
+    payloads: bool  # whether the contents of events may be shown to them
 
     @property
     def may_act(self) -> bool:
@@ -47,16 +37,9 @@ Handler = Callable[["PageContext", PageRequest], Response]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A row of the table of pages.
+    """A row of the table of pages."""
 
-    Attributes:
-        method: GET shows, POST acts.
-        path: below the application.
-        handler: makes the answer.
-        role: the least role that may.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    role: Role = Role.VIEWER
+    method: str  # GET shows, POST acts
+    path: str  # below the application
+    handler: Handler  # makes the answer
+    role: Role = Role.VIEWER  # the least role that may

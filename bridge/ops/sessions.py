@@ -29,19 +29,12 @@ class Role(StrEnum):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who has shown a token.
+    """Somebody who has shown a token."""
 
-    Attributes:
-        role: what they may do.
-        name: what they call themselves; not verified.
-        nonce: tells this session from every other.
-        ends_s: Unix time.
-    """
-
-    role: Role
-    name: str
-    nonce: str
-    ends_s: float
+    role: Role  # what they may do
+    name: str  # what they call themselves; not verified
+    nonce: str  # tells this session from every other
+    ends_s: float  # Unix time
 
     @property
     def who(self) -> str:

@@ -26,18 +26,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the events of one class go, and how they are written.
-
-    Attributes:
-        data_max: bytes that an event may surely have, whatever its envelope adds.
-        snapshot_of: takes the snapshot of an event that may be written later; see ``snapshot_taker``.
-    """
+    """Where the events of one class go, and how they are written."""
 
     codec: EventCodec
     task: str
     queue: str
     source: str
-    data_max: int
+    data_max: int  # bytes that an event may surely have, whatever its envelope adds
+    # Takes the snapshot of an event that may be written later; see ``snapshot_taker``
     snapshot_of: Callable[[Any], Snapshot | None]
     user_of: Callable[[Any], object]
 

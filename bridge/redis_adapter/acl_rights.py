@@ -58,19 +58,12 @@ _SAMPLE = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a user of Redis may do.
+    """What a user of Redis may do."""
 
-    Attributes:
-        commands: in small letters; a subcommand with ``|`` before it.
-        keys: patterns.
-        channels: patterns. PSUBSCRIBE wants its pattern to the letter.
-        names: keys that the process uses, to try the patterns on.
-    """
-
-    commands: tuple[str, ...]
-    keys: tuple[str, ...]
-    channels: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
+    commands: tuple[str, ...]  # in small letters; a subcommand with ``|`` before it
+    keys: tuple[str, ...]  # patterns
+    channels: tuple[str, ...] = ()  # patterns. PSUBSCRIBE wants its pattern to the letter.
+    names: tuple[str, ...] = ()  # keys that the process uses, to try the patterns on
 
     def rules(self) -> list[str]:
         """As ``ACL SETUSER`` takes them, behind name and password."""

@@ -17,19 +17,12 @@ TEXT_MAX = 300
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A diagnosis.
+    """A diagnosis."""
 
-    Attributes:
-        kind: how to react to it.
-        code: the server's word for it, such as READONLY; the error's class name if it gave none.
-        text: the rest of what it said, without any argument of the command.
-        advice: what an operator can do; empty where waiting is all.
-    """
-
-    kind: ErrorKind
-    code: str
-    text: str
-    advice: str
+    kind: ErrorKind  # how to react to it
+    code: str  # the server's word for it, such as READONLY; the error's class name if it gave none
+    text: str  # the rest of what it said, without any argument of the command
+    advice: str  # what an operator can do; empty where waiting is all
 
 
 _URL = "BRIDGE_REDIS_URL or BRIDGE_BROKER_URL"

@@ -17,19 +17,13 @@ METRIC_PREFIX = "gateway:"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayStates:
-    """The gateway processes at one moment.
+    """The gateway processes at one moment."""
 
-    Attributes:
-        processes: that were heard within ``FORGET_AFTER_S``.
-        connections: streams that they have open.
-        threads: name of a process → its tasks and threads that are in trouble.
-        catalogs: name of each process, and the identity of its registry.
-    """
-
-    processes: int
-    connections: int
+    processes: int  # that were heard within ``FORGET_AFTER_S``
+    connections: int  # streams that they have open
+    # Name of a process → its tasks and threads that are in trouble
     threads: Mapping[str, tuple[Supervised, ...]] = field(default_factory=dict)
-    catalogs: tuple[tuple[str, str], ...] = ()
+    catalogs: tuple[tuple[str, str], ...] = ()  # name of each process, and the identity of its registry
 
 
 class Gateways:

@@ -14,25 +14,15 @@ from bridge.redis_adapter.retry_queue import read_retry
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """What there is of an event.
+    """What there is of an event."""
 
-    Attributes:
-        now_ms: Redis time.
-        waits: whether it waits for its next attempt.
-        retry: with every failed attempt; None if none waits, or it cannot be read.
-        due_ms: when it is put on its queue, in ms of Redis time; None if that is forgotten.
-        letter: the dead letter that it is.
-        skipped_ms: when it had no recipient.
-        tombstone: what is left of its discarded letter.
-    """
-
-    now_ms: float
-    waits: bool
-    retry: RetryRecord | None
-    due_ms: float | None
-    letter: DeadLetter | None
-    skipped_ms: int | None
-    tombstone: Tombstone | None
+    now_ms: float  # Redis time
+    waits: bool  # whether it waits for its next attempt
+    retry: RetryRecord | None  # with every failed attempt; None if none waits, or it cannot be read
+    due_ms: float | None  # when it is put on its queue, in ms of Redis time; None if that is forgotten
+    letter: DeadLetter | None  # the dead letter that it is
+    skipped_ms: int | None  # when it had no recipient
+    tombstone: Tombstone | None  # what is left of its discarded letter
 
 
 class KeptEvents:

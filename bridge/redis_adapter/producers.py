@@ -17,49 +17,29 @@ PRODUCERS_MAX = 1000
 
 
 class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process says of its events.
-
-    Attributes:
-        started: when its emitter was made; RFC 3339, UTC, by its own clock.
-        accepted: taken over from business code.
-        delivered: the broker has them.
-        waiting: in its memory: gone if it is killed.
-        spooled: in its spool on disk, which the next process sends.
-        refused: not accepted: unreadable, too large, or no room.
-        abandoned: it ended before the broker had them, or could not write them.
-        unmapped: their class is not in its registry; the first names of such classes are in ``unmapped_classes``.
-        set_aside: spool files that it set aside because they cannot be read.
-        oldest_s: how long the oldest event waits that the broker does not have.
-        accepted_age_s: since it last accepted an event.
-        sent_age_s: since the broker last took something from it.
-        trouble: the last one since then; empty if there was none.
-        catalog: identity of its registry.
-        release: the team's own version; empty if it has none.
-        left: it ended in order, and left behind what the figures say.
-        at: when it said so, in ms of Redis time; 0 before it did.
-    """
+    """What one process says of its events."""
 
     host: str
     pid: int
-    started: str
-    accepted: int = 0
-    delivered: int = 0
-    waiting: int = 0
-    spooled: int = 0
-    refused: int = 0
-    abandoned: int = 0
-    unmapped: int = 0
+    started: str  # when its emitter was made; RFC 3339, UTC, by its own clock
+    accepted: int = 0  # taken over from business code
+    delivered: int = 0  # the broker has them
+    waiting: int = 0  # in its memory: gone if it is killed
+    spooled: int = 0  # in its spool on disk, which the next process sends
+    refused: int = 0  # not accepted: unreadable, too large, or no room
+    abandoned: int = 0  # it ended before the broker had them, or could not write them
+    unmapped: int = 0  # their class is not in its registry; the first names of such classes are in ``unmapped_classes``
     unmapped_classes: tuple[str, ...] = ()
-    set_aside: int = 0
-    oldest_s: float = 0.0
-    accepted_age_s: float = 0.0
-    sent_age_s: float = 0.0
-    trouble: str = ""
+    set_aside: int = 0  # spool files that it set aside because they cannot be read
+    oldest_s: float = 0.0  # how long the oldest event waits that the broker does not have
+    accepted_age_s: float = 0.0  # since it last accepted an event
+    sent_age_s: float = 0.0  # since the broker last took something from it
+    trouble: str = ""  # the last one since then; empty if there was none
     threads: tuple[Supervised, ...] = ()
-    left: bool = False
-    catalog: str = ""
-    release: str = ""
-    at: int = 0
+    left: bool = False  # it ended in order, and left behind what the figures say
+    catalog: str = ""  # identity of its registry
+    release: str = ""  # the team's own version; empty if it has none
+    at: int = 0  # when it said so, in ms of Redis time; 0 before it did
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

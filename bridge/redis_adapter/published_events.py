@@ -24,15 +24,11 @@ Audience: TypeAlias = Id | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
-    """What Redis would say to an event that is published now.
+    """What Redis would say to an event that is published now."""
 
-    Attributes:
-        position: where it stands, or stood, in its stream; empty if it was not published within the dedup window.
-        refusal: why Redis would refuse it; empty if it would not.
-    """
-
+    # Where it stands, or stood, in its stream; empty if it was not published within the dedup window
     position: str = ""
-    refusal: str = ""
+    refusal: str = ""  # why Redis would refuse it; empty if it would not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,19 +43,12 @@ class PastEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
-    """An event stands, or stood, in a stream.
+    """An event stands, or stood, in a stream."""
 
-    Attributes:
-        position: its place in the order of all events.
-        user_id: None for a broadcast.
-        seen_key: the key that remembers it.
-        in_stream: whether a client that reconnects can still get it.
-    """
-
-    position: str
-    user_id: str | None
-    seen_key: str
-    in_stream: bool
+    position: str  # its place in the order of all events
+    user_id: str | None  # None for a broadcast
+    seen_key: str  # the key that remembers it
+    in_stream: bool  # whether a client that reconnects can still get it
 
     @property
     def at_ms(self) -> int:

@@ -38,21 +38,13 @@ _bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuedMessage:
-    """A message that stands on a queue or is claimed by a worker.
+    """A message that stands on a queue or is claimed by a worker."""
 
-    Attributes:
-        message_id: the Celery task id.
-        book_id: the message under which its events are in the accounting.
-        claimed: whether a worker has it.
-        body: base64 of the Celery body, as it was sent.
-        compression: as its header says; anything may stand there.
-    """
-
-    message_id: str
-    book_id: str
-    claimed: bool
-    body: str
-    compression: object = None
+    message_id: str  # the Celery task id
+    book_id: str  # the message under which its events are in the accounting
+    claimed: bool  # whether a worker has it
+    body: str  # base64 of the Celery body, as it was sent
+    compression: object = None  # as its header says; anything may stand there
 
     @property
     def is_part(self) -> bool:

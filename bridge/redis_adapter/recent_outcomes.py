@@ -17,21 +17,13 @@ SAMPLED = ("published", "duplicate", "skipped", "dead", "dead_bundled")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recent:
-    """How events ended in the last minute or so.
+    """How events ended in the last minute or so."""
 
-    Attributes:
-        seconds: since the sample that it is compared with; 0 if there is none.
-        ended: events that ended well or died.
-        dead: those that died.
-        letters: in how many letters; one may hold several events.
-        since_ms: when that sample was taken, in ms of Redis time.
-    """
-
-    seconds: float = 0.0
-    ended: int = 0
-    dead: int = 0
-    letters: int = 0
-    since_ms: int = 0
+    seconds: float = 0.0  # since the sample that it is compared with; 0 if there is none
+    ended: int = 0  # events that ended well or died
+    dead: int = 0  # those that died
+    letters: int = 0  # in how many letters; one may hold several events
+    since_ms: int = 0  # when that sample was taken, in ms of Redis time
 
     def remaining(self, letters: int) -> "Recent":
         """The same, but for deaths that were mended meanwhile: only so many of the letters are there still."""

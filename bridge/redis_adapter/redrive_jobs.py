@@ -18,17 +18,11 @@ JOBS_MAX = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRecord:
-    """A redrive at one moment.
+    """A redrive at one moment."""
 
-    Attributes:
-        fields: as they were written.
-        pending: letters that are not sent yet.
-        in_flight: letters that were sent and have no outcome yet.
-    """
-
-    fields: Mapping[str, str]
-    pending: int
-    in_flight: int
+    fields: Mapping[str, str]  # as they were written
+    pending: int  # letters that are not sent yet
+    in_flight: int  # letters that were sent and have no outcome yet
 
 
 class RedriveJobs:

@@ -21,15 +21,10 @@ KEPT_S = 30 * 86_400
 
 
 class Marked(NamedTuple):
-    """What came of marking letters as sent; if any is left out, none was marked.
+    """What came of marking letters as sent; if any is left out, none was marked."""
 
-    Attributes:
-        left_out: letters that are gone, or are in flight in another redrive.
-        busy: the ones that are in flight.
-    """
-
-    left_out: frozenset[str]
-    busy: tuple[str, ...]
+    left_out: frozenset[str]  # letters that are gone, or are in flight in another redrive
+    busy: tuple[str, ...]  # the ones that are in flight
 
 
 class Outcomes(NamedTuple):
@@ -42,19 +37,13 @@ class Outcomes(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReturnedMessage:
-    """A quarantined message on its way back to its queue.
+    """A quarantined message on its way back to its queue."""
 
-    Attributes:
-        letter: that holds it.
-        book_id: under which the accounting had its events; empty if it had none.
-        event_ids: 16 bytes an event.
-    """
-
-    letter: DeadLetter
+    letter: DeadLetter  # that holds it
     task: str
     queue: str
-    book_id: str
-    event_ids: bytes
+    book_id: str  # under which the accounting had its events; empty if it had none
+    event_ids: bytes  # 16 bytes an event
 
 
 class RedriveLetters:

@@ -25,13 +25,9 @@ from bridge.settings import Settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Store:
-    """One adapter for each thing that is kept, over one connection pool. Opens no connection before its first use.
+    """One adapter for each thing that is kept, over one connection pool. Opens no connection before its first use."""
 
-    Attributes:
-        close: drops the connections. Idempotent; the next use opens others.
-    """
-
-    close: Callable[[], None]
+    close: Callable[[], None]  # drops the connections. Idempotent; the next use opens others.
     clock: StoreClock
     dead_letters: DeadLetters
     retries: RetrySet

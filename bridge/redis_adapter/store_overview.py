@@ -18,31 +18,18 @@ PROBE_LIFE_MS = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What the store tells of itself.
+    """What the store tells of itself."""
 
-    Attributes:
-        at_ms: Redis time.
-        retry_next_ms: when the next retry is due, in ms of Redis time; None if none waits.
-        dead_oldest_ms: when the oldest dead letter was written; None if there is none.
-        dead_newest_ms: the newest.
-        letters: dead letters; one may hold several events.
-        letters_bytes: what they take, as JSON.
-        metrics: what happened by event type, and buckets of histograms.
-        gateways: the processes of the gateway together.
-        recent: how events ended in the last minute or so, but for what was redriven or discarded since.
-        balance: the accounting.
-    """
-
-    at_ms: int
-    retry_next_ms: float | None
-    dead_oldest_ms: float | None
-    dead_newest_ms: float | None
-    letters: int
-    letters_bytes: int
-    metrics: Mapping[str, int]
-    gateways: GatewayStates
-    recent: Recent
-    balance: Balance
+    at_ms: int  # Redis time
+    retry_next_ms: float | None  # when the next retry is due, in ms of Redis time; None if none waits
+    dead_oldest_ms: float | None  # when the oldest dead letter was written; None if there is none
+    dead_newest_ms: float | None  # the newest
+    letters: int  # dead letters; one may hold several events
+    letters_bytes: int  # what they take, as JSON
+    metrics: Mapping[str, int]  # what happened by event type, and buckets of histograms
+    gateways: GatewayStates  # the processes of the gateway together
+    recent: Recent  # how events ended in the last minute or so, but for what was redriven or discarded since
+    balance: Balance  # the accounting
 
 
 class StoreOverview:

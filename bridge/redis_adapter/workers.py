@@ -21,62 +21,37 @@ TOKEN_SHOWN_CHARS = 4
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says of itself. Ages are by its own monotonic clock, so that no two clocks are compared.
+    """What a worker says of itself. Ages are by its own monotonic clock, so that no two clocks are compared."""
 
-    Attributes:
-        host: where it runs.
-        node: its name in Celery.
-        processes: how many messages it runs at once.
-        started: when; RFC 3339, UTC, by its own clock.
-        consumed: messages that it has started to run.
-        in_hand: messages that it has taken and not finished.
-        running: how many of them run.
-        consumed_age_s: since it last started one, or since its own start.
-        loop_age_s: since its consuming loop last turned.
-        oldest_task_s: since the oldest running message of the bridge was started; 0 if none runs.
-        forbidden: what Redis or the broker refuses it for good, in a sentence; empty if nothing.
-        refused: queues that the broker does not let it consume → why.
-        blocked: whether the broker takes no messages from it, for want of memory or disk.
-        catalog: identity of its registry (``CatalogIdentity``).
-        release: the team's own version; empty if it has none.
-    """
-
-    host: str
+    host: str  # where it runs
     pid: int
-    node: str
+    node: str  # its name in Celery
     pool: str
-    processes: int
+    processes: int  # how many messages it runs at once
     queues: tuple[str, ...]
-    started: str
-    consumed: int
-    in_hand: int
-    running: int
-    consumed_age_s: float
-    loop_age_s: float
-    oldest_task_s: float
-    refused: dict[str, str] = {}
-    blocked: bool = False
-    forbidden: str = ""
-    catalog: str = ""
-    release: str = ""
+    started: str  # when; RFC 3339, UTC, by its own clock
+    consumed: int  # messages that it has started to run
+    in_hand: int  # messages that it has taken and not finished
+    running: int  # how many of them run
+    consumed_age_s: float  # since it last started one, or since its own start
+    loop_age_s: float  # since its consuming loop last turned
+    oldest_task_s: float  # since the oldest running message of the bridge was started; 0 if none runs
+    refused: dict[str, str] = {}  # queues that the broker does not let it consume → why
+    blocked: bool = False  # whether the broker takes no messages from it, for want of memory or disk
+    forbidden: str = ""  # what Redis or the broker refuses it for good, in a sentence; empty if nothing
+    catalog: str = ""  # identity of its registry (``CatalogIdentity``)
+    release: str = ""  # the team's own version; empty if it has none
     threads: tuple[Supervised, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownWorker:
-    """A worker that did not say good-bye.
+    """A worker that did not say good-bye."""
 
-    Attributes:
-        name: ``<host>:<pid>``; with a part of ``process`` where two share that, as containers may.
-        process: ``<host>:<pid>:<random>``.
-        heard_ms: when it was last heard, in ms of Redis time.
-        report: what it said then.
-    """
-
-    name: str
-    heard_ms: int
-    process: str = ""
-    report: WorkerReport
+    name: str  # ``<host>:<pid>``; with a part of ``process`` where two share that, as containers may
+    heard_ms: int  # when it was last heard, in ms of Redis time
+    process: str = ""  # ``<host>:<pid>:<random>``
+    report: WorkerReport  # what it said then
 
 
 class Workers:

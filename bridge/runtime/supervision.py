@@ -29,22 +29,14 @@ CANCEL_EVERY_S = 0.05
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Supervised:
-    """The state of one supervised thread or task at one moment; can be written as JSON.
-
-    Attributes:
-        running: whether its function runs; otherwise it waits for its restart, or is done.
-        restarts: how often it was run again after an exception.
-        error: class of the last exception; empty if there was none.
-        failed_age_s: since that exception, in seconds; 0 if there was none.
-        since_s: how long ``running`` has been what it is, in seconds.
-    """
+    """The state of one supervised thread or task at one moment; can be written as JSON."""
 
     name: str
-    running: bool
-    restarts: int = 0
-    error: str = ""
-    failed_age_s: float = 0.0
-    since_s: float = 0.0
+    running: bool  # whether its function runs; otherwise it waits for its restart, or is done
+    restarts: int = 0  # how often it was run again after an exception
+    error: str = ""  # class of the last exception; empty if there was none
+    failed_age_s: float = 0.0  # since that exception, in seconds; 0 if there was none
+    since_s: float = 0.0  # how long ``running`` has been what it is, in seconds
 
     @property
     def in_trouble(self) -> bool:

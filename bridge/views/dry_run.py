@@ -13,21 +13,14 @@ NOTES_COUNTED_MAX = 1000
 
 @dataclass(kw_only=True, slots=True)
 class DryRun:
-    """What a redrive would do.
+    """What a redrive would do."""
 
-    Attributes:
-        looked_at: letters.
-        complete: whether those are all that match.
-        counts: by what is expected of them.
-        changes: letters that were published and would say otherwise today, up to SHOWN_MAX: field → both values.
-        doubts: workers whose code is not that of this process.
-    """
-
-    looked_at: int = 0
-    complete: bool = True
-    counts: Counter[str] = field(default_factory=Counter)
+    looked_at: int = 0  # letters
+    complete: bool = True  # whether those are all that match
+    counts: Counter[str] = field(default_factory=Counter)  # by what is expected of them
+    # Letters that were published and would say otherwise today, up to SHOWN_MAX: field → both values
     changes: list[tuple[str, dict[str, tuple[Any, Any]]]] = field(default_factory=list)
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()  # workers whose code is not that of this process
     _notes: Counter[str] = field(default_factory=Counter)
 
     @property

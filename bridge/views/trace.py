@@ -20,20 +20,14 @@ WHEREABOUTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """One place that knows an event.
+    """One place that knows an event."""
 
-    Attributes:
-        tone: good, busy, warn, bad or quiet.
-        name: what became of it; ``words`` go on.
-        letter_id: id of the dead letter; empty elsewhere.
-    """
-
-    tone: str
-    name: str
+    tone: str  # good, busy, warn, bad or quiet
+    name: str  # what became of it; ``words`` go on
     words: str
     facts: Sequence[Named] = ()
     attempts: Sequence[Attempt] = field(default=())
-    letter_id: str = ""
+    letter_id: str = ""  # id of the dead letter; empty elsewhere
 
 
 def in_words(place: FoundPlace) -> Place:

@@ -30,36 +30,22 @@ STOP_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopState:
-    """What the consuming loop saw when it last turned.
+    """What the consuming loop saw when it last turned."""
 
-    Attributes:
-        queues: that are consumed.
-        processes: processes of the pool.
-        refused: queues that the broker does not let be consumed, and why.
-        blocked: whether the broker takes no messages, by its alarm.
-    """
-
-    queues: tuple[str, ...] = ()
-    processes: int = 0
-    refused: Mapping[str, str] = field(default_factory=dict)
-    blocked: bool = False
+    queues: tuple[str, ...] = ()  # that are consumed
+    processes: int = 0  # processes of the pool
+    refused: Mapping[str, str] = field(default_factory=dict)  # queues that the broker does not let be consumed, and why
+    blocked: bool = False  # whether the broker takes no messages, by its alarm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedWork:
-    """What a worker has taken.
+    """What a worker has taken."""
 
-    Attributes:
-        consumed: messages since it started.
-        in_hand: messages that are not done.
-        running: of these, those that the pool runs.
-        oldest_s: since the oldest running message of the bridge was started; 0 if there is none.
-    """
-
-    consumed: int
-    in_hand: int
-    running: int
-    oldest_s: float
+    consumed: int  # messages since it started
+    in_hand: int  # messages that are not done
+    running: int  # of these, those that the pool runs
+    oldest_s: float  # since the oldest running message of the bridge was started; 0 if there is none
 
 
 class Heartbeat:

@@ -10,23 +10,14 @@ from bridge.model.registry import DomainToSSEMapping
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One message's work.
+    """One message's work."""
 
-    Attributes:
-        mapping: mapping of the task that received it.
-        envelopes: decoded JSON, of any shape.
-        attempt: 1 for the first.
-        message_id: the Celery task id.
-        booked_as: the message under which the events are in the accounting; empty if they were not announced.
-        redrive: the redrive that sent it; empty if none.
-    """
-
-    mapping: DomainToSSEMapping
-    envelopes: Sequence[object]
-    attempt: int
-    message_id: str
-    booked_as: str
-    redrive: str = ""
+    mapping: DomainToSSEMapping  # mapping of the task that received it
+    envelopes: Sequence[object]  # decoded JSON, of any shape
+    attempt: int  # 1 for the first
+    message_id: str  # the Celery task id
+    booked_as: str  # the message under which the events are in the accounting; empty if they were not announced
+    redrive: str = ""  # the redrive that sent it; empty if none
 
     @property
     def book_id(self) -> str:

@@ -47,19 +47,12 @@ class Stage(StrEnum):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """One failed attempt.
+    """One failed attempt."""
 
-    Attributes:
-        stage: where it failed.
-        error_class: qualified name of the exception's class.
-        message: at most 500 characters, secrets masked.
-        traceback: at most 8,000 characters, the newest frames kept; empty where it would not help.
-    """
-
-    stage: Stage
-    error_class: str
-    message: str
-    traceback: str = ""
+    stage: Stage  # where it failed
+    error_class: str  # qualified name of the exception's class
+    message: str  # at most 500 characters, secrets masked
+    traceback: str = ""  # at most 8,000 characters, the newest frames kept; empty where it would not help
 
 
 def describe(error: BaseException, stage: Stage, *, with_traceback: bool = False) -> Failure:

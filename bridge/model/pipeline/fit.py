@@ -34,17 +34,11 @@ _NOT_WRITTEN_AS_ITSELF = frozenset({msgspec.Raw, msgspec.UnsetType})
 
 @dataclass(frozen=True, slots=True)
 class FieldFit:
-    """What surely fits one field.
+    """What surely fits one field."""
 
-    Attributes:
-        types: exact types of which every value fits.
-        literals: exact type → values that fit, for other types.
-        anything: whether whatever can be written fits.
-    """
-
-    types: frozenset[type] = frozenset()
-    literals: tuple[tuple[type, frozenset[object]], ...] = ()
-    anything: bool = False
+    types: frozenset[type] = frozenset()  # exact types of which every value fits
+    literals: tuple[tuple[type, frozenset[object]], ...] = ()  # exact type → values that fit, for other types
+    anything: bool = False  # whether whatever can be written fits
 
     def allowed(self, kind: type) -> frozenset[object] | None:
         """Values of that type that fit; None if the type is not a literal's."""

@@ -23,17 +23,11 @@ SOURCE = "bridge-rehearsal"
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One sentence about a mapping.
+    """One sentence about a mapping."""
 
-    Attributes:
-        fatal: events would die of it.
-        text: the sentence, with the class, what is special about the event, and what to do.
-        meant: the extractor gives such events up on purpose.
-    """
-
-    fatal: bool
-    text: str
-    meant: bool = False
+    fatal: bool  # events would die of it
+    text: str  # the sentence, with the class, what is special about the event, and what to do
+    meant: bool = False  # the extractor gives such events up on purpose
 
 
 def rehearse(registry: Registry, *, event_max_bytes: int) -> list[Remark]:

@@ -33,20 +33,14 @@ _VARIABLE = re.compile(
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """What failures have in common when they have one cause.
+    """What failures have in common when they have one cause."""
 
-    Attributes:
-        stage: where on its journey an event failed.
-        error_class: qualified name of the exception's class.
-        place: ``file:function: statement`` of the innermost frame outside of Python and the bridge; empty
-            where there is no traceback. No line number, which changes with every edit above it.
-        message: with ids, numbers, dates, paths, addresses and quoted values taken out.
-    """
-
-    stage: str
-    error_class: str
+    stage: str  # where on its journey an event failed
+    error_class: str  # qualified name of the exception's class
+    # ``file:function: statement`` of the innermost frame outside of Python and the bridge; empty where there is no
+    # traceback. No line number, which changes with every edit above it.
     place: str
-    message: str
+    message: str  # with ids, numbers, dates, paths, addresses and quoted values taken out
 
     @property
     def group(self) -> str:

@@ -25,18 +25,12 @@ _RESERVED = "sse:stream:broadcast"
 
 
 class IdType(msgspec.Struct, frozen=True):
-    """One kind of id.
+    """One kind of id."""
 
-    Attributes:
-        kind: ``UUID``, ``int`` or ``str``.
-        noun: the kind in words.
-        plural: the same of all.
-        plain: values of exactly this type are legal and normal as they are; None where each must be looked at.
-    """
-
-    kind: type
-    noun: str
-    plural: str
+    kind: type  # ``UUID``, ``int`` or ``str``
+    noun: str  # the kind in words
+    plural: str  # the same of all
+    # Values of exactly this type are legal and normal as they are; None where each must be looked at
     plain: type | None = None
 
     @property

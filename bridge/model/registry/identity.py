@@ -25,17 +25,11 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @dataclass(frozen=True, slots=True)
 class CatalogIdentity:
-    """What can be compared.
+    """What can be compared."""
 
-    Attributes:
-        shape: hash of types, categories, fields, classes and rules.
-        code: hash of the extractors' code.
-        python: under which the code was compiled.
-    """
-
-    shape: str
-    code: str
-    python: str
+    shape: str  # hash of types, categories, fields, classes and rules
+    code: str  # hash of the extractors' code
+    python: str  # under which the code was compiled
 
     def __str__(self) -> str:
         return f"{self.shape}.{self.code}.{self.python}"

@@ -27,10 +27,6 @@ class Registry:
         user_id: what the application calls its users: ``UUID``, ``int`` or ``str``.
         topics: what clients may listen to beside a user's own events; declared, not published to as yet.
 
-    Attributes:
-        users: reads and writes the users' ids; the one place where that is done.
-        addresses: reads and judges addresses.
-
     Raises:
         RegistryError: the tables have faults; all are listed, in the message and in ``faults``.
     """
@@ -92,8 +88,8 @@ class Registry:
     event_types: tuple[StrEnum, ...]
     categories: tuple[StrEnum, ...]
     topics: tuple[Topic, ...]
-    users: IdType
-    addresses: AddressBook
+    users: IdType  # reads and writes the users' ids; the one place where that is done
+    addresses: AddressBook  # reads and judges addresses
     _metadata: Mapping[StrEnum, SSEEventMetadata]
     _types: Mapping[str, SSEEventMetadata]
     _by_class: Mapping[type[Any], DomainToSSEMapping]

@@ -49,15 +49,10 @@ class UnwritableTypeError(CannotSampleError):
 
 
 class Sample(NamedTuple):
-    """A sample event.
+    """A sample event."""
 
-    Attributes:
-        event: an event of the class.
-        special: what is special about it, as ``field=value``; empty for the typical one.
-    """
-
-    event: Any
-    special: str
+    event: Any  # an event of the class
+    special: str  # what is special about it, as ``field=value``; empty for the typical one
 
 
 class _Choice(NamedTuple):

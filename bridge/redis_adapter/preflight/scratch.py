@@ -8,15 +8,10 @@ from bridge.redis_adapter.acl_rights import Rights
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """Where one trial happens.
+    """Where one trial happens."""
 
-    Attributes:
-        root: what every key begins with.
-        channel: no client listens to it.
-    """
-
-    root: str
-    channel: str
+    root: str  # what every key begins with
+    channel: str  # no client listens to it
 
     @classmethod
     def within(cls, rights: Rights) -> "Scratch":
