@@ -1,4 +1,4 @@
-"""What one gateway process holds: its hub, its archive and its sessions, from start to end."""
+"""What one gateway process holds: its hub, its reader of the history and its sessions, from start to end."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from bridge.gateway.connection import connection_of
 from bridge.gateway.counter_reporter import CounterReporter
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Dispatch
+from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.hub import Hub
 from bridge.gateway.principal import Principal
@@ -65,19 +65,19 @@ class Gateway:
         self._running = False
         self._settings = settings
         self._catalog = str(identity_of(registry))
-        self._dispatch = Dispatch(registry, self.counters)
+        self._encoder = EventEncoder(registry, self.counters)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen to Redis; whether it is there or not."""
         self._client = connect_async(self._settings)
         self._history = History(self._client, self._settings)
-        self._archive = ReplayReader(self._history, self._dispatch, self.counters)
+        self._replay_reader = ReplayReader(self._history, self._encoder, self.counters)
         tally = CounterReporter(
             Gateways(self._client), self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
         )
         hub = Hub(
-            partial(LiveSubscription, self._client), self.subscriptions, self._dispatch.read, self.counters, self._vouch
+            partial(LiveSubscription, self._client), self.subscriptions, self._encoder.read, self.counters, self._vouch
         )
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
@@ -94,7 +94,7 @@ class Gateway:
             await self._until_left()
             self._running = False
             await asyncio.gather(*(task.stop() for task in self.tasks))
-            await self._archive.close()
+            await self._replay_reader.close()
             await tally.close()
             await self._client.aclose()
 
@@ -144,7 +144,7 @@ class Gateway:
             request=request,
             wire=wire,
             subscriptions=self.subscriptions,
-            archive=self._archive,
+            replay_reader=self._replay_reader,
             settings=settings,
             counters=self.counters,
         )
@@ -173,7 +173,7 @@ class Gateway:
             return NOT_RUNNING
         try:
             async with asyncio.timeout(within_s):
-                await self._archive.now()
+                await self._replay_reader.now()
         except StoreError as error:
             return str(error)
         except TimeoutError:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard
@@ -34,7 +34,7 @@ class Hub:
     Args:
         subscription: makes a connection, which is opened and closed here.
         subscriptions: the sessions by channel.
-        read: pub/sub message → delivery; None for what is to be ignored.
+        read: pub/sub message → event; None for what is to be ignored.
         counters: count outages.
         vouch: asked before listening again, with the newest message that was heard, its channel, and how many seconds
             ago: a Redis that does not know it has been set back, and clients must hear of that.
@@ -44,7 +44,7 @@ class Hub:
         self,
         subscription: Callable[[], LiveChannel],
         subscriptions: Subscriptions,
-        read: Callable[[bytes], Delivery | None],
+        read: Callable[[bytes], EncodedEvent | None],
         counters: Counters,
         vouch: Callable[[str, bytes, float], Awaitable[None]],
     ) -> None:
@@ -128,14 +128,14 @@ class Hub:
         return False
 
     def _hand_out(self, channel: str, message: bytes) -> bool:
-        delivery = self._read(message)
-        if delivery is None:
+        event = self._read(message)
+        if event is None:
             logger.warning("bridge.gateway.message_ignored channel=%s bytes=%d", channel, len(message))
             return False
         self._newest = (channel, message, time.monotonic())
         crowded = False
         for member in self._subscriptions.members_of(channel):
-            crowded |= member.offer(delivery)
+            crowded |= member.offer(event)
         return crowded
 
     def _note_loss(self, error: Exception) -> None:

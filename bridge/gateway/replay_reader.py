@@ -9,7 +9,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Delivery, Dispatch
+from bridge.gateway.encoded_events import EncodedEvent, EventEncoder
 from bridge.model.bounds import (
     READERS_MAX,
     READERS_PER_USER_MAX,
@@ -25,7 +25,7 @@ from bridge.runtime.supervision import end_tasks
 
 T = TypeVar("T")
 
-ReplayPage = PageOf[Delivery]
+ReplayPage = PageOf[EncodedEvent]
 """The next part of what a client missed."""
 
 Place = tuple[Id, str, int]
@@ -71,9 +71,9 @@ class ReplayReader:
     clients, the smaller are the next.
     """
 
-    def __init__(self, history: EventLog, dispatch: Dispatch, counters: Counters) -> None:
+    def __init__(self, history: EventLog, encoder: EventEncoder, counters: Counters) -> None:
         self._history = history
-        self._dispatch = dispatch
+        self._encoder = encoder
         self._counters = counters
         self._places = asyncio.Semaphore(READERS_MAX)
         self._by_user: dict[Id, _Readers] = {}
@@ -157,9 +157,9 @@ class ReplayReader:
 
     def _page(self, page: Page) -> ReplayPage:
         self._counters.messages_malformed += page.malformed
-        prepared = (self._dispatch.prepare(event) for event in page.events)
+        prepared = (self._encoder.prepare(event) for event in page.events)
         return ReplayPage(
-            events=tuple(delivery for delivery in prepared if delivery),
+            events=tuple(event for event in prepared if event),
             horizon=page.horizon,
             complete=page.complete,
             last=page.last,

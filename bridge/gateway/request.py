@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Protocol
 from uuid import UUID
 
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.event_log import START, Position
 from bridge.model.registry import Registry
@@ -76,9 +76,9 @@ class StreamRequest:
     last_event_id: UUID | None = None  # where it stopped; None when it resumes but its id is no event's
     after: Position | None = None  # where it stopped, when it has been given a position and no event since
 
-    def wants(self, delivery: Delivery) -> bool:
+    def wants(self, event: EncodedEvent) -> bool:
         """Whether an event is asked for; one of an unknown type has no category, and is not among any."""
-        return self.categories is None or delivery.category in self.categories
+        return self.categories is None or event.category in self.categories
 
 
 def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) -> StreamRequest:

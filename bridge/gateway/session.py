@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending, ResetReason
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayPage, ReplayReader
@@ -62,7 +62,7 @@ class Session:
         request: StreamRequest,
         wire: ResponseWriter,
         subscriptions: Subscriptions,
-        archive: ReplayReader,
+        replay_reader: ReplayReader,
         settings: Settings,
         counters: Counters,
     ) -> None:
@@ -71,11 +71,11 @@ class Session:
         self._request = request
         self._wire = wire
         self._subscriptions = subscriptions
-        self._archive = archive
+        self._replay_reader = replay_reader
         self._settings = settings
         self._counters = counters
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._queue: deque[Delivery] = deque()
+        self._queue: deque[EncodedEvent] = deque()
         self._queue_bytes = 0
         self._spilled = 0
         self._wake = asyncio.Event()
@@ -95,23 +95,23 @@ class Session:
 
     # What others tell the session; all of it returns at once
 
-    def offer(self, delivery: Delivery) -> bool:
+    def offer(self, event: EncodedEvent) -> bool:
         """See ``Member``. Full of events: a live client is cut. Full of bytes, or not live: the history has them."""
-        self._heard = delivery.position
-        if self._ending.done() or not self._request.wants(delivery):
+        self._heard = event.position
+        if self._ending.done() or not self._request.wants(event):
             return False
         if len(self._queue) + self._spilled >= self._settings.gateway_queue_max:
             if not (self._holding and self._settings.retention):
                 self.end(Ending.TOO_SLOW)
                 return False
             self._spill()
-        elif self._queue and self._queue_bytes + len(delivery.frame) > QUEUE_BYTES_MAX:
+        elif self._queue and self._queue_bytes + len(event.frame) > QUEUE_BYTES_MAX:
             if not self._settings.retention:
                 self.end(Ending.TOO_SLOW)
                 return False
             self._spill()
-        self._queue.append(delivery)
-        self._queue_bytes += len(delivery.frame)
+        self._queue.append(event)
+        self._queue_bytes += len(event.frame)
         self._wake.set()
         half_full = 2 * (len(self._queue) + self._spilled) >= self._settings.gateway_queue_max
         return half_full or 2 * self._queue_bytes >= QUEUE_BYTES_MAX
@@ -232,7 +232,7 @@ class Session:
         await self._until_heard()
         self._counters.replays += self._request.resumes
         if not (self._request.resumes and self._settings.retention):
-            now = await self._insist(self._archive.now)
+            now = await self._insist(self._replay_reader.now)
             # Who comes now has missed nothing yet, however long ago the newest event was.
             self._cursor, self._read_at_ms = now.horizon, now.read_at_ms
             return ResetReason.NOT_RETAINED if self._request.resumes else None
@@ -245,7 +245,7 @@ class Session:
         if self._request.after:
             return self._request.after
         event_id = self._request.last_event_id
-        return await self._archive.locate(self._user, event_id) if event_id else None
+        return await self._replay_reader.locate(self._user, event_id) if event_id else None
 
     # Catching up with the history
 
@@ -280,10 +280,10 @@ class Session:
             self._counters.backfills += 1
 
     async def _read(self) -> ReplayPage:
-        return await self._archive.read(self._user, self._cursor, self._read_at_ms)
+        return await self._replay_reader.read(self._user, self._cursor, self._read_at_ms)
 
-    async def _send_all(self, deliveries: tuple[Delivery, ...]) -> None:
-        waiting = deque(delivery for delivery in deliveries if self._request.wants(delivery))
+    async def _send_all(self, events: tuple[EncodedEvent, ...]) -> None:
+        waiting = deque(event for event in events if self._request.wants(event))
         while waiting:
             await self._wire.send(self._chunk(waiting))
 
@@ -301,15 +301,15 @@ class Session:
         self._queue_bytes -= len(chunk)
         return chunk
 
-    def _chunk(self, deliveries: deque[Delivery]) -> bytes:
+    def _chunk(self, events: deque[EncodedEvent]) -> bytes:
         """Take frames off the left, up to ``CHUNK_BYTES`` and at least one."""
         frames: list[bytes] = []
         size_bytes = 0
-        while deliveries and (not frames or size_bytes + len(deliveries[0].frame) <= CHUNK_BYTES):
-            delivery = deliveries.popleft()
-            self._cursor = delivery.position
-            frames.append(delivery.frame)
-            size_bytes += len(delivery.frame)
+        while events and (not frames or size_bytes + len(events[0].frame) <= CHUNK_BYTES):
+            event = events.popleft()
+            self._cursor = event.position
+            frames.append(event.frame)
+            size_bytes += len(event.frame)
         self._counters.events_sent += len(frames)
         return b"".join(frames)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from typing import Protocol
 
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.model.registry import Id
 from bridge.ports import Channels
 
@@ -15,7 +15,7 @@ COMMAND_CHANNELS_MAX = 500
 class Member(Protocol):
     """Somebody who listens."""
 
-    def offer(self, delivery: Delivery) -> bool:
+    def offer(self, event: EncodedEvent) -> bool:
         """Take an event; returns whether the member would like to be given time to work."""
         ...
 

@@ -60,6 +60,21 @@ def test_every_file_and_function_that_a_page_names_exists(page: Path) -> None:
     assert missing == []
 
 
+def test_every_step_of_the_walk_exists() -> None:
+    text = (DOCS / "life-of-a-message.md").read_text()
+    steps = re.findall(
+        r"^  (\S+/\S+\.\w+)(?: +([\w.]+))?", text.partition("```text\n")[2].partition("```")[0], re.MULTILINE
+    )
+    assert len(steps) > 60
+    missing = [
+        f"{place} {name}"
+        for place, name in steps
+        if not (ROOT / "bridge" / place).exists()
+        or (place.endswith(".py") and name not in names_in(ROOT / "bridge" / place))
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if EVENT.search(page.read_text())], ids=shown)
 def test_every_log_event_that_a_page_names_is_logged(page: Path) -> None:
     code = "\n".join(file.read_text() for file in (ROOT / "bridge").rglob("*.py"))

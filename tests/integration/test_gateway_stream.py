@@ -248,14 +248,14 @@ async def test_published_between_subscription_and_replay_arrives_once(
     last = source.publish(user)[0]
     missed = source.publish(user, 3)
     between: list[str] = []
-    read = served.state._archive.read
+    read = served.state._replay_reader.read
 
     async def publish_then_read(*args: object) -> object:
         if not between:
             between.extend(await asyncio.to_thread(source.publish, user, 2))
         return await read(*args)
 
-    monkeypatch.setattr(served.state._archive, "read", publish_then_read)
+    monkeypatch.setattr(served.state._replay_reader, "read", publish_then_read)
     stream = await Stream(served.url, user, last_event_id=last).open(client)
     await stream.receives([*missed, *between])
     await stream.receives([*missed, *between, *source.publish(user)])
@@ -269,7 +269,7 @@ async def test_more_published_during_a_replay_than_the_queue_holds_is_read_again
         source = Source(settings)
         last = source.publish(user)[0]
         flood: list[str] = []
-        read = served.state._archive.read
+        read = served.state._replay_reader.read
 
         async def read_then_publish(*args: object) -> object:
             chapter = await read(*args)
@@ -278,7 +278,7 @@ async def test_more_published_during_a_replay_than_the_queue_holds_is_read_again
                 await asyncio.sleep(0.05)  # the hub gets its time
             return chapter
 
-        monkeypatch.setattr(served.state._archive, "read", read_then_publish)
+        monkeypatch.setattr(served.state._replay_reader, "read", read_then_publish)
         stream = await Stream(served.url, user, last_event_id=last).open(client)
         await stream.receives(flood)
         assert served.state.counters.cut_too_slow == 0

@@ -1,4 +1,4 @@
-"""A session of the gateway with both its ends in the test's hands, against a scripted archive."""
+"""A session of the gateway with both its ends held by the test, against a scripted history."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayPage
@@ -25,13 +25,13 @@ USER = UUID(int=1)
 SETTINGS = Settings(gateway_dev=True, gateway_heartbeat_s=0.1, gateway_queue_max=4)
 
 
-def delivery(position: str, category: str | None = "import") -> Delivery:
-    return Delivery(Position(position), category, f"id: {position}\n\n".encode())
+def event(position: str, category: str | None = "import") -> EncodedEvent:
+    return EncodedEvent(Position(position), category, f"id: {position}\n\n".encode())
 
 
 def page(*positions: str, horizon: str, complete: bool = True) -> ReplayPage:
-    deliveries = tuple(map(delivery, positions))
-    return ReplayPage(events=deliveries, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
+    events = tuple(map(event, positions))
+    return ReplayPage(events=events, horizon=Position(horizon), complete=complete, last=True, read_at_ms=1)
 
 
 class FakeArchive:
@@ -73,7 +73,7 @@ class FakeArchive:
 
 
 class Line:
-    """A session with both its ends in the test's hands."""
+    """A session with both its ends held by the test."""
 
     def __init__(self, request: StreamRequest | None = None, settings: Settings = SETTINGS) -> None:
         self.sent = b""
@@ -82,14 +82,14 @@ class Line:
         self.open.set()
         self.error: Exception | None = None
         self.left = asyncio.Event()
-        self.subscriptions, self.archive, self.counters = Subscriptions(UNPREFIXED), FakeArchive(), Counters()
+        self.subscriptions, self.replay_reader, self.counters = Subscriptions(UNPREFIXED), FakeArchive(), Counters()
         wire = ResponseWriter({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
         self.session = Session(
             principal=Principal(user=USER),
             request=request or StreamRequest(),
             wire=wire,
             subscriptions=self.subscriptions,
-            archive=self.archive,  # type: ignore[arg-type]
+            replay_reader=self.replay_reader,  # type: ignore[arg-type]
             settings=settings,
             counters=self.counters,
         )

@@ -11,7 +11,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import hub as hub_module
 from bridge.gateway import session as session_module
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Dispatch
+from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.hub import Hub
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayReader
@@ -34,9 +34,9 @@ class Gateway:
     def __init__(self, store: MemoryStore) -> None:
         self.store, self.counters = store, Counters()
         self.subscriptions = Subscriptions(store.channels)
-        dispatch = Dispatch(REGISTRY, self.counters)
-        self.reader = ReplayReader(store.event_log, dispatch, self.counters)
-        self.hub = Hub(store.channels.connection, self.subscriptions, dispatch.read, self.counters, self._vouch)
+        encoder = EventEncoder(REGISTRY, self.counters)
+        self.reader = ReplayReader(store.event_log, encoder, self.counters)
+        self.hub = Hub(store.channels.connection, self.subscriptions, encoder.read, self.counters, self._vouch)
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def _vouch(self, channel: str, message: bytes, heard_age_s: float) -> None:
@@ -50,7 +50,7 @@ class Gateway:
             request=StreamRequest(resumes=last_event_id is not None, last_event_id=last_event_id),
             wire=wire,
             subscriptions=self.subscriptions,
-            archive=self.reader,
+            replay_reader=self.reader,
             settings=SETTINGS,
             counters=self.counters,
         )

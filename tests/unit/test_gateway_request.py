@@ -6,7 +6,7 @@ import pytest
 from starlette.datastructures import Headers, QueryParams
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.refusal import RequestRefusedError, problem
 from bridge.gateway.request import StreamRequest, parse_request
 from bridge.model.event_log import START, Position
@@ -67,7 +67,7 @@ def test_a_malformed_id_still_means_that_the_client_resumes(given: str) -> None:
 
 
 def test_types_nobody_knows_are_for_clients_without_a_filter() -> None:
-    unknown = Delivery(START, None, b"")
+    unknown = EncodedEvent(START, None, b"")
     assert parse().wants(unknown)
     assert not parse("categories=import").wants(unknown)
 

@@ -1,4 +1,4 @@
-"""One client's life, against a scripted archive: the orders of events that a real Redis shows too seldom."""
+"""One client's life, against a scripted history: the orders of events that a real Redis shows too seldom."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from bridge.gateway.end_causes import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START, Position
-from tests.support.line import Line, delivery, page, running
+from tests.support.line import Line, event, page, running
 from tests.support.waiting import WAIT_S
 
 
@@ -21,35 +21,35 @@ async def test_no_frame_but_heartbeats_before_the_subscription_stands() -> None:
         assert b"retry" not in line.sent and b"live" not in line.sent
         line.link()
         await line.until(lambda: b"live" in line.sent)
-        line.session.offer(delivery("11-0"))
+        line.session.offer(event("11-0"))
         await line.until(lambda: line.ids == ["11-0"])
 
 
 async def test_heartbeats_go_on_while_redis_hangs_or_is_away() -> None:
     line = Line()
     line.link()
-    line.archive.hangs = True
+    line.replay_reader.hangs = True
     async with running(line):
         await line.until(lambda: line.counters.heartbeats_sent >= 3)
     line = Line()
     line.link()
-    line.archive.away = True
+    line.replay_reader.away = True
     async with running(line):
         await line.until(lambda: line.counters.backfill_retries >= 2 and line.counters.heartbeats_sent >= 2)
-        line.archive.away = False
+        line.replay_reader.away = False
         await line.until(lambda: b"live" in line.sent)
 
 
 async def test_what_is_offered_while_the_history_is_read_comes_after_it_and_once() -> None:
     line = Line(StreamRequest(resumes=True, last_event_id=None))
-    line.archive.pages = [page("5-0", "11-0", "12-0", horizon="12-0")]
+    line.replay_reader.pages = [page("5-0", "11-0", "12-0", horizon="12-0")]
     line.link()
     for position in ("11-0", "12-0", "13-0"):
-        line.session.offer(delivery(position))
+        line.session.offer(event(position))
     async with running(line):
         await line.until(lambda: b"live" in line.sent and len(line.ids) == 4)
         assert line.ids == ["5-0", "11-0", "12-0", "13-0"]
-        assert line.archive.reads == [START]
+        assert line.replay_reader.reads == [START]
 
 
 async def test_touch_lost_while_reading_means_reading_again_from_the_cursor() -> None:
@@ -57,16 +57,16 @@ async def test_touch_lost_while_reading_means_reading_again_from_the_cursor() ->
     line.link()
     async with running(line):
         await line.until(lambda: b"live" in line.sent)
-        line.session.offer(delivery("11-0"))
+        line.session.offer(event("11-0"))
         await line.until(lambda: line.ids == ["11-0"])
         line.subscriptions.unlink()
-        line.session.offer(delivery("14-0"))
-        line.archive.pages = [page("12-0", "13-0", "14-0", horizon="14-0")]
+        line.session.offer(event("14-0"))
+        line.replay_reader.pages = [page("12-0", "13-0", "14-0", horizon="14-0")]
         await asyncio.sleep(0.02)
         assert line.ids == ["11-0"], "held until the subscription stands again"
         line.link()
         await line.until(lambda: line.ids == ["11-0", "12-0", "13-0", "14-0"])
-        assert line.archive.reads == [Position("11-0")]
+        assert line.replay_reader.reads == [Position("11-0")]
 
 
 async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
@@ -74,13 +74,13 @@ async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
     line.link()
     async with running(line):
         await line.until(lambda: b"live" in line.sent)
-        line.session.offer(delivery("50-0"))
+        line.session.offer(event("50-0"))
         await line.until(lambda: line.ids == ["50-0"])
         line.subscriptions.unlink()
-        line.archive.pages = [page(horizon="3-0", complete=False)]
+        line.replay_reader.pages = [page(horizon="3-0", complete=False)]
         line.link()
         await line.until(lambda: b"trimmed" in line.sent)
-        line.session.offer(delivery("4-0"))
+        line.session.offer(event("4-0"))
         await line.until(lambda: line.ids == ["50-0", "4-0"])
 
 
@@ -90,13 +90,13 @@ async def test_events_for_others_move_the_cursor_without_waking_the_client() -> 
     async with running(line):
         await line.until(lambda: b"live" in line.sent)
         for n in range(100):
-            line.session.offer(delivery(f"{20 + n}-0", "ai"))
-        line.session.offer(delivery("200-0"))
+            line.session.offer(event(f"{20 + n}-0", "ai"))
+        line.session.offer(event("200-0"))
         await line.until(lambda: line.ids == ["200-0"])
-        line.session.offer(delivery("300-0", "ai"))
+        line.session.offer(event("300-0", "ai"))
         await asyncio.sleep(0.15)
         line.session.lose_touch()
-        await line.until(lambda: line.archive.reads == [Position("300-0")])
+        await line.until(lambda: line.replay_reader.reads == [Position("300-0")])
 
 
 async def test_a_full_queue_ends_a_live_stream_even_while_a_send_hangs() -> None:
@@ -106,7 +106,7 @@ async def test_a_full_queue_ends_a_live_stream_even_while_a_send_hangs() -> None
         await line.until(lambda: b"live" in line.sent)
         line.open.clear()
         for n in range(10):
-            line.session.offer(delivery(f"{20 + n}-0"))
+            line.session.offer(event(f"{20 + n}-0"))
             await asyncio.sleep(0)
         assert await asyncio.wait_for(asyncio.shield(task), WAIT_S) is Ending.TOO_SLOW
 
@@ -120,7 +120,7 @@ async def test_a_send_that_raises_ends_the_stream(error: Exception, ending: Endi
     async with running(line) as task:
         await line.until(lambda: b"live" in line.sent)
         line.error = error
-        line.session.offer(delivery("11-0"))
+        line.session.offer(event("11-0"))
         assert await asyncio.wait_for(asyncio.shield(task), WAIT_S) is ending
 
 
@@ -139,8 +139,8 @@ async def test_a_cancellation_passes_through_and_frees_everything(linked: bool) 
 async def test_a_reading_that_forgets_its_cancellation_ends_before_the_session_does() -> None:
     line = Line()
     line.link()
-    line.archive.hangs = True
-    line.archive.when_cancelled = asyncio.Event().wait
+    line.replay_reader.hangs = True
+    line.replay_reader.when_cancelled = asyncio.Event().wait
     # ``running`` asserts that no task is left.
     async with running(line):
         await line.until(lambda: line.counters.heartbeats_sent)
@@ -154,8 +154,8 @@ async def test_a_reading_that_fails_when_its_client_leaves_is_no_unheard_error(
 
     line = Line()
     line.link()
-    line.archive.hangs = True
-    line.archive.when_cancelled = fail
+    line.replay_reader.hangs = True
+    line.replay_reader.when_cancelled = fail
     async with running(line):
         await line.until(lambda: line.counters.heartbeats_sent)
     gc.collect()

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.replay_reader import ReplayPage
 from bridge.model.bounds import QUEUE_BYTES_MAX
@@ -12,11 +12,11 @@ from bridge.model.event_log import Position
 from tests.support.line import SETTINGS, Line, running
 
 
-def large(position: str, size: int = QUEUE_BYTES_MAX // 3) -> Delivery:
-    return Delivery(Position(position), "import", f"id: {position}\ndata: {'x' * size}\n\n".encode())
+def large(position: str, size: int = QUEUE_BYTES_MAX // 3) -> EncodedEvent:
+    return EncodedEvent(Position(position), "import", f"id: {position}\ndata: {'x' * size}\n\n".encode())
 
 
-async def offered(line: Line, events: list[Delivery]) -> None:
+async def offered(line: Line, events: list[EncodedEvent]) -> None:
     """Offer what the client does not take."""
     await line.until(lambda: b"live" in line.sent)
     line.open.clear()
@@ -34,7 +34,7 @@ async def test_a_live_queue_full_of_bytes_is_let_go_and_read_from_the_history() 
         await offered(line, events)
         # The first was on its way.
         rest = ReplayPage(events=tuple(events[1:]), horizon=Position("28-0"), complete=True, last=True, read_at_ms=1)
-        line.archive.pages = [rest]
+        line.replay_reader.pages = [rest]
         line.open.set()
         await line.until(lambda: len(line.ids) == 9)
         assert line.ids == [str(event.position) for event in events]

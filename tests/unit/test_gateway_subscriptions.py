@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.gateway.delivery import Delivery
+from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.subscriptions import Subscription, Subscriptions
 from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
@@ -18,7 +18,7 @@ class Someone:
     def __init__(self) -> None:
         self.losses = 0
 
-    def offer(self, delivery: Delivery) -> bool:
+    def offer(self, event: EncodedEvent) -> bool:
         return False
 
     def lose_touch(self) -> None:

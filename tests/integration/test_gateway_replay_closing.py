@@ -1,4 +1,4 @@
-"""Closing the archive while it reads: no connection is opened behind its back."""
+"""Closing the reader of the history while it reads: no connection is opened behind its back."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,7 @@ import redis
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Dispatch
+from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START
@@ -26,7 +26,7 @@ TIMES = 5
 def opened(settings: Settings) -> tuple["redis.asyncio.Redis", ReplayReader]:
     client = connect_async(settings)
     counters = Counters()
-    return client, ReplayReader(History(client, settings), Dispatch(REGISTRY, counters), counters)
+    return client, ReplayReader(History(client, settings), EventEncoder(REGISTRY, counters), counters)
 
 
 @pytest.mark.parametrize("turns", TURNS)
@@ -37,14 +37,14 @@ async def test_a_reading_given_up_at_any_moment_leaves_no_connection(
     # Kept, or the garbage collector would close what was left open.
     clients = []
     for pause in range(TIMES):
-        client, archive = opened(settings)
-        reading = asyncio.create_task(archive.read(USER, START, 0))
+        client, replay_reader = opened(settings)
+        reading = asyncio.create_task(replay_reader.read(USER, START, 0))
         for _ in range(turns):
             await asyncio.sleep(0)
         reading.cancel()
         for _ in range(pause):
             await asyncio.sleep(0)
-        await archive.close()
+        await replay_reader.close()
         await client.aclose()
         with suppress(asyncio.CancelledError):
             await reading
@@ -54,9 +54,9 @@ async def test_a_reading_given_up_at_any_moment_leaves_no_connection(
 
 
 async def test_a_closed_archive_reads_nothing(settings: Settings) -> None:
-    client, archive = opened(settings)
-    await archive.read(USER, START, 0)
-    await archive.close()
+    client, replay_reader = opened(settings)
+    await replay_reader.read(USER, START, 0)
+    await replay_reader.close()
     with pytest.raises(StoreUnavailableError):
-        await archive.now()
+        await replay_reader.now()
     await client.aclose()

@@ -10,7 +10,7 @@ from bridge.model.registry.naming import is_wire_name
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class EncodedEvent:
     """One event on its way to clients."""
 
     position: Position
@@ -18,24 +18,24 @@ class Delivery:
     frame: bytes  # the wire text
 
 
-class Dispatch:
-    """Turns published events into deliveries, and counts what is malformed or unknown to the registry."""
+class EventEncoder:
+    """Encodes published events as frames, and counts what is malformed or unknown to the registry."""
 
     def __init__(self, registry: Registry, counters: Counters) -> None:
         self._categories = {meta.event_type.value: meta.category.value for meta in registry.events}
         self._counters = counters
 
-    def prepare(self, event: StreamedEvent) -> Delivery | None:
-        """The delivery of an event; None if its type could not be a type of any registry."""
+    def prepare(self, event: StreamedEvent) -> EncodedEvent | None:
+        """The event with its frame; None if its type could not be a type of any registry."""
         category = self._categories.get(event.event_type)
         if category is None and not is_wire_name(event.event_type):
             self._counters.events_unknown += 1
             return None
         frame = event_frame(event.event_id, event.event_type, event.payload)
-        return Delivery(event.position, category, frame.encode())
+        return EncodedEvent(event.position, category, frame.encode())
 
-    def read(self, message: bytes) -> Delivery | None:
-        """The delivery of a pub/sub message; None if it is not one of ours, or as in ``prepare``."""
+    def read(self, message: bytes) -> EncodedEvent | None:
+        """The event of a pub/sub message, with its frame; None if it is not one of ours, or as in ``prepare``."""
         try:
             event = read_message(message)
         except ValueError:

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway import replay_reader as archive_module
+from bridge.gateway import replay_reader as reader_module
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Dispatch
+from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.replay_reader import ReplayPage, ReplayReader
 from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
 from bridge.model.event_log import START, Page, Position
@@ -39,11 +39,11 @@ class ScriptedHistory:
 
 def opened(history: ScriptedHistory) -> ReplayReader:
     counters = Counters()
-    return ReplayReader(history, Dispatch(REGISTRY, counters), counters)  # type: ignore[arg-type]
+    return ReplayReader(history, EventEncoder(REGISTRY, counters), counters)  # type: ignore[arg-type]
 
 
-def asking(archive: ReplayReader, number: int = 1, user: UUID = USER) -> "list[asyncio.Task[ReplayPage]]":
-    return [asyncio.create_task(archive.read(user, START, 0)) for _ in range(number)]
+def asking(replay_reader: ReplayReader, number: int = 1, user: UUID = USER) -> "list[asyncio.Task[ReplayPage]]":
+    return [asyncio.create_task(replay_reader.read(user, START, 0)) for _ in range(number)]
 
 
 async def turns(number: int = 10) -> None:
@@ -53,8 +53,8 @@ async def turns(number: int = 10) -> None:
 
 async def test_who_asks_for_the_same_at_once_shares_one_reading() -> None:
     history = ScriptedHistory()
-    archive = opened(history)
-    readers = asking(archive, 60)
+    replay_reader = opened(history)
+    readers = asking(replay_reader, 60)
     await turns()
     history.let.set()
     pages = await asyncio.gather(*readers)
@@ -63,11 +63,11 @@ async def test_who_asks_for_the_same_at_once_shares_one_reading() -> None:
 
 async def test_who_asks_after_a_reading_has_begun_is_not_given_its_end() -> None:
     history = ScriptedHistory()
-    archive = opened(history)
-    early = asking(archive)
+    replay_reader = opened(history)
+    early = asking(replay_reader)
     await turns()
     assert len(history.begun) == 1
-    late = asking(archive, 5)
+    late = asking(replay_reader, 5)
     await turns()
     history.let.set()
     assert (await early[0]).horizon == Position("1-0")
@@ -78,54 +78,54 @@ async def test_who_asks_after_a_reading_has_begun_is_not_given_its_end() -> None
 async def test_a_part_that_is_not_the_last_is_shared_as_long_as_somebody_holds_it() -> None:
     history = ScriptedHistory(last=False)
     history.let.set()
-    archive = opened(history)
-    held = await archive.read(USER, START, 0)
-    assert await archive.read(USER, START, 0) is held
+    replay_reader = opened(history)
+    held = await replay_reader.read(USER, START, 0)
+    assert await replay_reader.read(USER, START, 0) is held
     del held
     await turns()  # the loop holds what it has just handed over
     gc.collect()
-    await archive.read(USER, START, 0)
+    await replay_reader.read(USER, START, 0)
     assert len(history.begun) == 2
 
 
 async def test_one_users_many_places_leave_room_for_others() -> None:
     history = ScriptedHistory()
-    archive = opened(history)
-    greedy = [asyncio.create_task(archive.read(USER, Position(f"{n}-0"), 0)) for n in range(60)]
+    replay_reader = opened(history)
+    greedy = [asyncio.create_task(replay_reader.read(USER, Position(f"{n}-0"), 0)) for n in range(60)]
     await turns()
     assert history.now == [USER] * READERS_PER_USER_MAX
-    others = [asyncio.create_task(archive.read(uuid4(), START, 0)) for _ in range(60)]
+    others = [asyncio.create_task(replay_reader.read(uuid4(), START, 0)) for _ in range(60)]
     await turns()
     assert len(history.now) == READERS_MAX
     history.let.set()
     await asyncio.gather(*greedy, *others)
-    assert not archive._by_user and not archive._readings
+    assert not replay_reader._by_user and not replay_reader._readings
 
 
 async def test_one_that_leaves_leaves_the_others_theirs_and_the_last_ends_the_reading() -> None:
     history = ScriptedHistory()
-    archive = opened(history)
-    first, second, third = asking(archive, 3)
+    replay_reader = opened(history)
+    first, second, third = asking(replay_reader, 3)
     await turns()
     first.cancel()
     await turns()
     history.let.set()
     assert await second is await third
     history.let.clear()
-    lone = asking(archive)[0]
+    lone = asking(replay_reader)[0]
     await turns()
     lone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await lone
-    assert not history.now and not archive._readings
+    assert not history.now and not replay_reader._readings
 
 
 async def test_the_more_is_held_the_smaller_are_the_next_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module, "REPLAYS_BYTES_MAX", 4 * REPLAY_BYTES_MAX)
+    monkeypatch.setattr(reader_module, "REPLAYS_BYTES_MAX", 4 * REPLAY_BYTES_MAX)
     history = ScriptedHistory(last=False)
     history.let.set()
-    archive = opened(history)
-    held = [await archive.read(uuid4(), START, 0) for _ in range(100)]
+    replay_reader = opened(history)
+    held = [await replay_reader.read(uuid4(), START, 0) for _ in range(100)]
     sizes = [limit_bytes for _, _, limit_bytes in history.begun]
     assert sizes[0] == REPLAY_BYTES_MAX and sizes[-1] == REPLAY_BYTES_MIN
     assert sizes == sorted(sizes, reverse=True) and len(held) == 100

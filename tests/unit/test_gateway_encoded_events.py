@@ -6,7 +6,7 @@ import pytest
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.counters import Counters
-from bridge.gateway.delivery import Dispatch
+from bridge.gateway.encoded_events import EventEncoder
 from bridge.model.event_log import Position
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -19,21 +19,21 @@ def message(**changes: object) -> bytes:
 
 
 def test_a_message_becomes_a_frame_with_its_category_and_position() -> None:
-    delivery = Dispatch(REGISTRY, Counters()).read(message())
-    assert delivery is not None
-    assert delivery.frame.decode() == f'id: {AN_ID}\nevent: import.started\ndata: {{"a": 1}}\n\n'
-    assert (delivery.category, delivery.position) == ("import", Position("5-1"))
+    event = EventEncoder(REGISTRY, Counters()).read(message())
+    assert event is not None
+    assert event.frame.decode() == f'id: {AN_ID}\nevent: import.started\ndata: {{"a": 1}}\n\n'
+    assert (event.category, event.position) == ("import", Position("5-1"))
 
 
 def test_a_legal_type_that_nobody_knows_has_no_category() -> None:
-    delivery = Dispatch(REGISTRY, Counters()).read(message(event_type="loan.approved"))
-    assert delivery is not None and delivery.category is None
+    event = EventEncoder(REGISTRY, Counters()).read(message(event_type="loan.approved"))
+    assert event is not None and event.category is None
 
 
 @pytest.mark.parametrize("name", ["evil\nid: 1", "one", "a.b.c.d", "", "A.B", "a.b " * 100])
 def test_a_type_that_no_registry_can_hold_is_dropped_and_counted(name: str) -> None:
     counters = Counters()
-    assert Dispatch(REGISTRY, counters).read(message(event_type=name)) is None
+    assert EventEncoder(REGISTRY, counters).read(message(event_type=name)) is None
     assert (counters.events_unknown, counters.messages_malformed) == (1, 0)
 
 
@@ -56,15 +56,15 @@ def test_a_type_that_no_registry_can_hold_is_dropped_and_counted(name: str) -> N
 )
 def test_a_message_that_is_none_of_ours_is_dropped_and_counted(bad: bytes) -> None:
     counters = Counters()
-    assert Dispatch(REGISTRY, counters).read(bad) is None
+    assert EventEncoder(REGISTRY, counters).read(bad) is None
     assert counters.messages_malformed == 1
 
 
 def test_line_breaks_between_json_tokens_do_not_end_the_data_line() -> None:
     pretty = json.dumps(json.loads(message()), indent=2).replace("\n", "\r\n").encode()
-    delivery = Dispatch(REGISTRY, Counters()).read(pretty)
-    assert delivery is not None
-    assert delivery.frame.count(b"\n") == 4 and b"\r" not in delivery.frame
+    event = EventEncoder(REGISTRY, Counters()).read(pretty)
+    assert event is not None
+    assert event.frame.count(b"\n") == 4 and b"\r" not in event.frame
 
 
 def test_every_counter_is_exported_by_its_name() -> None:
