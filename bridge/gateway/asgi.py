@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.auth import authenticator as shipped_authenticator
 from bridge.gateway.connection import connection_of, note_connection
+from bridge.gateway.counters import COUNTERS_STATE
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
@@ -55,10 +56,10 @@ def build_app(settings: Settings, registry: Registry, authenticator: Authenticat
     )
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, object]]:
         async with gateway.running():
             with heard_signals(gateway.drain):
-                yield
+                yield {COUNTERS_STATE: gateway.counters}
 
     app = _Application(
         routes=[

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
+COUNTERS_STATE = "bridge_gateway_counters"
+"""Name in the lifespan's state, by which a server's own protocol finds the counters of the gateway that it serves."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Counters:
@@ -10,6 +13,7 @@ class Counters:
     streams_opened: int = 0  # streams that got their 200
     requests_refused: int = 0  # requests answered with an error instead of a stream, or sent away for a while
     users_full: int = 0  # requests sent away because their user had as many streams as one may have; among the refused
+    requests_crowded_out: int = 0  # connections closed because too many had not sent a whole request, oldest first
     cut_too_slow: int = 0  # clients cut because their queue was full
     cut_stalled: int = 0  # clients cut because they took nothing for ``gateway_send_timeout_s``
     # Streams ended, or not begun, because their connection had ended and the server said nothing

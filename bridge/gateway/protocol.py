@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1 protocols with bounds on a request's bytes and time, and an end that each request hears of.
+"""uvicorn's HTTP/1 protocols with bounds on unfinished requests, and an end that each request hears of.
 
 ``sse-bridge gateway`` serves with it; so do ``uvicorn bridge.gateway:app`` with the option
 ``--http bridge.gateway.protocol:BoundedProtocol``, and a gunicorn worker whose ``CONFIG_KWARGS`` say the same.
@@ -7,11 +7,14 @@
 import asyncio
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
-from bridge.model.bounds import REQUEST_BYTES_MAX, REQUEST_S
+from bridge.gateway.counters import COUNTERS_STATE
+from bridge.model.bounds import REQUEST_BYTES_MAX, REQUEST_S, REQUESTS_UNFINISHED_MAX
 
 LINGER_S = 1.0
 """What a refused client still sends is read and dropped for so long: a reset would take the answer from it."""
@@ -20,6 +23,8 @@ SENTENCES = {
     408: f"The request was not whole within {REQUEST_S:g} s.",
     431: f"A request may have {REQUEST_BYTES_MAX} bytes at most, headers included.",
 }
+_UNFINISHED: WeakKeyDictionary[ServerState, "dict[_Bounded, None]"] = WeakKeyDictionary()
+"""The connections of each server that have sent no whole request, or are refused, from the oldest to the newest."""
 
 
 class _Bounded:
@@ -27,6 +32,8 @@ class _Bounded:
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
+    server_state: ServerState
+    app_state: dict[str, Any]
     cycle: Any
 
     _received_bytes = 0
@@ -91,12 +98,29 @@ class _Bounded:
     def _await_request(self) -> None:
         self._received_bytes = 0
         self._late = self.loop.call_later(REQUEST_S, self._refuse_late)
+        unfinished = _UNFINISHED.setdefault(self.server_state, {})
+        unfinished[self] = None
+        if len(unfinished) > REQUESTS_UNFINISHED_MAX:
+            # Whoever means it has sent all long before so many others came; a flood pushes out itself.
+            next(iter(unfinished))._crowd_out()
 
     def _stop_waiting(self) -> None:
         self._received_bytes = 0
+        _UNFINISHED.get(self.server_state, {}).pop(self, None)
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _crowd_out(self) -> None:
+        """Close without an answer, at which browsers come again by themselves."""
+        self._stop_waiting()
+        self._count("requests_crowded_out")
+        self.transport.abort()
+
+    def _count(self, name: str) -> None:
+        # An application that mounts the gateway may keep its lifespan's state to itself.
+        if counters := self.app_state.get(COUNTERS_STATE):
+            setattr(counters, name, getattr(counters, name) + 1)
 
     def _refuse_late(self) -> None:
         if self._received_bytes:
@@ -107,7 +131,9 @@ class _Bounded:
     def _refuse(self, status: int) -> None:
         """Answer, read and drop what still comes for a moment, and close."""
         self._refused = True
-        self._stop_waiting()
+        if self._late is not None:
+            self._late.cancel()  # among the unfinished it stays until it is gone
+        self._count("requests_refused")
         sentence = SENTENCES[status].encode()
         head = (
             f"HTTP/1.1 {status} {PHRASES[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"

@@ -82,6 +82,8 @@ REQUEST_BYTES_MAX = 32_768
 """Bytes of a request, its line and headers; a token of 8 KiB in a cookie among others fits. More is answered 431."""
 REQUEST_S = 10.0
 """Seconds from the first byte of a request, or from the connection, until the request is whole; later is 408."""
+REQUESTS_UNFINISHED_MAX = 1_024
+"""Connections of a server that have not sent a whole request; the one that has waited longest makes room."""
 REPLAY_BYTES_MAX = 2**17
 """Bytes of events that are read from each of a client's two streams at once, and held until it has taken them."""
 REPLAY_BYTES_MIN = 2**14

@@ -257,6 +257,7 @@ _GATEWAY_COUNTERS = {
     "streams_opened": "Streams that got their 200.",
     "requests_refused": "Requests answered with an error instead of a stream, or sent away for a while.",
     "users_full": "Requests sent away because their user had too many streams open; among the refused.",
+    "requests_crowded_out": "Connections closed because too many had not sent a whole request.",
     "connections_lost": "Streams whose connection had ended without a word of the server.",
     "events_sent": "Event frames sent.",
     "replays": "Streams that began with a Last-Event-ID.",

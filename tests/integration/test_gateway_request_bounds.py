@@ -129,6 +129,38 @@ async def test_a_stream_outlives_the_time_for_its_request(served: Served, user: 
     await until(lambda: not served.state.sessions)
 
 
+def test_too_many_unfinished_requests_make_room_from_the_oldest_on(
+    served: Served, user: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol_module, "REQUEST_S", 600.0)
+    monkeypatch.setattr(protocol_module, "REQUESTS_UNFINISHED_MAX", 20)
+    crowd = [ask(served.port, PART if number % 2 else b"") for number in range(30)]
+    assert all(read_all(one) == b"" for one in crowd[:10])
+    assert served.state.counters.requests_crowded_out == 10
+    # Whoever comes now takes the place of the oldest, and whoever has sent a whole request takes none.
+    stream = ask(served.port, request(user))
+    read_until(stream, b": live\n")
+    crowd[-1].sendall(b"x\r\n\r\n")
+    assert read_until(crowd[-1], b'{"status":"live"}').startswith(b"HTTP/1.1 200 ")
+    assert served.state.counters.requests_crowded_out == 11
+    assert len(served.state.sessions) == 1
+    for one in (*crowd, stream):
+        one.close()
+
+
+def test_refused_requests_are_counted_and_take_no_more_room(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol_module, "LINGER_S", 600.0)
+    monkeypatch.setattr(protocol_module, "REQUESTS_UNFINISHED_MAX", 5)
+    refused = [ask(served.port, PART, receive_bytes=65_536) for _ in range(5)]
+    for one in refused:
+        read_until(one, b"HTTP/1.1 408 ")
+    later = ask(served.port, b"")
+    wait_until(lambda: served.state.counters.requests_crowded_out == 1, what="one has made room")
+    assert served.state.counters.requests_refused == 5
+    for one in (*refused, later):
+        one.close()
+
+
 def test_the_command_serves_with_these_bounds_and_stays_small(settings: Settings, tmp_path: Path) -> None:
     with gateway_process(tmp_path, {"BRIDGE_BROKER_URL": settings.broker_url}, COMMAND) as (process, url):
         port = httpx.URL(url).port or 0
