@@ -137,7 +137,11 @@ class Gateway:
         settings = self._settings
         connection_of(scope).on_shutdown(self.drain)
         wire = ResponseWriter(
-            scope, send, send_timeout_s=settings.gateway_send_timeout_s, heartbeat_s=settings.gateway_heartbeat_s
+            scope,
+            send,
+            self.counters,
+            send_timeout_s=settings.gateway_send_timeout_s,
+            heartbeat_s=settings.gateway_heartbeat_s,
         )
         session = Session(
             principal=principal,

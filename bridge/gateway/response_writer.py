@@ -1,14 +1,18 @@
-"""The line to one client: sends bytes with a bound on patience, knows how long it was silent, hangs up."""
+"""The line to one client: sends bytes with a bound on patience, breaks a long silence, hangs up."""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope, Send
 
 from bridge.gateway.connection import connection_of
+from bridge.gateway.counters import Counters
 from bridge.model.bounds import UNTAKEN_BYTES_MAX
+from bridge.model.events import comment_frame
+from bridge.runtime.supervision import end_tasks
 
 FINISH_S = 1.0
 """Patience with the last bytes of a stream."""
@@ -18,6 +22,8 @@ TAKEN_EVERY_S = 0.05
 """How often it is looked whether a client has taken enough, where the server does not wait for it."""
 SILENCE_FACTOR = 2
 """The kernel gives up a peer after so many times the patience that we have: we say why."""
+
+T = TypeVar("T")
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -46,10 +52,13 @@ class ResponseWriter:
         heartbeat_s: silence after which a comment is due.
     """
 
-    def __init__(self, scope: Scope, send: Send, *, send_timeout_s: float, heartbeat_s: float) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, counters: Counters, *, send_timeout_s: float, heartbeat_s: float
+    ) -> None:
         self._headers = stream_headers(scope)
         self._connection = connection_of(scope)
         self._send = send
+        self._counters = counters
         self._send_timeout_s = send_timeout_s
         self._heartbeat_s = heartbeat_s
         self._sent_at = time.monotonic()
@@ -69,6 +78,24 @@ class ResponseWriter:
             self._watched = True
             self._connection.bound_silence(SILENCE_FACTOR * self._send_timeout_s)
         return self._connection.is_lost
+
+    async def beat(self) -> None:
+        """Send a heartbeat if one is due."""
+        if self.silence_left_s <= 0:
+            await self.send(comment_frame("heartbeat").encode())
+            self._counters.heartbeats_sent += 1
+
+    async def beating(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that may take long, sending heartbeats meanwhile. It has ended when this returns."""
+        task = asyncio.create_task(waiting)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=max(0.0, self.silence_left_s))
+                await self.beat()
+            return task.result()
+        finally:
+            if not task.done():
+                await end_tasks(task)
 
     async def open(self) -> None:
         """Send the head of the response."""

@@ -11,6 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.types import Receive
@@ -19,7 +20,7 @@ from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending, ResetReason
 from bridge.gateway.principal import Principal
-from bridge.gateway.replay_reader import ReplayPage, ReplayReader
+from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import StreamRequest
 from bridge.gateway.response_writer import ResponseWriter, StalledError
 from bridge.gateway.subscriptions import Subscriptions
@@ -29,7 +30,6 @@ from bridge.model.event_log import START, Position
 from bridge.model.events import comment_frame, reset_frame, retry_frame
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
-from bridge.runtime.supervision import end_tasks
 from bridge.settings import Settings
 
 logger = plain_logger(__name__)
@@ -100,13 +100,9 @@ class Session:
         self._heard = event.position
         if self._ending.done() or not self._request.wants(event):
             return False
-        if len(self._queue) + self._spilled >= self._settings.gateway_queue_max:
-            if not (self._holding and self._settings.retention):
-                self.end(Ending.TOO_SLOW)
-                return False
-            self._spill()
-        elif self._queue and self._queue_bytes + len(event.frame) > QUEUE_BYTES_MAX:
-            if not self._settings.retention:
+        full = len(self._queue) + self._spilled >= self._settings.gateway_queue_max
+        if full or (self._queue and self._queue_bytes + len(event.frame) > QUEUE_BYTES_MAX):
+            if not self._settings.retention or (full and not self._holding):
                 self.end(Ending.TOO_SLOW)
                 return False
             self._spill()
@@ -236,16 +232,12 @@ class Session:
             # Who comes now has missed nothing yet, however long ago the newest event was.
             self._cursor, self._read_at_ms = now.horizon, now.read_at_ms
             return ResetReason.NOT_RETAINED if self._request.resumes else None
-        position = await self._insist(self._locate)
+        position, event_id = self._request.after, self._request.last_event_id
+        if event_id and not position:
+            position = await self._insist(partial(self._replay_reader.locate, self._user, event_id))
         self._cursor = position or START
         self._gap = True
         return None if position else ResetReason.UNKNOWN_ID
-
-    async def _locate(self) -> Position | None:
-        if self._request.after:
-            return self._request.after
-        event_id = self._request.last_event_id
-        return await self._replay_reader.locate(self._user, event_id) if event_id else None
 
     # Catching up with the history
 
@@ -266,7 +258,7 @@ class Session:
     async def _read_on(self) -> None:
         last = False
         while not (last or self._gap):
-            page = await self._insist(self._read)
+            page = await self._insist(partial(self._replay_reader.read, self._user, self._cursor, self._read_at_ms))
             if not page.complete or self._anew:
                 self._anew = False
                 # After a loss of Redis' memory the order may begin anew, before what was heard.
@@ -278,9 +270,6 @@ class Session:
         if last:
             self._read_at_ms = page.read_at_ms
             self._counters.backfills += 1
-
-    async def _read(self) -> ReplayPage:
-        return await self._replay_reader.read(self._user, self._cursor, self._read_at_ms)
 
     async def _send_all(self, events: tuple[EncodedEvent, ...]) -> None:
         waiting = deque(event for event in events if self._request.wants(event))
@@ -320,7 +309,7 @@ class Session:
             async with asyncio.timeout(min(self._wire.silence_left_s, self._check_at - time.monotonic())):
                 await self._wake.wait()
         except TimeoutError:
-            await self._beat()
+            await self._wire.beat()
         if time.monotonic() >= self._check_at:
             self._check_at = _next_check()
             self._gap = self._gap or self._settings.retention
@@ -329,37 +318,20 @@ class Session:
 
     async def _until_heard(self) -> None:
         while not self._subscriptions.hears(self._subscription):
-            await self._beating(self._subscriptions.wait_until_heard(self._subscription))
+            await self._wire.beating(self._subscriptions.wait_until_heard(self._subscription))
 
     async def _insist(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Read from Redis, again and again while it is away."""
         for attempt in range(1, 1_000_000):
             try:
-                return await self._beating(read())
+                return await self._wire.beating(read())
             except StoreError as error:
                 self._counters.backfill_retries += 1
                 wait_s = BACKOFF.delay_s(attempt, random.random)
                 if isinstance(error, StoreRefusedError):
                     wait_s = max(wait_s, REFUSED_WAIT_S)  # nothing changes before an operator does something
-                await self._beating(asyncio.sleep(wait_s))
+                await self._wire.beating(asyncio.sleep(wait_s))
         raise StoreUnavailableError
-
-    async def _beating(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Wait for something that may take long, sending heartbeats meanwhile. It has ended when this returns."""
-        task = asyncio.create_task(waiting)
-        try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=max(0.0, self._wire.silence_left_s))
-                await self._beat()
-            return task.result()
-        finally:
-            if not task.done():
-                await end_tasks(task)
-
-    async def _beat(self) -> None:
-        if self._wire.silence_left_s <= 0:
-            await self._wire.send(comment_frame("heartbeat").encode())
-            self._counters.heartbeats_sent += 1
 
     # Control frames
 

@@ -83,7 +83,7 @@ class Line:
         self.error: Exception | None = None
         self.left = asyncio.Event()
         self.subscriptions, self.replay_reader, self.counters = Subscriptions(UNPREFIXED), FakeArchive(), Counters()
-        wire = ResponseWriter({}, self._send, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
+        wire = ResponseWriter({}, self._send, self.counters, send_timeout_s=5, heartbeat_s=settings.gateway_heartbeat_s)
         self.session = Session(
             principal=Principal(user=USER),
             request=request or StreamRequest(),

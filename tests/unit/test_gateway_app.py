@@ -13,6 +13,7 @@ from starlette.types import Message
 import bridge.gateway
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.connection import note_connection
+from bridge.gateway.counters import Counters
 from bridge.gateway.response_writer import ResponseWriter, StalledError, stream_headers
 from bridge.model.errors import MissingExtraError, SettingsError
 from bridge.runtime.shutdown import heard_signals
@@ -126,7 +127,7 @@ async def test_a_client_that_takes_nothing_has_stalled_and_is_hung_up_on() -> No
     scope: dict[str, object] = {"type": "http"}
     cycle = Cycle()
     note_connection(scope, cycle.receive, cycle.send)
-    wire = ResponseWriter(scope, cycle.send, send_timeout_s=0.01, heartbeat_s=15)
+    wire = ResponseWriter(scope, cycle.send, Counters(), send_timeout_s=0.01, heartbeat_s=15)
     with pytest.raises(StalledError):
         await wire.send(b"x")
     await wire.hang_up(gone)

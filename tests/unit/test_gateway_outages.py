@@ -44,7 +44,7 @@ class Gateway:
 
     def connect(self, last_event_id: Any = None) -> "Client":
         client = Client()
-        wire = ResponseWriter({}, client.take, send_timeout_s=5, heartbeat_s=60)
+        wire = ResponseWriter({}, client.take, self.counters, send_timeout_s=5, heartbeat_s=60)
         session = Session(
             principal=Principal(user=USER),
             request=StreamRequest(resumes=last_event_id is not None, last_event_id=last_event_id),
