@@ -20,32 +20,18 @@ class QueueState:
 
 
 class QueueReader(Protocol):
-    """Reads the queues of one kind of broker."""
+    """Reads the queues of one kind of broker; raises BrokerError or StoreError where that or the accounting is away."""
 
     def names(self, keys_max: int) -> frozenset[str]:
-        """Queues of ours that are on the broker, as far as it tells; look by look, earlier looks included.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-            StoreError: the accounting is away or refuses.
-        """
+        """Queues of ours that are on the broker, as far as it tells; look by look, earlier looks included."""
         ...
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
-        """Every queue, and how many messages workers have claimed; None if the broker does not say.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-            StoreError: the accounting is away or refuses.
-        """
+        """Every queue, and how many messages workers have claimed; None if the broker does not say."""
         ...
 
     def claimed(self) -> Counter[str] | None:
-        """How many messages of each queue workers have claimed; None if the broker does not say.
-
-        Raises:
-            BrokerError: the broker is away or refuses.
-        """
+        """How many messages of each queue workers have claimed; None if the broker does not say."""
         ...
 
 

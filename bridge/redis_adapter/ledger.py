@@ -71,8 +71,7 @@ class Ledger:
     def enter(self, messages: Sequence[tuple[str, str, str, bytes]]) -> None:
         """Enter messages whose queues are on another broker: id, task, queue, ids of the events (16 bytes each).
 
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes; some may be entered.
+        Where it raises, some may be entered.
         """
         self.enter_and_push([(message_id, task, queue, ids, "", b"") for message_id, task, queue, ids in messages])
 
@@ -81,10 +80,7 @@ class Ledger:
 
         Args:
             messages: id, task, queue, ids of the events (16 bytes each; empty: enter nothing), key of the
-                queue's list (empty: no queue), what to put there.
-
-        Raises:
-            StoreUnavailableError: Redis is away or refuses writes; some may be on their queues.
+                queue's list (empty: no queue), what to put there. Where it raises, some may be on their queues.
         """
         self._note_queues({queue for _, _, queue, ids, _, _ in messages if ids})
         calls = [_call(self._send, self._keys, self._known, group) for group in _groups(messages)]

@@ -42,11 +42,7 @@ class LiveSubscription:
         self._lost_masters = getattr(self._pool, "lost_masters", 0)
 
     async def send(self, verb: str, *channels: str) -> None:
-        """SUBSCRIBE to channels, or UNSUBSCRIBE; or PING.
-
-        Raises:
-            StoreError: the connection broke.
-        """
+        """SUBSCRIBE to channels, or UNSUBSCRIBE; or PING."""
         with store_errors():
             await self._connection.send_command(verb, *channels, check_health=False)
 

@@ -82,11 +82,7 @@ def open_redis(settings: Settings) -> Iterator[redis.Redis]:
 
 @contextmanager
 def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
-    """The queues of a Redis broker, alone or behind sentinels.
-
-    Raises:
-        BrokerError: it is away or refuses; also from within, whatever asks it.
-    """
+    """The queues of a Redis broker, alone or behind sentinels; raises as ``open_redis``."""
     with open_redis(settings) as client:
         yield RedisQueues(client, settings.queue_prefix)
 

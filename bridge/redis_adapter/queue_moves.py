@@ -29,12 +29,10 @@ class QueueMoves:
     def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
         """Move what stands on a queue of a Redis broker now, also on its priority lists, portion by portion.
 
+        Where it raises (BrokerError, too), what was moved stays moved.
+
         Returns:
             How many were moved so far, and, at last, how many stand there still, which came meanwhile.
-
-        Raises:
-            BrokerError: the broker is away or refuses; what was moved stays moved.
-            StoreError: as everywhere; what was moved stays moved.
         """
         prefix, moved = self._settings.queue_prefix, 0
         with open_redis(self._settings) as broker:

@@ -47,7 +47,11 @@ class ReturnedMessage:
 
 
 class RedriveLetters:
-    """Moves letters of one redrive."""
+    """Moves letters of one redrive.
+
+    What takes the ``owner`` of the lease raises OperationRefusedError if another process has it; nothing was changed
+    then.
+    """
 
     def __init__(self, client: redis.Redis, settings: Settings, job_id: str) -> None:
         self._client = client
@@ -109,15 +113,9 @@ class RedriveLetters:
     # Sending
 
     def mark_sent(self, owner: str, letter_ids: Sequence[str], message: TaskMessage | None) -> Marked:
-        """Mark letters as sent, and in the same step put their message on its queue.
+        """Mark letters as sent, and in the same step put their message, which they are in, on its queue.
 
-        Args:
-            owner: of the lease.
-            letter_ids: in the message.
-            message: None where the broker is another server: until ``confirm`` they are unconfirmed then.
-
-        Raises:
-            OperationRefusedError: another process has the lease; nothing was changed.
+        ``message`` is None where the broker is another server: until ``confirm`` they are unconfirmed then.
         """
         place = self._queue_prefix + message.queue if message else self._unconfirmed
         item = queue_item(message, announced=False) if message else b""
@@ -133,11 +131,7 @@ class RedriveLetters:
             self._client.srem(self._unconfirmed, *letter_ids)
 
     def return_message(self, owner: str, message: ReturnedMessage) -> bool:
-        """Put a whole message back on its queue, and end its letter in the same step; False if that is gone.
-
-        Raises:
-            OperationRefusedError: another process has the lease; nothing was changed.
-        """
+        """Put a whole message back on its queue, and end its letter in the same step; False if that is gone."""
         answer = self._run(
             "replay_return",
             [
@@ -154,11 +148,7 @@ class RedriveLetters:
         return text(answer) == "sent"
 
     def unfold(self, owner: str, letter_id: str, parts: Sequence[DeadLetter]) -> None:
-        """Replace a letter that holds a whole message by letters of its events, which are pending then.
-
-        Raises:
-            OperationRefusedError: another process has the lease; nothing was changed.
-        """
+        """Replace a letter that holds a whole message by letters of its events, which are pending then."""
         arguments: list[str | int | bytes] = [owner, letter_id, *self._bounds]
         for part in parts:
             arguments += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))

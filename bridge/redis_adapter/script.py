@@ -38,12 +38,12 @@ class Call(NamedTuple):
 class Script:
     """One script: its text and hash, and how to call it. A call that Redis refuses is never made a second time.
 
+    Whatever asks Redis raises redis.RedisError where it is away or refuses.
+
     Args:
         source: in Lua, with ``KEYS.name`` and ``ARGV.name`` as the header lists them; see ``scripts/prelude.lua``.
 
     Attributes:
-        text: as Redis gets it.
-        sha: its hash.
         key_names: in their order, without the names of the list at the end, if there is one.
 
     Raises:
@@ -78,19 +78,11 @@ class Script:
         return (*start, len(call.keys), *call.keys, *call.arguments)
 
     def run(self, client: redis.Redis, arguments: Words = (), more: Sequence[str] = (), /, **own: str) -> Answer:
-        """Call it with the keys of the client's bridge, or those given as for ``keys``, and wait for the answer.
-
-        Raises:
-            redis.RedisError: Redis is away or refuses.
-        """
+        """Call it with the keys of the client's bridge, or those given as for ``keys``, and wait for the answer."""
         return self.send(client, Call(self.keys(keyspace_of(client), *more, **own), arguments))
 
     def send(self, client: redis.Redis, call: Call) -> Answer:
-        """Make a call and wait for the answer.
-
-        Raises:
-            redis.RedisError: Redis is away or refuses.
-        """
+        """Make a call and wait for the answer."""
         execute: Any = client.execute_command
         try:
             return execute(*self.command(call))
@@ -110,18 +102,13 @@ class Script:
             return await execute(*self.command(call, by_text=True))
 
     def prepared(self, client: redis.Redis, call: Call) -> "PipelinedScriptCall":
-        """Make a call ready, whose answer is read later.
-
-        Raises:
-            redis.RedisError: there is no connection.
-        """
+        """Make a call ready, whose answer is read later."""
         return PipelinedScriptCall(self, client, call)
 
     def run_many(self, client: redis.Redis, calls: Sequence[Call]) -> list[Answer]:
         """Run it several times in one round trip, or two on a server that does not know it; one answer a call.
 
-        Raises:
-            redis.RedisError: one call failed; the others may have been made.
+        If one fails, the others may have been made.
         """
         answers = self._pipelined(client, calls, by_text=False)
         # A server may forget its scripts between two commands: what it took must not be sent twice.
@@ -146,9 +133,6 @@ class PipelinedScriptCall:
     """One call, on a connection of its own, which is closed if the answer is not read.
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
-
-    Raises:
-        redis.RedisError: there is no connection.
     """
 
     __slots__ = ("_by_text", "_connection", "_packed", "_pool")
@@ -168,11 +152,7 @@ class PipelinedScriptCall:
             raise
 
     def send(self) -> None:
-        """Ask Redis; once.
-
-        Raises:
-            redis.RedisError: the call could not be sent.
-        """
+        """Ask Redis; once."""
         try:
             self._connection.send_packed_command(self._packed)
         except BaseException:
@@ -180,11 +160,7 @@ class PipelinedScriptCall:
             raise
 
     def answer(self) -> Any:
-        """Wait for the answer; once.
-
-        Raises:
-            redis.RedisError: the script failed, or the connection broke; the call may have been made.
-        """
+        """Wait for the answer; once. If it does not come, the call may have been made."""
         try:
             answer = self._connection.read_response()
         except NoScriptError:

@@ -42,11 +42,7 @@ class Settler:
         return pending.answer()
 
     def prepared(self, call: Call) -> PipelinedScriptCall:
-        """One call, ready to be sent.
-
-        Raises:
-            redis.RedisError: there is no connection.
-        """
+        """One call, ready to be sent."""
         return self._script.prepared(self._client, call)
 
 

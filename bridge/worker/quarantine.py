@@ -23,7 +23,10 @@ WAIT_S = 0.2
 
 
 class Quarantine:
-    """Dead-letters what cannot be run, with RAW_KEPT_MAX of its bytes. A redelivery makes no second letter."""
+    """Dead-letters what cannot be run, with RAW_KEPT_MAX of its bytes. A redelivery makes no second letter.
+
+    Raises StoreError where Redis stays away, or refuses: then the message must not be acknowledged.
+    """
 
     def __init__(self, dead_letters: DeadLetters, clock: Clock, release: str = VERSION) -> None:
         self._release = release
@@ -49,28 +52,17 @@ class Quarantine:
             task: that it names; empty if none.
             booked_as: the message in the accounting; empty if unknown.
             part: ids of its events, if it is only a part of the message in the accounting.
-
-        Raises:
-            StoreError: Redis stays away, or refuses; the message must not be acknowledged.
         """
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
         letter = partial(self._letter, letter_id, raw, queue, error, task)
         self._bury(letter, message_id=booked_as, whole=True, part=part)
 
     def bury_record(self, event_id: str, raw: bytes, error: Exception) -> None:
-        """Keep a waiting retry that cannot be read, under its event's id.
-
-        Raises:
-            StoreError: Redis stays away, or refuses.
-        """
+        """Keep a waiting retry that cannot be read, under its event's id."""
         self._bury(partial(self._letter, event_id, raw, "", error, ""), message_id="", whole=False, part=None)
 
     def bury_retry(self, record: RetryRecord, error: Exception) -> None:
-        """Keep a waiting retry that could not be tried, under its event's id and with its attempts.
-
-        Raises:
-            StoreError: Redis stays away, or refuses.
-        """
+        """Keep a waiting retry that could not be tried, under its event's id and with its attempts."""
 
         def write(now: str) -> DeadLetter:
             return DeadLetter(

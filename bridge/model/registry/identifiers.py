@@ -98,11 +98,7 @@ class IdType(msgspec.Struct, frozen=True):
         return text
 
     def text(self, value: object) -> str:
-        """The canonical text of an id, as it stands in keys and messages.
-
-        Raises:
-            IdError: as for ``checked``.
-        """
+        """The canonical text of an id, as it stands in keys and messages; raises as ``checked``."""
         return str(self.checked(value))
 
 
