@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,11 +20,11 @@ from bridge.gateway import hub as hub_module
 from bridge.gateway import session as session_module
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.settings import Settings
+from tests.support.gateway import gateway_process
 from tests.support.keys import BEGAN, POSITION
+from tests.support.processes import Process, clean_environment, run
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
-from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S, wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S
 
 
 @pytest.fixture
@@ -371,35 +370,15 @@ async def test_a_silent_gap_is_found_now_and_then(
 
 
 @pytest.fixture
-def process(settings: Settings, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    environment |= {"BRIDGE_BROKER_URL": settings.broker_url, "BRIDGE_JWT_SECRET": SECRET}
-    with (tmp_path / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", str(port)],
-            cwd=ROOT, env=environment, stdout=log, stderr=log,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: _is_ready(url), timeout_s=20, what="the gateway is ready")
-        yield process, url
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(url + "/health/ready", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+def process(settings: Settings, tmp_path: Path) -> Iterator[tuple[Process, str]]:
+    with gateway_process(tmp_path, {"BRIDGE_BROKER_URL": settings.broker_url}) as running:
+        yield running
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_open_streams_promptly_and_spreads_their_return(
     number: signal.Signals,
-    process: tuple[subprocess.Popen[bytes], str],
+    process: tuple[Process, str],
     source: Source,
     client: httpx.AsyncClient,
     user: UUID,
@@ -419,7 +398,7 @@ async def test_a_signal_ends_open_streams_promptly_and_spreads_their_return(
         await stream.until(lambda s=stream: s.ended)
     hints = {stream.frames[-1].field("retry") for stream in streams}
     assert len(hints) > 10 and None not in hints
-    log = (tmp_path / "gateway.log").read_text()
+    log = (tmp_path / f"gateway-{httpx.URL(url).port}.log").read_text()
     assert "Traceback" not in log and "ERROR" not in log
     stalled.close()
 
@@ -435,11 +414,8 @@ async def test_a_signal_ends_open_streams_promptly_and_spreads_their_return(
     ],
 )
 def test_an_operators_mistake_is_told_in_a_sentence(environment: dict[str, str], words: str) -> None:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    result = subprocess.run(
-        [sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", str(free_port())],
-        cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S, check=False,
-    )  # fmt: skip
+    uvicorn = [sys.executable, "-m", "uvicorn", "bridge.gateway:app", "--port", str(free_port())]
+    result = run(uvicorn, clean_environment(environment))
     assert result.returncode != 0
     assert words in result.stderr
     assert "Traceback" not in result.stderr

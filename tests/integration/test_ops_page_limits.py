@@ -1,7 +1,6 @@
 """The operators' page under abuse: guesses behind forged addresses, and viewers who hold every stream."""
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.ops.stream import SESSION_STREAMS_MAX, STREAMS_MAX, VIEWER_STREAMS_MAX
 from bridge.ops.throttle import ALL_FREE_FAILURES, FREE_FAILURES
 from tests.support.ops_page import OPERATOR, VIEWER
-from tests.support.processes import clean_environment
+from tests.support.processes import clean_environment, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 BY_COMMAND = [sys.executable, "-m", "bridge.cli", "ops", "--port"]
@@ -27,9 +26,7 @@ def running_page(server: EmbeddedServer, folder: Path, command: list[str], **env
     log = folder / f"ops-{port}.log"
     given = {"BRIDGE_BROKER_URL": server.url, "BRIDGE_OPS_TOKEN": OPERATOR, "BRIDGE_OPS_VIEW_TOKEN": VIEWER}
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, str(port)], env=clean_environment(given | environment), stdout=output, stderr=output
-        )
+        process = start([*command, str(port)], clean_environment(given | environment), output)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: _answers(url) or process.poll() is not None, timeout_s=60, what="the page answers")

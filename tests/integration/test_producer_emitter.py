@@ -24,8 +24,8 @@ from bridge.model.events import DomainEvent
 from bridge.producer import default
 from bridge.wiring import TaskSender
 from tests.support.items import envelopes_of
-from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S, wait_until
-from tests.support.worker import ROOT, clean_environment
+from tests.support.processes import clean_environment, run
+from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 
 QUEUE = "bridge.import"
 
@@ -313,9 +313,8 @@ def test_a_child_process_that_ends_at_once_delivers_what_it_accepted(library, re
         f"children = [library.Process(target=_emit_in_child, args=({redis_url!r}, n)) for n in range(3)]\n"
         "[child.start() for child in children]; [child.join() for child in children]\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), check=True, timeout=PROCESS_TIMEOUT_S
-    )
+    done = run([sys.executable, "-c", code], clean_environment())
+    assert done.returncode == 0, done.stderr
     assert len(queued(redis_client)) == 300
 
 
@@ -389,15 +388,7 @@ for number in range(3000):
 
 
 def _run_script(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        cwd=ROOT,
-        env={**clean_environment(), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_S,
-        check=False,
-    )
+    return run([sys.executable, "-c", SCRIPT], clean_environment(environment))
 
 
 def test_a_process_that_ends_delivers_what_it_accepted(redis_url, redis_client) -> None:

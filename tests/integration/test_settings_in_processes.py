@@ -1,13 +1,13 @@
 """An environment that somebody else fills too: each real process starts, or refuses for what it reads itself."""
 
-import os
 import subprocess
 import sys
 
 import pytest
 import redis
 
-from tests.support.waiting import PROCESS_TIMEOUT_S
+from tests.support import processes
+from tests.support.processes import clean_environment
 
 NOISE = {
     "BRIDGE_GATEWAY_PORT": "tcp://10.0.0.7:8000",
@@ -28,15 +28,7 @@ assert bridge.emit(event) and bridge.flush(20)
 
 
 def run(*argv: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    return subprocess.run(
-        [sys.executable, *argv],
-        env={**kept, **environ},
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_S,
-        check=False,
-    )
+    return processes.run([sys.executable, *argv], clean_environment(environ))
 
 
 def test_a_producer_sends_whatever_others_have_in_the_environment(redis_url: str, redis_client: redis.Redis) -> None:

@@ -1,7 +1,6 @@
 """The Celery side: what is registered, a team's own app, pools, restarts, and an operator's mistakes."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from uuid import uuid4
@@ -16,8 +15,11 @@ from bridge.redis_adapter import RetrySet, connect
 from bridge.worker import create_app
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
+from tests.support.processes import clean_environment, run, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
-from tests.support.worker import ROOT, clean_environment, running_worker
+from tests.support.worker import running_worker
+
+TEAM = [sys.executable, "-m", "celery", "-A", "tests.support.team_app"]
 
 
 def test_tasks_queues_and_routes_come_from_the_registry_and_nothing_else() -> None:
@@ -38,15 +40,9 @@ def test_each_task_handles_its_own_mapping_and_says_so() -> None:
 
 
 def test_a_teams_own_app_keeps_its_tasks_queues_and_routes(redis_url: str, tmp_path: Path) -> None:
-    environment = {**clean_environment(), "TEAM_BROKER_URL": redis_url, "MOODY_DIR": str(tmp_path)}
+    environment = clean_environment({"TEAM_BROKER_URL": redis_url, "MOODY_DIR": str(tmp_path)})
     log = (tmp_path / "team.log").open("wb")
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tests.support.team_app", "worker", "--loglevel=INFO"],
-        cwd=ROOT,
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
+    worker = start([*TEAM, "worker", "--loglevel=INFO"], environment, log)
     settings = Settings(broker_url=redis_url)
     emitter = Emitter(settings, registry)
     client = connect(settings)
@@ -68,14 +64,8 @@ def test_a_teams_own_app_keeps_its_tasks_queues_and_routes(redis_url: str, tmp_p
 
 
 def _call_team_task(environment: dict[str, str]) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tests.support.team_app", "call", "team.add", "-a", "[1, 2]"],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
-        timeout=PROCESS_TIMEOUT_S,
-    )
+    done = run([*TEAM, "call", "team.add", "-a", "[1, 2]"], environment)
+    assert done.returncode == 0, done
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads", "prefork"])
@@ -164,15 +154,7 @@ def test_order_is_kept_within_a_queue(redis_url: str, tmp_path: Path) -> None:
     ],
 )
 def test_an_operators_mistake_is_one_sentence_without_a_traceback(environment: dict[str, str], sentence: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "bridge.worker", "worker"],
-        cwd=ROOT,
-        env={**clean_environment(), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_S,
-        check=False,
-    )
+    result = run([sys.executable, "-m", "celery", "-A", "bridge.worker", "worker"], clean_environment(environment))
     assert result.returncode != 0
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr

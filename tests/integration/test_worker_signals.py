@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import Process, clean_environment, start
 from tests.support.waiting import wait_until
-from tests.support.worker import ROOT, clean_environment
 
 POINTS = ("init", "setup", "pool", "connect", "handler", "inside", "ready")
 POOLS = ("prefork", "solo")
@@ -46,15 +45,8 @@ def _assert_ends(way: tuple[str, str], signals: Sequence[str], redis_url: str, f
             worker.wait()
 
 
-def _start(redis_url: str, point: str, pool: str, name: str, log: Path) -> "subprocess.Popen[bytes]":
+def _start(redis_url: str, point: str, pool: str, name: str, log: Path) -> Process:
     settings = {"BRIDGE_BROKER_URL": redis_url, "TEST_SIGNAL": name, "TEST_POINT": point}
     words = ["celery", "-A", "tests.support.signalled_app", "worker", "--pool", pool, "-n", f"{name}@%h"]
     with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", *words],
-            cwd=ROOT,
-            env={**clean_environment(), **settings},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        return start([sys.executable, "-m", *words], clean_environment(settings), output, new_session=True)

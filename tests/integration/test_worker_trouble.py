@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,8 +17,9 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.redis_adapter import DeadLetters, connect
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, attempts_of, registry
-from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
-from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
+from tests.support.processes import clean_environment, run
+from tests.support.waiting import WAIT_S, wait_until
+from tests.support.worker import WorkerProcess, running_worker
 
 
 @pytest.fixture
@@ -147,15 +147,8 @@ NODE = f"celery@{socket.gethostname()}"
 
 
 def _inspect(command: str, environment: dict[str, str]) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "bridge.worker", "inspect", command, "-d", NODE, "--timeout", "60"],
-        cwd=ROOT,
-        env={**clean_environment(), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_S,
-        check=False,
-    )
+    words = ["-A", "bridge.worker", "inspect", command, "-d", NODE, "--timeout", "60"]
+    result = run([sys.executable, "-m", "celery", *words], clean_environment(environment))
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -1,7 +1,6 @@
 """A real gateway process, tokens for it, and an EventSource that remembers what it got."""
 
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -16,8 +15,8 @@ from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 
 from bridge.local.redis_server import free_port
+from tests.support.processes import ROOT, Process, clean_environment, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
-from tests.support.worker import ROOT, clean_environment
 
 SECRET = "a secret of at least thirty-two bytes"
 EVENTS_PATH = "/api/v1/events"
@@ -36,19 +35,14 @@ def gateway_process(
     *,
     port: int | None = None,
     cwd: Path = ROOT,
-) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+) -> Iterator[tuple[Process, str]]:
     """A gateway's process and its address; ended by SIGTERM at the end, unless it has."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     log = folder / f"gateway-{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [word.replace("{port}", str(port)) for word in argv],
-            cwd=cwd,
-            env={**clean_environment(), "BRIDGE_JWT_SECRET": SECRET, **environment},
-            stdout=output,
-            stderr=output,
-        )
+        words = [word.replace("{port}", str(port)) for word in argv]
+        process = start(words, clean_environment({"BRIDGE_JWT_SECRET": SECRET, **environment}), output, cwd=cwd)
     try:
         wait_until(lambda: _is_ready(url) or process.poll() is not None, timeout_s=40, what="the gateway is ready")
         assert process.poll() is None, log.read_text()

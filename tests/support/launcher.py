@@ -1,4 +1,4 @@
-"""Starts ``python -m bridge.cli`` without its half second of imports: a process that has them forks for every command.
+"""Starts ``python`` on code of ours without its second of imports: a process that has them forks for each.
 
 A command so started has its own interpreter state, environment, folder, streams and end, as one from a shell has. The
 launcher itself has no thread, no client and no setting, and ends with the process that started it.
@@ -8,6 +8,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -16,22 +17,73 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import bridge
 
 REQUEST_BYTES_MAX = 128 * 1024
 PRELOADED = (
-    "bridge.cli.audit", "bridge.cli.check", "bridge.cli.dead", "bridge.cli.emit", "bridge.cli.queues",
-    "bridge.cli.registry", "bridge.cli.retries", "bridge.cli.settings", "bridge.cli.status", "bridge.cli.tail",
-    "bridge.cli.trace", "bridge.operations", "bridge.producer", "bridge.redis_adapter", "celery.app.base",
-    "kombu.transport.pyamqp", "kombu.transport.redis", "rich.console", "rich.progress", "rich.table",
+    "anyio._backends._asyncio", "celery.app.amqp", "celery.app.control", "celery.app.events", "celery.app.log",
+    "celery.apps.worker", "celery.backends.base", "celery.bin.celery", "celery.concurrency.prefork",
+    "celery.concurrency.solo", "celery.concurrency.thread", "celery.fixups.django", "celery.worker.autoscale",
+    "celery.worker.strategy", "kombu.transport.pyamqp", "rich.console", "rich.progress", "rich.table",
+    "uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.main", "uvicorn.protocols.http.auto",
 )  # fmt: skip
+"""What the bridge's own modules import when they run."""
+RUN_BY_IMPORT = ("__main__", "configured_app")
+"""Those of the bridge's modules that read the environment when they are imported."""
 _FIXED_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")
 """What an interpreter reads when it begins, and a fork no more."""
 
 
+class Started:
+    """A command that runs, or has: what ``subprocess.Popen`` says of one."""
+
+    def __init__(self, pid: int, answer: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._answer = answer
+
+    def poll(self) -> int | None:
+        """The exit code, once there is one."""
+        return self._heard(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code.
+
+        Raises:
+            TimeoutExpired: there is none within so many seconds.
+        """
+        code = self._heard(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Nothing, once it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _heard(self, timeout_s: float | None) -> int | None:
+        if self.returncode is None and (line := _next_line(self._answer, timeout_s)) is not None:
+            self.returncode = int(line)
+            os.close(self._answer)
+        return self.returncode
+
+
 class Launcher:
-    """The client's side: runs commands in forks of a process of its own.
+    """The client's side: runs commands in forks of a process of its own. May be called from any thread.
 
     Args:
         environment: of the process that forks.
@@ -54,30 +106,49 @@ class Launcher:
         """Whether a fork would see all of this environment."""
         return _read_at_start(environment) == _read_at_start(self._environment)
 
+    def start(
+        self,
+        words: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        cwd: Path,
+        streams: Sequence[int],
+        new_session: bool = False,
+    ) -> Started:
+        """Begin ``python`` with these words.
+
+        Args:
+            words: ``-m`` and a module, or ``-c`` and a program, and its arguments.
+            streams: file descriptors of its three.
+        """
+        asked = {"words": list(words), "environment": dict(environment), "cwd": str(cwd), "new_session": new_session}
+        answer, theirs = os.pipe()
+        try:
+            socket.send_fds(self._socket, [json.dumps(asked).encode()], [*streams, theirs])
+        finally:
+            os.close(theirs)
+        return Started(int(_next_line(answer, None) or 0), answer)
+
     def run(
-        self, arguments: Sequence[str], *, environment: Mapping[str, str], stdin: str, cwd: Path, timeout_s: float
+        self, words: Sequence[str], *, environment: Mapping[str, str], stdin: str, cwd: Path, timeout_s: float
     ) -> "subprocess.CompletedProcess[str]":
-        """Run ``sse-bridge`` to its end; may be called from any thread.
+        """Run ``python`` with these words to its end.
 
         Raises:
             TimeoutExpired: it did not end in time, and was killed.
         """
-        request = json.dumps({"arguments": arguments, "environment": dict(environment), "cwd": str(cwd)}).encode()
-        answer, theirs = os.pipe()
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
             given.write(stdin.encode())
             given.seek(0)
-            socket.send_fds(self._socket, [request], [given.fileno(), out.fileno(), error.fileno(), theirs])
-            os.close(theirs)
-            with os.fdopen(answer, "rb", buffering=0) as reply:
-                pid = int(_next_line(reply.fileno(), timeout_s) or 0)
-                code = _next_line(reply.fileno(), timeout_s)
-            if code is None:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(list(arguments), timeout_s)
+            streams = [file.fileno() for file in (given, out, error)]
+            started = self.start(words, environment=environment, cwd=cwd, streams=streams)
+            try:
+                code = started.wait(timeout_s)
+            finally:
+                started.kill()
             out.seek(0)
             error.seek(0)
-            return subprocess.CompletedProcess(list(arguments), int(code), _text(out.read()), _text(error.read()))
+            return subprocess.CompletedProcess(list(words), code, _text(out.read()), _text(error.read()))
 
     def close(self) -> None:
         """End the process that forks."""
@@ -93,70 +164,83 @@ def _text(content: bytes) -> str:
     return content.decode().replace("\r\n", "\n").replace("\r", "\n")  # as a pipe's text mode has it
 
 
-def _next_line(reply: int, timeout_s: float) -> str | None:
+def _next_line(answer: int, timeout_s: float | None) -> str | None:
     """One line of an answer; None if it does not come."""
-    deadline = time.monotonic() + timeout_s
+    readable, _, _ = select.select([answer], [], [], timeout_s)
+    if not readable:
+        return None
     line = b""
     while not line.endswith(b"\n"):
-        readable, _, _ = select.select([reply], [], [], max(0.0, deadline - time.monotonic()))
-        if not readable:
-            return None
-        if not (piece := os.read(reply, 1)):
+        if not (piece := os.read(answer, 1)):
             raise AssertionError("the launcher ended in the middle of a command")
         line += piece
     return line.decode().strip()
 
 
-def _serve(control: socket.socket) -> None:
-    """Fork for every request; returns in the fork that is to become the command, and ends elsewhere."""
-    for module in PRELOADED:
+def _serve(control: socket.socket) -> dict[str, Any]:
+    """Fork for every request; returns it in the fork that is to become the command, and ends elsewhere."""
+    ours = (module.name for module in pkgutil.walk_packages(bridge.__path__, "bridge."))
+    for module in (*PRELOADED, *(name for name in ours if not name.endswith(RUN_BY_IMPORT))):
         importlib.import_module(module)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the guardians
+    guardians: list[int] = []
     while True:
         request, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES_MAX, 4)
+        # Waited for, so that the time of a command is counted as the tests' own.
+        guardians = [pid for pid in guardians if os.waitpid(pid, os.WNOHANG) == (0, 0)]
         if not request:
             os._exit(0)
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             control.close()
-            _guard(json.loads(request), fds)
-            return
+            asked: dict[str, Any] = json.loads(request)
+            _guard(asked, fds)
+            return asked
+        guardians.append(pid)
         for fd in fds:
             os.close(fd)
 
 
-def _guard(request: dict[str, object], fds: Sequence[int]) -> None:
+def _guard(asked: Mapping[str, Any], fds: Sequence[int]) -> None:
     """Fork once more, tell how that ends, and end; returns in the second fork."""
-    *streams, reply = fds
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    *streams, answer = fds
     pid = os.fork()
     if pid == 0:
-        os.close(reply)
-        _become(request, streams)
+        os.close(answer)
+        _become(asked, streams)
         return
-    os.write(reply, f"{pid}\n".encode())
+    for stream in streams:
+        os.close(stream)
+    os.write(answer, f"{pid}\n".encode())
     _, status = os.waitpid(pid, 0)
-    os.write(reply, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os.write(answer, f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 
-def _become(request: dict[str, object], streams: Sequence[int]) -> None:
+def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
+    if asked["new_session"]:
+        os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    environment, cwd = request["environment"], request["cwd"]
-    assert isinstance(environment, dict)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(asked["environment"])
     time.tzset()
-    os.chdir(str(cwd))
-    sys.path[0] = str(cwd)
+    os.chdir(asked["cwd"])
+    sys.path[0] = asked["cwd"]
     importlib.invalidate_caches()
-    arguments = request["arguments"]
-    assert isinstance(arguments, list)
-    sys.argv[1:] = arguments
+
+
+def _run(words: Sequence[str]) -> None:
+    """As the interpreter does with these words."""
+    kind, what, *arguments = words
+    sys.argv[:] = [kind, *arguments]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        return
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    exec(compile(what, "<string>", "exec"), vars(main))
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module("bridge.cli", run_name="__main__", alter_sys=True)
+    _run(_serve(socket.socket(fileno=int(sys.argv[1])))["words"])

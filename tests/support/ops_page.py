@@ -10,7 +10,7 @@ import redis
 from bridge.model.pipeline import Failure
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.ops import create_ops_app
-from bridge.ops.app import PAGES
+from bridge.ops.asgi import PAGES
 from bridge.redis_adapter import RetrySet
 from bridge.settings import Settings
 from tests.support.letters import QUEUE, TASK, a_letter

@@ -42,7 +42,8 @@ def running_redis(*options: str, port: int | None = None) -> Iterator[RedisServe
             )
         server = RedisServer(port, process)
         try:
-            wait_until(lambda: _answers(server), what="the server answers")
+            wait_until(lambda: _answers(server) or process.poll() is not None, what="the server answers")
+            assert process.poll() is None, (Path(folder) / "log").read_text()
             yield server
         finally:
             process.kill()

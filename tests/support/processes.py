@@ -1,4 +1,4 @@
-"""Running ``sse-bridge`` as its users do: as a process, with only the environment that a test gives it."""
+"""Running ``sse-bridge`` and its servers as users do: as processes, with only the environment that a test gives."""
 
 import atexit
 import os
@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import psutil
 
-from tests.support.launcher import Launcher
+from tests.support.launcher import Launcher, Started
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "bridge.cli"]
+
+Process: TypeAlias = "subprocess.Popen[bytes] | Started"
 
 
 def clean_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -36,6 +38,64 @@ def launcher() -> Launcher:
     return made
 
 
+def start(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    output: IO[bytes] | int,
+    *,
+    cwd: Path = ROOT,
+    new_session: bool = False,
+    from_nothing: bool = False,
+) -> Process:
+    """Begin a program that is given nothing to read.
+
+    Args:
+        output: for both streams.
+        from_nothing: as with ``run``.
+    """
+    if not from_nothing and _can_be_forked(argv, environment):
+        number = output if isinstance(output, int) else output.fileno()
+        with Path(os.devnull).open("rb") as nothing:
+            streams = [nothing.fileno(), number, number]
+            return launcher().start(
+                argv[1:], environment=environment, cwd=cwd, streams=streams, new_session=new_session
+            )
+    return subprocess.Popen(
+        argv,
+        env=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=new_session,
+    )
+
+
+def run(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    stdin: str = "",
+    cwd: Path = ROOT,
+    from_nothing: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end.
+
+    Args:
+        from_nothing: in an interpreter that was started for it. Else ``python -m`` and ``python -c`` are forks of a
+            process that has the imports, which spares half a second of them and more.
+    """
+    if not from_nothing and _can_be_forked(argv, environment):
+        return launcher().run(argv[1:], environment=environment, stdin=stdin, cwd=cwd, timeout_s=PROCESS_TIMEOUT_S)
+    return subprocess.run(
+        argv, env=environment, input=stdin, cwd=cwd, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S
+    )
+
+
+def _can_be_forked(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
+    return argv[0] == sys.executable and argv[1] in ("-m", "-c") and launcher().can_run(environment)
+
+
 def run_cli(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
@@ -43,29 +103,15 @@ def run_cli(
     cwd: Path = ROOT,
     from_nothing: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``sse-bridge`` to its end.
-
-    Args:
-        from_nothing: in an interpreter that was started for it; else in a fork of one that has the imports.
-    """
+    """Run ``sse-bridge`` to its end, as ``run`` does."""
     variables = clean_environment(environment)
-    if not from_nothing and launcher().can_run(variables):
-        return launcher().run(arguments, environment=variables, stdin=stdin, cwd=cwd, timeout_s=PROCESS_TIMEOUT_S)
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=variables,
-        input=stdin,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_S,
-    )
+    return run([*COMMAND, *arguments], variables, stdin=stdin, cwd=cwd, from_nothing=from_nothing)
 
 
 class CliProcess:
     """A running ``sse-bridge`` whose output can be waited for."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, process: Process, log: Path) -> None:
         self.process = process
         self._log = log
 
@@ -104,11 +150,8 @@ def running_cli(
 ) -> Iterator[CliProcess]:
     """``sse-bridge`` in the background; killed at the end if the test did not end it."""
     log = folder / f"cli-{len(list(folder.glob('cli-*')))}.log"
-    output: IO[bytes]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*COMMAND, *arguments], env=clean_environment(environment), cwd=cwd, stdout=output, stderr=output
-        )
+        process = start([*COMMAND, *arguments], clean_environment(environment), output, cwd=cwd)
     try:
         yield CliProcess(process, log)
     finally:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import ROOT, clean_environment, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
-ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 
@@ -21,17 +21,19 @@ class WorkerProcess:
     """``celery -A bridge.worker worker``, or of another app, with its log in a file."""
 
     def __init__(
-        self, log: Path, environment: dict[str, str], *options: str, app: str = "bridge.worker", cwd: Path = ROOT
+        self,
+        log: Path,
+        environment: dict[str, str],
+        *options: str,
+        app: str = "bridge.worker",
+        cwd: Path = ROOT,
+        from_nothing: bool = False,
     ) -> None:
         self.log = log
+        argv = [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel=INFO", *options]
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", app, "worker", "--loglevel=INFO", *options],
-                cwd=cwd,
-                env={**clean_environment(), **environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            self.process = start(
+                argv, clean_environment(environment), output, cwd=cwd, new_session=True, from_nothing=from_nothing
             )
 
     def wait_until_ready(self) -> None:
@@ -89,9 +91,11 @@ def running_worker(
     app: str = "bridge.worker",
     name: str = "worker",
     cwd: Path = ROOT,
+    from_nothing: bool = False,
 ) -> Iterator[WorkerProcess]:
     """A worker that is ready; stopped warmly at the end."""
-    worker = WorkerProcess(folder / f"{name}.log", environment, *options, app=app, cwd=cwd)
+    log = folder / f"{name}.log"
+    worker = WorkerProcess(log, environment, *options, app=app, cwd=cwd, from_nothing=from_nothing)
     try:
         worker.wait_until_ready()
         yield worker
@@ -99,8 +103,3 @@ def running_worker(
     finally:
         if worker.process.poll() is None:
             worker.kill()
-
-
-def clean_environment() -> dict[str, str]:
-    """This process's environment without BRIDGE_* settings of the person who runs the tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
