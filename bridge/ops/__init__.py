@@ -33,6 +33,6 @@ def create_ops_app(settings: Settings, registry: Registry) -> "Starlette":
     """
     if not all(find_spec(name) for name in _NEEDS):
         raise MissingExtraError("ops", "The operators' application")
-    from bridge.ops.app import build_app
+    from bridge.ops.asgi import build_app
 
     return build_app(settings, registry)

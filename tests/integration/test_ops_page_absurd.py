@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from bridge.ops.app import PAGES
+from bridge.ops.asgi import PAGES
 from bridge.ops.page_request import Page
 from bridge.settings import Settings
 from tests.support.absurd import ABSURD

@@ -10,7 +10,7 @@ from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
 from bridge.ops import create_ops_app
 from bridge.ops.access_control import COOKIE, SAFE_HEADERS
-from bridge.ops.app import PAGES
+from bridge.ops.asgi import PAGES
 from bridge.ops.sessions import Role
 from bridge.redis_adapter import OperationsLog, Store
 from bridge.settings import Settings

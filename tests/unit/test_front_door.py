@@ -3,6 +3,7 @@
 import ast
 import compileall
 import inspect
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,12 @@ def test_every_name_that_a_package_offers_is_there_when_it_is_asked_for(package)
         assert getattr(package, name) is getattr(package, name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = package.nothing
+
+
+@pytest.mark.parametrize("package", ON_DEMAND, ids=lambda package: package.__name__)
+def test_no_module_bears_a_name_that_its_package_offers(package) -> None:
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert modules.isdisjoint(package.__all__), "whoever imports such a module replaces what is offered"
 
 
 @pytest.mark.parametrize("package", ON_DEMAND, ids=lambda package: package.__name__)
