@@ -19,8 +19,10 @@ from bridge.redis_adapter import MIN_VERSION, answers
 STREAM_NODE_BYTES = 1024
 """Room that a stream takes at the least. Redis' own is 4 KB, of which a user with few events uses little."""
 SERVER_NAMES = ("valkey-server", "redis-server")
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+PORTS = range(20_000, 32_768)
+"""Below those that systems give to outgoing connections."""
 PASSWORD_BYTES = 16
 SECRETS_FILE = "secrets.conf"
 """In the server's folder, readable by its owner alone."""
@@ -156,10 +158,10 @@ def find_server() -> Path:
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that was free a moment ago, and that no outgoing connection takes before a server listens on it."""
+    while is_taken(port := secrets.choice(PORTS)):
+        pass
+    return port
 
 
 def is_taken(port: int, host: str = "127.0.0.1") -> bool:

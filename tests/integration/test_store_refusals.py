@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 import redis
 
+from bridge.local.redis_server import free_port
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.model.publishing import AddressedEvent, Delivery
@@ -77,7 +78,7 @@ def test_a_database_that_is_not_there_is_refused_for_good(server: RedisServer) -
 
 
 def test_a_node_of_a_cluster_is_refused_for_good() -> None:
-    with running_redis("--cluster-enabled", "yes") as node:
+    with running_redis("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as node:
         with node.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
             wait_until(
