@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.auth import authenticator as shipped_authenticator
 from bridge.gateway.connection import connection_of, note_connection
-from bridge.gateway.counters import COUNTERS_STATE
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
@@ -26,6 +25,7 @@ from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, parse_request
 from bridge.gateway.response_writer import stream_headers
 from bridge.model.errors import SettingsError, UnauthorizedError
+from bridge.model.gateway_counters import COUNTERS_STATE
 from bridge.model.registry import Registry
 from bridge.runtime.shutdown import heard_signals
 from bridge.settings import Settings

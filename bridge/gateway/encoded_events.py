@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from bridge.gateway.counters import Counters
 from bridge.model.event_log import Position, StreamedEvent, read_message
 from bridge.model.events import event_frame
+from bridge.model.gateway_counters import Counters
 from bridge.model.registry import Registry
 from bridge.model.registry.naming import is_wire_name
 

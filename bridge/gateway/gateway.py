@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.connection import connection_of
 from bridge.gateway.counter_reporter import CounterReporter
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.hub import Hub
@@ -25,6 +24,7 @@ from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Position
+from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of

@@ -8,11 +8,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard
+from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
 from bridge.ports import LiveChannel

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.gateway.gateway import Gateway
+from bridge.model.gateway_counters import TEXTS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -52,4 +53,4 @@ def _families(gateway: Gateway) -> "Iterator[Metric]":
         restarts.add_metric((task.name,), task.state.restarts)
     yield from (running, restarts)
     for name, value in gateway.counters.as_dict().items():
-        yield CounterMetricFamily(PREFIX + name, f"{name.replace('_', ' ')} in this process.", value=value)
+        yield CounterMetricFamily(PREFIX + name, TEXTS[name], value=value)

@@ -10,10 +10,10 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from bridge.catalogs.loading import load_attribute, raised_at
-from bridge.gateway.counters import Counters
 from bridge.gateway.principal import Authenticator, AuthRequest, Principal
 from bridge.gateway.refusal import RequestRefusedError, refusal_fault, unavailable
 from bridge.model.errors import BridgeError, IdError, SettingsError, UnauthorizedError
+from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 

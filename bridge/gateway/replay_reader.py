@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EncodedEvent, EventEncoder
 from bridge.model.bounds import (
     READERS_MAX,
@@ -19,6 +18,7 @@ from bridge.model.bounds import (
 )
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Page, PageOf, Position
+from bridge.model.gateway_counters import Counters
 from bridge.model.registry import Id
 from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks

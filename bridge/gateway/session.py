@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending, ResetReason
 from bridge.gateway.principal import Principal
@@ -28,6 +27,7 @@ from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.event_log import START, Position
 from bridge.model.events import comment_frame, reset_frame, retry_frame
+from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
 from bridge.settings import Settings

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.model.errors import StoreError
+from bridge.model.gateway_counters import TEXTS
 from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 from bridge.model.registry import Registry
 from bridge.operations import Status, StatusReader, is_consuming
@@ -245,34 +246,13 @@ def _gateways(status: Status) -> Iterator[Metric]:
         for name, number in status.metrics.items()
         if name.startswith(METRIC_PREFIX)
     }
-    for name, text in _GATEWAY_COUNTERS.items():
-        yield CounterMetricFamily(f"bridge_gateway_{name}", text, value=counted.get(name, 0))
     cuts = CounterMetricFamily("bridge_gateway_cuts", "Clients cut because they were too slow.", labels=("reason",))
-    for reason in ("too_slow", "stalled"):
-        cuts.add_metric((reason,), counted.get(f"cut_{reason}", 0))
+    for name, text in TEXTS.items():
+        if name.startswith("cut_"):
+            cuts.add_metric((name.removeprefix("cut_"),), counted.get(name, 0))
+        else:
+            yield CounterMetricFamily(f"bridge_gateway_{name}", text, value=counted.get(name, 0))
     yield cuts
-
-
-_GATEWAY_COUNTERS = {
-    "streams_opened": "Streams that got their 200.",
-    "requests_refused": "Requests answered with an error instead of a stream, or sent away for a while.",
-    "users_full": "Requests sent away because their user had too many streams open; among the refused.",
-    "requests_crowded_out": "Connections closed because too many had not sent a whole request.",
-    "connections_lost": "Streams whose connection had ended without a word of the server.",
-    "events_sent": "Event frames sent.",
-    "replays": "Streams that began with a Last-Event-ID.",
-    "resets": "stream.reset frames sent.",
-    "backfills": "Histories read to the end.",
-    "backfill_retries": "Histories that could not be read because Redis was away.",
-    "heartbeats_sent": "Comments sent after silence.",
-    "tokens_expired": "Streams ended at their token's end.",
-    "redis_losses": "Times that the subscribing connection was lost.",
-    "redis_set_back": "Times that Redis knew no more what had been heard before a loss: it was set back.",
-    "streams_failed": "Streams ended by a fault of the gateway.",
-    "authenticator_failures": "Requests on which the authenticator raised, hung, or returned no principal.",
-    "messages_malformed": "Pub/sub messages and stream entries that were no events.",
-    "events_unknown": "Events dropped because no client could listen to their name.",
-}
 
 
 def _histogram(name: str, text: str, distribution: Distribution, units_per_second: int) -> Metric:

@@ -8,11 +8,11 @@ import pytest
 import redis
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START
+from bridge.model.gateway_counters import Counters
 from bridge.redis_adapter import History, connect_async
 from bridge.settings import Settings
 from tests.support.streams import until

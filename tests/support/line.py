@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.principal import Principal
@@ -17,6 +16,7 @@ from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Position
+from bridge.model.gateway_counters import Counters
 from bridge.settings import Settings
 from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S

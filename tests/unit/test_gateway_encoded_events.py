@@ -5,9 +5,9 @@ import json
 import pytest
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.counters import Counters
 from bridge.gateway.encoded_events import EventEncoder
 from bridge.model.event_log import Position
+from bridge.model.gateway_counters import Counters
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 

@@ -15,10 +15,10 @@ from starlette.requests import HTTPConnection
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, create_app, own_authenticator
-from bridge.gateway.counters import Counters
 from bridge.gateway.own_authenticator import OwnAuthenticator, load_authenticator
 from bridge.gateway.refusal import passing, problem, unavailable
 from bridge.model.errors import SettingsError
+from bridge.model.gateway_counters import Counters
 from bridge.settings import Settings
 from tests.support import identities
 from tests.support.naming import shown
