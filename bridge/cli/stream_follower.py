@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from bridge.cli.console import say
+from bridge.gateway.filters import Wanted
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.principal import Principal
 from bridge.gateway.request import StreamRequest
@@ -33,9 +34,7 @@ class Follower:
         self._print_event = print_event
         self._hide_unknown_id = False
 
-    async def run(
-        self, user: Id, *, categories: frozenset[str] | None, from_start: bool, last_event_id: UUID | None
-    ) -> None:
+    async def run(self, user: Id, *, wanted: Wanted, from_start: bool, last_event_id: UUID | None) -> None:
         """Follow.
 
         Raises:
@@ -44,9 +43,8 @@ class Follower:
         # Outages are said below, in sentences.
         logging.getLogger("bridge.gateway").addHandler(logging.NullHandler())
         self._hide_unknown_id = from_start
-        request = StreamRequest(
-            categories=categories, resumes=from_start or last_event_id is not None, last_event_id=last_event_id
-        )
+        resumes = from_start or last_event_id is not None
+        request = StreamRequest(wanted=wanted, resumes=resumes, last_event_id=last_event_id)
         async with self._gateway.running():
             fault = await self._gateway.redis_fault(within_s=START_TIMEOUT_S)
             if fault:

@@ -10,7 +10,6 @@ from bridge.catalogs import load_configured
 from bridge.cli.console import escaped, printable
 from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import SettingsError
-from bridge.model.registry import Registry
 
 
 @click.command()
@@ -40,22 +39,18 @@ def tail(
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
     settings, registry = load_configured("cli")
     user = registry.users.parse(user_id.strip())
-    chosen = _categories(categories, registry)
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")
     from bridge.cli.stream_follower import Follower
+    from bridge.gateway.filters import wanted
+    from bridge.gateway.refusal import RequestRefusedError
 
+    try:
+        chosen = wanted({"categories": categories}.__getitem__, registry)
+    except RequestRefusedError as error:
+        raise SettingsError(str(error)) from None
     follower = Follower(settings, registry, print_event=_print_json if as_json else _print_pretty)
-    asyncio.run(follower.run(user, categories=chosen, from_start=from_start, last_event_id=last_event_id))
-
-
-def _categories(given: tuple[str, ...], registry: Registry) -> frozenset[str] | None:
-    asked = {name.strip() for value in given for name in value.split(",")} - {""}
-    known = [category.value for category in registry.categories]
-    unknown = sorted(asked.difference(known))
-    if unknown:
-        raise SettingsError(f"No such category: {', '.join(unknown)}. The categories are {', '.join(known)}.")
-    return frozenset(asked) or None
+    asyncio.run(follower.run(user, wanted=chosen, from_start=from_start, last_event_id=last_event_id))
 
 
 def _print_json(event_id: str, event_type: str, data: str) -> None:

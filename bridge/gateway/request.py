@@ -9,41 +9,18 @@ from typing import Protocol
 from uuid import UUID
 
 from bridge.gateway.encoded_events import EncodedEvent
+from bridge.gateway.filters import FILTERS, Wanted, wanted
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.event_log import START, Position
 from bridge.model.registry import Registry
 
-ECHO_MAX = 5
-"""Unknown names that a refusal repeats at most."""
-ECHO_LENGTH_MAX = 100
-"""Characters of each."""
-CATEGORIES = "categories"
 RESUME_HEADER = "Last-Event-ID"
+LAST_EVENT_ID = "last_event_id"
 RESUMES = frozenset({"lasteventid", "evslasteventid"})
 """Query parameters that say where a client stopped, without case, hyphens and underscores: clients that cannot send the
 header write ``lastEventId``, ``Last-Event-ID`` or ``last_event_id``, and each takes its own for granted."""
-OTHER_WORDS = frozenset(
-    {
-        "cat",
-        "cats",
-        "category",
-        "channel",
-        "channels",
-        "event",
-        "events",
-        "eventtype",
-        "eventtypes",
-        "type",
-        "types",
-        "filter",
-        "filters",
-        "topic",
-        "topics",
-    }
-)
-"""What people write, without the same, when they mean ``categories``: ignored, they would get everything."""
 OTHER_PLACES = frozenset({"after", "cursor", "since"})
-"""The same for where a client stopped: ignored, it would miss what came since."""
+"""What people write when they mean where they stopped: ignored, they would miss what came since."""
 NEAR = 0.7
 """Likeness (0 to 1) from which a parameter counts as one of ours, mistyped."""
 NAMES_KEPT = 256
@@ -70,22 +47,24 @@ class Query(Protocol):
 class StreamRequest:
     """What a client asks for."""
 
-    # Wire names of the categories wanted; None for all, and for types not known yet
-    categories: frozenset[str] | None = None
+    wanted: Wanted = ()
     resumes: bool = False  # whether the client had a stream before and says where it stopped
     last_event_id: UUID | None = None  # where it stopped; None when it resumes but its id is no event's
     after: Position | None = None  # where it stopped, when it has been given a position and no event since
 
     def wants(self, event: EncodedEvent) -> bool:
-        """Whether an event is asked for; one of an unknown type has no category, and is not among any."""
-        return self.categories is None or event.category in self.categories
+        """Whether an event is asked for: its values are among those that each filter is to let through."""
+        for place, values in self.wanted:  # noqa: SIM110  (asked of each event for each client)
+            if event.values[place] not in values:
+                return False
+        return True
 
 
 def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) -> StreamRequest:
-    """Read ``categories``, where the client stopped (header or query), and nothing else; caches' and tokens' pass by.
+    """Read the filters, where the client stopped (header or query), and nothing else; caches' and tokens' pass by.
 
     Raises:
-        RequestRefusedError: 422, a category is unknown, or a parameter is near to one of ours.
+        RequestRefusedError: 422, a filter has no such value, or a parameter is near to one of ours.
     """
     parameters = query.multi_items()
     for name in {name for name, _ in parameters}:
@@ -93,7 +72,7 @@ def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) 
     # The header wins: a browser's own reconnect sends it, and repeats the query of the first connect.
     given = headers.get(RESUME_HEADER, "").strip() or _stopped_at(parameters)
     return StreamRequest(
-        categories=_categories(query.getlist(CATEGORIES), registry),
+        wanted=wanted(query.getlist, registry),
         resumes=bool(given),
         last_event_id=parse_uuid(given),
         after=_position(given),
@@ -116,20 +95,6 @@ def _position(value: str) -> Position | None:
     return position if START <= position < POSITION_LIMIT else None
 
 
-def _categories(values: Iterable[str], registry: Registry) -> frozenset[str] | None:
-    asked = {name.strip() for value in values for name in value.split(",")} - {""}
-    known = [category.value for category in registry.categories]
-    unknown = sorted(asked.difference(known))
-    if unknown:
-        shown = [name[:ECHO_LENGTH_MAX] for name in unknown[:ECHO_MAX]]
-        raise RequestRefusedError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"No such category: {', '.join(shown)}. The categories are {', '.join(known)}.",
-            members={"unknown": shown, "known": known},
-        )
-    return frozenset(asked) or None
-
-
 def _stopped_at(parameters: Iterable[tuple[str, str]]) -> str:
     """The last that says so: who appends one to an address that has one means the newer."""
     given = [value.strip() for name, value in parameters if len(name) <= NAME_MAX and _plain(name) in RESUMES]
@@ -144,7 +109,7 @@ def _refuse_near(name: str) -> None:
         raise RequestRefusedError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"There is no parameter {name!r}; did you mean {meant!r}?",
-            members={"unknown": [name], "known": [CATEGORIES, "last_event_id"]},
+            members={"unknown": [name], "known": [*(one.name for one in FILTERS), LAST_EVENT_ID]},
         )
 
 
@@ -152,11 +117,10 @@ def _refuse_near(name: str) -> None:
 def _meant(name: str) -> str:
     """Which of ours a parameter was meant to be; empty for one of ours, and for none. The same few come again."""
     plain = _plain(name)
-    if name == CATEGORIES or plain in RESUMES:
+    if plain in RESUMES or any(name == one.name for one in FILTERS):
         return ""
-    if plain in OTHER_WORDS or _is_near(plain, CATEGORIES):
-        return CATEGORIES
-    return "last_event_id" if plain in OTHER_PLACES or _is_near(plain, "lasteventid") else ""
+    meant = (one.name for one in FILTERS if plain in one.meant_by or _is_near(plain, _plain(one.name)))
+    return next(meant, LAST_EVENT_ID if plain in OTHER_PLACES or _is_near(plain, "lasteventid") else "")
 
 
 def _plain(name: str) -> str:

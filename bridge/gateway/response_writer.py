@@ -9,9 +9,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Scope, Send
 
 from bridge.gateway.connection import connection_of
-from bridge.gateway.counters import Counters
 from bridge.model.bounds import UNTAKEN_BYTES_MAX
 from bridge.model.events import comment_frame
+from bridge.model.gateway_counters import Counters
 from bridge.runtime.supervision import end_tasks
 
 FINISH_S = 1.0

@@ -1,6 +1,6 @@
-"""What an event log hands over: positions, published events, pages of them; and a channel's message. Pure."""
+"""What an event log hands over: positions, published events and their frames, pages of them; what a channel says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Generic, NamedTuple, TypeVar
@@ -73,6 +73,18 @@ class StreamedEvent:
             payload = msgspec.json.format(payload, indent=-1)
         return cls(event_id=event_id, event_type=event_type, payload=payload, position=Position(position))
 
+    def to_sse_format(self) -> str:
+        """As ``SSEEvent.to_sse_format``."""
+        return event_frame(self.event_id, self.event_type, self.payload)
+
+
+def event_frame(event_id: UUID | str, event_type: str, payload_json: str) -> str:
+    """One event as a frame: id line, event line, one data line, empty line.
+
+    Nothing can inject a field: ids are UUIDs, types are a registry's or look like one's, JSON was put on one line.
+    """
+    return f"id: {event_id}\nevent: {event_type}\ndata: {payload_json}\n\n"
+
 
 class Heard(NamedTuple):
     """What a live channel said: a message, that a channel is subscribed (no message), or anything else (no channel)."""
@@ -104,6 +116,16 @@ def read_message(message: bytes | str) -> StreamedEvent:
         return StreamedEvent.of(str(fields.event_id), fields.event_type, bytes(fields.data).decode(), fields.position)
     except PARSER_ERRORS as error:
         raise ValueError(f"This is no published event: {error}.") from error
+
+
+def read_entry(fields: Mapping[str, str], position: str) -> StreamedEvent:
+    """The event in a stream's entry.
+
+    Raises:
+        KeyError: it is none of ours.
+        ValueError: the same.
+    """
+    return StreamedEvent.of(str(UUID(fields["event_id"])), fields["event_type"], fields["data"], position)
 
 
 class PageOf(msgspec.Struct, Generic[T], frozen=True, kw_only=True, weakref=True):

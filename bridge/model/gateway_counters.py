@@ -25,7 +25,7 @@ class Counters:
     connections_lost: int = _counted("Streams ended, or not begun, as their connection ended without a server's word.")
     tokens_expired: int = _counted("Streams ended at their token's end.")
     streams_failed: int = _counted("Streams ended by a fault of the gateway.")
-    authenticator_failures: int = _counted("Requests on which the authenticator raised, hung, or named nobody.")
+    authenticator_failures: int = _counted("Requests on which the authenticator raised, hung, or named no user.")
     replays: int = _counted("Streams that began with a Last-Event-ID.")
     resets: int = _counted("stream.reset frames sent.")
     backfills: int = _counted("Histories read to the end, for a replay, after an outage, or now and then.")

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -29,11 +28,9 @@ class Trial:
 
 
 class _Published(msgspec.Struct, frozen=True, tag=True):
-    """What the other process says of an event that would be published."""
+    """What the other process says of an event that would be published: its fields as JSON, and its payload."""
 
-    event_id: UUID
-    user_id: str
-    occurred_at: datetime
+    event: bytes
     payload: bytes
 
 
@@ -81,8 +78,7 @@ class Trials:
         except TookTooLongError as error:
             return _answers.encode(_Failed(_no_end("TookTooLongError", str(error))))
         if isinstance(outcome, Published):
-            event = outcome.event
-            return _answers.encode(_Published(event.event_id, str(event.user_id), event.occurred_at, outcome.payload))
+            return _answers.encode(_Published(msgspec.json.encode(outcome.event.to_dict()), outcome.payload))
         if isinstance(outcome, Skipped):
             return _answers.encode(_Skipped(outcome.event_id))
         return _answers.encode(_Failed(outcome.failure))
@@ -98,13 +94,10 @@ class Trials:
             return self._pipeline.failed(trial.mapping, trial.raw, said.failure, attempt=1, permanent=True)
         if isinstance(said, _Skipped):
             return Skipped(event_id=said.event_id)
-        named = said.user_id != str(NO_USER)
-        event = SSEEvent.for_user(
-            self._pipeline.users.parse(said.user_id) if named else NO_USER,
-            event_type=trial.mapping.sse_event_type,
-            data=msgspec.json.decode(said.payload),
-            event_id=said.event_id,
-            occurred_at=said.occurred_at,
+        event = SSEEvent.from_dict(
+            msgspec.json.decode(said.event),
+            parse_type=lambda _: trial.mapping.sse_event_type,
+            parse_user=lambda text: NO_USER if text == str(NO_USER) else self._pipeline.users.parse(text),
         )
         return Published(event=event, payload=said.payload, audience=trial.mapping.audience, envelope=trial.raw)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import redis.asyncio
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
-from bridge.model.event_log import Page, Position, StreamedEvent, page_of, read_message
+from bridge.model.event_log import Page, Position, StreamedEvent, page_of, read_entry, read_message
 from bridge.model.registry import Id
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
@@ -70,8 +70,7 @@ def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
     position, pairs = cast("tuple[bytes | str, list[bytes | str]]", entry)
     try:
         fields = {text(name): text(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
-        event_id = str(UUID(fields["event_id"]))
-        event = StreamedEvent.of(event_id, fields["event_type"], fields["data"], text(position))
+        event = read_entry(fields, text(position))
     except (KeyError, *PARSER_ERRORS):
         return Position(text(position)), None
     return event.position, event

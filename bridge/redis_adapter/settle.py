@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from bridge.model.events.sse_event import columns_of
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
@@ -101,20 +102,16 @@ def _record_bytes(delivery: Delivery) -> int:
     return record_bytes(*delivery.whole, len(delivery.events) + len(delivery.skipped))
 
 
-def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, Sequence[Any]]:
+def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, list[Any]]:
     """What ``settle.lua`` is told of the events, by name. Lists, because a map for each event takes longer to read."""
-    events = [one.event for one in addressed]
-    users = [event.user_id for event in events]
-    columns: dict[str, Sequence[Any]] = {
-        "to": [
-            _EVERYBODY if to is None else _ITS_USER if to is user else str(to)
-            for to, user in zip([one.user_id for one in addressed], users, strict=True)
-        ],
-        "event_id": [event.event_id for event in events],
-        "user_id": users,
-        "data": [one.payload.decode() for one in addressed],
-        "occurred_at": _moments([event.occurred_at for event in events]),
-    }
+    columns = columns_of([one.event for one in addressed])
+    users = columns["user_id"]
+    columns["to"] = [
+        _EVERYBODY if to is None else _ITS_USER if to is user else str(to)
+        for to, user in zip([one.user_id for one in addressed], users, strict=True)
+    ]
+    columns["data"] = [one.payload.decode() for one in addressed]
+    columns["occurred_at"] = _moments(columns["occurred_at"])
     if {type(user) for user in users} - {UUID}:
         # Lua rounds large numbers, and a text may hold quotes.
         columns["user_id"] = [str(user) for user in users]

@@ -71,23 +71,23 @@ class MemoryEventLog:
         with self._state.faults.call():
             self._state.ensure_room()
             for delivery in deliveries:
-                news = [self._publish(delivery, event) for event in delivery.events]
+                news = [self._publish(event) for event in delivery.events]
                 self._account(delivery, news)
 
-    def _publish(self, delivery: Delivery, addressed: AddressedEvent) -> bool:
+    def _publish(self, addressed: AddressedEvent) -> bool:
         """Publish one event; returns whether that is news."""
         state, owner = self._state, _owner(addressed.user_id)
         mark = (owner, str(addressed.event.event_id))
         if self._marked(*mark) is not None:
             return False
         position = self._next_position()
-        event = StreamedEvent.of(mark[1], delivery.event_type, addressed.payload.decode(), str(position))
+        message = _message(addressed, position)
         if state.settings.retention:
-            self._append(owner, event)
+            self._append(owner, read_message(message))
         state.marks[mark] = (str(position), state.clock.now_ms() + state.settings.seen_life_s * 1000)
         if owner == _EVERYBODY:
             self._newest_broadcast = position
-        self._channels.publish(addressed.user_id, _message(addressed, event))
+        self._channels.publish(addressed.user_id, message)
         return True
 
     def _marked(self, owner: str, event_id: str) -> str | None:
@@ -266,15 +266,7 @@ def _ms(position: Position) -> int:
     return int(str(position).partition("-")[0])
 
 
-def _message(addressed: AddressedEvent, event: StreamedEvent) -> bytes:
+def _message(addressed: AddressedEvent, position: Position) -> bytes:
     """What the channel hears, with the fields that docs/wire-format.md promises."""
-    return msgspec.json.encode(
-        {
-            "event_id": event.event_id,
-            "event_type": event.event_type,
-            "user_id": str(addressed.event.user_id),
-            "data": msgspec.Raw(addressed.payload),
-            "occurred_at": addressed.event.occurred_at.isoformat(),
-            "position": str(event.position),
-        }
-    )
+    fields = {**addressed.event.to_dict(), "data": msgspec.Raw(addressed.payload), "position": str(position)}
+    return msgspec.json.encode(fields)

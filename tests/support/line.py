@@ -26,7 +26,7 @@ SETTINGS = Settings(gateway_dev=True, gateway_heartbeat_s=0.1, gateway_queue_max
 
 
 def event(position: str, category: str | None = "import") -> EncodedEvent:
-    return EncodedEvent(Position(position), category, f"id: {position}\n\n".encode())
+    return EncodedEvent(Position(position), [category], f"id: {position}\n\n".encode())
 
 
 def page(*positions: str, horizon: str, complete: bool = True) -> ReplayPage:

@@ -13,9 +13,9 @@ from starlette.types import Message
 import bridge.gateway
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.connection import note_connection
-from bridge.gateway.counters import Counters
 from bridge.gateway.response_writer import ResponseWriter, StalledError, stream_headers
 from bridge.model.errors import MissingExtraError, SettingsError
+from bridge.model.gateway_counters import Counters
 from bridge.runtime.shutdown import heard_signals
 from bridge.settings import Settings
 from tests.support.waiting import PROCESS_TIMEOUT_S

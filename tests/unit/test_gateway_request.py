@@ -20,7 +20,7 @@ def parse(query: str = "", **headers: str) -> StreamRequest:
 
 
 def test_nothing_asked_means_everything_from_now() -> None:
-    assert parse() == StreamRequest(categories=None, resumes=False, last_event_id=None)
+    assert parse() == StreamRequest(wanted=[], resumes=False, last_event_id=None)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_nothing_asked_means_everything_from_now() -> None:
     ],
 )
 def test_categories_come_repeated_and_comma_separated(query: str, categories: set[str] | None) -> None:
-    assert parse(query).categories == (frozenset(categories) if categories else None)
+    assert parse(query).wanted == ([(0, frozenset(categories))] if categories else [])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_malformed_id_still_means_that_the_client_resumes(given: str) -> None:
 
 
 def test_types_nobody_knows_are_for_clients_without_a_filter() -> None:
-    unknown = EncodedEvent(START, None, b"")
+    unknown = EncodedEvent(START, [None], b"")
     assert parse().wants(unknown)
     assert not parse("categories=import").wants(unknown)
 
@@ -145,4 +145,4 @@ def test_a_parameter_that_was_meant_to_be_ours_is_refused_with_its_name(name: st
     ],
 )
 def test_what_caches_and_polyfills_add_is_ignored(query: str) -> None:
-    assert parse(query) == StreamRequest()
+    assert parse(query) == StreamRequest(wanted=[])

@@ -85,7 +85,7 @@ async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
 
 
 async def test_events_for_others_move_the_cursor_without_waking_the_client() -> None:
-    line = Line(StreamRequest(categories=frozenset({"import"})))
+    line = Line(StreamRequest(wanted=[(0, frozenset({"import"}))]))
     line.link()
     async with running(line):
         await line.until(lambda: b"live" in line.sent)

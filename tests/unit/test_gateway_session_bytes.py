@@ -13,7 +13,7 @@ from tests.support.line import SETTINGS, Line, running
 
 
 def large(position: str, size: int = QUEUE_BYTES_MAX // 3) -> EncodedEvent:
-    return EncodedEvent(Position(position), "import", f"id: {position}\ndata: {'x' * size}\n\n".encode())
+    return EncodedEvent(Position(position), ["import"], f"id: {position}\ndata: {'x' * size}\n\n".encode())
 
 
 async def offered(line: Line, events: list[EncodedEvent]) -> None:

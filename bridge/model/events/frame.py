@@ -1,22 +1,15 @@
-"""SSE frames as the HTML standard defines them; the only place that writes the wire text.
+"""SSE frames that carry no event, as the HTML standard defines them; an event writes its own.
 
-Nothing can inject a field: ids are UUIDs, types come from the registry, JSON escapes every line break and
-control character, so that ``data`` is always one line, and comments are made one.
+Nothing can inject a field: JSON escapes every line break and control character, and comments are made one line.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import json
-from uuid import UUID
 
 from bridge.model.plain_text import one_line
 
 RESET_EVENT = "stream.reset"
 """The control event that says: events may be missing before this point."""
-
-
-def event_frame(event_id: UUID | str, event_type: str, payload_json: str) -> str:
-    """One event: id line, event line, one data line, empty line."""
-    return f"id: {event_id}\nevent: {event_type}\ndata: {payload_json}\n\n"
 
 
 def reset_frame(reason: str) -> str:

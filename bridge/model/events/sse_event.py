@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
@@ -11,8 +11,8 @@ from uuid import UUID
 
 from uuid6 import uuid7
 
+from bridge.model.event_log import event_frame
 from bridge.model.events.domain import utc_now
-from bridge.model.events.frame import event_frame
 from bridge.model.events.json_payload import encode_payload
 from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
 
@@ -153,6 +153,15 @@ def vouched_event(
 _set_event_id, _set_event_type, _set_user_id, _set_data, _set_occurred_at = (
     vars(SSEEvent)[name].__set__ for name in _FIELDS
 )
+
+
+def columns_of(events: Sequence[SSEEvent]) -> dict[str, list[Any]]:
+    """The fields of many events, a list each, but for type and data, which differ by message or are JSON by now."""
+    return {
+        "event_id": [event.event_id for event in events],
+        "user_id": [event.user_id for event in events],
+        "occurred_at": [event.occurred_at for event in events],
+    }
 
 
 _EVENT_TYPE_TO_CATEGORY: dict[SSEEventType, SSEEventCategory] = {

@@ -12,6 +12,7 @@ from bridge.model.events import encode_payload
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.pipeline.snapshot import snapshot_taker
+from bridge.model.pipeline.transform import transform
 from bridge.model.plain_text import one_line
 from bridge.model.registry import DomainToSSEMapping, Registry, Supersede
 from bridge.model.registry.contract import class_name, examples_of, payload_fault, user_fault
@@ -84,10 +85,10 @@ class _Rehearsal:
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_sentence(error)}."))
         except Exception as error:  # the class may have code of its own
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_told(error)}."))
-        yield from self._extract(
-            "user_id_extractor", event, on, lambda found: user_fault(self._mapping, found, self._users)
-        )
-        yield from self._extract("payload_extractor", event, on, self._judge_payload)
+        remarks = [*self._run("user_id_extractor", self._judge_user, event, on)]
+        remarks += self._run("payload_extractor", self._judge_payload, event, on)
+        # Where both are right, so must be what a worker makes of them, and of whatever else the mapping extracts.
+        yield from remarks or self._run("transform", self._transform, event, on)
 
     def _written(self, event: Any) -> bytes:
         """The envelope, as ``emit`` writes it."""
@@ -98,7 +99,14 @@ class _Rehearsal:
             raise PayloadError(f"it has {len(envelope)} bytes (BRIDGE_EVENT_MAX_BYTES is {self._event_max_bytes})")
         return envelope
 
-    def _judge_payload(self, payload: Any) -> str | None:
+    def _judge_user(self, event: Any) -> str | None:
+        return user_fault(self._mapping, self._mapping.user_id_extractor(event), self._users)
+
+    def _transform(self, event: Any) -> None:
+        transform(event, self._mapping, self._users)
+
+    def _judge_payload(self, event: Any) -> str | None:
+        payload = self._mapping.payload_extractor(event)
         fault = payload_fault(self._mapping, payload, self._promised)
         if fault is None and len(encode_payload(payload)) > self._event_max_bytes:
             return f"payload too large: that of {self._name} exceeds BRIDGE_EVENT_MAX_BYTES, {self._event_max_bytes}."
@@ -107,12 +115,9 @@ class _Rehearsal:
             rule.key_of(payload)  # raises what a redrive of dead letters would die of
         return fault
 
-    def _extract(
-        self, name: str, event: Any, on: str, judge: Callable[[Any], str | None]
-    ) -> Iterator[tuple[str, Remark]]:
-        extractor: Callable[[Any], Any] = getattr(self._mapping, name)
+    def _run(self, name: str, judge: Callable[[Any], str | None], event: Any, on: str) -> Iterator[tuple[str, Remark]]:
         try:
-            fault = judge(extractor(event))
+            fault = judge(event)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # foreign code: also SystemExit or CancelledError

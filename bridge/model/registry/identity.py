@@ -7,7 +7,7 @@ be compared only under one version of Python. What an extractor calls in its own
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from functools import partial
 from types import CodeType, FunctionType, MethodType
@@ -107,7 +107,8 @@ class _Follower:
 
     def words_of(self, mapping: DomainToSSEMapping) -> Iterator[str]:
         yield f"mapping {mapping.domain_event_class.__qualname__}"
-        for place in (mapping.payload_extractor, mapping.user_id_extractor, getattr(mapping.staleness, "key", None)):
+        extractors = (getattr(mapping, one.name) for one in fields(mapping) if one.name.endswith("_extractor"))
+        for place in (*extractors, getattr(mapping.staleness, "key", None)):
             yield from self._value(place)
         for name, member in sorted(vars(mapping.domain_event_class).items()):
             function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
