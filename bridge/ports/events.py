@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.event_log import Heard, Page, Position
-from bridge.model.publishing import Delivery
+from bridge.model.publishing import Delivery, Receipt
 from bridge.model.registry import Id
 
 
@@ -17,16 +17,16 @@ class PendingPublish(Protocol):
         """Ask the log, and return at once. Idempotent. End one before the next begins: two at once have no order."""
         ...
 
-    def refused(self) -> dict[int, str]:
-        """Begin, if it has not begun, and wait for the end; tells of what the log refused for good.
+    def unpublished(self) -> dict[int, Receipt]:
+        """Begin, if it has not begun, and wait for the end; tells of what was not published now.
 
         Returns:
-            Place of the event among all of the deliveries → the log's words.
+            Place of the event among all of the deliveries → a duplicate's receipt, or a refusal's for good.
         """
         ...
 
     def abandon(self) -> None:
-        """Wait for nothing: what was asked for may happen or not. After ``refused`` it does nothing."""
+        """Wait for nothing: what was asked for may happen or not. After ``unpublished`` it does nothing."""
         ...
 
 

@@ -81,12 +81,12 @@ class SettleCall:
         ]
 
     @staticmethod
-    def refusals(answer: Answer) -> dict[int, str]:
-        """Place in the batch → Redis' words, for the events that it refused."""
+    def unpublished(answer: Answer) -> dict[int, Receipt]:
+        """Place in the batch → receipt, of the events that were not published now."""
         if isinstance(answer, bytes | str):
             return {}
-        answers = map(text, answer)
-        return {place: words[1:] for place, words in enumerate(answers) if words.startswith(_REFUSED)}
+        answers = enumerate(map(text, answer))
+        return {place: _receipt(words) for place, words in answers if words.startswith((_DUPLICATE, _REFUSED))}
 
 
 _EVERYBODY, _ITS_USER = 0, 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import redis
 
-from bridge.model.publishing import Delivery
+from bridge.model.publishing import Delivery, Receipt
 from bridge.redis_adapter.client import store_errors
 from bridge.redis_adapter.script import Answer, Call, PipelinedScriptCall, script
 from bridge.redis_adapter.settle import BATCH_MAX, SettleCall
@@ -63,21 +63,21 @@ class PendingPublish:
             with store_errors():
                 self._first.send()
 
-    def refused(self) -> dict[int, str]:
-        """As ``bridge.ports.PendingPublish.refused``. A receipt an event would cost more than all the rest."""
+    def unpublished(self) -> dict[int, Receipt]:
+        """As ``bridge.ports.PendingPublish.unpublished``. A receipt an event would cost more than all the rest."""
         self.begin()
-        refused: dict[int, str] = {}
+        unpublished: dict[int, Receipt] = {}
         start = 0
         for call, events in self._batches:
             with store_errors():
                 sent, self._first = self._first, None
                 answer = sent.answer() if sent is not None else self._settler.ask(call)
-            refused |= {start + place: words for place, words in SettleCall.refusals(answer).items()}
+            unpublished |= {start + place: receipt for place, receipt in SettleCall.unpublished(answer).items()}
             start += events
-        return refused
+        return unpublished
 
     def abandon(self) -> None:
-        """Wait for nothing: what Redis was asked for may happen or not. After ``refused`` it does nothing."""
+        """Wait for nothing: what Redis was asked for may happen or not. After ``unpublished`` it does nothing."""
         if self._first is not None:
             self._first.abandon()
             self._first = None

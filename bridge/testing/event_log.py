@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.event_log import START, Page, Position, StreamedEvent, page_of, read_message
-from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.model.registry import Id
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.state import State
@@ -66,13 +66,16 @@ class MemoryEventLog:
         """As the port says."""
         return MemoryPendingPublish(self, deliveries)
 
-    def publish(self, deliveries: Sequence[Delivery]) -> None:
-        """Publish each event once, and account for all."""
+    def publish(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Publish each event once, and account for all; returns of each whether that is news."""
         with self._state.faults.call():
             self._state.ensure_room()
+            everything: list[bool] = []
             for delivery in deliveries:
                 news = [self._publish(event) for event in delivery.events]
                 self._account(delivery, news)
+                everything += news
+            return everything
 
     def _publish(self, addressed: AddressedEvent) -> bool:
         """Publish one event; returns whether that is news."""
@@ -241,17 +244,19 @@ class MemoryPendingPublish:
     def __init__(self, log: MemoryEventLog, deliveries: Sequence[Delivery]) -> None:
         self._log = log
         self._deliveries: Sequence[Delivery] | None = deliveries
+        self._news: list[bool] = []
 
     def begin(self) -> None:
         """As the port says; here it is done at once."""
         deliveries, self._deliveries = self._deliveries, None
         if deliveries:
-            self._log.publish(deliveries)
+            self._news = self._log.publish(deliveries)
 
-    def refused(self) -> dict[int, str]:
+    def unpublished(self) -> dict[int, Receipt]:
         """As the port says; this log refuses nothing for good."""
         self.begin()
-        return {}
+        duplicate = Receipt(status=ReceiptStatus.DUPLICATE)
+        return {place: duplicate for place, is_new in enumerate(self._news) if not is_new}
 
     def abandon(self) -> None:
         """As the port says."""

@@ -11,7 +11,7 @@ from bridge.messages import TaskMessage
 from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS
 from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Stage, describe, encode_raw, identify
 from bridge.model.plain_text import plain_logger
-from bridge.model.publishing import AddressedEvent, Delivery
+from bridge.model.publishing import AddressedEvent, Delivery, Receipt
 from bridge.model.registry import Registry, RetryPolicy
 from bridge.ports import Clock, PendingPublish, WorkerPorts
 from bridge.runtime.identity import release
@@ -239,9 +239,9 @@ class Handler:
 
     def _finish(self, sent: _Decided) -> None:
         """Wait for Redis. Then record the failures, to which what it refused for good is added."""
-        refused = sent.settling.refused()
-        if refused:
-            self._fail_refused(sent.ending, refused)
+        unpublished = sent.settling.unpublished()
+        if unpublished:
+            self._fail_refused(sent.ending, unpublished)
         for job, todo in sent.todos:
             if todo.retries or todo.dead:
                 self._failures.record(job, todo.retries, todo.dead)
@@ -250,12 +250,14 @@ class Handler:
         if took_us:
             self._metrics.add(EXTRACT_US.tally(took_us))
 
-    def _fail_refused(self, todos: Sequence[tuple[Job, Todo]], refused: Mapping[int, str]) -> None:
+    def _fail_refused(self, todos: Sequence[tuple[Job, Todo]], unpublished: Mapping[int, Receipt]) -> None:
         """Add as failed what Redis refused, by its place among all that was to be published."""
         everything = [(job, todo, outcome) for job, todo in todos for outcome in todo.published]
-        for place, words in refused.items():
+        for place, receipt in unpublished.items():
+            if receipt.ok:
+                continue  # a duplicate
             job, todo, outcome = everything[place]
-            failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=words)
+            failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=receipt.error or "")
             todo.add(self._failed(job, outcome.envelope, failure))
 
     def _delivery(self, job: Job, todo: Todo) -> Delivery:

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.model.errors import StoreError
 from bridge.model.event_log import START, Position
+from bridge.model.publishing import ReceiptStatus
 from tests.contract.conftest import Open
 from tests.support.telling import OTHER, USER, delivery, event, name_of, publish, read_all
 
@@ -31,6 +32,15 @@ async def test_an_event_is_published_once_in_the_window_and_again_after_it(opene
         publish(adapter.publisher, one, one)
     assert (adapter.count("published"), adapter.count("duplicate")) == (2, 7)
     assert adapter.balance().balanced
+
+
+async def test_who_publishes_is_told_what_had_been_published_before(opened: Open) -> None:
+    adapter = await opened()
+    one, other = event(), event(OTHER)
+    assert adapter.publisher.prepare([delivery(one)]).unpublished() == {}
+    pending = adapter.publisher.prepare([delivery(event(), one), delivery(other, other)])
+    told = pending.unpublished()
+    assert {place: receipt.status for place, receipt in told.items()} == dict.fromkeys((1, 3), ReceiptStatus.DUPLICATE)
 
 
 async def test_an_event_is_published_once_to_each_of_several_users(opened: Open) -> None:
@@ -151,16 +161,16 @@ async def test_nothing_is_published_before_it_begins_or_after_it_was_abandoned(o
     pending = adapter.publisher.prepare([delivery(event()), delivery(event(OTHER))])
     pending.begin()
     pending.begin()
-    assert pending.refused() == {}
+    assert pending.unpublished() == {}
     pending.abandon()
     assert adapter.count("published") == 2
-    assert adapter.publisher.prepare([]).refused() == {}
+    assert adapter.publisher.prepare([]).unpublished() == {}
 
 
 async def test_a_log_that_is_away_says_so_to_writers_and_readers(opened: Open) -> None:
     adapter = await opened(away=True)
     with pytest.raises(StoreError):
-        adapter.publisher.prepare([delivery(event())]).refused()
+        adapter.publisher.prepare([delivery(event())]).unpublished()
     with pytest.raises(StoreError):
         await adapter.event_log.read(USER, START)
     with pytest.raises(StoreError):

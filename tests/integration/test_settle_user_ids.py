@@ -23,7 +23,7 @@ def test_an_event_reaches_its_user_alone_and_names_it_exactly(client: redis.Redi
         subscriber.psubscribe("*")
         assert subscriber.get_message(timeout=10)
         delivery = Delivery(event_type="import.started", events=[parcel], message_id=DIRECT)
-        assert Settler(client, settings).prepare([delivery]).refused() == {}
+        assert Settler(client, settings).prepare([delivery]).unpublished() == {}
         message = subscriber.get_message(timeout=10)
     assert message is not None
     assert message["channel"].decode() == f"sse:user:{{{user}}}"

@@ -79,7 +79,7 @@ def test_a_server_that_dies_before_it_answers_is_an_error() -> None:
         settling = begun(settler, batch)
         server.kill()
         with pytest.raises(StoreUnavailableError):
-            settling.refused()
+            settling.unpublished()
         with pytest.raises(StoreUnavailableError):
             begun(settler, batch)
         assert in_use(client) == 0
@@ -92,7 +92,7 @@ def test_settling_in_two_steps_may_be_given_up_between_them(client: redis.Redis,
     settling.abandon()
     batch = direct(parcels(600))
     settling = begun(settler, batch)
-    assert settling.refused() == {}
+    assert settling.unpublished() == {}
     settling.abandon()
     assert in_use(client) == 0
     assert {receipt.status.value for receipt in settler.settle(batch)} == {"duplicate"}

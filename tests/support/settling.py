@@ -24,16 +24,17 @@ class Settler(WorkersSettler):
         events = [event for delivery in deliveries for event in delivery.events]
         marks = [self._mark(event) for event in events]
         before = {mark for mark, position in zip(marks, self._positions(marks), strict=True) if position}
-        refused = self.prepare(deliveries).refused()
+        unpublished = self.prepare(deliveries).unpublished()
         receipts = []
         for place, (mark, position) in enumerate(zip(marks, self._positions(marks), strict=True)):
-            if place in refused:
-                receipts.append(Receipt(status=ReceiptStatus.REFUSED, error=refused[place]))
+            if place in unpublished and not unpublished[place].ok:
+                receipts.append(unpublished[place])
                 continue
             assert position, mark
             status = ReceiptStatus.DUPLICATE if mark in before else ReceiptStatus.PUBLISHED
             receipts.append(Receipt(status=status, position=position.decode()))
             before.add(mark)
+            assert (place in unpublished) == (status is ReceiptStatus.DUPLICATE)
         return receipts
 
     def _mark(self, event: AddressedEvent) -> str:

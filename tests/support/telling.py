@@ -37,7 +37,8 @@ def delivery(*events: AddressedEvent, message_id: str = DIRECT, skipped: Sequenc
 def publish(
     publisher: Publisher, *events: AddressedEvent, message_id: str = DIRECT, skipped: Sequence[str] = ()
 ) -> None:
-    assert not publisher.prepare([delivery(*events, message_id=message_id, skipped=skipped)]).refused()
+    pending = publisher.prepare([delivery(*events, message_id=message_id, skipped=skipped)])
+    assert all(receipt.ok for receipt in pending.unpublished().values())
 
 
 async def read_all(log: EventLog, after: Position, user_id: UUID = USER) -> tuple[list[StreamedEvent], bool]:
