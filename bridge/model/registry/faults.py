@@ -1,23 +1,78 @@
 """Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
+from types import NoneType
+from typing import Any, TypeAlias
 
 from msgspec import inspect
 
-from bridge.model.errors import IdError
+from bridge.model.errors import IdError, RegistryError
 from bridge.model.registry.addresses import AddressBook, Topic
 from bridge.model.registry.contract import class_name, sample_faults
 from bridge.model.registry.identifiers import UUIDS, IdType
-from bridge.model.registry.metadata import Audience, DomainToSSEMapping, SSEEventMetadata
+from bridge.model.registry.metadata import (
+    Audience,
+    DomainToSSEMapping,
+    DropAfter,
+    RetryPolicy,
+    SSEEventMetadata,
+    Supersede,
+)
 from bridge.model.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
 
 _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
     "event_id": inspect.UUIDType,
     "occurred_at": inspect.DateTimeType,
 }
+
+
+_Judge: TypeAlias = Callable[[Any], bool]
+
+
+def _is_a(*kinds: type) -> _Judge:
+    return lambda value: isinstance(value, kinds)
+
+
+def _is_member(value: Any) -> bool:
+    return isinstance(value, Enum) and isinstance(value.value, str)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except Exception:  # a foreign class may raise anything
+        return False
+    return True
+
+
+_ROWS: dict[str, tuple[str, _Judge, str]] = {
+    "event_types": ("type", _is_member, "a StrEnum, or members of some"),
+    "categories": ("category", _is_member, "a StrEnum, or members of some"),
+    "events": ("metadata", _is_a(SSEEventMetadata), "rows of SSEEventMetadata"),
+    "mappings": ("mapping", _is_a(DomainToSSEMapping), "rows of DomainToSSEMapping"),
+    "topics": ("topic", _is_a(Topic), "Topic(name, kind)"),
+}
+"""Each argument that holds rows: what a row is called, how one is told, and what the argument takes."""
+_CELLS: dict[str, dict[str, tuple[_Judge, str]]] = {
+    "events": {
+        "event_type": (_is_hashable, "a member of event_types"),
+        "description": (_is_a(str), "a text"),
+        "payload_fields": (lambda names: all(isinstance(name, str) for name in names), "names"),
+    },
+    "mappings": {
+        "domain_event_class": (_is_hashable, "a class"),
+        "sse_event_type": (_is_hashable, "a member of event_types"),
+        "payload_extractor": (callable, "a function of the event"),
+        "user_id_extractor": (callable, "a function of the event"),
+        "retry": (_is_a(RetryPolicy, NoneType), "a RetryPolicy, or None"),
+        "example": (lambda value: value is None or callable(value), "a function, or None"),
+        "staleness": (_is_a(DropAfter, Supersede, NoneType), "DropAfter, Supersede or None"),
+    },
+}
+"""What stands in the rows, as far as the other faults could not be looked for if it were something else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +85,40 @@ class Tables:
     mappings: tuple[DomainToSSEMapping, ...]
     user_id: type
     topics: tuple[Topic, ...]
+
+    @classmethod
+    def of(cls, *, user_id: type, **given: Any) -> "Tables":
+        """The tables as they were given.
+
+        Raises:
+            RegistryError: something is of a type of which nothing else can be judged; all such faults are listed.
+        """
+        faults = []
+        for name, rows in given.items():
+            try:
+                given[name] = tuple(rows)
+            except TypeError:
+                word, _, form = _ROWS[name]
+                faults.append(f"{word} of the wrong type: {name}= takes {form}, not {type(rows).__name__}.")
+            else:
+                faults += _wrong_rows(name, given[name])
+        if faults:
+            raise RegistryError(faults=tuple(faults))
+        return cls(user_id=user_id, **given)
+
+
+def _wrong_rows(name: str, rows: Sequence[Any]) -> Iterator[str]:
+    word, is_one, form = _ROWS[name]
+    strangers = [row for row in rows if not is_one(row)]
+    if strangers:
+        yield f"{word} of the wrong type: {name}= takes {form}, not {type(strangers[0]).__name__}."
+        return
+    for row in rows:
+        for cell, (fits, takes) in _CELLS.get(name, {}).items():
+            value = getattr(row, cell)
+            if not fits(value):
+                of = class_name(row) if isinstance(row, DomainToSSEMapping) else str(_wire_name(row.event_type))
+                yield f"{word} of the wrong type: {cell} of {of} must be {takes}, not {type(value).__name__}."
 
 
 def find_faults(tables: Tables) -> tuple[str, ...]:
@@ -46,10 +135,7 @@ def _address_faults(tables: Tables) -> Iterator[str]:
         IdType.of(tables.user_id)
     except IdError as error:
         yield f"illegal user_id: {error}"
-    strangers = [topic for topic in tables.topics if not isinstance(topic, Topic)]
-    if strangers:
-        yield f"topic of the wrong type: topics= takes Topic(name, kind), not {type(strangers[0]).__name__}."
-    for name, count in Counter(topic.name for topic in tables.topics if isinstance(topic, Topic)).items():
+    for name, count in Counter(topic.name for topic in tables.topics).items():
         if count > 1:
             yield f"one name for two topics: {count} topics are called {name!r}; keep one."
 
@@ -115,7 +201,7 @@ def _one_mapping_faults(
     if shape:
         yield f"illegal domain event: {name} {shape}"
         return
-    if mapping.sse_event_type not in fields_of:
+    if not _is_one_of(mapping.sse_event_type, tuple(fields_of)):
         yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
         return
     yield from sample_faults(mapping, fields_of[mapping.sse_event_type], book)

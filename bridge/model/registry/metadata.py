@@ -1,6 +1,6 @@
 """The two kinds of rows in a registry: what an event type is, and how a domain event becomes one."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -128,8 +128,9 @@ class SSEEventMetadata:
     payload_fields: Sequence[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if isinstance(self.payload_fields, str):  # would be a field for each of its letters
-            raise ValueError(f"payload_fields must be a list of names, not the text {self.payload_fields!r}.")
+        # A text would be a field for each of its letters.
+        if isinstance(self.payload_fields, str) or not isinstance(self.payload_fields, Iterable):
+            raise ValueError(f"payload_fields must be a list of names, not {self.payload_fields!r}.")
         object.__setattr__(self, "payload_fields", SealedList.of(self.payload_fields, _FROZEN_FIELDS))
 
 

@@ -58,13 +58,13 @@ class Registry:
     ) -> None:
         from bridge.model.registry.faults import Tables, find_faults  # not before there is something to look through
 
-        tables = Tables(
-            event_types=tuple(event_types),
-            categories=tuple(categories),
-            events=tuple(events),
-            mappings=tuple(mappings),
+        tables = Tables.of(
+            event_types=event_types,
+            categories=categories,
+            events=events,
+            mappings=mappings,
             user_id=user_id,
-            topics=tuple(topics),
+            topics=topics,
         )
         faults = find_faults(tables)
         if faults:

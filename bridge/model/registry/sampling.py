@@ -14,6 +14,8 @@ from msgspec import inspect
 _SAMPLE_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 _SAMPLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
+_ANYTHING = object()
+"""Stands in a sample where a hint allows whatever JSON can carry."""
 _SCALARS: dict[type[inspect.Type], Any] = {
     inspect.UUIDType: _SAMPLE_ID,
     inspect.DecimalType: Decimal("12.34"),
@@ -22,7 +24,7 @@ _SCALARS: dict[type[inspect.Type], Any] = {
     inspect.DateType: _SAMPLE_TIME.date(),
     inspect.TimeType: time(12, tzinfo=UTC),
     inspect.TimeDeltaType: timedelta(seconds=90),
-    inspect.AnyType: "sample",
+    inspect.AnyType: _ANYTHING,
     inspect.RawType: msgspec.Raw(b'"sample"'),
     inspect.NoneType: None,
 }
@@ -60,16 +62,20 @@ class _Choice(NamedTuple):
     special: str = ""
 
 
-def sample_event(event_class: type[Any]) -> Any:
+def sample_event(event_class: type[Any], *, anything: object = "sample") -> Any:
     """An instance of ``event_class`` with a plausible value in every field.
+
+    Args:
+        event_class: a domain event's class.
+        anything: what stands in fields that may hold anything.
 
     Raises:
         CannotSampleError: a field's type is not understood, or the class refuses the sample.
     """
-    return next(sample_events(event_class)).event
+    return next(sample_events(event_class, anything=anything)).event
 
 
-def sample_events(event_class: type[Any]) -> Iterator[Sample]:
+def sample_events(event_class: type[Any], *, anything: object = "sample") -> Iterator[Sample]:
     """The typical event; then one for each other kind of value that a field may have; then one with all of them None.
 
     Kinds are: None where it is allowed, each choice of a union, each member of an enum, collections without
@@ -81,16 +87,25 @@ def sample_events(event_class: type[Any]) -> Iterator[Sample]:
     """
     try:
         first, *others = _records(inspect.type_info(event_class), 0)
-        typical = msgspec.convert(first.value, event_class)
+        typical = msgspec.convert(_filled(first.value, anything), event_class)
     except (TypeError, ValueError, NotImplementedError, NameError, msgspec.MsgspecError) as error:
         raise CannotSampleError(str(error)) from error
     yield Sample(typical, "")
     for choice in others[:SAMPLES_MAX]:
         try:
-            event = msgspec.convert(choice.value, event_class)
+            event = msgspec.convert(_filled(choice.value, anything), event_class)
         except Exception:  # noqa: S112  (the class looks at its values, with code of its own)
             continue
         yield Sample(_with_defaults(event), choice.special)
+
+
+def _filled(value: Any, anything: object) -> Any:
+    """With a value where any may stand."""
+    if isinstance(value, dict):
+        return {_filled(key, anything): _filled(item, anything) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, anything) for item in value]
+    return anything if value is _ANYTHING else value
 
 
 def _with_defaults(event: Any) -> Any:
@@ -221,7 +236,7 @@ def _of_custom(info: inspect.CustomType, _: int) -> list[_Choice]:
         raise CannotSampleError(f"nothing can be told of a {info.cls.__name__}: {error}") from None
     if not found:
         raise UnwritableTypeError(f"JSON cannot carry a {info.cls.__name__}")
-    return [_Choice(found[0])]
+    return [_Choice(_ANYTHING if len(found) == len(_JSON_VALUES) else found[0])]
 
 
 def _of_moment(info: inspect.DateTimeType, _: int) -> list[_Choice]:
