@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
 from bridge.model.pipeline.addressee import user_in
 from bridge.model.registry import Registry, RetryPolicy, Topic
+from bridge.model.registry.addressing import attribute_returned
 from bridge.model.registry.identifiers import INTS, TEXTS, UUIDS, IdType
 from bridge.model.registry.identity import identity_of
 from bridge.ops.fields import read_selection
@@ -55,7 +57,7 @@ def test_an_event_goes_through_the_pipeline_with_its_user(
     assert (type(lost), lost.user_id) == (Dead, str(user))
     if wrong is not None:
         dead = run(registry, classes["OrderPaid"](customer=wrong))
-        assert (type(dead), dead.failure.error_class, dead.user_id) == (Dead, "bridge.model.errors.IdError", "")
+        assert (type(dead), dead.failure.error_class, dead.user_id) == (Dead, "bridge.IdError", "")
         assert str(wrong) not in dead.failure.message
 
 
@@ -137,6 +139,8 @@ def test_the_page_for_operators_takes_such_users() -> None:
         ({"user_id": 7}, "7"),
         ({"user_id": str(USER).upper()}, str(USER)),
         ({"user_id": "auth0|ann"}, "auth0|ann"),
+        ({"user_id": USER.hex}, USER.hex),
+        ({"user_id": f"urn:uuid:{USER}"}, f"urn:uuid:{USER}"),
         ({"user_id": "a b"}, ""),
         ({"user_id": True}, ""),
         ({"user_id": 2**63}, ""),
@@ -146,6 +150,20 @@ def test_the_page_for_operators_takes_such_users() -> None:
 )
 def test_the_user_of_an_envelope_without_a_mapping_is_read_if_it_could_be_one(data: dict[str, Any], user: str) -> None:
     assert user_in(json.dumps({"data": data})) == user
+
+
+@pytest.mark.parametrize("user", [USER.hex, str(USER).upper(), USER.urn, "007", "-0"])
+@pytest.mark.parametrize("field", ["as it is", "computed"])
+def test_a_text_that_looks_like_another_kind_of_id_stays_itself_where_an_event_fails(user: str, field: str) -> None:
+    row, name = names.mappings[0], attribute_returned(names.mappings[0].user_id_extractor)
+    if field == "computed":
+        row, name = replace(row, user_id_extractor=lambda event: event.user_id[:]), "user_id"
+    catalog = Registry(
+        event_types=names.event_types, categories=names.categories, events=names.events, mappings=[row], user_id=str
+    )
+    broken = {"id": str(USER), "data": {name: user}}
+    dead = Pipeline(catalog, retry=RetryPolicy(attempts=1), event_max_bytes=10_000, random=lambda: 0.5).run(row, broken)
+    assert (type(dead), dead.user_id) == (Dead, user)
 
 
 def test_documents_say_what_users_are_called() -> None:

@@ -3,11 +3,13 @@
 import pytest
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.model.errors import SettingsError
+from bridge.model.errors import IdError, PermanentError, SettingsError, SpoolError
 from bridge.model.pipeline import Failure, Stage
+from bridge.model.pipeline.failure import describe
 from bridge.model.pipeline.root_cause import cause_of, place_in, without_variables
 from bridge.operations.selection import Facts, Selection, parse_time
 from tests.support.letters import a_letter
+from tests.support.naming import shown
 
 TRACEBACK = """  File "/venv/lib/python3.11/site-packages/bridge/model/pipeline/transform.py", line 31, in transform
     data=mapping.payload_extractor(event),
@@ -54,6 +56,18 @@ def test_values_are_taken_out(one: str, other: str) -> None:
 )
 def test_words_are_kept(one: str, other: str) -> None:
     assert without_variables(one) != without_variables(other)
+
+
+@pytest.mark.parametrize("module", ["model/pipeline/pipeline.py", "redis_adapter/settler.py", "rooms_of/tomorrow.py"])
+def test_a_cause_stays_the_same_when_a_module_of_the_bridge_moves(module: str) -> None:
+    mine = '  File "/srv/shop/extractors.py", line 3, in paid\n    raise PermanentError\n'
+    ours = f'  File "/venv/lib/python3.11/site-packages/bridge/{module}", line 7, in check\n    raise IdError\n'
+    assert place_in(ours + mine + ours) == place_in(mine)
+
+
+@pytest.mark.parametrize("error", [PermanentError(), SettingsError(), IdError(), SpoolError()], ids=shown)
+def test_an_error_of_the_bridge_is_called_by_no_module(error: Exception) -> None:
+    assert describe(error, Stage.EXTRACT).error_class == f"bridge.{type(error).__name__}"
 
 
 def test_the_place_is_the_teams_own_statement_whatever_its_line() -> None:

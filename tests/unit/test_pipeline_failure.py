@@ -153,7 +153,7 @@ def test_a_class_that_hides_its_name_is_named_all_the_same() -> None:
 
 def test_the_class_is_named_in_full_and_builtins_in_short() -> None:
     assert describe(KeyError("a"), Stage.DECODE).error_class == "KeyError"
-    assert describe(PermanentError(), Stage.EXTRACT).error_class == "bridge.model.errors.PermanentError"
+    assert describe(PermanentError(), Stage.EXTRACT).error_class == "bridge.PermanentError"
 
 
 def test_a_traceback_is_kept_only_when_asked_for() -> None:

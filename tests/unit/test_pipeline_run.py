@@ -174,7 +174,7 @@ def test_a_user_id_that_is_no_uuid_is_dead_at_once(user: object) -> None:
 def test_a_payload_that_json_cannot_express_is_dead_at_once(payload: object) -> None:
     outcome = run(returning(payload))
     assert isinstance(outcome, Dead)
-    assert (outcome.failure.stage, outcome.failure.error_class) == (Stage.ENCODE, "bridge.model.errors.PayloadError")
+    assert (outcome.failure.stage, outcome.failure.error_class) == (Stage.ENCODE, "bridge.PayloadError")
 
 
 def test_sizes_are_bounded_by_bytes_on_the_way_in_and_out() -> None:

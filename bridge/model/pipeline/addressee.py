@@ -8,6 +8,9 @@ from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.errors import IdError
 from bridge.model.registry.identifiers import INTS, UUIDS, is_id_text
 
+UUID_CHARS = 36
+"""Of a UUID with its hyphens."""
+
 
 class _Data(msgspec.Struct, frozen=True):
     user_id: str | int | None = None
@@ -24,5 +27,9 @@ def user_in(envelope: str) -> str:
     except PARSER_ERRORS:
         return ""
     with suppress(IdError):
-        return INTS.text(user_id) if isinstance(user_id, int) else UUIDS.text(UUIDS.parse(user_id or ""))
+        if isinstance(user_id, int):
+            return INTS.text(user_id)
+        # In its other forms a UUID may as well be an application's text, and that must stay as it is.
+        if user_id and len(user_id) == UUID_CHARS:
+            return UUIDS.text(UUIDS.parse(user_id))
     return user_id if isinstance(user_id, str) and is_id_text(user_id) else ""

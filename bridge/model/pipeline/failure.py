@@ -50,7 +50,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """One failed attempt."""
 
     stage: Stage  # where it failed
-    error_class: str  # qualified name of the exception's class
+    error_class: str  # qualified name of the exception's class; bridge.<Class> for the bridge's own
     message: str  # at most 500 characters, secrets masked
     traceback: str = ""  # at most 8,000 characters, the newest frames kept; empty where it would not help
 
@@ -75,8 +75,12 @@ def scrub(text: str) -> str:
 
 
 def _class_name(cls: type[BaseException]) -> str:
+    """The qualified name; of our own classes without the module, so that causes stay the same when one moves."""
     try:
-        return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+        top = cls.__module__.partition(".")[0]
+        if top == "builtins":
+            return cls.__name__
+        return f"{top if top == 'bridge' else cls.__module__}.{cls.__qualname__}"
     except Exception:  # its metaclass raised
         return name_of(cls)
 

@@ -107,12 +107,11 @@ class Pipeline:
         )
 
     def _user_in(self, mapping: DomainToSSEMapping, raw: object) -> str:
-        """The envelope's user, if the mapping's extractor returns one of its fields as it is; empty otherwise."""
-        field = self._user_fields[mapping.domain_event_class]
+        """The envelope's user: in the field that the mapping's extractor returns as it is, or else in ``user_id``."""
         try:
             envelope = parsed(raw)
-            data = envelope["data"] if field and isinstance(envelope, dict) else {}
-            return str(self.users.read(data[field]))
+            data = envelope["data"] if isinstance(envelope, dict) else {}
+            return str(self.users.read(data[self._user_fields[mapping.domain_event_class]]))
         except (DecodeError, LookupError, TypeError, IdError):
             return ""
 
@@ -137,8 +136,8 @@ class Pipeline:
 
 
 def _user_field(mapping: DomainToSSEMapping) -> str:
-    """The field of the wire that the mapping's extractor returns as it is; empty if it does anything else."""
-    name = attribute_returned(mapping.user_id_extractor) or ""
+    """The field of the wire that the mapping's extractor returns as it is; ``user_id`` if it does anything else."""
+    name = attribute_returned(mapping.user_id_extractor) or "user_id"
     return wire_names(mapping.domain_event_class).get(name, name)
 
 

@@ -16,9 +16,9 @@ _FRAME = re.compile(r'^  File "(?P<path>[^"\n]+)", line (?P<line>\d+), in (?P<fu
 _NOT_THEIRS = re.compile(
     r"^<frozen"
     r"|/lib/python\d[^/]*/(?!(?:site|dist)-packages/)"
-    r"|(?:^|/)bridge/(?:broker|events|pipeline|producer|registry|store|worker)/[a-z_]+\.py$"
+    r"|(?:^|/)bridge/(?!catalogs/)[a-z_/]+\.py$"
 )
-"""Files of Python itself and of the bridge: where a failure surfaces, but not what causes it."""
+"""Files of Python and of the bridge, but for its built-in events: where a failure surfaces, but not what causes it."""
 
 _VARIABLE = re.compile(
     r"(?P<url>\b\w+://\S+)"
