@@ -1,6 +1,5 @@
 """Who is asking: by a bearer token, or in development by saying so."""
 
-import math
 import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -10,7 +9,7 @@ import jwt
 from starlette.requests import HTTPConnection
 
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
-from bridge.gateway.principal import Authenticator, Principal
+from bridge.gateway.principal import TIME_MAX_S, Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.model.errors import IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
@@ -67,11 +66,12 @@ class TokenAuthenticator:
         except KeysUnavailableError as error:
             raise unavailable(f"{error} Try again later.", KEYS_RETRY_AFTER_S) from error
         claims = self._verify(token, key, algorithm)
+        _check_times(claims)
         try:
             user = self._users.read(claims["sub"])
         except IdError:
             raise UnauthorizedError(f"The token's subject is no {self._users.noun}, so it names no user.") from None
-        return Principal(user=user, expires_at=_unix_time(claims["exp"]))
+        return Principal(user=user, expires_at=float(claims["exp"]))
 
     def _token(self, request: HTTPConnection) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -101,6 +101,8 @@ class TokenAuthenticator:
             )
         except jwt.ExpiredSignatureError:
             raise UnauthorizedError("The token has expired; get a new one.") from None
+        except jwt.ImmatureSignatureError:
+            raise UnauthorizedError("The token is not valid yet, by its claim 'nbf' or 'iat'.") from None
         except jwt.MissingRequiredClaimError as error:
             raise UnauthorizedError(f"The token lacks the claim {error.claim!r}.") from None
         except jwt.InvalidAudienceError:
@@ -166,15 +168,13 @@ def _header(token: str) -> dict[str, Any]:
         raise _invalid(error) from None
 
 
-def _unix_time(value: object) -> float:
-    """When a token ends. The reader of tokens compares any whole number; what no clock can hold is no time."""
-    try:
-        ends_at = float(str(value))
-    except ValueError:
-        ends_at = math.nan
-    if not math.isfinite(ends_at):
-        raise UnauthorizedError("The token's claim 'exp' is no time.")
-    return ends_at
+def _check_times(claims: dict[str, Any]) -> None:
+    """Refuse what is no Unix time in seconds; the reader of tokens takes whatever ``int`` does, and milliseconds."""
+    for claim in ("exp", "nbf", "iat"):
+        value = claims.get(claim, 0)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and 0 <= value <= TIME_MAX_S):
+            raise UnauthorizedError(f"The token's claim {claim!r} is no time in seconds since 1970.")
 
 
 def _invalid(error: Exception) -> UnauthorizedError:

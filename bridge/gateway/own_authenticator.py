@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from bridge.catalogs.loading import load_attribute, raised_at
-from bridge.gateway.principal import Authenticator, AuthRequest, Principal
+from bridge.gateway.principal import TIME_MAX_S, Authenticator, AuthRequest, Principal
 from bridge.gateway.refusal import RequestRefusedError, refusal_fault, unavailable
 from bridge.model.errors import BridgeError, IdError, SettingsError, UnauthorizedError
 from bridge.model.gateway_counters import Counters
@@ -24,8 +24,6 @@ IDENTIFY_TIMEOUT_S = 10.0
 """How long an application's authenticator may take over one request."""
 ASKING_MAX = 10_000
 """Requests over which it may be asked at a time, those included that it never answers."""
-EXPIRES_MAX_S = 253_402_300_799
-"""The end of the year 9999; a later ``expires_at`` is in milliseconds, and its stream would never end."""
 RETRY_AFTER_S = 10.0
 """When a client is told to come again whose request it failed over."""
 
@@ -130,7 +128,7 @@ class OwnAuthenticator:
             raise IdError(f"it returned a {type(answer).__name__}, not a Principal")
         ends = answer.expires_at
         is_number = isinstance(ends, int | float) and not isinstance(ends, bool)
-        if ends is not None and not (is_number and -EXPIRES_MAX_S <= ends <= EXPIRES_MAX_S):
+        if ends is not None and not (is_number and -TIME_MAX_S <= ends <= TIME_MAX_S):
             raise IdError("it returned a Principal whose expires_at is no Unix time in seconds")
         if not callable(answer.topics):
             self._registry.addresses.all_checked(answer.topics)

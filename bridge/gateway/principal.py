@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from bridge.model.registry import Id, TopicAddress
 
+TIME_MAX_S = 253_402_300_799
+"""The end of the year 9999; a later Unix time is in milliseconds, or none, and what it is to end would never end."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:

@@ -113,6 +113,24 @@ async def test_a_bad_token_is_refused(token: str) -> None:
     assert token not in str(refused.value)
 
 
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "moment",
+    [1_800_000_000_000, 10**18, 10**400, float("nan"), float("inf"), -1, "9999999999", "٣", True, [], {}],
+    ids=repr,
+)
+async def test_what_is_no_time_in_seconds_is_refused_in_a_sentence(claim: str, moment: Any) -> None:
+    with pytest.raises(UnauthorizedError, match=r"^The token.*\.$"):
+        await identify(signed(**{claim: moment}))
+
+
+async def test_a_token_in_milliseconds_is_told_from_one_that_has_expired() -> None:
+    with pytest.raises(UnauthorizedError, match="The token's claim 'exp' is no time in seconds since 1970"):
+        await identify(signed(exp=int(time.time()) * 1000))
+    with pytest.raises(UnauthorizedError, match="not valid yet, by its claim 'nbf' or 'iat'"):
+        await identify(signed(iat=int(time.time()) * 1000))
+
+
 async def test_audience_and_issuer_are_checked_when_set() -> None:
     assert await identify(signed(aud="web", iss="us")) == USER
     assert await identify(signed(aud=["app", "web"]), jwt_audience="web") == USER
