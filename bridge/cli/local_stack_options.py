@@ -79,15 +79,16 @@ def start_bridge(
     ``own_server``: no broker was named; then a server is embedded, unless BRIDGE_REDIS_URL names one.
 
     Raises:
-        click.UsageError: there is a port for an embedded server, but no such server.
+        click.UsageError: there is a port or a folder for an embedded server, but no such server.
         BridgeError: a part does not start; the message says why.
     """
     embeds = own_server and not settings.redis_url
-    if redis_port is not None and not embeds:
-        raise click.UsageError(
-            "--redis-port is for the embedded server, and there is none when BRIDGE_BROKER_URL, --broker-url or "
-            "BRIDGE_REDIS_URL names one. Leave out one of the two."
-        )
+    for option, value in (("--redis-port", redis_port), ("--data-dir", data_dir)):
+        if value is not None and not embeds:
+            raise click.UsageError(
+                f"{option} is for the embedded server, and there is none when BRIDGE_BROKER_URL, --broker-url or "
+                "BRIDGE_REDIS_URL names one. Leave out one of the two."
+            )
     require_extras(embeds=embeds)
     require_free_port(settings.gateway_host, settings.gateway_port)
     if settings.redis_url and own_server:

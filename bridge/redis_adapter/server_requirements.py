@@ -48,10 +48,10 @@ def server_warnings(info: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def answers(port: int, password: str) -> bool:
-    """Whether a server on this machine has come up."""
+def answering_pid(port: int, password: str) -> int:
+    """Process id of the server that answers on a port of this machine; 0 if none does."""
     with redis.Redis(port=port, password=password or None, socket_timeout=1) as client:
         try:
-            return bool(client.ping())
-        except redis.RedisError:
-            return False
+            return int(client.info("server")["process_id"])
+        except (redis.RedisError, KeyError):
+            return 0

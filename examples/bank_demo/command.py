@@ -81,7 +81,9 @@ def demo(
             loop=loop,
         )
         stack = exits.enter_context(LocalStack(logger(verbose=verbose)))
-        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
+        embeds = not (broker_url or settings.redis_url)
+        kept = data_dir if embeds else None  # without a server of its own, only the ledger is
+        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=kept, own_server=not broker_url)
         stack.add("gateway", ["-m", "examples.bank_demo.app", plan.as_argument()], settings)
         stack.add("producer", ["-m", "examples.bank_demo.producer", plan.as_argument()], settings)
         if wait_for_gateway(stack, settings):
