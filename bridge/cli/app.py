@@ -1,8 +1,11 @@
 """The command group: which commands there are, and how every mistake becomes one sentence and an exit code."""
 
 import errno
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +20,8 @@ EXIT_FAILED = 1
 """The operation was tried and failed."""
 EXIT_WRONG = 2
 """The call, the settings or the registry are wrong; nothing was tried."""
+EXIT_READER_LEFT = 141
+"""Who read the output has closed it (``| head -1``); what a shell says of a program that SIGPIPE ended."""
 
 _WRONG = (SettingsError, RegistryError, EventRefusedError, IdError)
 
@@ -108,6 +113,11 @@ class CommandGroup(click.Group):
                 raise click.UsageError(f"Argument {number} is no UTF-8 text: {argument[:60]!a}.", ctx)
         return super().parse_args(ctx, args)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """As click does; it may print already, when it is asked for help."""
+        with _readers_may_leave():
+            return super().make_context(*args, **extra)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -128,7 +138,8 @@ class CommandGroup(click.Group):
             click.ClickException: the bridge refused, in a sentence.
         """
         try:
-            return super().invoke(ctx)
+            with _readers_may_leave():
+                return super().invoke(ctx)
         except BridgeError as error:
             kind = WrongError if isinstance(error, _WRONG) else FailedError
             raise kind(str(error)) from error
@@ -141,7 +152,7 @@ class CommandGroup(click.Group):
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings are read from BRIDGE_* variables: see `sse-bridge settings`. "
-    "Exit codes: 0 done, 1 failed, 2 wrong use or settings, 130 Ctrl-C.",
+    "Exit codes: 0 done, 1 failed, 2 wrong use or settings, 130 Ctrl-C, 141 whoever read the output has left.",
 )
 @click.version_option(version("sse-bridge"), prog_name="sse-bridge")
 def cli() -> None:
@@ -161,11 +172,12 @@ def main() -> NoReturn:
     """Run ``sse-bridge``."""
     _open_closed()
     try:
-        cli.main(prog_name="sse-bridge")
+        with _readers_may_leave():
+            cli.main(prog_name="sse-bridge")
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered for it would raise once more, at the exit
+        _print_nowhere(1)
         click.echo(f"Error: Not all of the output could be written: {error.strerror}.", err=True)
         raise SystemExit(EXIT_FAILED) from None
     finally:
@@ -174,7 +186,29 @@ def main() -> NoReturn:
 
 
 def _open_closed() -> None:
-    """Give a process that was started without standard streams some: a file of its own would get their numbers."""
+    """Give a process that was started without standard streams some: a file of its own would get their numbers.
+
+    And have what the encoding of the output lacks escaped there, as it is on stderr.
+    """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("r+"))  # noqa: SIM115  (as long as the process)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """End quietly when the other end of a pipe is closed; click would say that the command failed."""
+    try:
+        yield
+    except BrokenPipeError:
+        _print_nowhere(1, 2)
+        raise SystemExit(EXIT_READER_LEFT) from None
+
+
+def _print_nowhere(*streams: int) -> None:
+    """What is buffered for a stream that takes no more would raise once more, at the exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge.cli.console import escaped
-from bridge.model.errors import StoreError
+from bridge.model.errors import WRITES_REFUSED, StoreError
 from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
 
@@ -37,10 +37,11 @@ def named_store(settings: Settings) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        place = shown_url(settings.store_url)
+        said = f"The accounting at {shown_url(settings.store_url)} cannot be"
+        if error.code in WRITES_REFUSED:
+            raise type(error)(f"{said} written. {error}") from error
         raise type(error)(
-            f"The accounting at {place} cannot be read. Check that Redis runs and that BRIDGE_REDIS_URL or "
-            f"BRIDGE_BROKER_URL is right. {error}"
+            f"{said} read. Check that Redis runs and that BRIDGE_REDIS_URL or BRIDGE_BROKER_URL is right. {error}"
         ) from error
 
 

@@ -11,9 +11,10 @@ from bridge.gateway.filters import Wanted
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.principal import Principal
 from bridge.gateway.request import StreamRequest
-from bridge.model.errors import StoreUnavailableError
+from bridge.model.errors import BridgeError, StoreUnavailableError
 from bridge.model.events.frame import RESET_EVENT
 from bridge.model.registry import Id, Registry
+from bridge.runtime.supervision import end_tasks
 from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url
 
@@ -33,12 +34,14 @@ class Follower:
         self._gateway = Gateway(settings, registry)
         self._print_event = print_event
         self._hide_unknown_id = False
+        self._broken: Exception | None = None
 
     async def run(self, user: Id, *, wanted: Wanted, from_start: bool, last_event_id: UUID | None) -> None:
         """Follow.
 
         Raises:
             StoreUnavailableError: Redis does not answer at the start. Later outages are waited out.
+            Exception: whatever printing an event raises.
         """
         # Outages are said below, in sentences.
         logging.getLogger("bridge.gateway").addHandler(logging.NullHandler())
@@ -52,11 +55,12 @@ class Follower:
                     f"Redis at {self._place} cannot be used. Check that it runs and that BRIDGE_REDIS_URL "
                     f"(or BRIDGE_BROKER_URL) is right. {fault}"
                 )
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch())
-                tasks.create_task(
-                    self._gateway.serve(Principal(user=user), request, {"type": "http"}, _receive, self._send)
-                )
+            watching = asyncio.create_task(self._watch())
+            try:
+                await self._gateway.serve(Principal(user=user), request, {"type": "http"}, _receive, self._send)
+            finally:
+                await end_tasks(watching)
+        raise self._broken or BridgeError("The stream has ended; start the command again.")
 
     async def _watch(self) -> None:
         """Say when Redis goes and when it is back."""
@@ -76,7 +80,11 @@ class Follower:
                 continue
             if fields["event"] == RESET_EVENT and self._hide_unknown_id and "unknown_id" in fields["data"]:
                 continue  # from the start is from no id at all
-            self._print_event(fields.get("id", ""), fields["event"], fields["data"])
+            try:
+                self._print_event(fields.get("id", ""), fields["event"], fields["data"])
+            except Exception as error:
+                self._broken = error  # to the session, it is a client that has left
+                raise
 
 
 async def _receive() -> MutableMapping[str, Any]:

@@ -17,7 +17,7 @@ from typing import Self
 from bridge.local.child_process import dying_with_parent
 from bridge.local.temporary_folder import OwnFolder
 from bridge.model.errors import BridgeError, MissingExtraError
-from bridge.redis_adapter import MIN_VERSION, answering_pid
+from bridge.redis_adapter import MIN_VERSION, server_pid
 
 STREAM_NODE_BYTES = 1024
 """Room that a stream takes at the least. Redis' own is 4 KB, of which a user with few events uses little."""
@@ -133,7 +133,7 @@ class EmbeddedServer:
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and process.poll() is None:
-            if answering_pid(self.port, self.password) == process.pid:
+            if server_pid(self.port, self.password) == process.pid:
                 return
             time.sleep(0.02)
         tail = (self.folder / "server.log").read_text(errors="replace").strip().splitlines()[-1:]

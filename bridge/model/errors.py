@@ -84,6 +84,10 @@ class StoreRefusedError(StoreError):
     """Redis refuses for good: nothing changes until an operator changes it."""
 
 
+WRITES_REFUSED = frozenset({"OOM", "MISCONF", "NOREPLICAS", "READONLY"})
+"""Codes with which a Redis that can be read takes no writes."""
+
+
 def as_broker_error(error: StoreError, said: str) -> BrokerError:
     """The trouble of a Redis that is the broker."""
     kind = BrokerRefusedError if isinstance(error, StoreRefusedError) else BrokerUnavailableError

@@ -58,11 +58,13 @@ def moment(at: int | str) -> str:
 
 
 def pretty(text: str) -> str:
-    """JSON with line breaks; as it is if it is not one."""
+    """JSON with line breaks; as it is if it is not one, or holds what no page can show (half a surrogate pair)."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        shown.encode()
     except PARSER_ERRORS:
         return text
+    return shown
 
 
 def query(fields: Iterable[tuple[str, str]]) -> str:

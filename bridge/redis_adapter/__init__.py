@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.retry_queue import RetrySet
     from bridge.redis_adapter.server_requirements import (
         MIN_VERSION,
-        answering_pid,
         read_server,
         server_faults,
+        server_pid,
         server_warnings,
     )
     from bridge.redis_adapter.settler import PendingPublish, Settler
@@ -80,7 +80,7 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.redrive_jobs": "RedriveJob",
         "bridge.redis_adapter.redrive_letters": "ReturnedMessage",
         "bridge.redis_adapter.retry_queue": "RetrySet",
-        "bridge.redis_adapter.server_requirements": "MIN_VERSION answering_pid read_server server_faults server_warnings",
+        "bridge.redis_adapter.server_requirements": "MIN_VERSION server_pid read_server server_faults server_warnings",
         "bridge.redis_adapter.settler": "PendingPublish Settler",
         "bridge.redis_adapter.start_counts": "Starts",
         "bridge.redis_adapter.store": "Store",

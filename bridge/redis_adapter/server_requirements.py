@@ -48,7 +48,7 @@ def server_warnings(info: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def answering_pid(port: int, password: str) -> int:
+def server_pid(port: int, password: str) -> int:
     """Process id of the server that answers on a port of this machine; 0 if none does."""
     with redis.Redis(port=port, password=password or None, socket_timeout=1) as client:
         try:

@@ -1,7 +1,9 @@
 """The real command, as a process: what it prints, how it fails, and what it does to a real Redis."""
 
 import json
+import shlex
 import signal
+import subprocess
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +14,7 @@ import redis
 from bridge.catalogs.finance import REGISTRY
 from bridge.local.redis_server import EmbeddedServer, free_port
 from tests.support.books import direct
-from tests.support.processes import assert_sentence, run_cli, running_cli
+from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli
 from tests.support.waiting import PATIENCE
 
 USER = "0190f0a1-0000-7000-8000-000000000001"
@@ -153,6 +155,20 @@ def test_tail_follows_across_a_restart_of_redis(tmp_path: Path) -> None:
         "after",
     ]
     assert "Traceback" not in tail.output
+
+
+def test_tail_ends_when_its_reader_has_left(redis_url: str) -> None:
+    publish(redis_url, "one")
+    command = f"{shlex.join([*COMMAND, 'tail', USER, '--from-start', '--json'])} | head -1; echo ${{PIPESTATUS[0]}}"
+    environment = clean_environment({"BRIDGE_BROKER_URL": redis_url})
+    with subprocess.Popen(
+        ["bash", "-c", command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as pipe:
+        assert pipe.stdout is not None
+        assert '"one"' in pipe.stdout.readline()
+        publish(redis_url, "two")
+        said, complaints = pipe.communicate(timeout=60)
+    assert (said, complaints) == ("141\n", "")
 
 
 def test_tail_filters_and_is_safe_for_the_terminal(redis_url: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""What a command does when there is nowhere to print to: a full disk, or a process without standard streams."""
+"""What a command does when it cannot print: a full disk, a reader that has gone, no standard streams, few letters."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,44 @@ def run(command: str, redirected: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
 
 
+def into_a_closed_pipe(command: str, *, stderr: int) -> "subprocess.CompletedProcess[bytes]":
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-m", "bridge.cli", *command.split()]
+    environment = {**os.environ, "BRIDGE_GATEWAY_DEV": "true"}
+    try:
+        return subprocess.run(argv, stdout=writing, stderr=stderr, env=environment, timeout=120, check=False)
+    finally:
+        os.close(writing)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk_is_one_sentence(command: str) -> None:
     done = run(command, ">/dev/full")
     said = "Error: Not all of the output could be written: No space left on device.\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "registry --format markdown", "check", "dead --help"])
+def test_a_reader_that_has_gone_ends_a_command_as_it_ends_others(command: str) -> None:
+    done = into_a_closed_pipe(command, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["nonsense", "dead list --since x", "registry"])
+def test_so_does_one_that_read_errors_as_well(command: str) -> None:
+    assert into_a_closed_pipe(command, stderr=subprocess.STDOUT).returncode == 141
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r"])
+@pytest.mark.parametrize("command", ["registry", "registry --format markdown", "check"])
+def test_what_an_encoding_lacks_is_escaped(command: str, encoding: str) -> None:
+    argv = [sys.executable, "-m", "bridge.cli", *command.split()]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "BRIDGE_GATEWAY_DEV": "true"}
+    done = subprocess.run(argv, capture_output=True, env=environment, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

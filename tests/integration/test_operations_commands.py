@@ -170,6 +170,21 @@ def test_whoever_watches_sees_redis_go_and_come_back(tmp_path: Path) -> None:
             assert command.end(signal.SIGINT) == 130
 
 
+def test_a_redis_that_takes_no_writes_is_not_called_unreadable(
+    client: redis.Redis, settings: Settings, environment: dict[str, str]
+) -> None:
+    bury(client, settings, [a_letter() for _ in range(3)])
+    client.config_set("maxmemory", "1")
+    try:
+        looked = run_cli("dead", "groups", environment=environment)
+        answer = run_cli("dead", "redrive", "--yes", environment=environment)
+    finally:
+        client.config_set("maxmemory", "0")
+    assert looked.returncode == 0, looked.stderr
+    assert_sentence(answer, "cannot be written. Redis did not take the command: OOM", code=1)
+    assert "cannot be read" not in answer.stderr
+
+
 def test_a_selection_of_nothing_is_no_failure(environment: dict[str, str], settings: Settings) -> None:
     for words in ("dead redrive --yes", "dead list", "dead discard --yes --reason x", "retries now", "dead export"):
         answer = run_cli(*words.split(), environment=environment)

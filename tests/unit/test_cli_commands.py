@@ -119,6 +119,12 @@ def test_a_port_for_a_server_that_is_not_embedded_is_wrong_use(name: str, variab
     assert variable in answer.output
 
 
+@pytest.mark.parametrize("variable", ["BRIDGE_BROKER_URL", "BRIDGE_REDIS_URL"])
+def test_a_folder_for_a_server_that_is_not_embedded_is_wrong_use(variable: str) -> None:
+    answer = run("up", "--data-dir", "kept", **{variable: "redis://elsewhere"})
+    assert (answer.exit_code, "--data-dir" in answer.output, variable in answer.output) == (2, True, True)
+
+
 @pytest.mark.parametrize(
     ("way", "said"),
     [

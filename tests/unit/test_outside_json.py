@@ -68,7 +68,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "an envelope to be sent": is_json,
     "a time": occurred_at_of,
     "a tombstone": lambda text: read_tombstone("id", text.encode("utf-8", "surrogatepass"), ""),
-    "JSON on a page": pretty,
+    "JSON on a page": lambda text: pretty(text).encode(),
     "bytes of an envelope": encode_raw,
 }
 
