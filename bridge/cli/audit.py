@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.console import FiniteRange, console, print_json, styled, table
+from bridge.cli.console import FiniteRange, console, json_option, print_json, styled, table
 from bridge.cli.open_store import open_named_store, plain
 from bridge.views.words import moment, span
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--write-off", "reason", metavar="REASON", help="Write off what is missing; the reason is logged.")
 @click.option("--unclear", is_flag=True, help="With --write-off: also what a worker may still have (RabbitMQ).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@json_option
 @click.pass_context
 def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, unclear: bool, as_json: bool) -> None:
     r"""Check the accounting, and list the events that are missing.

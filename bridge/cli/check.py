@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import click
 
-from bridge.cli.check_findings import Finding
 from bridge.cli.connecting import inspect_building, inspect_connections
-from bridge.cli.console import print_json
+from bridge.cli.console import json_option, marked, print_json
 from bridge.cli.inspection import inspect_configuration
 from bridge.settings import PROCESSES, Process
 
@@ -21,7 +20,7 @@ from bridge.settings import PROCESSES, Process
     type=click.Choice(PROCESSES),
     help="Judge what this process uses, and nothing else.  [default: what any of them uses]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@json_option
 @click.option(
     "--registry",
     envvar="BRIDGE_REGISTRY",
@@ -58,20 +57,10 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
         if connect:
             findings += inspect_connections(settings, catalog, processes)
     if as_json:
-        print_json([finding.as_dict() for finding in findings])
+        print_json(findings)
     else:
         for finding in findings:
-            _print(finding)
+            marked(finding.level, f"{finding.subject}: {finding.text}", err=finding.level == "fault")
     faults = [finding for finding in findings if finding.level == "fault"]
     if faults:
         ctx.exit(2 if any(finding.subject in ("settings", "registry") for finding in faults) else 1)
-
-
-_MARKS = {"fault": ("✗", "red"), "warning": ("!", "yellow"), "ok": ("✓", "green")}
-
-
-def _print(finding: Finding) -> None:
-    mark, colour = _MARKS[finding.level]
-    click.echo(
-        f"{click.style(mark, fg=colour, bold=True)} {finding.subject}: {finding.text}", err=finding.level == "fault"
-    )

@@ -1,21 +1,19 @@
 """``Finding``: one sentence of ``check`` about one subject; and what it says of a Redis from its INFO alone."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.cli.console import Level
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One sentence about the installation."""
 
-    level: Literal["ok", "warning", "fault"]
+    level: Level
     subject: str  # settings, registry, broker, redis, or the process that would suffer
     text: str
-
-    def as_dict(self) -> dict[str, str]:
-        """JSON values."""
-        return asdict(self)
 
 
 def judge_redis(info: dict[str, Any], place: str, subject: str) -> Iterator[Finding]:
@@ -23,15 +21,15 @@ def judge_redis(info: dict[str, Any], place: str, subject: str) -> Iterator[Find
     from bridge.redis_adapter import server_faults, server_warnings
 
     if not info:
-        yield Finding(level="ok", subject=subject, text=f"{place} answers, and does not tell this user what it is.")
+        yield Finding("ok", subject, f"{place} answers, and does not tell this user what it is.")
         return
     faults = server_faults(info)
     for sentence in faults:
-        yield Finding(level="fault", subject=subject, text=f"{place} cannot be used: {sentence}")
+        yield Finding("fault", subject, f"{place} cannot be used: {sentence}")
     if not faults:
-        yield Finding(level="ok", subject=subject, text=f"{place} answers: {_server_name(info)}.")
+        yield Finding("ok", subject, f"{place} answers: {_server_name(info)}.")
     for sentence in server_warnings(info):
-        yield Finding(level="warning", subject=subject, text=sentence)
+        yield Finding("warning", subject, sentence)
 
 
 def _server_name(info: dict[str, Any]) -> str:

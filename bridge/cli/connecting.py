@@ -29,7 +29,7 @@ def inspect_building(settings: Settings, registry: Registry, process: Process, *
     try:
         _BUILD[process](settings, registry)
     except (BridgeError, OSError) as error:
-        yield Finding(level="fault" if asked else "warning", subject=process, text=str(error))
+        yield Finding("fault" if asked else "warning", process, str(error))
 
 
 def inspect_connections(settings: Settings, registry: Registry, processes: Iterable[Process]) -> list[Finding]:
@@ -41,7 +41,7 @@ def inspect_connections(settings: Settings, registry: Registry, processes: Itera
     for process in dict.fromkeys("ops" if process == "cli" else process for process in processes):
         found = list(_inspect_process(process, settings, registry))
         if not any(finding.level == "fault" for finding in found):
-            found.append(Finding(level="ok", subject=process, text="the servers let it do all that it does."))
+            found.append(Finding("ok", process, "the servers let it do all that it does."))
         findings += [finding for finding in found if finding not in findings]
     return [*findings, *_inspect_bridge(settings, registry)]
 
@@ -59,9 +59,9 @@ def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]
     survey = Survey(queues=status.queues, claimed=status.claimed, retries=status.retries)
     consuming = [worker for worker in status.workers if is_consuming(settings, worker)]
     for fault in stranded(registry, survey, consuming):
-        yield Finding(level="fault", subject=fault.subject, text=fault.sentence)
+        yield Finding("fault", fault.subject, fault.sentence)
     for remark in status.remarks:
-        yield Finding(level="warning", subject="registry", text=remark)
+        yield Finding("warning", "registry", remark)
 
 
 def _inspect_reach(settings: Settings) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def _inspect_reach(settings: Settings) -> Iterator[Finding]:
     for subject, place, url, connect in servers:
         shown = shown_url(url)
         if faults := option_faults(place.url):
-            yield from (Finding(level="fault", subject=subject, text=f"{shown}: {text}") for text in faults)
+            yield from (Finding("fault", subject, f"{shown}: {text}") for text in faults)
         else:
             yield from _inspect_redis(subject, shown, connect)
 
@@ -92,10 +92,10 @@ def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iter
             info = read_server(client)
     except (StoreError, SettingsError) as error:
         text = f"{shown} cannot be used: {error}{_about_tls(shown, error)}"
-        yield Finding(level="fault", subject=subject, text=text)
+        yield Finding("fault", subject, text)
     except TypeError:  # by which redis-py says that it does not know an option
         text = f"{shown} cannot be used: redis-py does not know an option of this URL. Take it out, or spell it right."
-        yield Finding(level="fault", subject=subject, text=text)
+        yield Finding("fault", subject, text)
     else:
         yield from judge_redis(info, shown, subject)
 
@@ -115,7 +115,7 @@ def _inspect_process(process: Process, settings: Settings, registry: Registry) -
     from bridge.redis_adapter import try_servers
 
     for text in try_servers(process, settings):
-        yield Finding(level="fault", subject=process, text=text)
+        yield Finding("fault", process, text)
     if topology(settings).broker is None and process != "gateway":
         yield from _inspect_rabbit(process, settings, registry)
     elif process == "worker":
@@ -128,10 +128,10 @@ def _inspect_rabbit(process: Process, settings: Settings, registry: Registry) ->
     sends, takes = process in ("producer", "worker"), process == "worker"
     try:
         for text in try_rabbit(settings, registry, sends=sends, takes=takes):
-            yield Finding(level="fault", subject=process, text=f"broker: {text}")
+            yield Finding("fault", process, f"broker: {text}")
     except BridgeError as error:
         text = f"{shown_url(settings.broker_url)} cannot be used: {error}"
-        yield Finding(level="fault", subject="broker", text=text)
+        yield Finding("fault", "broker", text)
 
 
 def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Finding]:
@@ -142,17 +142,17 @@ def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Findi
 
     try:
         for text in try_transport(settings, lambda changed: create_app(changed, registry)):
-            yield Finding(level="warning", subject="worker", text=text)
+            yield Finding("warning", "worker", text)
     except TypeError:
         options = ", ".join(name for name, _ in parse_qsl(urlsplit(settings.broker_url).query))
         if not options:
             raise
         text = f"broker: Celery cannot use what BRIDGE_BROKER_URL has after the ? ({options}). Take it out; a password "
-        yield Finding(level="fault", subject="worker", text=f"{text}belongs before the @.")
+        yield Finding("fault", "worker", f"{text}belongs before the @.")
     except Exception as error:  # kombu and Celery raise what they like
         said = broker_error(error, "Its connection to the broker does not work.")
         text = str(said) if said else f"broker: {describe(error, Stage.WORKER).message or type(error).__name__}"
-        yield Finding(level="fault", subject="worker", text=text)
+        yield Finding("fault", "worker", text)
 
 
 def _build_producer(settings: Settings, registry: Registry) -> None:

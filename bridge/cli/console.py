@@ -7,9 +7,10 @@ import re
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+import msgspec
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 160
+Level = Literal["ok", "warning", "fault"]
+_MARKS = {"fault": ("✗", "red"), "warning": ("!", "yellow"), "ok": ("✓", "green")}
 _UNSAFE = re.compile(r"[^\n -~]")
 """In JSON, these stand nowhere but in strings."""
 
@@ -38,11 +41,14 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+
+
 def form_options(markdown_help: str) -> Callable[[Callable[[str], None]], Callable[..., None]]:
     """Options --json and --format of a command that gets ``form``: table, json or markdown."""
 
     def decorate(command: Callable[[str], None]) -> Callable[..., None]:
-        @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+        @json_option
         @click.option(
             "--format",
             "form",
@@ -91,7 +97,13 @@ def printable(text: str) -> str:
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
     """A value for programs; the only way in which commands print one. Without an indent it is one line."""
-    click.echo(escaped(json.dumps(value, indent=indent)))
+    click.echo(escaped(json.dumps(msgspec.to_builtins(value), indent=indent)))
+
+
+def marked(level: Level, text: str, *, err: bool = False) -> None:
+    """A line behind the mark of its level."""
+    mark, colour = _MARKS[level]
+    click.echo(f"{click.style(mark, fg=colour, bold=True)} {text}", err=err)
 
 
 def escaped(text: str) -> str:

@@ -4,9 +4,9 @@ from typing import Final
 
 import click
 
-from bridge.cli.console import FiniteRange, print_json, printable, say
+from bridge.cli.console import FiniteRange, json_option, print_json, printable, say
 from bridge.cli.failures import print_groups, print_letter, print_rows, print_tombstone
-from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
+from bridge.cli.filters import confirm, filter_options, opened, payloads_option, read_after, yes_option
 from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.model.moments import shown_time
@@ -75,8 +75,6 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
 
     And with the last traceback; of a discarded one, its tombstone.
     """
-    import msgspec
-
     with opened() as (store, _, _):
         letter, tombstone = store.dead_letters.get(letter_id), store.dead_letters.tombstone(letter_id)
     if letter is not None and as_json:
@@ -84,7 +82,7 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
     elif letter is not None:
         print_letter(letter, payloads=payloads)
     elif tombstone is not None and as_json:
-        print_json({"discarded": msgspec.to_builtins(tombstone)})
+        print_json({"discarded": tombstone})
     elif tombstone is not None:
         print_tombstone(tombstone)
     else:
@@ -117,13 +115,11 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
 
     How many, since when, and of which types; most first.
     """
-    import msgspec
-
     with opened() as (store, _, registry):
         letters = Letters(store)
         hit = letters.users(letters.resolve(chosen, registry))
     if as_json:
-        print_json(msgspec.to_builtins(hit[:limit]))
+        print_json(hit[:limit])
         return
     if not hit:
         click.echo("No letter of a user matches.")
@@ -190,12 +186,10 @@ def log(limit: int, as_json: bool) -> None:
 
     Newest first.
     """
-    import msgspec
-
     with opened() as (store, _, _):
         entries = store.log.newest(limit)
     if as_json:
-        print_json(msgspec.to_builtins(entries))
+        print_json(entries)
         return
     from bridge.cli.console import console, table
 
@@ -279,15 +273,13 @@ def redrive(
 @json_option
 def redrives(as_json: bool) -> None:
     """List the newest redrives with how far they are."""
-    import msgspec
-
     from bridge.cli.console import console, table
     from bridge.operations import Redrives
 
     with opened() as (store, settings, registry):
         found = Redrives(store, settings, registry).newest()
     if as_json:
-        print_json(msgspec.to_builtins(found))
+        print_json(found)
         return
     shown = table("redrive", "begun", "who", "state", "total", "succeeded", "failed", "pending", "under way", "reason")
     for status in found:

@@ -48,7 +48,6 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 payloads_option = click.option("--payloads", is_flag=True, help="Show the events' content, which is masked otherwise.")
 

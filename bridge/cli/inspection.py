@@ -20,16 +20,16 @@ def inspect_configuration(
     ``registry_path`` is ``package.module:attribute``; empty: the settings'.
     """
     reading = read_settings(for_=processes)
-    findings = [Finding(level="fault", subject="settings", text=fault) for fault in reading.faults]
+    findings = [Finding("fault", "settings", fault) for fault in reading.faults]
     if not findings:
-        findings.append(Finding(level="ok", subject="settings", text="all values are valid."))
-    findings += [Finding(level="warning", subject="settings", text=remark) for remark in reading.remarks]
+        findings.append(Finding("ok", "settings", "all values are valid."))
+    findings += [Finding("warning", "settings", remark) for remark in reading.remarks]
     path = registry_path or reading.settings.registry or BUILT_IN
     registry: Registry | None = None
     try:
         registry = load_registry(path)
     except RegistryError as error:
-        findings += [Finding(level="fault", subject="registry", text=text) for text in error.faults or (str(error),)]
+        findings += [Finding("fault", "registry", text) for text in error.faults or (str(error),)]
     else:
         findings += _inspect_registry(registry, path, reading.settings, processes)
     return (None if reading.faults else reading.settings), registry, findings
@@ -41,12 +41,12 @@ def _inspect_registry(
     rehearsed = _RUNS_MAPPINGS.intersection(processes)
     remarks = rehearse(registry, event_max_bytes=settings.event_max_bytes) if rehearsed else []
     if not any(remark.fatal for remark in remarks):
-        yield Finding(level="ok", subject="registry", text=_summary(registry, path))
+        yield Finding("ok", "registry", _summary(registry, path))
     for remark in remarks:
-        yield Finding(level="fault" if remark.fatal else "warning", subject="registry", text=remark.text)
+        yield Finding("fault" if remark.fatal else "warning", "registry", remark.text)
     for meta in registry.gaps():
         text = f"no domain event is mapped to {meta.event_type.value}; the worker never publishes it."
-        yield Finding(level="warning", subject="registry", text=text)
+        yield Finding("warning", "registry", text)
 
 
 def _summary(registry: Registry, path: str) -> str:

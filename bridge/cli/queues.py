@@ -4,10 +4,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from bridge.cli.console import console, print_json, table
-from bridge.cli.filters import confirm, json_option, opened, yes_option
+from bridge.cli.console import console, json_option, marked, print_json, table
+from bridge.cli.filters import confirm, opened, yes_option
 from bridge.cli.open_store import plain
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.views.words import counted, span
@@ -41,7 +40,7 @@ def queues(ctx: click.Context, as_json: bool) -> None:
     with opened() as (store, settings, registry):
         found = read_holdings(store, settings, registry)
     if as_json:
-        print_json(msgspec.to_builtins(found))
+        print_json(found)
     else:
         _print(found)
     ctx.exit(1 if any(holding.is_stranded for holding in found) else 0)
@@ -118,7 +117,7 @@ def _print(found: "tuple[Holding, ...]") -> None:
     console().print(shown)
     for holding in found:
         if holding.advice:
-            click.echo(f"{click.style('✗', fg='red', bold=True)} {holding.advice}")
+            marked("fault", holding.advice)
 
 
 def _numbers(holding: "Holding") -> tuple[Any, ...]:

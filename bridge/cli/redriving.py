@@ -71,9 +71,7 @@ def run_redrive(redrives: Any, replay_id: str, *, resend: bool, as_json: bool) -
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
         status = redrives.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
     if as_json:
-        import msgspec
-
-        print_json(msgspec.to_builtins(status))
+        print_json(status)
     else:
         click.echo(f"Redrive {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
         if status.reason:

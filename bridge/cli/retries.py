@@ -2,9 +2,9 @@
 
 import click
 
-from bridge.cli.console import print_json
+from bridge.cli.console import json_option, print_json
 from bridge.cli.failures import print_groups, print_rows, print_waiting
-from bridge.cli.filters import confirm, filter_options, json_option, opened, payloads_option, read_after, yes_option
+from bridge.cli.filters import confirm, filter_options, opened, payloads_option, read_after, yes_option
 from bridge.model.errors import OperationRefusedError
 from bridge.operations import Retries, Selection, retry_as_dict
 from bridge.views.failed_events import retry_row

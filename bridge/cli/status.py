@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from bridge.catalogs import load_configured
-from bridge.cli.console import FiniteRange, console, print_json, printable, say, table
+from bridge.cli.console import FiniteRange, console, marked, print_json, printable, say, table
 from bridge.cli.open_store import named_store
 from bridge.model.errors import StoreError
 from bridge.views.words import due, span
@@ -88,11 +88,11 @@ def _print(shown: "Status") -> None:
             out.print(section)
     out.print(_accounting(shown))
     for fault in shown.faults:
-        click.echo(f"{click.style('✗', fg='red', bold=True)} {fault.subject}: {printable(fault.sentence)}")
+        marked("fault", f"{fault.subject}: {printable(fault.sentence)}")
     for remark in shown.remarks:
-        click.echo(f"{click.style('!', fg='yellow', bold=True)} {printable(remark)}")
+        marked("warning", printable(remark))
     if shown.healthy:
-        click.echo(f"{click.style('✓', fg='green', bold=True)} events flow.")
+        marked("ok", "events flow.")
 
 
 def _queues(shown: "Status") -> "Table":

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from bridge.catalogs import load_registry
-from bridge.cli.console import console, print_json, say, styled
+from bridge.cli.console import console, json_option, print_json, say, styled
 from bridge.cli.open_store import open_named_store, plain
 from bridge.settings import Settings, load_settings
 from bridge.views.failed_events import attempts_in_words
@@ -23,7 +23,7 @@ STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad
 @click.command()
 @click.argument("event_id", type=click.UUID)
 @click.option("--user", metavar="ID", help="Whose event it is; saves looking through all seen marks.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
+@json_option
 @click.pass_context
 def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -> None:
     r"""Tell where one event is, and what happened to it.
