@@ -19,19 +19,8 @@ Server = Literal["redis", "broker"]
 _EVERY = ("select", "ping", "time", "eval", "evalsha", "script|load", "script|exists", "del")
 """DEL is for `check --connect` alone, which cleans up behind itself."""
 _ANNOUNCE = (
-    "get",
-    "set",
-    "hget",
-    "hset",
-    "hsetnx",
-    "hincrby",
-    "hdel",
-    "hgetall",
-    "hlen",
-    "zadd",
-    "zcard",
-    "zremrangebyrank",
-)
+    "get", "set", "hget", "hset", "hsetnx", "hincrby", "hdel", "hgetall", "hlen", "zadd", "zcard", "zremrangebyrank",
+)  # fmt: skip
 _SETTLE = (
     "get", "set", "exists", "expire", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall", "hmget", "hlen",
     "hexists", "hstrlen", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",

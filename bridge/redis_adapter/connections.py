@@ -164,16 +164,10 @@ async def _nothing() -> None:
     return
 
 
-class CheckedConnection(_Checked, connections.Connection):
-    """Over TCP."""
+class _CheckedOnce(_Checked):
+    """For a worker's channel: it is asked when it is made. Later every claim shows; and it may be waiting for news."""
 
-
-class CheckedSSLConnection(_Checked, connections.SSLConnection):
-    """Over TLS."""
-
-
-class CheckedUnixConnection(_Checked, connections.UnixDomainSocketConnection):
-    """Over a socket of this machine."""
+    asks_while_open = False
 
 
 class _ResolvesAnew:
@@ -188,50 +182,6 @@ class _ResolvesAnew:
         )
 
 
-class CheckedSentinelConnection(_Checked, _ResolvesAnew, sentinel.SentinelManagedConnection):
-    """To the master that sentinels name."""
-
-
-class CheckedSentinelSSLConnection(_Checked, _ResolvesAnew, sentinel.SentinelManagedSSLConnection):
-    """To the master that sentinels name, over TLS."""
-
-
-class BrokerConnection(CheckedConnection):
-    """For a worker's channel: it is asked when it is made. Later every claim shows; and it may be waiting for news."""
-
-    asks_while_open = False
-
-
-class BrokerSSLConnection(CheckedSSLConnection):
-    """The same over TLS."""
-
-    asks_while_open = False
-
-
-class BrokerSentinelConnection(CheckedSentinelConnection):
-    """The same behind sentinels."""
-
-    asks_while_open = False
-
-
-class BrokerSentinelSSLConnection(CheckedSentinelSSLConnection):
-    """The same behind sentinels and over TLS."""
-
-    asks_while_open = False
-
-
-class AsyncCheckedConnection(_AsyncChecked, async_connections.Connection):
-    """Over TCP, for asyncio."""
-
-
-class AsyncCheckedSSLConnection(_AsyncChecked, async_connections.SSLConnection):
-    """Over TLS, for asyncio."""
-
-
-class AsyncCheckedUnixConnection(_AsyncChecked, async_connections.UnixDomainSocketConnection):
-    """Over a socket of this machine, for asyncio."""
-
-
 class _AsyncResolvesAnew:
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
         connection = cast("Any", self)
@@ -242,12 +192,36 @@ class _AsyncResolvesAnew:
         )
 
 
-class AsyncCheckedSentinelConnection(_AsyncChecked, _AsyncResolvesAnew, async_sentinel.SentinelManagedConnection):
-    """To the master that sentinels name, for asyncio."""
+def _behind(*checks_and_kind: type) -> type:
+    """One of redis-py's classes of connections, behind checks of ours."""
+    return type(f"Checked{checks_and_kind[-1].__name__}", checks_and_kind, {})
 
 
-class AsyncCheckedSentinelSSLConnection(_AsyncChecked, _AsyncResolvesAnew, async_sentinel.SentinelManagedSSLConnection):
-    """The same over TLS."""
+DIRECT: Mapping[str, type] = {
+    "tcp": _behind(_Checked, connections.Connection),
+    "tls": _behind(_Checked, connections.SSLConnection),
+    "unix": _behind(_Checked, connections.UnixDomainSocketConnection),
+}
+"""Connections to an address, by how they are made."""
+MANAGED: Mapping[str, type] = {
+    "tcp": _behind(_Checked, _ResolvesAnew, sentinel.SentinelManagedConnection),
+    "tls": _behind(_Checked, _ResolvesAnew, sentinel.SentinelManagedSSLConnection),
+}
+"""Connections to the master that sentinels name."""
+ASYNC_DIRECT: Mapping[str, type] = {
+    "tcp": _behind(_AsyncChecked, async_connections.Connection),
+    "tls": _behind(_AsyncChecked, async_connections.SSLConnection),
+    "unix": _behind(_AsyncChecked, async_connections.UnixDomainSocketConnection),
+}
+ASYNC_MANAGED: Mapping[str, type] = {
+    "tcp": _behind(_AsyncChecked, _AsyncResolvesAnew, async_sentinel.SentinelManagedConnection),
+    "tls": _behind(_AsyncChecked, _AsyncResolvesAnew, async_sentinel.SentinelManagedSSLConnection),
+}
+
+BrokerConnection = _behind(_CheckedOnce, connections.Connection)
+BrokerSSLConnection = _behind(_CheckedOnce, connections.SSLConnection)
+BrokerSentinelConnection = _behind(_CheckedOnce, _ResolvesAnew, sentinel.SentinelManagedConnection)
+BrokerSentinelSSLConnection = _behind(_CheckedOnce, _ResolvesAnew, sentinel.SentinelManagedSSLConnection)
 
 
 class _DropsIdle:

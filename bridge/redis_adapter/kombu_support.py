@@ -1,5 +1,7 @@
 """What a kombu transport is built on that claims messages of a Redis broker: connections, scripts, and their errors."""
 
+# ruff: noqa: F401  (what it offers)
+
 from bridge.redis_adapter.client import without_prefix
 from bridge.redis_adapter.connections import (
     BrokerConnection,
@@ -9,18 +11,3 @@ from bridge.redis_adapter.connections import (
 )
 from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, QueueWatch, why_not_told
 from bridge.redis_adapter.script import UNKNOWN_SCRIPT, Call, script
-
-__all__ = [
-    "BREAKS",
-    "POLL_S",
-    "UNKNOWN_SCRIPT",
-    "BrokerConnection",
-    "BrokerSSLConnection",
-    "BrokerSentinelConnection",
-    "BrokerSentinelSSLConnection",
-    "Call",
-    "QueueWatch",
-    "script",
-    "why_not_told",
-    "without_prefix",
-]

@@ -29,19 +29,13 @@ def pool(place: RedisPlace, options: Mapping[str, Any]) -> redis.ConnectionPool:
     Raises:
         SettingsError: the URL has an option that redis-py cannot read.
     """
-    if not place.sentinels:
-        kind, arguments = _arguments(place, options)
-        known = {
-            "tcp": classes.CheckedConnection,
-            "tls": classes.CheckedSSLConnection,
-            "unix": classes.CheckedUnixConnection,
-        }
-        return classes.CheckedPool(connection_class=known[kind], **arguments)
     kind, arguments = _arguments(place, options)
+    if not place.sentinels:
+        return classes.CheckedPool(connection_class=classes.DIRECT[kind], **arguments)
     manager = Sentinel(  # type: ignore[no-untyped-call]
         place.sentinels, sentinel_kwargs={**sentinel_options(place, arguments), "retry": Retry(NoBackoff(), 0)}
     )
-    made = classes.CheckedSentinelSSLConnection if kind == "tls" else classes.CheckedSentinelConnection
+    made = classes.MANAGED[kind]
     return classes.CheckedSentinelPool(place.master, manager, connection_class=made, **arguments)  # type: ignore[no-untyped-call]
 
 
@@ -49,16 +43,11 @@ def async_pool(place: RedisPlace, options: Mapping[str, Any]) -> redis.asyncio.C
     """A pool for asyncio; as ``pool``."""
     kind, arguments = _arguments(place, options)
     if not place.sentinels:
-        known = {
-            "tcp": classes.AsyncCheckedConnection,
-            "tls": classes.AsyncCheckedSSLConnection,
-            "unix": classes.AsyncCheckedUnixConnection,
-        }
-        return classes.AsyncCheckedPool(connection_class=known[kind], **arguments)
+        return classes.AsyncCheckedPool(connection_class=classes.ASYNC_DIRECT[kind], **arguments)
     manager = AsyncSentinel(  # type: ignore[no-untyped-call]
         place.sentinels, sentinel_kwargs={**sentinel_options(place, arguments), "retry": AsyncRetry(NoBackoff(), 0)}
     )
-    made = classes.AsyncCheckedSentinelSSLConnection if kind == "tls" else classes.AsyncCheckedSentinelConnection
+    made = classes.ASYNC_MANAGED[kind]
     return classes.AsyncCheckedSentinelPool(place.master, manager, connection_class=made, **arguments)  # type: ignore[no-untyped-call]
 
 

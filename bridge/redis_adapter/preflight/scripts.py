@@ -61,21 +61,12 @@ _OPERATORS = (
 _SCRIPTS: Mapping[Process, Sequence[str]] = {
     "producer": ("send", "report", "note_queues"),
     "worker": (
-        "beat",
-        "book",
-        "bury",
-        "retry_add",
-        "retry_claim",
-        "retry_confirm",
-        "send",
-        "settle",
-        "now",
-        "note_queues",
+        "beat", "book", "bury", "retry_add", "retry_claim", "retry_confirm", "send", "settle", "now", "note_queues",
     ),
     "gateway": ("now", "read", "vouch", "gateway"),
     "ops": _OPERATORS,
     "cli": _OPERATORS,
-}
+}  # fmt: skip
 _OF_QUEUES: Mapping[Process, Sequence[str]] = {
     "producer": ("send",),
     "worker": ("send", "claim", "claimed", "merge", "restore"),
