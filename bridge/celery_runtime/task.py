@@ -13,7 +13,7 @@ from billiard.process import current_process
 from celery import Task
 from celery.exceptions import Reject
 
-from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REPLAY_HEADER
+from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REDRIVE_HEADER
 from bridge.messages.passthrough import Envelopes
 from bridge.messages.validation import deliveries_of
 from bridge.model.bounds import MessageBounds
@@ -148,7 +148,7 @@ class BridgeTask(Task):
                 attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
                 message_id=message_id,
                 booked_as=headers.get(BOOKED_HEADER) or "",
-                redrive=headers.get(REPLAY_HEADER) or "",
+                redrive=headers.get(REDRIVE_HEADER) or "",
             )
         ]
 

@@ -171,11 +171,11 @@ def discard(chosen: Selection, reason: str, yes: bool, as_json: bool) -> None:
         confirm(f"discard {counted(number, 'dead letter')} ({selection})", number, yes=yes)
         done = letters.discard(selection, reason=reason)
     if as_json:
-        print_json({"discarded": done.discarded, "in_replay": done.in_replay, "gone": done.gone}, indent=None)
+        print_json({"discarded": done.discarded, "in_replay": done.in_redrive, "gone": done.gone}, indent=None)
         return
     click.echo(f"Discarded {counted(done.discarded, 'dead letter')}.")
-    if done.in_replay:
-        click.echo(f"Left alone: {done.in_replay:,}, which are on their way in a redrive.")
+    if done.in_redrive:
+        click.echo(f"Left alone: {done.in_redrive:,}, which are on their way in a redrive.")
 
 
 @dead.command()
@@ -285,7 +285,7 @@ def redrives(as_json: bool) -> None:
     for status in found:
         numbers = (status.total, status.succeeded, status.failed, status.pending, status.under_way)
         shown.add_row(
-            status.replay_id, shown_time(status.created_ms), status.who, status.state.value,
+            status.redrive_id, shown_time(status.created_ms), status.who, status.state.value,
             *(f"{number:,}" for number in numbers), status.reason,
         )  # fmt: skip
     console().print(shown)

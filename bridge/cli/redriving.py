@@ -58,26 +58,26 @@ def _print_dry_run(foreseen: DryRun) -> None:
     click.echo("Nothing was published.")
 
 
-def run_redrive(redrives: Any, replay_id: str, *, resend: bool, as_json: bool) -> None:
+def run_redrive(redrives: Any, redrive_id: str, *, resend: bool, as_json: bool) -> None:
     """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
     from bridge.operations import RedriveState
 
     if redrives.has_no_worker():
         say(
             "No worker consumes the registry's queues: the letters are sent and wait there, until one is started or "
-            f"this ends for want of outcomes; sse-bridge dead redrive --resume {replay_id} goes on.",
+            f"this ends for want of outcomes; sse-bridge dead redrive --resume {redrive_id} goes on.",
             colour="yellow",
         )
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
-        status = redrives.run(replay_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
+        status = redrives.run(redrive_id, on_progress=on_progress, should_stop=was_interrupted, resend=resend)
     if as_json:
         print_json(status)
     else:
-        click.echo(f"Redrive {replay_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
+        click.echo(f"Redrive {redrive_id} is {status.state.value}: {numbers_in_words(status.numbers())}.")
         if status.reason:
             click.echo(printable(status.reason))
         if status.state is not RedriveState.DONE:
-            click.echo(f"Go on with: sse-bridge dead redrive --resume {replay_id}")
+            click.echo(f"Go on with: sse-bridge dead redrive --resume {redrive_id}")
     if status.state is RedriveState.PAUSED:
         raise SystemExit(130)
     if status.state is not RedriveState.DONE:
@@ -115,7 +115,7 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
         task = bar.add_task("redriving")
 
         def show_status(status: Any) -> None:
-            words = f"{status.replay_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"
+            words = f"{status.redrive_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"
             bar.update(task, total=status.total, completed=status.finished, description=words)
 
         yield show_status
@@ -127,6 +127,6 @@ def _tell_now_and_then() -> Callable[[Any], None]:
     def tell(status: Any) -> None:
         if not told_at or time.monotonic() - told_at[-1] >= TELL_EVERY_S:
             told_at[:] = [time.monotonic()]
-            say(f"Redrive {status.replay_id}: {status.finished:,} of {status.total:,}, {status.failed:,} failed.")
+            say(f"Redrive {status.redrive_id}: {status.finished:,} of {status.total:,}, {status.failed:,} failed.")
 
     return tell

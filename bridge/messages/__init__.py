@@ -5,6 +5,6 @@ from bridge.messages.task_message import (
     BOOKED_HEADER,
     BUNDLE_HEADER,
     OVERHEAD_BYTES,
-    REPLAY_HEADER,
+    REDRIVE_HEADER,
     TaskMessage,
 )

@@ -14,7 +14,7 @@ from bridge.messages.task_message import (
     BOOKED_HEADER,
     BUNDLE_HEADER,
     OVERHEAD_BYTES,
-    REPLAY_HEADER,
+    REDRIVE_HEADER,
     shown_arguments,
 )
 from bridge.messages.validation import DELIVERIES_HEADERS, is_id
@@ -25,7 +25,7 @@ EVENTS_MAX = 2_000
 BYTES_MAX = 1_000_000
 """Bytes of a bundle's body at most."""
 
-_OUT_OF_ORDER = (ATTEMPT_HEADER, REPLAY_HEADER, *DELIVERIES_HEADERS)
+_OUT_OF_ORDER = (ATTEMPT_HEADER, REDRIVE_HEADER, *DELIVERIES_HEADERS)
 _ANY = frozenset({"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", BOOKED_HEADER})
 _PLAIN: dict[str, Any] = {
     "parent_id": None,

@@ -17,7 +17,7 @@ ATTEMPT_HEADER = "bridge_attempt"
 
 BOOKED_HEADER = "bridge_booked"
 """Header with the id under which the message's events are in the accounting; absent if no producer announced them."""
-REPLAY_HEADER = "bridge_replay"
+REDRIVE_HEADER = "bridge_replay"
 """Header with the redrive that sent a message; its events are dead letters, and have one attempt."""
 BUNDLE_HEADER = "bridge_bundle"
 """Header of messages that the transport has put together, never on the wire: task, id, booked_as and events of each."""
@@ -84,7 +84,7 @@ class TaskMessage:
         if self.attempt > 1:
             headers[ATTEMPT_HEADER] = self.attempt
         if self.redrive:
-            headers[REPLAY_HEADER] = self.redrive
+            headers[REDRIVE_HEADER] = self.redrive
         booked_as = self.booked_as or (self.message_id if announced and self.event_ids else "")
         if booked_as:
             headers[BOOKED_HEADER] = booked_as

@@ -8,7 +8,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     at_ms: int = 0  # when, in ms of Redis time
     who: str  # ``user@host``, or the name of a page's session
-    action: str  # such as ``dead.replay``, ``dead.discard``, ``retries.now``
+    action: str  # such as ``dead.redrive.begin``, ``dead.discard``, ``retries.now``
     selection: str = ""  # what it was done to, in words
     numbers: dict[str, int] = {}  # what came of it
     reason: str = ""  # why; empty if none was asked for

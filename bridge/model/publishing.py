@@ -66,7 +66,7 @@ class Delivery:
 
     event_type: str  # type of its events
     events: Sequence[AddressedEvent]  # the events to publish
-    # Under which the message is in the accounting; empty if its events are waiting retries or replayed letters; DIRECT
+    # Under which the message is in the accounting; empty if its events are waiting retries or redriven letters; DIRECT
     # if there was no message
     message_id: str = ""
     # Task and queue of the message, if every one of its events ends here; otherwise None

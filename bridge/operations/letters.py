@@ -65,12 +65,12 @@ class Discarded:
 
     Attributes:
         discarded: letters that are gone now; each left a tombstone.
-        in_replay: letters left alone because a redrive has sent them, and their outcome is not known yet.
+        in_redrive: letters left alone because a redrive has sent them, and their outcome is not known yet.
         gone: letters that were not there any more.
     """
 
     discarded: int = 0
-    in_replay: int = 0
+    in_redrive: int = 0
     gone: int = 0
 
 
@@ -212,7 +212,7 @@ class Letters:
             done = self.discard_ids(part, reason=reason, who=who)
             result = Discarded(
                 discarded=result.discarded + done.discarded,
-                in_replay=result.in_replay + done.in_replay,
+                in_redrive=result.in_redrive + done.in_redrive,
                 gone=result.gone + done.gone,
             )
         # One entry for all portions: an operator's act is one line of the log.
@@ -221,7 +221,7 @@ class Letters:
                 who=who,
                 action="dead.discard",
                 selection=str(selection),
-                numbers={"discarded": result.discarded, "in_replay": result.in_replay},
+                numbers={"discarded": result.discarded, "in_replay": result.in_redrive},
                 reason=reason,
             )
         )
@@ -244,8 +244,8 @@ class Letters:
         letters = self._dead.get_many(letter_ids)
         reason = reason.strip()[:REASON_MAX_CHARS]
         stones = [_tombstone(letter_id, letters.get(letter_id), who, reason) for letter_id in letter_ids]
-        discarded, in_replay = self._dead.discard(stones, redrive=redrive)
-        return Discarded(discarded=discarded, in_replay=in_replay, gone=len(letter_ids) - discarded - in_replay)
+        discarded, in_redrive = self._dead.discard(stones, redrive=redrive)
+        return Discarded(discarded=discarded, in_redrive=in_redrive, gone=len(letter_ids) - discarded - in_redrive)
 
 
 def letter_as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:

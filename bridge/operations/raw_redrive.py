@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, REPLAY_HEADER
+from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, REDRIVE_HEADER
 from bridge.messages.queue_item import read_kept
 from bridge.messages.validation import check_message, check_number, check_size
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
@@ -103,4 +103,4 @@ def _refusal(headers: dict[str, Any], body: bytes, registry: Registry, bounds: M
 def _is_again(headers: dict[str, Any]) -> bool:
     """Whether its events are attempted again: then the accounting does not have them with the message."""
     attempt = headers.get(ATTEMPT_HEADER)
-    return (isinstance(attempt, int) and attempt > 1) or bool(headers.get(REPLAY_HEADER))
+    return (isinstance(attempt, int) and attempt > 1) or bool(headers.get(REDRIVE_HEADER))

@@ -38,9 +38,9 @@ PAGES = (
     Page("GET", "/replays/new", redriving.redrive_form, Role.OPERATOR),
     Page("POST", "/replays/dry-run", redriving.dry_run, Role.OPERATOR),
     Page("POST", "/replays", redriving.begin, Role.OPERATOR),
-    Page("GET", "/replays/{replay_id}", redriving.redrive),
-    Page("POST", "/replays/{replay_id}/stop", redriving.stop, Role.OPERATOR),
-    Page("POST", "/replays/{replay_id}/resume", redriving.resume, Role.OPERATOR),
+    Page("GET", "/replays/{redrive_id}", redriving.redrive),
+    Page("POST", "/replays/{redrive_id}/stop", redriving.stop, Role.OPERATOR),
+    Page("POST", "/replays/{redrive_id}/resume", redriving.resume, Role.OPERATOR),
     Page("GET", "/log", overview.operations_log),
     Page("GET", "/trace", overview.trace_event),
 )

@@ -95,4 +95,4 @@ def discard(context: PageContext, request: PageRequest) -> Response:
     """Discard the letters that match."""
     reason = read_reason(request.form)
     done = context.letters.discard(context.selection(request, of_form=True), reason=reason, who=request.session.who)
-    return context.go_on(request, "/dead", "discarded", done.discarded, done.in_replay)
+    return context.go_on(request, "/dead", "discarded", done.discarded, done.in_redrive)

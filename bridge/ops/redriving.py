@@ -57,31 +57,31 @@ def begin(context: PageContext, request: PageRequest) -> Response:
     rate = read_number(request.form, "rate", "The rate", low=0.01, high=1_000_000)
     canary = read_number(request.form, "canary", "The canary", low=0, high=1_000_000)
     percent = read_number(request.form, "max_failures", "The share of failures", low=0, high=100)
-    replay_id = context.redrives.begin(
+    redrive_id = context.redrives.begin(
         selection,
         rate=rate or 0,
         canary=int(canary or 0),
         max_failures=None if percent is None else percent / 100,
         who=request.session.who,
     )
-    context.jobs.start(replay_id, who=request.session.who)
-    return context.go_on(request, f"/replays/{replay_id}")
+    context.jobs.start(redrive_id, who=request.session.who)
+    return context.go_on(request, f"/replays/{redrive_id}")
 
 
 def redrive(context: PageContext, request: PageRequest) -> Response:
     """One redrive and how far it is."""
-    replay_id = request.path["replay_id"]
-    status = context.redrives.status(replay_id)
+    redrive_id = request.path["redrive_id"]
+    status = context.redrives.status(redrive_id)
     if status is None:
-        message = f"There is no redrive {replay_id}: redrives are forgotten after 30 days."
+        message = f"There is no redrive {redrive_id}: redrives are forgotten after 30 days."
         return context.gone(request, message)
-    part = progress(context, request, replay_id)
-    return context.page(request, "redrive.html", title=f"Redrive {replay_id}", replay_id=replay_id, part=part)
+    part = progress(context, request, redrive_id)
+    return context.page(request, "redrive.html", title=f"Redrive {redrive_id}", redrive_id=redrive_id, part=part)
 
 
-def progress(context: PageContext, request: PageRequest, replay_id: str) -> str:
+def progress(context: PageContext, request: PageRequest, redrive_id: str) -> str:
     """The part of a redrive's page that lives on; empty if there is no such redrive."""
-    status = context.redrives.status(replay_id)
+    status = context.redrives.status(redrive_id)
     if status is None:
         return ""
     return context.fragment(
@@ -89,33 +89,33 @@ def progress(context: PageContext, request: PageRequest, replay_id: str) -> str:
         "part_redrive.html",
         redrive=status,
         selection=str(Selection.from_dict(status.selection)),
-        alive=context.redrives.is_being_run(replay_id) or context.jobs.is_here(replay_id),
-        here=context.jobs.is_here(replay_id),
-        trouble=context.jobs.trouble(replay_id),
+        alive=context.redrives.is_being_run(redrive_id) or context.jobs.is_here(redrive_id),
+        here=context.jobs.is_here(redrive_id),
+        trouble=context.jobs.trouble(redrive_id),
         done=status.state is RedriveState.DONE,
     )
 
 
 def stop(context: PageContext, request: PageRequest) -> Response:
     """Have whichever process runs a redrive pause it."""
-    status = context.redrives.known(request.path["replay_id"])
+    status = context.redrives.known(request.path["redrive_id"])
     if status.state is RedriveState.DONE:
-        raise OperationRefusedError(f"Redrive {status.replay_id} is done.")
-    context.redrives.ask_to_stop(status.replay_id)
-    _note(context, request, "dead.replay.stop", status)
-    return context.go_on(request, f"/replays/{status.replay_id}", "stopping")
+        raise OperationRefusedError(f"Redrive {status.redrive_id} is done.")
+    context.redrives.ask_to_stop(status.redrive_id)
+    _note(context, request, "dead.redrive.stop", status)
+    return context.go_on(request, f"/replays/{status.redrive_id}", "stopping")
 
 
 def resume(context: PageContext, request: PageRequest) -> Response:
     """Go on with a redrive in this process."""
-    status = context.redrives.known(request.path["replay_id"])
+    status = context.redrives.known(request.path["redrive_id"])
     if status.state is RedriveState.DONE:
-        raise OperationRefusedError(f"Redrive {status.replay_id} is done; there is nothing left to send.")
-    if context.redrives.is_being_run(status.replay_id):
-        raise OperationRefusedError(f"Redrive {status.replay_id} is being run by {status.owner}.")
-    context.jobs.start(status.replay_id, who=request.session.who, resend=request.form.get("resend") == "yes")
-    _note(context, request, "dead.replay.resume", status)
-    return context.go_on(request, f"/replays/{status.replay_id}", "resumed")
+        raise OperationRefusedError(f"Redrive {status.redrive_id} is done; there is nothing left to send.")
+    if context.redrives.is_being_run(status.redrive_id):
+        raise OperationRefusedError(f"Redrive {status.redrive_id} is being run by {status.owner}.")
+    context.jobs.start(status.redrive_id, who=request.session.who, resend=request.form.get("resend") == "yes")
+    _note(context, request, "dead.redrive.resume", status)
+    return context.go_on(request, f"/replays/{status.redrive_id}", "resumed")
 
 
 def _form(context: PageContext, request: PageRequest, selection: Selection, foreseen: DryRun | None) -> Response:
@@ -179,5 +179,5 @@ def _predict(context: PageContext, selection: Selection) -> DryRun:
 
 
 def _note(context: PageContext, request: PageRequest, action: str, status: RedriveStatus) -> None:
-    entry = LogEntry(who=request.session.who, action=action, selection=f"redrive {status.replay_id}")
+    entry = LogEntry(who=request.session.who, action=action, selection=f"redrive {status.redrive_id}")
     context.store.log.append(entry)

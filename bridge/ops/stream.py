@@ -126,7 +126,7 @@ class Streams:
             event.set()
 
     async def endpoint(self, request: Request) -> Response:
-        """The stream of the overview, or with ``?replay=`` of one redrive."""
+        """The stream of the overview, or with ``?redrive=`` of one redrive."""
         return await self._access.answer(request, lambda: self._begin(request))
 
     async def _begin(self, request: Request) -> Response:
@@ -159,9 +159,9 @@ class Streams:
 
     def _parts(self, page_request: PageRequest) -> dict[str, str]:
         try:
-            replay_id = page_request.query.get("replay", "")
-            if replay_id:
-                return {"live-replay": redriving.progress(self._context, page_request, replay_id)}
+            redrive_id = page_request.query.get("redrive", "")
+            if redrive_id:
+                return {"live-redrive": redriving.progress(self._context, page_request, redrive_id)}
             return {f"live-{name}": html for name, html in overview.parts(self._context, page_request).items()}
         except StoreError:
             return {}  # the browser keeps what it shows; the page itself says what is the matter

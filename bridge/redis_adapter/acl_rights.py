@@ -133,7 +133,7 @@ def _stream_names(keys: Keyspace) -> Iterator[str]:
 def _names(keys: Keyspace) -> Iterator[str]:
     yield from _stream_names(keys)
     yield from (value for name, value in vars(keys).items() if name.isupper() and value.startswith(f"{keys.prefix}bri"))
-    yield from (keys.booked("check"), keys.replay("check"))
+    yield from (keys.booked("check"), keys.redrive("check"))
 
 
 def _once(*groups: Sequence[str]) -> tuple[str, ...]:

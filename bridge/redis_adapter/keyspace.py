@@ -74,9 +74,9 @@ class Keyspace:
         """Hash: discarded letter → who discarded it, when and why, as JSON."""
         self.TOMBSTONE_TIMES = prefix + "bridge:dead:tombstones:index"
         """Sorted set: discarded letter → when it was discarded, in ms of Redis time."""
-        self.REPLAYS = prefix + "bridge:replays"
+        self.REDRIVES = prefix + "bridge:replays"
         """Sorted set: redrive → when it was begun, in ms of Redis time."""
-        self.IN_REPLAY = prefix + "bridge:replays:sent"
+        self.IN_REDRIVE = prefix + "bridge:replays:sent"
         """Hash: letter that was sent by a redrive and has no outcome yet → the redrive."""
         self.PROBE = prefix + "bridge:probe"
         """Written by whoever wants to know whether Redis takes writes; lives for a second."""
@@ -88,39 +88,39 @@ class Keyspace:
         """The names of the bridge that the settings describe."""
         return cls(settings.prefix, topology(settings).store.database)
 
-    def replay(self, replay_id: str) -> str:
+    def redrive(self, redrive_id: str) -> str:
         """Hash: what a redrive is to do, and how far it is."""
-        return f"{self.prefix}bridge:replay:{replay_id}"
+        return f"{self.prefix}bridge:replay:{redrive_id}"
 
-    def replay_pending(self, replay_id: str) -> str:
+    def redrive_pending(self, redrive_id: str) -> str:
         """Sorted set: letters of a redrive's snapshot that are not sent yet, in the order of their ids."""
-        return f"{self.prefix}bridge:replay:{replay_id}:pending"
+        return f"{self.prefix}bridge:replay:{redrive_id}:pending"
 
-    def replay_sent(self, replay_id: str) -> str:
+    def redrive_sent(self, redrive_id: str) -> str:
         """Sorted set: letters that a redrive sent and whose outcome is not known yet → when, in ms."""
-        return f"{self.prefix}bridge:replay:{replay_id}:sent"
+        return f"{self.prefix}bridge:replay:{redrive_id}:sent"
 
-    def replay_unconfirmed(self, replay_id: str) -> str:
+    def redrive_unconfirmed(self, redrive_id: str) -> str:
         """Set: sent letters which the broker, another server than the store, has not confirmed."""
-        return f"{self.prefix}bridge:replay:{replay_id}:unconfirmed"
+        return f"{self.prefix}bridge:replay:{redrive_id}:unconfirmed"
 
-    def replay_returned(self, replay_id: str) -> str:
+    def redrive_returned(self, redrive_id: str) -> str:
         """Hash: letter whose whole message a redrive put back, outcome not known yet → id in the accounting."""
-        return f"{self.prefix}bridge:replay:{replay_id}:returned"
+        return f"{self.prefix}bridge:replay:{redrive_id}:returned"
 
-    def of_replay(self, replay_id: str) -> dict[str, str]:
+    def of_redrive(self, redrive_id: str) -> dict[str, str]:
         """The keys of one redrive, by the names that the scripts give them."""
         return {
-            "replay": self.replay(replay_id),
-            "pending": self.replay_pending(replay_id),
-            "sent": self.replay_sent(replay_id),
-            "unconfirmed": self.replay_unconfirmed(replay_id),
-            "returned": self.replay_returned(replay_id),
+            "redrive": self.redrive(redrive_id),
+            "pending": self.redrive_pending(redrive_id),
+            "sent": self.redrive_sent(redrive_id),
+            "unconfirmed": self.redrive_unconfirmed(redrive_id),
+            "returned": self.redrive_returned(redrive_id),
         }
 
-    def replay_newest(self, replay_id: str) -> str:
+    def redrive_newest(self, redrive_id: str) -> str:
         """Hash: what a mapping supersedes by → the newest of a redrive's letters for it."""
-        return f"{self.prefix}bridge:replay:{replay_id}:newest"
+        return f"{self.prefix}bridge:replay:{redrive_id}:newest"
 
     def booked(self, message_id: str) -> str:
         """Mark that a message, which no producer had announced, is in the accounting."""

@@ -40,7 +40,7 @@ class RedriveJobs:
     def newest(self, limit: int) -> list[str]:
         """Ids of the newest, newest first."""
         with store_errors():
-            ids: Any = self._client.zrevrange(self._keys.REPLAYS, 0, limit - 1)
+            ids: Any = self._client.zrevrange(self._keys.REDRIVES, 0, limit - 1)
         return [text(job_id) for job_id in ids]
 
 
@@ -52,15 +52,15 @@ class RedriveJob:
         self.letters = RedriveLetters(client, settings, job_id)
         self._client = client
         self._keys = keyspace_of(client)
-        self._key = self._keys.replay(job_id)
+        self._key = self._keys.redrive(job_id)
 
     def begin(self, fields: Mapping[str, str | bytes | float], now_ms: int) -> None:
         """Write the redrive down."""
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hset(self._key, mapping=dict[Any, Any](fields))
             pipeline.expire(self._key, KEPT_S)
-            pipeline.zadd(self._keys.REPLAYS, {self.job_id: now_ms})
-            pipeline.zremrangebyrank(self._keys.REPLAYS, 0, -JOBS_MAX - 1)
+            pipeline.zadd(self._keys.REDRIVES, {self.job_id: now_ms})
+            pipeline.zremrangebyrank(self._keys.REDRIVES, 0, -JOBS_MAX - 1)
             pipeline.execute()
 
     def read(self) -> JobRecord | None:
@@ -68,8 +68,8 @@ class RedriveJob:
         fields, pending, in_flight = look(
             self._client,
             ("HGETALL", self._key),
-            ("ZCARD", self._keys.replay_pending(self.job_id)),
-            ("ZCARD", self._keys.replay_sent(self.job_id)),
+            ("ZCARD", self._keys.redrive_pending(self.job_id)),
+            ("ZCARD", self._keys.redrive_sent(self.job_id)),
         )
         return JobRecord(fields=as_hash(fields), pending=pending, in_flight=in_flight) if fields else None
 
@@ -104,7 +104,7 @@ class RedriveJob:
     def renew_lease(self, owner: str, lease_s: float) -> int:
         """Take or keep the lease; 0 if this owner has it, otherwise ms until it ends. With 0 s, give it back."""
         with store_errors():
-            return int(script("replay_lease").run(self._client, [owner, int(lease_s * 1000)], replay=self._key))
+            return int(script("redrive_lease").run(self._client, [owner, int(lease_s * 1000)], redrive=self._key))
 
     def is_leased(self) -> bool:
         """Whether a living process, here or elsewhere, runs the redrive."""

@@ -59,10 +59,10 @@ class RedriveLetters:
         self._bounds = (settings.dead_max, settings.dead_max_bytes)
         self._queue_prefix = settings.queue_prefix
         keys = keyspace_of(client)
-        self._job_keys = keys.of_replay(job_id)
-        self._pending = keys.replay_pending(job_id)
-        self._unconfirmed = keys.replay_unconfirmed(job_id)
-        self._newest = keys.replay_newest(job_id)
+        self._job_keys = keys.of_redrive(job_id)
+        self._pending = keys.redrive_pending(job_id)
+        self._unconfirmed = keys.redrive_unconfirmed(job_id)
+        self._newest = keys.redrive_newest(job_id)
 
     # Pending
 
@@ -95,7 +95,7 @@ class RedriveLetters:
 
     def take_back(self, limit: int) -> int:
         """Have up to so many letters pending again that were sent and have no outcome; returns how many."""
-        return int(self._run("replay_resend", [limit]))
+        return int(self._run("redrive_resend", [limit]))
 
     def newest(self) -> dict[str, str]:
         """What was noted by ``note_newest``."""
@@ -119,7 +119,7 @@ class RedriveLetters:
         """
         place = self._queue_prefix + message.queue if message else self._unconfirmed
         item = queue_item(message, announced=False) if message else b""
-        answer = self._run("replay_send", [self._id, owner, item, *letter_ids], place=place)
+        answer = self._run("redrive_send", [self._id, owner, item, *letter_ids], place=place)
         if not isinstance(answer, list):
             return Marked(frozenset(), ())
         words = [text(letter_id) for letter_id in answer]
@@ -133,7 +133,7 @@ class RedriveLetters:
     def return_message(self, owner: str, message: ReturnedMessage) -> bool:
         """Put a whole message back on its queue, and end its letter in the same step; False if that is gone."""
         answer = self._run(
-            "replay_return",
+            "redrive_return",
             [
                 owner,
                 message.letter.letter_id,
@@ -152,17 +152,17 @@ class RedriveLetters:
         arguments: list[str | int | bytes] = [owner, letter_id, *self._bounds]
         for part in parts:
             arguments += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
-        self._run("replay_unfold", arguments)
+        self._run("redrive_unfold", arguments)
 
     def leave_out(self, field: str, letter_ids: Sequence[str]) -> None:
         """Letters are not sent; they are counted in a field of the record."""
-        self._run("replay_leave", [field, *letter_ids])
+        self._run("redrive_leave", [field, *letter_ids])
 
     # Outcomes
 
     def collect(self, passed_over: int, limit: int) -> Outcomes:
         """Look at up to so many letters in flight, behind the first ones; those that have an outcome are counted."""
-        return Outcomes(*map(int, self._run("replay_collect", [self._id, passed_over, limit])))
+        return Outcomes(*map(int, self._run("redrive_collect", [self._id, passed_over, limit])))
 
     def _run(self, name: str, arguments: Sequence[str | int | bytes], **own: str) -> Answer:
         with store_errors():

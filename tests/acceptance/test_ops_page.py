@@ -251,11 +251,11 @@ def test_an_operator_understands_replays_and_discards(
     page.check(axe, "replay-running")
     address = page.path()
     page.click("Stop")
-    page.wait(lambda: "paused" in page.text("#live-replay .pill"), "it is stopped")
+    page.wait(lambda: "paused" in page.text("#live-redrive .pill"), "it is stopped")
     page.check(axe, "replay-paused")
     worker.resume()
     page.click("Resume")
-    page.wait(lambda: "done" in page.text("#live-replay .pill"), "it runs to its end")
+    page.wait(lambda: "done" in page.text("#live-redrive .pill"), "it runs to its end")
     assert page.path().startswith(address)
     assert (page.facts()["succeeded"], page.facts()["failed again"]) == ("30", "4")
     assert letters.count() == 7

@@ -44,9 +44,9 @@ def keys_and_channels() -> list[str]:
     methods = [
         method
         for name, method in inspect.getmembers(keyspace, inspect.ismethod)
-        if not name.startswith("_") and name not in ("of", "of_replay", "seen_marks")
+        if not name.startswith("_") and name not in ("of", "of_redrive", "seen_marks")
     ]
-    shown = {"user_id": "<user_id>", "event_id": "<event_id>", "message_id": "<message id>", "replay_id": "<id>"}
+    shown = {"user_id": "<user_id>", "event_id": "<event_id>", "message_id": "<message id>", "redrive_id": "<id>"}
     return plain + [method(*(shown[name] for name in inspect.signature(method).parameters)) for method in methods]
 
 

@@ -127,9 +127,9 @@ def test_ctrl_c_pauses_a_replay_and_it_goes_on_where_it_was(
             assert command.end(signal.SIGINT) == 130
             (paused,) = replays.newest()
             assert (paused.state.value, 0 < paused.pending < 300) == ("paused", True), command.output
-            assert f"Go on with: sse-bridge dead redrive --resume {paused.replay_id}" in command.output
+            assert f"Go on with: sse-bridge dead redrive --resume {paused.redrive_id}" in command.output
             assert "Traceback" not in command.output
-        answer = run_cli("dead", "redrive", "--resume", paused.replay_id, "--json", environment=environment)
+        answer = run_cli("dead", "redrive", "--resume", paused.redrive_id, "--json", environment=environment)
     assert answer.returncode == 0, answer.stderr
     assert (json.loads(answer.stdout)["sent"], json.loads(answer.stdout)["succeeded"]) == (300, 300)
 

@@ -117,7 +117,7 @@ def test_what_is_discarded_leaves_a_tombstone_and_the_books_balance(client, sett
     kept, lost = a_letter(), a_letter()
     bury(client, settings, [kept, lost])
     done = letters.discard(Selection(ids=(lost.letter_id,)), reason="too old to matter", who="me@here")
-    assert (done.discarded, done.in_replay) == (1, 0)
+    assert (done.discarded, done.in_redrive) == (1, 0)
     tombstone = DeadLetters(client, settings).tombstone(lost.letter_id)
     assert (tombstone.who, tombstone.reason, tombstone.error_class) == ("me@here", "too old to matter", "LookupError")
     assert DeadLetters(client, settings).get(lost.letter_id) is None

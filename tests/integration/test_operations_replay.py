@@ -101,10 +101,10 @@ def test_all_letters_are_published_once_and_the_books_balance(worker, client, se
     assert published(client) == sorted(letter.letter_id for letter in letters)
     assert DeadLetters(client, settings).count() == 0
     assert read_balance(client).balanced
-    assert not client.hlen(keys.IN_REPLAY)
+    assert not client.hlen(keys.IN_REDRIVE)
     assert not client.hlen(keys.DEAD_HEADS)
     first, last = OperationsLog(client).newest()[::-1]
-    assert (first.action, last.action, last.numbers["succeeded"]) == ("dead.replay.begin", "dead.replay.done", 1200)
+    assert (first.action, last.action, last.numbers["succeeded"]) == ("dead.redrive.begin", "dead.redrive.done", 1200)
     assert first.who == "me@here"
 
 
@@ -115,7 +115,7 @@ def test_what_dies_again_is_met_once_and_stays_with_one_attempt_more(worker, cli
     status = replays.run(replays.begin(ALL))
     assert (status.state, status.sent, status.succeeded, status.failed) == (RedriveState.DONE, 600, 300, 300)
     kept = list(DeadLetters(client, settings).newest_first())
-    assert {letter.replay for letter in kept} == {status.replay_id}
+    assert {letter.replay for letter in kept} == {status.redrive_id}
     assert [len(letter.attempts) for letter in kept] == [2] * 300
     assert read_balance(client).balanced
 
@@ -165,10 +165,10 @@ def test_a_brake_without_a_canary_stops_the_rest(worker, client, settings, repla
 
 def test_a_stopped_replay_is_resumed_with_a_new_canary(worker, client, settings, replays) -> None:
     bury(client, settings, [a_letter(mode="permanent" if n < 10 else "ok") for n in range(200)])
-    replay_id = replays.begin(ALL, canary=200, max_failures=0.01)
-    states = [replays.run(replay_id).state]
+    redrive_id = replays.begin(ALL, canary=200, max_failures=0.01)
+    states = [replays.run(redrive_id).state]
     while states[-1] is RedriveState.STOPPED:
-        states.append(replays.run(replay_id).state)
+        states.append(replays.run(redrive_id).state)
     assert states[0] is RedriveState.STOPPED, "more than two of ten failures were met"
     assert 2 <= len(states) <= 4, "each turn meets three failures or more"
     assert states[-1] is RedriveState.DONE
@@ -185,12 +185,12 @@ def test_the_rate_is_kept(worker, client, settings, replays) -> None:
 def test_new_events_do_not_wait_for_all_that_is_replayed(worker, client, settings, replays, moody_dir) -> None:
     """SQS mixes what it redrives with new traffic. These letters take their extractor 20 s in all."""
     bury(client, settings, [a_letter(mode="slow") for _ in range(1000)])
-    replay_id = replays.begin(ALL)
+    redrive_id = replays.begin(ALL)
     live = Moody(user_id=uuid4())
     with closing(Emitter(settings, registry)) as emitter, ThreadPoolExecutor(1) as thread:
         enough = threading.Event()
-        running = thread.submit(replays.run, replay_id, should_stop=enough.is_set)
-        wait_until(lambda: replays.known(replay_id).succeeded, what="the replay is under way")
+        running = thread.submit(replays.run, redrive_id, should_stop=enough.is_set)
+        wait_until(lambda: replays.known(redrive_id).succeeded, what="the replay is under way")
         emitter.emit(live)
         wait_until(lambda: client.exists(user_stream(live.user_id)), timeout_s=6, what="the new event is published")
         enough.set()
@@ -200,32 +200,32 @@ def test_new_events_do_not_wait_for_all_that_is_replayed(worker, client, setting
 
 def test_a_replay_that_is_asked_to_stop_pauses_and_goes_on(worker, client, settings, replays) -> None:
     bury(client, settings, [a_letter() for _ in range(100)])
-    replay_id = replays.begin(ALL, rate=50)
+    redrive_id = replays.begin(ALL, rate=50)
     seen = []
-    paused = replays.run(replay_id, on_progress=seen.append, should_stop=lambda: bool(seen) and seen[-1].sent > 5)
+    paused = replays.run(redrive_id, on_progress=seen.append, should_stop=lambda: bool(seen) and seen[-1].sent > 5)
     assert paused.state is RedriveState.PAUSED
     assert paused.pending > 0
-    assert replays.run(replay_id).state is RedriveState.DONE
+    assert replays.run(redrive_id).state is RedriveState.DONE
     assert len(published(client)) == 100
 
 
 def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
-    replay_id = replays.begin(ALL)
-    assert replays.run(replay_id).state is RedriveState.DONE
+    redrive_id = replays.begin(ALL)
+    assert replays.run(redrive_id).state is RedriveState.DONE
     with pytest.raises(OperationRefusedError, match="is done"):
-        replays.run(replay_id)
+        replays.run(redrive_id)
     with pytest.raises(OperationRefusedError, match="There is no redrive"):
         replays.run("nope")
 
 
 def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, monkeypatch) -> None:
     bury(client, settings, [a_letter()])
-    replay_id = idle_replays.begin(ALL)
+    redrive_id = idle_replays.begin(ALL)
     monkeypatch.setattr("bridge.operations.redrive.record.LEASE_S", 0.1)
-    RedriveRecord(Store.of(client, settings).redrives.job(replay_id)).take("other")
-    client.hset(keys.replay(replay_id), "lease_ends", 1 << 62)
+    RedriveRecord(Store.of(client, settings).redrives.job(redrive_id)).take("other")
+    client.hset(keys.redrive(redrive_id), "lease_ends", 1 << 62)
     with pytest.raises(OperationRefusedError, match="is being run by other"):
-        idle_replays.run(replay_id)
+        idle_replays.run(redrive_id)
     assert client.llen(IDLE_QUEUE) == 0
 
 
@@ -248,7 +248,7 @@ def test_what_is_on_its_way_is_neither_discarded_nor_sent_by_another_replay(clie
     bury(client, settings, [a_letter() for _ in range(3)])
     idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
     done = Letters(Store.of(client, settings)).discard(ALL, reason="tired of it", who="me")
-    assert (done.discarded, done.in_replay) == (0, 3)
+    assert (done.discarded, done.in_redrive) == (0, 3)
     second = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
     assert (second.state, second.busy, second.sent) == (RedriveState.DONE, 3, 0)
     assert client.llen(IDLE_QUEUE) == 1
@@ -256,11 +256,11 @@ def test_what_is_on_its_way_is_neither_discarded_nor_sent_by_another_replay(clie
 
 def test_a_message_that_the_broker_lost_is_sent_again_on_request(client, settings, idle_replays) -> None:
     bury(client, settings, [a_letter() for _ in range(3)])
-    replay_id = idle_replays.begin(ALL)
-    idle_replays.run(replay_id, patience_s=0.2)
+    redrive_id = idle_replays.begin(ALL)
+    idle_replays.run(redrive_id, patience_s=0.2)
     client.delete(IDLE_QUEUE)
-    assert idle_replays.run(replay_id, patience_s=0.2).state is RedriveState.STALLED
-    assert idle_replays.run(replay_id, patience_s=0.2, resend=True).state is RedriveState.STALLED
+    assert idle_replays.run(redrive_id, patience_s=0.2).state is RedriveState.STALLED
+    assert idle_replays.run(redrive_id, patience_s=0.2, resend=True).state is RedriveState.STALLED
     assert client.llen(IDLE_QUEUE) == 1
 
 
@@ -316,12 +316,12 @@ def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothi
     dice = random.Random(seed)
     letters = [a_letter() for _ in range(3000)]
     bury(client, settings, letters)
-    replay_id = idle_replays.begin(ALL, rate=2000)
+    redrive_id = idle_replays.begin(ALL, rate=2000)
     idle_environment = {**environment, "BRIDGE_BROKER_KEYPREFIX": "idle:"}
     with _letters_end(settings):
         for _ in range(5):
-            _run_and_kill(client, replay_id, idle_environment, after_s=dice.uniform(0, 0.25))
-        status = idle_replays.run(replay_id, patience_s=10)
+            _run_and_kill(client, redrive_id, idle_environment, after_s=dice.uniform(0, 0.25))
+        status = idle_replays.run(redrive_id, patience_s=10)
     assert (status.state, status.succeeded) == (RedriveState.DONE, 3000), status
     sent = _ids_on_the_queue(client)
     assert sorted(sent) == sorted(letter.letter_id for letter in letters)
@@ -337,10 +337,10 @@ def test_killing_it_while_a_worker_consumes_publishes_each_event_once(
     letters = [a_letter(mode="permanent" if n % 100 == 0 else "ok") for n in range(2000)]
     bury(client, settings, letters)
     wholes = [_quarantine(client, settings) for _ in range(200)]
-    replay_id = replays.begin(ALL, rate=1500)
+    redrive_id = replays.begin(ALL, rate=1500)
     for _ in range(5):
-        _run_and_kill(client, replay_id, environment, after_s=dice.uniform(0, 0.25))
-    status = replays.run(replay_id, patience_s=20)
+        _run_and_kill(client, redrive_id, environment, after_s=dice.uniform(0, 0.25))
+    status = replays.run(redrive_id, patience_s=20)
     assert (status.state, status.succeeded, status.failed, status.gone) == (RedriveState.DONE, 2180, 20, 0)
     expected = [letter.letter_id for n, letter in enumerate(letters) if n % 100]
     assert published(client) == sorted([*expected, *(event_id for ids in wholes for event_id in ids)])
@@ -361,15 +361,15 @@ def _quarantine(client: redis.Redis, settings: Settings) -> list[str]:
     return [letter.letter_id for letter in letters]
 
 
-def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, after_s: float) -> None:
-    command = [*COMMAND, "dead", "redrive", "--resume", replay_id, "--json"]
+def _run_and_kill(client: redis.Redis, redrive_id: str, environment: dict[str, str], *, after_s: float) -> None:
+    command = [*COMMAND, "dead", "redrive", "--resume", redrive_id, "--json"]
     process = subprocess.Popen(command, env=clean_environment(environment), stdout=subprocess.DEVNULL)
-    wait_until(lambda: client.hget(keys.replay(replay_id), "owner"), what="it runs")
+    wait_until(lambda: client.hget(keys.redrive(redrive_id), "owner"), what="it runs")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(after_s)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    client.hset(keys.replay(replay_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
+    client.hset(keys.redrive(redrive_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
 
 
 @contextmanager

@@ -61,51 +61,51 @@ def test_letters_are_published_once_after_a_canary(environment, client, settings
         status = replays.run(replays.begin(ALL, canary=20, max_failures=0.5), patience_s=30)
     assert (status.state, status.succeeded, status.failed) == (RedriveState.DONE, 196, 4)
     assert published(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
-    assert {letter.replay for letter in DeadLetters(client, settings).newest_first()} == {status.replay_id}
+    assert {letter.replay for letter in DeadLetters(client, settings).newest_first()} == {status.redrive_id}
     assert read_balance(client).balanced
-    assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(status.replay_id))
+    assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(status.redrive_id))
 
 
 def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, client, settings, replays, tmp_path):
     letters = [a_letter() for _ in range(400)]
     bury(client, settings, letters)
-    replay_id = replays.begin(ALL, rate=400)
+    redrive_id = replays.begin(ALL, rate=400)
     with running_worker(tmp_path, environment):
         for share in (0.1, 0.4):
-            _run_and_kill(client, replay_id, environment, sent=int(share * len(letters)))
-        status = replays.run(replay_id, resend=True, patience_s=30)
+            _run_and_kill(client, redrive_id, environment, sent=int(share * len(letters)))
+        status = replays.run(redrive_id, resend=True, patience_s=30)
     # What is taken back to be sent again may be published from the message that was sent before.
     assert (status.state, status.succeeded + status.gone) == (RedriveState.DONE, 400)
     assert published(client) == sorted(letter.letter_id for letter in letters)
     assert read_balance(client).balanced
-    assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
+    assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(redrive_id))
 
 
-def _run_and_kill(client: redis.Redis, replay_id: str, environment: dict[str, str], *, sent: int) -> None:
-    command = [*COMMAND, "dead", "redrive", "--resume", replay_id, "--json"]
+def _run_and_kill(client: redis.Redis, redrive_id: str, environment: dict[str, str], *, sent: int) -> None:
+    command = [*COMMAND, "dead", "redrive", "--resume", redrive_id, "--json"]
     process = subprocess.Popen(command, env=clean_environment(environment), stdout=subprocess.DEVNULL)
-    wait_until(lambda: int(client.hget(keys.replay(replay_id), "sent") or 0) >= sent, what="some are sent")
+    wait_until(lambda: int(client.hget(keys.redrive(redrive_id), "sent") or 0) >= sent, what="some are sent")
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    client.hset(keys.replay(replay_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
+    client.hset(keys.redrive(redrive_id), mapping={"lease_ends": 0, "owner": ""})  # instead of waiting for its end
 
 
 def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, settings, replays, tmp_path) -> None:
     """As after kill -9 between the mark and the broker's confirmation."""
     bury(client, settings, [a_letter() for _ in range(30)])
     nowhere = Settings(broker_url="amqp://guest:guest@127.0.0.1:1//", redis_url=settings.redis_url)
-    replay_id = replays.begin(ALL)
+    redrive_id = replays.begin(ALL)
     with pytest.raises(BrokerUnavailableError):
-        Redrives(Store.of(client, nowhere), nowhere, registry).run(replay_id)
-    status = replays.status(replay_id)
+        Redrives(Store.of(client, nowhere), nowhere, registry).run(redrive_id)
+    status = replays.status(redrive_id)
     assert status is not None
-    assert (status.under_way, client.scard(keys.replay_unconfirmed(replay_id))) == (30, 30)
+    assert (status.under_way, client.scard(keys.redrive_unconfirmed(redrive_id))) == (30, 30)
     with running_worker(tmp_path, environment):
-        assert replays.run(replay_id, patience_s=0.5).state is RedriveState.STALLED
-        status = replays.run(replay_id, resend=True, patience_s=30)
+        assert replays.run(redrive_id, patience_s=0.5).state is RedriveState.STALLED
+        status = replays.run(redrive_id, resend=True, patience_s=30)
     assert (status.state, status.sent, status.succeeded) == (RedriveState.DONE, 30, 30)
-    assert not client.exists(keys.IN_REPLAY, keys.replay_unconfirmed(replay_id))
+    assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(redrive_id))
 
 
 def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_sent(client, settings, replays) -> None:
@@ -113,4 +113,4 @@ def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_
     status = replays.run(replays.begin(ALL), patience_s=0.5)
     assert (status.state, status.under_way, status.pending) == (RedriveState.STALLED, WINDOW_MIN, 250 - WINDOW_MIN)
     wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 1, what="one message stands there")
-    assert not client.exists(keys.replay_unconfirmed(status.replay_id))
+    assert not client.exists(keys.redrive_unconfirmed(status.redrive_id))

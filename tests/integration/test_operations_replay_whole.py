@@ -138,7 +138,7 @@ def test_its_events_are_published_once_and_what_they_were_is_closed(client, repl
     assert published(client) == sorted(ids_in(messages[0]) + ids_in(messages[1]))
     balance = read_balance(client)
     assert (balance.balanced, balance.published, balance.open, balance.duplicate) == (True, 51, 0, 0)
-    assert not client.exists(keys.OPEN, keys.replay_returned(status.replay_id))
+    assert not client.exists(keys.OPEN, keys.redrive_returned(status.redrive_id))
 
 
 def test_of_a_message_that_nobody_announced_every_event_is_accepted(client, replays, quarantined, worker) -> None:
@@ -245,7 +245,7 @@ def test_what_is_no_message_of_events_stays_and_says_so(client, settings, replay
     assert DeadLetters(client, settings).count() == 1
 
 
-def test_a_message_of_a_queue_that_is_no_more_goes_where_its_task_goes_today(client, settings, replays) -> None:
+def test_a_message_of_a_queue_that_is_no_more_goes_where_its_task_goes_today(worker, client, settings, replays) -> None:
     raw = queue_item(a_message(), announced=False)
     bury(client, settings, [replace(a_letter(raw=raw), queue="bridge.gone")])
     (prediction,) = replays.predict(ALL)

@@ -35,7 +35,7 @@ def test_a_redrive_without_workers_says_so_at_once(settings: Settings, client: r
     try:
         wait_until(lambda: client.llen("bridge.moods"), timeout_s=PROCESS_TIMEOUT_S, what="the letters are sent")
         wait_until(lambda: "of 2" in said.read_text(), what="it says how far it is")
-        (replay,) = client.zrange(keys.REPLAYS, 0, -1)
+        (replay,) = client.zrange(keys.REDRIVES, 0, -1)
         assert "No worker consumes" in said.read_text()
         assert f"--resume {replay.decode()}" in said.read_text()
     finally:

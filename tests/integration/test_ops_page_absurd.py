@@ -60,7 +60,7 @@ async def test_a_path_that_names_nothing_is_answered_in_words(ops_settings: Sett
         token = await form_token(operator)
         for value in ABSURD:
             name = quote(value.encode("utf-8", "surrogatepass"), safe="")
-            url = filled(page.path, letter_id=name, group=name, replay_id=name)
+            url = filled(page.path, letter_id=name, group=name, redrive_id=name)
             answer = await operator.request(page.method, url, content=f"form_token={token}", headers=FORM)
             assert 400 <= answer.status_code < 500, (value[:40], answer.status_code)
 

@@ -172,8 +172,8 @@ async def test_every_answer_carries_safe_headers(ops_settings: Settings, path: s
 async def test_no_page_has_an_inline_script_or_style(ops_settings: Settings, client: redis.Redis, path: str) -> None:
     letter = a_letter()
     bury(client, ops_settings, [letter])
-    replay_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection())
-    url = filled(path, letter_id=letter.letter_id, group=letter.group, replay_id=replay_id)
+    redrive_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection())
+    url = filled(path, letter_id=letter.letter_id, group=letter.group, redrive_id=redrive_id)
     async with browser(ops_settings, OPERATOR) as operator:
         answer = await operator.get(url)
     assert answer.status_code == 200

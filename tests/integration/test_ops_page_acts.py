@@ -87,14 +87,14 @@ async def test_a_letter_that_this_release_cannot_read_is_shown(ops_settings: Set
 
 async def test_a_replay_that_nobody_runs_can_be_resumed_here(ops_settings: Settings, client: redis.Redis) -> None:
     replays = Redrives(Store.of(client, ops_settings), ops_settings, registry)
-    replay_id = replays.begin(Selection())
+    redrive_id = replays.begin(Selection())
     async with browser(ops_settings, OPERATOR) as operator:
-        page = await operator.get(f"/replays/{replay_id}")
+        page = await operator.get(f"/replays/{redrive_id}")
         assert "no process runs it" in page.text
-        answer = await operator.post(f"/replays/{replay_id}/resume", data={"form_token": token_in(page)})
+        answer = await operator.post(f"/replays/{redrive_id}/resume", data={"form_token": token_in(page)})
         assert answer.status_code == 303
-        wait_until(lambda: replays.known(replay_id).state is RedriveState.DONE, what="the empty replay is done")
-        again = await operator.post(f"/replays/{replay_id}/resume", data={"form_token": token_in(page)})
+        wait_until(lambda: replays.known(redrive_id).state is RedriveState.DONE, what="the empty replay is done")
+        again = await operator.post(f"/replays/{redrive_id}/resume", data={"form_token": token_in(page)})
         assert (again.status_code, "is done" in again.text) == (409, True)
         assert (await operator.post("/replays/none/stop", data={"form_token": token_in(page)})).status_code == 409
 
@@ -107,13 +107,13 @@ async def test_a_replay_pauses_when_its_process_ends_and_no_second_process_takes
     async with browser(ops_settings, OPERATOR) as operator:
         token = await form_token(operator)
         answer = await operator.post("/replays", data={"form_token": token, "canary": "1", "rate": "5"})
-        replay_id = answer.headers["Location"].rpartition("/")[2]
-        wait_until(lambda: replays.known(replay_id).sent, what="the canary is out")
+        redrive_id = answer.headers["Location"].rpartition("/")[2]
+        wait_until(lambda: replays.known(redrive_id).sent, what="the canary is out")
         async with browser(ops_settings, OPERATOR) as second:
             data = {"form_token": await form_token(second)}
-            refused = await second.post(f"/replays/{replay_id}/resume", data=data)
+            refused = await second.post(f"/replays/{redrive_id}/resume", data=data)
             assert (refused.status_code, "is being run by" in refused.text) == (409, True)
-    status = replays.known(replay_id)
+    status = replays.known(redrive_id)
     assert (status.state, status.owner, status.who) == (RedriveState.PAUSED, "", "Ann (page)")
     assert status.pending == 19
 
@@ -124,7 +124,7 @@ async def test_a_replay_with_wrong_numbers_is_not_begun(ops_settings: Settings, 
         answer = await operator.post("/replays", data={"form_token": await form_token(operator), **fields})
         assert answer.status_code == 400
     with connect(ops_settings) as client:
-        assert not client.exists(keys.REPLAYS)
+        assert not client.exists(keys.REDRIVES)
 
 
 async def test_the_log_names_who_began_a_replay_also_where_it_ended(
@@ -132,12 +132,12 @@ async def test_the_log_names_who_began_a_replay_also_where_it_ended(
 ) -> None:
     async with browser(ops_settings, OPERATOR) as operator:
         answer = await operator.post("/replays", data={"form_token": await form_token(operator)})
-        replay_id = answer.headers["Location"].rpartition("/")[2].partition("?")[0]
+        redrive_id = answer.headers["Location"].rpartition("/")[2].partition("?")[0]
         wait_until(
-            lambda: OperationsLog(client).newest()[0].action == "dead.replay.done",
+            lambda: OperationsLog(client).newest()[0].action == "dead.redrive.done",
             what="the replay of nothing is done and logged",
         )
-    assert replay_id in OperationsLog(client).newest()[0].selection
+    assert redrive_id in OperationsLog(client).newest()[0].selection
     assert {entry.who for entry in OperationsLog(client).newest()} == {"Ann (page)"}
 
 

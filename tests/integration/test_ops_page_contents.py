@@ -87,8 +87,8 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
     odd = a_letter(letter_id="'\"><script>x</script>", failure=failure, task=HOSTILE, raw=HOSTILE.encode())
     bury(client, ops_settings, [letter, odd])
     OperationsLog(client).append(LogEntry(who=HOSTILE, action=HOSTILE, selection=HOSTILE, reason=HOSTILE))
-    replay_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection(), who=HOSTILE)
-    Store.of(client, ops_settings).redrives.job(replay_id).set_state(RedriveState.STOPPED, HOSTILE)
+    redrive_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection(), who=HOSTILE)
+    Store.of(client, ops_settings).redrives.job(redrive_id).set_state(RedriveState.STOPPED, HOSTILE)
     client.hset(keys.PRODUCERS, "x", msgspec.json.encode({"host": HOSTILE, "pid": 7}))
     wait_in_retry(client, ops_settings, failure)
     settings = msgspec.structs.replace(ops_settings, ops_payloads=True)
@@ -97,7 +97,7 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
         for path in VIEWS:
             for one in (letter, odd):
                 quoted = httpx.URL("/").copy_with(path="/" + one.letter_id).raw_path.decode()[1:]
-                url = filled(path, letter_id=quoted, group=one.group, replay_id=replay_id)
+                url = filled(path, letter_id=quoted, group=one.group, redrive_id=redrive_id)
                 answer = await operator.get(url)
                 assert answer.status_code == 200, url
                 assert "<script>" not in answer.text, url

@@ -140,14 +140,14 @@ async def test_the_page_runs_with_exactly_the_listed_rights(guarded: Guarded) ->
         await act("/replays", id=letters[0].letter_id)
         with connect(everything) as admin:
             (replay,) = Redrives(Store.of(admin, everything), everything, registry).newest()
-        await act(f"/replays/{replay.replay_id}/stop")
+        await act(f"/replays/{replay.redrive_id}/stop")
         with connect(everything) as admin:
             begun_elsewhere = Redrives(Store.of(admin, everything), everything, registry).begin(
                 Selection(ids=(letters[2].letter_id,))
             )
         await act(f"/replays/{begun_elsewhere}/resume")
         for path in VIEWS:
-            page = filled(path, letters[1].letter_id, letters[1].group, replay.replay_id)
+            page = filled(path, letters[1].letter_id, letters[1].group, replay.redrive_id)
             answer = await operator.get(page)
             assert answer.status_code == 200, (page, answer.text)
         traced = await operator.get("/trace", params={"event": letters[1].letter_id})

@@ -1,4 +1,4 @@
-"""Settling replayed letters: usually a few calls for all of them, and otherwise as if they came one by one."""
+"""Settling redriven letters: usually a few calls for all of them, and otherwise as if they came one by one."""
 
 from uuid import UUID
 

@@ -54,9 +54,9 @@ def token_in(page: httpx.Response) -> str:
     return found[1]
 
 
-def filled(path: str, letter_id: str = "none", group: str = "none", replay_id: str = "none") -> str:
+def filled(path: str, letter_id: str = "none", group: str = "none", redrive_id: str = "none") -> str:
     """An address of a page, with these in its place holders."""
-    return path.replace(":path", "").format(letter_id=letter_id, group=group, replay_id=replay_id)
+    return path.replace(":path", "").format(letter_id=letter_id, group=group, redrive_id=redrive_id)
 
 
 def wait_in_retry(client: redis.Redis, settings: Settings, failure: Failure) -> RetryRecord:

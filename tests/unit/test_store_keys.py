@@ -44,7 +44,7 @@ def test_without_a_prefix_the_names_are_the_documented_ones() -> None:
     assert keys.BROADCAST_CHANNEL == "sse:broadcast"
     assert keys.broadcast_seen(USER) == f"sse:seen:{{sse:stream:broadcast}}:{USER}"
     assert keys.COUNTS == "bridge:counts"
-    assert keys.replay("r") == "bridge:replay:r"
+    assert keys.redrive("r") == "bridge:replay:r"
     assert keys.booked("m") == "bridge:booked:m"
 
 

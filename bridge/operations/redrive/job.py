@@ -34,7 +34,7 @@ class RedriveStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far a redrive is. ``total = pending + sent + left out``; ``sent = succeeded + failed + under way``.
 
     Attributes:
-        replay_id: id of the redrive.
+        redrive_id: id of the redrive.
         state: see RedriveState.
         selection: which letters, as ``Selection.as_dict``.
         who: began it.
@@ -58,7 +58,7 @@ class RedriveStatus(msgspec.Struct, frozen=True, kw_only=True):
         owner: the process that runs it; empty if none does.
     """
 
-    replay_id: str
+    redrive_id: str = msgspec.field(name="replay_id")
     state: RedriveState
     selection: dict[str, Any]
     who: str

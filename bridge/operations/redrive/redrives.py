@@ -63,7 +63,7 @@ class Redrives:
         Returns:
             The id of the redrive.
         """
-        replay_id = secrets.token_hex(6)
+        redrive_id = secrets.token_hex(6)
         who = who or who_am_i()
         now_ms = self._store.clock.read_ms()
         until_ms = min(selection.until_ms, now_ms)
@@ -76,9 +76,9 @@ class Redrives:
             "canary": canary,
             "max_failures": "" if max_failures is None else max_failures,
         }
-        self._record(replay_id).begin(values, now_ms)
-        self._log("dead.replay.begin", replay_id, who, selection, {})
-        return replay_id
+        self._record(redrive_id).begin(values, now_ms)
+        self._log("dead.redrive.begin", redrive_id, who, selection, {})
+        return redrive_id
 
     def doubts(self) -> tuple[str, ...]:
         """Why a dry run may not come true: living workers whose code is not that of this process, a sentence each."""
@@ -114,32 +114,32 @@ class Redrives:
 
     # Looking
 
-    def status(self, replay_id: str) -> RedriveStatus | None:
+    def status(self, redrive_id: str) -> RedriveStatus | None:
         """How far a redrive is; None if there is none of that id."""
-        return self._record(replay_id).status()
+        return self._record(redrive_id).status()
 
-    def known(self, replay_id: str) -> RedriveStatus:
+    def known(self, redrive_id: str) -> RedriveStatus:
         """As ``status``.
 
         Raises:
             OperationRefusedError: there is none.
         """
-        return self._record(replay_id).known()
+        return self._record(redrive_id).known()
 
     def newest(self, limit: int = 20) -> list[RedriveStatus]:
         """The newest redrives, newest first."""
         found = map(self.status, self._store.redrives.newest(limit))
         return [status for status in found if status is not None]
 
-    def is_being_run(self, replay_id: str) -> bool:
+    def is_being_run(self, redrive_id: str) -> bool:
         """Whether a living process, here or elsewhere, runs a redrive."""
-        return self._store.redrives.job(replay_id).is_leased()
+        return self._store.redrives.job(redrive_id).is_leased()
 
     # Running
 
     def run(
         self,
-        replay_id: str,
+        redrive_id: str,
         *,
         on_progress: Callable[[RedriveStatus], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -150,7 +150,7 @@ class Redrives:
         """Run a redrive until it is done or stands still; to resume is to run it again.
 
         Args:
-            replay_id: from ``begin``.
+            redrive_id: from ``begin``.
             on_progress: called now and then, with how far it is.
             should_stop: asked now and then; true pauses the redrive.
             resend: first take back what was sent and has no outcome: for letters that a broker lost. Those
@@ -164,32 +164,32 @@ class Redrives:
             BrokerError: the broker is away; the redrive can be resumed.
         """
         owner = f"{who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
-        job, record = self._store.redrives.job(replay_id), self._record(replay_id)
+        job, record = self._store.redrives.job(redrive_id), self._record(redrive_id)
         record.take(owner)
         sender = TaskSender(self._settings, self._registry)
         try:
-            turn = RedriveRunner(self._store, self._settings, self._registry, sender, replay_id, owner, patience_s)
-            turn.prepare(resend=resend)
-            state, reason = turn.go(on_progress, should_stop)
+            runner = RedriveRunner(self._store, self._settings, self._registry, sender, redrive_id, owner, patience_s)
+            runner.prepare(resend=resend)
+            state, reason = runner.go(on_progress, should_stop)
             job.set_state(state.value, reason)
         finally:
             sender.close()
             job.renew_lease(owner, 0)
         status = record.known()
         who = who or who_am_i()
-        self._log(f"dead.replay.{state.value}", replay_id, who, status.chosen, status.numbers(), reason)
+        self._log(f"dead.redrive.{state.value}", redrive_id, who, status.chosen, status.numbers(), reason)
         on_progress(status)
         return status
 
-    def ask_to_stop(self, replay_id: str) -> None:
+    def ask_to_stop(self, redrive_id: str) -> None:
         """Have whatever process runs it pause a redrive."""
-        self._store.redrives.job(replay_id).ask_to_stop()
+        self._store.redrives.job(redrive_id).ask_to_stop()
 
-    def _record(self, replay_id: str) -> RedriveRecord:
-        return RedriveRecord(self._store.redrives.job(replay_id))
+    def _record(self, redrive_id: str) -> RedriveRecord:
+        return RedriveRecord(self._store.redrives.job(redrive_id))
 
     def _log(
-        self, action: str, replay_id: str, who: str, selection: Selection, numbers: dict[str, int], reason: str = ""
+        self, action: str, redrive_id: str, who: str, selection: Selection, numbers: dict[str, int], reason: str = ""
     ) -> None:
-        words = f"redrive {replay_id}: {selection}"
+        words = f"redrive {redrive_id}: {selection}"
         self._store.log.append(LogEntry(who=who, action=action, selection=words, numbers=numbers, reason=reason))

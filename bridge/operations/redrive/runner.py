@@ -36,14 +36,14 @@ class RedriveRunner:
         settings: Settings,
         registry: Registry,
         sender: TaskSender,
-        replay_id: str,
+        redrive_id: str,
         owner: str,
         patience_s: float,
     ) -> None:
-        self._id = replay_id
+        self._id = redrive_id
         self._owner = owner
         self._patience_s = patience_s
-        self._job = store.redrives.job(replay_id)
+        self._job = store.redrives.job(redrive_id)
         self._record = RedriveRecord(self._job)
         self._status = self._record.known()
         self._pace = RateLimiter(self._status)
@@ -56,7 +56,7 @@ class RedriveRunner:
             staleness if staleness.supersedes_at_all(registry) else None,
             self._keep_lease,
         )
-        self._sending = Sending(store, registry, sender, replay_id, owner, predictor, staleness, self._keep_lease)
+        self._sending = Sending(store, registry, sender, redrive_id, owner, predictor, staleness, self._keep_lease)
         self._renewed_at = self._outcome_at = time.monotonic()
         self._passed_over = 0
 

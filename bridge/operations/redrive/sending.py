@@ -35,7 +35,7 @@ class Sending:
         store: Store,
         registry: Registry,
         sender: TaskSender,
-        replay_id: str,
+        redrive_id: str,
         owner: str,
         predictor: Predictor,
         staleness: Staleness,
@@ -43,7 +43,7 @@ class Sending:
     ) -> None:
         self._registry = registry
         self._sender = sender
-        self._id = replay_id
+        self._id = redrive_id
         self._owner = owner
         self._predictor = predictor
         self._staleness = staleness
@@ -51,7 +51,7 @@ class Sending:
         self._keep_lease = keep_lease
         self._in_one_step = predictor.in_one_step
         self._dead = store.dead_letters
-        self._marks = store.redrives.job(replay_id).letters
+        self._marks = store.redrives.job(redrive_id).letters
         self._letters = Letters(store)
 
     def send(self, ids: Sequence[str], newest: Mapping[str, str], status: RedriveStatus, pace: RateLimiter) -> int:

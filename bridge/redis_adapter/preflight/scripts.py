@@ -29,13 +29,13 @@ _CALLS: Mapping[str, Words] = {
     "note_queues": (10, "check"),
     "now": (),
     "read": ("0-0", 10, 60, 0, 1024, 1024),
-    "replay_collect": ("check", 0, 10),
-    "replay_lease": ("check", 1000),
-    "replay_leave": ("check", _ID),
-    "replay_resend": (10,),
-    "replay_return": ("check", _ID, "{}", "", "", "", 60),
-    "replay_send": ("check", "check", "", _ID),
-    "replay_unfold": ("check", _ID, 10, 1000, _ID, "{}", "{}"),
+    "redrive_collect": ("check", 0, 10),
+    "redrive_lease": ("check", 1000),
+    "redrive_leave": ("check", _ID),
+    "redrive_resend": (10,),
+    "redrive_return": ("check", _ID, "{}", "", "", "", 60),
+    "redrive_send": ("check", "check", "", _ID),
+    "redrive_unfold": ("check", _ID, 10, 1000, _ID, "{}", "{}"),
     "report": (10, "check", '"check":1}'),
     "requeue": ("check", "", ""),
     "retry_add": (10, "", "", "0", _ID, 1, 1000, "{}"),
@@ -54,8 +54,8 @@ _CALLS: Mapping[str, Words] = {
 """Script → arguments with which it does what it can."""
 
 _OPERATORS = (
-    "bury", "dead_page", "discard", "log", "look", "now", "read", "replay_collect", "replay_lease", "replay_leave",
-    "replay_resend", "replay_return", "replay_send", "replay_unfold", "retry_touch", "retry_claim", "retry_queues",
+    "bury", "dead_page", "discard", "log", "look", "now", "read", "redrive_collect", "redrive_lease", "redrive_leave",
+    "redrive_resend", "redrive_return", "redrive_send", "redrive_unfold", "retry_touch", "retry_claim", "retry_queues",
     "write_off",
 )  # fmt: skip
 _SCRIPTS: Mapping[Process, Sequence[str]] = {

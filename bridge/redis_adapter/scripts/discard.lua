@@ -7,22 +7,22 @@
 -- KEYS.counts            counts
 -- KEYS.tombstones        tombstones: hash, letter id → JSON
 -- KEYS.tombstone_times   times of the tombstones: sorted set
--- KEYS.in_replay         letters that a redrive has sent: hash, letter id → redrive
+-- KEYS.in_redrive        letters that a redrive has sent: hash, letter id → redrive
 -- KEYS.dead_heads        heads of the letters
 -- KEYS.strays            late failures of second runs
 -- ARGV.most              tombstones to keep at most
--- ARGV.replay            the redrive that gives them up; '' if a person does
+-- ARGV.redrive           the redrive that gives them up; '' if a person does
 -- ARGV.letters…          two a letter: id, tombstone
 --
 -- Returns how many were discarded, and how many were left because a redrive has them on their way: discarded
 -- meanwhile they would be published all the same.
 
 local now = now_ms()
-local discarded, in_replay = 0, 0
+local discarded, in_redrive = 0, 0
 
 local function is_on_its_way(id)
-  local job = redis.call('HGET', KEYS.in_replay, id)
-  if not job or job == ARGV.replay then return false end
+  local job = redis.call('HGET', KEYS.in_redrive, id)
+  if not job or job == ARGV.redrive then return false end
   local head = redis.call('HGET', KEYS.dead_heads, id)
   -- It may have died again in that redrive, which has not noticed yet.
   return head and not string.find(head, '"replay":"' .. job .. '"', 1, true)
@@ -31,7 +31,7 @@ end
 for a = AT.letters, #ARGV, 2 do
   local id = ARGV[a]
   if is_on_its_way(id) then
-    in_replay = in_replay + 1
+    in_redrive = in_redrive + 1
   elseif take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, id) then
     redis.call('SREM', KEYS.strays, 'dead:' .. id)
     count('discarded', take_weight(KEYS.dead_weights, id))
@@ -49,4 +49,4 @@ if surplus > 0 then
   count('tombstones_evicted', surplus)
 end
 write_counts(KEYS.counts)
-return {discarded, in_replay}
+return {discarded, in_redrive}

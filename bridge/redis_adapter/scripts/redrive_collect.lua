@@ -1,15 +1,15 @@
 -- Find out what became of sent letters: gone means published (or skipped); buried by this redrive means failed again.
 -- Of a message that was put back as it was: there again means quarantined again; gone from the open ones means run.
 --
--- KEYS.replay        redrive
+-- KEYS.redrive       redrive
 -- KEYS.sent          its sent letters
--- KEYS.in_replay     letters in any redrive
+-- KEYS.in_redrive    letters in any redrive
 -- KEYS.dead_index    dead index
 -- KEYS.dead_heads    heads of the dead letters
 -- KEYS.unconfirmed   letters that the broker has not confirmed
 -- KEYS.returned      returned messages: hash, letter id → id in the accounting
 -- KEYS.open          open messages
--- ARGV.replay        redrive id
+-- ARGV.redrive       redrive id
 -- ARGV.start         how many of the longest under way to pass over
 -- ARGV.most          how many to look at, 1000 at most
 --
@@ -20,7 +20,7 @@
 local ids = redis.call('ZRANGE', KEYS.sent, ARGV.start, ARGV.start + ARGV.most - 1)
 if #ids == 0 then return {0, 0, 0} end
 
-local mark = '"replay":"' .. ARGV.replay .. '"'
+local mark = '"replay":"' .. ARGV.redrive .. '"'
 local buried = redis.call('ZMSCORE', KEYS.dead_index, unpack(ids))
 local heads = redis.call('HMGET', KEYS.dead_heads, unpack(ids))
 local book_ids = redis.call('HMGET', KEYS.returned, unpack(ids))
@@ -44,10 +44,10 @@ end
 local function finish(letters, field)
   if #letters == 0 then return end
   redis.call('ZREM', KEYS.sent, unpack(letters))
-  redis.call('HDEL', KEYS.in_replay, unpack(letters))
+  redis.call('HDEL', KEYS.in_redrive, unpack(letters))
   redis.call('SREM', KEYS.unconfirmed, unpack(letters))
   redis.call('HDEL', KEYS.returned, unpack(letters))
-  redis.call('HINCRBY', KEYS.replay, field, #letters)
+  redis.call('HINCRBY', KEYS.redrive, field, #letters)
 end
 
 if #done > 0 then redis.call('HDEL', KEYS.dead_heads, unpack(done)) end

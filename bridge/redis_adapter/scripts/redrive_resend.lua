@@ -1,9 +1,9 @@
 -- Put sent letters that have no outcome back among the pending ones; a person asked for it.
 --
--- KEYS.replay        redrive
+-- KEYS.redrive       redrive
 -- KEYS.pending       its pending letters
 -- KEYS.sent          its sent letters
--- KEYS.in_replay     letters in any redrive
+-- KEYS.in_redrive    letters in any redrive
 -- KEYS.unconfirmed   letters that the broker has not confirmed
 -- ARGV.most          letters at most
 --
@@ -14,8 +14,8 @@ local ids = redis.call('ZRANGE', KEYS.sent, 0, ARGV.most - 1)
 for _, id in ipairs(ids) do
   redis.call('ZREM', KEYS.sent, id)
   redis.call('ZADD', KEYS.pending, 0, id)
-  redis.call('HDEL', KEYS.in_replay, id)
+  redis.call('HDEL', KEYS.in_redrive, id)
   redis.call('SREM', KEYS.unconfirmed, id)
 end
-if #ids > 0 then redis.call('HINCRBY', KEYS.replay, 'sent', -#ids) end
+if #ids > 0 then redis.call('HINCRBY', KEYS.redrive, 'sent', -#ids) end
 return #ids

@@ -1,14 +1,14 @@
 -- Send letters of a redrive, and write down that they are sent, in one step: whoever is killed at any moment, they are
 -- sent once.
 --
--- KEYS.replay       redrive
+-- KEYS.redrive      redrive
 -- KEYS.pending      its pending letters
 -- KEYS.sent         its sent letters
--- KEYS.in_replay    letters in any redrive: hash, letter id → redrive
+-- KEYS.in_redrive   letters in any redrive: hash, letter id → redrive
 -- KEYS.dead_index   dead index
 -- KEYS.place        the queue, where the broker is this server; otherwise the set of letters that the broker has not
 --                   confirmed
--- ARGV.replay       redrive id
+-- ARGV.redrive      redrive id
 -- ARGV.owner        owner of the lease
 -- ARGV.message      the message; '' if the broker is elsewhere
 -- ARGV.ids…         letter ids, 1000 at most
@@ -16,23 +16,23 @@
 -- Returns 'sent'; 'lease' if another process runs this redrive; or else nothing is sent, and the answer is the ids to
 -- leave out: letters that are gone (taken off the pending ones), and, behind '', those that another redrive has sent.
 
-if redis.call('HGET', KEYS.replay, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end
+if redis.call('HGET', KEYS.redrive, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end
 local now, ids = now_ms(), {unpack(ARGV, AT.ids)}
 
 -- Letters that are gone are taken off the pending ones; those that another redrive has sent are the caller's matter.
 local function sift()
   local pending = redis.call('ZMSCORE', KEYS.pending, unpack(ids))
   local buried = redis.call('ZMSCORE', KEYS.dead_index, unpack(ids))
-  local replays = redis.call('HMGET', KEYS.in_replay, unpack(ids))
+  local redrives = redis.call('HMGET', KEYS.in_redrive, unpack(ids))
   local gone, busy = {}, {}
   for at, id in ipairs(ids) do
     if pending[at] and not buried[at] then
       redis.call('ZREM', KEYS.pending, id)
-      redis.call('HINCRBY', KEYS.replay, 'gone', 1)
+      redis.call('HINCRBY', KEYS.redrive, 'gone', 1)
     end
     if not pending[at] or not buried[at] then
       gone[#gone + 1] = id
-    elseif replays[at] and replays[at] ~= ARGV.replay then
+    elseif redrives[at] and redrives[at] ~= ARGV.redrive then
       busy[#busy + 1] = id
     end
   end
@@ -40,15 +40,15 @@ local function sift()
 end
 
 local function mark_as_sent()
-  local times, replays = {}, {}
+  local times, redrives = {}, {}
   for at, id in ipairs(ids) do
     times[2 * at - 1], times[2 * at] = now, id
-    replays[2 * at - 1], replays[2 * at] = id, ARGV.replay
+    redrives[2 * at - 1], redrives[2 * at] = id, ARGV.redrive
   end
   redis.call('ZREM', KEYS.pending, unpack(ids))
   redis.call('ZADD', KEYS.sent, unpack(times))
-  redis.call('HSET', KEYS.in_replay, unpack(replays))
-  redis.call('HINCRBY', KEYS.replay, 'sent', #ids)
+  redis.call('HSET', KEYS.in_redrive, unpack(redrives))
+  redis.call('HINCRBY', KEYS.redrive, 'sent', #ids)
 end
 
 local gone, busy = sift()

@@ -1,7 +1,7 @@
 -- Take a quarantined message apart: each of its events becomes a dead letter of its own, pending in the same redrive.
 -- For a broker that is not this server: nothing can put the message back there and take its letter out in one step.
 --
--- KEYS.replay          redrive
+-- KEYS.redrive         redrive
 -- KEYS.pending         its pending letters
 -- KEYS.dead_index      dead index
 -- KEYS.dead_letters    dead letters
@@ -22,7 +22,7 @@
 
 local id = ARGV.id
 local function answer(word, field)
-  if field then redis.call('HINCRBY', KEYS.replay, field, 1) end
+  if field then redis.call('HINCRBY', KEYS.redrive, field, 1) end
   return redis.status_reply(word)
 end
 
@@ -34,7 +34,7 @@ local function fits()
   return letters <= tonumber(ARGV.most) and bytes <= tonumber(ARGV.bytes_max)
 end
 
-if redis.call('HGET', KEYS.replay, 'owner') ~= ARGV.owner then return answer('lease') end
+if redis.call('HGET', KEYS.redrive, 'owner') ~= ARGV.owner then return answer('lease') end
 if redis.call('ZREM', KEYS.pending, id) == 0 then return answer('gone') end
 local buried_at = redis.call('ZSCORE', KEYS.dead_index, id)
 if not buried_at then return answer('gone', 'gone') end
@@ -61,5 +61,5 @@ else
   count('duplicate', accounted - letters)
 end
 write_counts(KEYS.counts)
-redis.call('HINCRBY', KEYS.replay, 'total', pending - 1)
+redis.call('HINCRBY', KEYS.redrive, 'total', pending - 1)
 return answer('unfolded')
