@@ -4,19 +4,24 @@ import ssl
 from typing import Any
 
 from bridge.redis_adapter import sentinel_options, tls_options_of
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings, ServerSettings
 from bridge.settings.topology import topology
 
 SOCKET_TIMEOUT_S = 5
 CONNECT_TIMEOUT_S = 3
 HEALTH_CHECK_INTERVAL_S = 10
 RESTORE_INTERVAL_S = 5
+RABBIT_OPTIONS: dict[str, Any] = {"read_timeout": SOCKET_TIMEOUT_S, "write_timeout": SOCKET_TIMEOUT_S}
+# A publish returns only when RabbitMQ has the message on a majority of disks. Under an alarm it has none: who must go
+# on meanwhile, as a worker's main loop that sends heartbeats to Flower, cannot wait for that.
+SENDING_OPTIONS = {**RABBIT_OPTIONS, "confirm_publish": True}
+"""Options of kombu's transport for a connection that sends events to RabbitMQ."""
 
 
-def transport_options(settings: Settings) -> dict[str, Any]:
-    """Options of kombu's transport for a connection that consumes or looks, and sends nothing that matters."""
+def transport_options(settings: AccountingSettings) -> dict[str, Any]:
+    """Options of kombu's transport for a connection that consumes, and sends nothing that matters."""
     if not topology(settings).on_redis:
-        return {"read_timeout": SOCKET_TIMEOUT_S, "write_timeout": SOCKET_TIMEOUT_S}
+        return dict(RABBIT_OPTIONS)
     options: dict[str, Any] = {
         # A message of a dead worker comes back after this time; the default is an hour …
         "visibility_timeout": settings.visibility_timeout_s,
@@ -41,23 +46,13 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def sending_options(settings: Settings) -> dict[str, Any]:
-    """Options of kombu's transport for a connection that sends events."""
-    options = transport_options(settings)
-    if not topology(settings).on_redis:
-        # A publish returns only when RabbitMQ has the message on a majority of disks. Under an alarm it has none: who
-        # must go on meanwhile, as a worker's main loop that sends heartbeats to Flower, cannot wait for that.
-        options["confirm_publish"] = True
-    return options
-
-
-def kombu_url(settings: Settings) -> str:
+def kombu_url(settings: ServerSettings) -> str:
     """The broker's URL in the form that kombu reads."""
     broker = topology(settings).broker
     return settings.broker_url if broker is None else broker.kombu_url()
 
 
-def tls_options(settings: Settings) -> dict[str, Any] | None:
+def tls_options(settings: ServerSettings) -> dict[str, Any] | None:
     """TLS of a Redis: certificates are checked, unless the URL says otherwise (``ssl_cert_reqs``)."""
     broker = topology(settings).broker
     if broker is None or not broker.url.startswith("rediss"):

@@ -7,15 +7,15 @@ from uuid import uuid4
 from kombu import Connection, Producer
 
 from bridge.amqp_adapter.errors import broker_error
-from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, sending_options, tls_options, transport_options
+from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, RABBIT_OPTIONS, SENDING_OPTIONS, tls_options
 from bridge.amqp_adapter.queues import queue
 from bridge.model.registry import Registry
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 
 NOT_FOUND = 404
 
 
-def try_rabbit(settings: Settings, registry: Registry, *, sends: bool, takes: bool) -> Iterator[str]:
+def try_rabbit(settings: ServerSettings, registry: Registry, *, sends: bool, takes: bool) -> Iterator[str]:
     """What does not work, one sentence each. Queues that exist are left as they are; a scratch queue is removed again.
 
     Args:
@@ -27,12 +27,11 @@ def try_rabbit(settings: Settings, registry: Registry, *, sends: bool, takes: bo
     Raises:
         BrokerError: the broker cannot be reached, or refuses the connection.
     """
-    options = sending_options(settings) if sends else transport_options(settings)
     connection = Connection(
         settings.broker_url,
         connect_timeout=CONNECT_TIMEOUT_S,
         ssl=tls_options(settings) or False,
-        transport_options=options,
+        transport_options=SENDING_OPTIONS if sends else RABBIT_OPTIONS,
     )
     with connection:
         _at_once(connection.connect, "The broker does not answer.")
@@ -52,7 +51,7 @@ def _at_once(action: Any, said: str) -> Any:
         raise trouble from error
 
 
-def _queue_faults(connection: Connection, settings: Settings, name: str) -> Iterator[str]:
+def _queue_faults(connection: Connection, settings: ServerSettings, name: str) -> Iterator[str]:
     """Whether a queue that exists is of the form in which the bridge declares it."""
     channel = connection.channel()  # its own: a refusal closes it
     try:
@@ -68,7 +67,7 @@ def _queue_faults(connection: Connection, settings: Settings, name: str) -> Iter
         yield f"the queue {name}: {broker_error(error, '')}".replace(":  ", ": ")
 
 
-def _message_faults(connection: Connection, settings: Settings, *, sends: bool, takes: bool) -> Iterator[str]:
+def _message_faults(connection: Connection, settings: ServerSettings, *, sends: bool, takes: bool) -> Iterator[str]:
     name = f"bridge.check.{uuid4().hex[:12]}"
     channel = connection.channel()
     scratch = queue(settings, name).bind(channel)

@@ -7,7 +7,7 @@ from itertools import islice
 from bridge.amqp_adapter.queue_inspection import read_depths
 from bridge.messages.queue_state import QueueState, age_s
 from bridge.redis_adapter import Ledger
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 
 SAMPLE = 1_000
 """Messages on their way that are looked at for the oldest one: RabbitMQ shows none without taking it."""
@@ -16,7 +16,7 @@ SAMPLE = 1_000
 class RabbitQueueDepths:
     """A ``QueueReader``; the ledger knows where messages were put, and when."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: ServerSettings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
 

@@ -9,7 +9,7 @@ from kombu import Connection
 from bridge.amqp_adapter.errors import broker_error
 from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, tls_options
 from bridge.amqp_adapter.queues import queue
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 
 NOT_FOUND = 404
 
@@ -23,7 +23,7 @@ class Depth:
 
 
 @contextmanager
-def open_rabbitmq(settings: Settings) -> Iterator[Connection]:
+def open_rabbitmq(settings: ServerSettings) -> Iterator[Connection]:
     """A connection to RabbitMQ whose publishing waits until the broker has the message.
 
     Raises:
@@ -42,13 +42,13 @@ def open_rabbitmq(settings: Settings) -> Iterator[Connection]:
         yield connection
 
 
-def read_depths(settings: Settings, names: Sequence[str]) -> dict[str, Depth]:
+def read_depths(settings: ServerSettings, names: Sequence[str]) -> dict[str, Depth]:
     """How much stands on each queue of RabbitMQ; nothing on one that does not exist."""
     with open_rabbitmq(settings) as connection:
         return {name: _depth(connection, settings, name) for name in names}
 
 
-def _depth(connection: Connection, settings: Settings, name: str) -> Depth:
+def _depth(connection: Connection, settings: ServerSettings, name: str) -> Depth:
     # A channel each: asking for a queue that does not exist closes the channel.
     channel = connection.channel()
     try:

@@ -7,13 +7,13 @@ from bridge.amqp_adapter.properties import guard_amqp
 from bridge.amqp_adapter.queue_inspection import open_rabbitmq
 from bridge.amqp_adapter.queues import queue
 from bridge.messages import BOOKED_HEADER
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 
 _COUNTED = ("x-delivery-count", "x-acquired-count")
 
 
 def move_messages(
-    settings: Settings, source: str, target: str, note: Callable[[str], None]
+    settings: ServerSettings, source: str, target: str, note: Callable[[str], None]
 ) -> Iterator[tuple[int, int]]:
     """Move what stands on a queue now, message by message.
 

@@ -3,11 +3,11 @@
 from kombu import Exchange, Queue
 
 from bridge.model.registry import Registry
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 from bridge.settings.topology import topology
 
 
-def queues(settings: Settings, registry: Registry) -> list[Queue]:
+def queues(settings: ServerSettings, registry: Registry) -> list[Queue]:
     """One queue a category, reached directly by its name.
 
     On RabbitMQ they are quorum queues, which survive the loss of a node.
@@ -15,7 +15,7 @@ def queues(settings: Settings, registry: Registry) -> list[Queue]:
     return [queue(settings, name) for name in registry.queues]
 
 
-def queue(settings: Settings, name: str) -> Queue:
+def queue(settings: ServerSettings, name: str) -> Queue:
     """The queue of that name, declared as all of the bridge's are."""
     arguments = {"x-queue-type": "quorum"} if topology(settings).broker is None else {}
     return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments)

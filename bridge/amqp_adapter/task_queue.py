@@ -7,7 +7,7 @@ from kombu import Connection, Producer, Queue
 
 from bridge.amqp_adapter.alarm import AlarmWatch, blocked
 from bridge.amqp_adapter.errors import broker_error, diagnose
-from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, sending_options, tls_options
+from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, SENDING_OPTIONS, tls_options
 from bridge.amqp_adapter.queues import queue, queues
 from bridge.messages.compression import compressed
 from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
@@ -15,7 +15,7 @@ from bridge.model.errors import BrokerError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.redis_adapter import Announcer
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 
 logger = plain_logger(__name__)
 
@@ -23,7 +23,7 @@ logger = plain_logger(__name__)
 class AmqpTaskQueue:
     """One connection, opened at the first ``send`` and again after trouble. Not thread-safe."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: ServerSettings, registry: Registry) -> None:
         self._settings = settings
         self._queues: dict[str, Queue] = {known.name: known for known in queues(settings, registry)}
         self._announcer = Announcer(settings)
@@ -34,7 +34,7 @@ class AmqpTaskQueue:
         self._warned: set[str] = set()
 
     def prepare(self) -> None:
-        """As ``TaskSender.prepare``."""
+        """As ``Queue.prepare``."""
         # Which transport it is, and which errors it has, are looked up at first use.
         connection = self._connect()
         _ = connection.transport.connection_errors
@@ -42,7 +42,7 @@ class AmqpTaskQueue:
         connection.release()
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
-        """As ``TaskSender.send``."""
+        """As ``Queue.send``."""
         announced = self._announcer.announce(messages)
         try:
             self.insist_on_room()
@@ -62,7 +62,7 @@ class AmqpTaskQueue:
             raise trouble from error
 
     def insist_on_room(self) -> None:
-        """As ``TaskSender.insist_on_room``; drops a connection that was blocked, as soon as it is not any more.
+        """As ``Queue.insist_on_room``; drops a connection that was blocked, as soon as it is not any more.
 
         What was sent over it last still lies before the broker, which takes it when the alarm ends: each new connection
         would add another copy. It is dropped then, so that a late confirmation is taken for no other message's.
@@ -78,7 +78,7 @@ class AmqpTaskQueue:
         self.close()  # also if it is lost
 
     def close(self) -> None:
-        """As ``TaskSender.close``."""
+        """As ``Queue.close``."""
         self._announcer.close()
         connection, self._connection, self._producer = self._connection, None, None
         self._declared.clear()
@@ -100,7 +100,7 @@ class AmqpTaskQueue:
             url.replace("amqp://", "pyamqp://") if url.startswith("amqp://") else url,
             connect_timeout=CONNECT_TIMEOUT_S,
             ssl=tls_options(self._settings) or False,
-            transport_options=sending_options(self._settings),
+            transport_options=SENDING_OPTIONS,
         )
 
     def _publish(self, producer: Producer, message: TaskMessage, *, announced: bool) -> None:

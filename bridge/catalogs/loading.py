@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from bridge.model.errors import BridgeError, RegistryError
 from bridge.model.plain_text import one_line
 from bridge.model.registry.registry import Registry
-from bridge.settings import Process, Settings, load_settings
+from bridge.settings import CatalogSettings, load_settings
 from bridge.settings.shown_url import shown_url
 
 SETTING: Final = "BRIDGE_REGISTRY"
@@ -21,29 +21,30 @@ BUILT_IN = "bridge.catalogs.finance.catalog:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 App = TypeVar("App")
+S = TypeVar("S", bound=CatalogSettings)
 CAUSES_MAX = 10
 """Exceptions that are looked at, from the last to the first cause."""
 
 
-def load_configured(for_: Process) -> tuple[Settings, Registry]:
-    """The environment's settings as one process reads them, and the registry that they name.
+def load_configured(part: type[S]) -> tuple[S, Registry]:
+    """What a process reads of the environment's settings, and the registry that they name.
 
     Raises:
         SettingsError: a setting is wrong.
         RegistryError: the registry cannot be loaded.
     """
-    settings = load_settings(for_=for_)
+    settings = load_settings(for_=part)
     return settings, load_registry(settings.registry)
 
 
-def app_from_environment(for_: Process, create: Callable[[Settings, Registry], App]) -> App:
+def app_from_environment(part: type[S], create: Callable[[S, Registry], App]) -> App:
     """What ``create`` makes of ``load_configured``.
 
     Raises:
         SystemExit: what the environment says is wrong; says how in sentences, without a traceback.
     """
     try:
-        return create(*load_configured(for_))
+        return create(*load_configured(part))
     except BridgeError as error:
         raise SystemExit(str(error)) from None
 

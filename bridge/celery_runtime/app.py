@@ -15,7 +15,7 @@ from bridge.model.bounds import MessageBounds
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.redis_adapter import DeadLetters, StoreClock, connect
 from bridge.runtime.identity import release
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
@@ -31,7 +31,7 @@ class ClaimingCelery(Celery):
         return super().connection_for_read(url, **{"transport": self.consuming_transport, **options})
 
 
-def create_app(settings: Settings, registry: Registry) -> Celery:
+def create_app(settings: WorkerSettings, registry: Registry) -> Celery:
     """A Celery app that does nothing but the bridge's work."""
     app = ClaimingCelery("bridge", set_as_current=False, events=Events, amqp=worker_amqp(settings))
     app.consuming_transport = consuming_transport(settings)
@@ -48,7 +48,7 @@ def create_app(settings: Settings, registry: Registry) -> Celery:
     return app
 
 
-def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
+def register_tasks(app: Celery, registry: Registry, settings: WorkerSettings) -> None:
     """Add the bridge's tasks, queues and routes to a Celery app that a team already runs, and that does not run yet.
 
     The tasks keep their own rules (late acknowledgement, no results) whatever the app's are. The app's
@@ -60,7 +60,7 @@ def register_tasks(app: Celery, registry: Registry, settings: Settings) -> None:
     _add(app, registry, settings)
 
 
-def _add(app: Celery, registry: Registry, settings: Settings) -> None:
+def _add(app: Celery, registry: Registry, settings: WorkerSettings) -> None:
     handler = Handler(settings, registry, worker_ports(settings, registry))
     for mapping in registry.mappings:
         _register(app, registry.task_of(mapping), mapping, handler, settings)
@@ -71,7 +71,7 @@ def _add(app: Celery, registry: Registry, settings: Settings) -> None:
         app.steps["worker"].add(type(f"Bound{kind.__name__}", (kind,), bound))
 
 
-def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Handler, settings: Settings) -> None:
+def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Handler, settings: WorkerSettings) -> None:
     """Register one task. A function of its own: tasks made in a loop would all close over the last mapping."""
 
     def run(self: BridgeTask, *args: Any, **kwargs: Any) -> None:
@@ -94,11 +94,11 @@ def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Hand
     )(run)
 
 
-def _bounds(settings: Settings) -> MessageBounds:
+def _bounds(settings: WorkerSettings) -> MessageBounds:
     return MessageBounds.of(message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max)
 
 
-def _keep_queues(app: Celery, settings: Settings, registry: Registry) -> None:
+def _keep_queues(app: Celery, settings: WorkerSettings, registry: Registry) -> None:
     """Add our queues to the app's; its default queue exists only implicitly until we name others."""
     existing = _as_list(app.conf.task_queues)
     if not existing:

@@ -25,9 +25,9 @@ from bridge.redis_adapter import (
     server_warnings,
 )
 from bridge.runtime.identity import release, team_release
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from bridge.worker.foreign_producers import ForeignProducers
 from bridge.worker.heartbeat import TURN_S, Heartbeat
 from bridge.worker.mover import RetryMover
@@ -41,7 +41,7 @@ class RetryMoverStep(bootsteps.StartStopStep):
     """Starts after the pool, so that no pool process is forked from a running thread."""
 
     requires = ("celery.worker.components:Pool",)
-    settings: ClassVar[Settings]
+    settings: ClassVar[WorkerSettings]
     registry: ClassVar[Registry]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ class RetryMoverStep(bootsteps.StartStopStep):
         _warn_about(client)
         self._mover = RetryMover(
             RetrySet(client, self.settings),
-            TaskSender(self.settings, self.registry),
+            open_queue(self.settings, self.registry),
             Quarantine(DeadLetters(client, self.settings), clock, release(self.settings)),
             Router(self.registry, Workers(client), clock),
         )
@@ -76,7 +76,7 @@ class HeartbeatStep(bootsteps.StartStopStep):
     """
 
     requires = ("celery.worker.components:Pool",)
-    settings: ClassVar[Settings]
+    settings: ClassVar[WorkerSettings]
     registry: ClassVar[Registry]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from bridge.amqp_adapter.kombu_options import kombu_url, tls_options, transport_options
 from bridge.celery_runtime.passthrough_serializer import PASSED_SERIALIZER
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
 
 CLAIMING_TRANSPORTS = {
@@ -17,7 +17,7 @@ CLAIMING_TRANSPORTS = {
 }
 
 
-def consuming_transport(settings: Settings) -> str | None:
+def consuming_transport(settings: WorkerSettings) -> str | None:
     """The kombu transport of workers; None for the URL's own. Producers need no claims, and use kombu's."""
     if not topology(settings).on_redis:
         return None
@@ -35,12 +35,12 @@ def claiming_sentinels(urls: Sequence[str]) -> Iterator[str]:
     return cycle([url.replace("sentinel://", "bridge-sentinel://", 1) for url in urls])
 
 
-def _behind_sentinels(settings: Settings) -> bool:
+def _behind_sentinels(settings: WorkerSettings) -> bool:
     broker = topology(settings).broker
     return broker is not None and bool(broker.sentinels)
 
 
-def celery_config(settings: Settings) -> dict[str, Any]:
+def celery_config(settings: WorkerSettings) -> dict[str, Any]:
     """Configuration of the bridge's own Celery app, but for its queues and routes."""
     return {
         "broker_url": kombu_url(settings),

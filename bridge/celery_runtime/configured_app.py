@@ -2,5 +2,6 @@
 
 from bridge.catalogs import app_from_environment
 from bridge.celery_runtime.app import create_app
+from bridge.settings import WorkerSettings
 
-app = app_from_environment("worker", create_app)
+app = app_from_environment(WorkerSettings, create_app)

@@ -8,13 +8,13 @@ from kombu import Queue
 
 from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S
 from bridge.redis_adapter.kombu_support import why_not_told
-from bridge.settings import Settings, changed_settings
+from bridge.settings import WorkerSettings, unjudged
 
 ABANDONED_S = 3600.0
 """Nothing on scratch keys is as old."""
 
 
-def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> list[str]:
+def try_transport(settings: WorkerSettings, create_app: Callable[[WorkerSettings], Any]) -> list[str]:
     """Connect to a Redis broker, declare a queue, listen for its changes, look for abandoned messages; on scratch keys.
 
     Returns:
@@ -24,7 +24,7 @@ def try_transport(settings: Settings, create_app: Callable[[Settings], Any]) -> 
         Exception: whatever kombu raises.
     """
     prefix = f"{settings.queue_prefix}bridge.check-{uuid4().hex[:12]}."
-    app = create_app(changed_settings(settings, broker_keyprefix=prefix))
+    app = create_app(unjudged(WorkerSettings, settings, broker_keyprefix=prefix))
     with app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, timeout=float(CONNECT_TIMEOUT_S))
         channel = connection.channel()

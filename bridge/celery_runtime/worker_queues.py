@@ -11,7 +11,7 @@ from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry.naming import QUEUE_PREFIX
 from bridge.redis_adapter import QueueNames, connect_briefly, open_queues
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
 
 logger = plain_logger(__name__)
@@ -23,7 +23,7 @@ class WorkerQueues(Queues):
     Any other name is refused, as a worker that consumes a mistyped queue would look healthy and do nothing.
     """
 
-    settings: ClassVar[Settings]
+    settings: ClassVar[WorkerSettings]
 
     def select(self, include: Any) -> None:
         """Consume these only.
@@ -56,13 +56,13 @@ class WorkerQueues(Queues):
         logger.warning("bridge.queue.unregistered: %s is not in the registry; this worker empties it.", name)
 
 
-def worker_amqp(settings: Settings) -> type[AMQP]:
+def worker_amqp(settings: WorkerSettings) -> type[AMQP]:
     """The AMQP class of the bridge's own app; Celery takes classes, so the settings are bound in a subclass."""
     bound = type("BoundWorkerQueues", (WorkerQueues,), {"settings": settings})
     return type("WorkerAMQP", (AMQP,), {"queues_cls": bound})
 
 
-def _there_was(settings: Settings, name: str) -> bool:
+def _there_was(settings: WorkerSettings, name: str) -> bool:
     with connect_briefly(settings) as client:
         if name in QueueNames(client).all():
             return True

@@ -8,6 +8,7 @@ import click
 from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, json_option, print_json, styled, table
 from bridge.cli.open_store import open_named_store, plain
+from bridge.settings import OperatorSettings
 from bridge.views.words import moment, span
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
         raise click.UsageError("Give --write-off a reason; it is kept in the log.")
     if unclear and reason is None:
         raise click.UsageError("--unclear belongs to --write-off.")
-    settings, registry = load_configured("cli")
+    settings, registry = load_configured(OperatorSettings)
     from bridge.operations import Auditor, Verdict
 
     verdicts = frozenset({Verdict.MISSING, Verdict.UNCLEAR} if unclear else {Verdict.MISSING})

@@ -156,9 +156,9 @@ def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Findi
 
 
 def _build_producer(settings: Settings, registry: Registry) -> None:
-    from bridge.wiring import TaskSender
+    from bridge.wiring import open_queue
 
-    TaskSender(settings, registry)
+    open_queue(settings, registry).prepare()
     if settings.spool_dir:
         folder = Path(settings.spool_dir)
         if not folder.exists():

@@ -1,11 +1,9 @@
 """The generated pages docs/events.md and docs/settings.md, and the plain values behind them. Pure text, no I/O."""
 
-from collections.abc import Iterable
-from dataclasses import MISSING
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import inspect
 
 from bridge.model.registry import (
     Audience,
@@ -17,15 +15,7 @@ from bridge.model.registry import (
     Supersede,
 )
 from bridge.model.registry.sampling import CannotSampleError, sample_event
-from bridge.settings import PROCESSES, Settings, environment_name, readers_of
-from bridge.settings.names import CRITICAL
-from bridge.settings.shown_url import MASK, shown_url
-
-SECRETS = frozenset({"jwt_secret", "ops_token", "ops_view_token", "sentinel_password"})
-"""Settings that are never shown."""
-URLS = frozenset({"broker_url", "redis_url", "jwt_jwks_url"})
-"""Settings whose password is never shown."""
-
+from bridge.settings import DECLARATIONS, PROCESSES, Declaration, Settings, environment_name, readers_of
 
 # The registry
 
@@ -195,42 +185,28 @@ def _source(source: dict[str, Any]) -> str:
 
 def describe_settings(settings: Settings) -> list[dict[str, Any]]:
     """Every setting as JSON values; secrets and passwords masked."""
-    hints = get_type_hints(Settings, include_extras=True)
     return [
         {
-            "name": environment_name(field.name),
-            "value": shown_value(field.name, getattr(settings, field.name)),
-            "default": field.default,
-            "unit": _unit(field.name),
-            "range": _range(inspect.type_info(hints[field.name])),
-            "read_by": _read_by(field.name),
-            "reason": _reason(hints[field.name]),
+            "name": environment_name(name),
+            "value": declared.shown(getattr(settings, name)),
+            "default": declared.default,
+            "unit": next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), ""),
+            "range": _range(declared),
+            "read_by": _read_by(name),
+            "reason": declared.about,
         }
-        for field in msgspec.structs.fields(Settings)
+        for name, declared in DECLARATIONS.items()
     ]
 
 
-def _read_by(field: str) -> list[str]:
-    readers = readers_of(field)
+def _read_by(name: str) -> list[str]:
+    readers = readers_of(name)
     return ["all"] if len(readers) == len(PROCESSES) else [process for process in PROCESSES if process in readers]
-
-
-def _names(fields: Iterable[str]) -> str:
-    *most, last = (f"`{environment_name(field)}`" for field in Settings.__struct_fields__ if field in fields)
-    return f"{', '.join(most)} or {last}"
-
-
-def shown_value(field: str, value: Any) -> Any:
-    """A setting's value as it may appear on a screen or in a log."""
-    if field in SECRETS:
-        return MASK if value else ""
-    if field in URLS:
-        return shown_url(value)
-    return value
 
 
 def settings_page() -> str:
     """The text of docs/settings.md."""
+    *most, last = (f"`{environment_name(name)}`" for name, declared in DECLARATIONS.items() if declared.critical)
     lines = [
         "# Settings",
         "",
@@ -247,7 +223,7 @@ def settings_page() -> str:
         "",
         "- What Kubernetes, Docker or Podman inject for a service called `bridge-…` (`BRIDGE_GATEWAY_PORT=tcp://…`, "
         "`…_SERVICE_HOST`, …) is known by the form of name and value together, and left alone.",
-        f"- One that is probably a mistyped {_names(CRITICAL)} stops processes that read it: events would go "
+        f"- One that is probably a mistyped {', '.join(most)} or {last} stops processes that read it: events would go "
         "elsewhere, or to the wrong clients.",
         "- Any other is a warning, with the nearest name: a newer version's, a team's own, or a mistake.",
         "",
@@ -265,8 +241,6 @@ def settings_page() -> str:
 
 def shown_default(value: Any) -> str:
     """A default as one would write it in the environment."""
-    if value is MISSING or value is msgspec.NODEFAULT:
-        return ""
     return (
         str(int(value)) if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()) else str(value)
     )
@@ -275,25 +249,14 @@ def shown_default(value: Any) -> str:
 _UNITS = {"_s": "seconds", "_bytes": "bytes", "_url": "URL", "_attempts": "tries", "_port": "TCP port"}
 
 
-def _unit(field: str) -> str:
-    return next((unit for suffix, unit in _UNITS.items() if field.endswith(suffix)), "")
-
-
-def _reason(hint: Any) -> str:
-    found = [meta.description for meta in hint.__metadata__ if isinstance(meta, Meta) and meta.description]
-    return found[-1] if found else ""
-
-
-def _range(info: inspect.Type) -> str:
-    if isinstance(info, inspect.Metadata):
-        return str((info.extra or {}).get("form", "")) or _range(info.type)
-    if isinstance(info, inspect.BoolType):
-        return "0 or 1"
-    if isinstance(info, inspect.IntType | inspect.FloatType):
-        return f"{info.ge:,} to {info.le:,}" if info.ge is not None and info.le is not None else ""
-    if isinstance(info, inspect.StrType):
-        return f"at most {info.max_length} characters" if info.max_length else ""
-    return ""
+def _range(declared: Declaration) -> str:
+    if declared.between:
+        return "{:,} to {:,}".format(*declared.between)
+    if declared.form:
+        return declared.form.words
+    if declared.chars and declared.chars[1]:
+        return f"at most {declared.chars[1]} characters"
+    return "0 or 1" if isinstance(declared.default, bool) else ""
 
 
 def _cell(text: str) -> str:

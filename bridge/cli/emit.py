@@ -11,7 +11,7 @@ from bridge.cli.event_input import event_mapping, example_json, read_event
 from bridge.cli.open_store import plain
 from bridge.model.errors import DeliveryError
 from bridge.model.registry import Registry
-from bridge.settings import Settings
+from bridge.settings import ProducerSettings
 from bridge.settings.shown_url import shown_url
 
 
@@ -36,7 +36,7 @@ def emit(event_type: str, text: str | None, user: str | None, example: bool) -> 
 
     Exit codes: 0 the broker has it, 1 the broker did not take it, 2 wrong type, fields or settings.
     """
-    settings, registry = load_configured("producer")
+    settings, registry = load_configured(ProducerSettings)
     mapping = event_mapping(registry, event_type)
     user_id = None if user is None else registry.users.parse(user.strip())
     if example:
@@ -57,7 +57,7 @@ def _given(text: str | None) -> str:
     return text
 
 
-def _send(settings: Settings, registry: Registry, event: object) -> UUID:
+def _send(settings: ProducerSettings, registry: Registry, event: object) -> UUID:
     import logging
 
     from bridge.producer import Emitter

@@ -15,7 +15,7 @@ from bridge.model.dead_letter import Cursor
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
 from bridge.redis_adapter import Store
-from bridge.settings import Settings
+from bridge.settings import OperatorSettings
 from bridge.views.filters import LISTS, read_cursor, read_filters
 
 _FILTERS = (
@@ -53,13 +53,13 @@ payloads_option = click.option("--payloads", is_flag=True, help="Show the events
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Store, Settings, Registry]]:
+def opened() -> Iterator[tuple[Store, OperatorSettings, Registry]]:
     """The store, the settings and the registry.
 
     Raises:
         StoreError: the store does not answer; names the place.
     """
-    settings, registry = load_configured("cli")
+    settings, registry = load_configured(OperatorSettings)
     with open_named_store(settings) as store:
         yield store, settings, registry
 

@@ -6,7 +6,7 @@ import click
 
 from bridge.catalogs import load_registry
 from bridge.cli.optional_imports import import_extra
-from bridge.settings import load_settings
+from bridge.settings import GatewaySettings, load_settings
 
 
 @click.command()
@@ -28,7 +28,9 @@ def gateway(host: str | None, port: int | None) -> None:
     Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings.
     """
     given: dict[str, Any] = {"gateway_host": host, "gateway_port": port}
-    settings = load_settings(for_="gateway", **{name: value for name, value in given.items() if value is not None})
+    settings = load_settings(
+        for_=GatewaySettings, **{name: value for name, value in given.items() if value is not None}
+    )
     registry = load_registry(settings.registry)
     module = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
     from bridge.local import serve

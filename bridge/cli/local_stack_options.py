@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def local_settings(*, port: int | None, broker_url: str | None, dev: bool | None
             f"BRIDGE_GATEWAY_HOST is {settings.gateway_host}, but no token can be checked. Set BRIDGE_JWT_SECRET "
             "(openssl rand -hex 32), or leave the host at 127.0.0.1."
         )
-    return load_settings({}, for_=PARTS, **{**_fields(settings), "gateway_dev": True, "gateway_authenticator": ""})
+    return load_settings({}, for_=PARTS, **{**asdict(settings), "gateway_dev": True, "gateway_authenticator": ""})
 
 
 def start_bridge(
@@ -93,12 +94,12 @@ def start_bridge(
     require_free_port(settings.gateway_host, settings.gateway_port)
     if settings.redis_url and own_server:
         # Only BRIDGE_REDIS_URL is set: it is the broker too.
-        settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": settings.redis_url})
+        settings = load_settings({}, for_=PARTS, **{**asdict(settings), "broker_url": settings.redis_url})
     if not embeds:
         say(f"Using Redis at {shown_url(settings.store_url)}.")
     else:
         server = stack.add_server(port=redis_port, folder=data_dir / SERVER_FOLDER if data_dir else None)
-        settings = load_settings({}, for_=PARTS, **{**_fields(settings), "broker_url": server.url})
+        settings = load_settings({}, for_=PARTS, **{**asdict(settings), "broker_url": server.url})
     worker = stack.add_worker(settings)
     stack.wait_for(worker.is_ready.is_set, "The worker")
     return settings
@@ -142,7 +143,3 @@ def watch(stack: LocalStack, ctx: click.Context) -> None:
     say("Stopped; nothing is left running. Goodbye.", bold=True)
     if asked is signal.SIGINT:
         ctx.exit(130)
-
-
-def _fields(settings: Settings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.__struct_fields__}

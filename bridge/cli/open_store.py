@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.cli.console import escaped
 from bridge.model.errors import WRITES_REFUSED, StoreError
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings, ServerSettings
 from bridge.settings.shown_url import shown_url
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_named_store(settings: Settings) -> Iterator["Store"]:
+def open_named_store(settings: AccountingSettings) -> Iterator["Store"]:
     """The store, with its place in every trouble.
 
     Raises:
@@ -28,7 +28,7 @@ def open_named_store(settings: Settings) -> Iterator["Store"]:
 
 
 @contextmanager
-def named_store(settings: Settings) -> Iterator[None]:
+def named_store(settings: ServerSettings) -> Iterator[None]:
     """Have a store that does not answer named, with what to do.
 
     Raises:

@@ -8,7 +8,7 @@ import click
 from bridge.catalogs import load_registry
 from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import SettingsError
-from bridge.settings import load_settings
+from bridge.settings import OpsSettings, load_settings
 
 
 @click.command()
@@ -29,7 +29,7 @@ def ops(host: str | None, port: int | None) -> None:
     Exit codes: 0 stopped, 1 the port is in use or an extra is missing, 2 wrong settings or no token, 130 Ctrl-C.
     """
     given: dict[str, Any] = {"ops_host": host, "ops_port": port}
-    settings = load_settings(for_="ops", **{name: value for name, value in given.items() if value is not None})
+    settings = load_settings(for_=OpsSettings, **{name: value for name, value in given.items() if value is not None})
     if not (settings.ops_token or settings.ops_view_token):
         raise SettingsError(
             "The operators' page needs a token. Make one and keep it, then start again: "

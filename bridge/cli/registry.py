@@ -6,6 +6,7 @@ from bridge.catalogs import load_configured
 from bridge.cli.console import console, form_options, print_json, say, styled, table
 from bridge.cli.documents import describe_registry, events_page
 from bridge.model.registry import Registry
+from bridge.settings import OperatorSettings
 
 
 @click.command()
@@ -25,7 +26,7 @@ def registry(form: str) -> None:
 
     Exit codes: 0 shown, 2 the registry or a setting is wrong.
     """
-    _, catalog = load_configured("cli")
+    _, catalog = load_configured(OperatorSettings)
     if form == "json":
         print_json(describe_registry(catalog))
     elif form == "markdown":

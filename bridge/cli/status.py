@@ -11,6 +11,7 @@ from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, marked, print_json, printable, say, table
 from bridge.cli.open_store import named_store
 from bridge.model.errors import StoreError
+from bridge.settings import OperatorSettings
 from bridge.views.words import due, span
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _statuses(watch_s: float | None) -> Iterator["Status"]:
     from bridge.operations import StatusReader
     from bridge.wiring import open_store
 
-    settings, registry = load_configured("cli")
+    settings, registry = load_configured(OperatorSettings)
     reader = StatusReader(open_store(settings, briefly=True), settings, registry)
     with named_store(settings):
         reader.read()

@@ -15,7 +15,7 @@ from bridge.model.errors import BridgeError, StoreUnavailableError
 from bridge.model.events.frame import RESET_EVENT
 from bridge.model.registry import Id, Registry
 from bridge.runtime.supervision import end_tasks
-from bridge.settings import Settings
+from bridge.settings import StreamSettings
 from bridge.settings.shown_url import shown_url
 
 WATCH_INTERVAL_S = 0.2
@@ -29,7 +29,7 @@ PrintEvent = Callable[[str, str, str], None]
 class Follower:
     """Follows one user until cancelled."""
 
-    def __init__(self, settings: Settings, registry: Registry, *, print_event: PrintEvent) -> None:
+    def __init__(self, settings: StreamSettings, registry: Registry, *, print_event: PrintEvent) -> None:
         self._place = shown_url(settings.store_url)
         self._gateway = Gateway(settings, registry)
         self._print_event = print_event

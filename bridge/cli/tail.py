@@ -10,6 +10,7 @@ from bridge.catalogs import load_configured
 from bridge.cli.console import escaped, printable
 from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import SettingsError
+from bridge.settings import StreamSettings
 
 
 @click.command()
@@ -37,7 +38,7 @@ def tail(
     """
     if from_start and last_event_id:
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
-    settings, registry = load_configured("cli")
+    settings, registry = load_configured(StreamSettings)
     user = registry.users.parse(user_id.strip())
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")

@@ -8,7 +8,7 @@ import click
 from bridge.catalogs import load_registry
 from bridge.cli.console import console, json_option, print_json, say, styled
 from bridge.cli.open_store import open_named_store, plain
-from bridge.settings import Settings, load_settings
+from bridge.settings import OperatorSettings, load_settings
 from bridge.views.failed_events import attempts_in_words
 from bridge.views.words import moment
 
@@ -40,7 +40,7 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
 
     Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
     """
-    settings = load_settings(for_="cli")
+    settings = load_settings(for_=OperatorSettings)
     from bridge.operations import Tracer, users_in
 
     whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
@@ -121,7 +121,7 @@ def _attempt(attempt: "Attempt") -> dict[str, Any]:
     }
 
 
-def _print(event_id: UUID, places: list["Place"], settings: Settings) -> None:
+def _print(event_id: UUID, places: list["Place"], settings: OperatorSettings) -> None:
     from bridge.views.trace import in_words, unknown
 
     if not places:

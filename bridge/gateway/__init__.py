@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bridge.model.errors import MissingExtraError, UnauthorizedError
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
-from bridge.settings import Settings
+from bridge.settings import GatewaySettings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -37,7 +37,9 @@ _, __getattr__ = on_demand(
 _NEEDS = ("starlette", "jwt")
 
 
-def create_app(settings: Settings, registry: Registry, *, authenticator: "Authenticator | None" = None) -> "Starlette":
+def create_app(
+    settings: GatewaySettings, registry: Registry, *, authenticator: "Authenticator | None" = None
+) -> "Starlette":
     """The gateway as an ASGI application. Connects to Redis when its lifespan starts.
 
     ``authenticator`` is the application's own; by default it is what the settings ask for.

@@ -28,7 +28,7 @@ from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.gateway_counters import COUNTERS_STATE
 from bridge.model.registry import Registry
 from bridge.runtime.shutdown import heard_signals
-from bridge.settings import Settings
+from bridge.settings import GatewaySettings
 
 EVENTS_PATH = "/api/v1/events"
 LIVE_PATH = "/health/live"
@@ -38,7 +38,7 @@ CHALLENGE = 'Bearer realm="bridge"'
 CHALLENGE_INVALID = 'Bearer realm="bridge", error="invalid_token"'
 
 
-def build_app(settings: Settings, registry: Registry, authenticator: Authenticator | None = None) -> Starlette:
+def build_app(settings: GatewaySettings, registry: Registry, authenticator: Authenticator | None = None) -> Starlette:
     """See ``bridge.gateway.create_app``. ``app.state.gateway`` is the Gateway, for looking at."""
     gateway = Gateway(settings, registry)
     if authenticator is not None:
@@ -175,7 +175,7 @@ class _Stream:
         await self._gateway.serve(self._principal, self._request, scope, receive, send)
 
 
-def _cors(settings: Settings) -> list[Middleware]:
+def _cors(settings: GatewaySettings) -> list[Middleware]:
     origins = [origin.strip() for origin in settings.gateway_cors_origins.split(",") if origin.strip()]
     if faults := [fault for origin in origins if (fault := origin_fault(origin))]:
         raise SettingsError("BRIDGE_GATEWAY_CORS_ORIGINS: " + " ".join(faults))

@@ -15,7 +15,7 @@ from bridge.model.errors import IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import IdType
 from bridge.model.registry.identifiers import UUIDS
-from bridge.settings import Settings, is_loopback
+from bridge.settings import GatewaySettings, is_loopback
 
 logger = plain_logger(__name__)
 
@@ -28,7 +28,7 @@ FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
 """Token header → the key to verify with, and the only algorithm that it may be used with."""
 
 
-def authenticator(settings: Settings, users: IdType = UUIDS) -> Authenticator:
+def authenticator(settings: GatewaySettings, users: IdType = UUIDS) -> Authenticator:
     """The way of finding out, of those that come with the bridge, that the settings ask for.
 
     Raises:
@@ -53,7 +53,7 @@ class TokenAuthenticator:
     ``find_key`` returns the key for a token's header; a token's subject is read as an id of ``users``.
     """
 
-    def __init__(self, settings: Settings, find_key: FindKey, users: IdType = UUIDS) -> None:
+    def __init__(self, settings: GatewaySettings, find_key: FindKey, users: IdType = UUIDS) -> None:
         self._users = users
         self._settings = settings
         self._find_key = find_key

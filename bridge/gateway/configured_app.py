@@ -2,5 +2,6 @@
 
 from bridge.catalogs import app_from_environment
 from bridge.gateway import create_app
+from bridge.settings import GatewaySettings
 
-app = app_from_environment("gateway", create_app)
+app = app_from_environment(GatewaySettings, create_app)

@@ -30,7 +30,7 @@ from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, connect_async
 from bridge.runtime.supervision import SupervisedTask
-from bridge.settings import Settings
+from bridge.settings import StreamSettings
 
 logger = plain_logger(__name__)
 
@@ -56,7 +56,7 @@ class Gateway:
     ``draining`` says that the process is ending.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: StreamSettings, registry: Registry) -> None:
         self.counters = Counters()
         self.subscriptions = Subscriptions(Keyspace.of(settings))
         self.sessions: set[Session] = set()

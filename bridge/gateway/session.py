@@ -30,7 +30,7 @@ from bridge.model.events import comment_frame, reset_frame, retry_frame
 from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
-from bridge.settings import Settings
+from bridge.settings import StreamSettings
 
 logger = plain_logger(__name__)
 
@@ -63,7 +63,7 @@ class Session:
         wire: ResponseWriter,
         subscriptions: Subscriptions,
         replay_reader: ReplayReader,
-        settings: Settings,
+        settings: StreamSettings,
         counters: Counters,
     ) -> None:
         self._principal = principal

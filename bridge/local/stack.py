@@ -10,12 +10,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, Self
 
-import msgspec
-
 from bridge.local.child_process import Child, wait_until
 from bridge.local.redis_server import EmbeddedServer, is_taken, password_for
 from bridge.model.errors import BridgeError
-from bridge.settings import PREFIX, Settings, environment_name
+from bridge.settings import DECLARATIONS, PREFIX, Settings, environment_name
 from bridge.settings.shown_url import shown_url
 
 START_TIMEOUT_S = 30.0
@@ -182,11 +180,10 @@ def require_free_port(host: str, port: int) -> None:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The BRIDGE_* variables that ``load_settings`` reads as these settings."""
-    values = msgspec.structs.asdict(settings)
     return {
-        environment_name(field.name): str(int(value) if isinstance(value, bool) else value)
-        for field in msgspec.structs.fields(Settings)
-        if (value := values[field.name]) != field.default
+        environment_name(name): str(int(value) if isinstance(value, bool) else value)
+        for name, declared in DECLARATIONS.items()
+        if (value := getattr(settings, name)) != declared.default
     }
 
 

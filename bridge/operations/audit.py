@@ -19,7 +19,7 @@ from bridge.operations.status import worker_states
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import Reported, Store, Summary
 from bridge.runtime.identity import who_am_i
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 GRACE_S = 60.0
 """A message on its way for less than this is not looked for: it may not be on its queue yet."""
@@ -131,7 +131,7 @@ class Auditor:
         registry: its queues are looked at, beside those that the accounting names.
     """
 
-    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
+    def __init__(self, store: Store, settings: AccountingSettings, registry: Registry) -> None:
         self._store = store
         self._ledger = store.ledger
         self._search = search_on(settings, self._ledger)

@@ -18,7 +18,7 @@ from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Regis
 from bridge.operations.raw_redrive import WholeMessage, read_whole
 from bridge.operations.trials import Trial, Trials
 from bridge.redis_adapter import PublishedEvents, Sighting
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 
 TIME_LIMIT_S = 5.0
@@ -76,7 +76,12 @@ class Predictor:
     """
 
     def __init__(
-        self, published: PublishedEvents, settings: Settings, registry: Registry, *, time_limit_s: float = TIME_LIMIT_S
+        self,
+        published: PublishedEvents,
+        settings: AccountingSettings,
+        registry: Registry,
+        *,
+        time_limit_s: float = TIME_LIMIT_S,
     ) -> None:
         self._published = published
         # With the broker elsewhere no script can put a message back and take its letter out: see unfolded.

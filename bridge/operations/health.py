@@ -11,7 +11,7 @@ from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
 from bridge.operations.survey import Survey
 from bridge.redis_adapter import Recent
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 if TYPE_CHECKING:
     from bridge.operations.status import WorkerState
@@ -41,7 +41,7 @@ class Fault:
     sentence: str
 
 
-def is_consuming(settings: Settings, worker: "WorkerState") -> bool:
+def is_consuming(settings: AccountingSettings, worker: "WorkerState") -> bool:
     """Whether a worker is heard and its loop turns, or is held up by a message that may still take its time."""
     report = worker.known.report
     if worker.silent_s > STILL_S:
@@ -50,7 +50,7 @@ def is_consuming(settings: Settings, worker: "WorkerState") -> bool:
 
 
 def judge(
-    settings: Settings,
+    settings: AccountingSettings,
     registry: Registry,
     survey: Survey,
     workers: Sequence["WorkerState"],
@@ -133,7 +133,7 @@ def _counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one} waits" if number == 1 else f"{number:,} {many or one + 's'} wait"
 
 
-def _worker_faults(settings: Settings, worker: "WorkerState") -> Iterator[str]:
+def _worker_faults(settings: AccountingSettings, worker: "WorkerState") -> Iterator[str]:
     name, report, silent_s = worker.known.name, worker.known.report, worker.silent_s
     if silent_s > settings.visibility_timeout_s + STILL_S:
         return  # long gone: what it held has been given to others
@@ -155,7 +155,7 @@ def _worker_faults(settings: Settings, worker: "WorkerState") -> Iterator[str]:
         )
 
 
-def _is_busy(settings: Settings, worker: "WorkerState") -> bool:
+def _is_busy(settings: AccountingSettings, worker: "WorkerState") -> bool:
     """A solo pool runs its message in the loop itself, for as long as a message may take."""
     report = worker.known.report
     return report.pool == "solo" and report.running > 0 and report.loop_age_s <= settings.task_time_limit_s

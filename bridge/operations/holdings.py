@@ -12,7 +12,7 @@ from bridge.operations.selection import FOREVER_MS
 from bridge.operations.status import WorkerState, worker_states
 from bridge.operations.survey import QueueSurvey, Survey
 from bridge.redis_adapter import Store
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 KEYS_MAX = 5_000_000
 RETRIES_LOOKS_MAX = 100
@@ -52,7 +52,7 @@ class Holding:
         return bool(self.advice)
 
 
-def read_holdings(store: Store, settings: Settings, registry: Registry) -> tuple[Holding, ...]:
+def read_holdings(store: Store, settings: AccountingSettings, registry: Registry) -> tuple[Holding, ...]:
     """Every queue that the registry has, that holds something, or that a worker consumes; the registry's first."""
     now_ms = store.clock.read_ms()
     queues = QueueSurvey(store, settings, registry)

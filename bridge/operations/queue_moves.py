@@ -7,7 +7,7 @@ from bridge.model.errors import OperationRefusedError
 from bridge.model.log_entry import LogEntry
 from bridge.redis_adapter import Store
 from bridge.runtime.identity import who_am_i
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 
 
@@ -27,7 +27,7 @@ class Moved:
 class QueueMover:
     """Moves messages on Redis one by one, each in one step; on RabbitMQ each is taken when the other queue has it."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: AccountingSettings) -> None:
         self._store = store
         self._settings = settings
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from bridge.amqp_adapter.queue_inspection import Depth, read_depths
 from bridge.model.accounting import OpenMessage
 from bridge.redis_adapter import Ledger, QueuedMessage, RedisQueues, open_queues
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 
 LOOKS = 2
@@ -50,7 +50,7 @@ class Search(Protocol):
         ...
 
 
-def search_on(settings: Settings, ledger: Ledger) -> Search:
+def search_on(settings: AccountingSettings, ledger: Ledger) -> Search:
     """The search that fits the broker."""
     return RedisSearch(settings, ledger) if topology(settings).on_redis else DepthSearch(settings, ledger)
 
@@ -59,7 +59,7 @@ def search_on(settings: Settings, ledger: Ledger) -> Search:
 class RedisSearch:
     """Reads every message on the queues and claimed by workers."""
 
-    settings: Settings
+    settings: AccountingSettings
     ledger: Ledger
 
     def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
@@ -111,7 +111,7 @@ class Seen:
 class DepthSearch:
     """Asks how many messages stand on each queue: RabbitMQ shows none without taking it."""
 
-    settings: Settings
+    settings: AccountingSettings
     ledger: Ledger
 
     def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:

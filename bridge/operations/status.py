@@ -22,7 +22,7 @@ from bridge.redis_adapter import (
     WaitingFor,
     Workers,
 )
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +125,7 @@ class StatusReader:
         store: one that gives up soon when Redis is away.
     """
 
-    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
+    def __init__(self, store: Store, settings: AccountingSettings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._own = identity_of(registry)

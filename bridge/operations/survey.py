@@ -8,7 +8,7 @@ from itertools import islice
 from bridge.messages.queue_state import QueueState
 from bridge.model.registry import Registry
 from bridge.redis_adapter import Store, WaitingFor
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 from bridge.wiring import queue_reader
 
 FIND_KEYS_MAX = 20_000
@@ -39,7 +39,7 @@ class QueueSurvey:
         registry: the registry whose queues are shown in any case.
     """
 
-    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
+    def __init__(self, store: Store, settings: AccountingSettings, registry: Registry) -> None:
         self._registered = registry.queues
         self._names = store.queue_names
         self._reader = queue_reader(settings, store.ledger)

@@ -11,7 +11,7 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import BrokerError
 from bridge.model.retry import RetryRecord
 from bridge.redis_adapter import Publication, Store, open_queues
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 
 
@@ -83,7 +83,7 @@ Place = Publication | OnItsWay | Waiting | Buried | SkippedEvent | Discarded
 class Tracer:
     """Looks everywhere for one event. Reads only."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: AccountingSettings) -> None:
         self._settings = settings
         self._published = store.published
         self._kept = store.kept

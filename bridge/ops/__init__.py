@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bridge.model.errors import MissingExtraError
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -25,7 +25,7 @@ _, __getattr__ = on_demand(
 _NEEDS = ("starlette", "prometheus_client", "jinja2")
 
 
-def create_ops_app(settings: Settings, registry: Registry) -> "Starlette":
+def create_ops_app(settings: OpsSettings, registry: Registry) -> "Starlette":
     """The operators' ASGI application. Connects to Redis when it is asked something.
 
     Raises:

@@ -28,7 +28,7 @@ from bridge.ops.page_context import PageContext
 from bridge.ops.page_request import Page, PageRequest
 from bridge.ops.sessions import LIFE_S, Role, Session, Sessions
 from bridge.ops.throttle import Throttle
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 
 COOKIE = "bridge_ops"
 FORM_TOKEN_FIELD = "form_token"  # noqa: S105  (a field's name)
@@ -64,7 +64,7 @@ class RefusedError(Exception):
 class AccessControl:
     """Lets requests in, and makes their answers safe."""
 
-    def __init__(self, settings: Settings, context: PageContext, sessions: Sessions, throttle: Throttle) -> None:
+    def __init__(self, settings: OpsSettings, context: PageContext, sessions: Sessions, throttle: Throttle) -> None:
         self._payloads = settings.ops_payloads
         self._context = context
         self._sessions = sessions

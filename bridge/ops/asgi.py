@@ -21,7 +21,7 @@ from bridge.ops.sessions import Role, Sessions
 from bridge.ops.stream import STREAM_PATH, Streams
 from bridge.ops.throttle import Throttle
 from bridge.runtime.shutdown import heard_signals
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 
 PAGES = (
     Page("GET", "/", overview.overview),
@@ -49,7 +49,7 @@ PAGES = (
 STATIC = {"ops.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
-def build_app(settings: Settings, registry: Registry) -> Starlette:
+def build_app(settings: OpsSettings, registry: Registry) -> Starlette:
     """See ``bridge.ops.create_ops_app``."""
     if not (settings.ops_token or settings.ops_view_token):
         return Starlette(routes=[metrics_route(settings, registry), *health_routes(settings, registry)])

@@ -2,5 +2,6 @@
 
 from bridge.catalogs import app_from_environment
 from bridge.ops import create_ops_app
+from bridge.settings import OpsSettings
 
-app = app_from_environment("ops", create_ops_app)
+app = app_from_environment(OpsSettings, create_ops_app)

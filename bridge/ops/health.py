@@ -10,14 +10,14 @@ from starlette.routing import Route
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
 from bridge.operations import Fault, StatusReader
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 from bridge.wiring import open_store
 
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
 
 
-def health_routes(settings: Settings, registry: Registry) -> list[Route]:
+def health_routes(settings: OpsSettings, registry: Registry) -> list[Route]:
     """The routes, to be mounted by an application."""
     health = _Health(StatusReader(open_store(settings, briefly=True), settings, registry))
     return [

@@ -9,7 +9,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.operations import Redrives
 from bridge.runtime.supervision import SupervisedThread
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 from bridge.wiring import open_store
 
 RUNNING_MAX = 4
@@ -22,7 +22,7 @@ log = plain_logger(__name__)
 class RunningRedrives:
     """Starts redrives and ends with them."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: OpsSettings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._ending = threading.Event()

@@ -20,14 +20,14 @@ from bridge.model.registry import Registry
 from bridge.operations import Status, StatusReader, is_consuming
 from bridge.redis_adapter import METRIC_PREFIX, ProducerReport
 from bridge.runtime.supervision import Supervised
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 from bridge.wiring import open_store
 
 METRICS_PATH = "/metrics"
 OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
 
 
-def metrics_route(settings: Settings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict) -> Route:
+def metrics_route(settings: OpsSettings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict) -> Route:
     """The route, to be mounted by an application; ``refusals`` tells what this process refused so far, by name."""
     collectors = CollectorRegistry()
     collectors.register(BridgeCollector(settings, registry))
@@ -58,7 +58,7 @@ class RefusalCollector(Collector):
 class BridgeCollector(Collector):
     """Everything that the store and the broker tell; ``bridge_store_up 0`` and nothing else while Redis is away."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: OpsSettings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._reader = StatusReader(open_store(settings, briefly=True), settings, registry)
@@ -80,7 +80,7 @@ class BridgeCollector(Collector):
         yield from families(status, self._registry, self._settings)
 
 
-def families(status: Status, registry: Registry, settings: Settings) -> Iterator[Metric]:
+def families(status: Status, registry: Registry, settings: OpsSettings) -> Iterator[Metric]:
     """A status as metrics."""
     yield _outcomes(status, registry)
     yield from _accounting(status)
@@ -133,7 +133,7 @@ def _accounting(status: Status) -> Iterator[Metric]:
     )
 
 
-def _queues(status: Status, settings: Settings) -> Iterator[Metric]:
+def _queues(status: Status, settings: OpsSettings) -> Iterator[Metric]:
     depth = GaugeMetricFamily("bridge_queue_depth", "Messages that wait to be taken.", labels=("queue",))
     age = GaugeMetricFamily(
         "bridge_queue_oldest_age_seconds", "Since the message that is taken next was accepted.", labels=("queue",)
@@ -183,7 +183,7 @@ def _failures(status: Status) -> Iterator[Metric]:
     )
 
 
-def _processes(status: Status, settings: Settings) -> Iterator[Metric]:
+def _processes(status: Status, settings: OpsSettings) -> Iterator[Metric]:
     consuming = sum(is_consuming(settings, worker) for worker in status.workers)
     workers = GaugeMetricFamily("bridge_workers", "Workers that did not say good-bye, by state.", labels=("state",))
     workers.add_metric(("consuming",), consuming)

@@ -10,7 +10,7 @@ from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
 from bridge.operations import Group, Letters, Selection, Status, StatusReader, is_consuming
 from bridge.redis_adapter import Store
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 from bridge.wiring import open_store
 
 FRESH_S = 1.0
@@ -50,7 +50,7 @@ class OverviewCache:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: OpsSettings,
         registry: Registry,
         store: Store,
         *,

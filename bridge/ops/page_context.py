@@ -19,7 +19,7 @@ from bridge.ops.jobs import RunningRedrives
 from bridge.ops.overview_cache import OverviewCache
 from bridge.ops.page_request import PageRequest
 from bridge.redis_adapter import Store
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 from bridge.views.filters import write_filters
 from bridge.wiring import open_store
 
@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 class PageContext:
     """Everything at hand. Its parts are used from several threads."""
 
-    settings: Settings
+    settings: OpsSettings
     registry: Registry
     store: Store
     letters: Letters
@@ -51,7 +51,7 @@ class PageContext:
     templates: Environment
 
     @classmethod
-    def of(cls, settings: Settings, registry: Registry) -> "PageContext":
+    def of(cls, settings: OpsSettings, registry: Registry) -> "PageContext":
         """A context for these settings. Opens no connection before its first use."""
         store = open_store(settings)
         return cls(

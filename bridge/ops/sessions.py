@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.settings import Settings
+from bridge.settings import OpsSettings
 
 LIFE_S = 12 * 3600
 NAME_MAX_CHARS = 60
@@ -49,7 +49,7 @@ class Sessions:
         clock: Unix time.
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: OpsSettings, *, clock: Callable[[], float] = time.time) -> None:
         tokens = {Role.OPERATOR: settings.ops_token, Role.VIEWER: settings.ops_view_token}
         self._tokens = {role: token.encode() for role, token in tokens.items() if token}
         # Of its own token: with the viewers' one cannot sign for an operator.

@@ -46,7 +46,12 @@ class Queue(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Import all that sending and its troubles need, on the caller's thread; connects to nothing."""
+        """Import all that sending and its troubles need, on the caller's thread; connects to nothing.
+
+        A process that forks while a thread imports leaves half-made modules and locked import locks in the child, which
+        then waits forever. So each import that is made at first use, ours or a library's, is made here; a test watches
+        that none is left for a thread.
+        """
         ...
 
     def close(self) -> None:

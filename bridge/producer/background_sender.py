@@ -21,8 +21,8 @@ from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Sender
 from bridge.redis_adapter import ProducerReport
 from bridge.runtime.supervision import SupervisedThread
-from bridge.settings import Settings
-from bridge.wiring import TaskSender
+from bridge.settings import ProducerSettings
+from bridge.wiring import open_queue
 
 if TYPE_CHECKING:
     from bridge.producer.spooler import Spooler
@@ -42,7 +42,11 @@ class BackgroundSender:
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, unaccepted: Counter[str], unmapped_classes: Collection[str] = ()
+        self,
+        settings: ProducerSettings,
+        registry: Registry,
+        unaccepted: Counter[str],
+        unmapped_classes: Collection[str] = (),
     ) -> None:
         self.progress = Progress()
         self.buffer = Buffer(
@@ -55,13 +59,13 @@ class BackgroundSender:
         self._unaccepted = unaccepted
         self._unmapped_classes = unmapped_classes
         limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
-        self._task_sender = TaskSender(settings, registry)
-        self._sender = Sender(self._task_sender, limits, self.progress, self.buffer.__len__)
+        self._queue = open_queue(settings, registry)
+        self._sender = Sender(self._queue, limits, self.progress, self.buffer.__len__)
         self._ages = Ages()
         self._reporter = Reporter(settings, registry, self._fill_in)
         self._spooler = self._make_spooler(settings, registry) if settings.spool_dir else None
         self._threads = self._make_threads()
-        self._task_sender.prepare()
+        self._queue.prepare()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -107,7 +111,7 @@ class BackgroundSender:
         abandoned, spooled = self._settle_up(writing=writing)
         self._reporter.thread.stop(JOIN_TIMEOUT_S)
         if not still_running:
-            self._task_sender.close()
+            self._queue.close()
         return abandoned, spooled
 
     def abandon(self) -> None:
@@ -117,7 +121,7 @@ class BackgroundSender:
 
     # Threads
 
-    def _make_spooler(self, settings: Settings, registry: Registry) -> "Spooler":
+    def _make_spooler(self, settings: ProducerSettings, registry: Registry) -> "Spooler":
         from bridge.producer.row_validation import RowValidator
         from bridge.producer.spooler import Spooler  # brings in SQLite
 

@@ -8,7 +8,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.producer.emitter import Emitter
 from bridge.producer.gates import EMITTERS
-from bridge.settings import Settings
+from bridge.settings import ProducerSettings
 
 logger = plain_logger(__name__)
 
@@ -17,7 +17,9 @@ _emitter: Emitter | None = None
 _broken = False
 
 
-def configure(settings: Settings | None = None, registry: Registry | None = None, *, strict: bool = False) -> Emitter:
+def configure(
+    settings: ProducerSettings | None = None, registry: Registry | None = None, *, strict: bool = False
+) -> Emitter:
     """Make the process's emitter now, so that wrong settings are seen at start-up and not at the first event.
 
     Closes the emitter that was there before.

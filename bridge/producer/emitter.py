@@ -24,7 +24,7 @@ from bridge.producer.lifetime import after_fork_in_child, close_with_process, ke
 from bridge.producer.ordering import user_reader
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
-from bridge.settings import Settings, load_settings
+from bridge.settings import ProducerSettings, load_settings
 
 logger = plain_logger(__name__)
 
@@ -65,9 +65,9 @@ class Emitter:
     """
 
     def __init__(
-        self, settings: Settings | None = None, registry: Registry | None = None, *, strict: bool = False
+        self, settings: ProducerSettings | None = None, registry: Registry | None = None, *, strict: bool = False
     ) -> None:
-        self._settings = settings or load_settings(for_="producer")
+        self._settings = settings or load_settings(for_=ProducerSettings)
         self._registry = registry or load_registry(self._settings.registry)
         self._strict = strict
         self._routes = {row.domain_event_class: self._route(row) for row in self._registry.mappings}

@@ -20,7 +20,7 @@ from bridge.producer.naming import new_name
 from bridge.redis_adapter import ProducerReport, Producers, connect_briefly
 from bridge.runtime.identity import team_release
 from bridge.runtime.supervision import SupervisedThread
-from bridge.settings import Settings
+from bridge.settings import ProducerSettings
 
 logger = plain_logger(__name__)
 
@@ -75,7 +75,7 @@ class Reporter:
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, report: Callable[[ProducerReport], ProducerReport]
+        self, settings: ProducerSettings, registry: Registry, report: Callable[[ProducerReport], ProducerReport]
     ) -> None:
         self._settings, self._registry = settings, registry
         self.producer = new_name()

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from bridge.model.errors import BrokerRefusedError
 from bridge.model.plain_text import plain_logger
+from bridge.ports import Queue
 from bridge.producer.batching import Accepted, BatchLimits, batch
 from bridge.producer.progress import Progress
 from bridge.runtime.backoff import Backoff
-from bridge.wiring import TaskSender
 
 logger = plain_logger(__name__)
 
@@ -18,8 +18,8 @@ class Sender:
     The connection stays its owner's to close; ``waiting`` tells how many events are in memory, for the log.
     """
 
-    def __init__(self, sender: TaskSender, limits: BatchLimits, progress: Progress, waiting: Callable[[], int]) -> None:
-        self._sender = sender
+    def __init__(self, queue: Queue, limits: BatchLimits, progress: Progress, waiting: Callable[[], int]) -> None:
+        self._queue = queue
         self._limits = limits
         self._progress = progress
         self._waiting = waiting
@@ -31,7 +31,7 @@ class Sender:
         messages = batch(events, self._limits)
         while True:
             try:
-                self._sender.send(messages)
+                self._queue.send(messages)
             except Exception as error:  # trouble of any kind is waited out, and what was accepted is kept
                 wait_s = self._note(error)
             else:
@@ -43,7 +43,7 @@ class Sender:
     def try_once(self, events: Sequence[Accepted]) -> float | None:
         """Send, without trying again; None if the broker has all, otherwise the seconds to wait before another try."""
         try:
-            self._sender.send(batch(events, self._limits))
+            self._queue.send(batch(events, self._limits))
         except Exception as error:  # as in ``send``
             return self._note(error)
         self._note_success()

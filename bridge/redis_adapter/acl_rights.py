@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from bridge.redis_adapter import Keyspace
-from bridge.settings import Process, Settings
+from bridge.settings import Process, QueueSettings
 from bridge.settings.topology import topology
 
 Server = Literal["redis", "broker"]
@@ -71,7 +71,7 @@ class Rights:
         )
 
 
-def rights_of(process: Process, settings: Settings) -> dict[Server, Rights]:
+def rights_of(process: Process, settings: QueueSettings) -> dict[Server, Rights]:
     """What a process needs on each Redis that the settings name; RabbitMQ is none."""
     rights: dict[Server, Rights] = {"redis": _on_store(process, settings)}
     servers = topology(settings)
@@ -85,13 +85,13 @@ def rights_of(process: Process, settings: Settings) -> dict[Server, Rights]:
     return rights
 
 
-def _sending_elsewhere(settings: Settings) -> Rights:
+def _sending_elsewhere(settings: QueueSettings) -> Rights:
     """The script that sends names the accounting's keys also where they are on another server."""
     keys = Keyspace.of(settings)
     return Rights((), (f"{settings.prefix}bridge:*", f"{keys.POSITION}*"), names=(keys.OPEN, keys.POSITION))
 
 
-def _on_store(process: Process, settings: Settings) -> Rights:
+def _on_store(process: Process, settings: QueueSettings) -> Rights:
     keys = Keyspace.of(settings)
     accounting, streams = f"{settings.prefix}bridge:*", f"{settings.prefix}sse:*"
     channels = (keys.BROADCAST_CHANNEL.removesuffix("broadcast") + "*",)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from bridge.messages.task_message import TaskMessage
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import Ledger, connect_briefly
-from bridge.settings import Settings
+from bridge.redis_adapter import connect_briefly
+from bridge.redis_adapter.ledger import Entries
+from bridge.settings import ServerSettings
 
 logger = plain_logger(__name__)
 
@@ -18,9 +19,9 @@ PAUSE_S = 10.0
 class Announcer:
     """Keeps a connection to the accounting. Without it messages are sent all the same: the worker enters them then."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._client = connect_briefly(settings)
-        self._ledger = Ledger(self._client, settings)
+        self._entries = Entries(self._client)
         self._away_until = 0.0
 
     def announce(self, messages: Sequence[TaskMessage]) -> bool:
@@ -28,7 +29,7 @@ class Announcer:
         if time.monotonic() < self._away_until:
             return False
         try:
-            self._ledger.enter([(m.message_id, m.task, m.queue, m.event_ids) for m in messages if m.event_ids])
+            self._entries.enter([(m.message_id, m.task, m.queue, m.event_ids) for m in messages if m.event_ids])
         except StoreError as error:
             self._away_until = time.monotonic() + PAUSE_S
             logger.warning("bridge.books.away: for %g s messages are sent unannounced. %s", PAUSE_S, error)

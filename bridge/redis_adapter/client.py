@@ -13,7 +13,7 @@ from redis.retry import Retry
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.pools import async_pool, pool
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 from bridge.settings.topology import RedisPlace, topology
 
 CONNECT_TIMEOUT_S = 3.0
@@ -54,12 +54,12 @@ def keyspace_of(client: "redis.Redis | redis.asyncio.Redis") -> Keyspace:
     return Keyspace(database=int(client.connection_pool.connection_kwargs.get("db") or 0))
 
 
-def connect(settings: Settings) -> redis.Redis:
+def connect(settings: ServerSettings) -> redis.Redis:
     """A client for threads and processes. Opens no connection before its first command."""
     return _client(settings, topology(settings).store, retry=Retry(_backoff(), RETRIES))
 
 
-def connect_broker(settings: Settings, *, briefly: bool = False) -> redis.Redis:
+def connect_broker(settings: ServerSettings, *, briefly: bool = False) -> redis.Redis:
     """A client of a Redis that is the broker, which may be another than the store. Leaves trying again to its user.
 
     ``briefly``: give up soon.
@@ -69,12 +69,12 @@ def connect_broker(settings: Settings, *, briefly: bool = False) -> redis.Redis:
     return _client(settings, broker, briefly=briefly, retry=Retry(NoBackoff(), 0))
 
 
-def connect_briefly(settings: Settings) -> redis.Redis:
+def connect_briefly(settings: ServerSettings) -> redis.Redis:
     """A client for what can be left out: it gives up soon."""
     return _client(settings, topology(settings).store, briefly=True, retry=Retry(NoBackoff(), 0))
 
 
-def connect_async(settings: Settings) -> redis.asyncio.Redis:
+def connect_async(settings: ServerSettings) -> redis.asyncio.Redis:
     """A client for asyncio. Opens no connection before its first command."""
     connections = async_pool(topology(settings).store, {**_OPTIONS, "retry": AsyncRetry(_backoff(), RETRIES)})
     client = cast("AsyncStoreClient", AsyncStoreClient.from_pool(connections))
@@ -86,7 +86,7 @@ def _backoff() -> ExponentialWithJitterBackoff:
     return ExponentialWithJitterBackoff(base=RETRY_FIRST_S, cap=RETRY_MAX_S)
 
 
-def _client(settings: Settings, place: RedisPlace, *, briefly: bool = False, retry: Retry) -> redis.Redis:
+def _client(settings: ServerSettings, place: RedisPlace, *, briefly: bool = False, retry: Retry) -> redis.Redis:
     options = {**_OPTIONS, **(_BRIEF if briefly else {}), "retry": retry}
     client = cast("StoreClient", StoreClient.from_pool(pool(place, options)))
     client.keyspace = Keyspace.of(settings)

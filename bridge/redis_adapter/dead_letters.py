@@ -25,7 +25,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.retry import Attempt
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 logger = plain_logger(__name__)
 
@@ -45,7 +45,7 @@ class _Look(NamedTuple):
 class DeadLetters:
     """Keep dead letters, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``, and read them."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: AccountingSettings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._limits = (settings.dead_max, settings.dead_max_bytes, settings.dead_ttl_s * 1000)

@@ -11,7 +11,7 @@ from bridge.model.registry import Id
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
 from bridge.redis_adapter.script import script
-from bridge.settings import Settings
+from bridge.settings import RetentionSettings
 
 PAGE = 200
 """Entries read from each stream at once."""
@@ -20,7 +20,7 @@ PAGE = 200
 class History:
     """Looks up and reads what is retained. The asyncio client stays its owner's to close."""
 
-    def __init__(self, client: redis.asyncio.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.asyncio.Redis, settings: RetentionSettings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._read = script("read")

@@ -8,7 +8,7 @@ import redis
 from bridge.redis_adapter.queue_discovery import QueueFinder, priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
 from bridge.redis_adapter.script import script
-from bridge.settings import Settings
+from bridge.settings import QueueSettings
 
 MERGE_MAX = 1_000
 """Messages that one look takes from the priority lists of a queue: Redis needs about 1 µs for each."""
@@ -17,7 +17,7 @@ MERGE_MAX = 1_000
 class ForeignLists:
     """Keeps one connection to the broker, opened at the first look and again after trouble. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: QueueSettings) -> None:
         self._settings = settings
         self._prefix = settings.queue_prefix
         self._finder = QueueFinder(self._prefix)

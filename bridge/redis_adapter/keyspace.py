@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from bridge.model.registry import Id
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 from bridge.settings.topology import topology
 
 
@@ -84,7 +84,7 @@ class Keyspace:
         """Stream: who did what to which letters and retries, and why."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "Keyspace":
+    def of(cls, settings: ServerSettings) -> "Keyspace":
         """The names of the bridge that the settings describe."""
         return cls(settings.prefix, topology(settings).store.database)
 

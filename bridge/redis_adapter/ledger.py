@@ -12,7 +12,7 @@ from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.operations_log import ENTRIES_MAX
 from bridge.redis_adapter.queue_names import QueueNames
 from bridge.redis_adapter.script import Call, Script, script
-from bridge.settings import Settings
+from bridge.settings import RetentionSettings
 
 ID_BYTES = 16
 TIME_BYTES = 13
@@ -45,28 +45,16 @@ def record_bytes(task: str, queue: str, events: int) -> int:
     return TIME_BYTES + 1 + len(task.encode()) + 1 + len(queue.encode()) + 1 + ID_BYTES * events
 
 
-class Ledger:
-    """Enters messages into the accounting and looks them up. Every event leaves in the script that ends it."""
+class Entries:
+    """Enters messages into the accounting as they are sent."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._send = script("send")
         self._known = (0, 0)
-        self._mark_life_s = settings.seen_life_s
         self._names = QueueNames(client)
         self._noted: set[str] = set()
-        self._book = script("book")
-
-    def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
-        """Enter a message that its producer did not announce. Idempotent by message id."""
-        ids = b"".join(event_id.bytes for event_id in event_ids)
-        with store_errors():
-            self._book.run(
-                self._client,
-                [message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
-                booked=self._keys.booked(message_id),
-            )
 
     def enter(self, messages: Sequence[tuple[str, str, str, bytes]]) -> None:
         """Enter messages whose queues are on another broker: id, task, queue, ids of the events (16 bytes each).
@@ -101,6 +89,25 @@ class Ledger:
         """The accounting never knows of fewer than before, unless it was set back; see send.lua."""
         # A sender that has just learnt of it knows what the accounting knows now.
         self._known = (max(accepted, self._known[0]) if times == self._known[1] else accepted, times)
+
+
+class Ledger(Entries):
+    """The accounting's messages: entered, looked up, written off. Every event leaves in the script that ends it."""
+
+    def __init__(self, client: redis.Redis, settings: RetentionSettings) -> None:
+        super().__init__(client)
+        self._mark_life_s = settings.seen_life_s
+        self._book = script("book")
+
+    def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
+        """Enter a message that its producer did not announce. Idempotent by message id."""
+        ids = b"".join(event_id.bytes for event_id in event_ids)
+        with store_errors():
+            self._book.run(
+                self._client,
+                [message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s],
+                booked=self._keys.booked(message_id),
+            )
 
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
         """End events that will not be found, with an entry in the log of operations; all of one call in one step.

@@ -14,7 +14,7 @@ from bridge.model.registry import Id
 from bridge.model.registry.identifiers import is_id_text
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
-from bridge.settings import Settings
+from bridge.settings import RetentionSettings
 
 SCAN_COUNT = 1000
 EVERYBODY = None
@@ -59,7 +59,7 @@ class Publication:
 class PublishedEvents:
     """Reads marks and streams; writes nothing."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: RetentionSettings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._keeps_history = settings.stream_ttl_s > 0

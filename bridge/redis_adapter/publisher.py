@@ -14,7 +14,7 @@ from bridge.model.registry.identifiers import UUIDS
 from bridge.redis_adapter.client import connect_async, store_errors
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settle import SettleCall
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 
 logger = plain_logger(__name__)
 
@@ -43,8 +43,10 @@ class RedisSSEPublisher:
         users: what the application's users are called: ``registry.users``; default: UUIDs.
     """
 
-    def __init__(self, client: redis.asyncio.Redis, settings: Settings | None = None, *, users: IdType = UUIDS) -> None:
-        settings = settings or Settings()
+    def __init__(
+        self, client: redis.asyncio.Redis, settings: WorkerSettings | None = None, *, users: IdType = UUIDS
+    ) -> None:
+        settings = settings or WorkerSettings()
         self._users = users
         self._client = client
         self._call = SettleCall(settings)
@@ -108,5 +110,5 @@ def get_sse_publisher() -> RedisSSEPublisher:
         SettingsError: a setting is wrong.
         RegistryError: the registry that they name cannot be loaded.
     """
-    settings, registry = load_configured("worker")  # it publishes as a worker does
+    settings, registry = load_configured(WorkerSettings)  # it publishes as a worker does
     return RedisSSEPublisher(connect_async(settings), settings, users=registry.users)

@@ -11,7 +11,7 @@ from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.ledger import Ledger
 from bridge.redis_adapter.queue_discovery import PRIORITIES, QueueFinder, claimed_by_queue, priority_lists
 from bridge.redis_adapter.queue_inspection import UNACKED_KEY, broker_errors
-from bridge.settings import Settings
+from bridge.settings import QueueSettings
 
 CLAIMED_STEPS_MAX = 1_000
 
@@ -19,7 +19,7 @@ CLAIMED_STEPS_MAX = 1_000
 class RedisQueueDepths:
     """A ``QueueReader``. Opens no connection before its first use, and gives up soon."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: QueueSettings, ledger: Ledger) -> None:
         self._client = connect_broker(settings, briefly=True)
         self._prefix = settings.queue_prefix
         self._ledger = ledger

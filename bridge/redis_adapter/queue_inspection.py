@@ -17,7 +17,7 @@ from bridge.model.errors import DecodeError, as_broker_error
 from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.queue_discovery import priority_lists
-from bridge.settings import Settings
+from bridge.settings import QueueSettings
 
 UNACKED_KEY = "unacked"
 """kombu's hash of the messages that workers have claimed."""
@@ -70,7 +70,7 @@ def broker_errors() -> Iterator[None]:
 
 
 @contextmanager
-def open_redis(settings: Settings) -> Iterator[redis.Redis]:
+def open_redis(settings: QueueSettings) -> Iterator[redis.Redis]:
     """A client of a Redis broker, alone or behind sentinels; it puts no prefix before keys.
 
     Raises:
@@ -81,7 +81,7 @@ def open_redis(settings: Settings) -> Iterator[redis.Redis]:
 
 
 @contextmanager
-def open_queues(settings: Settings) -> Iterator["RedisQueues"]:
+def open_queues(settings: QueueSettings) -> Iterator["RedisQueues"]:
     """The queues of a Redis broker, alone or behind sentinels; raises as ``open_redis``."""
     with open_redis(settings) as client:
         yield RedisQueues(client, settings.queue_prefix)

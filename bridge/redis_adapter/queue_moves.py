@@ -11,7 +11,7 @@ from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.queue_discovery import priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
 from bridge.redis_adapter.script import Call, script
-from bridge.settings import Settings
+from bridge.settings import QueueSettings
 from bridge.settings.topology import topology
 
 PORTION = 50
@@ -21,7 +21,7 @@ PORTION = 50
 class QueueMoves:
     """Moves messages, and tells the accounting where they are."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: QueueSettings) -> None:
         self._client = client
         self._settings = settings
         self._open_key = keyspace_of(client).OPEN

@@ -10,7 +10,7 @@ from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.read_only_script import as_hash, look
 from bridge.redis_adapter.redrive_letters import KEPT_S, RedriveLetters
 from bridge.redis_adapter.script import script
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 JOBS_MAX = 1000
 """Redrives that are remembered; the oldest fall off."""
@@ -28,7 +28,7 @@ class JobRecord:
 class RedriveJobs:
     """All redrives of one bridge."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: AccountingSettings) -> None:
         self._client = client
         self._settings = settings
         self._keys = keyspace_of(client)
@@ -47,7 +47,7 @@ class RedriveJobs:
 class RedriveJob:
     """Reads and writes the record of one redrive; ``letters`` has which it is about, and what became of them."""
 
-    def __init__(self, client: redis.Redis, settings: Settings, job_id: str) -> None:
+    def __init__(self, client: redis.Redis, settings: AccountingSettings, job_id: str) -> None:
         self.job_id = job_id
         self.letters = RedriveLetters(client, settings, job_id)
         self._client = client

@@ -14,7 +14,7 @@ from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import Answer, script
 from bridge.redis_adapter.task_queue import queue_item
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 KEPT_S = 30 * 86_400
 """How long a redrive is remembered after its state last changed."""
@@ -53,7 +53,7 @@ class RedriveLetters:
     then.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, job_id: str) -> None:
+    def __init__(self, client: redis.Redis, settings: AccountingSettings, job_id: str) -> None:
         self._client = client
         self._id = job_id
         self._bounds = (settings.dead_max, settings.dead_max_bytes)

@@ -10,7 +10,7 @@ from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingRetry
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 PAGE = 500
 """Retries that are read at once."""
@@ -19,7 +19,7 @@ PAGE = 500
 class RetrySet:
     """Add, claim and confirm waiting retries."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: AccountingSettings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._max = settings.retry_max

@@ -15,7 +15,7 @@ from bridge.redis_adapter.client import text
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.ledger import record_bytes
 from bridge.redis_adapter.script import Call, script
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 
 BATCH_MAX = 500
 """Events in one script call at most: a script blocks Redis for about 7 µs an event."""
@@ -41,7 +41,7 @@ class SettleCall:
 
     __slots__ = ("_keys", "_limits")
 
-    def __init__(self, settings: Settings, *, longest_retry_s: float = 0) -> None:
+    def __init__(self, settings: WorkerSettings, *, longest_retry_s: float = 0) -> None:
         keys = Keyspace.of(settings)
         self._keys = script("settle").keys(keys)
         self._limits: tuple[str | int, ...] = (

@@ -9,7 +9,7 @@ from bridge.model.publishing import Delivery, Receipt
 from bridge.redis_adapter.client import store_errors
 from bridge.redis_adapter.script import Answer, Call, PipelinedScriptCall, script
 from bridge.redis_adapter.settle import BATCH_MAX, SettleCall
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 
 
 class Settler:
@@ -18,7 +18,7 @@ class Settler:
     ``longest_retry_s`` is how long the most patient mapping may retry; seen marks outlive it.
     """
 
-    def __init__(self, client: redis.Redis, settings: Settings, *, longest_retry_s: float = 0) -> None:
+    def __init__(self, client: redis.Redis, settings: WorkerSettings, *, longest_retry_s: float = 0) -> None:
         self._client = client
         self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
         self._script = script("settle")

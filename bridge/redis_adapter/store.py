@@ -20,7 +20,7 @@ from bridge.redis_adapter.redrive_jobs import RedriveJobs
 from bridge.redis_adapter.retry_queue import RetrySet
 from bridge.redis_adapter.store_overview import StoreOverview
 from bridge.redis_adapter.workers import Workers
-from bridge.settings import Settings
+from bridge.settings import AccountingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class Store:
     queue_moves: QueueMoves
 
     @classmethod
-    def of(cls, client: redis.Redis, settings: Settings) -> Self:
+    def of(cls, client: redis.Redis, settings: AccountingSettings) -> Self:
         """The store behind a client, which is closed with it."""
         return cls(
             close=client.close,

@@ -9,30 +9,31 @@ import msgspec
 from bridge.messages.compression import compressed
 from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
 from bridge.model.errors import StoreError, as_broker_error
-from bridge.redis_adapter import Ledger, connect_broker
+from bridge.redis_adapter import connect_broker
 from bridge.redis_adapter.announcer import Announcer
-from bridge.settings import Settings
+from bridge.redis_adapter.ledger import Entries
+from bridge.settings import QueueSettings
 from bridge.settings.topology import topology
 
 
 class RedisTaskQueue:
     """Writes each message by a script of its own, all in one round trip. Not thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: QueueSettings) -> None:
         self._client = connect_broker(settings)
-        self._ledger = Ledger(self._client, settings)
+        self._entries = Entries(self._client)
         self._prefix = settings.queue_prefix
         # With the accounting elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if topology(settings).one_server else Announcer(settings)
 
     def prepare(self) -> None:
-        """As ``TaskSender.prepare``."""
+        """As ``Queue.prepare``."""
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
-        """As ``TaskSender.send``."""
+        """As ``Queue.send``."""
         announced = self._announcer is None or self._announcer.announce(messages)
         try:
-            self._ledger.enter_and_push(
+            self._entries.enter_and_push(
                 [
                     (
                         message.message_id,
@@ -50,10 +51,10 @@ class RedisTaskQueue:
             raise as_broker_error(error, f"The broker did not take {len(messages)} messages.") from error
 
     def insist_on_room(self) -> None:
-        """As ``TaskSender.insist_on_room``: a full Redis is known when it is written to."""
+        """As ``Queue.insist_on_room``: a full Redis is known when it is written to."""
 
     def close(self) -> None:
-        """As ``TaskSender.close``."""
+        """As ``Queue.close``."""
         self._client.close()
         if self._announcer is not None:
             self._announcer.close()

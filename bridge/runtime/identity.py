@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Final
 from uuid import uuid4
 
-from bridge.settings import Settings
+from bridge.settings import ReleaseSettings
 
 VERSION: Final = version("sse-bridge")
 RELEASE_CHARS_MAX = 100
@@ -36,7 +36,7 @@ def who_am_i() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def team_release(settings: Settings) -> str:
+def team_release(settings: ReleaseSettings) -> str:
     """The team's own version: ``BRIDGE_RELEASE``, or ``__version__`` of the catalog's module or package; else empty."""
     if settings.release:
         return settings.release
@@ -48,7 +48,7 @@ def team_release(settings: Settings) -> str:
     return ""
 
 
-def release(settings: Settings) -> str:
+def release(settings: ReleaseSettings) -> str:
     """What dead letters show: the team's version, if it has one, and the bridge's."""
     team = team_release(settings)
     return f"{team} (bridge {VERSION})" if team else VERSION

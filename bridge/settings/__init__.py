@@ -1,6 +1,28 @@
 """Every setting, and who reads it. Only ``bridge.settings.environment`` reads the environment (``BRIDGE_*``)."""
 
-from bridge.settings.contradictions import is_loopback
-from bridge.settings.environment import PREFIX, environment_name, load_settings, read_settings
-from bridge.settings.model import SEEN_MARGIN_S, Settings, changed_settings
-from bridge.settings.processes import PROCESSES, Process, readers_of
+from bridge.settings.declaring import PREFIX, Declaration, environment_name
+from bridge.settings.environment import load_settings, read_settings
+from bridge.settings.parts import (
+    AccountingSettings,
+    CatalogSettings,
+    QueueSettings,
+    ReleaseSettings,
+    RetentionSettings,
+    ServerSettings,
+    unjudged,
+)
+from bridge.settings.processes import (
+    DECLARATIONS,
+    PROCESSES,
+    SETTINGS_OF,
+    GatewaySettings,
+    OperatorSettings,
+    OpsSettings,
+    Process,
+    ProducerSettings,
+    Settings,
+    StreamSettings,
+    WorkerSettings,
+    readers_of,
+)
+from bridge.settings.server_urls import is_loopback

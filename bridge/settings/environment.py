@@ -3,49 +3,45 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
-
-import msgspec
-from msgspec import Meta, inspect
+from typing import Any, TypeAlias, overload
 
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import plain_logger
-from bridge.settings.contradictions import contradictions
-from bridge.settings.model import Settings
-from bridge.settings.names import CRITICAL, is_injected, mistyped, resembled
-from bridge.settings.processes import Process, chosen, readers_of
+from bridge.settings.declaring import PREFIX, Declaration, environment_name
+from bridge.settings.names import is_injected, mistyped, resembled
+from bridge.settings.parts import P, Part, contradictions, unjudged
+from bridge.settings.processes import DECLARATIONS, Process, Settings, parts_for, readers_of
 
 logger = plain_logger(__name__)
 
-PREFIX = "BRIDGE_"
 NAME_CHARS_MAX = 100
 """Characters that are shown of an unknown name."""
+Reader: TypeAlias = type[Part] | Process | Iterable[Process] | None
 
 
 @dataclass(slots=True)
 class Reading:
-    """What the environment says to some processes.
+    """What the environment says to some processes."""
 
-    Attributes:
-        settings: every value that could be read; usable only if there are no faults.
-        faults: why these processes must not start, one sentence each.
-        remarks: what may be a mistake and harms none of them, one sentence each.
-    """
-
-    settings: Settings
-    faults: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    settings: Settings  # every value that could be read, whoever reads it; usable only if there are no faults
+    faults: list[str] = field(default_factory=list)  # why these processes must not start, one sentence each
+    remarks: list[str] = field(default_factory=list)  # what may be a mistake and harms none of them
 
 
+@overload
+def load_settings(environ: Mapping[str, str] | None = None, *, for_: type[P], **overrides: Any) -> P: ...
+@overload
 def load_settings(
     environ: Mapping[str, str] | None = None, *, for_: Process | Iterable[Process] | None = None, **overrides: Any
-) -> Settings:
+) -> Settings: ...
+def load_settings(environ: Mapping[str, str] | None = None, *, for_: Reader = None, **overrides: Any) -> Part:
     """Read ``BRIDGE_*`` from the environment. What may be a mistake and does no harm is logged as a warning.
 
     Args:
         environ: defaults to ``os.environ``.
-        for_: who will use the settings: producer, worker, gateway, ops or cli, or several. Values that are wrong
-            and that none of them reads keep their defaults. Default: all.
+        for_: who will use the settings: the class of what it reads, as ``GatewaySettings``, of which one is returned;
+            or producer, worker, gateway, ops, cli, or several. Default: all. Values that are wrong and that none of
+            them reads keep their defaults.
         overrides: settings by field name that win over the environment.
 
     Raises:
@@ -57,101 +53,60 @@ def load_settings(
         logger.warning("bridge.settings.remark: %s", remark)
     if reading.faults:
         raise SettingsError("\n".join(["The settings are wrong:", *(f"  - {fault}" for fault in reading.faults)]))
-    return reading.settings
+    return unjudged(for_, reading.settings) if isinstance(for_, type) else reading.settings
 
 
-def read_settings(
-    environ: Mapping[str, str] | None = None, *, for_: Process | Iterable[Process] | None = None, **overrides: Any
-) -> Reading:
+def read_settings(environ: Mapping[str, str] | None = None, *, for_: Reader = None, **overrides: Any) -> Reading:
     """As ``load_settings``, with everything that there is to say instead of an exception or a log."""
     environ = os.environ if environ is None else environ
-    processes = chosen(for_)
+    parts = parts_for(for_)
     reading = Reading(Settings())
-    for name, text in environ.items():
-        if not name.startswith(PREFIX):
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX):
             continue
-        if is_injected(name, text.strip(), environ):
-            logger.debug("bridge.settings.injected: %s is left alone: a container platform made it.", name)
-        elif (key := name.removeprefix(PREFIX).lower()) not in _HINTS:
-            _judge_unknown(name, key, environ, processes, reading)
-        elif key not in overrides:
-            _read(key, text.strip(), processes, reading)
-    for key, value in overrides.items():
-        if key in _HINTS:
-            _read(key, value, readers_of(key), reading)
+        if is_injected(variable, text.strip(), environ):
+            logger.debug("bridge.settings.injected: %s is left alone: a container platform made it.", variable)
+        elif (name := variable.removeprefix(PREFIX).lower()) not in DECLARATIONS:
+            _judge_unknown(variable, name, environ, parts, reading)
+        elif name not in overrides:
+            values |= _read(DECLARATIONS[name], text.strip(), parts, reading)
+    for name, value in overrides.items():
+        if name in DECLARATIONS:
+            values |= _read(DECLARATIONS[name], value, (Settings,), reading)
         else:
-            reading.faults.append(_unknown(environment_name(key), mistyped(key, _HINTS)))
-    reading.faults += contradictions(reading.settings, processes)
+            reading.faults.append(_unknown(environment_name(name), mistyped(name, DECLARATIONS)))
+    reading.settings = unjudged(Settings, reading.settings, **values)
+    reading.faults += contradictions(reading.settings, *parts)
     return reading
 
 
-def environment_name(key: str) -> str:
-    """The environment variable of a setting."""
-    return PREFIX + key.upper()
-
-
-_HINTS = get_type_hints(Settings, include_extras=True)
-_PATHS = frozenset({"spool_dir"})
-"""Settings that may hold any bytes."""
-
-
-def _read(key: str, value: object, processes: frozenset[Process], reading: Reading) -> None:
-    """Convert one value into the settings; a fault if the value is wrong and read. It may be a secret."""
+def _read(declared: Declaration, value: object, parts: Iterable[type[Part]], reading: Reading) -> dict[str, Any]:
+    """One value by its name; none, and a fault or a remark, if it is wrong. It may be a secret."""
     try:
-        converted = msgspec.convert(value, _HINTS[key], strict=not isinstance(value, str))
-        if isinstance(converted, str) and key not in _PATHS:
-            converted.encode()
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        fault = f"{environment_name(key)} must {_demand(key)}. {_description(key)}"
-        readers = readers_of(key)
-        if readers & processes:
-            reading.faults.append(fault)
-        else:
-            reading.remarks.append(f"{fault} It is left alone here: only {_listed(readers)} reads it.")
+        return {declared.name: declared.read(value)}
+    except ValueError:
+        fault = f"{environment_name(declared.name)} must {declared.demand()}. {declared.about}"
+    if any(hasattr(part, declared.name) for part in parts):
+        reading.faults.append(fault)
     else:
-        # Not by the constructor, which would judge the settings of all processes together.
-        msgspec.structs.force_setattr(reading.settings, key, converted)
+        readers = " or ".join(sorted(f"the {process}" for process in readers_of(declared.name)))
+        reading.remarks.append(f"{fault} It is left alone here: only {readers} reads it.")
+    return {}
 
 
 def _judge_unknown(
-    name: str, key: str, environ: Mapping[str, str], processes: frozenset[Process], reading: Reading
+    variable: str, name: str, environ: Mapping[str, str], parts: Iterable[type[Part]], reading: Reading
 ) -> None:
-    """A fault if it is probably a mistyped setting that one of these processes must not be without."""
-    meant = mistyped(key, _HINTS)
+    """A fault if it is probably a mistyped setting that one of these parts must not be without."""
+    meant = mistyped(name, DECLARATIONS)
     if meant is None:
-        meant = resembled(key, (other for other in _HINTS if environment_name(other) not in environ))
-    matters = meant is not None and meant in CRITICAL and readers_of(meant) & processes
-    (reading.faults if matters else reading.remarks).append(_unknown(name, meant))
+        meant = resembled(name, (other for other in DECLARATIONS if environment_name(other) not in environ))
+    matters = meant and DECLARATIONS[meant].critical and any(hasattr(part, meant) for part in parts)
+    (reading.faults if matters else reading.remarks).append(_unknown(variable, meant))
 
 
-def _unknown(name: str, meant: str | None) -> str:
-    shown = name[:NAME_CHARS_MAX] if name.isprintable() else ascii(name)[:NAME_CHARS_MAX]
+def _unknown(variable: str, meant: str | None) -> str:
+    shown = variable[:NAME_CHARS_MAX] if variable.isprintable() else ascii(variable)[:NAME_CHARS_MAX]
     hint = f"did you mean {environment_name(meant)}?" if meant else "see docs/settings.md for the names."
     return f"{shown} is not a setting of this version; {hint}"
-
-
-def _listed(processes: Iterable[Process]) -> str:
-    return " or ".join(sorted(f"the {process}" for process in processes))
-
-
-def _demand(key: str) -> str:
-    """What a value must be, after "must"."""
-    hint = inspect.type_info(_HINTS[key])
-    described, kind = (hint.extra or {}, hint.type) if isinstance(hint, inspect.Metadata) else ({}, hint)
-    match kind:
-        case inspect.IntType(ge=low, le=high):
-            return f"be a whole number between {low} and {high}"
-        case inspect.FloatType(ge=low, le=high):
-            return f"be a number between {low} and {high}"
-        case inspect.BoolType():
-            return "be 1 or 0, true or false"
-        case inspect.StrType(min_length=shortest, max_length=int(longest)):
-            return f"be {shortest or 0} to {longest} characters long"
-        case inspect.StrType(min_length=int()):
-            return "not be empty"
-    return f"be {described.get('form', 'text')}"
-
-
-def _description(key: str) -> str:
-    meta: Meta = _HINTS[key].__metadata__[-1]
-    return meta.description or ""

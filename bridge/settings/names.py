@@ -27,30 +27,6 @@ _LINKED = re.compile(r"(?P<alias>\w+?)_ENV_\w+", re.ASCII)
 VALUE_MAX = 300
 """Characters of a value that a platform injects, at most."""
 
-ROUTING = frozenset(
-    {
-        "broker_url",
-        "redis_url",
-        "registry",
-        "spool_dir",
-        "prefix",
-        "broker_keyprefix",
-        "broker_sentinel_master",
-        "redis_sentinel_master",
-    }
-)
-"""Settings that say where events go: mistyped, events would go elsewhere without a word."""
-SAFETY = frozenset(
-    {
-        "jwt_secret", "jwt_jwks_url", "jwt_audience", "jwt_issuer", "jwt_cookie",
-        "gateway_authenticator", "gateway_cors_origins", "gateway_dev",
-        "ops_token", "ops_view_token", "ops_payloads",
-    }
-)  # fmt: skip
-"""Settings that say who may read what."""
-CRITICAL = ROUTING | SAFETY
-"""A name near one of these is a fault of whoever reads it; any other unknown name is a warning."""
-
 _PLACES = frozenset({"url", "uri", "dsn", "host", "address", "server", "dir", "directory", "path", "folder"})
 """Last words of a name that says where something is; people take one for another."""
 TYPOS_MAX = 2

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
 
-from bridge.settings import Settings
+from bridge.settings import ServerSettings
 
 SENTINEL_SCHEME = "sentinel"
 SENTINEL_PORT = 26_379
@@ -82,7 +82,7 @@ class Topology:
 
 
 @lru_cache(maxsize=16)
-def topology(settings: Settings) -> Topology:
+def topology(settings: ServerSettings) -> Topology:
     """The servers that the settings describe."""
     store_master = settings.redis_sentinel_master or settings.broker_sentinel_master
     amqp = settings.broker_url.startswith("amqp")
@@ -104,7 +104,7 @@ def sentinel_parts(url: str) -> list[SplitResult]:
     return [urlsplit(member if "://" in member else f"{SENTINEL_SCHEME}://{member}") for member in members]
 
 
-def _place(settings: Settings, url: str, master: str) -> RedisPlace:
+def _place(settings: ServerSettings, url: str, master: str) -> RedisPlace:
     if not url.startswith(f"{SENTINEL_SCHEME}://"):
         return RedisPlace(url=url)
     parts = sentinel_parts(url)

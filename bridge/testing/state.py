@@ -8,7 +8,7 @@ from bridge.model.accounting import Balance
 from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.retry import RetryRecord
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.testing.clock import ManualClock
 from bridge.testing.faults import Faults
 
@@ -63,7 +63,7 @@ class State:
         marks: owner and event id of what was published → position, and until when, in ms, that is remembered.
     """
 
-    settings: Settings
+    settings: WorkerSettings
     clock: ManualClock
     faults: Faults = field(default_factory=Faults)
     counts: Counter[str] = field(default_factory=Counter)

@@ -2,7 +2,7 @@
 
 from bridge.model.accounting import Balance
 from bridge.ports import WorkerPorts
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryStartCounts
 from bridge.testing.clock import ManualClock
 from bridge.testing.dead_letters import MemoryDeadLetters
@@ -27,9 +27,9 @@ class MemoryStore:
         metrics: numbers by name.
     """
 
-    def __init__(self, settings: Settings | None = None, clock: ManualClock | None = None) -> None:
+    def __init__(self, settings: WorkerSettings | None = None, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock()
-        self._state = State(settings or Settings(), self.clock)
+        self._state = State(settings or WorkerSettings(), self.clock)
         self.faults = self._state.faults
         self.channels = MemoryChannels(self.faults)
         self.event_log = MemoryEventLog(self._state, self.channels)

@@ -8,7 +8,7 @@ from bridge.model.histograms import FOREIGN_PRIORITY
 from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter import KEYS_A_STEP, ForeignLists, QueueNames, Tally
 from bridge.runtime.supervision import SupervisedThread
-from bridge.settings import Settings
+from bridge.settings import QueueSettings
 
 logger = plain_logger(__name__)
 
@@ -23,7 +23,7 @@ class ForeignProducers:
     """Runs on a thread of its own, on a Redis broker; counts what it brought in."""
 
     def __init__(
-        self, settings: Settings, queues: Callable[[], Sequence[str]], names: QueueNames, tally: Tally
+        self, settings: QueueSettings, queues: Callable[[], Sequence[str]], names: QueueNames, tally: Tally
     ) -> None:
         self._lists = ForeignLists(settings)
         self._queues = queues

@@ -15,7 +15,7 @@ from bridge.model.publishing import AddressedEvent, Delivery, Receipt
 from bridge.model.registry import Registry, RetryPolicy
 from bridge.ports import Clock, PendingPublish, WorkerPorts
 from bridge.runtime.identity import release
-from bridge.settings import Settings
+from bridge.settings import WorkerSettings
 from bridge.worker.failures import Failures
 from bridge.worker.job import Job, Todo
 from bridge.worker.tracing import BatchTrace
@@ -47,7 +47,7 @@ class Handler:
     StoreError when Redis is away or refuses: then the message must not be acknowledged.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, ports: WorkerPorts) -> None:
+    def __init__(self, settings: WorkerSettings, registry: Registry, ports: WorkerPorts) -> None:
         self._run_s = min(RUN_S, settings.task_soft_time_limit_s / 2)
         self._registry = registry
         self._publisher = ports.publisher

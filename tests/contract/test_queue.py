@@ -17,7 +17,7 @@ from bridge.ports import Queue
 from bridge.redis_adapter import connect, read_balance
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from tests.support.telling import QUEUE, TASK
 
 OTHER_QUEUE = "bridge.ai"
@@ -68,7 +68,7 @@ def on_servers(settings: Settings) -> Iterator[Broker]:
 
     scheme = settings.broker_url.partition("://")[0]
     nowhere = Settings(broker_url=f"{scheme}://127.0.0.1:{free_port()}/0", redis_url=settings.redis_url)
-    queue, away = TaskSender(settings, REGISTRY), TaskSender(nowhere, REGISTRY)
+    queue, away = open_queue(settings, REGISTRY), open_queue(nowhere, REGISTRY)
     with connect(settings) as client:
         yield Broker(queue=queue, away=away, standing=standing, balance=lambda: read_balance(client))
     queue.close()

@@ -16,7 +16,7 @@ from bridge.messages import task_message
 from bridge.model.gateway_counters import Counters
 from bridge.ops.metrics import RefusalCollector, families
 from bridge.redis_adapter.keyspace import Keyspace
-from bridge.settings import Settings, environment_name
+from bridge.settings import DECLARATIONS, Settings, environment_name
 from tests.support.counts import COUNT_NAMES
 from tests.support.fixed_status import STATUS
 from tests.support.worker import ROOT
@@ -84,7 +84,7 @@ def test_every_metric_of_the_dashboard_and_of_an_alert_exists() -> None:
 
 def test_every_setting_is_on_its_page() -> None:
     page = settings_page()
-    assert [name for name in map(environment_name, Settings.__struct_fields__) if f"| `{name}` |" not in page] == []
+    assert [name for name in map(environment_name, DECLARATIONS) if f"| `{name}` |" not in page] == []
 
 
 def test_every_key_and_channel_is_in_the_wire_format() -> None:

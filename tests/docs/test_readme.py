@@ -18,7 +18,7 @@ from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
 from bridge.cli.app import COMMANDS
 from bridge.local.redis_server import free_port
 from bridge.model.pipeline import EventCodec
-from bridge.settings import Settings, environment_name
+from bridge.settings import DECLARATIONS, Settings, environment_name
 from tests.docs.test_maintainers_pages import names_in
 from tests.support.snippets import sentences
 from tests.support.waiting import PROCESS_TIMEOUT_S
@@ -68,7 +68,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_named_setting_command_and_target_exists(page: Path) -> None:
     text = page.read_text()
-    settings = {environment_name(field) for field in Settings.__struct_fields__}
+    settings = {environment_name(field) for field in DECLARATIONS}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bBRIDGE_[A-Z_]*[A-Z]\b", text)) <= settings
     assert set(re.findall(r"`sse-bridge ([a-z]+)", text)) <= set(COMMANDS)

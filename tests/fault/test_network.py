@@ -1,5 +1,6 @@
 """A bad network between producer, worker and Redis: cut, slow, one-way, held back, refused; nothing lost or doubled."""
 
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import msgspec
 import pytest
 
 from bridge import Emitter, Settings
@@ -129,4 +129,4 @@ def _through(proxy: Proxy, settings: Settings) -> Settings:
     port = urlsplit(settings.broker_url).port
     url = settings.broker_url.replace(f":{port}", f":{proxy.port}")
     store_url = url if settings.redis_url == settings.broker_url else settings.redis_url
-    return msgspec.structs.replace(settings, broker_url=url, redis_url=store_url)
+    return dataclasses.replace(settings, broker_url=url, redis_url=store_url)

@@ -1,6 +1,7 @@
 """What befalls a gateway: slow clients, silence, expiring tokens, Redis gone, signals. Nobody loses an event."""
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
@@ -12,7 +13,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
-import msgspec
 import pytest
 import redis
 
@@ -57,7 +57,7 @@ def user() -> UUID:
 async def test_heartbeats_come_after_silence_and_never_more_often(
     settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_heartbeat_s=0.2)) as served:
+    with Served(dataclasses.replace(settings, gateway_heartbeat_s=0.2)) as served:
         stream = await Stream(served.url, user).open(client)
         await stream.until(lambda: sum(frame.comment == "heartbeat" for frame in stream.frames) >= 5)
         source.publish(user)
@@ -85,7 +85,7 @@ def _stalling_client(port: int, user: UUID) -> socket.socket:
 async def test_a_full_queue_cuts_that_client_while_others_flow_and_it_resumes_exactly(
     settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_queue_max=20)) as served:
+    with Served(dataclasses.replace(settings, gateway_queue_max=20)) as served:
         stalled = await asyncio.to_thread(_stalling_client, served.port, user)
         healthy = await Stream(served.url, user).open(client)
         ids: list[str] = []
@@ -104,7 +104,7 @@ async def test_a_full_queue_cuts_that_client_while_others_flow_and_it_resumes_ex
 async def test_a_client_that_takes_nothing_is_cut_and_holds_up_no_shutdown(
     settings: Settings, source: Source, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_send_timeout_s=0.3, gateway_queue_max=10_000)) as served:
+    with Served(dataclasses.replace(settings, gateway_send_timeout_s=0.3, gateway_queue_max=10_000)) as served:
         stalled = await asyncio.to_thread(_stalling_client, served.port, user)
         source.publish(user, 250, pad="x" * 60_000)
         await until(lambda: served.state.counters.cut_stalled == 1)
@@ -119,7 +119,7 @@ async def test_a_client_that_takes_nothing_is_cut_and_holds_up_no_shutdown(
 async def test_a_burst_cuts_no_healthy_client(
     settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_queue_max=16)) as served:
+    with Served(dataclasses.replace(settings, gateway_queue_max=16)) as served:
         stream = await Stream(served.url, user).open(client)
         await stream.receives(source.publish(user, 2000))
         assert served.state.counters.cut_too_slow == 0
@@ -130,7 +130,7 @@ async def test_a_burst_cuts_no_healthy_client(
 
 
 async def test_no_room_gets_503_with_retry_after(settings: Settings, client: httpx.AsyncClient, user: UUID) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_clients_max=1)) as served:
+    with Served(dataclasses.replace(settings, gateway_clients_max=1)) as served:
         first = await Stream(served.url, user).open(client)
         second = await Stream(served.url, user).open(client, live=False)
         assert second.response is not None and second.response.status_code == 503
@@ -332,7 +332,7 @@ async def test_a_fresh_client_is_not_held_liable_for_the_silence_before_it(
 async def test_without_retention_an_outage_is_told_to_the_client(
     settings: Settings, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    forgetful = msgspec.structs.replace(settings, stream_ttl_s=0)
+    forgetful = dataclasses.replace(settings, stream_ttl_s=0)
     source = Source(forgetful)
     with Served(forgetful) as served:
         stream = await Stream(served.url, user).open(client)

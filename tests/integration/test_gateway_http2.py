@@ -1,6 +1,7 @@
 """uvicorn's own HTTP/2: a client that never opens its window is ended, and that stream alone."""
 
 import asyncio
+import dataclasses
 import socket
 import struct
 import time
@@ -8,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 
 from bridge.settings import Settings
@@ -23,7 +23,7 @@ WINDOW_UPDATE = 8
 def served(redis_url: str) -> Iterator[Served]:
     needs_package("zttp")
     settings = Settings(broker_url=redis_url, jwt_secret=SECRET)
-    patience = msgspec.structs.replace(settings, gateway_send_timeout_s=0.5, gateway_heartbeat_s=0.2)
+    patience = dataclasses.replace(settings, gateway_send_timeout_s=0.5, gateway_heartbeat_s=0.2)
     with Served(patience, http="zttp", http2=True) as served:
         yield served
 

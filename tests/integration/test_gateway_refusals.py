@@ -1,11 +1,11 @@
 """What passes by itself is told to an EventSource as a stream that ends, and to everybody else as 503; a cap holds."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import httpx
-import msgspec
 import pytest
 from httpx_sse import aconnect_sse
 from starlette.applications import Starlette
@@ -56,7 +56,7 @@ def _says_when_to_come_again(answer: httpx.Response) -> None:
 async def test_a_full_gateway_sends_browsers_away_and_tells_others(
     settings: Settings, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_clients_max=1)) as served:
+    with Served(dataclasses.replace(settings, gateway_clients_max=1)) as served:
         stream = await Stream(served.url, user).open(client)
         delays = set()
         for _ in range(5):
@@ -95,7 +95,7 @@ async def test_what_does_not_pass_keeps_its_status(settings: Settings, client: h
 async def test_a_user_has_so_many_streams_and_others_theirs(
     settings: Settings, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_streams_per_user=3)) as served:
+    with Served(dataclasses.replace(settings, gateway_streams_per_user=3)) as served:
         streams = [await Stream(served.url, user).open(client) for _ in range(3)]
         _says_when_to_come_again(await refused(client, served.url, user, **SSE))
         assert (await refused(client, served.url, user)).status_code == 503
@@ -110,7 +110,7 @@ async def test_a_user_has_so_many_streams_and_others_theirs(
 async def test_the_cap_holds_over_many_that_come_and_go(
     settings: Settings, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_streams_per_user=5)) as served:
+    with Served(dataclasses.replace(settings, gateway_streams_per_user=5)) as served:
         for _ in range(20):
             crowd = [ask(served.port, request(user)) for _ in range(12)]
             await until(lambda: served.state.subscriptions.listeners(user) <= 5)
@@ -127,7 +127,7 @@ async def test_no_parser_shows_an_empty_message_but_at_the_first_frame(
 ) -> None:
     source = Source(settings)
     headers = {"Authorization": f"Bearer {token(user)}"}
-    with Served(msgspec.structs.replace(settings, gateway_heartbeat_s=0.1)) as served:
+    with Served(dataclasses.replace(settings, gateway_heartbeat_s=0.1)) as served:
         for resumes in (False, True):
             heartbeats = served.state.counters.heartbeats_sent
             shown = []
@@ -149,7 +149,7 @@ async def test_no_parser_shows_an_empty_message_but_at_the_first_frame(
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 async def test_http_1_0_gets_a_stream_that_ends_with_the_connection(settings: Settings, user: UUID, http: str) -> None:
     source = Source(settings)
-    with Served(msgspec.structs.replace(settings, gateway_heartbeat_s=0.1), http=http) as served:
+    with Served(dataclasses.replace(settings, gateway_heartbeat_s=0.1), http=http) as served:
         asking = ask(served.port, request(user, version="1.0"))
         await until(lambda: served.state.counters.heartbeats_sent >= 2)
         ids = source.publish(user, 2)

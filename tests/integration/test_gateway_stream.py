@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
 from random import Random
 from uuid import UUID, uuid4
 
 import httpx
-import msgspec
 import pytest
 import redis
 
@@ -212,7 +212,7 @@ async def test_the_id_of_somebody_elses_event_is_unknown(
 async def test_a_trimmed_id_gets_a_reset_and_then_what_is_retained(
     settings: Settings, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    short = msgspec.structs.replace(settings, stream_maxlen=1)
+    short = dataclasses.replace(settings, stream_maxlen=1)
     source = Source(short)
     with Served(short) as served:
         first = source.publish(user)[0]
@@ -227,7 +227,7 @@ async def test_a_trimmed_id_gets_a_reset_and_then_what_is_retained(
 async def test_without_retention_an_id_gets_a_reset_and_the_stream_is_live(
     settings: Settings, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    forgetful = msgspec.structs.replace(settings, stream_ttl_s=0)
+    forgetful = dataclasses.replace(settings, stream_ttl_s=0)
     source = Source(forgetful)
     with Served(forgetful) as served:
         last = source.publish(user)[0]
@@ -265,7 +265,7 @@ async def test_published_between_subscription_and_replay_arrives_once(
 async def test_more_published_during_a_replay_than_the_queue_holds_is_read_again_not_cut(
     settings: Settings, client: httpx.AsyncClient, user: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_queue_max=4)) as served:
+    with Served(dataclasses.replace(settings, gateway_queue_max=4)) as served:
         source = Source(settings)
         last = source.publish(user)[0]
         flood: list[str] = []
@@ -403,7 +403,7 @@ async def test_head_and_other_methods(served: Served, client: httpx.AsyncClient,
 
 
 async def test_cors_is_for_the_origins_named_only(settings: Settings, client: httpx.AsyncClient, user: UUID) -> None:
-    with Served(msgspec.structs.replace(settings, gateway_cors_origins="https://app.example")) as served:
+    with Served(dataclasses.replace(settings, gateway_cors_origins="https://app.example")) as served:
         url = served.url + "/api/v1/events"
         named = await client.get(url, headers={"Origin": "https://app.example"})
         assert named.headers["access-control-allow-origin"] == "https://app.example"
@@ -419,7 +419,7 @@ async def test_cors_is_for_the_origins_named_only(settings: Settings, client: ht
 async def test_development_mode_takes_the_user_from_the_address_and_refuses_foreign_names(
     settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
 ) -> None:
-    with Served(msgspec.structs.replace(settings, jwt_secret="", gateway_dev=True)) as served:
+    with Served(dataclasses.replace(settings, jwt_secret="", gateway_dev=True)) as served:
         stream = await Stream(served.url, user, path=f"?user_id={user}", Authorization="").open(client)
         await stream.receives(source.publish(user))
         await stream.close()

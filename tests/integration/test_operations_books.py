@@ -36,7 +36,7 @@ from bridge.redis_adapter import (
     connect,
     read_balance,
 )
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from tests.support import keys
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
@@ -193,7 +193,7 @@ def test_a_part_of_a_message_that_was_taken_apart_can_be_missing_alone(settings,
     ((message_id, _),) = client.hgetall(keys.OPEN).items()
     client.delete(QUEUE)
     envelope = json.dumps({"id": str(one.event_id)}).encode()
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[envelope], booked_as=message_id.decode())])
     sender.close()
     found = audit(client, settings)
@@ -268,7 +268,7 @@ def test_an_event_in_a_quarantined_message_is_found_in_its_letter(settings, clie
 def test_a_strangers_message_that_was_booked_and_then_quarantined_is_not_missing(settings, client, tmp_path) -> None:
     event = Moody(user_id=uuid4())
     Ledger(client, settings).book("theirs", TASK, QUEUE, [event.event_id])
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     sender.send([TaskMessage(task="bridge.Unheard", queue=QUEUE, envelopes=[b"{}"], message_id="theirs")])
     sender.close()
     with running_worker(tmp_path, environment(settings, tmp_path)):
@@ -283,7 +283,7 @@ def test_a_part_that_is_quarantined_takes_only_its_own_events_with_it(settings, 
     item = client.rpop(QUEUE)
     first, second = envelopes_of(item)
     booked_as = json.loads(item)["headers"]["id"]
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     sender.send(
         [
             TaskMessage(task=task, queue=QUEUE, envelopes=[json.dumps(raw).encode()], booked_as=booked_as)

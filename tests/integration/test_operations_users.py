@@ -12,7 +12,7 @@ from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import DeadLetters, connect
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until
@@ -62,7 +62,7 @@ def test_an_envelope_that_cannot_be_read_is_laid_to_the_field_that_the_mapping_r
     letters = DeadLetters(client, settings)
     event = OrderPaid(user_id=uuid4(), customer=user, number=12345)
     envelope = EventCodec(OrderPaid).encode(event, source="test").replace(b"12345", b'"no number"')
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     sender.send([TaskMessage(task="bridge.OrderPaid", queue="bridge.orders", envelopes=[envelope])])
     sender.close()
     with running_worker(tmp_path, environment):

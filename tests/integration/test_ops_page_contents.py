@@ -1,5 +1,7 @@
 """The operators' page over HTTP: what is masked, and what is escaped."""
 
+import dataclasses
+
 import httpx
 import msgspec
 import pytest
@@ -32,7 +34,7 @@ async def test_contents_are_shown_to_operators_alone_and_only_if_the_settings_al
     letter = a_letter(mode=SECRET)
     raw = a_letter(raw=f"no message: {SECRET}".encode())
     bury(client, ops_settings, [letter, raw])
-    settings = msgspec.structs.replace(ops_settings, ops_payloads=allowed)
+    settings = dataclasses.replace(ops_settings, ops_payloads=allowed)
     async with browser(settings, token) as somebody:
         for one in (letter, raw):
             assert (SECRET in (await somebody.get(f"/dead/letters/{one.letter_id}")).text) is shown
@@ -53,7 +55,7 @@ async def test_masked_contents_cannot_be_found_out_by_searching(
         answer = await operator.get(path, params={"text": SECRET})
         assert answer.status_code == 400
         assert "masked" in answer.text
-    async with browser(msgspec.structs.replace(ops_settings, ops_payloads=True), OPERATOR) as operator:
+    async with browser(dataclasses.replace(ops_settings, ops_payloads=True), OPERATOR) as operator:
         assert (await operator.get(path, params={"text": SECRET})).status_code == 200
 
 
@@ -91,7 +93,7 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
     Store.of(client, ops_settings).redrives.job(redrive_id).set_state(RedriveState.STOPPED, HOSTILE)
     client.hset(keys.PRODUCERS, "x", msgspec.json.encode({"host": HOSTILE, "pid": 7}))
     wait_in_retry(client, ops_settings, failure)
-    settings = msgspec.structs.replace(ops_settings, ops_payloads=True)
+    settings = dataclasses.replace(ops_settings, ops_payloads=True)
     async with browser(settings, OPERATOR) as operator:
         await sign_in(operator, OPERATOR, name=HOSTILE)
         for path in VIEWS:

@@ -1,6 +1,7 @@
 """The operators' page over HTTP: the live stream, without Redis, without a token, mounted, and as a command."""
 
 import asyncio
+import dataclasses
 import re
 import time
 from collections.abc import AsyncIterator
@@ -55,7 +56,7 @@ async def test_the_stream_sends_parts_in_our_own_frames_and_ends_with_the_proces
 
 
 async def test_without_redis_pages_say_so(ops_settings: Settings) -> None:
-    away = msgspec.structs.replace(ops_settings, broker_url="redis://127.0.0.1:1/0")
+    away = dataclasses.replace(ops_settings, broker_url="redis://127.0.0.1:1/0")
     async with browser(away, OPERATOR) as operator:
         answer = await operator.get("/")
         assert (answer.status_code, "Redis does not answer" in answer.text) == (200, True)
@@ -87,7 +88,7 @@ async def test_metrics_and_health_need_no_token_and_show_no_contents(
 async def test_it_can_be_mounted_beside_the_gateway(ops_settings: Settings, client: redis.Redis) -> None:
     letter = a_letter()
     bury(client, ops_settings, [letter])
-    settings = msgspec.structs.replace(ops_settings, gateway_dev=True)
+    settings = dataclasses.replace(ops_settings, gateway_dev=True)
     gateway, page = create_app(settings, registry), create_ops_app(settings, registry)
 
     @asynccontextmanager

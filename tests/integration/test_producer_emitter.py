@@ -22,7 +22,7 @@ from bridge.catalogs.finance import REGISTRY, AccountBalanceUpdated, FileImportF
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.events import DomainEvent
 from bridge.producer import default
-from bridge.wiring import TaskSender
+from bridge.redis_adapter import RedisTaskQueue
 from tests.support.items import envelopes_of
 from tests.support.processes import clean_environment, run
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
@@ -349,16 +349,16 @@ def test_what_no_thread_could_send_is_sent_at_the_end(settings, redis_client, mo
 
 def test_trouble_of_any_kind_is_waited_out(settings, redis_client, monkeypatch) -> None:
     emitter = Emitter(settings, REGISTRY)
-    send = TaskSender.send
+    send = RedisTaskQueue.send
     failures = iter([ValueError("a bug"), MemoryError()])
 
-    def trip(self: TaskSender, messages: object) -> None:
+    def trip(self: RedisTaskQueue, messages: object) -> None:
         error = next(failures, None)
         if error is not None:
             raise error
         send(self, messages)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TaskSender, "send", trip)
+    monkeypatch.setattr(RedisTaskQueue, "send", trip)
     assert emitter.emit(event(1))
     assert emitter.flush(WAIT_S)
     assert emitter.counts["broker_errors"] == 2

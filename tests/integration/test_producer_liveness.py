@@ -30,8 +30,8 @@ for number in range(10**9):
 STUCK = (
     """
 import threading
-from bridge.wiring import TaskSender
-TaskSender.send = lambda self, messages: threading.Event().wait()  # as a call that never comes back
+from bridge.redis_adapter import RedisTaskQueue
+RedisTaskQueue.send = lambda self, messages: threading.Event().wait()  # as a call that never comes back
 """
     + STEADY
 )

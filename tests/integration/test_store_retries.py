@@ -1,11 +1,11 @@
 """The retry set on a real server: visible, leased, bounded, and no retry is ever lost between two workers."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import pytest
 import redis
 
@@ -78,7 +78,7 @@ def test_an_event_that_ended_meanwhile_is_not_tried_again(
 
 
 def test_an_event_that_ended_needs_no_room(client: redis.Redis, settings: Settings) -> None:
-    full = RetrySet(client, msgspec.structs.replace(settings, retry_max=1))
+    full = RetrySet(client, dataclasses.replace(settings, retry_max=1))
     full.add([(a_record(), 0)])
     assert full.add([(a_record(), 0)], only_unfinished=True) == frozenset()
 

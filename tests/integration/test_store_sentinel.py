@@ -1,5 +1,6 @@
 """The store behind sentinels: found by name, with passwords of its own, and followed to another master."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +55,8 @@ async def test_the_asyncio_client_finds_it_too(group: Group) -> None:
 
 
 def test_a_master_that_the_sentinels_do_not_know_is_named(group: Group) -> None:
-    import msgspec
 
-    settings = msgspec.structs.replace(group.settings, broker_sentinel_master="unheard-of")
+    settings = dataclasses.replace(group.settings, broker_sentinel_master="unheard-of")
     with connect_briefly(settings) as client, pytest.raises(StoreUnavailableError, match="unheard-of"):
         Workers(client).known()
 

@@ -14,7 +14,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
 from bridge.redis_adapter import DeadLetters, connect, read_balance
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Announced, Moody, registry
@@ -113,7 +113,7 @@ def test_an_envelope_that_python_cannot_read_is_buried_alone(
 ) -> None:
     user_id = uuid4()
     emitter = Emitter(settings, registry)
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     # Valid for the transport, but Python reads no integer of so many digits.
     huge = b'{"id":' + b"1" * 10_000 + b"}"
     for number in range(20):
@@ -201,7 +201,7 @@ def test_envelopes_of_any_depth_and_blanks_harm_no_neighbour(
     settings: Settings, client: redis.Redis, tmp_path: Path
 ) -> None:
     emitter = Emitter(settings, registry)
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     odd = [b" ", *(b'{"id":' + b"[" * levels + b"]" * levels + b"}" for levels in (150, 390, 600, 900, 960, 2_000))]
     for number in range(120):
         emitter.emit(Moody(user_id=uuid4(), number=number))

@@ -15,7 +15,7 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
 from bridge.redis_adapter import DeadLetters, RetrySet, connect, read_balance
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from tests.support.counts import COUNT_NAMES, Counts
 from tests.support.keys import user_stream
 from tests.support.moody_catalog import Announced, Moody, attempts_of, registry
@@ -248,7 +248,7 @@ BAD_ENVELOPES = {
 def test_bad_envelopes_are_dead_lettered_and_the_next_event_is_published(worker, settings, books) -> None:
     user_id = uuid4()
     good = _envelope(data={"user_id": str(user_id), "number": 5})
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     envelopes = [json.dumps(bad).encode() for bad in BAD_ENVELOPES.values()]
     sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[*envelopes, json.dumps(good).encode()])])
     sender.close()
@@ -278,7 +278,7 @@ def _send_stock_message(settings: Settings, args: list[object], kwargs: dict[str
 def test_a_redelivered_message_publishes_nothing_twice(worker, settings, books) -> None:
     user_id = uuid4()
     envelope = json.dumps(_envelope(data={"user_id": str(user_id), "number": 5})).encode()
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     for _ in range(3):
         sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[envelope])])
     sender.close()
@@ -288,7 +288,7 @@ def test_a_redelivered_message_publishes_nothing_twice(worker, settings, books) 
 
 def _replay(books: Books, settings: Settings, job: str) -> None:
     """Send the one letter again, as a replay does."""
-    sender = TaskSender(settings, registry)
+    sender = open_queue(settings, registry)
     sender.send([TaskMessage(task=TASK, queue=QUEUE, envelopes=[books.letter().envelope.encode()], redrive=job)])
     sender.close()
 

@@ -14,7 +14,7 @@ from bridge.messages import TaskMessage
 from bridge.model.bounds import RETURNS_MAX
 from bridge.operations.trace import holds
 from bridge.redis_adapter import DeadLetters, connect
-from bridge.wiring import TaskSender
+from bridge.wiring import open_queue
 from tests.support.counts import Counts
 from tests.support.items import body_of
 from tests.support.letters import QUEUE, TASK, a_letter
@@ -73,7 +73,7 @@ def test_a_compressed_message_is_kept_so_that_it_can_be_read(
     client = connect(settings)
     letters = DeadLetters(client, settings)
     with running_worker(tmp_path, environment):
-        sender = TaskSender(settings, registry)
+        sender = open_queue(settings, registry)
         sender.send([message])
         sender.close()
         wait_until(lambda: letters.count() == 1, what="it is quarantined")

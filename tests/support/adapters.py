@@ -1,5 +1,6 @@
 """Adapters of the ports, side by side: in memory, and on servers whose clocks a test sets."""
 
+import dataclasses
 import os
 import subprocess
 import time
@@ -177,8 +178,7 @@ class ServerWithClock:
 
 
 def _at(settings: Settings, address: str) -> Settings:
-    given = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    return Settings(**{**given, "broker_url": address})
+    return dataclasses.replace(settings, broker_url=address)
 
 
 def _count(client: redis.Redis, name: str) -> int:

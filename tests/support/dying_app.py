@@ -12,6 +12,7 @@ from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_qos import ClaimingQoS
 from bridge.model.pipeline import Pipeline
 from bridge.redis_adapter import DeadLetters, PendingPublish, RetrySet
+from bridge.settings import WorkerSettings
 from bridge.worker import create_app
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
@@ -92,4 +93,4 @@ if os.environ.get("DIE_AT"):
         # At once, instead of after some more deaths.
         task.SPLIT_AFTER = 0
 
-app = create_app(*load_configured("worker"))
+app = create_app(*load_configured(WorkerSettings))

@@ -9,6 +9,7 @@ from celery.concurrency.base import BasePool
 
 from bridge.catalogs import load_configured
 from bridge.celery_runtime.consumer import BridgeConsumer
+from bridge.settings import WorkerSettings
 from bridge.worker import create_app
 
 NUMBER = signal.Signals[os.environ["TEST_SIGNAL"]]
@@ -31,7 +32,7 @@ def _before(kind: type[Any], method: str, point: str) -> None:
     setattr(kind, method, wrapped)
 
 
-app = create_app(*load_configured("worker"))
+app = create_app(*load_configured(WorkerSettings))
 signals.worker_init.connect(lambda **_: _at("init"), weak=False)
 signals.celeryd_after_setup.connect(lambda **_: _at("setup"), weak=False)
 signals.worker_ready.connect(lambda **_: _at("ready"), weak=False)

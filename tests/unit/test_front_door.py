@@ -19,7 +19,6 @@ import bridge.operations
 import bridge.ops
 import bridge.producer
 import bridge.redis_adapter
-import bridge.wiring
 import bridge.worker
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT
@@ -51,7 +50,6 @@ ON_DEMAND = [
     bridge.ops,
     bridge.producer,
     bridge.redis_adapter,
-    bridge.wiring,
     bridge.worker,
 ]
 

@@ -1,8 +1,7 @@
 """What is held for one client is bounded in bytes as well: the rest is in the history, or the client is cut."""
 
 import asyncio
-
-import msgspec
+import dataclasses
 
 from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending
@@ -27,7 +26,7 @@ async def offered(line: Line, events: list[EncodedEvent]) -> None:
 
 
 async def test_a_live_queue_full_of_bytes_is_let_go_and_read_from_the_history() -> None:
-    line = Line(settings=msgspec.structs.replace(SETTINGS, gateway_queue_max=100))
+    line = Line(settings=dataclasses.replace(SETTINGS, gateway_queue_max=100))
     line.link()
     async with running(line):
         events = [large(f"{20 + n}-0") for n in range(9)]
@@ -41,7 +40,7 @@ async def test_a_live_queue_full_of_bytes_is_let_go_and_read_from_the_history() 
 
 
 async def test_what_was_let_go_counts_as_held_so_a_client_that_takes_nothing_is_cut() -> None:
-    line = Line(settings=msgspec.structs.replace(SETTINGS, gateway_queue_max=20))
+    line = Line(settings=dataclasses.replace(SETTINGS, gateway_queue_max=20))
     line.link()
     async with running(line) as task:
         await offered(line, [large(f"{20 + n}-0") for n in range(30)])
@@ -49,7 +48,7 @@ async def test_what_was_let_go_counts_as_held_so_a_client_that_takes_nothing_is_
 
 
 async def test_without_a_history_a_queue_full_of_bytes_ends_the_stream() -> None:
-    line = Line(settings=msgspec.structs.replace(SETTINGS, gateway_queue_max=100, stream_ttl_s=0))
+    line = Line(settings=dataclasses.replace(SETTINGS, gateway_queue_max=100, stream_ttl_s=0))
     line.link()
     async with running(line) as task:
         await offered(line, [large(f"{20 + n}-0") for n in range(9)])

@@ -1,15 +1,24 @@
 """Each process judges the settings that it reads: what others read wrongly does not stop it."""
 
 import logging
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import bridge
 from bridge.model.errors import SettingsError
-from bridge.settings import PROCESSES, Process, Settings, environment_name, load_settings, read_settings, readers_of
+from bridge.settings import (
+    DECLARATIONS,
+    PROCESSES,
+    SETTINGS_OF,
+    GatewaySettings,
+    Process,
+    ProducerSettings,
+    Settings,
+    environment_name,
+    load_settings,
+    read_settings,
+    readers_of,
+)
 from tests.support.naming import shown
 
 WRONG: dict[str, str] = {
@@ -67,6 +76,25 @@ def test_values_that_are_right_are_kept_whoever_reads_them() -> None:
     assert load_settings({"BRIDGE_GATEWAY_PORT": "9"}, for_="producer").gateway_port == 9
 
 
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_is_given_what_it_reads_and_nothing_else(process: Process) -> None:
+    settings = load_settings({"BRIDGE_PREFIX": "shop:"}, for_=SETTINGS_OF[process])
+    assert type(settings) is SETTINGS_OF[process]
+    assert settings == SETTINGS_OF[process](prefix="shop:")  # type: ignore[call-arg]
+    assert vars(settings).keys() == {name for name in DECLARATIONS if process in readers_of(name)}
+    assert isinstance(Settings(), SETTINGS_OF[process])
+
+
+def test_a_process_judges_by_its_own_class_what_it_reads() -> None:
+    wrong = {"BRIDGE_JWT_SECRET": "short", "BRIDGE_OPS_PORT": "x", "BRIDGE_WORKER_CONCURRENCY": "x"}
+    assert load_settings(wrong, for_=ProducerSettings) == ProducerSettings()
+    with pytest.raises(SettingsError) as caught:
+        load_settings(wrong, for_=GatewaySettings)
+    assert str(caught.value).count("BRIDGE_") == 1
+    with pytest.raises(ValueError, match="BRIDGE_JWT_SECRET must have at least 32 bytes"):
+        GatewaySettings(jwt_secret="short")
+
+
 def test_several_processes_are_judged_together() -> None:
     reading = read_settings({"BRIDGE_GATEWAY_PORT": "x", "BRIDGE_OPS_PORT": "x"}, for_=("worker", "gateway"))
     assert [fault.split()[0] for fault in reading.faults] == ["BRIDGE_GATEWAY_PORT"]
@@ -82,28 +110,6 @@ def test_remarks_are_logged_as_warnings(caplog: pytest.LogCaptureFixture) -> Non
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "only the gateway reads it" in record.getMessage()
-
-
-ROOMS: dict[str, set[Process]] = {
-    "producer": {"producer"},
-    "worker": {"worker"},
-    "gateway": {"gateway"},
-    "ops": {"ops"},
-    "operations": {"ops", "cli"},
-}
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_whoever_reads_a_setting_is_named_as_its_reader(room: str) -> None:
-    folder = Path(str(bridge.__file__)).parent / room
-    read = {name for path in folder.rglob("*.py") for name in re.findall(r"settings\.(\w+)", path.read_text())}
-    for field in read & set(Settings.__struct_fields__):
-        assert ROOMS[room] <= readers_of(field), field
-
-
-@pytest.mark.parametrize("field", Settings.__struct_fields__)
-def test_somebody_reads_every_setting(field: str) -> None:
-    assert readers_of(field)
 
 
 def test_an_override_is_judged_whoever_reads_it() -> None:

@@ -22,8 +22,8 @@ from bridge.operations.staleness import Staleness
 from bridge.operations.status import WorkerState, worker_states
 from bridge.redis_adapter import Store
 from bridge.runtime.identity import who_am_i
-from bridge.settings import Settings
-from bridge.wiring import TaskSender
+from bridge.settings import AccountingSettings
+from bridge.wiring import open_queue
 
 PATIENCE_S = 120.0
 """How long a redrive waits without any outcome before it says that no worker seems to run."""
@@ -32,7 +32,7 @@ PATIENCE_S = 120.0
 class Redrives:
     """All redrives of one bridge."""
 
-    def __init__(self, store: Store, settings: Settings, registry: Registry) -> None:
+    def __init__(self, store: Store, settings: AccountingSettings, registry: Registry) -> None:
         self._store = store
         self._settings = settings
         self._registry = registry
@@ -166,7 +166,7 @@ class Redrives:
         owner = f"{who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
         job, record = self._store.redrives.job(redrive_id), self._record(redrive_id)
         record.take(owner)
-        sender = TaskSender(self._settings, self._registry)
+        sender = open_queue(self._settings, self._registry)
         try:
             runner = RedriveRunner(self._store, self._settings, self._registry, sender, redrive_id, owner, patience_s)
             runner.prepare(resend=resend)

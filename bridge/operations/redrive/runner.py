@@ -13,9 +13,9 @@ from bridge.operations.redrive.rate import STEP, RateLimiter
 from bridge.operations.redrive.record import LEASE_S, RedriveRecord
 from bridge.operations.redrive.sending import Sending
 from bridge.operations.staleness import Staleness
+from bridge.ports import Queue
 from bridge.redis_adapter import Store
-from bridge.settings import Settings
-from bridge.wiring import TaskSender
+from bridge.settings import AccountingSettings
 
 POLL_S = 0.02
 
@@ -33,9 +33,9 @@ class RedriveRunner:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        settings: AccountingSettings,
         registry: Registry,
-        sender: TaskSender,
+        sender: Queue,
         redrive_id: str,
         owner: str,
         patience_s: float,

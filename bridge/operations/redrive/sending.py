@@ -12,8 +12,8 @@ from bridge.operations.raw_redrive import WholeMessage
 from bridge.operations.redrive.job import RedriveStatus
 from bridge.operations.redrive.rate import RateLimiter
 from bridge.operations.staleness import Staleness
+from bridge.ports import Queue
 from bridge.redis_adapter import ReturnedMessage, Store
-from bridge.wiring import TaskSender
 
 MESSAGE_MAX = 200
 
@@ -34,7 +34,7 @@ class Sending:
         self,
         store: Store,
         registry: Registry,
-        sender: TaskSender,
+        sender: Queue,
         redrive_id: str,
         owner: str,
         predictor: Predictor,

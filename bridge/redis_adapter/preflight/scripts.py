@@ -12,7 +12,7 @@ from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.preflight.scratch import Scratch
 from bridge.redis_adapter.script import Call, Words, script
 from bridge.redis_adapter.settle import SettleCall
-from bridge.settings import Process, Settings, changed_settings
+from bridge.settings import Process, Settings, unjudged
 
 _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 _RECORD = f"bridge.Check bridge.check\n{UUID(_ID).bytes.decode('latin-1')}"
@@ -120,19 +120,19 @@ def _settling(scratch: Scratch, settings: Settings) -> Call:
         occurred_at=datetime.now(UTC),
     )
     addressed = [AddressedEvent(event=event, payload=b"{}", user_id=user_id) for user_id in (event.user_id, None)]
-    call = SettleCall(changed_settings(settings, prefix=scratch.root))
+    call = SettleCall(unjudged(Settings, settings, prefix=scratch.root))
     keys, arguments = call.arguments([Delivery(event_type="check", events=addressed, skipped=[_ID])])
     own = Keyspace(scratch.root)
     channels = {
         own.BROADCAST_CHANNEL: scratch.channel,
         up_to_user(own.USER_CHANNEL): scratch.channel,
-        Keyspace.of(changed_settings(settings, prefix=scratch.root)).BROADCAST_CHANNEL: scratch.channel,
-        up_to_user(Keyspace.of(changed_settings(settings, prefix=scratch.root)).USER_CHANNEL): scratch.channel,
+        Keyspace.of(unjudged(Settings, settings, prefix=scratch.root)).BROADCAST_CHANNEL: scratch.channel,
+        up_to_user(Keyspace.of(unjudged(Settings, settings, prefix=scratch.root)).USER_CHANNEL): scratch.channel,
     }
     return Call(keys, [channels.get(one, one) if isinstance(one, str) else one for one in arguments])
 
 
 def _written_by_settle(scratch: Scratch, settings: Settings) -> Iterator[str]:
-    keys = Keyspace.of(changed_settings(settings, prefix=scratch.root))
+    keys = Keyspace.of(unjudged(Settings, settings, prefix=scratch.root))
     user = UUID(_ID)
     yield from (keys.user_stream(user), keys.user_seen(user, user), keys.broadcast_seen(user))
