@@ -54,10 +54,11 @@ sys.exit(os.waitstatus_to_exitcode(status) or not flush(60))
 """
 
 BORN_IN_THE_MIDDLE = """
-import ctypes, os, sys, threading, time
+import os, sys, threading, time
 from bridge import emit, flush
 from bridge.producer import default
 from bridge.producer.gates import SQLITE
+from tests.support.hookless_fork import fork_without_hooks
 from tests.support.producers import event
 
 emit(event(1)), flush(60)
@@ -73,8 +74,7 @@ thread.start()
 held.wait()
 while not default._emitter._background.buffer._asleep:
     time.sleep(0.01)
-time.sleep(0.1)  # a thread that waits for the GIL while it is forked without hooks stops the child itself
-pid = ctypes.PyDLL(None).fork()
+pid = fork_without_hooks()
 if pid == 0:
     os._exit(0 if emit(event(2)) and flush(60) else 1)
 status = os.waitpid(pid, 0)[1]

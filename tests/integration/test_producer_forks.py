@@ -18,14 +18,14 @@ PER_CHILD = 1_000
 BORN_IN_SQLITE = "forked in the middle of a call of SQLite"
 
 PROGRAM = f"""
-import ctypes, multiprocessing, os, sys, threading, time, warnings
+import multiprocessing, os, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 from bridge import emit, flush
 from bridge.producer import default
+from tests.support.hookless_fork import fork_without_hooks
 from tests.support.producers import event
 
 kind, children = sys.argv[1], []
-without_hooks = ctypes.PyDLL(None).fork  # as a server in C forks: none of Python's hooks runs
 
 def child(place):
     count = sum(emit(event(place * {PER_CHILD} + number)) for number in range({EVENTS}))
@@ -36,7 +36,7 @@ def fork(place):
         process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(child(place)))
         process.start()
         return process.pid
-    pid = os.fork() if kind == "os.fork" else without_hooks()
+    pid = os.fork() if kind == "os.fork" else fork_without_hooks()
     if pid == 0:
         code = 1
         try:
@@ -57,9 +57,6 @@ def one_parent(place):
     time.sleep(place * 0.2 / {CHILDREN})
     while kind == "libc fork" and not (flush(5) and default._emitter._background.buffer._asleep):
         time.sleep(0.01)
-    if kind == "libc fork":
-        # A thread that is in SQLite, or waits for the GIL, while it is forked without hooks stops the child itself.
-        time.sleep(0.05)
     born = fork(place)
     status = os.waitpid(born, 0)[1]
     first.join()
