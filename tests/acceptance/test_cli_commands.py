@@ -13,7 +13,7 @@ import redis
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.local.redis_server import EmbeddedServer, free_port
-from tests.support.books import direct
+from tests.support.addressed_events import direct
 from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli
 from tests.support.waiting import PATIENCE
 

@@ -94,7 +94,7 @@ def test_a_decision_is_short_and_says_why_what_and_what_was_measured(page: Path)
 def test_every_room_and_every_test_has_its_place_in_the_table_of_suites() -> None:
     table = (DOCS / "changing.md").read_text().partition("## From the module to the suite")[2]
     named = {file for place, _ in PLACE.findall(table) for file in ROOT.glob(place.rstrip("/"))}
-    rooms = {path for path in (ROOT / "bridge").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    rooms = {path.parent for path in (ROOT / "bridge").glob("*/__init__.py")}
     tests = {path for suite in ("unit", "integration", "fault") for path in (ROOT / "tests" / suite).glob("test_*.py")}
     assert sorted(map(shown, (rooms | tests) - named)) == [], "give it a place in the last table of docs/changing.md"
 

@@ -29,7 +29,7 @@ USERS = [UUID(int=1), UUID(int=2), None]
 IDS = [UUID(int=number) for number in range(1, 7)]
 
 
-def parcel(event_id: UUID, to: UUID | None = USERS[0]) -> AddressedEvent:
+def addressed(event_id: UUID, to: UUID | None = USERS[0]) -> AddressedEvent:
     values: dict[str, Any] = {"event_type": SSEEventType.IMPORT_STARTED, "user_id": UUID(int=1), "data": {}}
     event = SSEEvent(**values, event_id=event_id, occurred_at=datetime(2026, 1, 1, tzinfo=UTC))
     return AddressedEvent(event=event, payload=b"{}", user_id=to)
@@ -65,7 +65,7 @@ def calls(client: redis.Redis, settings: Settings) -> Callable[..., dict[str, in
 def test_new_events_of_a_whole_message_are_looked_up_once_and_its_record_is_not_read(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     announce(client, UNPREFIXED, "m", ids)
-    made = calls(events=[parcel(one) for one in ids], message_id="m", whole=(TASK, QUEUE))
+    made = calls(events=[addressed(one) for one in ids], message_id="m", whole=(TASK, QUEUE))
     assert (made["exists"], made["get"], made["hstrlen"], made["hdel"]) == (1, 1, 1, 1)
     assert "hget" not in made
     assert (made["xadd"], made["publish"]) == (EVENTS, EVENTS)
@@ -75,28 +75,28 @@ def test_a_message_of_which_an_event_was_taken_is_read(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     announce(client, UNPREFIXED, "m", ids)
     announce(client, UNPREFIXED, "m", ids[1:])
-    made = calls(events=[parcel(one) for one in ids], message_id="m", whole=(TASK, QUEUE))
+    made = calls(events=[addressed(one) for one in ids], message_id="m", whole=(TASK, QUEUE))
     assert made["hget"] == 1
 
 
 def test_one_event_that_was_seen_makes_each_be_looked_up(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
-    calls(events=[parcel(ids[0])], message_id=DIRECT)
-    made = calls(events=[parcel(one) for one in ids], message_id=DIRECT)
+    calls(events=[addressed(ids[0])], message_id=DIRECT)
+    made = calls(events=[addressed(one) for one in ids], message_id=DIRECT)
     assert (made["get"], made["xadd"]) == (1 + EVENTS, EVENTS - 1)
 
 
 def test_letters_that_are_all_buried_leave_in_a_few_calls(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     bury(client, UNPREFIXED, ids)
-    made = calls(events=[parcel(one) for one in ids])
+    made = calls(events=[addressed(one) for one in ids])
     assert (made["zmscore"], made["zrem"], made["hdel"]) == (2, 1, 2)
 
 
 def test_letters_of_which_one_is_gone_leave_one_by_one(client, calls) -> None:
     ids = [uuid4() for _ in range(EVENTS)]
     bury(client, UNPREFIXED, ids[1:])
-    made = calls(events=[parcel(one) for one in ids])
+    made = calls(events=[addressed(one) for one in ids])
     assert (made["zmscore"], made["zrem"]) == (2, 2 * EVENTS)
 
 
@@ -177,7 +177,7 @@ def delivery(client: redis.Redis, own: Keyspace, message: Message, announced: se
             announced.add(message_id)
     return Delivery(
         event_type="a.b",
-        events=[parcel(*one) for one in message.events],
+        events=[addressed(*one) for one in message.events],
         message_id=message_id,
         whole=(TASK, QUEUE) if message.whole and ids else None,
         skipped=[str(one) for one in message.skipped],

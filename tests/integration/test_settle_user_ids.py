@@ -18,11 +18,11 @@ IDS = [0, 1, -1, 2**53 + 1, 2**63 - 1, "0", "1", 'a"b', "a\\b", "a/b", "%s", "%d
 @pytest.mark.parametrize("user", IDS, ids=map(repr, IDS))
 def test_an_event_reaches_its_user_alone_and_names_it_exactly(client: redis.Redis, settings: Settings, user) -> None:
     event = SSEEvent.for_user(user, event_type=SSEEventType.IMPORT_STARTED, data={})
-    parcel = AddressedEvent(event=event, payload=b"{}", user_id=user)
+    addressed = AddressedEvent(event=event, payload=b"{}", user_id=user)
     with client.pubsub() as subscriber:
         subscriber.psubscribe("*")
         assert subscriber.get_message(timeout=10)
-        delivery = Delivery(event_type="import.started", events=[parcel], message_id=DIRECT)
+        delivery = Delivery(event_type="import.started", events=[addressed], message_id=DIRECT)
         assert Settler(client, settings).prepare([delivery]).unpublished() == {}
         message = subscriber.get_message(timeout=10)
     assert message is not None

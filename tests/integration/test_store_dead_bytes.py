@@ -15,7 +15,7 @@ from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Store, connect, read_balance
 from bridge.settings import Settings
 from tests.support import keys
-from tests.support.books import parcels
+from tests.support.addressed_events import several
 from tests.support.counts import Counts
 from tests.support.letters import bury, held_bytes
 from tests.support.settling import Settler
@@ -85,8 +85,8 @@ def test_a_letter_that_is_written_again_counts_with_its_new_size(letters: DeadLe
 def test_letters_that_were_taken_away_leave_room(client: redis.Redis, bounded: Settings) -> None:
     settler = Settler(client, bounded)
     for _ in range(5):
-        sent = parcels(12)
-        bury(client, bounded, [a_letter(80_000, str(parcel.event.event_id)) for parcel in sent])
+        sent = several(12)
+        bury(client, bounded, [a_letter(80_000, str(addressed.event.event_id)) for addressed in sent])
         settler.settle([Delivery(event_type="import.started", events=sent[:6])])
         settler.settle([Delivery(event_type="import.started", events=sent[6:7], message_id="elsewhere")])
         assert 5 * 80_000 < held_bytes(client) < 6 * 80_000

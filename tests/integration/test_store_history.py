@@ -16,7 +16,7 @@ from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
 from tests.support import keys
-from tests.support.books import direct
+from tests.support.addressed_events import direct
 from tests.support.naming import shown
 from tests.support.settling import Settler
 from tests.support.waiting import WAIT_S, wait_until
@@ -24,7 +24,7 @@ from tests.support.waiting import WAIT_S, wait_until
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
 
 
-def parcel(user_id: UUID | None = USER) -> AddressedEvent:
+def addressed(user_id: UUID | None = USER) -> AddressedEvent:
     event = SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id or USER, data={"a": "b"})
     return AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id)
 
@@ -36,9 +36,9 @@ class Story:
         self._settler = settler
         self.told: list[tuple[Position, str]] = []
 
-    def tell(self, *parcels: AddressedEvent) -> list[Position]:
+    def tell(self, *addressed_events: AddressedEvent) -> list[Position]:
         places = []
-        for one, receipt in zip(parcels, self._settler.settle(direct(parcels)), strict=True):
+        for one, receipt in zip(addressed_events, self._settler.settle(direct(addressed_events)), strict=True):
             place = Position(receipt.position or "")
             places.append(place)
             if one.user_id in (USER, None):
@@ -88,16 +88,16 @@ async def test_pages_of_both_streams_merge_into_one_story_without_gap_or_repeat(
 ) -> None:
     die = random.Random(seed)
     own, shouts, others = (die.choice([0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, die.randrange(900)]) for _ in range(3))
-    parcels = [
-        *map(parcel, [USER] * own),
-        *map(parcel, [None] * min(shouts, 900)),
-        *map(parcel, [OTHER] * min(others, 50)),
+    addressed_events = [
+        *map(addressed, [USER] * own),
+        *map(addressed, [None] * min(shouts, 900)),
+        *map(addressed, [OTHER] * min(others, 50)),
     ]
-    die.shuffle(parcels)
-    while parcels:
+    die.shuffle(addressed_events)
+    while addressed_events:
         cut = die.randrange(1, 300)
-        story.tell(*parcels[:cut])
-        parcels = parcels[cut:]
+        story.tell(*addressed_events[:cut])
+        addressed_events = addressed_events[cut:]
     starts = [START, *(place for place, _ in die.sample(story.told, min(8, len(story.told))))]
     for after in starts:
         events, complete = await read_on(history, after)
@@ -113,14 +113,14 @@ async def test_an_entry_reads_like_its_channel_message(
     with redis_client.pubsub() as subscriber:
         subscriber.subscribe(keys.user_channel(USER))
         assert subscriber.get_message(timeout=WAIT_S)
-        story.tell(parcel())
+        story.tell(addressed())
         message = subscriber.get_message(timeout=WAIT_S)
     page = await history.read(USER, START)
     assert page.events == (read_message(message["data"]),)
 
 
 async def test_another_users_events_are_never_read(history: History, story: Story) -> None:
-    story.tell(parcel(OTHER))
+    story.tell(addressed(OTHER))
     page = await history.read(USER, START)
     assert page.events == ()
     assert page.horizon == (await history.now()).horizon
@@ -181,7 +181,7 @@ async def complete_after(history: History, after: Position) -> bool:
 async def test_a_trimmed_stream_is_incomplete_before_what_it_still_holds(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    places = story.tell(*(parcel() for _ in range(10)))
+    places = story.tell(*(addressed() for _ in range(10)))
     redis_client.xtrim(keys.user_stream(USER), maxlen=4, approximate=False)
     assert [await complete_after(history, place) for place in places] == [False] * 6 + [True] * 4
     assert await complete_after(history, START)
@@ -190,7 +190,7 @@ async def test_a_trimmed_stream_is_incomplete_before_what_it_still_holds(
 async def test_a_trimmed_broadcast_stream_is_incomplete_too(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    places = story.tell(*(parcel(None) for _ in range(6)))
+    places = story.tell(*(addressed(None) for _ in range(6)))
     redis_client.xtrim(keys.BROADCAST_STREAM, maxlen=2, approximate=False)
     assert [await complete_after(history, place) for place in places] == [False] * 4 + [True] * 2
 
@@ -198,7 +198,7 @@ async def test_a_trimmed_broadcast_stream_is_incomplete_too(
 async def test_a_lost_broadcast_stream_is_noticed_by_those_it_concerns(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    before, shout, after = story.tell(parcel(), parcel(None), parcel())
+    before, shout, after = story.tell(addressed(), addressed(None), addressed())
     redis_client.delete(keys.BROADCAST_STREAM)
     assert [await complete_after(history, place) for place in (before, shout, after)] == [False, True, True]
 
@@ -206,7 +206,7 @@ async def test_a_lost_broadcast_stream_is_noticed_by_those_it_concerns(
 async def test_a_flushed_server_cannot_vouch_for_a_position_it_never_gave(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    (place,) = story.tell(parcel())
+    (place,) = story.tell(addressed())
     redis_client.flushall()
     page = await history.read(USER, place)
     assert (page.complete, page.events) == (False, ())
@@ -225,10 +225,10 @@ def until_after(client: redis.Redis, place: Position) -> None:
 async def test_a_flushed_server_cannot_vouch_for_an_old_position_when_events_followed(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    (place,) = story.tell(parcel())
+    (place,) = story.tell(addressed())
     redis_client.flushall()
     until_after(redis_client, place)
-    story.tell(parcel())
+    story.tell(addressed())
     assert not await complete_after(history, place)
 
 
@@ -236,11 +236,11 @@ async def test_an_empty_server_vouches_for_the_position_it_gave_until_it_is_flus
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     place = (await history.now()).horizon
-    story.tell(parcel())
+    story.tell(addressed())
     page = await history.read(USER, place)
     assert (page.complete, len(page.events)) == (True, 1)
     redis_client.flushall()
-    story.tell(parcel())
+    story.tell(addressed())
     assert not await complete_after(history, place)
 
 
@@ -248,14 +248,14 @@ async def test_who_read_an_empty_history_learns_that_what_came_was_trimmed(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     empty = await history.read(USER, START)
-    story.tell(parcel(), parcel())
+    story.tell(addressed(), addressed())
     redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
     assert not await complete_after(history, empty.horizon)
 
 
 async def test_a_user_without_a_stream_has_missed_nothing_lately(history: History, story: Story) -> None:
-    (place,) = story.tell(parcel(OTHER))
-    story.tell(parcel(OTHER))
+    (place,) = story.tell(addressed(OTHER))
+    story.tell(addressed(OTHER))
     assert await complete_after(history, place)
 
 
@@ -271,7 +271,7 @@ async def test_a_stream_that_expired_is_incomplete_for_those_who_were_away(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     away_since = long_ago(story, redis_client)
-    story.tell(parcel(OTHER))
+    story.tell(addressed(OTHER))
     assert not await complete_after(history, away_since)
 
 
@@ -279,9 +279,9 @@ async def test_a_stream_that_expired_and_began_anew_is_incomplete_for_those_who_
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     away_since = long_ago(story, redis_client)
-    (missed,) = story.tell(parcel())
+    (missed,) = story.tell(addressed())
     redis_client.delete(keys.user_stream(USER))  # as its expiry does
-    story.tell(parcel())
+    story.tell(addressed())
     page = await history.read(USER, away_since)
     assert missed not in [event.position for event in page.events]
     assert not page.complete
@@ -292,7 +292,7 @@ async def test_who_read_on_while_nothing_happened_has_missed_nothing_when_a_stre
 ) -> None:
     quiet_since = long_ago(story, redis_client)
     idle = await history.read(USER, quiet_since)
-    story.tell(parcel())
+    story.tell(addressed())
     page = await history.read(USER, quiet_since, read_at_ms=idle.read_at_ms)
     assert (len(page.events), page.complete) == (1, True)
 
@@ -301,9 +301,9 @@ async def test_a_broadcast_stream_that_began_anew_is_incomplete_for_those_who_we
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     away_since = long_ago(story, redis_client)
-    story.tell(parcel(None))
+    story.tell(addressed(None))
     redis_client.delete(keys.BROADCAST_STREAM)
-    story.tell(parcel(None))
+    story.tell(addressed(None))
     assert not await complete_after(history, away_since)
 
 
@@ -318,7 +318,7 @@ async def test_who_has_the_newest_event_has_missed_nothing_however_long_ago(
 async def test_without_retention_nothing_is_vouched_for(redis_url: str) -> None:
     settings = Settings(broker_url=redis_url, stream_ttl_s=0)
     with connect(settings) as client:
-        (place, _) = Story(Settler(client, settings)).tell(parcel(), parcel())
+        (place, _) = Story(Settler(client, settings)).tell(addressed(), addressed())
     async with connect_async(settings) as asyncio_client:
         assert not await complete_after(History(asyncio_client, settings), place)
 
@@ -329,7 +329,7 @@ async def test_without_retention_nothing_is_vouched_for(redis_url: str) -> None:
 async def test_an_event_is_located_by_its_id_for_its_user_and_a_broadcast_for_everybody(
     history: History, story: Story
 ) -> None:
-    own, shout, foreign = parcel(), parcel(None), parcel(OTHER)
+    own, shout, foreign = addressed(), addressed(None), addressed(OTHER)
     places = story.tell(own, shout, foreign)
     assert await history.locate(USER, own.event.event_id) == places[0]
     assert await history.locate(USER, shout.event.event_id) == places[1]
@@ -337,16 +337,16 @@ async def test_an_event_is_located_by_its_id_for_its_user_and_a_broadcast_for_ev
 
 
 async def test_another_users_event_or_an_unknown_one_is_not_located(history: History, story: Story) -> None:
-    foreign = parcel(OTHER)
+    foreign = addressed(OTHER)
     story.tell(foreign)
     assert await history.locate(USER, foreign.event.event_id) is None
-    assert await history.locate(USER, parcel().event.event_id) is None
+    assert await history.locate(USER, addressed().event.event_id) is None
 
 
 async def test_an_event_is_located_even_when_its_entry_is_trimmed(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    first = parcel()
-    (place, *_) = story.tell(first, parcel(), parcel())
+    first = addressed()
+    (place, *_) = story.tell(first, addressed(), addressed())
     redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
     assert await history.locate(USER, first.event.event_id) == place

@@ -13,7 +13,7 @@ from bridge.model.publishing import Delivery
 from bridge.redis_adapter import PendingPublish, connect
 from bridge.redis_adapter.script import Call, PipelinedScriptCall, Script
 from bridge.settings import Settings
-from tests.support.books import direct, parcels
+from tests.support.addressed_events import direct, several
 from tests.support.settling import Settler
 
 
@@ -73,8 +73,8 @@ def test_an_error_of_the_script_is_raised_and_the_connection_goes_on(client: red
 def test_a_server_that_dies_before_it_answers_is_an_error() -> None:
     with EmbeddedServer() as server, connect(Settings(broker_url=server.url)) as client:
         settler = Settler(client, Settings(broker_url=server.url))
-        batch = direct(parcels(3))
-        settler.settle(direct(parcels(1)))
+        batch = direct(several(3))
+        settler.settle(direct(several(1)))
         os.kill(server.pid or 0, signal.SIGSTOP)
         settling = begun(settler, batch)
         server.kill()
@@ -87,10 +87,10 @@ def test_a_server_that_dies_before_it_answers_is_an_error() -> None:
 
 def test_settling_in_two_steps_may_be_given_up_between_them(client: redis.Redis, settings: Settings) -> None:
     settler = Settler(client, settings)
-    settling = begun(settler, direct(parcels(600)))
+    settling = begun(settler, direct(several(600)))
     settling.abandon()
     settling.abandon()
-    batch = direct(parcels(600))
+    batch = direct(several(600))
     settling = begun(settler, batch)
     assert settling.unpublished() == {}
     settling.abandon()
@@ -100,7 +100,7 @@ def test_settling_in_two_steps_may_be_given_up_between_them(client: redis.Redis,
 
 def test_nothing_is_asked_before_it_begins(client: redis.Redis, settings: Settings) -> None:
     settler = Settler(client, settings)
-    batch = direct(parcels(3))
+    batch = direct(several(3))
     first = settler.prepare(batch)
     assert {receipt.status.value for receipt in settler.settle(batch)} == {"published"}
     first.abandon()

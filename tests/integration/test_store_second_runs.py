@@ -37,8 +37,8 @@ class Runs:
         Ledger(client, settings).book(MESSAGE, TASK, QUEUE, [self._event.event_id])
 
     def publish(self, message_id: str = MESSAGE) -> None:
-        parcel = AddressedEvent(event=self._event, payload=encode_payload({}), user_id=self._event.user_id)
-        self._settler.settle([Delivery(event_type="import.started", events=[parcel], message_id=message_id)])
+        addressed = AddressedEvent(event=self._event, payload=encode_payload({}), user_id=self._event.user_id)
+        self._settler.settle([Delivery(event_type="import.started", events=[addressed], message_id=message_id)])
 
     def skip(self, message_id: str = MESSAGE) -> None:
         delivery = Delivery(event_type="import.started", events=[], message_id=message_id, skipped=[self.event_id])

@@ -20,7 +20,7 @@ from bridge.model.publishing import AddressedEvent, ReceiptStatus
 from bridge.redis_adapter import RedisSSEPublisher, connect, connect_async
 from bridge.settings import Settings
 from tests.support import keys
-from tests.support.books import direct, waiting
+from tests.support.addressed_events import direct, waiting
 from tests.support.counts import Counts
 from tests.support.settling import Settler
 from tests.support.waiting import PATIENCE, WAIT_S
@@ -34,12 +34,12 @@ def an_event(user_id: UUID = USER, **data: Any) -> SSEEvent:
     return SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id, data=data)
 
 
-def parcel(event: SSEEvent, user_id: UUID | None = USER) -> AddressedEvent:
+def addressed(event: SSEEvent, user_id: UUID | None = USER) -> AddressedEvent:
     return AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id)
 
 
-def parcels(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
-    return [parcel(an_event(number=index), user_id) for index in range(number)]
+def several(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
+    return [addressed(an_event(number=index), user_id) for index in range(number)]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def read_all(subscriber: Any, number: int, *, within_s: float = 5.0) -> list[str
 
 def test_a_stream_entry_has_exactly_the_five_fields(settler: Settler, redis_client: redis.Redis) -> None:
     event = an_event(connection_id="abc", text="naïve \n \u2028")
-    (receipt,) = settler.settle(direct([parcel(event)]))
+    (receipt,) = settler.settle(direct([addressed(event)]))
     ((position, fields),) = entries(redis_client)
     assert receipt.status is ReceiptStatus.PUBLISHED
     assert position == receipt.position
@@ -82,7 +82,7 @@ def test_a_channel_message_is_the_events_dict_and_its_position(settler: Settler,
     with redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
         assert subscriber.get_message(timeout=WAIT_S)
-        receipts = settler.settle(direct([parcel(event), parcel(shout, None)]))
+        receipts = settler.settle(direct([addressed(event), addressed(shout, None)]))
         messages = [json.loads(message) for message in read_all(subscriber, 2)]
     assert messages == [
         event.to_dict() | {"position": receipts[0].position},
@@ -102,7 +102,7 @@ def test_a_moment_is_written_as_isoformat_whatever_its_offset(
         datetime(999, 1, 2, tzinfo=offset),
         datetime(2026, 11, 21, 4, 5, 6, 70, UTC),
     ]
-    settler.settle(direct([parcel(replace(an_event(), occurred_at=moment)) for moment in moments]))
+    settler.settle(direct([addressed(replace(an_event(), occurred_at=moment)) for moment in moments]))
     assert [fields["occurred_at"] for _, fields in entries(redis_client)] == [one.isoformat() for one in moments]
 
 
@@ -111,14 +111,14 @@ def test_only_what_was_not_published_is_named_by_its_place(
     settler: Settler, redis_client: redis.Redis, number: int
 ) -> None:
     redis_client.rpush(keys.user_stream(OTHER), "x")
-    batch = direct([*parcels(number), parcel(an_event(OTHER), OTHER), *parcels(number)])
+    batch = direct([*several(number), addressed(an_event(OTHER), OTHER), *several(number)])
     for _ in range(2):
         unpublished = settler.prepare(batch).unpublished()
         assert [place for place, receipt in unpublished.items() if not receipt.ok] == [number]
         assert (unpublished[number].error or "").startswith("WRONGTYPE")
     assert list(unpublished) == list(range(2 * number + 1))
     assert len(entries(redis_client)) == 2 * number
-    assert settler.prepare(direct(parcels(number))).unpublished() == {}
+    assert settler.prepare(direct(several(number))).unpublished() == {}
 
 
 def test_a_stream_that_gets_many_events_at_once_is_trimmed_in_the_same_step(
@@ -126,7 +126,7 @@ def test_a_stream_that_gets_many_events_at_once_is_trimmed_in_the_same_step(
 ) -> None:
     settings = Settings(broker_url=redis_url, stream_maxlen=100)
     with connect(settings) as client:
-        Settler(client, settings).settle(direct([*parcels(250, None), *parcels(250)]))
+        Settler(client, settings).settle(direct([*several(250, None), *several(250)]))
     assert [len(entries(redis_client, user)) <= 200 for user in (USER, None)] == [True, True]
 
 
@@ -135,7 +135,7 @@ def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redi
         channels = [f"sse:user:{{{USER}}}", f"sse:user:{{{OTHER}}}", "sse:broadcast"]
         subscriber.subscribe(*channels)
         events = [an_event(to=index) for index in range(3)]
-        settler.settle(direct([parcel(events[0], USER), parcel(events[1], OTHER), parcel(events[2], None)]))
+        settler.settle(direct([addressed(events[0], USER), addressed(events[1], OTHER), addressed(events[2], None)]))
         came = []
         while len(came) < 3:
             message = subscriber.get_message(timeout=WAIT_S)
@@ -166,7 +166,7 @@ def test_each_event_goes_to_its_own_address(settler: Settler, redis_client: redi
 def test_the_same_batch_again_changes_nothing_and_answers_the_old_positions(
     settler: Settler, redis_client: redis.Redis, client: redis.Redis
 ) -> None:
-    batch = [*parcels(300), parcel(an_event(), None)]
+    batch = [*several(300), addressed(an_event(), None)]
     first = settler.settle(direct(batch))
     with redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
@@ -184,7 +184,7 @@ def test_the_same_batch_again_changes_nothing_and_answers_the_old_positions(
 
 def test_the_same_event_twice_in_one_batch_is_published_once(settler: Settler, redis_client: redis.Redis) -> None:
     event = an_event()
-    first, second, other = settler.settle(direct([parcel(event), parcel(event), parcel(an_event())]))
+    first, second, other = settler.settle(direct([addressed(event), addressed(event), addressed(an_event())]))
     assert (first.status, second.status) == (ReceiptStatus.PUBLISHED, ReceiptStatus.DUPLICATE)
     assert first.position == second.position != other.position
     assert len(entries(redis_client)) == 2
@@ -192,7 +192,7 @@ def test_the_same_event_twice_in_one_batch_is_published_once(settler: Settler, r
 
 def test_one_event_may_go_to_several_addresses_once_each(settler: Settler, redis_client: redis.Redis) -> None:
     event = an_event()
-    batch = [parcel(event, USER), parcel(event, OTHER), parcel(event, None)]
+    batch = [addressed(event, USER), addressed(event, OTHER), addressed(event, None)]
     assert {receipt.status for receipt in settler.settle(direct(batch))} == {ReceiptStatus.PUBLISHED}
     assert {receipt.status for receipt in settler.settle(direct(batch))} == {ReceiptStatus.DUPLICATE}
     assert [len(entries(redis_client, user)) for user in (USER, OTHER, None)] == [1, 1, 1]
@@ -203,7 +203,9 @@ async def test_publisher_and_settler_recognise_each_others_events(settings: Sett
     async with connect_async(settings) as asyncio_client:
         publisher = RedisSSEPublisher(asyncio_client, settings)
         published = [await publisher.publish(one), await publisher.broadcast(shout)]
-        again = await asyncio.to_thread(settler.settle, direct([parcel(one), parcel(two), parcel(shout, None)]))
+        again = await asyncio.to_thread(
+            settler.settle, direct([addressed(one), addressed(two), addressed(shout, None)])
+        )
         assert (await publisher.publish(two)).status is ReceiptStatus.DUPLICATE
     assert [receipt.status for receipt in again] == [
         ReceiptStatus.DUPLICATE,
@@ -228,7 +230,7 @@ def assert_strictly_increasing(positions: list[str | None]) -> None:
 
 
 def test_positions_increase_over_users_broadcasts_and_batches(settler: Settler, redis_client: redis.Redis) -> None:
-    batches = [[parcel(an_event(), (USER, OTHER, None)[index % 3]) for index in range(40)] for _ in range(5)]
+    batches = [[addressed(an_event(), (USER, OTHER, None)[index % 3]) for index in range(40)] for _ in range(5)]
     assert_strictly_increasing([receipt.position for batch in batches for receipt in settler.settle(direct(batch))])
     assert redis_client.get(keys.BROADCAST_TIP) == entries(redis_client, None)[-1][0]
 
@@ -237,7 +239,7 @@ def test_positions_increase_over_users_broadcasts_and_batches(settler: Settler, 
 def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead(
     settler: Settler, redis_client: redis.Redis, spoil: str
 ) -> None:
-    positions = [receipt.position for receipt in settler.settle(direct([*parcels(3), *parcels(3, None)]))]
+    positions = [receipt.position for receipt in settler.settle(direct([*several(3), *several(3, None)]))]
     if spoil == "deleted":
         redis_client.delete(keys.POSITION)
     elif spoil == "ahead":
@@ -247,14 +249,14 @@ def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead
         if spoil == "stream ahead and emptied":
             redis_client.xtrim(keys.user_stream(USER), maxlen=0, approximate=False)
     for user in (OTHER, USER, None, OTHER, USER):
-        receipts = settler.settle(direct(parcels(3, user)))
+        receipts = settler.settle(direct(several(3, user)))
         assert {receipt.status for receipt in receipts} == {ReceiptStatus.PUBLISHED}
         positions += [receipt.position for receipt in receipts]
     assert_strictly_increasing(positions)
 
 
 def test_the_order_of_a_batch_is_the_order_of_the_stream(settler: Settler, redis_client: redis.Redis) -> None:
-    batch = parcels(700)
+    batch = several(700)
     settler.settle(direct(batch))
     assert [fields["event_id"] for _, fields in entries(redis_client)] == [str(one.event.event_id) for one in batch]
 
@@ -265,7 +267,7 @@ def test_the_order_of_a_batch_is_the_order_of_the_stream(settler: Settler, redis
 def test_a_stream_is_trimmed_to_about_its_length(redis_url: str, redis_client: redis.Redis) -> None:
     settings = Settings(broker_url=redis_url, stream_maxlen=150)
     with connect(settings) as client:
-        Settler(client, settings).settle(direct(parcels(1000)))
+        Settler(client, settings).settle(direct(several(1000)))
     kept = entries(redis_client)
     assert 150 <= len(kept) <= 250
     assert json.loads(kept[-1][1]["data"]) == {"number": 999}
@@ -276,9 +278,9 @@ def test_every_write_renews_the_life_of_the_stream(
 ) -> None:
     for user in (USER, None):
         stream = keys.BROADCAST_STREAM if user is None else keys.user_stream(user)
-        settler.settle(direct(parcels(1, user)))
+        settler.settle(direct(several(1, user)))
         redis_client.expire(stream, 5)
-        settler.settle(direct(parcels(1, user)))
+        settler.settle(direct(several(1, user)))
         assert settings.stream_ttl_s - 5 <= cast("int", redis_client.ttl(stream)) <= settings.stream_ttl_s
 
 
@@ -286,7 +288,7 @@ def test_a_seen_mark_lives_as_long_as_the_settings_say(
     settler: Settler, redis_client: redis.Redis, settings: Settings
 ) -> None:
     event = an_event()
-    settler.settle(direct([parcel(event)]))
+    settler.settle(direct([addressed(event)]))
     life_s = cast("int", redis_client.ttl(keys.user_seen(USER, event.event_id)))
     assert settings.seen_life_s - 5 <= life_s <= settings.seen_life_s
     assert life_s > settings.stream_ttl_s
@@ -296,7 +298,7 @@ def test_without_retention_events_are_published_once_and_no_stream_is_kept(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     settings = Settings(broker_url=redis_url, stream_ttl_s=0)
-    batch = [*parcels(3), *parcels(2, None)]
+    batch = [*several(3), *several(2, None)]
     with connect(settings) as client, redis_client.pubsub() as subscriber:
         subscriber.psubscribe("*")
         receipts = Settler(client, settings).settle(direct(batch))
@@ -318,7 +320,7 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
 ) -> None:
     bad = an_event(OTHER)
     redis_client.rpush(keys.user_stream(OTHER) if spoiled == "stream" else keys.user_seen(OTHER, bad.event_id), "x")
-    receipts = settler.settle(direct([*parcels(2), parcel(bad, OTHER), *parcels(2), *parcels(1, None)]))
+    receipts = settler.settle(direct([*several(2), addressed(bad, OTHER), *several(2), *several(1, None)]))
     assert [receipt.status for receipt in receipts] == [ReceiptStatus.PUBLISHED] * 2 + [ReceiptStatus.REFUSED] + [
         ReceiptStatus.PUBLISHED
     ] * 3
@@ -328,7 +330,7 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
     if spoiled == "stream":
         assert not redis_client.exists(keys.user_seen(OTHER, bad.event_id))
         redis_client.delete(keys.user_stream(OTHER))
-        assert settler.settle(direct([parcel(bad, OTHER)]))[0].status is ReceiptStatus.PUBLISHED
+        assert settler.settle(direct([addressed(bad, OTHER)]))[0].status is ReceiptStatus.PUBLISHED
 
 
 def test_nothing_is_heard_of_what_no_stream_took(settler: Settler, redis_client: redis.Redis) -> None:
@@ -337,15 +339,15 @@ def test_nothing_is_heard_of_what_no_stream_took(settler: Settler, redis_client:
     with redis_client.pubsub() as subscription:
         subscription.subscribe(keys.user_channel(OTHER))
         assert subscription.get_message(timeout=5)["type"] == "subscribe"
-        settler.settle(direct([parcel(an_event(OTHER), OTHER)]))
+        settler.settle(direct([addressed(an_event(OTHER), OTHER)]))
         redis_client.publish(keys.user_channel(OTHER), "the next")
         assert subscription.get_message(timeout=5)["data"] == "the next"
 
 
 def test_a_script_that_the_server_forgot_is_loaded_again(settler: Settler, redis_client: redis.Redis) -> None:
-    settler.settle(direct(parcels(1)))
+    settler.settle(direct(several(1)))
     redis_client.script_flush()
-    assert settler.settle(direct(parcels(1)))[0].status is ReceiptStatus.PUBLISHED
+    assert settler.settle(direct(several(1)))[0].status is ReceiptStatus.PUBLISHED
 
 
 @pytest.mark.parametrize("stream_ttl_s", [3600, 0], ids=["retention", "no retention"])
@@ -353,8 +355,8 @@ def test_a_full_server_refuses_the_batch_whole_and_takes_it_later(stream_ttl_s: 
     with EmbeddedServer() as server:
         settings = Settings(broker_url=server.url, stream_ttl_s=stream_ttl_s)
         with connect(settings) as client:
-            settler, batch = Settler(client, settings), [*parcels(50), *parcels(5, None)]
-            settler.settle(direct(parcels(1)))
+            settler, batch = Settler(client, settings), [*several(50), *several(5, None)]
+            settler.settle(direct(several(1)))
             before = sorted(client.keys())
             client.config_set("maxmemory", "100kb")
             with pytest.raises(StoreUnavailableError, match="maxmemory"):
@@ -370,20 +372,20 @@ def test_a_server_that_is_away_is_an_error_and_comes_back() -> None:
     with EmbeddedServer() as server:
         settings = Settings(broker_url=server.url)
         with connect(settings) as client:
-            settler, batch = Settler(client, settings), parcels(3)
+            settler, batch = Settler(client, settings), several(3)
             first = settler.settle(direct(batch))
             server.kill()
             with pytest.raises(StoreUnavailableError, match="Redis did not take the command"):
                 settler.settle(direct(batch))
             server.start()
-            again = settler.settle(direct([*batch, *parcels(1)]))
+            again = settler.settle(direct([*batch, *several(1)]))
     assert [receipt.position for receipt in again[:3]] == [receipt.position for receipt in first]
     assert again[3].status is ReceiptStatus.PUBLISHED
 
 
 def test_a_seen_mark_outlives_the_most_patient_mapping(client: redis.Redis, settings: Settings) -> None:
     event = an_event()
-    Settler(client, settings, longest_retry_s=settings.longest_retry_s + 86_400).settle(direct([parcel(event)]))
+    Settler(client, settings, longest_retry_s=settings.longest_retry_s + 86_400).settle(direct([addressed(event)]))
     life_s = client.ttl(keys.user_seen(USER, event.event_id))
     assert life_s > settings.seen_life_s + 86_000
 
@@ -393,9 +395,9 @@ def test_an_event_leaves_the_retry_set_in_the_step_that_publishes_it(client: red
     for event in events:
         client.hset(keys.RETRY_RECORDS, str(event.event_id), "1:{}")
         client.zadd(keys.RETRY_DUE, {str(event.event_id): 1})
-    settler.settle(waiting([parcel(events[0])]))
+    settler.settle(waiting([addressed(events[0])]))
     assert client.zcard(keys.RETRY_DUE) == client.hlen(keys.RETRY_RECORDS) == 1
-    settler.settle(waiting([parcel(events[0]), parcel(events[1])]))
+    settler.settle(waiting([addressed(events[0]), addressed(events[1])]))
     assert not client.exists(keys.RETRY_DUE, keys.RETRY_RECORDS)
 
 
@@ -404,7 +406,7 @@ def test_a_user_with_one_event_takes_little_room(settler: Settler, client: redis
         return int(client.info("memory")["used_memory"])  # type: ignore[index]
 
     users = [UUID(int=number) for number in range(1, 2001)]
-    settler.settle(direct(parcels(1)))
+    settler.settle(direct(several(1)))
     before = used_bytes()
-    settler.settle(direct([parcel(an_event(user_id=user), user) for user in users]))
+    settler.settle(direct([addressed(an_event(user_id=user), user) for user in users]))
     assert (used_bytes() - before) / len(users) < 2_500  # stream and seen mark; 4.9 KB with Redis' own settings

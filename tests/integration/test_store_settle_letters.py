@@ -12,7 +12,7 @@ from bridge.model.retry import RetryRecord
 from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
 from bridge.settings import Settings
 from tests.support import keys
-from tests.support.books import waiting
+from tests.support.addressed_events import waiting
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import EventType
 from tests.support.settling import Settler
@@ -28,10 +28,10 @@ def letters(client: redis.Redis, settings: Settings) -> list[DeadLetter]:
 
 
 def settle(client: redis.Redis, settings: Settings, letters: list[DeadLetter], *, user_id: UUID | None = USER) -> None:
-    Settler(client, settings).settle(waiting([a_parcel(letter, user_id) for letter in letters]))
+    Settler(client, settings).settle(waiting([addressed(letter, user_id) for letter in letters]))
 
 
-def a_parcel(letter: DeadLetter, user_id: UUID | None = USER) -> AddressedEvent:
+def addressed(letter: DeadLetter, user_id: UUID | None = USER) -> AddressedEvent:
     event = SSEEvent(event_type=EventType.MOOD_SHOWN, user_id=USER, data={"number": 1}, event_id=UUID(letter.letter_id))
     return AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id)
 
@@ -74,8 +74,8 @@ def test_an_event_that_waits_as_well_ends_its_waiting(client, settings, letters)
 
 
 def test_one_letter_that_goes_to_two_addresses_is_one_token(client, settings, letters) -> None:
-    parcels = [a_parcel(letters[0]), a_parcel(letters[0], None)]
-    Settler(client, settings).settle(waiting(parcels))
+    addressed_events = [addressed(letters[0]), addressed(letters[0], None)]
+    Settler(client, settings).settle(waiting(addressed_events))
     balance = read_balance(client)
     assert (balance.published, balance.dead, balance.unbooked, balance.difference) == (2, 9, 1, 0)
 

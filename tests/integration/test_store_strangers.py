@@ -14,7 +14,7 @@ from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
 from tests.support import keys
-from tests.support.books import direct
+from tests.support.addressed_events import direct
 from tests.support.settling import Settler
 
 USER, OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8001"), UUID("01890a5d-ac96-774b-bcce-b302099a8002")
@@ -22,7 +22,7 @@ LAST = 2**64 - 1
 NO_EVENT: dict[bytes | str | int | float, bytes | str | int | float] = {"a": "b"}
 
 
-def parcels(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
+def several(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
     events = [SSEEvent(event_type=SSEEventType.IMPORT_STARTED, user_id=user_id or USER, data={}) for _ in range(number)]
     return [AddressedEvent(event=event, payload=encode_payload({}), user_id=user_id) for event in events]
 
@@ -38,7 +38,7 @@ def test_a_stream_without_a_position_left_refuses_only_its_own_events(
     settler: Settler, redis_client: redis.Redis, top: str
 ) -> None:
     redis_client.xadd(keys.user_stream(OTHER), NO_EVENT, id=top)
-    batch = [*parcels(2), *parcels(1, OTHER), *parcels(2), *parcels(1, None)]
+    batch = [*several(2), *several(1, OTHER), *several(2), *several(1, None)]
     receipts = settler.settle(direct(batch))
     assert [number for number, receipt in enumerate(receipts) if receipt.status is ReceiptStatus.REFUSED] == [2]
     positions = [Position(receipt.position or "") for receipt in receipts if receipt.ok]
@@ -51,7 +51,7 @@ def test_a_stream_without_a_position_left_refuses_only_its_own_events(
 def test_a_large_sequence_is_moved_past(settler: Settler, redis_client: redis.Redis) -> None:
     ahead_ms = int(time.time() * 1000) + 60_000
     redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{ahead_ms}-{LAST - 1}")
-    receipts = settler.settle(direct(parcels(3)))
+    receipts = settler.settle(direct(several(3)))
     assert [receipt.position for receipt in receipts] == [f"{ahead_ms + 1}-{n}" for n in range(3)]
 
 
@@ -59,7 +59,7 @@ def test_a_large_sequence_is_moved_past(settler: Settler, redis_client: redis.Re
 async def test_entries_ahead_of_everything_hide_no_event_that_follows(
     settings: Settings, settler: Settler, redis_client: redis.Redis, number: int
 ) -> None:
-    settler.settle(direct(parcels(3)))
+    settler.settle(direct(several(3)))
     for n in range(number):
         redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{LAST}-{n}")
     async with connect_async(settings) as client:
@@ -67,7 +67,7 @@ async def test_entries_ahead_of_everything_hide_no_event_that_follows(
         page = await history.read(USER, Position("1-0"))
         while not page.last:
             page = await history.read(USER, page.horizon)
-        settler.settle(direct(broadcasts := parcels(2, None)))
+        settler.settle(direct(broadcasts := several(2, None)))
         page = await history.read(USER, page.horizon, read_at_ms=page.read_at_ms)
     assert page.complete
     assert [event.event_id for event in page.events] == [str(one.event.event_id) for one in broadcasts]

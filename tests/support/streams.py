@@ -21,7 +21,7 @@ from bridge.local.redis_server import free_port
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.publishing import AddressedEvent
 from bridge.settings import Settings
-from tests.support.books import direct
+from tests.support.addressed_events import direct
 from tests.support.settling import Settler
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 
@@ -96,8 +96,10 @@ class Source:
         events = [
             SSEEvent(event_type=event_type, user_id=user_id or uuid4(), data={"n": n, **payload}) for n in range(number)
         ]
-        parcels = [AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id) for event in events]
-        assert all(receipt.ok for receipt in self._settler.settle(direct(parcels)))
+        addressed_events = [
+            AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id) for event in events
+        ]
+        assert all(receipt.ok for receipt in self._settler.settle(direct(addressed_events)))
         return [str(event.event_id) for event in events]
 
     def close(self) -> None:

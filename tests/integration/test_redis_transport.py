@@ -204,7 +204,7 @@ def test_an_orderly_end_gives_back_what_was_not_done_in_its_old_order(redis_url,
 
 CLAIM_AND_STOP = """
 import os, signal, sys
-from tests.integration.test_broker_transport import Sink, connection, drain
+from tests.integration.test_redis_transport import Sink, connection, drain
 consuming = connection(sys.argv[1])
 channel = consuming.channel()
 sink = Sink(channel, acknowledge=False)
