@@ -1,11 +1,16 @@
 """Fixtures for all suites: one real server for the session, an empty database for each test."""
 
+import functools
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
 from uuid import UUID
 
+import httpx
 import hypothesis
 import pytest
 import redis
@@ -13,7 +18,7 @@ import redis
 from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
 from tests.support.naming import shown
-from tests.support.rabbitmq import RabbitMQ, running_server
+from tests.support.rabbitmq import RabbitMQ, end_shared_server, shared_server
 
 # A shell's background job is started with these ignored. What tests start would inherit it, and never hear of an
 # operator's Ctrl-C or of the end that is asked of a worker.
@@ -29,6 +34,27 @@ sys.dont_write_bytecode = False
 # How long hypothesis' examples take says nothing on a machine that is busy.
 hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("busy")
+
+
+# It would read all of the world's certificates anew for each of thousands of clients, 20 ms of a processor each.
+httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
+
+SHARED_FOLDER = "TESTS_SHARED_FOLDER"
+"""The variable that names the folder of what the processes of a run share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any process of the run begins."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="bridge-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After all of them have ended."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(SHARED_FOLDER))
+        end_shared_server(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +86,9 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """A broker that all tests of a session share; it takes seconds to start."""
-    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
-        yield server
+def rabbitmq_server() -> RabbitMQ:
+    """A broker that all tests share, those of other processes of this run, too: to start it is ten seconds' work."""
+    return shared_server(Path(os.environ[SHARED_FOLDER]))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from bridge.wiring import open_store
 from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
-from tests.support.rabbitmq import RabbitMQ
+from tests.support.rabbitmq import RabbitMQ, running_server
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
@@ -29,6 +29,13 @@ BACKLOG = 400
 def settings(rabbitmq: RabbitMQ, redis_url: str) -> Settings:
     """One message an event."""
     return Settings(broker_url=rabbitmq.url, redis_url=redis_url, emit_batch_max=1)
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A broker of its own: an alarm is the whole server's."""
+    with running_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """A RabbitMQ of one's own, on free ports and in a folder that goes away with it, and virtual hosts on it."""
 
+import fcntl
+import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -15,6 +17,7 @@ import pytest
 from kombu import Connection
 
 from bridge.local.redis_server import free_port
+from tests.support.processes import wait_until_gone
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -109,6 +112,47 @@ def running_rabbitmq(folder: Path) -> Iterator[str]:
 @contextmanager
 def running_server(folder: Path) -> Iterator[RabbitMQ]:
     """A broker that is ready."""
+    server, process = _started(folder)
+    try:
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(PROCESS_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        _end_port_mapper(server)
+
+
+def shared_server(folder: Path) -> RabbitMQ:
+    """A broker for several processes: the first starts it, and ``end_shared_server`` ends it."""
+    with (folder / "rabbitmq.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (said := folder / "rabbitmq.json").exists():
+            server, process = _started(folder)
+            said.write_text(json.dumps({"pid": process.pid, "url": server.url, "environment": server.environment}))
+            _kept.append(process)
+    found = json.loads(said.read_text())
+    return RabbitMQ(found["url"], found["environment"])
+
+
+_kept: "list[subprocess.Popen[bytes]]" = []
+"""What this process started and does not end."""
+
+
+def end_shared_server(folder: Path) -> None:
+    """End it, if anybody started it."""
+    if not (said := folder / "rabbitmq.json").exists():
+        return
+    found = json.loads(said.read_text())
+    with suppress(ProcessLookupError):
+        os.killpg(found["pid"], signal.SIGTERM)
+    wait_until_gone({"rabbitmq": found["pid"]})
+    _end_port_mapper(RabbitMQ(found["url"], found["environment"]))
+
+
+def _started(folder: Path) -> "tuple[RabbitMQ, subprocess.Popen[bytes]]":
     port = free_port()
     url = f"amqp://guest:guest@127.0.0.1:{port}//"
     log = folder / "rabbitmq.log"
@@ -122,16 +166,18 @@ def running_server(folder: Path) -> Iterator[RabbitMQ]:
             lambda: _answers(url) or process.poll() is not None, timeout_s=START_TIMEOUT_S, what="RabbitMQ is ready"
         )
         assert process.poll() is None, log.read_text()[-2000:]
-        yield RabbitMQ(url, environment)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(PROCESS_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        # Erlang's port mapper is a daemon of its own and outlives the server.
-        subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False, timeout=PROCESS_TIMEOUT_S)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return RabbitMQ(url, environment), process
+
+
+def _end_port_mapper(server: RabbitMQ) -> None:
+    """Erlang's is a daemon of its own and outlives the server."""
+    subprocess.run(
+        ["epmd", "-kill"], env=server.environment, capture_output=True, check=False, timeout=PROCESS_TIMEOUT_S
+    )
 
 
 def _answers(url: str) -> bool:
