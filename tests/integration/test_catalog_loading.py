@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -109,32 +110,40 @@ def test_django_is_left_alone_when_nobody_asks_for_it(tmp_path: Path) -> None:
     assert run(tmp_path, sys.executable, "-c", code + "assert 'django' not in sys.modules", **project).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (
-            "import no_such_thing",
-            "no module 'no_such_thing', which is imported in {folder}/team_catalog.py:1. Install it",
-        ),
-        ("1 / 0", "ZeroDivisionError: division by zero (in {folder}/team_catalog.py:1)"),
-        ("def broken(:\n  pass", "SyntaxError: "),
-        ("import sys\nsys.exit('no')", "SystemExit: no (in {folder}/team_catalog.py:2)"),
-        (
-            "try:\n  {}['key']\nexcept KeyError as e:\n  raise RuntimeError('no key\\nforged') from e",
-            "RuntimeError: no key\\nforged, because of KeyError: 'key' (in {folder}/team_catalog.py:2)",
-        ),
-        ("raise OSError('no database at pg://app:hunter2@db')", "OSError: no database at pg://app:***@db (in "),
-        ("import json\njson.loads('{')", "(in {folder}/team_catalog.py:2)"),
-    ],
+COMMANDS = (("sse-bridge", "check"), ("sse-bridge", "registry"), ("celery", "-A", "bridge.worker", "report"))
+FAULTS = (
+    (
+        "import no_such_thing",
+        "no module 'no_such_thing', which is imported in {folder}/team_catalog.py:1. Install it",
+    ),
+    ("1 / 0", "ZeroDivisionError: division by zero (in {folder}/team_catalog.py:1)"),
+    ("def broken(:\n  pass", "SyntaxError: "),
+    ("import sys\nsys.exit('no')", "SystemExit: no (in {folder}/team_catalog.py:2)"),
+    (
+        "try:\n  {}['key']\nexcept KeyError as e:\n  raise RuntimeError('no key\\nforged') from e",
+        "RuntimeError: no key\\nforged, because of KeyError: 'key' (in {folder}/team_catalog.py:2)",
+    ),
+    ("raise OSError('no database at pg://app:hunter2@db')", "OSError: no database at pg://app:***@db (in "),
+    ("import json\njson.loads('{')", "(in {folder}/team_catalog.py:2)"),
 )
-def test_a_catalog_that_cannot_be_imported_is_one_sentence_with_the_place(tmp_path: Path, text: str, said: str) -> None:
+EVERY = list(product(FAULTS, COMMANDS))
+SAMPLE = [(fault, COMMANDS[place % len(COMMANDS)]) for place, fault in enumerate(FAULTS)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "argv"),
+    [pytest.param(*way, marks=[] if way in SAMPLE else pytest.mark.slow) for way in EVERY],
+)
+def test_a_catalog_that_cannot_be_imported_is_one_sentence_with_the_place(
+    tmp_path: Path, fault: tuple[str, str], argv: tuple[str, ...]
+) -> None:
+    text, said = fault
     (tmp_path / "team_catalog.py").write_text(text)
-    for argv in (("sse-bridge", "check"), ("sse-bridge", "registry"), ("celery", "-A", "bridge.worker", "report")):
-        done = run(tmp_path, str(BIN / argv[0]), *argv[1:], BRIDGE_REGISTRY="team_catalog:registry")
-        assert done.returncode != 0
-        assert said.format(folder=tmp_path.resolve()) in done.stderr
-        assert "Traceback" not in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    done = run(tmp_path, str(BIN / argv[0]), *argv[1:], BRIDGE_REGISTRY="team_catalog:registry")
+    assert done.returncode != 0
+    assert said.format(folder=tmp_path.resolve()) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.skipif(not HAS_DJANGO and not os.environ.get("CI"), reason="needs Django")

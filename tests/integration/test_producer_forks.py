@@ -10,7 +10,8 @@ from tests.support.producers import numbers
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 
-CHILDREN = 40
+CHILDREN = (12, pytest.param(40, marks=pytest.mark.slow))
+"""Spread over 0 to 200 ms after the first event of their parent."""
 EVENTS = 25
 PER_CHILD = 1_000
 """Numbers of a child begin at its own thousand."""
@@ -25,7 +26,7 @@ from bridge.producer import default
 from tests.support.hookless_fork import fork_without_hooks
 from tests.support.producers import event
 
-kind, children = sys.argv[1], []
+kind, children = sys.argv[1], int(sys.argv[2])
 
 def child(place):
     count = sum(emit(event(place * {PER_CHILD} + number)) for number in range({EVENTS}))
@@ -54,7 +55,7 @@ def one_parent(place):
     first.start()
     if place % 4 or kind == "libc fork":
         first.join()  # otherwise the fork comes while the emitter is made, and waits for it by Python's hooks
-    time.sleep(place * 0.2 / {CHILDREN})
+    time.sleep(place * 0.2 / children)
     while kind == "libc fork" and not (flush(5) and default._emitter._background.buffer._asleep):
         time.sleep(0.01)
     born = fork(place)
@@ -64,7 +65,7 @@ def one_parent(place):
 
 parents = []
 bad = 0
-for place in range({CHILDREN}):
+for place in range(children):
     parents.append(one_parent(place))
     if len(parents) == 4:
         bad += sum(os.waitpid(pid, 0)[1] != 0 for pid in parents)
@@ -74,14 +75,17 @@ sys.exit(bad)
 """
 
 
+@pytest.mark.parametrize("children", CHILDREN)
 @pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
 @pytest.mark.parametrize("kind", ["os.fork", "libc fork", "multiprocessing"])
-def test_each_child_delivers_all_that_it_accepts(redis_url, redis_client, tmp_path, kind: str, spool: bool) -> None:
+def test_each_child_delivers_all_that_it_accepts(
+    redis_url, redis_client, tmp_path, kind: str, spool: bool, children: int
+) -> None:
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": redis_url}
     if spool:
         environment["BRIDGE_SPOOL_DIR"] = str(tmp_path / "spool")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, kind],
+        [sys.executable, "-c", PROGRAM, kind, str(children)],
         cwd=ROOT,
         env=environment,
         timeout=PROCESS_TIMEOUT_S,
@@ -92,6 +96,6 @@ def test_each_child_delivers_all_that_it_accepts(redis_url, redis_client, tmp_pa
     said = [line for line in done.stderr.splitlines() if kind != "libc fork" or BORN_IN_SQLITE not in line]
     assert (done.returncode, said) == (0, []), done.stderr
     found = Counter(numbers(redis_client))
-    expected = {place * PER_CHILD + number for place in range(CHILDREN) for number in range(EVENTS + 1)}
+    expected = {place * PER_CHILD + number for place in range(children) for number in range(EVENTS + 1)}
     assert expected - set(found) == set()
     assert [number for number, times in found.items() if times > 1] == []

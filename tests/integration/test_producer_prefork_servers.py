@@ -17,31 +17,33 @@ from tests.support.producers import numbers
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
-DELAYS_S = (0.0, 0.05, 0.1, 0.15, 0.2)
+DELAYS_S = {"some": (0.0, 0.1), "all": (0.0, 0.05, 0.1, 0.15, 0.2)}
 """From the master's first event to its forks; a server of its own for each."""
-WORKERS = 8
+WORKERS = {"some": 4, "all": 8}
+"""Of each server."""
 REQUESTS = 20
 MODULE = "tests.support.preforking_app"
 SERVERS = {
     "gunicorn": [
         sys.executable, "-W", "ignore", "-m", "gunicorn", "--preload", "--bind", "127.0.0.1:{port}",
-        "--workers", str(WORKERS), "--config", f"python:{MODULE}", f"{MODULE}:app",
+        "--workers", "{workers}", "--config", f"python:{MODULE}", f"{MODULE}:app",
     ],
     "uwsgi": [
         str(Path(sys.executable).with_name("uwsgi")), "--http-socket", "127.0.0.1:{port}", "--master", "--die-on-term",
-        "--processes", str(WORKERS), "--enable-threads", "--py-call-uwsgi-fork-hooks",
+        "--processes", "{workers}", "--enable-threads", "--py-call-uwsgi-fork-hooks",
         "--need-app", "--pythonpath", str(ROOT), "--module", f"{MODULE}:app",
     ],
 }  # fmt: skip
 
 
 @contextmanager
-def server(command: list[str], environment: dict[str, str], log: Path) -> Iterator[str]:
+def server(command: list[str], workers: int, environment: dict[str, str], log: Path) -> Iterator[str]:
     """The address of a server; ended in order."""
     port = free_port()
+    filled = [word.replace("{port}", str(port)).replace("{workers}", str(workers)) for word in command]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [word.replace("{port}", str(port)) for word in command],
+            filled,
             cwd=ROOT,
             env={**clean_environment(), **environment},
             stdout=output,
@@ -67,28 +69,29 @@ def begun(log: Path) -> int:
     return sum(count >= EVENTS for count in places.values())
 
 
+@pytest.mark.parametrize("many", ["some", pytest.param("all", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
 @pytest.mark.parametrize("kind", SERVERS)
 def test_every_process_of_a_preforking_server_delivers_all_that_it_accepts(
-    redis_url, redis_client, tmp_path: Path, kind: str, spool: bool
+    redis_url, redis_client, tmp_path: Path, kind: str, spool: bool, many: str
 ) -> None:
     needs_package("gunicorn" if kind == "gunicorn" else "pyuwsgi")
-    log = tmp_path / "accepted"
+    log, delays_s, workers = tmp_path / "accepted", DELAYS_S[many], WORKERS[many]
     common = {"BRIDGE_BROKER_URL": redis_url, "PREFORK_LOG": str(log)}
     if spool:
         common["BRIDGE_SPOOL_DIR"] = str(tmp_path / "spool")
     with ExitStack() as stack:
         addresses = []
-        for place, delay_s in enumerate(DELAYS_S):
+        for place, delay_s in enumerate(delays_s):
             own = {"PREFORK_BASE": str(place * PER_SERVER), "PREFORK_DELAY_S": str(delay_s)}
             addresses.append(
-                stack.enter_context(server(SERVERS[kind], {**common, **own}, tmp_path / f"server-{place}.log"))
+                stack.enter_context(server(SERVERS[kind], workers, {**common, **own}, tmp_path / f"server-{place}.log"))
             )
-        wait_until(lambda: begun(log) == WORKERS * len(DELAYS_S), timeout_s=30, what="every worker has emitted")
+        wait_until(lambda: begun(log) == workers * len(delays_s), what="every worker has emitted")
         for address in addresses:
             for _ in range(REQUESTS):
                 assert httpx.get(address, timeout=PROCESS_TIMEOUT_S).status_code == 204
     wanted = accepted(log)
-    assert len(set(wanted)) == len(wanted) >= len(DELAYS_S) * (WORKERS * EVENTS + REQUESTS)
+    assert len(set(wanted)) == len(wanted) >= len(delays_s) * (workers * EVENTS + REQUESTS)
     assert Counter(numbers(redis_client)) == Counter(wanted)
     assert "Traceback" not in "".join(path.read_text() for path in tmp_path.glob("server-*.log"))
