@@ -18,7 +18,7 @@ Words: TypeAlias = Sequence[str | int | float | bytes]
 Answer: TypeAlias = Any
 """What a script returns, as redis-py reads it."""
 
-_LISTED = re.compile(r"^-- (KEYS|ARGV)\.(\w+)(…?)", re.MULTILINE)
+_LISTED = re.compile(r"^-- (?:KEYS:((?: \w+)+)|(KEYS|ARGV)\.(\w+)(…?))", re.MULTILINE)
 _NAMED = re.compile(r"\b(KEYS|ARGV|AT)\.(\w+)")
 _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
@@ -53,7 +53,7 @@ class Script:
     __slots__ = ("key_names", "sha", "text")
 
     def __init__(self, source: str) -> None:
-        listed = _LISTED.findall(source)
+        listed = _listed(source)
         self.key_names = tuple(name for kind, name, rest in listed if kind == "KEYS" and not rest)
         self.text = _numbered(_behind_prelude(source), listed)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
@@ -198,6 +198,14 @@ def script(name: str) -> Script:
 
 def _source(name: str) -> str:
     return files(__package__).joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _listed(source: str) -> list[tuple[str, str, str]]:
+    """What a script's header lists, in order: KEYS or ARGV, the name, and … if a list begins there."""
+    listed = []
+    for keys, kind, name, rest in _LISTED.findall(source):
+        listed += [("KEYS", key, "") for key in keys.split()] or [(kind, name, rest)]
+    return listed
 
 
 def _behind_prelude(source: str) -> str:

@@ -45,7 +45,7 @@ def test_time_is_read_in_one_place() -> None:
     assert [name for name in NAMES if "'TIME'" in (FOLDER / f"{name}.lua").read_text(encoding="utf-8")] == ["claim"]
 
 
-SOURCE = """-- KEYS.open    a key
+SOURCE = """-- KEYS: open counts
 -- KEYS.own     another
 -- ARGV.first   one
 -- ARGV.rest…   others
@@ -54,8 +54,8 @@ return {KEYS.own, AT.rest}"""
 
 def test_names_stand_for_places_and_keys_come_in_their_order() -> None:
     one = Script(SOURCE)
-    assert one.text.endswith("return {KEYS[2], 2}")
-    assert one.keys(Keyspace("p:"), "more", own="k") == ("p:bridge:open", "k", "more")
+    assert one.text.endswith("return {KEYS[3], 2}")
+    assert one.keys(Keyspace("p:"), "more", own="k") == ("p:bridge:open", "p:bridge:counts", "k", "more")
     assert one.command(Call(["a", "b"], [1])) == ("EVALSHA", one.sha, 2, "a", "b", 1)
     assert one.command(Call(["a", "b"], [1]), by_text=True) == ("EVAL", one.text, 2, "a", "b", 1)
 
@@ -65,3 +65,10 @@ def test_a_name_that_the_header_does_not_list_is_an_error() -> None:
         Script("-- ARGV.first   …\nreturn ARGV.seconds")
     with pytest.raises(AttributeError):
         Script("-- KEYS.nowhere   …\nreturn 1").keys(Keyspace())
+
+
+def test_a_key_that_a_header_does_not_explain_is_one_of_the_keyspace() -> None:
+    known = {name.lower() for name in vars(Keyspace())} | {"booked", *Keyspace().of_redrive("one")}
+    for name in NAMES:
+        for line in re.findall(r"^-- KEYS: (.*)$", (FOLDER / f"{name}.lua").read_text(encoding="utf-8"), re.MULTILINE):
+            assert set(line.split()) <= known, name

@@ -2,9 +2,7 @@
 -- Write down what a worker says of itself, and forget those that have been silent for long; and sample the counts now
 -- and then, whichever worker comes first.
 --
--- KEYS.workers      workers
--- KEYS.counts       counts
--- KEYS.recent       samples of the counts: list, newest first, of '<ms> <count> …'
+-- KEYS: workers counts recent
 -- ARGV.name         name of the worker
 -- ARGV.report       what it says, JSON
 -- ARGV.silence_ms   a worker that was silent for longer than this, in ms, is forgotten; '' to forget none

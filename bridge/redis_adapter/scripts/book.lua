@@ -1,8 +1,6 @@
 -- Enter a message into the accounting that its producer did not announce; once, however often it is delivered.
 --
--- KEYS.open          open messages
--- KEYS.counts        counts
--- KEYS.booked        mark that this message is in the accounting
+-- KEYS: open counts booked
 -- ARGV.id            id of the message
 -- ARGV.entry         what follows the time in its record
 -- ARGV.events        events in it

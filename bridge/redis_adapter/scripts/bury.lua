@@ -1,15 +1,6 @@
 -- Keep dead letters, and end the retries of their events.
 --
--- KEYS.dead_index        index: sorted set, letter id → when it was dead-lettered, in ms
--- KEYS.dead_letters      letters: hash, letter id → letter
--- KEYS.counts            counts
--- KEYS.retry_due         retry due
--- KEYS.retry_records     retry records
--- KEYS.open              open messages
--- KEYS.dead_weights      weights: hash, letter that holds a whole message → how many events
--- KEYS.metrics           metrics
--- KEYS.dead_heads        heads: hash, letter id → what a search looks at
--- KEYS.strays            late failures of second runs
+-- KEYS: dead_index dead_letters counts retry_due retry_records open dead_weights metrics dead_heads strays
 -- ARGV.most              letters to keep at most
 -- ARGV.bytes_max         bytes of letters to keep at most; the newest stays, however large
 -- ARGV.life_ms           ms to keep a letter

@@ -1,9 +1,7 @@
 #!lua flags=no-writes
 -- Read dead letters in the order of their burial, from a cursor that stays valid while letters come and go.
 --
--- KEYS.dead_index     index: sorted set, letter id → when it was dead-lettered, in ms
--- KEYS.dead_letters   letters: hash, letter id → letter
--- KEYS.dead_heads     heads: hash, letter id → what a search looks at
+-- KEYS: dead_index dead_letters dead_heads
 -- ARGV.order          'new' for newest first, 'old' for oldest first
 -- ARGV.at             cursor: ms of the letter after which to go on; '' to begin
 -- ARGV.after          cursor: its id

@@ -1,15 +1,7 @@
 #!lua flags=allow-oom
 -- Give up dead letters: each leaves a tombstone, and its events are counted as discarded.
 --
--- KEYS.dead_index        dead index
--- KEYS.dead_letters      dead letters
--- KEYS.dead_weights      weights of letters that hold a whole message
--- KEYS.counts            counts
--- KEYS.tombstones        tombstones: hash, letter id → JSON
--- KEYS.tombstone_times   times of the tombstones: sorted set
--- KEYS.in_redrive        letters that a redrive has sent: hash, letter id → redrive
--- KEYS.dead_heads        heads of the letters
--- KEYS.strays            late failures of second runs
+-- KEYS: dead_index dead_letters dead_weights counts tombstones tombstone_times in_redrive dead_heads strays
 -- ARGV.most              tombstones to keep at most
 -- ARGV.redrive           the redrive that gives them up; '' if a person does
 -- ARGV.letters…          two a letter: id, tombstone

@@ -1,9 +1,7 @@
 #!lua flags=allow-oom
 -- Add what a gateway process counted since it last said so, and write down how many streams it has open.
 --
--- KEYS.metrics      metrics
--- KEYS.gateways     gateways
--- KEYS.began        position where the order began
+-- KEYS: metrics gateways began
 -- ARGV.name         name of the process
 -- ARGV.state        open streams, a blank, and the identity of its catalog
 -- ARGV.silence_ms   a process that was silent for longer than this, in ms, is forgotten

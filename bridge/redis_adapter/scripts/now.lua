@@ -1,7 +1,6 @@
 -- The newest position handed out; in an empty Redis the order begins with this reading.
 --
--- KEYS.position   position: the newest position handed out
--- KEYS.began      position where the order began
+-- KEYS: position began
 --
 -- Returns: the position; '0-0' if there is none and Redis takes none. Redis time in ms (as text).
 

@@ -2,7 +2,8 @@
 -- a function is made anew in each run, so what a script does not need must cost it nothing.
 --
 -- In a script, KEYS.name and ARGV.name stand for the places at which its header lists the names, and AT.name for the
--- number of the place where a list of any length begins, which the header marks with …
+-- number of the place where a list of any length begins, which the header marks with … What a key under `KEYS:` holds,
+-- keyspace.py says.
 
 -- Redis time in ms: workers' clocks may be wrong, and differ.
 local function now_ms()

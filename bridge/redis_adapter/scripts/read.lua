@@ -1,10 +1,7 @@
 -- Read what a client has not had yet from its own stream and the broadcast stream, in one moment.
 --
 -- KEYS.stream             the user's stream
--- KEYS.broadcast_stream   the broadcast stream
--- KEYS.position           position: the newest position handed out
--- KEYS.broadcast_tip      position of the newest broadcast
--- KEYS.began              position where the order began
+-- KEYS: broadcast_stream position broadcast_tip began
 -- ARGV.after              position after which to read; '0-0' reads all that is retained
 -- ARGV.most               entries to return from each stream at most
 -- ARGV.ttl_s              life of a stream in s

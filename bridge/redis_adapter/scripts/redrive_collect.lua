@@ -1,14 +1,7 @@
 -- Find out what became of sent letters: gone means published (or skipped); buried by this redrive means failed again.
 -- Of a message that was put back as it was: there again means quarantined again; gone from the open ones means run.
 --
--- KEYS.redrive       redrive
--- KEYS.sent          its sent letters
--- KEYS.in_redrive    letters in any redrive
--- KEYS.dead_index    dead index
--- KEYS.dead_heads    heads of the dead letters
--- KEYS.unconfirmed   letters that the broker has not confirmed
--- KEYS.returned      returned messages: hash, letter id → id in the accounting
--- KEYS.open          open messages
+-- KEYS: redrive sent in_redrive dead_index dead_heads unconfirmed returned open
 -- ARGV.redrive       redrive id
 -- ARGV.start         how many of the longest under way to pass over
 -- ARGV.most          how many to look at, 1000 at most

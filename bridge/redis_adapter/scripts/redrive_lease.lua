@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take, renew or give back the right to run a redrive.
 --
--- KEYS.redrive    redrive
+-- KEYS: redrive
 -- ARGV.owner      who asks: a name that no other process has
 -- ARGV.lease_ms   lease in ms; 0 gives it back
 --

@@ -1,7 +1,6 @@
 -- Take letters off a redrive's pending ones without sending them, and count why.
 --
--- KEYS.redrive   redrive
--- KEYS.pending   its pending letters
+-- KEYS: redrive pending
 -- ARGV.reason    why: a field of the redrive
 -- ARGV.ids…      letter ids
 

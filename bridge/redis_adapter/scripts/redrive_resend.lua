@@ -1,10 +1,6 @@
 -- Put sent letters that have no outcome back among the pending ones; a person asked for it.
 --
--- KEYS.redrive       redrive
--- KEYS.pending       its pending letters
--- KEYS.sent          its sent letters
--- KEYS.in_redrive    letters in any redrive
--- KEYS.unconfirmed   letters that the broker has not confirmed
+-- KEYS: redrive pending sent in_redrive unconfirmed
 -- ARGV.most          letters at most
 --
 -- A message that was put back as it was is no letter any more: it counts as gone when its turn comes.

@@ -1,15 +1,6 @@
 -- Put a quarantined message back on its queue as it was, and its events back on their way, in one step.
 --
--- KEYS.redrive        redrive
--- KEYS.pending        its pending letters
--- KEYS.sent           its sent letters
--- KEYS.returned       its returned messages: hash, letter id → id in the accounting
--- KEYS.dead_index     dead index
--- KEYS.dead_letters   dead letters
--- KEYS.dead_heads     heads of the dead letters
--- KEYS.dead_weights   weights of letters that hold a whole message
--- KEYS.counts         counts
--- KEYS.open           open messages
+-- KEYS: redrive pending sent returned dead_index dead_letters dead_heads dead_weights counts open
 -- KEYS.queue          queue
 -- ARGV.owner          owner of the lease
 -- ARGV.id             letter id

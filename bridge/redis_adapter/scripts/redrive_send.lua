@@ -1,11 +1,7 @@
 -- Send letters of a redrive, and write down that they are sent, in one step: whoever is killed at any moment, they are
 -- sent once.
 --
--- KEYS.redrive      redrive
--- KEYS.pending      its pending letters
--- KEYS.sent         its sent letters
--- KEYS.in_redrive   letters in any redrive: hash, letter id → redrive
--- KEYS.dead_index   dead index
+-- KEYS: redrive pending sent in_redrive dead_index
 -- KEYS.place        the queue, where the broker is this server; otherwise the set of letters that the broker has not
 --                   confirmed
 -- ARGV.redrive      redrive id

@@ -1,16 +1,7 @@
 -- Take a quarantined message apart: each of its events becomes a dead letter of its own, pending in the same redrive.
 -- For a broker that is not this server: nothing can put the message back there and take its letter out in one step.
 --
--- KEYS.redrive         redrive
--- KEYS.pending         its pending letters
--- KEYS.dead_index      dead index
--- KEYS.dead_letters    dead letters
--- KEYS.dead_heads      heads of the dead letters
--- KEYS.dead_weights    weights of letters that hold a whole message
--- KEYS.counts          counts
--- KEYS.retry_due       retry due
--- KEYS.retry_records   retry records
--- KEYS.strays          late failures of second runs
+-- KEYS: redrive pending dead_index dead_letters dead_heads dead_weights counts retry_due retry_records strays
 -- ARGV.owner           owner of the lease
 -- ARGV.id              letter id
 -- ARGV.most            letters to keep at most

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Keep what a producer says of itself.
 --
--- KEYS.producers   producers: hash, producer → JSON
+-- KEYS: producers
 -- ARGV.most        producers to remember at most
 -- ARGV.producer    producer
 -- ARGV.report      the JSON object without its opening brace; "at" is put before it, in ms of Redis time

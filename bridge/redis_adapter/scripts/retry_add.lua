@@ -1,12 +1,6 @@
 -- Let failed events wait for their next attempt.
 --
--- KEYS.retry_due         due: sorted set, event id → due time in ms
--- KEYS.retry_records     records: hash, event id → '<attempt>:<record>'
--- KEYS.counts            counts
--- KEYS.open              open messages
--- KEYS.metrics           metrics
--- KEYS.dead_letters      dead letters
--- KEYS.strays            late failures of second runs
+-- KEYS: retry_due retry_records counts open metrics dead_letters strays
 -- ARGV.most              most records that may wait
 -- ARGV.message_id        id in the accounting of the message that brought them; '' if they came from the retry set
 -- ARGV.event_type        event type

@@ -1,7 +1,6 @@
 -- Take due retries for a while: until the lease ends, no other worker gets them.
 --
--- KEYS.retry_due       due
--- KEYS.retry_records   records
+-- KEYS: retry_due retry_records
 -- ARGV.lease_ms        lease in ms
 -- ARGV.most            retries to take at most
 --

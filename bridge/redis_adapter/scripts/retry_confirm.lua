@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Put off retries that are back on their queue. They leave the retry set when their event is settled.
 --
--- KEYS.retry_due   due
+-- KEYS: retry_due
 -- ARGV.lease       end of the lease under which they were claimed
 -- ARGV.resend_ms   ms after which they are sent again if nothing has become of them: the broker lost the message
 -- ARGV.ids…        event ids

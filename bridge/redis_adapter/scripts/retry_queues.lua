@@ -1,8 +1,7 @@
 #!lua flags=no-writes
 -- Count waiting retries by their task and queue, without reading them out.
 --
--- KEYS.retry_due       due
--- KEYS.retry_records   records
+-- KEYS: retry_due retry_records
 -- ARGV.start           how many of the next due to pass over
 -- ARGV.most            how many to look at, at most
 --

@@ -1,7 +1,6 @@
 -- Change when waiting retries are due; those that a mover has taken are left alone.
 --
--- KEYS.retry_due       due
--- KEYS.retry_records   records
+-- KEYS: retry_due retry_records
 -- ARGV.after_ms        ms from now; with a half to take them, as a mover does
 -- ARGV.ids…            event ids
 --

@@ -1,9 +1,6 @@
 -- Enter messages into the accounting and put them on their queues, in one step: what is announced is on its way.
 --
--- KEYS.open         open messages
--- KEYS.counts       counts
--- KEYS.position     position: the newest position handed out
--- KEYS.began        position where the order began
+-- KEYS: open counts position began
 -- KEYS.queues…      queues; none where the broker is elsewhere
 -- ARGV.seen         how many accepted events the sender has seen in the accounting, at most; 0 if none
 -- ARGV.seen_times   how often the accounting had been set back by then

@@ -1,19 +1,7 @@
 -- Publish a batch of events, each exactly once, in order, with its place in its stream; and account for it.
 --
--- KEYS.position          the newest position handed out
--- KEYS.broadcast_tip     position of the newest broadcast
--- KEYS.counts            counts
--- KEYS.metrics           metrics
--- KEYS.open              open messages
--- KEYS.retry_due         retry due
--- KEYS.retry_records     retry records
--- KEYS.dead_index        dead index
--- KEYS.dead_letters      dead letters
--- KEYS.skipped           newest skipped events
--- KEYS.began             position where the order began
--- KEYS.broadcast_stream  broadcast stream
--- KEYS.dead_heads        heads of the dead letters
--- KEYS.strays            late failures of second runs
+-- KEYS: position broadcast_tip counts metrics open retry_due retry_records dead_index dead_letters skipped
+-- KEYS: began broadcast_stream dead_heads strays
 -- ARGV.maxlen            length that a stream is trimmed to
 -- ARGV.stream_ttl_s      life of a stream in s; 0 keeps no history
 -- ARGV.seen_life_s       life of a seen mark in s

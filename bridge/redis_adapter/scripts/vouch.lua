@@ -1,8 +1,7 @@
 -- Does Redis still know an event that was heard a while ago? If not it was set back, and the order begins anew.
 --
 -- KEYS.seen       seen mark of the event
--- KEYS.position   position: the newest position handed out
--- KEYS.began      position where the order began
+-- KEYS: position began
 -- ARGV.heard      position at which the event was heard
 --
 -- Returns 1 if it does, 0 if the order begins anew.

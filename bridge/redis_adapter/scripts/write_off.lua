@@ -1,9 +1,7 @@
 #!lua flags=allow-oom
 -- Write events off: they leave the records of their messages, and are not looked for any more.
 --
--- KEYS.open             open messages
--- KEYS.counts           counts
--- KEYS.operations_log   log of operations
+-- KEYS: open counts operations_log
 -- ARGV.entries          entries that the log keeps
 -- ARGV.who              who does it
 -- ARGV.reason           why
