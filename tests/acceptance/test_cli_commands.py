@@ -15,7 +15,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.local.redis_server import EmbeddedServer, free_port
 from tests.support.addressed_events import direct
 from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
 
 USER = "0190f0a1-0000-7000-8000-000000000001"
 EVENT = json.dumps({"file_name": "may.csv", "reason": "no header\nid: forged"})
@@ -167,7 +167,7 @@ def test_tail_ends_when_its_reader_has_left(redis_url: str) -> None:
         assert pipe.stdout is not None
         assert '"one"' in pipe.stdout.readline()
         publish(redis_url, "two")
-        said, complaints = pipe.communicate(timeout=60)
+        said, complaints = pipe.communicate(timeout=PROCESS_TIMEOUT_S)
     assert (said, complaints) == ("141\n", "")
 
 

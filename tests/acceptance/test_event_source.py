@@ -16,6 +16,7 @@ from tests.support.chromium import opened_chromium
 from tests.support.gateway import COMMAND, EVENTS_PATH, gateway_process
 from tests.support.slow import ask, read_until
 from tests.support.streams import Source
+from tests.support.waiting import WAIT_S
 from tests.support.worker import ROOT
 
 TYPE = "import.progress"
@@ -30,7 +31,6 @@ SNIPPET = f"""
 window.shown = []; window.states = [];
 listen(url, "{TYPE}", (event) => shown.push(event.lastEventId));
 """
-TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ class Page:
         return list(self.page.evaluate("states"))
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + WAIT_S
         while not condition():
             assert time.monotonic() < deadline, f"not in time: {what}; shown {self.shown}, states {self.states}"
             self.page.wait_for_timeout(25)
@@ -122,7 +122,7 @@ def test_a_draining_gateway_is_survived_and_nothing_is_missed(
         page.listen()
         page.wait(lambda: page.page.evaluate("source.readyState") == 1 and _clients(url) == 1, "the stream is open")
         first.terminate()
-        first.wait(20)
+        first.wait(WAIT_S)
         ids = source.publish(user, 3)
         with gateway_process(tmp_path, environment, COMMAND, port=port):
             ids += source.publish(user, 2)
@@ -152,7 +152,7 @@ def test_the_lines_of_the_readme_come_back_from_a_proxys_502(
 
         page.page.route(f"**{EVENTS_PATH}*", answer)
         first.terminate()
-        first.wait(20)
+        first.wait(WAIT_S)
         ids += source.publish(user, 3)
         with gateway_process(tmp_path, environment, COMMAND, port=port):
             page.wait(lambda: page.shown == ids, "what was missed is shown")

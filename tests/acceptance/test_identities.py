@@ -64,7 +64,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def numbers_of(listener: Listener, count: int) -> list[int]:
-    return [json.loads(event.data)["number"] for event in listener.wait_for(count, timeout_s=60)]
+    return [json.loads(event.data)["number"] for event in listener.wait_for(count)]
 
 
 def test_each_user_hears_what_is_theirs_and_what_was_missed(shop: Shop) -> None:
@@ -105,8 +105,8 @@ def test_what_fails_is_kept_and_found_under_its_user(shop: Shop) -> None:
     assert emitter.emit_many([*lost, late]) == 4
     assert emitter.flush(WAIT_S)
     of_alice = ("--user", str(shop.alice))
-    wait_until(lambda: len(shop.cli("dead", "list")["letters"]) == 3, timeout_s=60)
-    wait_until(lambda: len(shop.cli("retries", "list")["retries"]) == 1, timeout_s=60)
+    wait_until(lambda: len(shop.cli("dead", "list")["letters"]) == 3)
+    wait_until(lambda: len(shop.cli("retries", "list")["retries"]) == 1)
     letters = shop.cli("dead", "list", *of_alice)["letters"]
     assert {letter["letter_id"] for letter in letters} == {str(event.event_id) for event in lost[:2]}
     assert [group["users"] for group in shop.cli("dead", "groups")] == [2]

@@ -184,7 +184,7 @@ def seed(client: redis.Redis, settings: Settings, worker: WorkerProcess) -> Dead
     emit(settings, [Moody(user_id=uuid4(), mode="fail", times=99, number=number) for number in range(3)])
     emit(settings, [Moody(user_id=uuid4(), number=number) for number in range(200)])
     letters = DeadLetters(client, settings)
-    wait_until(lambda: letters.count() == 37, timeout_s=30, what="all have died")
+    wait_until(lambda: letters.count() == 37, what="all have died")
     return letters
 
 

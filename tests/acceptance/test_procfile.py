@@ -23,9 +23,6 @@ from tests.support.gateway import SECRET, Listener
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 30.0
-
 
 class Honcho:
     """``honcho start`` in the repository, with its log in a file."""
@@ -66,9 +63,7 @@ class Honcho:
 def running_honcho(server: EmbeddedServer, log: Path) -> Iterator[Honcho]:
     honcho = Honcho(server, log)
     try:
-        wait_until(
-            lambda: honcho.is_ready() or honcho.process.poll() is not None, timeout_s=START_TIMEOUT_S, what="all ready"
-        )
+        wait_until(lambda: honcho.is_ready() or honcho.process.poll() is not None, what="all ready")
         assert honcho.process.poll() is None, honcho.text()
         yield honcho
     except AssertionError:

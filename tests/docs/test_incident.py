@@ -109,11 +109,11 @@ class Stage:
         emitter.close()
         with Connection(self.server.url) as broker, broker.SimpleQueue("bridge.billing") as queue:
             queue.put([[], {}, {}], headers={"task": ALIEN_TASK, "id": str(UUID(int=7))})
-        wait_until(lambda: read_balance(self.client).published == COMPANIES, timeout_s=20, what="companies are told")
+        wait_until(lambda: read_balance(self.client).published == COMPANIES, what="companies are told")
 
     def settle(self) -> None:
         """Wait until nothing is on its way but retries that are not due."""
-        wait_until(self._is_settled, timeout_s=20, what="the bridge is settled")
+        wait_until(self._is_settled, what="the bridge is settled")
 
     def _is_settled(self) -> bool:
         now_ms = int(self.client.time()[0]) * 1000

@@ -146,7 +146,7 @@ def _fate(client: redis.Redis, settings: Settings, raw: bytes) -> str:
     """Put one message on the queue, and see what becomes of it."""
     client.delete(keys.COUNTS, keys.DEAD_INDEX, keys.DEAD_LETTERS, keys.RETRY_DUE, keys.RETRY_RECORDS)
     client.lpush(QUEUE, raw)
-    wait_until(lambda: not client.exists(QUEUE, "unacked", "unacked_index"), timeout_s=20, what=f"{raw!r} is done")
+    wait_until(lambda: not client.exists(QUEUE, "unacked", "unacked_index"), what=f"{raw!r} is done")
     letters = list(DeadLetters(client, settings).newest_first())
     if any(letter.failure.stage == "message" for letter in letters):
         assert [letter.raw for letter in letters] == [raw]

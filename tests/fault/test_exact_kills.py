@@ -65,10 +65,10 @@ def _die_and_judge(settings: Settings, places: list[str], folder: Path, scale: f
     with running_worker(folder, environment, app=APP):
         verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
         letters = DeadLetters(client, settings)
-        wait_until(lambda: _quarantined(letters) >= len(order), timeout_s=30, what="each junk is a letter")
+        wait_until(lambda: _quarantined(letters) >= len(order), what="each junk is a letter")
         kept = [letter.raw for letter in letters.newest_first() if letter.failure.stage == "message"]
         assert len(kept) == len(order), f"some junk is two letters: {sorted(kept)}"
-        wait_until(lambda: not _left_over(client), timeout_s=30, what="all books are closed")
+        wait_until(lambda: not _left_over(client), what="all books are closed")
     print(f"died at {len(order)} places: {verdict}, {len(order)} of the dead are junk; {Counts(client).read()}")
     assert verdict.dead == len(range(0, verdict.accepted, 25)) + len(order)
     emitter.close()

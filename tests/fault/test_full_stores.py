@@ -40,7 +40,6 @@ def _bury_and_measure(client: redis.Redis, emitter: Emitter, worker: WorkerProce
     _emit(emitter, number, "permanent")
     wait_until(
         lambda: Counts(client).read()["dead"] == before + number,
-        timeout_s=120,
         what=f"{number} died; {Counts(client).read()}",
     )
     assert worker.process.poll() is None
@@ -59,7 +58,7 @@ def test_the_oldest_letters_go_and_memory_stays_flat(tmp_path: Path, scale: floa
             sizes = [_bury_and_measure(client, emitter, worker, number) for _ in range(rounds)]
             newest = _emit(emitter, 10, "permanent")
             letters = DeadLetters(client, settings)
-            wait_until(lambda: letters.get(newest[-1]) is not None, timeout_s=20, what="the newest are there")
+            wait_until(lambda: letters.get(newest[-1]) is not None, what="the newest are there")
             wait_until(lambda: not client.exists("unacked"), what="all is acknowledged")
             balance = read_balance(client)
             print(f"{rounds + 1} times {number} letters: {first} bytes first, then {sizes}; {balance}")
@@ -80,7 +79,7 @@ def test_a_full_retry_set_sends_newcomers_to_the_dead_letters(tmp_path: Path, sc
         environment = environment_for(settings, tmp_path) | {"BRIDGE_RETRY_MAX": str(KEPT), "BRIDGE_RETRY_BASE_S": "60"}
         with running_worker(tmp_path, environment) as worker, connect(settings) as client:
             _emit(emitter, number, "fail")
-            wait_until(lambda: not read_balance(client).open, timeout_s=60, what="all were tried")
+            wait_until(lambda: not read_balance(client).open, what="all were tried")
             balance = read_balance(client)
             print(f"{number} failing events: {balance}; {Counts(client).read()}")
             assert (RetrySet(client, settings).count(), balance.retrying) == (KEPT, KEPT)

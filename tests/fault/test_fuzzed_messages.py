@@ -54,8 +54,8 @@ def test_no_fuzzed_message_stops_the_worker(tmp_path: Path, scale: float, dice: 
 def _expect_the_next_event(emitter: Emitter, client: redis.Redis) -> None:
     user_id = uuid4()
     emitter.emit(Moody(user_id=user_id))
-    wait_until(lambda: client.xlen(user_stream(user_id)) == 1, timeout_s=60, what="the next event is published")
-    wait_until(lambda: not client.exists(QUEUE, "unacked"), timeout_s=30, what="every message is acknowledged")
+    wait_until(lambda: client.xlen(user_stream(user_id)) == 1, what="the next event is published")
+    wait_until(lambda: not client.exists(QUEUE, "unacked"), what="every message is acknowledged")
 
 
 def _fuzzed(dice: random.Random) -> bytes:

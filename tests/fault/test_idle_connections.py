@@ -47,7 +47,7 @@ def test_a_message_in_work_is_run_once_although_redis_cuts_idle_connections(
         counts = Counts(client)
         lasting = Lasting(user_id=uuid4(), lasts_s=LASTS_S)
         emitter.emit(lasting)
-        wait_until(lambda: counts.read()["published"] == 1, timeout_s=20, what="it is published")
+        wait_until(lambda: counts.read()["published"] == 1, what="it is published")
         assert attempts_of(tmp_path, lasting.event_id) == 1
         emitter.emit(Quick(user_id=uuid4()))
         wait_until(lambda: counts.read()["published"] == 2, what="the next one is published")
@@ -85,7 +85,6 @@ def test_what_a_living_worker_held_when_redis_crashed_does_not_wait(tmp_path: Pa
             with connect(settings) as client:
                 wait_until(
                     lambda: Counts(client).read()["published"] == 6,
-                    timeout_s=20,
                     what=f"all are published {worker.text()[-2000:]}",
                 )
                 wait_until(lambda: not client.exists("unacked"), what="all is acknowledged")

@@ -59,9 +59,7 @@ def _pair() -> Iterator[Pair]:
     fast = ("--repl-diskless-sync-delay", "0")
     with running_redis(*fast) as old, running_redis(*fast, "--replicaof", f"127.0.0.1 {old.port}") as new:
         with new.client() as client:
-            wait_until(
-                lambda: client.info("replication").get("master_link_status") == "up", timeout_s=20, what="it is in step"
-            )
+            wait_until(lambda: client.info("replication").get("master_link_status") == "up", what="it is in step")
         yield Pair(old, new)
 
 
@@ -117,7 +115,7 @@ def _everybody_goes_on(
     assert emitter.flush(20)
     emitter.close()
     with running_worker(folder, environment, name="last"):
-        wait_until(lambda: not read_balance(client).open, timeout_s=20, what="nothing is on its way")
+        wait_until(lambda: not read_balance(client).open, what="nothing is on its way")
     balance = read_balance(client)
     print(balance, Counts(client).read())
     assert balance.balanced
@@ -167,12 +165,12 @@ def test_a_master_that_is_a_replica_for_a_while_is_waited_for(tmp_path: Path, di
 
 def test_a_killed_master_behind_sentinels_is_left_for_the_new_one(tmp_path: Path, dice: random.Random) -> None:
     with _pair() as pair, running_sentinels(tmp_path, pair.old.port, 3) as sentinels:
-        wait_until(lambda: sentinels.know_replicas(1), timeout_s=20, what="the sentinels know the replica")
+        wait_until(lambda: sentinels.know_replicas(1), what="the sentinels know the replica")
 
         def switch() -> redis.Redis:
             pair.wait_until_in_step()
             pair.old.process.kill()
-            wait_until(lambda: sentinels.master_ports() == {pair.new.port}, timeout_s=20, what="one is promoted")
+            wait_until(lambda: sentinels.master_ports() == {pair.new.port}, what="one is promoted")
             return pair.new.client()
 
         settings = settings_for(sentinels.url, broker_sentinel_master=MASTER)

@@ -77,7 +77,7 @@ def test_a_bad_network_loses_and_doubles_nothing(
                     back_s = expect_progress(Counts(client), timeout_s=BACK_WITHIN_S["redis"])
                 assert emitter.flush(WAIT_S)
                 verdict = expect_clean(settings, users, producing.ids)
-                wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all acknowledged")
+                wait_until(lambda: not client.exists("unacked", "bridge.moods"), what="all acknowledged")
                 assert worker.process.poll() is None
                 assert verdict.dead == 0, "a bad network is nobody's fault"
             print(

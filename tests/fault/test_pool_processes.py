@@ -73,7 +73,7 @@ def _judge_the_guilty(url: str, store_url: str, folder: Path, scale: float, dice
         assert emitter.flush(WAIT_S)
         begin = time.monotonic()
         verdict = expect_clean(settings, users, producing.ids, timeout_s=30 + 30 * scale)
-        wait_until(lambda: not client.exists("unacked"), timeout_s=30, what="all is acknowledged")
+        wait_until(lambda: not client.exists("unacked"), what="all is acknowledged")
         assert worker.process.poll() is None
         wait_until(lambda: len(worker.children()) == 2, what="the pool is whole again")
     dead = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}

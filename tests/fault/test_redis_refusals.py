@@ -45,14 +45,14 @@ def test_a_redis_that_is_full_under_load_loses_and_doubles_nothing(
                     expect_progress(Counts(client))
                     before = _refusals(client)
                     client.config_set("maxmemory", client.info("memory")["used_memory"] + HEADROOM_BYTES)
-                    wait_until(lambda then=before: _refusals(client) > then, timeout_s=30, what="Redis refuses")
+                    wait_until(lambda then=before: _refusals(client) > then, what="Redis refuses")
                     time.sleep(0.2 + dice.random())
                     refused += _refusals(client) - before
                     client.config_set("maxmemory", 0)
                 expect_progress(Counts(client))
             assert emitter.flush(WAIT_S)
             verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
-            wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
+            wait_until(lambda: not client.exists("unacked", "bridge.moods"), what="all is acknowledged")
             assert worker.process.poll() is None
         print(f"full {rounds} times, {refused} commands refused: {verdict}; {Counts(client).read()}")
         assert verdict.dead == len(range(0, verdict.accepted, 25))
@@ -81,7 +81,7 @@ def test_scripts_that_are_forgotten_under_load_lose_and_double_nothing(
                     expect_progress(Counts(client))
                 assert emitter.flush(WAIT_S)
                 verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
-            wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
+            wait_until(lambda: not client.exists("unacked", "bridge.moods"), what="all is acknowledged")
             assert worker.process.poll() is None
             assert "Unrecoverable" not in worker.text()
         print(f"scripts forgotten {forgetting.times} times: {verdict}; {Counts(client).read()}")

@@ -68,15 +68,15 @@ def test_a_worker_that_may_not_publish_says_so_and_goes_on_when_it_may(
         connect(Settings(broker_url=guarded.server.url)) as client,
     ):
         assert emitter.emit_many(events) == len(events)
-        wait_until(lambda: "bridge.store.refused" in worker.text(), timeout_s=20, what="the worker says it")
+        wait_until(lambda: "bridge.store.refused" in worker.text(), what="the worker says it")
         assert "NOPERM" in worker.text()
         assert Counts(client).read()["published"] == 0
-        wait_until(lambda: "cannot publish" in _status(guarded, tmp_path), timeout_s=60, what="status is red")
+        wait_until(lambda: "cannot publish" in _status(guarded, tmp_path), what="status is red")
         guarded.allow(*ALL_RIGHTS)
         # One whose announcement was refused stands in its stream already, and counts as published before.
-        wait_until(lambda: _ended(client) == len(events), timeout_s=20, what="all are published")
+        wait_until(lambda: _ended(client) == len(events), what="all are published")
         assert sum(client.xlen(user_stream(event.user_id or uuid4())) for event in events) == len(events)
-        wait_until(lambda: "cannot publish" not in _status(guarded, tmp_path), timeout_s=20, what="status is calm")
+        wait_until(lambda: "cannot publish" not in _status(guarded, tmp_path), what="status is calm")
         counts = Counts(client).read()
         assert (counts["retried"], counts["dead"]) == (0, 0), "nobody's attempt was used up"
     assert max(attempts_of(tmp_path, event.event_id) for event in events) <= 12, "extractors run again at a slow pace"
@@ -98,11 +98,9 @@ def test_a_worker_that_may_not_take_messages_any_more_says_so_in_one_sentence(
     ):
         before = len(worker.text())
         guarded.allow(*ALL_RIGHTS, *rules)
-        wait_until(lambda: "bridge.broker.refused" in worker.text(), timeout_s=60, what="the worker says it")
+        wait_until(lambda: "bridge.broker.refused" in worker.text(), what="the worker says it")
         if "-evalsha" not in rules:  # without scripts it cannot be heard at all
-            wait_until(
-                lambda: "may not take messages" in _status(guarded, tmp_path), timeout_s=60, what="status is red"
-            )
+            wait_until(lambda: "may not take messages" in _status(guarded, tmp_path), what="status is red")
         attempts = client.info("commandstats").get("cmdstat_auth", {}).get("calls", 0)
         assert emitter.emit(Moody(user_id=uuid4()))
         assert emitter.flush(30)
@@ -113,7 +111,7 @@ def test_a_worker_that_may_not_take_messages_any_more_says_so_in_one_sentence(
         assert "Frequent restarts" not in said
         assert attempts < 1_000
         guarded.allow(*ALL_RIGHTS)
-        wait_until(lambda: _ended(client) == 1, timeout_s=30, what="it goes on when it may")
+        wait_until(lambda: _ended(client) == 1, what="it goes on when it may")
     emitter.close()
 
 

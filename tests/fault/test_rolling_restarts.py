@@ -59,7 +59,7 @@ def _restart_and_judge(url: str, store_url: str, folder: Path, scale: float, dic
                     workers[place] = _start(folder, f"worker-{number + 1}-{place}", {**environment, **remapped})
         assert emitter.flush(WAIT_S)
         verdict = expect_clean(settings, users, producing.ids)
-        wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
+        wait_until(lambda: not client.exists("unacked", "bridge.moods"), what="all is acknowledged")
     finally:
         for worker in workers:
             worker.kill()

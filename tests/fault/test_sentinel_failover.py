@@ -55,7 +55,7 @@ def test_a_fail_over_loses_and_doubles_nothing(tmp_path: Path, dice: random.Rand
                 consuming_s = time.monotonic() - begin
                 newest = Moody(user_id=users[0])
                 assert emitter.emit(newest)
-                wait_until(lambda: _stands_in_its_stream(client, newest), timeout_s=30, what="the newest is published")
+                wait_until(lambda: _stands_in_its_stream(client, newest), what="the newest is published")
             assert emitter.flush(WAIT_S)
             accepted = [*before.ids, *after.ids, str(newest.event_id)]
             verdict = expect_clean(settings, users, accepted, timeout_s=30)
@@ -78,7 +78,7 @@ def _replicated(folder: Path) -> Iterator[tuple[EmbeddedServer, Sentinels]]:
             client.replicaof("127.0.0.1", str(master.port))
             wait_until(lambda: client.info("replication")["master_link_status"] == "up", what="the replica is in step")
         with running_sentinels(folder, master.port, SENTINELS) as sentinels:
-            wait_until(lambda: sentinels.know_replicas(1), timeout_s=20, what="the sentinels know the replica")
+            wait_until(lambda: sentinels.know_replicas(1), what="the sentinels know the replica")
             yield master, sentinels
             if master.pid is not None:
                 os.kill(master.pid, signal.SIGCONT)
@@ -102,7 +102,7 @@ def _strike(master: EmbeddedServer, fault: str) -> None:
 
 def _promoted(sentinels: Sentinels, old: EmbeddedServer) -> float:
     """When most sentinels named another master, on the monotonic clock."""
-    wait_until(lambda: not sentinels.master_ports() & {old.port, -1}, timeout_s=20, what="the replica is promoted")
+    wait_until(lambda: not sentinels.master_ports() & {old.port, -1}, what="the replica is promoted")
     return time.monotonic()
 
 

@@ -161,7 +161,7 @@ def _work(bridge: _Bridge, users: list[UUID], dice: random.Random) -> tuple[list
     with Producing(bridge.emitter, QUICK, users, dice, _quick) as producing:
         pass
     accepted = [*postponed, *lasting_ids, *producing.ids]
-    wait_until(lambda: _done(bridge, postponed), timeout_s=30, what="all is done but what is postponed")
+    wait_until(lambda: _done(bridge, postponed), what="all is done but what is postponed")
     _expect_nothing_stolen(bridge, lasting)
     _expect_nothing_early(bridge, postponed, due)
     return accepted, producing.for_nobody

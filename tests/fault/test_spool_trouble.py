@@ -71,7 +71,7 @@ def test_no_file_in_the_directory_stops_a_producer(redis_url: str, redis_client:
     assert caplog.text.count("bridge.thread.failed") == 0
     held.execute("ROLLBACK")
     held.close()
-    wait_until(lambda: 5_555 in numbers(redis_client), timeout_s=30, what="what was held is sent when it is free")
+    wait_until(lambda: 5_555 in numbers(redis_client), what="what was held is sent when it is free")
     assert emitter.close()
     assert [name for name in left_over(folder) if "locked" not in name and "type" not in name] == []
 

@@ -37,7 +37,7 @@ def test_what_a_killed_producer_had_spooled_is_sent_once(tmp_path: Path, scale: 
             assert server.pid is not None
             for number in range(kills):
                 producer = _Producer(tmp_path / f"producer-{number}.log", environment, user)
-                wait_until(producer.emitted, timeout_s=20, what="it emits")
+                wait_until(producer.emitted, what="it emits")
                 time.sleep(dice.random() * 0.5)
                 os.kill(server.pid, signal.SIGSTOP)
                 try:
@@ -53,7 +53,7 @@ def test_what_a_killed_producer_had_spooled_is_sent_once(tmp_path: Path, scale: 
             assert heir.process.wait(PROCESS_TIMEOUT_S) == 0
             emitted |= heir.emitted()
             verdict = _expect_all_but(settings, user, emitted, endangered)
-            wait_until(lambda: not list((tmp_path / "spool").iterdir()), timeout_s=20, what="the spool is empty")
+            wait_until(lambda: not list((tmp_path / "spool").iterdir()), what="the spool is empty")
         print(
             f"{kills} producers killed while Redis stood still: {verdict}; "
             f"{len(verdict.lost)} of {len(endangered)} emitted in the last {ON_DISK_WITHIN_S} s were not on disk; "
@@ -71,7 +71,7 @@ def _expect_all_but(settings: Settings, user: UUID, emitted: dict[str, float], e
         return not (verdict.lost - endangered or verdict.twice or verdict.unsent or verdict.waiting)
 
     try:
-        wait_until(in_order, timeout_s=60, what="what was on disk is published")
+        wait_until(in_order, what="what was on disk is published")
         return judge(client, settings, [user], emitted)
     finally:
         client.close()

@@ -52,7 +52,7 @@ def test_what_an_older_worker_does_not_know_waits_as_letters_for_a_newer_one(
             ids = []
             for start in range(0, len(events), PORTION):
                 ids += _emit(settings, new, events[start : start + PORTION])
-            wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, timeout_s=20, what="the orders are published")
+            wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, what="the orders are published")
             wait_until(lambda: not client.exists("unacked", "bridge.orders"), what="the rest is quarantined")
         assert {id_of(event) for event in placed} == _published(client, user)
         assert client.llen("bridge.parcels")
@@ -80,21 +80,21 @@ def test_what_a_newer_worker_misses_is_kept_with_its_envelope(tmp_path: Path) ->
         before = [Old.OrderPlaced(user_id=user, number=number) for number in range(NUMBER)]
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:new"), name="new"):
             ids = _emit(settings, old, before)
-            wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, timeout_s=20, what="the orders are published")
+            wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, what="the orders are published")
         assert Counter(fields[b"data"] for _, fields in client.xrange(user_stream(user))) == {
             b'{"number":%d,"note":"none"}' % number: 1 for number in range(NUMBER)
         }
         after = [Old.OrderPlaced(user_id=user, number=number) for number in range(NUMBER)]
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:newest"), name="newest"):
             ids += _emit(settings, old, after)
-            wait_until(lambda: letters.count() == NUMBER, timeout_s=20, what="the orders without amount are kept")
+            wait_until(lambda: letters.count() == NUMBER, what="the orders without amount are kept")
         kept = list(letters.newest_first())
         assert {letter.letter_id for letter in kept} == {id_of(event) for event in after}
         assert {letter.failure.stage for letter in kept} == {"decode"}
         assert all("amount" in letter.failure.message and str(user) in letter.envelope for letter in kept)
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:old"), name="old"):
             _emit(settings, old, after)
-            wait_until(lambda: client.xlen(user_stream(user)) == 2 * NUMBER, timeout_s=20, what="an older worker can")
+            wait_until(lambda: client.xlen(user_stream(user)) == 2 * NUMBER, what="an older worker can")
             verdict = expect_clean(settings, [user], ids)
         print(f"a newer worker, then an older one: {verdict}")
         client.close()

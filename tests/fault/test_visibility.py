@@ -71,7 +71,7 @@ def test_what_comes_back_while_it_runs_is_published_once(tmp_path: Path, scale: 
                     freezes += 1
             assert emitter.flush(WAIT_S)
             verdict = expect_clean(settings, users, producing.ids)
-            wait_until(lambda: not client.exists("unacked", "bridge.moods"), timeout_s=30, what="all is acknowledged")
+            wait_until(lambda: not client.exists("unacked", "bridge.moods"), what="all is acknowledged")
         counts = Counts(client).read()
         runs = sum(path.stat().st_size for path in tmp_path.iterdir() if path.name in set(producing.ids))
         print(f"{freezes} freezes: {verdict}; {runs} runs; {counts}")

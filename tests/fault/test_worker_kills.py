@@ -51,7 +51,7 @@ def _kill_and_judge(settings: Settings, folder: Path, scale: float, dice: random
             what="every accepted event is accounted for",
         )
         # What a worker settled and was killed before it said so comes back when its claim has run out.
-        wait_until(lambda: not client.exists(*MESSAGES), timeout_s=20, what="no message is left")
+        wait_until(lambda: not client.exists(*MESSAGES), what="no message is left")
     verdict = judge(client, settings, users, producing.ids)
     print(f"{kills} kills: {verdict}; {Counts(client).read()}")
     assert verdict.clean
@@ -91,7 +91,7 @@ def test_an_event_that_kills_its_whole_worker_dies_alone(tmp_path: Path) -> None
                 time.sleep(0.05)
             worker.kill()
         with running_worker(tmp_path, environment):
-            wait_until(lambda: Counts(client).read()["published"] == 4, timeout_s=20, what="the innocent are published")
+            wait_until(lambda: Counts(client).read()["published"] == 4, what="the innocent are published")
         print(f"{number} workers died over it")
         assert Counts(client).read()["dead"] == 1
         emitter.close()

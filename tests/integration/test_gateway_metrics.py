@@ -30,13 +30,13 @@ def test_two_gateways_are_added_up_and_keep_their_counts_when_they_end(
 
     with running_gateway(tmp_path, environment) as first, running_gateway(tmp_path, environment) as second:
         listeners = [Listener(url, uuid4()) for url in (first, first, second)]
-        wait_until(lambda: total("connections") == 3, timeout_s=10, what="three streams")
+        wait_until(lambda: total("connections") == 3, what="three streams")
         assert total("streams_opened_total") == 3
         own = httpx.get(first + "/metrics").text
         assert value_of(own, "bridge_gateway_process_connections") == 2
         assert value_of(own, "bridge_gateway_process_streams_opened_total") == 2
         listeners[0].close()
-        wait_until(lambda: total("connections") == 2, timeout_s=10, what="two streams")
+        wait_until(lambda: total("connections") == 2, what="two streams")
         for listener in listeners[1:]:
             listener.close()
         returned = Listener(second, uuid4(), last_event_id=str(uuid4()))

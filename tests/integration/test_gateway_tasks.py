@@ -8,6 +8,7 @@ import pytest
 from bridge.gateway.gateway import Gateway
 from bridge.settings import Settings
 from tests.support.streams import SECRET, Served, Stream, until
+from tests.support.waiting import WAIT_S
 
 
 async def test_a_failed_task_is_named_until_it_runs_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +24,7 @@ async def test_a_failed_task_is_named_until_it_runs_again(redis_url: str, monkey
 
     monkeypatch.setattr(Gateway, "_sweep", failing)
     with Served(Settings(broker_url=redis_url, jwt_secret=SECRET)) as served:
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx.AsyncClient(timeout=WAIT_S) as client:
             ready = await client.get(served.url + "/health/ready")
             assert ready.status_code == 503
             assert ready.json()["faults"] == ["The task bridge-gateway-sweep failed: KeyError."]

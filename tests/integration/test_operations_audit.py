@@ -104,7 +104,6 @@ def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
     with running_worker(tmp_path, more):
         wait_until(
             lambda: (found := read_balance(client)).open == found.retrying == 0 and found.dead == 3,
-            timeout_s=30,
             what="all ended",
         )
     found = audit(client, settings)
@@ -151,7 +150,7 @@ def test_what_was_redelivered_after_a_kill_is_neither_missing_nor_twice(settings
     finally:
         worker.kill()
     with running_worker(tmp_path, more):
-        wait_until(lambda: read_balance(client).published == 1, timeout_s=30, what="it is published")
+        wait_until(lambda: read_balance(client).published == 1, what="it is published")
     assert audit(client, settings).clean
 
 
@@ -235,13 +234,13 @@ def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_wit
     event = Moody(user_id=uuid4(), mode="kill", times=99)
     emit(emitter, event)
     with running_worker(tmp_path, environment(settings, tmp_path)):
-        wait_until(lambda: read_balance(client).retrying == 1, timeout_s=30, what="it waits")
+        wait_until(lambda: read_balance(client).retrying == 1, what="it waits")
         (place,) = places(client, settings, event.event_id)
         assert isinstance(place, t.Waiting)
         assert place.record is not None
         assert place.record.attempts[0].failure.stage == "worker"
         assert place.due_ms is not None
-        wait_until(lambda: read_balance(client).dead == 1, timeout_s=30, what="it is buried")
+        wait_until(lambda: read_balance(client).dead == 1, what="it is buried")
     reader = Letters(Store.of(client, settings))
     reader.discard(Selection(), reason="a test", who="ann@desk")
     (gone,) = places(client, settings, event.event_id)
@@ -350,9 +349,7 @@ def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(red
     producer = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=variables)
     producers = Producers(client)
     try:
-        wait_until(
-            lambda: any(said.report.waiting == 7 for said in producers.all()), timeout_s=20, what="it says what waits"
-        )
+        wait_until(lambda: any(said.report.waiting == 7 for said in producers.all()), what="it says what waits")
     finally:
         producer.send_signal(signal.SIGKILL)
         producer.wait()
@@ -451,6 +448,6 @@ def test_on_rabbitmq_an_audit_says_what_it_can_know(amqp_url, redis_url, client,
     assert (found.written_off, found.clean) == (1, True)
     with running_worker(tmp_path, environment(settings, tmp_path)):
         emit(emitter, Moody(user_id=uuid4()))
-        wait_until(lambda: read_balance(client).published == 1, timeout_s=20, what="it is published")
+        wait_until(lambda: read_balance(client).published == 1, what="it is published")
     assert audit(client, settings).clean
     emitter.close()

@@ -32,7 +32,7 @@ def test_twelve_causes_over_ten_thousand_events_are_twelve_groups_each_of_one_ca
         with closing(Emitter(settings, registry)) as emitter:
             for number in range(1, EVENTS + 1):
                 emitter.emit(Ordered(user_id=users[number % 100], number=number, customer=f"Ann {number}"))
-        wait_until(lambda: dead.count() == EVENTS, timeout_s=120, what="all are dead")
+        wait_until(lambda: dead.count() == EVENTS, what="all are dead")
         causes_in: dict[str, set[int]] = defaultdict(set)
         for letter in dead.newest_first():
             causes_in[letter.group].add(json.loads(letter.envelope)["data"]["number"] % CAUSES)

@@ -9,7 +9,7 @@ from bridge.redis_adapter import connect, read_balance
 from tests.support.moody_catalog import Moody, registry
 from tests.support.ops import AppClient
 from tests.support.processes import run_cli
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 
@@ -23,11 +23,11 @@ def test_a_quarter_of_dead_events_is_no_flow(settings: Settings, tmp_path: Path)
         user = uuid4()
         emitter = Emitter(settings, registry)
         emitter.emit_many([Moody(user_id=user, number=number) for number in range(76)])
-        emitter.flush(20)
+        emitter.flush(WAIT_S)
         wait_until(lambda: read_balance(client).published == 76, what="the others are published")
         assert run_cli("status", environment=environment).returncode == 0
         emitter.emit_many([Moody(user_id=user, mode="permanent", number=number) for number in range(24)])
-        emitter.flush(20)
+        emitter.flush(WAIT_S)
         emitter.close()
         wait_until(lambda: read_balance(client).dead == 24, what="a quarter dies")
         status = run_cli("status", environment=environment)

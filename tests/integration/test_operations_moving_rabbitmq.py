@@ -8,7 +8,7 @@ from bridge.redis_adapter import Ledger, connect, read_balance
 from tests.support import keys
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import Old, old
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 NUMBER = 30
@@ -24,14 +24,14 @@ def test_what_is_stranded_on_rabbitmq_is_moved_and_published(amqp_url: str, redi
     user = uuid4()
     emitter = Emitter(settings, old)
     emitter.emit_many([Old.OrderPlaced(user_id=user, number=number) for number in range(NUMBER)])
-    assert emitter.flush(20)
+    assert emitter.flush(WAIT_S)
     emitter.close()
     with running_worker(tmp_path, environment), connect(settings) as client:
         wait_until(lambda: client.hlen(keys.WORKERS), what="the worker reports")
         assert "bridge.orders" in run_cli("status", environment=environment).stdout
         moved = run_cli("queues", "move", "bridge.orders", "bridge.purchases", "-y", environment=environment)
         assert moved.returncode == 0, moved
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == NUMBER, timeout_s=20, what="all is published")
+        wait_until(lambda: client.xlen(keys.user_stream(user)) == NUMBER, what="all is published")
         wait_until(lambda: not read_balance(client).open, what="all has ended")
         assert read_balance(client).balanced
         assert not list(Ledger(client, settings).summaries())

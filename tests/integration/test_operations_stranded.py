@@ -88,12 +88,12 @@ def test_what_is_stranded_is_moved_and_published_and_the_books_balance(
     assert sse_bridge(new, "queues", "move", "bridge.orders", "bridge.purchases", "-y").returncode == 0
     assert {summary.queue for summary in Ledger(client, settings).summaries()} == {"bridge.purchases"}
     with running_worker(tmp_path, new):
-        wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, timeout_s=30, what="all is published")
+        wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, what="all is published")
         wait_until(lambda: read_balance(client).open == 0, what="all has ended")
         numbers = [fields[b"data"] for _, fields in client.xrange(user_stream(user))]
         assert numbers == [b'{"number":%d}' % number for number in range(NUMBER)]
         assert read_balance(client).balanced
-        wait_until(lambda: sse_bridge(new, "status").returncode == 0, timeout_s=30, what="the status is green")
+        wait_until(lambda: sse_bridge(new, "status").returncode == 0, what="the status is green")
     log = json.loads(sse_bridge(new, "dead", "log", "--json").stdout)
     assert log[0]["action"] == "queues.move"
 
@@ -104,14 +104,14 @@ def test_a_worker_can_be_given_a_queue_that_the_registry_has_no_more(
     user = uuid4()
     emit(settings, old, [Old.OrderPlaced(user_id=user, number=number) for number in range(NUMBER)])
     with running_worker(tmp_path, environment(settings, "renamed"), "-Q", "bridge.orders"):
-        wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, timeout_s=30, what="all is published")
+        wait_until(lambda: client.xlen(user_stream(user)) == NUMBER, what="all is published")
 
 
 def test_a_mistyped_queue_is_refused_with_the_near_one(settings: Settings, tmp_path: Path) -> None:
     from tests.support.worker import WorkerProcess
 
     worker = WorkerProcess(tmp_path / "worker.log", environment(settings, "renamed"), "-Q", "bridge.purchase")
-    wait_until(lambda: worker.process.poll() is not None, timeout_s=30, what="the worker ends")
+    wait_until(lambda: worker.process.poll() is not None, what="the worker ends")
     assert "bridge.purchases" in worker.text()
     assert "bridge.purchase'" in worker.text()
     assert "Traceback" not in worker.text()

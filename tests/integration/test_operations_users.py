@@ -15,7 +15,7 @@ from bridge.redis_adapter import DeadLetters, connect
 from bridge.wiring import open_queue
 from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
 from tests.support.processes import run_cli
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 CATALOG = "tests.support.customer_catalog:registry"
@@ -41,7 +41,7 @@ def test_letters_know_the_user_that_the_mapping_names(settings: Settings, client
                 OrderShipped(user_id=passenger, buyer=other, number=4),
             ]
         )
-        emitter.flush(20)
+        emitter.flush(WAIT_S)
         emitter.close()
         wait_until(lambda: letters.count() == 4, what="all are buried")
     hit = {one["user_id"]: one["count"] for one in json.loads(_run(environment, "dead", "users", "--json"))}

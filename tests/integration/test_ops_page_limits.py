@@ -29,7 +29,7 @@ def running_page(server: EmbeddedServer, folder: Path, command: list[str], **env
         process = start([*command, str(port)], clean_environment(given | environment), output)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _answers(url) or process.poll() is not None, timeout_s=60, what="the page answers")
+        wait_until(lambda: _answers(url) or process.poll() is not None, what="the page answers")
         assert process.poll() is None, log.read_text()
         yield url
     finally:
@@ -119,7 +119,7 @@ def test_a_place_is_free_again_when_its_stream_is_closed(redis_server: EmbeddedS
     with running_page(redis_server, tmp_path, BY_COMMAND) as url, signed_in(url, VIEWER) as viewer:
         for _ in range(3):
             # A closed stream is noticed at its next frame.
-            wait_until(lambda: all_free(viewer), timeout_s=60, what="all places are free again")
+            wait_until(lambda: all_free(viewer), what="all places are free again")
 
 
 def all_free(client: httpx.Client) -> bool:

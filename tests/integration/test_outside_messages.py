@@ -56,8 +56,8 @@ class Bridge:
         before = Counts(client).read()["published"]
         self.publish_an_innocent()
         letters = DeadLetters(client, self.settings)
-        wait_until(lambda: Counts(client).read()["published"] > before, timeout_s=60, what="the innocent is published")
-        wait_until(lambda: letters.count() >= number, timeout_s=60, what="the letters are written")
+        wait_until(lambda: Counts(client).read()["published"] > before, what="the innocent is published")
+        wait_until(lambda: letters.count() >= number, what="the letters are written")
         return list(letters.newest_first())
 
 
@@ -110,7 +110,6 @@ def test_hostile_text_holds_up_nobody(bridge: Bridge, redis_client: redis.Redis,
     fits = len(body) <= BOUNDS.body_bytes and len(json.dumps(hostile)) < 65_000
     wait_until(
         lambda: Counts(redis_client).read()["published"] - before == (3 if fits else 1),
-        timeout_s=60,
         what="what is behind it is published",
     )
     assert bridge.worker.process.poll() is None
@@ -129,7 +128,7 @@ def test_levels_are_seen_behind_a_text_and_not_in_one(bridge: Bridge, redis_clie
     bridge.put(b"[[[" + flat + tail)
     letters = bridge.letters_after_an_innocent(redis_client)
     assert [letter.failure.stage for letter in letters] == ["message"]
-    wait_until(lambda: Counts(redis_client).read()["published"] == 2, timeout_s=20, what="the flat one is published")
+    wait_until(lambda: Counts(redis_client).read()["published"] == 2, what="the flat one is published")
 
 
 PIECE = b" " * 2**26
@@ -193,7 +192,7 @@ def test_remote_control_of_a_gigabyte_holds_up_nobody(bridge: Bridge, redis_clie
         )
     before = Counts(redis_client).read()["published"]
     bridge.publish_an_innocent()
-    wait_until(lambda: Counts(redis_client).read()["published"] > before, timeout_s=60, what="the next is published")
+    wait_until(lambda: Counts(redis_client).read()["published"] > before, what="the next is published")
     assert bridge.worker.process.poll() is None
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
 
@@ -211,7 +210,7 @@ def test_a_legal_body_of_any_compression_is_published(
     bridge: Bridge, redis_client: redis.Redis, compression: str, pack: Callable[[bytes], bytes]
 ) -> None:
     bridge.put(pack(body_of(envelope())), compression=compression)
-    wait_until(lambda: Counts(redis_client).read()["published"] == 1, timeout_s=20, what="it is published")
+    wait_until(lambda: Counts(redis_client).read()["published"] == 1, what="it is published")
 
 
 def test_a_compressed_message_that_is_refused_for_its_content_is_kept_as_it_was_sent(

@@ -290,7 +290,7 @@ def test_a_forked_child_sends_its_own_events_and_not_its_parents(settings, redis
     pid = os.fork()
     if pid == 0:
         emitter.emit(event(2))
-        os._exit(0 if emitter.flush(5) else 1)
+        os._exit(0 if emitter.flush(WAIT_S) else 1)
     _, status = os.waitpid(pid, 0)
     assert status == 0
     emitter.emit(event(3))

@@ -94,9 +94,9 @@ def test_a_producer_that_does_not_send_is_a_fault(redis_url, redis_client, progr
         environment["BRIDGE_BROKER_URL"] = "redis://127.0.0.1:1/0"
     with producer(program, environment):
         # From the first event on, which may take seconds to come on a busy machine.
-        wait_until(lambda: read(settings).producers, timeout_s=60, what="it reports")
+        wait_until(lambda: read(settings).producers, what="it reports")
         begun = time.monotonic()
-        wait_until(lambda: what in " ".join(faults_of(settings)), timeout_s=60, what="the fault is seen")
+        wait_until(lambda: what in " ".join(faults_of(settings)), what="the fault is seen")
         print(f"seen {time.monotonic() - begun:.1f} s after the first report")
         samples = {s.name: s.value for f in families(read(settings), REGISTRY, settings) for s in f.samples}
         assert samples["bridge_healthy"] == 0
@@ -105,20 +105,20 @@ def test_a_producer_that_does_not_send_is_a_fault(redis_url, redis_client, progr
 def test_a_producer_that_is_frozen_is_a_fault_and_heals(redis_url, redis_client) -> None:
     settings = Settings(broker_url=redis_url)
     with producer(STEADY, {"BRIDGE_BROKER_URL": redis_url}) as process:
-        wait_until(lambda: read(settings).producers, timeout_s=60, what="it reports")
+        wait_until(lambda: read(settings).producers, what="it reports")
         assert faults_of(settings) == []
         process.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
-        wait_until(lambda: "has not been heard" in " ".join(faults_of(settings)), timeout_s=60, what="the fault")
+        wait_until(lambda: "has not been heard" in " ".join(faults_of(settings)), what="the fault")
         print(f"seen {time.monotonic() - begun:.1f} s after it was frozen")
         process.send_signal(signal.SIGCONT)
-        wait_until(lambda: faults_of(settings) == [], timeout_s=60, what="it is heard again")
+        wait_until(lambda: faults_of(settings) == [], what="it is heard again")
 
 
 def test_a_producer_with_another_catalog_is_shown(redis_url, redis_client) -> None:
     settings = Settings(broker_url=redis_url)
     with producer(UNMAPPED, {"BRIDGE_BROKER_URL": redis_url}):
-        wait_until(lambda: read(settings).producers, timeout_s=60, what="it reports, though nothing was accepted")
+        wait_until(lambda: read(settings).producers, what="it reports, though nothing was accepted")
         (report,) = read(settings).producers
         assert report.unmapped > 0
         assert report.unmapped_classes == ("builtins.int",)

@@ -156,7 +156,7 @@ def test_a_forked_child_has_a_spool_of_its_own(redis_url, redis_client, tmp_path
     code = (
         "import os; from uuid import uuid4; from bridge import emit, flush\n"
         "from bridge.catalogs.finance import FileImportSucceeded\n"
-        "def one(n): emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=n)); assert flush(5)\n"
+        "def one(n): emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=n)); assert flush(99)\n"
         "one(1); pid = os.fork()\n"
         "one(2 if pid == 0 else 3)\n"
         "if pid == 0: os._exit(0)\n"

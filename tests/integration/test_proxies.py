@@ -18,6 +18,7 @@ from tests.support.native import NativeEventSource
 from tests.support.proxies import PROXIES, running_proxy
 from tests.support.slow import ask, read_all, request
 from tests.support.streams import EVENTS_PATH, SECRET, Source, Stream, closing, token, until
+from tests.support.waiting import WAIT_S
 
 EVENTS = 30
 AS_SOON = 10
@@ -47,7 +48,7 @@ def source(redis_url: str) -> Iterator[Source]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(timeout=20, limits=limits) as client:
+    async with httpx.AsyncClient(timeout=WAIT_S, limits=limits) as client:
         yield client
 
 
@@ -88,7 +89,7 @@ async def test_events_come_at_once_heartbeats_pass_and_the_end_is_known(
         beats = sum(frame.comment == "heartbeat" for frame in behind.frames)
         await behind.until(lambda: sum(frame.comment == "heartbeat" for frame in behind.frames) >= beats + 3)
         await behind.close()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_S
         while await _clients(client, url) != 1:
             assert time.monotonic() < deadline, "the gateway has not heard that the browser left"
         await direct.close()
@@ -103,17 +104,17 @@ async def test_a_browser_survives_a_restart_of_the_gateway_and_misses_nothing(
         outside = stack.enter_context(running_proxy(proxy, tmp_path, port))
         browser = NativeEventSource(outside + EVENTS_PATH, {"Authorization": f"Bearer {token(user)}"})
         async with browser.running():
-            await until(lambda: browser.answers == 1, 20)
+            await until(lambda: browser.answers == 1)
             ids = source.publish(user, 2)
-            await until(lambda: browser.ids == ids, 20, lambda: str(browser))
+            await until(lambda: browser.ids == ids, seen=lambda: str(browser))
             first.kill()
             first.wait()
             ids += source.publish(user, 3)
             answered = browser.answers
-            await until(lambda: browser.answers >= answered + 2, 30, lambda: str(browser))
+            await until(lambda: browser.answers >= answered + 2, seen=lambda: str(browser))
             stack.enter_context(gateway_process(tmp_path, environment, COMMAND, port=port))
             ids += source.publish(user, 2)
-            await until(lambda: browser.ids == ids, 30, lambda: str(browser))
+            await until(lambda: browser.ids == ids, seen=lambda: str(browser))
             assert browser.closed_by is None
 
 

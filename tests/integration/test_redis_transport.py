@@ -48,7 +48,7 @@ def publish(redis_url: str, queue: str, *bodies: object, **options: Any) -> None
             producer.publish(body, routing_key=queue, serializer="json")
 
 
-def drain(consuming: Connection, until: Callable[[], object], timeout_s: float = 10.0) -> None:
+def drain(consuming: Connection, until: Callable[[], object], timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s * PATIENCE
     while not until():
         assert time.monotonic() < deadline, "not all messages arrived in time"

@@ -192,7 +192,7 @@ def test_new_events_do_not_wait_for_all_that_is_replayed(worker, client, setting
         running = thread.submit(replays.run, redrive_id, should_stop=enough.is_set)
         wait_until(lambda: replays.known(redrive_id).succeeded, what="the replay is under way")
         emitter.emit(live)
-        wait_until(lambda: client.exists(user_stream(live.user_id)), timeout_s=6, what="the new event is published")
+        wait_until(lambda: client.exists(user_stream(live.user_id)), what="the new event is published")
         enough.set()
         assert running.result(WAIT_S).pending > 500
     wait_until(lambda: at_rest(client), what="the worker rests")

@@ -12,7 +12,7 @@ from bridge.redis_adapter import DeadLetters, connect, read_balance
 from tests.support import keys
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import New, Old, Retyped, Shorter, new, old, renamed, retyped, shorter
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 CATALOGS = "tests.support.skewed_catalogs"
@@ -32,12 +32,12 @@ def environment(settings: Settings, catalog: str) -> dict[str, str]:
 def emit(settings: Settings, registry: Registry, events: Sequence[DomainEvent]) -> None:
     emitter = Emitter(settings, registry)
     assert emitter.emit_many(events) == len(events)
-    assert emitter.flush(20)
+    assert emitter.flush(WAIT_S)
     emitter.close()
 
 
 def published(client: redis.Redis, user: UUID, number: int) -> None:
-    wait_until(lambda: client.xlen(keys.user_stream(user)) == number, timeout_s=20, what=f"{number} are published")
+    wait_until(lambda: client.xlen(keys.user_stream(user)) == number, what=f"{number} are published")
 
 
 def redrive(environment: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ import bridge
 from bridge.catalogs.finance.events import FileImportSucceeded
 from uuid import uuid4
 event = FileImportSucceeded(user_id=uuid4(), file_name="a", transaction_count=1)
-assert bridge.emit(event) and bridge.flush(20)
+assert bridge.emit(event) and bridge.flush(180)
 """
 
 

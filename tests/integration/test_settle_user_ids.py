@@ -11,6 +11,7 @@ from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.redis_adapter import Settler
 from bridge.settings import Settings
 from tests.support.keys import UNPREFIXED
+from tests.support.waiting import WAIT_S
 
 IDS = [0, 1, -1, 2**53 + 1, 2**63 - 1, "0", "1", 'a"b', "a\\b", "a/b", "%s", "%d%%", "ünï-cödé", "&<>'", UUID(int=0)]
 
@@ -21,10 +22,10 @@ def test_an_event_reaches_its_user_alone_and_names_it_exactly(client: redis.Redi
     addressed = AddressedEvent(event=event, payload=b"{}", user_id=user)
     with client.pubsub() as subscriber:
         subscriber.psubscribe("*")
-        assert subscriber.get_message(timeout=10)
+        assert subscriber.get_message(timeout=WAIT_S)
         delivery = Delivery(event_type="import.started", events=[addressed], message_id=DIRECT)
         assert Settler(client, settings).prepare([delivery]).unpublished() == {}
-        message = subscriber.get_message(timeout=10)
+        message = subscriber.get_message(timeout=WAIT_S)
     assert message is not None
     assert message["channel"].decode() == f"sse:user:{{{user}}}"
     told = json.loads(message["data"])

@@ -338,10 +338,10 @@ def test_nothing_is_heard_of_what_no_stream_took(settler: Settler, redis_client:
     redis_client.rpush(keys.user_stream(OTHER), "x")
     with redis_client.pubsub() as subscription:
         subscription.subscribe(keys.user_channel(OTHER))
-        assert subscription.get_message(timeout=5)["type"] == "subscribe"
+        assert subscription.get_message(timeout=WAIT_S)["type"] == "subscribe"
         settler.settle(direct([addressed(an_event(OTHER), OTHER)]))
         redis_client.publish(keys.user_channel(OTHER), "the next")
-        assert subscription.get_message(timeout=5)["data"] == "the next"
+        assert subscription.get_message(timeout=WAIT_S)["data"] == "the next"
 
 
 def test_a_script_that_the_server_forgot_is_loaded_again(settler: Settler, redis_client: redis.Redis) -> None:

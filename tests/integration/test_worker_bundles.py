@@ -66,9 +66,7 @@ def test_bundled_messages_end_one_by_one_in_the_books(
     assert client.llen(QUEUE) == 300
     client.config_resetstat()
     with running_worker(tmp_path, environment(settings, tmp_path), f"--pool={pool}", "--concurrency=1"):
-        wait_until(
-            lambda: read_balance(client).ended == 297 and not client.exists("unacked"), timeout_s=30, what="all ended"
-        )
+        wait_until(lambda: read_balance(client).ended == 297 and not client.exists("unacked"), what="all ended")
         scripts = client.info("commandstats")["cmdstat_evalsha"]["calls"]
     emitter.close()
     balance = read_balance(client)
@@ -93,9 +91,7 @@ def test_messages_of_several_tasks_run_together_each_as_its_own(
     assert emitter.flush(WAIT_S)
     emitter.close()
     with running_worker(tmp_path, environment(settings, tmp_path), "--concurrency=1") as worker:
-        wait_until(
-            lambda: read_balance(client).ended == 199 and not client.exists("unacked"), timeout_s=30, what="all ended"
-        )
+        wait_until(lambda: read_balance(client).ended == 199 and not client.exists("unacked"), what="all ended")
         runs = worker.text().count("succeeded in")
     assert runs < 100  # of 200 messages
     balance = read_balance(client)
@@ -123,7 +119,7 @@ def test_an_envelope_that_python_cannot_read_is_buried_alone(
             sender.send([TaskMessage(task="bridge.Moody", queue=QUEUE, envelopes=[huge])])
     assert emitter.flush(WAIT_S)
     with running_worker(tmp_path, environment(settings, tmp_path)):
-        wait_until(lambda: Counts(client).read()["published"] == 20, timeout_s=20, what="the good ones are published")
+        wait_until(lambda: Counts(client).read()["published"] == 20, what="the good ones are published")
         wait_until(lambda: DeadLetters(client, settings).count() == 1, what="the bad one is kept")
         wait_until(lambda: not client.exists("unacked"), what="all are acknowledged")
     sender.close()
@@ -142,8 +138,8 @@ def test_a_process_that_dies_over_a_bundle_costs_no_other_event(
         emitter.emit(Moody(user_id=uuid4(), number=number, mode="kill" if number == 50 else "ok", times=99))
     assert emitter.flush(WAIT_S)
     with running_worker(tmp_path, environment(settings, tmp_path)):
-        wait_until(lambda: read_balance(client).published == 99, timeout_s=40, what="the innocent are published")
-        wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
+        wait_until(lambda: read_balance(client).published == 99, what="the innocent are published")
+        wait_until(lambda: read_balance(client).dead == 1, what="the guilty one is buried")
     emitter.close()
     assert read_balance(client).balanced, read_balance(client)
 
@@ -163,8 +159,8 @@ def test_a_process_that_dies_over_a_bundle_costs_other_tasks_no_attempt(
                 emitter.emit(Moody(user_id=uuid4(), mode="kill", times=99))
         assert emitter.flush(WAIT_S)
         os.kill(worker.process.pid, signal.SIGCONT)
-        wait_until(lambda: read_balance(client).dead == 1, timeout_s=40, what="the guilty one is buried")
-        wait_until(lambda: not client.exists("unacked"), timeout_s=40, what="all are acknowledged")
+        wait_until(lambda: read_balance(client).dead == 1, what="the guilty one is buried")
+        wait_until(lambda: not client.exists("unacked"), what="all are acknowledged")
         assert "bridge.bundle.parted" in worker.text()  # else there was nothing to show
     balance = read_balance(client)
     assert balance.balanced, balance
@@ -186,7 +182,7 @@ def test_a_bundle_that_takes_too_long_goes_on_message_by_message(
             emitter.emit(Moody(user_id=user_id, number=number, mode="slow"))
         assert emitter.flush(WAIT_S)
         os.kill(worker.process.pid, signal.SIGCONT)
-        wait_until(lambda: read_balance(client).published == 170, timeout_s=40, what="all are published")
+        wait_until(lambda: read_balance(client).published == 170, what="all are published")
         wait_until(lambda: not client.exists("unacked"), what="all are acknowledged")
         assert worker.children() == pids
         assert "messages of a bundle are done" in worker.text()
@@ -212,8 +208,8 @@ def test_envelopes_of_any_depth_and_blanks_harm_no_neighbour(
     assert not odd
     with running_worker(tmp_path, environment(settings, tmp_path)) as worker:
         pids = worker.children()
-        wait_until(lambda: Counts(client).read()["published"] == 120, timeout_s=30, what="the good ones are published")
-        wait_until(lambda: DeadLetters(client, settings).count() == 6, timeout_s=20, what="the odd ones are kept")
+        wait_until(lambda: Counts(client).read()["published"] == 120, what="the good ones are published")
+        wait_until(lambda: DeadLetters(client, settings).count() == 6, what="the odd ones are kept")
         wait_until(lambda: not client.exists(QUEUE, "unacked"), what="all are acknowledged")
         assert worker.children() == pids
         assert "callback raised" not in worker.text()

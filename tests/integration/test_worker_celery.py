@@ -51,7 +51,6 @@ def test_a_teams_own_app_keeps_its_tasks_queues_and_routes(redis_url: str, tmp_p
         _call_team_task(environment)
         wait_until(
             lambda: Counts(client).read()["published"] == 1 and b"succeeded" in (tmp_path / "team.log").read_bytes(),
-            timeout_s=30,
             what="both the team's task and the retried event are done",
         )
         wait_until(lambda: "Task team.add" in (tmp_path / "team.log").read_text(), what="the team's task ran")
@@ -85,7 +84,6 @@ def test_every_pool_publishes_and_retries(pool: str, redis_url: str, tmp_path: P
         assert emitter.flush(WAIT_S)
         wait_until(
             lambda: Counts(client).read()["published"] == 300 and not RetrySet(client, settings).count(),
-            timeout_s=20,
             what="300 published",
         )
         emitter.close()
@@ -113,7 +111,7 @@ def test_waiting_retries_survive_a_restart_of_redis_and_worker(tmp_path: Path) -
             server.start()
             (tmp_path / "worker.log").write_text("")
             with running_worker(tmp_path, environment):
-                wait_until(lambda: Counts(client).read()["published"] == 50, timeout_s=30, what="all published")
+                wait_until(lambda: Counts(client).read()["published"] == 50, what="all published")
             emitter.close()
             worker.process.returncode = 0
     finally:
@@ -136,7 +134,7 @@ def test_order_is_kept_within_a_queue(redis_url: str, tmp_path: Path) -> None:
         assert emitter.flush(WAIT_S)
         with redis.Redis.from_url(redis_url) as client:
             stream = f"sse:stream:user:{{{user_id}}}"
-            wait_until(lambda: client.xlen(stream) == 2000, timeout_s=20, what="all published")
+            wait_until(lambda: client.xlen(stream) == 2000, what="all published")
             numbers = [json.loads(fields[b"data"])["number"] for _, fields in client.xrange(stream)]
         emitter.close()
     assert numbers == list(range(2000))

@@ -89,7 +89,7 @@ def contained_worker(settings: Settings, log: Path) -> Iterator[psutil.Process]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: b" ready." in log.read_bytes() or process.poll() is not None, timeout_s=30, what="ready")
+        wait_until(lambda: b" ready." in log.read_bytes() or process.poll() is not None, what="ready")
         assert process.poll() is None, log.read_text()
         yield psutil.Process(process.pid).children()[0]
     finally:
@@ -121,7 +121,6 @@ def test_the_death_of_one_of_two_alike_is_seen_and_stays_seen(
                 known.process == alive.process and known.heard_ms >= alive.heard_ms + 6000
                 for known in Workers(client).known()
             ),
-            timeout_s=15,
             what="the other reports on",
         )
         assert any("has not been heard" in fault.sentence for fault in reader.read().faults)

@@ -67,8 +67,8 @@ def test_in_a_replay(worker: WorkerProcess, settings: Settings, client: redis.Re
 def _judge(settings: Settings, client: redis.Redis, mode: str) -> None:
     """All neighbours are published; the one that is to blame is dead, of that."""
     counts, letters = Counts(client), DeadLetters(client, settings)
-    wait_until(lambda: counts.read()["published"] == NEIGHBOURS, timeout_s=30, what="the neighbours are published")
-    wait_until(lambda: letters.count() == 1, timeout_s=30, what="one is dead")
+    wait_until(lambda: counts.read()["published"] == NEIGHBOURS, what="the neighbours are published")
+    wait_until(lambda: letters.count() == 1, what="one is dead")
     (letter,) = letters.newest_first()
     assert json.loads(letter.envelope)["data"]["mode"] == mode
     assert letter.failure.stage == "worker"

@@ -58,7 +58,7 @@ def _emit(settings: Settings, number: int) -> None:
 
 def _wait_published(settings: Settings, number: int) -> None:
     with connect(settings) as client:
-        wait_until(lambda: Counts(client).read()["published"] >= number, timeout_s=30, what=f"{number} published")
+        wait_until(lambda: Counts(client).read()["published"] >= number, what=f"{number} published")
 
 
 def _alive(worker: WorkerProcess) -> None:
@@ -111,11 +111,11 @@ def test_what_is_no_message_waits_while_the_store_is_away(broker, store, tmp_pat
     ):
         store.kill()
         client.lpush("bridge.moods", b"garbage")
-        wait_until(lambda: "bridge.message.returned" in worker.text(), timeout_s=20, what="it could not be kept")
+        wait_until(lambda: "bridge.message.returned" in worker.text(), what="it could not be kept")
         store.start()
         with connect(settings) as books:
             letters = DeadLetters(books, settings)
-            wait_until(lambda: letters.count() == 1, timeout_s=30, what="it is kept after all")
+            wait_until(lambda: letters.count() == 1, what="it is kept after all")
         _alive(worker)
 
 
@@ -135,7 +135,7 @@ def test_remote_control_shows_what_runs_and_none_of_its_contents(broker, tmp_pat
     with running_worker(tmp_path, environment):
         event = Moody(user_id=uuid4(), mode="slow")
         emitter.emit(event)
-        wait_until(lambda: attempts_of(tmp_path, event.event_id) == 1, timeout_s=20, what="it runs")
+        wait_until(lambda: attempts_of(tmp_path, event.event_id) == 1, what="it runs")
         shown = _inspect("active", environment)
         assert "bridge.Moody" in shown
         assert str(event.user_id) not in shown
@@ -182,7 +182,7 @@ def test_a_time_limit_that_strikes_while_redis_stands_still_loses_nothing(broker
         os.kill(store.pid, signal.SIGSTOP)
         try:
             _emit(settings, 3)
-            wait_until(lambda: "bridge.message.returned" in worker.text(), timeout_s=20, what="time ran out")
+            wait_until(lambda: "bridge.message.returned" in worker.text(), what="time ran out")
         finally:
             os.kill(store.pid, signal.SIGCONT)
         _wait_published(settings, 3)

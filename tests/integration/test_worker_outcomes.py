@@ -70,7 +70,7 @@ class Books:
         self.retries = RetrySet(client, settings)
         self.dead = DeadLetters(client, settings)
 
-    def wait_for(self, *, timeout_s: float = 15.0, **expected: int) -> None:
+    def wait_for(self, **expected: int) -> None:
         """Until the counts are as expected, nothing waits, no message is under way, and the books balance."""
         wanted = {**dict.fromkeys(COUNT_NAMES, 0), **expected}
         wanted.pop("accepted")
@@ -81,7 +81,7 @@ class Books:
             return all(found[name] == wanted[name] for name in wanted) and self.at_rest()
 
         try:
-            wait_until(as_expected, timeout_s=timeout_s, what=str(wanted))
+            wait_until(as_expected, what=str(wanted))
         except AssertionError as error:
             raise AssertionError(f"{error}; they are {counts.read()}, at rest: {self.at_rest()}") from None
         assert read_balance(self.client).balanced, read_balance(self.client)
@@ -181,7 +181,7 @@ def test_an_event_that_kills_its_process_is_dead_lettered_and_harms_no_other(wor
     user_id = uuid4()
     emitter.emit_many([Moody(user_id=user_id, number=n, mode=mode if n == 1 else "ok", times=99) for n in range(4)])
     # The batch dies as a whole once; then each event is tried again alone.
-    books.wait_for(published=3, retried=5, dead=1, timeout_s=30)
+    books.wait_for(published=3, retried=5, dead=1)
     assert sorted(json.loads(entry["data"])["number"] for entry in books.published(user_id)) == [0, 2, 3]
     assert books.letter().failure.stage == "worker"
 
@@ -189,7 +189,7 @@ def test_an_event_that_kills_its_process_is_dead_lettered_and_harms_no_other(wor
 def test_an_extractor_that_hangs_is_interrupted_and_retried(worker, emitter, books) -> None:
     user_id = uuid4()
     emitter.emit_many([Moody(user_id=user_id, number=0, mode="hang", times=1), Moody(user_id=user_id, number=1)])
-    books.wait_for(published=2, retried=1, timeout_s=30)
+    books.wait_for(published=2, retried=1)
 
 
 @pytest.mark.parametrize("mode", ["cancelled", "generator exit", "interrupt"])
@@ -198,7 +198,6 @@ def test_what_is_no_exception_loses_nothing_either(worker, emitter, books, mode)
     emitter.emit_many([Moody(user_id=user_id, number=n, mode=mode if n == 1 else "ok") for n in range(3)])
     wait_until(
         lambda: books.dead.count() == 1 and len(books.published(user_id)) == 2 and books.at_rest(),
-        timeout_s=30,
         what="two published, one dead",
     )
 

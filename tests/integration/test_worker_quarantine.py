@@ -209,7 +209,6 @@ def test_an_event_after_all_of_them_is_published(
     wait_until(
         lambda: letters.count() == len(MALFORMED) and Counts(client).read()["published"] == 1,
         what="all kept",
-        timeout_s=20,
     )
     client.close()
 

@@ -44,7 +44,6 @@ def test_events_travel_through_rabbitmq(
         counts = Counts(client)
         wait_until(
             lambda: counts.read() | {"retried": 1} == counts.read() and counts.read()["published"] == 601,
-            timeout_s=20,
             what="601 published and one retried",
         )
         assert counts.read()["dead"] == 1
@@ -140,9 +139,9 @@ def test_a_message_ends_before_rabbitmq_drops_it(amqp_url, redis_server, redis_u
         letters = DeadLetters(client, settings)
         client.client_pause(60_000, all=False)  # it takes no writes when the worker meets the message
         with running_worker(tmp_path, environment) as worker:
-            wait_until(lambda: "bridge.message.held" in worker.text(), timeout_s=20, what="it is held")
+            wait_until(lambda: "bridge.message.held" in worker.text(), what="it is held")
             client.client_unpause()
-            wait_until(lambda: letters.count() == 1, timeout_s=20, what="it is a dead letter")
+            wait_until(lambda: letters.count() == 1, what="it is a dead letter")
             given_back(amqp_url, a_message(uuid4()), 0)
             wait_until(lambda: Counts(client).read()["published"] == 1, what="others are published")
         (letter,) = letters.newest_first()

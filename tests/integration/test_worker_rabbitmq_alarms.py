@@ -85,16 +85,14 @@ def test_a_backlog_is_worked_off_and_new_events_wait(
         assert emitter.flush(WAIT_S)
         with rabbitmq.alarm(kind):
             worker.resume()
-            wait_until(
-                lambda: published(client, user_id) == list(range(BACKLOG)), timeout_s=20, what="it is worked off"
-            )
+            wait_until(lambda: published(client, user_id) == list(range(BACKLOG)), what="it is worked off")
             with caplog.at_level(logging.WARNING):
                 emitter.emit_many(events(user_id, range(BACKLOG, BACKLOG + 100)))
                 wait_until(lambda: BLOCKED in caplog.text, what="the producer says why it waits")
             wait_until(lambda: f"monitoring.paused: {BLOCKED}" in worker.text(), what="the worker notices")
             wait_until(lambda: loop_age_s(client) < 2, what="its loop turns all the same")
         assert emitter.flush(WAIT_S)
-        wait_until(lambda: read_balance(client).published == BACKLOG + 100, timeout_s=20, what="all arrive")
+        wait_until(lambda: read_balance(client).published == BACKLOG + 100, what="all arrive")
         wait_until(lambda: "monitoring.resumed" in worker.text(), what="the worker is heard again")
     assert published(client, user_id) == list(range(BACKLOG + 100))
     assert read_balance(client).balanced
@@ -110,7 +108,7 @@ def test_a_worker_that_starts_meanwhile_works_the_backlog_off_and_the_status_say
     with ExitStack() as alarm:
         alarm.enter_context(rabbitmq.alarm("memory"))
         with running_worker(tmp_path, environment):
-            wait_until(lambda: read_balance(client).published == BACKLOG, timeout_s=20, what="it is worked off")
+            wait_until(lambda: read_balance(client).published == BACKLOG, what="it is worked off")
             wait_until(lambda: BLOCKED in faults(reader), what="the status says that the broker is blocked")
             alarm.close()
             wait_until(lambda: BLOCKED not in faults(reader), what="the status forgets it")
@@ -129,11 +127,9 @@ def test_retries_wait_and_are_moved_afterwards(rabbitmq, emitter, environment, c
         assert emitter.flush(WAIT_S)
         with rabbitmq.alarm("memory"):
             worker.resume()
-            wait_until(lambda: "retries.stalled" in worker.text(), timeout_s=20, what="the mover stands still")
-            wait_until(
-                lambda: Counts(client).read().get("retried") == BACKLOG, timeout_s=20, what="each has failed once"
-            )
-        wait_until(lambda: read_balance(client).published == BACKLOG, timeout_s=60, what="all arrive")
+            wait_until(lambda: "retries.stalled" in worker.text(), what="the mover stands still")
+            wait_until(lambda: Counts(client).read().get("retried") == BACKLOG, what="each has failed once")
+        wait_until(lambda: read_balance(client).published == BACKLOG, what="all arrive")
         assert f"retries.stalled: {BLOCKED}" in worker.text()
     assert published(client, user_id) == list(range(BACKLOG))
     assert read_balance(client).balanced

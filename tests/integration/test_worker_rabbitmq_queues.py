@@ -69,7 +69,7 @@ def test_the_other_queues_are_consumed_and_it_is_named(arguments, emitter, setti
         wait_until(lambda: any(f"may not consume the queue {MOODS}" in f.sentence for f in reader.read().faults))
         with Connection(settings.broker_url) as connection:
             connection.default_channel.queue_delete(MOODS)
-        wait_until(lambda: reader.read().healthy, timeout_s=30, what="it is consumed")
+        wait_until(lambda: reader.read().healthy, what="it is consumed")
         reader.close()
         emitter.emit(Moody(user_id=uuid4()))
         wait_until(lambda: published(client) == 51, what="a mood is published")
@@ -85,7 +85,7 @@ def test_all_queues_are_refused_and_none_is_missed_afterwards(settings, environm
             for name in registry.queues:
                 connection.default_channel.queue_delete(name)
         emitter.emit_many([Moody(user_id=uuid4()), Announced(user_id=None, text="x")])
-        wait_until(lambda: published(client) == 2, timeout_s=30, what="both are published")
+        wait_until(lambda: published(client) == 2, what="both are published")
 
 
 def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environment, emitter, client, tmp_path) -> None:

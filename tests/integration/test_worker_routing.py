@@ -54,7 +54,7 @@ def test_a_retry_goes_to_the_queue_that_its_task_has_today(
     user = uuid4()
     wait_for_a_retry(client, settings, Old.OrderPlaced(user_id=user, number=1))
     with running_worker(tmp_path, environment(settings, "renamed")):
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 1, timeout_s=20, what="it is published")
+        wait_until(lambda: client.xlen(keys.user_stream(user)) == 1, what="it is published")
     assert not client.llen("bridge.orders")
 
 
@@ -65,7 +65,7 @@ def test_a_retry_whose_task_is_gone_is_buried_with_the_cause(
     wait_for_a_retry(client, settings, event)
     letters = DeadLetters(client, settings)
     with running_worker(tmp_path, environment(settings, "without")) as worker:
-        wait_until(letters.count, timeout_s=20, what="it is buried")
+        wait_until(letters.count, what="it is buried")
         (letter,) = letters.newest_first()
         assert (letter.letter_id, letter.task) == (str(event.event_id), "bridge.OrderPlaced")
         assert "bridge.OrderPlaced" in letter.failure.message
@@ -83,10 +83,10 @@ def test_an_older_worker_leaves_a_retry_to_the_newer_one_that_knows_it(
         running_worker(tmp_path, environment(settings, "without"), "-n", "without@%h", name="without"),
         running_worker(tmp_path, environment(settings, "old"), "-n", "old@%h", name="old"),
     ):
-        wait_until(lambda: len(Workers(client).known()) == 2, timeout_s=20, what="both report")
+        wait_until(lambda: len(Workers(client).known()) == 2, what="both report")
         for number in range(10):
             wait_for_a_retry(client, settings, Old.OrderPlaced(user_id=user, number=number))
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 10, timeout_s=20, what="all are published")
+        wait_until(lambda: client.xlen(keys.user_stream(user)) == 10, what="all are published")
     assert not DeadLetters(client, settings).count()
 
 
@@ -100,7 +100,7 @@ def test_a_message_with_a_priority_of_stock_celery_is_published(
         for number in range(5):
             envelope = envelope_of(New.ParcelSent(user_id=user, number=number))
             app.send_task("bridge.ParcelSent", args=[[json.loads(envelope)]], queue="bridge.parcels", priority=priority)
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 5, timeout_s=20, what="all are published")
+        wait_until(lambda: client.xlen(keys.user_stream(user)) == 5, what="all are published")
         wait_until(lambda: worker.text().count("bridge.foreign.priority") == 1, what="it is said, once")
     app.close()
 
@@ -114,6 +114,6 @@ def test_what_stock_celery_asks_for_and_the_bridge_does_not_do_is_told_once(
         for number in range(4):
             envelope = json.loads(envelope_of(New.ParcelSent(user_id=user, number=number)))
             app.send_task("bridge.ParcelSent", args=[[envelope]], queue="bridge.parcels", countdown=3600, expires=7200)
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 4, timeout_s=20, what="all are published")
+        wait_until(lambda: client.xlen(keys.user_stream(user)) == 4, what="all are published")
         assert worker.text().count("bridge.foreign.eta") == worker.text().count("bridge.foreign.expires") == 1
     app.close()

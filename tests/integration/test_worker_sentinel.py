@@ -38,7 +38,7 @@ def test_events_travel_through_a_master_that_sentinels_name(sentinel_url: str, r
     with connect(settings) as client, running_worker(tmp_path, environment) as worker:
         emitter.emit_many([Moody(user_id=uuid4(), mode="fail" if n == 0 else "ok", times=1) for n in range(300)])
         assert emitter.flush(WAIT_S)
-        wait_until(lambda: Counts(client).read()["published"] == 300, timeout_s=20, what="300 published")
+        wait_until(lambda: Counts(client).read()["published"] == 300, what="300 published")
         wait_until(lambda: not client.exists("unacked"), what="all acknowledged")
         assert "bridge-sentinel://" in worker.text()
         status = StatusReader(open_store(settings, briefly=True), settings, registry).read()

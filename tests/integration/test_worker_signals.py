@@ -35,7 +35,7 @@ def _assert_ends(way: tuple[str, str], signals: Sequence[str], redis_url: str, f
     running = {name: _start(redis_url, *way, name, folder / name) for name in signals}
     try:
         for name, worker in running.items():
-            wait_until(lambda one=worker: one.poll() is not None, timeout_s=20, what=f"a worker ends by {name}")  # type: ignore[misc]
+            wait_until(lambda one=worker: one.poll() is not None, what=f"a worker ends by {name}")  # type: ignore[misc]
             output = (folder / name).read_text()
             assert "Traceback" not in output and "Unrecoverable" not in output, f"{name}: {output[-2000:]}"
     finally:

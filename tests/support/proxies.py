@@ -10,7 +10,7 @@ import httpx
 
 from bridge.local.redis_server import free_port
 from tests.support.needs import needs_program
-from tests.support.waiting import wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT
 
 SHIPPED = ROOT / "deploy" / "proxy"
@@ -28,13 +28,13 @@ def running_proxy(name: str, folder: Path, gateway_port: int) -> Iterator[str]:
         process = subprocess.Popen(argv, cwd=folder, env={**os.environ, **environment}, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _answers(url) or process.poll() is not None, timeout_s=20, what=f"{name} answers")
+        wait_until(lambda: _answers(url) or process.poll() is not None, what=f"{name} answers")
         assert process.poll() is None, log.read_text()
         yield url
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(PROCESS_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

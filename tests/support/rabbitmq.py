@@ -21,8 +21,6 @@ from tests.support.processes import wait_until_gone
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 30.0
 SET_BOUND = {
     "memory": "vm_memory_monitor, set_vm_memory_high_watermark, [{}]",
     "disk": "rabbit_disk_monitor, set_disk_free_limit, [{}]",
@@ -162,9 +160,7 @@ def _started(folder: Path) -> "tuple[RabbitMQ, subprocess.Popen[bytes]]":
             [str(find_rabbitmq())], env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_until(
-            lambda: _answers(url) or process.poll() is not None, timeout_s=START_TIMEOUT_S, what="RabbitMQ is ready"
-        )
+        wait_until(lambda: _answers(url) or process.poll() is not None, what="RabbitMQ is ready")
         assert process.poll() is None, log.read_text()[-2000:]
     except BaseException:
         process.kill()

@@ -15,7 +15,6 @@ MASTER = "events"
 DOWN_AFTER_MS = 1_000
 """A master that was silent for this long is down."""
 FAILOVER_TIMEOUT_MS = 5_000
-STOP_TIMEOUT_S = 10.0
 
 
 class Sentinels:

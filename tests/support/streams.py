@@ -191,10 +191,10 @@ class Stream:
     def resets(self) -> list[str | None]:
         return [frame.field("data") for frame in self.frames if frame.event == "stream.reset"]
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], timeout_s: float = 30.0) -> None:
         await until(condition, timeout_s, lambda: f"frames: {self.frames[-5:]}, ended: {self.ended}")
 
-    async def receives(self, ids: Iterable[str], timeout_s: float = 10.0) -> None:
+    async def receives(self, ids: Iterable[str], timeout_s: float = 30.0) -> None:
         """Wait until exactly these events arrived, in order."""
         expected = list(ids)
         await until(lambda: len(self.ids) >= len(expected), timeout_s, lambda: f"{len(self.ids)} of {len(expected)}")
@@ -207,7 +207,7 @@ class Stream:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10.0, seen: Callable[[], str] = lambda: "") -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0, seen: Callable[[], str] = lambda: "") -> None:
     """Poll until ``condition`` is truthy."""
     deadline = time.monotonic() + timeout_s * PATIENCE
     while not condition():

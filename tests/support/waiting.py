@@ -7,13 +7,11 @@ POLL_S = 0.02
 PATIENCE = 6.0
 """How many times longer than on an idle machine a thing may take before its test fails: deadlines are there to end a
 test that hangs, and not to measure. The only place to change for a slower machine."""
-WAIT_S = 10.0 * PATIENCE
-"""For what takes a moment."""
-PROCESS_TIMEOUT_S = 30.0 * PATIENCE
-"""For a program that is run to its end, and for one that starts or stops."""
+WAIT_S = PROCESS_TIMEOUT_S = 30.0 * PATIENCE
+"""For whatever a test waits for; a test states a time of its own only where the time is what it tests."""
 
 
-def wait_until(condition: Callable[[], object], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], object], *, timeout_s: float = 30.0, what: str = "the condition") -> None:
     """Poll until ``condition`` is truthy.
 
     Args:

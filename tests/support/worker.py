@@ -13,9 +13,6 @@ import psutil
 from tests.support.processes import ROOT, clean_environment, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 20.0
-
 
 class WorkerProcess:
     """``celery -A bridge.worker worker``, or of another app, with its log in a file."""
@@ -39,7 +36,6 @@ class WorkerProcess:
     def wait_until_ready(self) -> None:
         wait_until(
             lambda: " ready." in self.text() or self.process.poll() is not None,
-            timeout_s=START_TIMEOUT_S,
             what="the worker is ready",
         )
         assert self.process.poll() is None, self.text()
