@@ -9,9 +9,10 @@ from bridge.settings import AccountingSettings, QueueSettings, WorkerSettings
 from bridge.settings.topology import topology
 
 if TYPE_CHECKING:
-    from bridge.messages.queue_state import QueueReader
-    from bridge.ports import Queue, WorkerPorts
-    from bridge.redis_adapter import Ledger, Store
+    import redis
+
+    from bridge.ports import BrokerQueues, Queue, Store, WorkerPorts
+    from bridge.redis_adapter import Ledger
 
 
 def open_store(settings: AccountingSettings, *, briefly: bool = False) -> "Store":
@@ -19,20 +20,44 @@ def open_store(settings: AccountingSettings, *, briefly: bool = False) -> "Store
 
     ``briefly``: give up soon when it does not answer, and try nothing twice.
     """
-    from bridge.redis_adapter import Store, connect, connect_briefly
+    from bridge.redis_adapter import connect, connect_briefly
 
-    return Store.of(connect_briefly(settings) if briefly else connect(settings), settings)
+    return store_of(connect_briefly(settings) if briefly else connect(settings), settings)
 
 
-def queue_reader(settings: QueueSettings, ledger: "Ledger") -> "QueueReader":
-    """The reader of queues that fits the broker. Opens no connection before its first use."""
+def store_of(client: "redis.Redis", settings: AccountingSettings) -> "Store":
+    """The store behind a client, which is closed with it. That each adapter satisfies its port is checked here."""
+    from bridge import redis_adapter as adapters
+    from bridge.ports import Store
+
+    ledger = adapters.Ledger(client, settings)
+    return Store(
+        clock=adapters.StoreClock(client),
+        accounting=ledger,
+        dead_letters=adapters.DeadLetters(client, settings),
+        retries=adapters.RetrySet(client, settings),
+        kept=adapters.KeptEvents(client),
+        redrives=adapters.RedriveJobs(client, settings),
+        published=adapters.PublishedEvents(client, settings),
+        overview=adapters.StoreOverview(client),
+        log=adapters.OperationsLog(client),
+        workers=adapters.Workers(client),
+        producers=adapters.Producers(client),
+        queues=_broker_queues(settings, ledger),
+        queue_names=adapters.QueueNames(client),
+        open_queue=partial(open_queue, settings),
+        close=client.close,
+    )
+
+
+def _broker_queues(settings: QueueSettings, ledger: "Ledger") -> "BrokerQueues":
     if topology(settings).on_redis:
-        from bridge.redis_adapter import RedisQueueDepths
+        from bridge.redis_adapter import RedisBrokerQueues
 
-        return RedisQueueDepths(settings, ledger)
-    from bridge.amqp_adapter.queue_depths import RabbitQueueDepths
+        return RedisBrokerQueues(settings, ledger)
+    from bridge.amqp_adapter.broker_queues import RabbitBrokerQueues
 
-    return RabbitQueueDepths(settings, ledger)
+    return RabbitBrokerQueues(settings, ledger)
 
 
 def open_queue(settings: QueueSettings, registry: Registry) -> "Queue":

@@ -9,12 +9,7 @@ from typing import Any
 
 from kombu import Connection
 
-from bridge.model.errors import BrokerUnavailableError
-
-BLOCKED = (
-    "The broker is blocked by its memory or disk alarm: it takes no messages until there is room. What is on its "
-    "queues is worked off meanwhile. `rabbitmqctl status` shows the alarm."
-)
+from bridge.model.errors import BLOCKED, BrokerUnavailableError
 
 
 def blocked() -> BrokerUnavailableError:

@@ -57,7 +57,7 @@ class RetryMoverStep(bootsteps.StartStopStep):
             RetrySet(client, self.settings),
             open_queue(self.settings, self.registry),
             Quarantine(DeadLetters(client, self.settings), clock, release(self.settings)),
-            Router(self.registry, Workers(client), clock),
+            Router(self.registry, Workers(client)),
         )
         self._mover.start()
 

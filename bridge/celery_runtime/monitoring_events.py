@@ -5,7 +5,8 @@ from typing import Any
 from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
 
-from bridge.amqp_adapter.alarm import BLOCKED, AlarmWatch
+from bridge.amqp_adapter.alarm import AlarmWatch
+from bridge.model.errors import BLOCKED
 from bridge.model.plain_text import plain_logger
 
 logger = plain_logger(__name__)

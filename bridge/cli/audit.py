@@ -14,7 +14,7 @@ from bridge.views.words import moment, span
 if TYPE_CHECKING:
     from bridge.model.registry import Registry
     from bridge.operations import Audit
-    from bridge.redis_adapter import Reported
+    from bridge.runtime.reports import Reported
 
 
 @click.command()

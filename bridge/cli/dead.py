@@ -76,7 +76,8 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
     And with the last traceback; of a discarded one, its tombstone.
     """
     with opened() as (store, _, _):
-        letter, tombstone = store.dead_letters.get(letter_id), store.dead_letters.tombstone(letter_id)
+        kept = store.kept.look_up(letter_id)
+    letter, tombstone = kept.letter, kept.tombstone
     if letter is not None and as_json:
         print_json(letter_as_dict(letter, payloads=payloads))
     elif letter is not None:

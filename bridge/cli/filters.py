@@ -14,7 +14,7 @@ from bridge.cli.open_store import open_named_store
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
-from bridge.redis_adapter import Store
+from bridge.ports import Store
 from bridge.settings import OperatorSettings
 from bridge.views.filters import LISTS, read_cursor, read_filters
 

@@ -11,7 +11,7 @@ from bridge.settings import AccountingSettings, ServerSettings
 from bridge.settings.shown_url import shown_url
 
 if TYPE_CHECKING:
-    from bridge.redis_adapter import Store
+    from bridge.ports import Store
 
 
 @contextmanager

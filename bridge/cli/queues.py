@@ -62,7 +62,7 @@ def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
     """
-    from bridge.operations import QueueMover, read_holdings
+    from bridge.operations import move_queue, read_holdings
 
     with opened() as (store, settings, registry):
         known = {holding.name: holding for holding in read_holdings(store, settings, registry)}
@@ -80,7 +80,7 @@ def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes
             _tell(as_json, 0, waiting, f"This would {what}.")
             return
         confirm(what, waiting, yes=yes)
-        moved = QueueMover(store, settings).move(source, target, reason=reason)
+        moved = move_queue(store, source, target, reason=reason)
     left = f" {counted(moved.left, 'message')} came meanwhile: run it again." if moved.left else ""
     _tell(as_json, moved.messages, moved.left, f"Moved {counted(moved.messages, 'message')}.{left}")
 

@@ -60,7 +60,7 @@ def _print_dry_run(foreseen: DryRun) -> None:
 
 def run_redrive(redrives: Any, redrive_id: str, *, resend: bool, as_json: bool) -> None:
     """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
-    from bridge.operations import RedriveState
+    from bridge.model.redrive import RedriveState
 
     if redrives.has_no_worker():
         say(

@@ -54,7 +54,7 @@ def list_(chosen: Selection, limit: int, after: str | None, payloads: bool, as_j
 def show(event_id: str, payloads: bool, as_json: bool) -> None:
     """Show one waiting retry with every failed attempt and the last traceback."""
     with opened() as (store, _, _):
-        waiting = store.retries.get(event_id)
+        waiting = store.kept.look_up(event_id).waiting
     if waiting is None:
         raise OperationRefusedError(f"No retry of event {event_id} waits: it was settled, or it is a dead letter.")
     if as_json:

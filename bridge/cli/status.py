@@ -75,7 +75,7 @@ def document(shown: "Status") -> dict[str, Any]:
     made: dict[str, Any] = msgspec.to_builtins(shown)
     del made["metrics"]
     made["workers"] = [
-        {"name": worker.known.name, "silent_s": worker.silent_s, **msgspec.to_builtins(worker.known.report)}
+        {"name": worker.name, "silent_s": worker.silent_s, **msgspec.to_builtins(worker.report)}
         for worker in shown.workers
     ]
     made["balance"] |= {"difference": shown.balance.difference, "balanced": shown.balance.balanced}
@@ -106,9 +106,9 @@ def _queues(shown: "Status") -> "Table":
 def _workers(shown: "Status") -> "Table":
     made = table("worker", "heard", "pool", "running", "claimed", "consumed", "queues", title="Workers")
     for worker in shown.workers:
-        report = worker.known.report
+        report = worker.report
         made.add_row(
-            worker.known.name,
+            worker.name,
             f"{span(worker.silent_s)} ago",
             report.pool,
             f"{report.running} of {report.processes}",

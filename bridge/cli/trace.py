@@ -46,7 +46,7 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
     whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
 
     with open_named_store(settings) as store:
-        places = Tracer(store, settings).trace(event_id, whose)
+        places = Tracer(store).trace(event_id, whose)
     if as_json:
         print_json({"event_id": str(event_id), "places": [describe(place) for place in places]})
     else:
@@ -58,7 +58,7 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
 def describe(place: "Place") -> dict[str, Any]:
     """A place as JSON values."""
     from bridge.operations import Buried, Discarded, OnItsWay, SkippedEvent, Waiting
-    from bridge.redis_adapter import Publication
+    from bridge.ports import Publication
 
     match place:
         case Publication():

@@ -1,9 +1,15 @@
-"""``QueueState`` and ``QueueReader``: what operators see of a broker's queues, whichever broker it is."""
+"""What operators see of a broker's queues, whichever broker it is: how much stands on each, and the messages."""
 
-from collections import Counter
-from collections.abc import Sequence
+from base64 import b64decode
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from bridge.messages.compression import decompressed
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.errors import DecodeError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,20 +25,35 @@ class QueueState:
     task: str = ""  # Celery task of the message that is taken next; empty if unknown
 
 
-class QueueReader(Protocol):
-    """Reads the queues of one kind of broker; raises BrokerError or StoreError where that or the accounting is away."""
+class _Identified(msgspec.Struct):
+    id: UUID
 
-    def names(self, keys_max: int) -> frozenset[str]:
-        """Queues of ours that are on the broker, as far as it tells; look by look, earlier looks included."""
-        ...
 
-    def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
-        """Every queue, and how many messages workers have claimed; None if the broker does not say."""
-        ...
+_bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
 
-    def claimed(self) -> Counter[str] | None:
-        """How many messages of each queue workers have claimed; None if the broker does not say."""
-        ...
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedMessage:
+    """A message that stands on a queue or is claimed by a worker."""
+
+    message_id: str  # the Celery task id
+    book_id: str  # the message under which its events are in the accounting
+    claimed: bool  # whether a worker has it
+    body: str  # base64 of the Celery body, as it was sent
+    compression: object = None  # as its header says; anything may stand there
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it holds only part of the message that is in the accounting, which was taken apart."""
+        return self.message_id != self.book_id
+
+    def event_ids(self) -> frozenset[UUID]:
+        """The ids of its events; none if the body cannot be read."""
+        try:
+            body = decompressed(b64decode(self.body), self.compression)
+            return frozenset(event.id for event in _bodies.decode(body)[0][0])
+        except (DecodeError, *PARSER_ERRORS):
+            return frozenset()
 
 
 def age_s(since_ms: int | None, now_ms: int) -> float | None:

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID
 
 
@@ -91,3 +92,34 @@ class OpenMessage:
     task: str
     queue: str
     event_ids: tuple[UUID, ...]  # which of its events have not ended; an id twice if the event was emitted twice
+
+
+class Summary(NamedTuple):
+    """An open message without its events' ids: when it was accepted (ms of Redis time), and how many there are."""
+
+    message_id: str
+    accepted_ms: int
+    queue: str
+    events: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recent:
+    """How events ended in the last minute or so."""
+
+    seconds: float = 0.0  # since the sample that it is compared with; 0 if there is none
+    ended: int = 0  # events that ended well or died
+    dead: int = 0  # those that died
+    letters: int = 0  # in how many letters; one may hold several events
+    since_ms: int = 0  # when that sample was taken, in ms of Redis time
+
+    def remaining(self, letters: int) -> "Recent":
+        """The same, but for deaths that were mended meanwhile: only so many of the letters are there still."""
+        if letters >= self.letters:
+            return self
+        return replace(self, dead=round(self.dead * letters / self.letters), letters=letters)
+
+    @property
+    def dead_share(self) -> float:
+        """Part of the ended events that died, 0 to 1."""
+        return self.dead / self.ended if self.ended else 0.0

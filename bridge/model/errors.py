@@ -2,6 +2,11 @@
 
 from enum import StrEnum
 
+BLOCKED = (
+    "The broker is blocked by its memory or disk alarm: it takes no messages until there is room. What is on its "
+    "queues is worked off meanwhile. `rabbitmqctl status` shows the alarm."
+)
+
 
 class ErrorKind(StrEnum):
     """What an error of Redis or of the broker calls for."""

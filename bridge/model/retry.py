@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -59,6 +60,14 @@ class WaitingRetry:
     def place(self) -> tuple[float, str]:
         """Due time and id, by which retries are ordered."""
         return self.due_ms + (0.5 if self.taken else 0), self.record.event_id
+
+
+class WaitingFor(NamedTuple):
+    """How many retries wait for a task on a queue."""
+
+    task: str
+    queue: str
+    retries: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

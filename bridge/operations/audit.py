@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from uuid import UUID
 
-from bridge.model.accounting import Balance, OpenMessage
+from bridge.model.accounting import Balance, OpenMessage, Summary
 from bridge.model.errors import BrokerError
 from bridge.model.log_entry import LogEntry
 from bridge.model.registry import Registry
-from bridge.operations.health import is_consuming, stranded
-from bridge.operations.search import Sought, Verdict, search_on
-from bridge.operations.status import worker_states
-from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import Reported, Store, Summary
+from bridge.operations.health import consuming_workers, stranded
+from bridge.operations.search import Sought, Verdict, search
+from bridge.operations.survey import Survey, read_survey
+from bridge.ports import Store
 from bridge.runtime.identity import who_am_i
+from bridge.runtime.reports import Reported
 from bridge.settings import AccountingSettings
 
 GRACE_S = 60.0
@@ -30,10 +30,6 @@ PORTION = 100_000
 SILENCE_S = 60.0
 """A producer that holds events reports every few seconds; one that is silent for so long went away."""
 READ_TRIES = 3
-KEYS_MAX = 5_000_000
-"""Keys of the broker among which an audit looks for queues that no registry names."""
-RETRIES_LOOKS_MAX = 100
-"""Looks through the waiting retries, of a thousand each."""
 WRITE_OFF_CHUNK = 200
 """Messages that one script call writes off."""
 
@@ -133,11 +129,9 @@ class Auditor:
 
     def __init__(self, store: Store, settings: AccountingSettings, registry: Registry) -> None:
         self._store = store
-        self._ledger = store.ledger
-        self._search = search_on(settings, self._ledger)
+        self._ledger = store.accounting
         self._registry = registry
         self._settings = settings
-        self._survey = QueueSurvey(store, settings, registry)
 
     def audit(
         self,
@@ -164,7 +158,7 @@ class Auditor:
         known = {*self._registry.queues, *(queue.name for queue in survey.queues)}
         self._look(tally, known, grace_s, write_off, verdicts)
         return Audit(
-            balance=self._store.overview.balance() if tally.written_off else balance,
+            balance=self._ledger.balance() if tally.written_off else balance,
             unrecorded=unrecorded,
             missing=tally.numbers[Verdict.MISSING],
             unclear=tally.numbers[Verdict.UNCLEAR],
@@ -181,10 +175,10 @@ class Auditor:
 
         The records cannot be read in one moment, so they are compared only if nothing moved meanwhile.
         """
-        before = self._store.overview.balance()
+        before = self._ledger.balance()
         for _ in range(READ_TRIES):
             recorded = sum(summary.events for summary in self._ledger.summaries())
-            after = self._store.overview.balance()
+            after = self._ledger.balance()
             if after == before:
                 # A scan may show a record twice, but it leaves none out that stays.
                 return after, max(0, after.open - recorded)
@@ -193,14 +187,13 @@ class Auditor:
 
     def _read_survey(self, tally: _Tally) -> Survey:
         try:
-            return self._survey.read(self._store.clock.read_ms(), keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
+            return read_survey(self._store, self._registry, self._store.clock.now_ms(), thorough=True)
         except BrokerError as error:
             tally.trouble = str(error)
             return Survey(queues=(), claimed=None, retries=())
 
     def _stranded(self, survey: Survey) -> tuple[str, ...]:
-        workers = worker_states(self._store.workers, self._store.clock.read_ms())
-        consuming = [worker for worker in workers if is_consuming(self._settings, worker)]
+        consuming = consuming_workers(self._settings, self._store.workers.known())
         return tuple(fault.sentence for fault in stranded(self._registry, survey, consuming))
 
     def _look(
@@ -212,7 +205,7 @@ class Auditor:
             queues = frozenset(known).union(summary.queue for summary in portion.values())
             found: list[OpenMessage] = []
             try:
-                for sought in self._search(portion.keys(), queues):
+                for sought in search(self._store, portion.keys(), queues):
                     tally.add(sought)
                     if reason and sought.verdict in verdicts:
                         found.append(sought.message)
@@ -227,7 +220,7 @@ class Auditor:
                 tally.written_off += self._ledger.write_off(found, who=who_am_i(), reason=reason)
 
     def _older_than(self, age_s: float) -> Iterator[Summary]:
-        latest_ms = self._store.clock.read_ms() - int(age_s * 1000)
+        latest_ms = self._store.clock.now_ms() - int(age_s * 1000)
         return (summary for summary in self._ledger.summaries() if summary.accepted_ms <= latest_ms)
 
     def _producers(self, reason: str) -> tuple[Reported, ...]:
@@ -236,7 +229,8 @@ class Auditor:
         # What is in a spool is not lost: the next process with that directory sends it.
         gone = [reported.producer for reported in found if went_away(reported) and not reported.report.spooled]
         if gone and reason:
-            self._store.producers.forget(gone)
+            for producer in gone:
+                self._store.producers.keep(producer, None)
             numbers = {"producers": len(gone)}
             self._store.log.append(LogEntry(who=who_am_i(), action="audit.forget", numbers=numbers, reason=reason))
         return found
@@ -250,7 +244,7 @@ class Auditor:
 
     def _whereabouts(self, event_ids: set[str]) -> Mapping[str, str]:
         ids = sorted(event_ids)
-        found = dict.fromkeys(self._store.dead_letters.kept(ids), "dead")
+        found = dict.fromkeys(self._store.dead_letters.history(ids), "dead")
         found |= dict.fromkeys(self._store.retries.unfinished(ids), "waiting")
         return found | dict.fromkeys(self._store.published.published(event_ids), "published")
 

@@ -2,14 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from bridge.model.plain_text import one_line
 from bridge.model.registry.identity import CatalogIdentity
-from bridge.redis_adapter import GatewayStates, ProducerReport
-
-if TYPE_CHECKING:
-    from bridge.operations.status import WorkerState
+from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport
 
 SHOWN_MAX = 10
 """Processes that are named."""
@@ -17,7 +13,7 @@ SHOWN_MAX = 10
 
 def differences(
     own: CatalogIdentity,
-    workers: Iterable["WorkerState"],
+    workers: Iterable[KnownWorker],
     producers: Iterable[ProducerReport],
     gateways: GatewayStates,
 ) -> tuple[str, ...]:
@@ -29,15 +25,15 @@ def differences(
     return tuple(shown)
 
 
-def worker_differences(own: CatalogIdentity, workers: Iterable["WorkerState"]) -> tuple[str, ...]:
+def worker_differences(own: CatalogIdentity, workers: Iterable[KnownWorker]) -> tuple[str, ...]:
     """Workers with another catalog, which decide what becomes of events; a sentence each, up to SHOWN_MAX."""
     return tuple(islice(_of_workers(own, workers), SHOWN_MAX))
 
 
-def _of_workers(own: CatalogIdentity, workers: Iterable["WorkerState"]) -> Iterator[str]:
+def _of_workers(own: CatalogIdentity, workers: Iterable[KnownWorker]) -> Iterator[str]:
     for worker in workers:
-        report = worker.known.report
-        yield from _sentence(own, f"worker {worker.known.name}", report.catalog, report.started, report.release)
+        report = worker.report
+        yield from _sentence(own, f"worker {worker.name}", report.catalog, report.started, report.release)
 
 
 def _of_producers(own: CatalogIdentity, producers: Iterable[ProducerReport]) -> Iterator[str]:

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import msgspec
 
+from bridge.messages.whole_message import WholeMessage, read_whole
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
-from bridge.operations.raw_redrive import WholeMessage, read_whole
 from bridge.operations.trials import Trial, Trials
-from bridge.redis_adapter import PublishedEvents, Sighting
+from bridge.ports import Publications, Sighting
 from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 
@@ -77,7 +77,7 @@ class Predictor:
 
     def __init__(
         self,
-        published: PublishedEvents,
+        published: Publications,
         settings: AccountingSettings,
         registry: Registry,
         *,
@@ -155,8 +155,8 @@ class Predictor:
         if seen.refusal:
             failure = Failure(stage=Stage.PUBLISH, error_class="redis.ResponseError", message=seen.refusal)
             return predicted(expected=Expected.FAILED, failure=failure, payload=outcome.payload)
-        if seen.position:
-            told = self._told(outcome, seen.position)
+        if seen.published:
+            told = _read_payload(seen.payload)
             changes = differences(told, outcome.event.data) if told else {}
             return predicted(expected=Expected.DUPLICATE, payload=outcome.payload, changes=changes)
         return predicted(expected=Expected.PUBLISHED, payload=outcome.payload)
@@ -192,13 +192,13 @@ class Predictor:
             )
         return f"Today's registry has no mapping for {letter.task or 'its task'}."
 
-    def _told(self, outcome: Published, position: str) -> dict[str, Any]:
-        """The payload that was published; empty if it is no longer retained."""
-        payload = self._published.payload_at(audience_of(outcome), position)
-        try:
-            return msgspec.json.decode(payload or b"{}", type=dict[str, Any])
-        except PARSER_ERRORS:  # a stranger's entry
-            return {}
+
+def _read_payload(payload: bytes) -> dict[str, Any]:
+    """What clients were told; nothing if it is not retained."""
+    try:
+        return msgspec.json.decode(payload or b"{}", type=dict[str, Any])
+    except PARSER_ERRORS:  # a stranger's entry
+        return {}
 
 
 def audience_of(outcome: Published) -> UUID | None:

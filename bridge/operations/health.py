@@ -1,20 +1,17 @@
 """Whether events flow, judged from what workers say and what waits; each fault is a sentence. Pure."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bridge.amqp_adapter.alarm import BLOCKED
 from bridge.messages.queue_state import QueueState
+from bridge.model.accounting import Recent
+from bridge.model.errors import BLOCKED
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
 from bridge.operations.survey import Survey
-from bridge.redis_adapter import Recent
+from bridge.runtime.reports import KnownWorker
 from bridge.settings import AccountingSettings
-
-if TYPE_CHECKING:
-    from bridge.operations.status import WorkerState
 
 STILL_S = 10.0
 """A worker that is silent, a loop that stands, or a queue that no worker takes from for longer is a fault.
@@ -41,19 +38,24 @@ class Fault:
     sentence: str
 
 
-def is_consuming(settings: AccountingSettings, worker: "WorkerState") -> bool:
+def is_consuming(settings: AccountingSettings, worker: KnownWorker) -> bool:
     """Whether a worker is heard and its loop turns, or is held up by a message that may still take its time."""
-    report = worker.known.report
+    report = worker.report
     if worker.silent_s > STILL_S:
         return False
     return report.loop_age_s <= STILL_S or _is_busy(settings, worker)
+
+
+def consuming_workers(settings: AccountingSettings, workers: Iterable[KnownWorker]) -> list[KnownWorker]:
+    """Of all workers, those that are consuming."""
+    return [worker for worker in workers if is_consuming(settings, worker)]
 
 
 def judge(
     settings: AccountingSettings,
     registry: Registry,
     survey: Survey,
-    workers: Sequence["WorkerState"],
+    workers: Sequence[KnownWorker],
     *,
     takes_writes: bool = True,
 ) -> Iterator[Fault]:
@@ -72,14 +74,14 @@ def judge(
             return
     for worker in workers:
         yield from (Fault(subject="workers", sentence=sentence) for sentence in _worker_faults(settings, worker))
-    consuming = [worker for worker in workers if is_consuming(settings, worker)]
-    if any(worker.known.report.blocked for worker in consuming):
+    consuming = consuming_workers(settings, workers)
+    if any(worker.report.blocked for worker in consuming):
         yield Fault(subject="broker", sentence=BLOCKED)
     if not consuming:
         sentence = "No worker consumes. Start one: celery -A bridge.worker worker"
         yield Fault(subject="workers", sentence=sentence)
     else:
-        served = {queue for worker in consuming for queue in worker.known.report.queues}
+        served = {queue for worker in consuming for queue in worker.report.queues}
         for name in registry.queues:
             if name not in served:
                 yield Fault(subject="queues", sentence=f"No worker consumes the queue {name}.")
@@ -99,7 +101,7 @@ def deaths(recent: Recent) -> Iterator[Fault]:
         yield Fault(subject="events", sentence=sentence)
 
 
-def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerState"]) -> Iterator[Fault]:
+def stranded(registry: Registry, survey: Survey, consuming: Sequence[KnownWorker]) -> Iterator[Fault]:
     """What waits where no worker will ever look: left by another registry, or by a foreign producer.
 
     Args:
@@ -107,7 +109,7 @@ def stranded(registry: Registry, survey: Survey, consuming: Sequence["WorkerStat
         survey: survey of the queues.
         consuming: workers that are heard.
     """
-    served = {queue for worker in consuming for queue in worker.known.report.queues}
+    served = {queue for worker in consuming for queue in worker.report.queues}
     for queue in survey.queues:
         if queue.depth and not queue.registered and queue.name not in served:
             name = one_line(queue.name)
@@ -133,8 +135,8 @@ def _counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one} waits" if number == 1 else f"{number:,} {many or one + 's'} wait"
 
 
-def _worker_faults(settings: AccountingSettings, worker: "WorkerState") -> Iterator[str]:
-    name, report, silent_s = worker.known.name, worker.known.report, worker.silent_s
+def _worker_faults(settings: AccountingSettings, worker: KnownWorker) -> Iterator[str]:
+    name, report, silent_s = worker.name, worker.report, worker.silent_s
     if silent_s > settings.visibility_timeout_s + STILL_S:
         return  # long gone: what it held has been given to others
     if silent_s > STILL_S:
@@ -155,22 +157,22 @@ def _worker_faults(settings: AccountingSettings, worker: "WorkerState") -> Itera
         )
 
 
-def _is_busy(settings: AccountingSettings, worker: "WorkerState") -> bool:
+def _is_busy(settings: AccountingSettings, worker: KnownWorker) -> bool:
     """A solo pool runs its message in the loop itself, for as long as a message may take."""
-    report = worker.known.report
+    report = worker.report
     return report.pool == "solo" and report.running > 0 and report.loop_age_s <= settings.task_time_limit_s
 
 
-def _idle_faults(queue: QueueState, consuming: Sequence["WorkerState"]) -> Iterator[Fault]:
+def _idle_faults(queue: QueueState, consuming: Sequence[KnownWorker]) -> Iterator[Fault]:
     """Workers that have room, and take nothing from a queue on which something waits."""
     if not queue.depth or (queue.oldest_age_s or 0) <= STILL_S:
         return
     for worker in consuming:
-        report = worker.known.report
+        report = worker.report
         has_room = report.running < report.processes and report.loop_age_s <= STILL_S
         if queue.name in report.queues and has_room and report.consumed_age_s > STILL_S:
             sentence = (
-                f"Worker {worker.known.name} has room and has taken nothing for {report.consumed_age_s:.0f} s, though "
+                f"Worker {worker.name} has room and has taken nothing for {report.consumed_age_s:.0f} s, though "
                 f"{queue.depth} messages wait on {queue.name} for {queue.oldest_age_s:.0f} s: restart it."
             )
             yield Fault(subject="workers", sentence=sentence)

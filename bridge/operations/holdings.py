@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from bridge.messages.queue_state import QueueState
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import CatalogIdentity, identity_of
-from bridge.operations.health import is_consuming, stranded
+from bridge.operations.health import consuming_workers, stranded
 from bridge.operations.selection import FOREVER_MS
-from bridge.operations.status import WorkerState, worker_states
-from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import Store
+from bridge.operations.survey import Survey, read_survey
+from bridge.ports import Store
+from bridge.runtime.reports import KnownWorker
 from bridge.settings import AccountingSettings
-
-KEYS_MAX = 5_000_000
-RETRIES_LOOKS_MAX = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,24 +51,20 @@ class Holding:
 
 def read_holdings(store: Store, settings: AccountingSettings, registry: Registry) -> tuple[Holding, ...]:
     """Every queue that the registry has, that holds something, or that a worker consumes; the registry's first."""
-    now_ms = store.clock.read_ms()
-    queues = QueueSurvey(store, settings, registry)
-    survey = queues.read(now_ms, keys_max=KEYS_MAX, looks_max=RETRIES_LOOKS_MAX)
-    consuming = [worker for worker in worker_states(store.workers, now_ms) if is_consuming(settings, worker)]
+    survey = read_survey(store, registry, store.clock.now_ms(), thorough=True)
+    consuming = consuming_workers(settings, store.workers.known())
     states = {queue.name: queue for queue in survey.queues}
     retries = Counter[str]()
     for _, queue, number in survey.retries:
         retries[queue] += number
     dead = Counter(head.queue for head in store.dead_letters.heads(between_ms=(0, FOREVER_MS)))
-    claimed = queues.claimed()
+    claimed = store.queues.claimed()
     served: dict[str, list[str]] = {}
     for worker in consuming:
-        for queue in worker.known.report.queues:
-            served.setdefault(queue, []).append(worker.known.name)
+        for queue in worker.report.queues:
+            served.setdefault(queue, []).append(worker.name)
     own = identity_of(registry)
-    known_here = {
-        queue for worker in consuming if not _is_elsewhere(own, worker) for queue in worker.known.report.queues
-    }
+    known_here = {queue for worker in consuming if not _is_elsewhere(own, worker) for queue in worker.report.queues}
     names = dict.fromkeys([*registry.queues, *sorted({*states, *retries, *dead, *(claimed or ()), *served} - {""})])
     return tuple(
         Holding(
@@ -90,13 +83,13 @@ def read_holdings(store: Store, settings: AccountingSettings, registry: Registry
     )
 
 
-def _is_elsewhere(own: CatalogIdentity, worker: WorkerState) -> bool:
-    theirs = CatalogIdentity.parse(worker.known.report.catalog)
+def _is_elsewhere(own: CatalogIdentity, worker: KnownWorker) -> bool:
+    theirs = CatalogIdentity.parse(worker.report.catalog)
     return theirs is not None and theirs.shape != own.shape
 
 
 def _advice(
-    registry: Registry, state: QueueState | None, survey: Survey, name: str, consuming: Sequence[WorkerState]
+    registry: Registry, state: QueueState | None, survey: Survey, name: str, consuming: Sequence[KnownWorker]
 ) -> str:
     of_queue = Survey(
         queues=(state,) if state else (),

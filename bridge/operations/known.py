@@ -12,7 +12,7 @@ from bridge.model.registry import Registry
 from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
 from bridge.model.retry import RetryRecord
 from bridge.operations.selection import FOREVER_MS, Facts, Selection, facts_of, is_class, users_in
-from bridge.redis_adapter import Store
+from bridge.ports import Store
 
 HEADS_LOOKED_AT = 1000
 NEAR = 0.8
@@ -46,9 +46,8 @@ class Present:
 
 def found_categories(store: Store) -> frozenset[str]:
     """Categories of queues that any process has named, and of what is found at the first look, of any registry."""
-    queues = store.queue_names
     heads = store.dead_letters.heads(newest_first=True, between_ms=(0, FOREVER_MS))
-    names = {*queues.all(), *(waiting.queue for waiting in queues.retries())}
+    names = {*store.queue_names.all(), *(waiting.queue for waiting in store.retries.by_queue())}
     names.update(head.queue for head in islice(heads, HEADS_LOOKED_AT))
     return frozenset(name.removeprefix(QUEUE_PREFIX) for name in names if name.startswith(QUEUE_PREFIX))
 

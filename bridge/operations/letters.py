@@ -15,12 +15,13 @@ from bridge.model.registry import Registry
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.selection import FOREVER_MS, Selection, facts_of
-from bridge.ports import LetterStore
+from bridge.ports import DeadLetters, Store
 from bridge.runtime.identity import who_am_i
 
 T = TypeVar("T")
 
 PAGE_DEFAULT = 50
+PAGE = 200
 CHUNK = 500
 MASK = "***"
 REASON_MAX_CHARS = 500
@@ -77,7 +78,7 @@ class Discarded:
 class Letters:
     """What operators do with dead letters, redrives apart."""
 
-    def __init__(self, store: LetterStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._dead = store.dead_letters
         self._log = store.log
 
@@ -246,6 +247,15 @@ class Letters:
         stones = [_tombstone(letter_id, letters.get(letter_id), who, reason) for letter_id in letter_ids]
         discarded, in_redrive = self._dead.discard(stones, redrive=redrive)
         return Discarded(discarded=discarded, in_redrive=in_redrive, gone=len(letter_ids) - discarded - in_redrive)
+
+
+def every_letter(dead: DeadLetters) -> Iterator[DeadLetter]:
+    """All letters, newest burial first, page by page; one buried meanwhile may be missed."""
+    cursor, more = None, True
+    while more:
+        glance = dead.look(cursor=cursor, between_ms=(0, FOREVER_MS), take=PAGE)
+        yield from (found.letter for found in glance.found)
+        cursor, more = glance.cursor, glance.more
 
 
 def letter_as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A producer reports every 3 s from a thread of its own, and every 9 s while it is
 from collections.abc import Iterator, Sequence
 
 from bridge.model.plain_text import one_line
-from bridge.redis_adapter import ProducerReport, Reported
+from bridge.runtime.reports import ProducerReport, Reported
 from bridge.runtime.supervision import Supervised
 
 SENDS_NOT_S = 8.0

@@ -15,7 +15,7 @@ from bridge.operations.groups import Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.letters import chunks, mask_envelope
 from bridge.operations.selection import Selection, facts_of
-from bridge.redis_adapter import Store
+from bridge.ports import Store
 from bridge.runtime.identity import who_am_i
 
 CHUNK = 500

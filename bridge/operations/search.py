@@ -3,15 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import islice
-from typing import Protocol
 from uuid import UUID
 
-from bridge.amqp_adapter.queue_inspection import Depth, read_depths
+from bridge.messages.queue_state import QueuedMessage
 from bridge.model.accounting import OpenMessage
-from bridge.redis_adapter import Ledger, QueuedMessage, RedisQueues, open_queues
-from bridge.settings import AccountingSettings
-from bridge.settings.topology import topology
+from bridge.operations.letters import chunks
+from bridge.ports import Accounting, Store
 
 LOOKS = 2
 """A message that is given back while the queues are read can be missed by one look, hardly by two."""
@@ -37,43 +34,30 @@ class Sought:
     verdict: Verdict
 
 
-class Search(Protocol):
-    """How to look for messages on one kind of broker."""
+def search(store: Store, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
+    """What was not found, though the accounting has it on its way.
 
-    def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
-        """What was not found, though the accounting has it on its way.
+    Args:
+        store: the accounting and the broker's queues.
+        message_ids: in the accounting, to look for.
+        queues: where they may stand.
 
-        Args:
-            message_ids: in the accounting, to look for.
-            queues: where they may stand.
-        """
-        ...
-
-
-def search_on(settings: AccountingSettings, ledger: Ledger) -> Search:
-    """The search that fits the broker."""
-    return RedisSearch(settings, ledger) if topology(settings).on_redis else DepthSearch(settings, ledger)
-
-
-@dataclass(frozen=True, slots=True)
-class RedisSearch:
-    """Reads every message on the queues and claimed by workers."""
-
-    settings: AccountingSettings
-    ledger: Ledger
-
-    def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
-        """As ``Search``."""
-        seen = Seen(message_ids)
-        with open_queues(self.settings) as broker:
-            for _ in range(LOOKS):
-                if seen.absent:
-                    seen.look(broker, queues)
-        # Their records are read last: what ended while we looked is not missing.
-        for message in _records(self.ledger, sorted(seen.absent)):
-            left = seen.unseen(message)
-            if left:
-                yield Sought(message=replace(message, event_ids=left), verdict=Verdict.MISSING)
+    Raises:
+        BrokerError: the broker is away or refuses.
+    """
+    names, seen = sorted(queues), Seen(message_ids)
+    for _ in range(LOOKS):
+        messages = store.queues.messages(names) if seen.absent else iter(())
+        if messages is None:
+            yield from _search_by_depth(store, message_ids, names)
+            return
+        for queued in messages:
+            seen.note(queued)
+    # Their records are read last: what ended while we looked is not missing.
+    for message in _records(store.accounting, seen.absent):
+        left = seen.unseen(message)
+        if left:
+            yield Sought(message=replace(message, event_ids=left), verdict=Verdict.MISSING)
 
 
 class Seen:
@@ -86,11 +70,6 @@ class Seen:
     def __init__(self, message_ids: Collection[str]) -> None:
         self.absent = set(message_ids)
         self._parts: dict[str, set[UUID]] = {}
-
-    def look(self, broker: RedisQueues, queues: Collection[str]) -> None:
-        """Read the queues once."""
-        for message in broker.messages(sorted(queues)):
-            self.note(message)
 
     def note(self, message: QueuedMessage) -> None:
         """Take note of a message; of one that was taken apart, only the events of this part are seen."""
@@ -107,31 +86,22 @@ class Seen:
         return tuple(event_id for event_id in message.event_ids if event_id not in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class DepthSearch:
-    """Asks how many messages stand on each queue: RabbitMQ shows none without taking it."""
-
-    settings: AccountingSettings
-    ledger: Ledger
-
-    def __call__(self, message_ids: Collection[str], queues: Collection[str]) -> Iterator[Sought]:
-        """As ``Search``."""
-        # The queues first: what is in the accounting after its queue was empty was not on the queue.
-        depths = read_depths(self.settings, sorted(queues))
-        for message in _records(self.ledger, sorted(message_ids)):
-            yield Sought(message=message, verdict=judge_by_depth(message, depths))
+def _search_by_depth(store: Store, message_ids: Collection[str], queues: list[str]) -> Iterator[Sought]:
+    # The queues first: what is in the accounting after its queue was empty was not on the queue.
+    states, _ = store.queues.read(queues, store.clock.now_ms())
+    depths = {state.name: state.depth for state in states}
+    for message in _records(store.accounting, message_ids):
+        yield Sought(message=message, verdict=judge_by_depth(message, depths))
 
 
-def judge_by_depth(message: OpenMessage, depths: Mapping[str, Depth]) -> Verdict:
+def judge_by_depth(message: OpenMessage, depths: Mapping[str, int]) -> Verdict:
     """What an empty or a filled queue says of a message that should have left it.
 
     A queue without consumers proves nothing: a worker that is stopping consumes no more, and still has messages.
     """
-    depth = depths.get(message.queue)
-    return Verdict.UNCHECKED if depth is None or depth.ready else Verdict.UNCLEAR
+    return Verdict.UNCLEAR if depths.get(message.queue) == 0 else Verdict.UNCHECKED
 
 
-def _records(ledger: Ledger, message_ids: list[str]) -> Iterator[OpenMessage]:
-    rest = iter(message_ids)
-    while chunk := list(islice(rest, RECORDS_CHUNK)):
-        yield from ledger.get(chunk)
+def _records(accounting: Accounting, message_ids: Collection[str]) -> Iterator[OpenMessage]:
+    for chunk in chunks(sorted(message_ids), RECORDS_CHUNK):
+        yield from accounting.get(chunk)

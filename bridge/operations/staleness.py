@@ -11,7 +11,7 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Outcome, Published
 from bridge.model.registry import Registry, Supersede
 from bridge.operations.dry_run import Predictor, audience_of, is_too_old, occurred_at_of, why_too_old
-from bridge.redis_adapter import PublishedEvents
+from bridge.ports import Publications
 
 HISTORY_LOOK_MAX = 1000
 """Entries of a stream, newest first, that are searched for a newer event."""
@@ -27,16 +27,15 @@ class Staleness:
     Args:
         published: reads what a stream still retains.
         predictor: makes the payloads by which events are compared.
+
+    Attributes:
+        supersedes: whether any mapping has a rule by which a newer event supersedes others.
     """
 
-    def __init__(self, published: PublishedEvents, predictor: Predictor) -> None:
+    def __init__(self, published: Publications, predictor: Predictor, registry: Registry) -> None:
         self._published = published
         self._predictor = predictor
-
-    @staticmethod
-    def supersedes_at_all(registry: Registry) -> bool:
-        """Whether any mapping has such a rule."""
-        return any(isinstance(row.staleness, Supersede) for row in registry.mappings)
+        self.supersedes = any(isinstance(row.staleness, Supersede) for row in registry.mappings)
 
     def too_old(self, letter: DeadLetter) -> str:
         """Why a letter is dropped for its age; empty if it is not."""
@@ -63,6 +62,8 @@ class Staleness:
 
     def _subjects(self, letters: Sequence[DeadLetter]) -> list[tuple[DeadLetter, "_Subject"]]:
         """What the events are about of those letters whose mapping has such a rule."""
+        if not self.supersedes:
+            return []
         ruled = [
             (letter, mapping.staleness)
             for letter in letters

@@ -1,86 +1,61 @@
 """``StatusReader``: the bridge at one moment, as operators see it: queues, workers, accounting, and its health."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 from bridge.messages.queue_state import QueueState
 from bridge.model.accounting import Balance
 from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
+from bridge.model.retry import WaitingFor
 from bridge.operations.catalogs import differences
 from bridge.operations.health import STILL_S, Fault, deaths, judge
 from bridge.operations.liveness import producer_faults, thread_faults
-from bridge.operations.survey import QueueSurvey, Survey
-from bridge.redis_adapter import (
-    GatewayStates,
-    KnownWorker,
-    ProducerReport,
-    Recent,
-    Reported,
-    Store,
-    WaitingFor,
-    Workers,
-)
+from bridge.operations.survey import Survey, read_survey
+from bridge.ports import Figures, Store
+from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported
 from bridge.settings import AccountingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerState:
-    """A worker as it was last heard.
+class Status(Figures):
+    """The bridge at one moment: the store's figures, and what the broker and the processes say.
 
     Attributes:
-        known: its last report.
-        silent_s: since then.
-    """
-
-    known: KnownWorker
-    silent_s: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
-    """The bridge at one moment.
-
-    Attributes:
-        at_ms: Redis time.
         queues: queues of the registry, and others of the bridge on which something waits.
         claimed: messages claimed by workers; None where the broker does not say.
         workers: that did not say good-bye, also those that died; by name.
         published_per_s: since the last reading; None at the first.
-        retry_next_s: until the next retry is due; below 0 if it is overdue; None if none waits.
-        dead_oldest_s: age of the oldest dead letter; None if there is none.
-        dead_newest_s: age of the newest: how long nothing has died.
-        letters: dead letters; one may hold several events.
-        letters_bytes: what they take, as JSON.
         producers: those that report.
-        gateways: the processes of the gateway together.
-        balance: the accounting.
-        metrics: the hash of metrics: what happened by event type, and buckets of histograms.
         faults: why the bridge is not healthy; none if it is.
         remarks: what is no fault, and worth knowing: processes that have another catalog than this one.
-        recent: how events ended in the last minute or so.
         retries: what waits for which task on which queue, of the retries that are due next.
     """
 
-    at_ms: int
     queues: tuple[QueueState, ...]
     claimed: int | None
-    workers: tuple[WorkerState, ...]
+    workers: tuple[KnownWorker, ...]
     published_per_s: float | None
-    retry_next_s: float | None
-    dead_oldest_s: float | None
-    letters: int
     producers: tuple[ProducerReport, ...]
-    gateways: GatewayStates
-    balance: Balance
-    metrics: Mapping[str, int]
     faults: tuple[Fault, ...]
-    dead_newest_s: float | None = None
-    letters_bytes: int = 0
-    retries: tuple[WaitingFor, ...] = ()
-    recent: Recent = field(default_factory=Recent)
     remarks: tuple[str, ...] = ()
+    retries: tuple[WaitingFor, ...] = ()
+
+    @property
+    def retry_next_s(self) -> float | None:
+        """Seconds until the next retry is due; below 0 if it is overdue; None if none waits."""
+        return None if self.retry_next_ms is None else (self.retry_next_ms - self.at_ms) / 1000
+
+    @property
+    def dead_oldest_s(self) -> float | None:
+        """Age of the oldest dead letter; None if there is none."""
+        return _age_s(self.dead_oldest_ms, self.at_ms)
+
+    @property
+    def dead_newest_s(self) -> float | None:
+        """Age of the newest: how long nothing has died."""
+        return _age_s(self.dead_newest_ms, self.at_ms)
 
     @property
     def healthy(self) -> bool:
@@ -88,19 +63,12 @@ class Status:
         return not self.faults
 
 
-def worker_states(workers: Workers, now_ms: int) -> tuple[WorkerState, ...]:
-    """The workers that did not say good-bye, by name."""
-    return tuple(
-        WorkerState(known=worker, silent_s=max(0, now_ms - worker.heard_ms) / 1000) for worker in workers.known()
-    )
-
-
-def _liveness(reported: Sequence[Reported], workers: Sequence[WorkerState], gateways: GatewayStates) -> Iterator[Fault]:
+def _liveness(reported: Sequence[Reported], workers: Sequence[KnownWorker], gateways: GatewayStates) -> Iterator[Fault]:
     """Producers that do not send, and threads that do not run, of all processes that are heard."""
     yield from (Fault(subject="producers", sentence=sentence) for sentence in producer_faults(reported))
     for worker in workers:
         if worker.silent_s <= STILL_S:
-            for sentence in thread_faults(f"Worker {worker.known.name}", worker.known.report.threads):
+            for sentence in thread_faults(f"Worker {worker.name}", worker.report.threads):
                 yield Fault(subject="workers", sentence=sentence)
     for name, threads in gateways.threads.items():
         for sentence in thread_faults(f"Gateway {name}", threads):
@@ -130,7 +98,6 @@ class StatusReader:
         self._registry = registry
         self._own = identity_of(registry)
         self._store = store
-        self._survey = QueueSurvey(store, settings, registry)
         self._before: tuple[int, int] | None = None
 
     def read(self) -> Status:
@@ -143,25 +110,16 @@ class StatusReader:
         now_ms, balance = figures.at_ms, figures.balance
         survey, faults = self._read_survey(now_ms)
         refusals = self._refusals()
-        workers = worker_states(self._store.workers, now_ms)
+        workers = tuple(self._store.workers.known())
         reported = self._store.producers.all()
         return Status(
-            at_ms=now_ms,
+            **{each.name: getattr(figures, each.name) for each in fields(figures)},
             queues=survey.queues,
             claimed=survey.claimed,
             workers=workers,
             published_per_s=self._rate(now_ms, balance.published),
-            retry_next_s=None if figures.retry_next_ms is None else (figures.retry_next_ms - now_ms) / 1000,
-            dead_oldest_s=_age_s(figures.dead_oldest_ms, now_ms),
-            dead_newest_s=_age_s(figures.dead_newest_ms, now_ms),
-            letters=figures.letters,
-            letters_bytes=figures.letters_bytes,
             producers=tuple(said.report for said in reported),
-            gateways=figures.gateways,
-            balance=balance,
-            metrics=figures.metrics,
             retries=survey.retries,
-            recent=figures.recent,
             remarks=differences(self._own, workers, (said.report for said in reported), figures.gateways),
             faults=(
                 *refusals,
@@ -187,7 +145,7 @@ class StatusReader:
 
     def _read_survey(self, now_ms: int) -> tuple[Survey, list[Fault]]:
         try:
-            return self._survey.read(now_ms), []
+            return read_survey(self._store, self._registry, now_ms), []
         except BrokerError as error:
             return Survey(queues=(), claimed=None, retries=()), [Fault(subject="broker", sentence=str(error))]
 

@@ -10,9 +10,8 @@ from bridge.model.accounting import OpenMessage
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import BrokerError
 from bridge.model.retry import RetryRecord
-from bridge.redis_adapter import Publication, Store, open_queues
-from bridge.settings import AccountingSettings
-from bridge.settings.topology import topology
+from bridge.operations.letters import every_letter
+from bridge.ports import Publication, Store
 
 
 class Whereabouts(StrEnum):
@@ -83,12 +82,8 @@ Place = Publication | OnItsWay | Waiting | Buried | SkippedEvent | Discarded
 class Tracer:
     """Looks everywhere for one event. Reads only."""
 
-    def __init__(self, store: Store, settings: AccountingSettings) -> None:
-        self._settings = settings
-        self._published = store.published
-        self._kept = store.kept
-        self._ledger = store.ledger
-        self._letters = store.dead_letters
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def trace(self, event_id: UUID, user: str | None = None) -> list[Place]:
         """Every place that knows the event; none if it is unknown.
@@ -98,18 +93,20 @@ class Tracer:
             user: canonical id of its user, if known: large stores answer at once then.
         """
         found: list[Place] = [
-            *self._published.find(event_id, user),
+            *self._store.published.find(event_id, user),
             *self._on_its_way(event_id),
             *self._elsewhere(str(event_id)),
         ]
         # Whole messages are kept under another id; looking through all letters is the last resort.
-        return found or [Buried(letter=letter) for letter in self._letters.newest_first() if holds(letter, event_id)]
+        return found or [
+            Buried(letter=letter) for letter in every_letter(self._store.dead_letters) if holds(letter, event_id)
+        ]
 
     def _on_its_way(self, event_id: UUID) -> Iterator[OnItsWay]:
-        for message in self._ledger.holding(event_id):
+        for message in self._store.accounting.holding(event_id):
             whereabouts = self._whereabouts(message, event_id)
             # Read again: it may have ended while we looked.
-            if any(event_id in still.event_ids for still in self._ledger.get([message.message_id])):
+            if any(event_id in still.event_ids for still in self._store.accounting.get([message.message_id])):
                 yield OnItsWay(
                     message_id=message.message_id,
                     task=message.task,
@@ -119,14 +116,13 @@ class Tracer:
                 )
 
     def _whereabouts(self, message: OpenMessage, event_id: UUID) -> Whereabouts:
-        if not topology(self._settings).on_redis:
-            return Whereabouts.UNKNOWN
         try:
-            with open_queues(self._settings) as broker:
-                for queued in broker.messages([message.queue]):
-                    # A message that was split stands on its queue in parts, under the id of the whole.
-                    if queued.book_id != message.message_id or (queued.is_part and event_id not in queued.event_ids()):
-                        continue
+            messages = self._store.queues.messages([message.queue])
+            if messages is None:
+                return Whereabouts.UNKNOWN
+            for queued in messages:
+                # A message that was split stands on its queue in parts, under the id of the whole.
+                if queued.book_id == message.message_id and (not queued.is_part or event_id in queued.event_ids()):
                     return Whereabouts.CLAIMED if queued.claimed else Whereabouts.QUEUED
         except BrokerError:
             return Whereabouts.UNKNOWN
@@ -134,7 +130,7 @@ class Tracer:
 
     def _elsewhere(self, event_id: str) -> Iterator[Place]:
         """What is kept by the event's own id."""
-        kept = self._kept.look_up(event_id)
+        kept = self._store.kept.look_up(event_id)
         if kept.waits:
             yield Waiting(
                 record=kept.retry,

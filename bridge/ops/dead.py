@@ -57,9 +57,9 @@ def dead_group(context: PageContext, request: PageRequest) -> Response:
 def letter(context: PageContext, request: PageRequest) -> Response:
     """One letter, whole; its contents masked unless the asker may see them."""
     letter_id = request.path["letter_id"]
-    found = context.store.dead_letters.get(letter_id)
+    kept = context.store.kept.look_up(letter_id)
+    found, tombstone = kept.letter, kept.tombstone
     if found is None:
-        tombstone = context.store.dead_letters.tombstone(letter_id)
         words = "it was redriven, evicted or never dead-lettered."
         if tombstone is not None:
             words = f"{tombstone.who} discarded it at {tombstone.at}: {tombstone.reason}"

@@ -18,7 +18,8 @@ from bridge.model.gateway_counters import TEXTS
 from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 from bridge.model.registry import Registry
 from bridge.operations import Status, StatusReader, is_consuming
-from bridge.redis_adapter import METRIC_PREFIX, ProducerReport
+from bridge.redis_adapter import METRIC_PREFIX
+from bridge.runtime.reports import ProducerReport
 from bridge.runtime.supervision import Supervised
 from bridge.settings import OpsSettings
 from bridge.wiring import open_store
@@ -148,9 +149,7 @@ def _queues(status: Status, settings: OpsSettings) -> Iterator[Metric]:
         "Messages on a queue that the registry does not have and no worker consumes.",
         labels=("queue",),
     )
-    served = {
-        queue for worker in status.workers if is_consuming(settings, worker) for queue in worker.known.report.queues
-    }
+    served = {queue for worker in status.workers if is_consuming(settings, worker) for queue in worker.report.queues}
     for queue in status.queues:
         if not queue.registered and queue.name not in served:
             left.add_metric((queue.name,), queue.depth)
@@ -232,7 +231,7 @@ def _threads(status: Status) -> Iterator[Supervised]:
     for producer in status.producers:
         yield from producer.threads
     for worker in status.workers:
-        yield from worker.known.report.threads
+        yield from worker.report.threads
     for threads in status.gateways.threads.values():
         yield from threads
 

@@ -49,7 +49,7 @@ def trace_event(context: PageContext, request: PageRequest) -> Response:
     if given:
         user = request.query.get("user", "").strip()
         whose = users_in([user], context.registry)[0] if user else None
-        found = Tracer(context.store, context.settings).trace(_event_id(given), whose)
+        found = Tracer(context.store).trace(_event_id(given), whose)
         places = [in_words(place) for place in found]
     return context.page(
         request,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
 from bridge.operations import Group, Letters, Selection, Status, StatusReader, is_consuming
-from bridge.redis_adapter import Store
+from bridge.ports import Store
 from bridge.settings import OpsSettings
 from bridge.wiring import open_store
 

@@ -18,7 +18,7 @@ from bridge.ops.fields import given_filters, read_selection
 from bridge.ops.jobs import RunningRedrives
 from bridge.ops.overview_cache import OverviewCache
 from bridge.ops.page_request import PageRequest
-from bridge.redis_adapter import Store
+from bridge.ports import Store
 from bridge.settings import OpsSettings
 from bridge.views.filters import write_filters
 from bridge.wiring import open_store

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from bridge.model.errors import OperationRefusedError
 from bridge.model.log_entry import LogEntry
-from bridge.operations import MAX_FAILURES_DEFAULT, Expected, RedriveState, RedriveStatus, Selection
+from bridge.model.redrive import RedriveState, RedriveStatus
+from bridge.operations import MAX_FAILURES_DEFAULT, Expected, Selection
 from bridge.ops.fields import read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.ops.page_request import PageRequest

@@ -5,16 +5,20 @@ refuses for good (BrokerError where it is the broker). What it was asked to do m
 method that writes says what a second call changes. Event ids are UUIDs as text in their usual form.
 """
 
-from bridge.ports.events import Channels, EventLog, LiveChannel, PendingPublish, Publisher
-from bridge.ports.failed_events import DeadLetters, LetterStore, OperationsLog, RetryQueue
-from bridge.ports.work import (
-    Accounting,
-    Clock,
-    Consumer,
-    ConsumerReport,
-    Metrics,
-    Queue,
-    StartCounts,
-    WorkerPorts,
-    WorkerReports,
+from bridge.ports.broker import BrokerQueues, QueueNames
+from bridge.ports.events import (
+    Channels,
+    EventLog,
+    LiveChannel,
+    PastEvent,
+    PendingPublish,
+    Publication,
+    Publications,
+    Publisher,
+    Sighting,
 )
+from bridge.ports.failed_events import DeadLetters, Kept, KeptEvents, OperationsLog, RetryQueue
+from bridge.ports.redrives import RedriveJob, RedriveJobs
+from bridge.ports.reports import ProducerReports, WorkerReports
+from bridge.ports.store import Figures, Overview, Store
+from bridge.ports.work import Accounting, Clock, Metrics, Queue, StartCounts, WorkerPorts

@@ -1,6 +1,8 @@
 """Ports of what clients hear: the event log's two halves, and the live channels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -113,4 +115,70 @@ class LiveChannel(Protocol):
 
     async def close(self) -> None:
         """Drop the connection. Idempotent, and never raises."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """What the log would say to an event that is published now.
+
+    Attributes:
+        published: whether it was, within the deduplication window.
+        payload: what clients were told then; empty if that is no longer retained.
+        refusal: why the log would refuse it; empty if it would not.
+    """
+
+    published: bool = False
+    payload: bytes = b""
+    refusal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastEvent:
+    """An event in a stream."""
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """An event stands, or stood, in a stream."""
+
+    position: str  # its place in the order of all events
+    user_id: str | None  # None for a broadcast
+    seen_key: str  # the key that remembers it
+    in_stream: bool  # whether a client that reconnects can still get it
+
+    @property
+    def at_ms(self) -> int:
+        """When, in ms of Redis time."""
+        return int(self.position.partition("-")[0])
+
+
+class Publications(Protocol):
+    """What clients were told, looked up event by event; for operators."""
+
+    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
+        """For each event and its user (None: everybody): whether it was published, and whether it could be."""
+        ...
+
+    def newest(self, user_id: Id | None, limit: int) -> Iterator[PastEvent]:
+        """Up to so many of a user's retained events (None: of the broadcasts), newest first."""
+        ...
+
+    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
+        """Where an event was published.
+
+        Args:
+            event_id: id of the event.
+            user: canonical id of its user, if known: large stores answer at once then; otherwise all are looked
+                through.
+        """
+        ...
+
+    def published(self, event_ids: Collection[str]) -> frozenset[str]:
+        """Which of the events were published within the deduplication window; looks through all."""
         ...

@@ -1,11 +1,12 @@
 """Ports of what did not succeed: the retry queue, the dead letters, and the log of what is done to them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.model.dead_letter import LOOK_MAX, Cursor, DeadLetter, Glance, LetterHead, Tombstone
 from bridge.model.log_entry import LogEntry
-from bridge.model.retry import Attempt, Claim, RetryRecord
+from bridge.model.retry import Attempt, Claim, RetryRecord, WaitingFor, WaitingRetry
 
 
 class RetryQueue(Protocol):
@@ -56,6 +57,22 @@ class RetryQueue(Protocol):
         """How many events wait, or are being tried again."""
         ...
 
+    def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
+        """All retries in the order of due time and id, behind a ``WaitingRetry.place``; what moves on may be missed."""
+        ...
+
+    def by_queue(self, *, thorough: bool = False) -> Sequence[WaitingFor]:
+        """How many events wait for which task on which queue: of those due next, or of all within bounds."""
+        ...
+
+    def make_due(self, event_ids: Sequence[str]) -> Sequence[str]:
+        """Have events tried at once; returns those that were not being tried already. Idempotent."""
+        ...
+
+    def take(self, event_ids: Sequence[str]) -> Sequence[RetryRecord]:
+        """Take events that wait as ``claim`` would, due or not; they come back after its lease."""
+        ...
+
 
 class DeadLetters(Protocol):
     """What did not succeed by itself, kept for a person within bounds; in the order of burial."""
@@ -90,7 +107,7 @@ class DeadLetters(Protocol):
         ...
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts of the letters that exist."""
+        """The failed attempts of the letters that exist; none of one that this release cannot decode."""
         ...
 
     def heads(
@@ -158,15 +175,29 @@ class OperationsLog(Protocol):
         ...
 
 
-class LetterStore(Protocol):
-    """Where dead letters are, and where it is written down what is done to them."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What there is of an event."""
+
+    now_ms: float  # Redis time
+    waits: bool  # whether it waits for its next attempt
+    retry: RetryRecord | None  # with every failed attempt; None if none waits, or it cannot be read
+    due_ms: float | None  # when it is put on its queue, in ms of Redis time; None if that is forgotten
+    letter: DeadLetter | None  # the dead letter that it is
+    skipped_ms: int | None  # when it had no recipient
+    tombstone: Tombstone | None  # what is left of its discarded letter
 
     @property
-    def dead_letters(self) -> DeadLetters:
-        """The letters."""
-        ...
+    def waiting(self) -> WaitingRetry | None:
+        """The retry with its place in the queue; None if none waits there, or it cannot be read."""
+        if self.retry is None or self.due_ms is None:
+            return None
+        return WaitingRetry(record=self.retry, due_ms=int(self.due_ms), taken=self.due_ms % 1 != 0)
 
-    @property
-    def log(self) -> OperationsLog:
-        """The log."""
+
+class KeptEvents(Protocol):
+    """What is kept by an event's own id."""
+
+    def look_up(self, event_id: str) -> Kept:
+        """Everything of one moment."""
         ...

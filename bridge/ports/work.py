@@ -1,13 +1,13 @@
-"""Ports of a worker's work: clock, queue, accounting, reports; and all that it needs in one value."""
+"""Ports of a worker's work: clock, queue, accounting, numbers; and all that it needs in one value."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from bridge.messages.task_message import TaskMessage
-from bridge.model.accounting import OpenMessage
+from bridge.model.accounting import Balance, OpenMessage, Summary
 from bridge.ports.events import Publisher
 from bridge.ports.failed_events import DeadLetters, RetryQueue
 
@@ -21,6 +21,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The same as a UTC time."""
+        ...
+
+    def now_ms(self) -> int:
+        """The same in whole milliseconds, and asked for now: never from an answer of some seconds ago."""
         ...
 
 
@@ -78,6 +82,28 @@ class Accounting(Protocol):
         """The messages on their way that hold an event; looks through all of them."""
         ...
 
+    def summaries(self) -> Iterator[Summary]:
+        """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice."""
+        ...
+
+    def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
+        """End events that will not be found, with an entry in the log of operations; all of one call in one step.
+
+        Args:
+            messages: with the events to end; without any, what was forgotten when the store was set back is written
+                off.
+            who: does it.
+            reason: why.
+
+        Returns:
+            How many events; those that had ended meanwhile are left alone.
+        """
+        ...
+
+    def balance(self) -> Balance:
+        """Where the accepted events are, at one moment."""
+        ...
+
 
 class StartCounts(Protocol):
     """How often messages were started whose workers died; a message that never came back costs nothing."""
@@ -100,47 +126,6 @@ class Metrics(Protocol):
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
         """Let numbers grow, each by so much. Not idempotent."""
-        ...
-
-
-class ConsumerReport(Protocol):
-    """What a worker says of itself, as far as others go by it."""
-
-    @property
-    def catalog(self) -> str:
-        """Identity of its registry."""
-        ...
-
-    @property
-    def queues(self) -> tuple[str, ...]:
-        """Which it consumes."""
-        ...
-
-
-class Consumer(Protocol):
-    """A worker that was heard."""
-
-    @property
-    def process(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def heard_ms(self) -> int:
-        """When it was heard last, in ms of the store's time."""
-        ...
-
-    @property
-    def report(self) -> ConsumerReport:
-        """What it said."""
-        ...
-
-
-class WorkerReports(Protocol):
-    """What workers say of themselves."""
-
-    def known(self) -> Sequence[Consumer]:
-        """Every worker that has not said good-bye."""
         ...
 
 

@@ -19,7 +19,7 @@ from bridge.producer.buffer import Buffer
 from bridge.producer.progress import Progress
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Sender
-from bridge.redis_adapter import ProducerReport
+from bridge.runtime.reports import ProducerReport
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import ProducerSettings
 from bridge.wiring import open_queue

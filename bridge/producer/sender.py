@@ -1,13 +1,16 @@
 """``Sender``: packs accepted events into messages and sends them until the broker has them; for one thread."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from bridge.model.errors import BrokerRefusedError
 from bridge.model.plain_text import plain_logger
-from bridge.ports import Queue
 from bridge.producer.batching import Accepted, BatchLimits, batch
 from bridge.producer.progress import Progress
 from bridge.runtime.backoff import Backoff
+
+if TYPE_CHECKING:
+    from bridge.ports import Queue
 
 logger = plain_logger(__name__)
 
@@ -18,7 +21,7 @@ class Sender:
     The connection stays its owner's to close; ``waiting`` tells how many events are in memory, for the log.
     """
 
-    def __init__(self, queue: Queue, limits: BatchLimits, progress: Progress, waiting: Callable[[], int]) -> None:
+    def __init__(self, queue: "Queue", limits: BatchLimits, progress: Progress, waiting: Callable[[], int]) -> None:
         self._queue = queue
         self._limits = limits
         self._progress = progress

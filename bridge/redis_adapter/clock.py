@@ -12,7 +12,7 @@ ASK_AGAIN_S = 10.0
 
 
 class StoreClock:
-    """Reads Redis time, for one small command in ``ASK_AGAIN_S``. For threads and forked processes."""
+    """``bridge.ports.Clock`` by Redis, for one small command in ``ASK_AGAIN_S``. For threads and forked processes."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -26,11 +26,9 @@ class StoreClock:
         return asked[1] + monotonic() - asked[0]
 
     def now(self) -> datetime:
-        """The same as a UTC time."""
         return datetime.fromtimestamp(self.now_s(), UTC)
 
-    def read_ms(self) -> int:
-        """Milliseconds since the epoch, read now."""
+    def now_ms(self) -> int:
         with store_errors():
             seconds, microseconds = self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000

@@ -1,7 +1,7 @@
 """``DeadLetters``: what did not succeed by itself, kept for a person within bounds."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import msgspec
 import redis
@@ -17,10 +17,8 @@ from bridge.model.dead_letter import (
     head_of,
     read_head,
     read_letter,
-    read_tombstone,
     unreadable,
 )
-from bridge.model.moments import shown_time
 from bridge.model.plain_text import plain_logger
 from bridge.model.retry import Attempt
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
@@ -29,7 +27,6 @@ from bridge.settings import AccountingSettings
 
 logger = plain_logger(__name__)
 
-PAGE = 200
 TOMBSTONES_MAX = 100_000
 EVICTED = "raise BRIDGE_DEAD_MAX, BRIDGE_DEAD_MAX_BYTES or BRIDGE_DEAD_TTL_S, or redrive or discard dead letters."
 
@@ -43,7 +40,7 @@ class _Look(NamedTuple):
 
 
 class DeadLetters:
-    """Keep dead letters, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``, and read them."""
+    """``bridge.ports.DeadLetters`` on Redis, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``."""
 
     def __init__(self, client: redis.Redis, settings: AccountingSettings) -> None:
         self._client = client
@@ -63,7 +60,6 @@ class DeadLetters:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> int:
-        """As ``bridge.ports.DeadLetters.bury``."""
         what = int(whole) if part is None else " " + " ".join(part)
         args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
         for letter in letters:
@@ -74,22 +70,7 @@ class DeadLetters:
             logger.error("bridge.dead_letters.evicted letters=%d: %s", evicted, EVICTED)
         return evicted
 
-    def get(self, letter_id: str) -> DeadLetter | None:
-        """One letter; one that this release cannot read stands for itself with its bytes."""
-        with store_errors():
-            value = cast("bytes | None", self._client.hget(self._keys.DEAD_LETTERS, letter_id))
-        return None if value is None else read_letter(value) or unreadable(letter_id, value)
-
-    def kept(self, letter_ids: Sequence[str]) -> frozenset[str]:
-        """The letters that exist."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            for letter_id in letter_ids:
-                pipeline.hexists(self._keys.DEAD_LETTERS, letter_id)
-            answers = pipeline.execute()
-        return frozenset(letter_id for letter_id, there in zip(letter_ids, answers, strict=True) if there)
-
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts of the letters that exist and can be decoded."""
         found = {}
         for letter_id, value in self._values(letter_ids):
             letter = read_letter(value)
@@ -105,7 +86,6 @@ class DeadLetters:
         conditions: Sequence[Sequence[str]] = (),
         take: int = LOOK_MAX,
     ) -> Glance:
-        """As ``bridge.ports.DeadLetters.look``."""
         look = self._look("whole", cursor, newest_first, between_ms, conditions, take)
         return Glance(
             found=tuple(
@@ -119,7 +99,6 @@ class DeadLetters:
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
-        """The heads of all letters, look by look; one that is dead-lettered again meanwhile may be missed."""
         cursor, more = None, True
         while more:
             found, cursor, more = self._look("head", cursor, newest_first, between_ms, conditions, LOOK_MAX)
@@ -155,7 +134,6 @@ class DeadLetters:
         )
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """The dead letters that exist and that this release can decode."""
         found = ((letter_id, read_letter(value)) for letter_id, value in self._values(letter_ids))
         return {letter_id: letter for letter_id, letter in found if letter is not None}
 
@@ -166,36 +144,18 @@ class DeadLetters:
             if value is not None:
                 yield letter_id, value
 
-    def newest_first(self) -> Iterator[DeadLetter]:
-        """Every letter that this release can read, page by page; one buried meanwhile may be missed or seen twice."""
-        start = 0
-        while True:
-            with store_errors():
-                ids = cast("list[bytes]", self._client.zrevrange(self._keys.DEAD_INDEX, start, start + PAGE - 1))
-                values = self._client.hmget(self._keys.DEAD_LETTERS, ids) if ids else []
-            letters = (read_letter(value) for value in values if value is not None)
-            yield from (letter for letter in letters if letter is not None)
-            if len(ids) < PAGE:
-                return
-            start += PAGE
-
     def count(self) -> int:
-        """How many letters there are."""
         with store_errors():
             return int(self._client.zcard(self._keys.DEAD_INDEX))
 
     def span_ms(self) -> tuple[int, int]:
-        """When the first and the last letter were dead-lettered, in ms of Redis time; 0 and 0 if there is none."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
             pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
             first, last = pipeline.execute()
         return (int(first[0][1]), int(last[0][1])) if first and last else (0, 0)
 
-    # Discarding
-
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
-        """As ``bridge.ports.DeadLetters.discard``; what is in flight in another redrive is left alone."""
         args: list[str | int | bytes] = [TOMBSTONES_MAX, redrive]
         for stone in tombstones:
             fields = {"who": stone.who, "reason": stone.reason, "task": stone.task, "error_class": stone.error_class}
@@ -203,11 +163,3 @@ class DeadLetters:
         with store_errors():
             discarded, in_redrive = self._discard.run(self._client, args)
         return int(discarded), int(in_redrive)
-
-    def tombstone(self, letter_id: str) -> Tombstone | None:
-        """What is left of a discarded letter; None if it was not discarded, or long ago."""
-        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hget(self._keys.TOMBSTONES, letter_id)
-            pipeline.zscore(self._keys.TOMBSTONE_TIMES, letter_id)
-            value, at_ms = cast("tuple[bytes | None, Any]", tuple(pipeline.execute()))
-        return None if value is None else read_tombstone(letter_id, value, shown_time(int(at_ms or 0)))

@@ -1,29 +1,18 @@
 """What gateway processes count, added up in the store, so that it is right over many processes and hosts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 import redis.asyncio
 
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
+from bridge.runtime.reports import GatewayStates
 from bridge.runtime.supervision import Supervised
 
 FORGET_AFTER_S = 60
 """A gateway process that was silent for longer is gone, and so are its streams."""
 METRIC_PREFIX = "gateway:"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GatewayStates:
-    """The gateway processes at one moment."""
-
-    processes: int  # that were heard within ``FORGET_AFTER_S``
-    connections: int  # streams that they have open
-    # Name of a process → its tasks and threads that are in trouble
-    threads: Mapping[str, tuple[Supervised, ...]] = field(default_factory=dict)
-    catalogs: tuple[tuple[str, str], ...] = ()  # name of each process, and the identity of its registry
 
 
 class Gateways:
@@ -46,7 +35,7 @@ class Gateways:
         """Add what was counted since the last time. Not idempotent: on a lost reply it may be added twice.
 
         Args:
-            name: of the process.
+            name: name of the process.
             connections: streams that it has open.
             grown: name of a counter → by how much it grew.
             troubled: its tasks and threads that are in trouble.

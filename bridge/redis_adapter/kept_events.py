@@ -1,39 +1,23 @@
 """``KeptEvents``: what is kept of one event by its own id, read in one moment: its retry, its end, its tombstone."""
 
-from dataclasses import dataclass
-
 import redis
 
-from bridge.model.dead_letter import DeadLetter, Tombstone, read_letter, read_tombstone, unreadable
+from bridge.model.dead_letter import read_letter, read_tombstone, unreadable
 from bridge.model.moments import shown_time
-from bridge.model.retry import RetryRecord
+from bridge.ports.failed_events import Kept
 from bridge.redis_adapter.client import keyspace_of
 from bridge.redis_adapter.read_only_script import look
 from bridge.redis_adapter.retry_queue import read_retry
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """What there is of an event."""
-
-    now_ms: float  # Redis time
-    waits: bool  # whether it waits for its next attempt
-    retry: RetryRecord | None  # with every failed attempt; None if none waits, or it cannot be read
-    due_ms: float | None  # when it is put on its queue, in ms of Redis time; None if that is forgotten
-    letter: DeadLetter | None  # the dead letter that it is
-    skipped_ms: int | None  # when it had no recipient
-    tombstone: Tombstone | None  # what is left of its discarded letter
-
-
 class KeptEvents:
-    """Looks up one event."""
+    """``bridge.ports.KeptEvents`` on Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
 
     def look_up(self, event_id: str) -> Kept:
-        """Everything at once."""
         keys = self._keys
         (seconds, microseconds), record, due, letter, skipped, stone, stone_ms = look(
             self._client,

@@ -1,12 +1,13 @@
 """The accounting's first page: which accepted events are on their way, message by message."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, TypeAlias, cast
+from typing import TypeAlias, cast
 from uuid import UUID
 
 import redis
 
-from bridge.model.accounting import OpenMessage
+from bridge.model.accounting import Balance, OpenMessage, Summary
+from bridge.redis_adapter.accounting import read_balance
 from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.operations_log import ENTRIES_MAX
@@ -24,15 +25,6 @@ CALL_BYTES_MAX = 1_000_000
 
 Pushed: TypeAlias = tuple[str, str, str, bytes, str, bytes]
 """A message that is entered: id, task, queue, ids of its events; and, where it is put on a queue, key and item."""
-
-
-class Summary(NamedTuple):
-    """An open message without its events' ids: when it was accepted (ms of Redis time), and how many there are."""
-
-    message_id: str
-    accepted_ms: int
-    queue: str
-    events: int
 
 
 def entry(task: str, queue: str, event_ids: bytes) -> bytes:
@@ -92,7 +84,7 @@ class Entries:
 
 
 class Ledger(Entries):
-    """The accounting's messages: entered, looked up, written off. Every event leaves in the script that ends it."""
+    """``bridge.ports.Accounting`` on Redis. Every event leaves in the script that ends it."""
 
     def __init__(self, client: redis.Redis, settings: RetentionSettings) -> None:
         super().__init__(client)
@@ -100,7 +92,6 @@ class Ledger(Entries):
         self._book = script("book")
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
-        """Enter a message that its producer did not announce. Idempotent by message id."""
         ids = b"".join(event_id.bytes for event_id in event_ids)
         with store_errors():
             self._book.run(
@@ -110,13 +101,6 @@ class Ledger(Entries):
             )
 
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
-        """End events that will not be found, with an entry in the log of operations; all of one call in one step.
-
-        Without messages, what Redis forgot when it was set back is written off.
-
-        Returns:
-            How many events; those that had ended meanwhile are left alone.
-        """
         arguments: list[str | int | bytes] = [ENTRIES_MAX, who, reason]
         for message in messages:
             arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
@@ -124,21 +108,32 @@ class Ledger(Entries):
             return int(script("write_off").run(self._client, arguments))
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
-        """The events of a message that are still in flight: not ended, not waiting, not dead-lettered."""
         with store_errors():
             record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
         waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
         return frozenset(waiting.intersection(event_ids))
 
+    def balance(self) -> Balance:
+        return read_balance(self._client)
+
+    @property
+    def open_key(self) -> str:
+        """Where the messages on their way are written down, for a script that moves some."""
+        return self._keys.OPEN
+
+    def note_moved(self, queue: str, book_ids: Sequence[str]) -> None:
+        """Messages were moved to this queue of another broker. Idempotent."""
+        pairs = [word for book_id in book_ids for word in ("", book_id)]
+        with store_errors():
+            script("requeue").send(self._client, Call([self._keys.OPEN], [queue, *pairs]))
+
     def summaries(self) -> Iterator[Summary]:
-        """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice."""
         for message_id, record in self._records():
             head, _, ids = record.partition(b"\n")
             accepted_ms, _, queue = head.split(b" ")
             yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
-        """The messages that are in flight."""
         if not message_ids:
             return []
         with store_errors():
@@ -146,7 +141,6 @@ class Ledger(Entries):
         return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
-        """The messages on their way that hold an event; looks through all of them."""
         found = [
             read_record(message_id.decode(), record)
             for message_id, record in self._records()

@@ -13,14 +13,13 @@ ENTRIES_MAX = 10_000
 
 
 class OperationsLog:
-    """Append to the log and read it."""
+    """``bridge.ports.OperationsLog`` on Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._key = keyspace_of(client).OPERATIONS_LOG
 
     def append(self, entry: LogEntry) -> None:
-        """Write one entry, at the time of Redis."""
         fields: dict[str, str | bytes] = {
             "who": entry.who,
             "action": entry.action,
@@ -33,7 +32,6 @@ class OperationsLog:
             script("log").run(self._client, [ENTRIES_MAX, *words])
 
     def newest(self, limit: int = 100) -> list[LogEntry]:
-        """The newest entries, newest first."""
         with store_errors():
             reply = self._client.xrevrange(self._key, count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)

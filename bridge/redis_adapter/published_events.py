@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 from uuid import UUID
 
 import redis
@@ -12,84 +11,45 @@ import redis
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.registry import Id
 from bridge.model.registry.identifiers import is_id_text
+from bridge.ports.events import PastEvent, Publication, Sighting
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import seen_owner
 from bridge.settings import RetentionSettings
 
 SCAN_COUNT = 1000
 EVERYBODY = None
-Audience: TypeAlias = Id | None
-"""Whose stream; ``EVERYBODY`` for the broadcasts."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sighting:
-    """What Redis would say to an event that is published now."""
-
-    # Where it stands, or stood, in its stream; empty if it was not published within the dedup window
-    position: str = ""
-    refusal: str = ""  # why Redis would refuse it; empty if it would not
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PastEvent:
-    """An event in a stream."""
-
-    event_id: str
-    event_type: str
-    occurred_at: datetime
-    payload: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Publication:
-    """An event stands, or stood, in a stream."""
-
-    position: str  # its place in the order of all events
-    user_id: str | None  # None for a broadcast
-    seen_key: str  # the key that remembers it
-    in_stream: bool  # whether a client that reconnects can still get it
-
-    @property
-    def at_ms(self) -> int:
-        """When, in ms of Redis time."""
-        return int(self.position.partition("-")[0])
 
 
 class PublishedEvents:
-    """Reads marks and streams; writes nothing."""
+    """``bridge.ports.Publications`` on Redis."""
 
     def __init__(self, client: redis.Redis, settings: RetentionSettings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
         self._keeps_history = settings.stream_ttl_s > 0
 
-    def look_up(self, events: Sequence[tuple[Audience, UUID]]) -> list[Sighting]:
-        """For each event: whether it was published, and whether it could be."""
+    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             for audience, event_id in events:
                 pipeline.get(self._mark(audience, event_id))
                 pipeline.type(self._stream(audience))
             answers = pipeline.execute(raise_on_error=False)
-        return [self._sighting(mark, kind) for mark, kind in zip(answers[::2], answers[1::2], strict=True)]
+            return [
+                self._sighting(audience, mark, kind)
+                for (audience, _), mark, kind in zip(events, answers[::2], answers[1::2], strict=True)
+            ]
 
-    def _sighting(self, mark: Any, kind: Any) -> Sighting:
+    def _sighting(self, audience: Id | None, mark: Any, kind: Any) -> Sighting:
         if isinstance(mark, redis.ResponseError):
             return Sighting(refusal=str(mark))
         if mark is not None:
-            return Sighting(position=text(mark))
+            entries: Any = self._client.xrange(self._stream(audience), text(mark), text(mark))
+            return Sighting(published=True, payload=entries[0][1].get(b"data", b"") if entries else b"")
         if self._keeps_history and kind not in (b"none", b"stream"):
             return Sighting(refusal=f"Its stream's key holds a {text(kind)}.")
         return Sighting()
 
-    def payload_at(self, audience: Audience, position: str) -> bytes | None:
-        """The payload that was published there; None if it is no longer retained."""
-        with store_errors():
-            entries: Any = self._client.xrange(self._stream(audience), position, position)
-        return entries[0][1].get(b"data") if entries else None
-
-    def newest(self, audience: Audience, limit: int) -> Iterator[PastEvent]:
-        """Up to so many of the retained events, newest first; a stranger's entries are passed over."""
+    def newest(self, audience: Id | None, limit: int) -> Iterator[PastEvent]:
         with store_errors():
             entries: Any = self._client.xrevrange(self._stream(audience), count=limit)
         for _, fields in entries:
@@ -102,10 +62,6 @@ class PublishedEvents:
                 )
 
     def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
-        """Where an event was published.
-
-        A large store answers at once if the canonical id of its user is given; otherwise all keys are looked through.
-        """
         with store_errors():
             if user is not None:
                 marks = {self._mark(user, event_id), self._mark(EVERYBODY, event_id)}
@@ -129,7 +85,6 @@ class PublishedEvents:
         return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
-        """The events that were published within the dedup window; looks through all keys."""
         with store_errors():
             return frozenset(
                 event_id
@@ -137,10 +92,10 @@ class PublishedEvents:
                 if (event_id := text(key).rpartition(":")[2]) in event_ids
             )
 
-    def _stream(self, audience: Audience) -> str:
+    def _stream(self, audience: Id | None) -> str:
         return self._keys.BROADCAST_STREAM if audience is None else self._keys.user_stream(audience)
 
-    def _mark(self, audience: Audience, event_id: UUID) -> str:
+    def _mark(self, audience: Id | None, event_id: UUID) -> str:
         if audience is None:
             return self._keys.broadcast_seen(event_id)
         return self._keys.user_seen(audience, event_id)

@@ -1,19 +1,14 @@
 """What stands on the queues of a Redis broker, message by message, without taking it."""
 
-from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, cast
-from uuid import UUID
+from typing import cast
 
-import msgspec
 import redis
 
-from bridge.messages.compression import decompressed
 from bridge.messages.queue_item import Peeked, peek, peek_claim
-from bridge.model.bounds import PARSER_ERRORS
-from bridge.model.errors import DecodeError, as_broker_error
+from bridge.messages.queue_state import QueuedMessage
+from bridge.model.errors import as_broker_error
 from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.queue_discovery import priority_lists
@@ -27,37 +22,6 @@ CHUNK_MAX = 2000
 CHUNK_BYTES = 2_000_000
 """About how much of a queue is held in memory at once."""
 CLAIMED_CHUNK = 100
-
-
-class _Identified(msgspec.Struct):
-    id: UUID
-
-
-_bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueuedMessage:
-    """A message that stands on a queue or is claimed by a worker."""
-
-    message_id: str  # the Celery task id
-    book_id: str  # the message under which its events are in the accounting
-    claimed: bool  # whether a worker has it
-    body: str  # base64 of the Celery body, as it was sent
-    compression: object = None  # as its header says; anything may stand there
-
-    @property
-    def is_part(self) -> bool:
-        """Whether it holds only part of the message that is in the accounting, which was taken apart."""
-        return self.message_id != self.book_id
-
-    def event_ids(self) -> frozenset[UUID]:
-        """The ids of its events; none if the body cannot be read."""
-        try:
-            body = decompressed(b64decode(self.body), self.compression)
-            return frozenset(event.id for event in _bodies.decode(body)[0][0])
-        except (DecodeError, *PARSER_ERRORS):
-            return frozenset()
 
 
 @contextmanager
@@ -99,11 +63,7 @@ class RedisQueues:
         return bool(self._client.exists(*(self._prefix + place for place in (name, *priority_lists(name)))))
 
     def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
-        """What stands on the queues, then what workers have.
-
-        In this order, so that a message which is claimed meanwhile is seen; one that is given back meanwhile
-        may be missed, and others may be seen twice.
-        """
+        """As ``bridge.ports.BrokerQueues.messages``."""
         for name in queues:
             yield from self._standing(name)
         yield from self._claimed()

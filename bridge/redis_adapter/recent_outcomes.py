@@ -1,8 +1,8 @@
 """How events ended lately: samples of the counts, which workers take as they report, and what they say together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from bridge.model.accounting import Recent
 from bridge.redis_adapter.client import text
 
 SAMPLE_MS = 5_000
@@ -13,28 +13,6 @@ WINDOW_MS = 60_000
 """How far back a reader looks, to the nearest sample."""
 SAMPLED = ("published", "duplicate", "skipped", "dead", "dead_bundled")
 """Counts in a sample, in this order."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recent:
-    """How events ended in the last minute or so."""
-
-    seconds: float = 0.0  # since the sample that it is compared with; 0 if there is none
-    ended: int = 0  # events that ended well or died
-    dead: int = 0  # those that died
-    letters: int = 0  # in how many letters; one may hold several events
-    since_ms: int = 0  # when that sample was taken, in ms of Redis time
-
-    def remaining(self, letters: int) -> "Recent":
-        """The same, but for deaths that were mended meanwhile: only so many of the letters are there still."""
-        if letters >= self.letters:
-            return self
-        return replace(self, dead=round(self.dead * letters / self.letters), letters=letters)
-
-    @property
-    def dead_share(self) -> float:
-        """Part of the ended events that died, 0 to 1."""
-        return self.dead / self.ended if self.ended else 0.0
 
 
 def read_recent(samples: Sequence[bytes], counts: Mapping[str, int], now_ms: int) -> Recent:

@@ -1,5 +1,6 @@
 """The retry set: events that wait in Redis for their next attempt, visible and leased, never in a worker's memory."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,17 +8,21 @@ import msgspec
 import redis
 
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingRetry
+from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingFor, WaitingRetry
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.script import script
 from bridge.settings import AccountingSettings
 
 PAGE = 500
 """Retries that are read at once."""
+LOOK_MAX = 1_000
+"""Retries that one script call looks at for their queues …"""
+LOOKS_MAX = 100
+"""… and how many such calls a thorough look makes."""
 
 
 class RetrySet:
-    """Add, claim and confirm waiting retries."""
+    """``bridge.ports.RetryQueue`` on Redis."""
 
     def __init__(self, client: redis.Redis, settings: AccountingSettings) -> None:
         self._client = client
@@ -35,7 +40,6 @@ class RetrySet:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> frozenset[str]:
-        """As ``bridge.ports.RetryQueue.add``."""
         args: list[str | int | bytes] = [self._max, message_id, event_type, int(only_unfinished)]
         for record, after_s in waiting:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
@@ -47,20 +51,17 @@ class RetrySet:
         return frozenset(text(event_id) for event_id in refused)
 
     def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """The failed attempts so far of those events that have any."""
         with store_errors():
             values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         records = (read_retry(value) for value in values if value is not None)
         return {record.event_id: record.attempts for record in records if record is not None}
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """The events that are in the retry set: neither published nor given up."""
         with store_errors():
             values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
 
     def claim(self, limit: int = CLAIM_MAX) -> Claim:
-        """Take what is due, oldest first; no other worker gets it before the lease ends."""
         with store_errors():
             wait_ms, lease, *pairs = self._claim.run(self._client, [LEASE_S * 1000, limit])
         found = [
@@ -74,30 +75,18 @@ class RetrySet:
         )
 
     def confirm(self, claim: Claim) -> None:
-        """As ``bridge.ports.RetryQueue.confirm``; unconfirmed ones are moved a second time, which is harmless."""
         if claim.records:
             ids = [record.event_id for record in claim.records]
             with store_errors():
                 self._confirm.run(self._client, [claim.lease, RESEND_S * 1000, *ids])
 
     def count(self) -> int:
-        """Events that wait or are being tried again."""
         with store_errors():
             return int(self._client.hlen(self._keys.RETRY_RECORDS))
 
     # For operators
 
-    def get(self, event_id: str) -> WaitingRetry | None:
-        """One retry; None if there is none that can be read."""
-        with store_errors():
-            due = self._client.zscore(self._keys.RETRY_DUE, event_id)
-        return None if due is None else next(self._read([(event_id, float(due))]), None)
-
     def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
-        """All retries in the order of due time and id, page by page.
-
-        ``behind``: only those behind the one with this ``WaitingRetry.place``.
-        """
         low, offset = "-inf" if behind is None else repr(behind[0]), 0
         while True:
             with store_errors():
@@ -113,12 +102,21 @@ class RetrySet:
             last_due = repr(behind[0])
             low, offset = last_due, (offset + PAGE if last_due == low else 0)
 
+    def by_queue(self, *, thorough: bool = False) -> tuple[WaitingFor, ...]:
+        found: Counter[tuple[str, str]] = Counter()
+        for look in range(LOOKS_MAX if thorough else 1):
+            with store_errors():
+                seen, *kinds = script("retry_queues").run(self._client, [look * LOOK_MAX, LOOK_MAX])
+            for task, queue, number in zip(kinds[::3], kinds[1::3], kinds[2::3], strict=True):
+                found[text(task), text(queue)] += number
+            if seen < LOOK_MAX:
+                break
+        return tuple(WaitingFor(*kind, number) for kind, number in found.most_common())
+
     def make_due(self, event_ids: Sequence[str]) -> list[str]:
-        """Have retries tried at once; returns those that were not being tried already."""
         return self._postpone(event_ids, "0")
 
     def take(self, event_ids: Sequence[str]) -> list[RetryRecord]:
-        """Take waiting retries as a claim would, so that no mover does meanwhile; they come back after ``LEASE_S``."""
         taken = self._postpone(event_ids, f"{LEASE_S * 1000 + 0.5}")
         return [waiting.record for waiting in self._read([(event_id, 0.0) for event_id in taken])]
 

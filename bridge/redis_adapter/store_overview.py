@@ -1,46 +1,28 @@
 """``StoreOverview``: the store's figures at one moment, as operators watch them, and whether it takes writes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
-from bridge.model.accounting import Balance
+from bridge.model.accounting import Recent
 from bridge.model.errors import StoreError
+from bridge.ports.store import Figures
 from bridge.redis_adapter.accounting import read_balance
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.gateway_counts import GatewayStates, read_gateways
-from bridge.redis_adapter.recent_outcomes import Recent, read_recent
+from bridge.redis_adapter.gateway_counts import read_gateways
+from bridge.redis_adapter.recent_outcomes import read_recent
 
 PROBE_LIFE_MS = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
-    """What the store tells of itself."""
-
-    at_ms: int  # Redis time
-    retry_next_ms: float | None  # when the next retry is due, in ms of Redis time; None if none waits
-    dead_oldest_ms: float | None  # when the oldest dead letter was written; None if there is none
-    dead_newest_ms: float | None  # the newest
-    letters: int  # dead letters; one may hold several events
-    letters_bytes: int  # what they take, as JSON
-    metrics: Mapping[str, int]  # what happened by event type, and buckets of histograms
-    gateways: GatewayStates  # the processes of the gateway together
-    recent: Recent  # how events ended in the last minute or so, but for what was redriven or discarded since
-    balance: Balance  # the accounting
-
-
 class StoreOverview:
-    """Reads the figures, in the same few round trips however much is stored."""
+    """``bridge.ports.Overview`` on Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
 
     def read(self) -> Figures:
-        """The present figures."""
         keys = self._keys
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
@@ -65,15 +47,10 @@ class StoreOverview:
             metrics=_numbers(metrics),
             gateways=read_gateways(gateways, now_ms),
             recent=self._mended(read_recent(samples, known, now_ms)),
-            balance=self.balance(),
+            balance=read_balance(self._client),
         )
 
-    def balance(self) -> Balance:
-        """The accounting in one moment."""
-        return read_balance(self._client)
-
     def write_refusal(self) -> StoreError | None:
-        """Why Redis takes no writes; None if it takes them."""
         try:
             with store_errors():
                 self._client.set(self._keys.PROBE, 1, px=PROBE_LIFE_MS)

@@ -1,21 +1,23 @@
 """The twins of accounting, start counts and metrics."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from uuid import UUID
 
-from bridge.model.accounting import Balance, OpenMessage
+from bridge.model.accounting import Balance, OpenMessage, Summary
+from bridge.model.log_entry import LogEntry
+from bridge.ports import OperationsLog
 from bridge.testing.state import State
 
 
 class MemoryAccounting:
-    """Satisfies ``bridge.ports.Accounting``."""
+    """Satisfies ``bridge.ports.Accounting``. Nothing is set back here."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, log: OperationsLog) -> None:
         self._state = state
+        self._log = log
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
-        """As the port says."""
         state = self._state
         with state.faults.call():
             state.ensure_room()
@@ -26,26 +28,45 @@ class MemoryAccounting:
             state.enter(message_id, task, queue, [str(event_id) for event_id in event_ids])
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
-        """As the port says."""
         with self._state.faults.call():
             record = self._state.open.get(message_id)
             return frozenset(record.event_ids).intersection(event_ids) if record else frozenset()
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
-        """As the port says."""
         with self._state.faults.call():
             return [self._message(message_id) for message_id in message_ids if message_id in self._state.open]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
-        """As the port says."""
         with self._state.faults.call():
             return [
                 self._message(name) for name, record in self._state.open.items() if str(event_id) in record.event_ids
             ]
 
+    def summaries(self) -> Iterator[Summary]:
+        with self._state.faults.call():
+            records = list(self._state.open.items())
+        for name, record in records:
+            yield Summary(name, record.accepted_ms, record.queue, len(record.event_ids))
+
+    def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
+        state = self._state
+        with state.faults.call():
+            events = sum(
+                state.take_open(message.message_id, str(event_id))
+                for message in messages
+                for event_id in message.event_ids
+            )
+            state.counts["written_off"] += events
+        if events:
+            numbers = {"events": events}
+            self._log.append(
+                LogEntry(who=who, action="audit.write_off", selection="missing events", numbers=numbers, reason=reason)
+            )
+        return events
+
     def balance(self) -> Balance:
-        """The accounting at this moment, whatever else goes wrong."""
-        return self._state.balance()
+        with self._state.faults.call():
+            return self._state.balance()
 
     def _message(self, message_id: str) -> OpenMessage:
         record = self._state.open[message_id]
@@ -66,18 +87,15 @@ class MemoryStartCounts:
         self._starts: Counter[str] = Counter()
 
     def add(self, message_id: str) -> int:
-        """As the port says."""
         with self._state.faults.call():
             self._starts[message_id] += 1
             return self._starts[message_id]
 
     def take_back(self, message_id: str) -> None:
-        """As the port says."""
         with self._state.faults.call():
             self._starts[message_id] -= 1
 
     def forget(self, message_id: str) -> None:
-        """As the port says."""
         with self._state.faults.call():
             self._starts.pop(message_id, None)
 
@@ -89,7 +107,6 @@ class MemoryMetrics:
         self._state = state
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
-        """As the port says."""
         with self._state.faults.call():
             for name, number in grown:
                 self._state.metrics[name] += number

@@ -10,7 +10,7 @@ from bridge.testing.state import Buried, State
 
 
 class MemoryDeadLetters:
-    """Satisfies ``bridge.ports.DeadLetters``. Nothing is in a redrive."""
+    """Satisfies ``bridge.ports.DeadLetters``."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -25,7 +25,6 @@ class MemoryDeadLetters:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> int:
-        """As the port says."""
         with self._state.faults.call():
             self._state.ensure_room()
             for letter in letters:
@@ -66,13 +65,13 @@ class MemoryDeadLetters:
     def _evict(self) -> int:
         state, settings = self._state, self._state.settings
         oldest = sorted((one.at_ms, name) for name, one in state.letters.items())
-        size = sum(_bytes(one.letter) for one in state.letters.values())
+        size = sum(one.size for one in state.letters.values())
         evicted = 0
         for at_ms, name in oldest:
             expired = at_ms <= state.clock.now_ms() - settings.dead_ttl_s * 1000
             too_large = size > settings.dead_max_bytes and len(state.letters) > 1
             if expired or too_large or len(state.letters) > settings.dead_max:
-                size -= _bytes(state.letters[name].letter)
+                size -= state.letters[name].size
                 self._take_out(name, "dead_evicted")
                 evicted += 1
         return evicted
@@ -87,24 +86,27 @@ class MemoryDeadLetters:
         self._state.counts["dead_bundled"] -= buried.events - 1
         return True
 
-    def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:  # noqa: ARG002
-        """As the port says."""
-        discarded = 0
-        with self._state.faults.call():
-            for stone in tombstones:
+    def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
+        state, discarded = self._state, 0
+        with state.faults.call():
+            free = [stone for stone in tombstones if not self._is_sent_elsewhere(stone.letter_id, redrive)]
+            for stone in free:
                 if self._take_out(stone.letter_id, "discarded"):
-                    self._state.tombstones[stone.letter_id] = stone
+                    state.tombstones[stone.letter_id] = stone, state.clock.now_ms()
                     discarded += 1
-        return discarded, 0
+        return discarded, len(tombstones) - len(free)
+
+    def _is_sent_elsewhere(self, name: str, redrive: str) -> bool:
+        """Whether another redrive has sent a letter; what has died again in that one is back."""
+        job, buried = self._state.in_redrive.get(name, redrive), self._state.letters.get(name)
+        return job != redrive and buried is not None and buried.letter.replay != job
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        """As the port says."""
         with self._state.faults.call():
             found = {name: self._state.letters.get(name) for name in letter_ids}
             return {name: buried.letter for name, buried in found.items() if buried is not None}
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """As the port says."""
         return {name: letter.attempts for name, letter in self.get_many(letter_ids).items()}
 
     def look(
@@ -116,7 +118,6 @@ class MemoryDeadLetters:
         conditions: Sequence[Sequence[str]] = (),
         take: int = LOOK_MAX,
     ) -> Glance:
-        """As the port says; it looks at all letters."""
         place = None if cursor is None else (cursor.at_ms, cursor.letter_id)
         heads = self.heads(newest_first=newest_first, between_ms=between_ms, conditions=conditions)
         places = [((head.buried_ms, head.letter_id), head) for head in heads]
@@ -128,7 +129,6 @@ class MemoryDeadLetters:
         return Glance(found=found, cursor=last, more=len(behind) > take)
 
     def span_ms(self) -> tuple[int, int]:
-        """As the port says."""
         with self._state.faults.call():
             times = [one.at_ms for one in self._state.letters.values()]
             return (min(times), max(times)) if times else (0, 0)
@@ -136,7 +136,6 @@ class MemoryDeadLetters:
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
-        """As the port says."""
         with self._state.faults.call():
             ordered = sorted(((one.at_ms, name) for name, one in self._state.letters.items()), reverse=newest_first)
         for at_ms, name in ordered:
@@ -150,10 +149,5 @@ class MemoryDeadLetters:
                 yield head
 
     def count(self) -> int:
-        """As the port says."""
         with self._state.faults.call():
             return len(self._state.letters)
-
-
-def _bytes(letter: DeadLetter) -> int:
-    return len(msgspec.json.encode(letter))

@@ -1,8 +1,9 @@
 """``MemoryEventLog``: the twin of both halves of the event log, with marks, one order of positions, and retention."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,7 @@ from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.event_log import START, Page, Position, StreamedEvent, page_of, read_message
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.model.registry import Id
+from bridge.ports import PastEvent, Publication, Sighting
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.state import State
 
@@ -45,7 +47,7 @@ class _Stream:
 
 
 class MemoryEventLog:
-    """Satisfies ``bridge.ports.Publisher`` and ``bridge.ports.EventLog``.
+    """Satisfies ``bridge.ports.Publisher``, ``EventLog`` and ``Publications``.
 
     Args:
         state: shared with the other twins.
@@ -59,11 +61,11 @@ class MemoryEventLog:
         self._position: Position | None = None
         self._began = START
         self._newest_broadcast: Position | None = None
+        self._occurred_at: dict[str, datetime] = {}
 
     # Writing
 
     def prepare(self, deliveries: Sequence[Delivery]) -> "MemoryPendingPublish":
-        """As the port says."""
         return MemoryPendingPublish(self, deliveries)
 
     def publish(self, deliveries: Sequence[Delivery]) -> list[bool]:
@@ -87,6 +89,7 @@ class MemoryEventLog:
         message = _message(addressed, position)
         if state.settings.retention:
             self._append(owner, read_message(message))
+            self._occurred_at[mark[1]] = addressed.event.occurred_at
         state.marks[mark] = (str(position), state.clock.now_ms() + state.settings.seen_life_s * 1000)
         if owner == _EVERYBODY:
             self._newest_broadcast = position
@@ -137,6 +140,7 @@ class MemoryEventLog:
         for event_id in delivery.skipped:
             if self._take(delivery.message_id, event_id):
                 state.counts["skipped"] += 1
+                state.skipped[event_id] = state.clock.now_ms()
 
     def _take(self, message_id: str, event_id: str) -> bool:
         """Take an event out of its place; returns whether it was accounted for there."""
@@ -152,7 +156,6 @@ class MemoryEventLog:
     # Reading
 
     async def now(self) -> Page:
-        """As the port says."""
         with self._state.faults.call():
             now_ms = self._state.clock.now_ms()
             if self._position is None:
@@ -160,7 +163,6 @@ class MemoryEventLog:
             return page_of(self._newest(), complete=True, read_at_ms=now_ms)
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        """As the port says."""
         with self._state.faults.call():
             marks = [self._marked(owner, str(event_id)) for owner in (_owner(user_id), _EVERYBODY)]
             return next((Position(mark) for mark in marks if mark is not None), None)
@@ -168,7 +170,6 @@ class MemoryEventLog:
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
-        """As the port says."""
         with self._state.faults.call():
             now_ms = self._state.clock.now_ms()
             if self._position is None:
@@ -183,7 +184,6 @@ class MemoryEventLog:
             )
 
     async def vouch(self, channel: str, message: bytes) -> bool:
-        """As the port says."""
         with self._state.faults.call():
             event, owner = read_message(message), self._channels.owner_of(channel)
             if self._marked(owner, event.event_id) == str(event.position):
@@ -191,6 +191,50 @@ class MemoryEventLog:
             if self._began <= event.position:
                 self._begin(max(self._state.clock.now_ms(), _ms(self._newest()) + 1))
             return False
+
+    # Looking up
+
+    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
+        with self._state.faults.call():
+            return [self._sighting(_owner(user_id), str(event_id)) for user_id, event_id in events]
+
+    def _sighting(self, owner: str, event_id: str) -> Sighting:
+        kept = (event.payload for event in self._kept(owner) if event.event_id == event_id)
+        return Sighting(published=self._marked(owner, event_id) is not None, payload=next(kept, "").encode())
+
+    def newest(self, user_id: Id | None, limit: int) -> Iterator[PastEvent]:
+        with self._state.faults.call():
+            found = list(self._kept(_owner(user_id)))[: -limit - 1 : -1]
+        for event in found:
+            yield PastEvent(
+                event_id=event.event_id,
+                event_type=event.event_type,
+                occurred_at=self._occurred_at[event.event_id],
+                payload=event.payload.encode(),
+            )
+
+    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
+        with self._state.faults.call():
+            owners = [owner for owner, marked in self._state.marks if marked == str(event_id)]
+        for owner in owners:
+            position = self._marked(owner, str(event_id))
+            if position is not None and (user is None or owner in (user, _EVERYBODY)):
+                yield Publication(
+                    position=position,
+                    user_id=owner or None,
+                    seen_key=f"{owner}:{event_id}",
+                    in_stream=any(event.event_id == str(event_id) for event in self._kept(owner)),
+                )
+
+    def published(self, event_ids: Collection[str]) -> frozenset[str]:
+        with self._state.faults.call():
+            return frozenset(
+                name for owner, name in self._state.marks if name in event_ids and self._marked(owner, name)
+            )
+
+    def _kept(self, owner: str) -> Sequence[StreamedEvent]:
+        stream = self._stream(owner)
+        return stream.entries if stream else ()
 
     def set_back(self) -> None:
         """Forget everything that was published, as a fail-over to a replica that never heard of it would."""
@@ -247,19 +291,16 @@ class MemoryPendingPublish:
         self._news: list[bool] = []
 
     def begin(self) -> None:
-        """As the port says; here it is done at once."""
         deliveries, self._deliveries = self._deliveries, None
         if deliveries:
             self._news = self._log.publish(deliveries)
 
     def unpublished(self) -> dict[int, Receipt]:
-        """As the port says; this log refuses nothing for good."""
         self.begin()
         duplicate = Receipt(status=ReceiptStatus.DUPLICATE)
         return {place: duplicate for place, is_new in enumerate(self._news) if not is_new}
 
     def abandon(self) -> None:
-        """As the port says."""
         self._deliveries = None
 
 

@@ -22,7 +22,6 @@ class MemoryChannels:
         self.listeners: set[MemoryLiveChannel] = set()
 
     def user_channel(self, user_id: Id) -> str:
-        """As the port says."""
         return f"{self._USER}{user_id}"
 
     def owner_of(self, channel: str) -> str:
@@ -54,12 +53,10 @@ class MemoryLiveChannel:
         self._unread: asyncio.Queue[Heard | None] = asyncio.Queue()
 
     async def open(self) -> None:
-        """As the port says."""
         with self._channels.faults.call():
             self._channels.listeners.add(self)
 
     async def send(self, verb: str, *channels: str) -> None:
-        """As the port says."""
         self._ensure_open()
         if verb == "SUBSCRIBE":
             self._subscribed.update(channels)
@@ -71,7 +68,6 @@ class MemoryLiveChannel:
             self._unread.put_nowait(Heard("", None))
 
     async def hear(self, timeout_s: float) -> Heard | None:
-        """As the port says."""
         if self._unread.empty():
             self._ensure_open()
         try:
@@ -83,7 +79,6 @@ class MemoryLiveChannel:
         return heard
 
     async def close(self) -> None:
-        """As the port says."""
         self._channels.listeners.discard(self)
 
     def tell(self, channel: str, message: bytes) -> None:

@@ -19,11 +19,9 @@ class MemoryOperationsLog:
         self._entries: deque[LogEntry] = deque(maxlen=ENTRIES_MAX)
 
     def append(self, entry: LogEntry) -> None:
-        """As the port says."""
         with self._state.faults.call():
             self._entries.appendleft(replace(entry, at_ms=self._state.clock.now_ms()))
 
     def newest(self, limit: int = 100) -> list[LogEntry]:
-        """As the port says."""
         with self._state.faults.call():
             return list(islice(self._entries, limit))

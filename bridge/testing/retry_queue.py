@@ -1,8 +1,9 @@
 """``MemoryRetryQueue``: the twin of the retry queue."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord
+from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingFor, WaitingRetry
 from bridge.testing.state import State, Waiting
 
 
@@ -20,7 +21,6 @@ class MemoryRetryQueue:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> frozenset[str]:
-        """As the port says."""
         state, refused = self._state, set()
         with state.faults.call():
             state.ensure_room()
@@ -53,7 +53,6 @@ class MemoryRetryQueue:
         return not buried
 
     def claim(self) -> Claim:
-        """As the port says."""
         state = self._state
         with state.faults.call():
             now_ms = state.clock.now_ms()
@@ -71,7 +70,6 @@ class MemoryRetryQueue:
             )
 
     def confirm(self, claim: Claim) -> None:
-        """As the port says."""
         with self._state.faults.call():
             for record in claim.records:
                 waiting = self._state.retries.get(record.event_id)
@@ -79,17 +77,42 @@ class MemoryRetryQueue:
                     waiting.due_ms += RESEND_S * 1000
 
     def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
-        """As the port says."""
         with self._state.faults.call():
             found = {name: self._state.retries.get(name) for name in event_ids}
             return {name: waiting.record.attempts for name, waiting in found.items() if waiting is not None}
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """As the port says."""
         with self._state.faults.call():
             return frozenset(name for name in event_ids if name in self._state.retries)
 
     def count(self) -> int:
-        """As the port says."""
         with self._state.faults.call():
             return len(self._state.retries)
+
+    def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
+        with self._state.faults.call():
+            places = sorted((waiting.due_ms, name) for name, waiting in self._state.retries.items())
+        for due_ms, name in places:
+            waiting = self._state.retries.get(name)
+            if waiting is not None and (behind is None or (due_ms, name) > behind):
+                yield WaitingRetry(record=waiting.record, due_ms=int(due_ms), taken=waiting.taken)
+
+    def by_queue(self, *, thorough: bool = False) -> tuple[WaitingFor, ...]:  # noqa: ARG002  (all are counted)
+        with self._state.faults.call():
+            records = [waiting.record for waiting in self._state.retries.values()]
+        kinds = Counter((record.task, record.queue) for record in records)
+        return tuple(WaitingFor(*kind, number) for kind, number in kinds.most_common())
+
+    def make_due(self, event_ids: Sequence[str]) -> list[str]:
+        return [record.event_id for record in self._postpone(event_ids, 0, taken=False)]
+
+    def take(self, event_ids: Sequence[str]) -> list[RetryRecord]:
+        return self._postpone(event_ids, LEASE_S * 1000 + 0.5, taken=True)
+
+    def _postpone(self, event_ids: Sequence[str], after_ms: float, *, taken: bool) -> list[RetryRecord]:
+        with self._state.faults.call():
+            found = [self._state.retries.get(name) for name in event_ids]
+            changed = [waiting for waiting in found if waiting is not None and not waiting.taken]
+            for waiting in changed:
+                waiting.due_ms, waiting.taken = self._state.clock.now_ms() + after_ms, taken
+            return [waiting.record for waiting in changed]

@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
+
+import msgspec
 
 from bridge.model.accounting import Balance
 from bridge.model.dead_letter import DeadLetter, Tombstone
@@ -43,6 +46,11 @@ class Buried:
     at_ms: int
     events: int = 1
 
+    @property
+    def size(self) -> int:
+        """Bytes, as JSON."""
+        return len(msgspec.json.encode(self.letter))
+
 
 @dataclass(slots=True)
 class State:
@@ -59,7 +67,9 @@ class State:
         retries: by event id.
         letters: by letter id, in no order.
         strays: place (``retry``, ``dead``) and id of late failures: another run had ended the event.
-        tombstones: what is left of discarded letters.
+        tombstones: what is left of discarded letters, and since when, in ms.
+        skipped: what had no recipient → when, in ms.
+        in_redrive: letters in flight in a redrive → which.
         marks: owner and event id of what was published → position, and until when, in ms, that is remembered.
     """
 
@@ -73,7 +83,9 @@ class State:
     retries: dict[str, Waiting] = field(default_factory=dict)
     letters: dict[str, Buried] = field(default_factory=dict)
     strays: set[tuple[str, str]] = field(default_factory=set)
-    tombstones: dict[str, Tombstone] = field(default_factory=dict)
+    tombstones: dict[str, tuple[Tombstone, int]] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    in_redrive: dict[str, str] = field(default_factory=dict)
     marks: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
     def balance(self) -> Balance:
@@ -99,6 +111,14 @@ class State:
         self.counts["accepted"] += len(event_ids)
         self.counts["open"] += len(event_ids)
         return True
+
+    def put_back(self, message_id: str, task: str, queue: str, event_ids: bytes) -> int:
+        """Events of a quarantined message are on their way again; how many. Without an id they are elsewhere."""
+        names = id_texts(event_ids) if message_id else []
+        if names:
+            self.open.setdefault(message_id, OpenRecord(task, queue, self.clock.now_ms(), [])).event_ids += names
+            self.counts["open"] += len(names)
+        return len(names)
 
     def has_open(self, message_id: str, event_id: str) -> bool:
         """Whether an event is on its way with a message."""
@@ -143,3 +163,8 @@ class State:
         self.strays.remove((place, event_id))
         self.counts["stray"] -= 1
         return True
+
+
+def id_texts(event_ids: bytes) -> list[str]:
+    """Ids from 16 bytes each."""
+    return [str(UUID(bytes=event_ids[at : at + 16])) for at in range(0, len(event_ids), 16)]

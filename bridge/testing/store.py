@@ -1,7 +1,7 @@
 """``MemoryStore``: a twin of each port over one state, as one Redis stands behind the real ones."""
 
 from bridge.model.accounting import Balance
-from bridge.ports import WorkerPorts
+from bridge.ports import Store, WorkerPorts
 from bridge.settings import WorkerSettings
 from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryStartCounts
 from bridge.testing.clock import ManualClock
@@ -9,6 +9,8 @@ from bridge.testing.dead_letters import MemoryDeadLetters
 from bridge.testing.event_log import MemoryEventLog
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.operations_log import MemoryOperationsLog
+from bridge.testing.operators import MemoryKept, MemoryOverview, MemoryProducers, MemoryQueueNames, MemoryWorkers
+from bridge.testing.redrives import MemoryRedriveJobs
 from bridge.testing.retry_queue import MemoryRetryQueue
 from bridge.testing.state import State
 from bridge.testing.task_queue import MemoryQueue
@@ -33,13 +35,17 @@ class MemoryStore:
         self.faults = self._state.faults
         self.channels = MemoryChannels(self.faults)
         self.event_log = MemoryEventLog(self._state, self.channels)
-        self.accounting = MemoryAccounting(self._state)
+        self.log = MemoryOperationsLog(self._state)
+        self.accounting = MemoryAccounting(self._state, self.log)
         self.starts = MemoryStartCounts(self._state)
         self.metrics = MemoryMetrics(self._state)
         self.retries = MemoryRetryQueue(self._state)
         self.dead_letters = MemoryDeadLetters(self._state)
-        self.log = MemoryOperationsLog(self._state)
         self.queue = MemoryQueue(self._state)
+        self.workers = MemoryWorkers(self._state)
+        self.producers = MemoryProducers(self._state)
+        self.queue_names = MemoryQueueNames(self._state)
+        self.redrives = MemoryRedriveJobs(self._state, self.queue)
 
     @property
     def worker_ports(self) -> WorkerPorts:
@@ -53,6 +59,27 @@ class MemoryStore:
             metrics=self.metrics,
             clock=self.clock,
             open_queue=lambda: self.queue,
+        )
+
+    @property
+    def operators_store(self) -> Store:
+        """What operations work with."""
+        return Store(
+            clock=self.clock,
+            accounting=self.accounting,
+            dead_letters=self.dead_letters,
+            retries=self.retries,
+            kept=MemoryKept(self._state),
+            redrives=self.redrives,
+            published=self.event_log,
+            overview=MemoryOverview(self._state),
+            log=self.log,
+            workers=self.workers,
+            producers=self.producers,
+            queues=self.queue,
+            queue_names=self.queue_names,
+            open_queue=lambda _: self.queue,
+            close=lambda: None,
         )
 
     def balance(self) -> Balance:

@@ -7,7 +7,7 @@ from typing import assert_never
 from bridge.model.retry import Attempt
 from bridge.operations import Buried, Discarded, OnItsWay, SkippedEvent, Waiting, Whereabouts
 from bridge.operations import Place as FoundPlace
-from bridge.redis_adapter import Publication
+from bridge.ports import Publication
 from bridge.views.words import Named, moment, span
 
 WHEREABOUTS = {

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import QueueNames, WorkerReport, Workers
+from bridge.ports import QueueNames, WorkerReports
 from bridge.runtime.identity import process_name
+from bridge.runtime.reports import WorkerReport
 from bridge.runtime.supervision import SupervisedThread, supervised
 from bridge.worker.refusals import refusals
 
@@ -56,7 +57,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        workers: Workers,
+        workers: WorkerReports,
         names: QueueNames,
         work: Callable[[], ClaimedWork],
         *,

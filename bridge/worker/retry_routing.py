@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.model.retry import RetryRecord
-from bridge.ports import Clock, WorkerReports
+from bridge.ports import WorkerReports
 from bridge.runtime.identity import process_name
 
 HEARD_S = 10.0
@@ -17,13 +17,14 @@ HEARD_S = 10.0
 class Router:
     """Routes by the registry; for what it does not know, by what other workers say that they consume.
 
-    ``clock`` is the store's, by which reports are dated.
+    Args:
+        registry: registry of this worker.
+        workers: the reports of all.
     """
 
-    def __init__(self, registry: Registry, workers: WorkerReports, clock: Clock) -> None:
+    def __init__(self, registry: Registry, workers: WorkerReports) -> None:
         self._registry = registry
         self._workers = workers
-        self._clock = clock
         self._catalog = str(identity_of(registry))
 
     def route(self, records: Sequence[RetryRecord]) -> tuple[list[RetryRecord], list[RetryRecord]]:
@@ -46,13 +47,12 @@ class Router:
 
     def _served_by_others(self) -> frozenset[str]:
         """Queues of living workers of another release, which may know what this one does not."""
-        now_ms = self._clock.now_s() * 1000
         return frozenset(
             queue
             for worker in self._workers.known()
             if worker.process != process_name()
             and worker.report.catalog != self._catalog
-            and now_ms - worker.heard_ms <= HEARD_S * 1000
+            and worker.silent_s <= HEARD_S
             for queue in worker.report.queues
         )
 

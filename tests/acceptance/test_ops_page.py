@@ -16,8 +16,9 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.retry import RetryRecord
 from bridge.operations.redrive import Redrives
 from bridge.producer import Emitter
-from bridge.redis_adapter import DeadLetters, RetrySet, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, RetrySet, connect, read_balance
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support.chromium import opened_chromium
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
@@ -303,7 +304,7 @@ def test_retries_are_tried_now_and_buried(page: Page, axe: str, client: redis.Re
     page.click("Dead-letter them")
     assert "Buried as dead letters: 3." in page.text()
     page.check(axe, "retries-empty")
-    assert (Store.of(client, settings).retries.count(), Store.of(client, settings).dead_letters.count()) == (0, 3)
+    assert (store_of(client, settings).retries.count(), store_of(client, settings).dead_letters.count()) == (0, 3)
     page.open("/")
     page.wait(lambda: "No worker consumes" in page.text("#live-faults"), "faults are sentences")
     page.check(axe, "overview-faults")
@@ -367,12 +368,12 @@ def test_everything_works_without_javascript(
     plain.page.click("button:has-text('Redrive 3 letters')")
     address = plain.path()
     plain.wait(
-        lambda: Redrives(Store.of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
+        lambda: Redrives(store_of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
     )
     plain.click("Refresh")
     assert plain.path() == address
     assert "3 of 3 letters" in plain.text()
-    assert Store.of(client, settings).dead_letters.count() == 0
+    assert store_of(client, settings).dead_letters.count() == 0
 
 
 def test_a_viewer_looks_and_finds_no_act(page: Page, axe: str, client: redis.Redis, settings: Settings) -> None:
@@ -410,7 +411,7 @@ def test_another_site_can_neither_act_nor_frame(
     assert page.page.frames[-1].url != f"{page.base}/" or not page.page.frames[-1].locator("main").count()
     page.page.evaluate("document.getElementById('f').submit()")
     page.page.wait_for_url(f"{page.base}/**")
-    assert Store.of(client, settings).dead_letters.count() == 1
+    assert store_of(client, settings).dead_letters.count() == 1
     page.complaints.clear()  # Chromium reports the refused frame and the refused form
 
 

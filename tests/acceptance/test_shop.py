@@ -11,6 +11,7 @@ import pytest
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from examples.shop.catalog import registry
 from examples.shop.events import OrderPlaced, ParcelShipped
@@ -92,7 +93,7 @@ def test_a_guest_is_skipped_and_an_unknown_carrier_is_dead_lettered_at_once(serv
         ),
         what="one skipped, one dead",
     )
-    letter = next(DeadLetters(client, settings).newest_first())
+    letter = next(every_letter(DeadLetters(client, settings)))
     assert letter.failure.error_class == "examples.shop.catalog.UnknownCarrierError"
     assert len(letter.attempts) == 1
     emitter.close()

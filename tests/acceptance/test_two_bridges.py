@@ -11,7 +11,8 @@ from bridge import Emitter, RedisSSEPublisher, Settings, SSEEvent, SSEEventType
 from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.audit import Auditor
-from bridge.redis_adapter import Store, connect, connect_async, read_balance
+from bridge.redis_adapter import connect, connect_async, read_balance
+from bridge.wiring import store_of
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
@@ -96,7 +97,7 @@ def _expect_own_books(bridge: Deployment) -> None:
             0,
             0,
         )
-        audit = Auditor(Store.of(client, bridge.settings), bridge.settings, REGISTRY).audit()
+        audit = Auditor(store_of(client, bridge.settings), bridge.settings, REGISTRY).audit()
         assert not audit.missing
         if bridge.settings.prefix:
             # Whatever the bridge writes, its broker's keys included, has the prefix.

@@ -23,8 +23,8 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.ops import create_ops_app
-from bridge.redis_adapter import Store
 from bridge.redis_adapter.accounting import read_balance
+from bridge.wiring import store_of
 from tests.support import billing
 from tests.support.ops import AppClient
 from tests.support.story import Block, Names, Prose, Step, draw, parts_of, steady, words_of, written
@@ -117,7 +117,7 @@ class Stage:
 
     def _is_settled(self) -> bool:
         now_ms = int(self.client.time()[0]) * 1000
-        waiting = Retries(Store.of(self.client, self.settings)).page(Selection(), limit=1000).retries
+        waiting = Retries(store_of(self.client, self.settings)).page(Selection(), limit=1000).retries
         due = any(retry.taken or retry.due_ms < now_ms + 60_000 for retry in waiting)
         return not due and read_balance(self.client).open == 0
 

@@ -9,6 +9,7 @@ import redis
 
 from bridge import Settings
 from bridge.model.accounting import Balance
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
 from bridge.redis_adapter.client import text
 from bridge.redis_adapter.settle import SKIPPED_MAX
@@ -75,7 +76,7 @@ def judge(
     for user_id in users:
         for _, fields in client.xrange(keys.user_stream(user_id)):
             published[text(fields[b"event_id"])] += 1
-    dead = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
+    dead = {letter.letter_id for letter in every_letter(DeadLetters(client, settings))}
     sent = set(accepted)
     balance = read_balance(client)
     remembered = {text(event_id) for event_id in client.zrange(keys.SKIPPED, 0, -1)}

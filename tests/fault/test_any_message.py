@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge import Settings
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, RetrySet, connect
 from tests.fault.load import environment_for, settings_for
 from tests.integration.test_worker_quarantine import QUEUE, envelope
@@ -147,7 +148,7 @@ def _fate(client: redis.Redis, settings: Settings, raw: bytes) -> str:
     client.delete(keys.COUNTS, keys.DEAD_INDEX, keys.DEAD_LETTERS, keys.RETRY_DUE, keys.RETRY_RECORDS)
     client.lpush(QUEUE, raw)
     wait_until(lambda: not client.exists(QUEUE, "unacked", "unacked_index"), what=f"{raw!r} is done")
-    letters = list(DeadLetters(client, settings).newest_first())
+    letters = list(every_letter(DeadLetters(client, settings)))
     if any(letter.failure.stage == "message" for letter in letters):
         assert [letter.raw for letter in letters] == [raw]
         assert letters[0].failure.message

@@ -14,6 +14,7 @@ from bridge.amqp_adapter.queues import queue
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_qos import ClaimingQoS
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.fault.load import (
     LONG,
@@ -66,7 +67,7 @@ def _die_and_judge(settings: Settings, places: list[str], folder: Path, scale: f
         verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
         letters = DeadLetters(client, settings)
         wait_until(lambda: _quarantined(letters) >= len(order), what="each junk is a letter")
-        kept = [letter.raw for letter in letters.newest_first() if letter.failure.stage == "message"]
+        kept = [letter.raw for letter in every_letter(letters) if letter.failure.stage == "message"]
         assert len(kept) == len(order), f"some junk is two letters: {sorted(kept)}"
         wait_until(lambda: not _left_over(client), what="all books are closed")
     print(f"died at {len(order)} places: {verdict}, {len(order)} of the dead are junk; {Counts(client).read()}")
@@ -119,7 +120,7 @@ def _die_at(place: str, log: Path, environment: dict[str, str]) -> None:
 
 
 def _quarantined(letters: DeadLetters) -> int:
-    return sum(letter.failure.stage == "message" for letter in letters.newest_first())
+    return sum(letter.failure.stage == "message" for letter in every_letter(letters))
 
 
 def _left_over(client: redis.Redis) -> set[str]:

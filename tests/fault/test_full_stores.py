@@ -58,12 +58,12 @@ def test_the_oldest_letters_go_and_memory_stays_flat(tmp_path: Path, scale: floa
             sizes = [_bury_and_measure(client, emitter, worker, number) for _ in range(rounds)]
             newest = _emit(emitter, 10, "permanent")
             letters = DeadLetters(client, settings)
-            wait_until(lambda: letters.get(newest[-1]) is not None, what="the newest are there")
+            wait_until(lambda: letters.get_many([newest[-1]]), what="the newest are there")
             wait_until(lambda: not client.exists("unacked"), what="all is acknowledged")
             balance = read_balance(client)
             print(f"{rounds + 1} times {number} letters: {first} bytes first, then {sizes}; {balance}")
             assert letters.count() == KEPT
-            assert all(letters.get(event_id) is not None for event_id in newest)
+            assert letters.get_many(newest).keys() == set(newest)
             assert balance.evicted == (rounds + 1) * number + 10 - KEPT
             assert balance.balanced
             assert max(sizes) <= MEMORY_GROWTH_MAX * first

@@ -11,6 +11,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.integration.test_worker_quarantine import MALFORMED, QUEUE, item
 from tests.support.counts import Counts
@@ -44,7 +45,7 @@ def test_no_fuzzed_message_stops_the_worker(tmp_path: Path, scale: float, dice: 
             assert worker.process.poll() is None
             assert worker.children() == pids
             assert "Unrecoverable" not in worker.text()
-        letters = list(DeadLetters(client, settings).newest_first())
+        letters = list(every_letter(DeadLetters(client, settings)))
         print(f"{number} fuzzed messages: {len(letters)} letters, {Counts(client).read()}")
         assert len(letters) > number / 2
         emitter.close()

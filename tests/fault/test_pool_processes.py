@@ -13,6 +13,7 @@ import pytest
 
 from bridge import DomainEvent, Emitter
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.counts import Counts
@@ -76,7 +77,7 @@ def _judge_the_guilty(url: str, store_url: str, folder: Path, scale: float, dice
         wait_until(lambda: not client.exists("unacked"), what="all is acknowledged")
         assert worker.process.poll() is None
         wait_until(lambda: len(worker.children()) == 2, what="the pool is whole again")
-    dead = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
+    dead = {letter.letter_id for letter in every_letter(DeadLetters(client, settings))}
     print(f"{len(guilty)} guilty: {verdict}; {time.monotonic() - begin:.1f} s after the last; {Counts(client).read()}")
     assert dead == {str(event.event_id) for event in guilty if event.times == FOR_GOOD}
     emitter.close()

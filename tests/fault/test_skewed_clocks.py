@@ -14,12 +14,13 @@ from bridge import DomainEvent, Emitter
 from bridge.celery_runtime.redis_channel import DELIVERIES_KEY
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.histograms import PUBLISH_DELAY_MS, Distribution
+from bridge.operations.letters import every_letter
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.operations.status import Status, StatusReader
-from bridge.redis_adapter import DeadLetters, Store, connect
+from bridge.redis_adapter import DeadLetters, connect
 from bridge.redis_adapter.client import text
-from bridge.wiring import open_store
+from bridge.wiring import open_store, store_of
 from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support import keys
 from tests.support.clocks import Clock
@@ -84,7 +85,7 @@ class _Bridge:
         status = self._reader.read()
         assert not status.faults, status.faults
         assert all(worker.silent_s < TOLERANCE_S for worker in status.workers)
-        assert all(worker.known.report.oldest_task_s < TOLERANCE_S for worker in status.workers)
+        assert all(worker.report.oldest_task_s < TOLERANCE_S for worker in status.workers)
         return status
 
     def delays(self) -> Distribution:
@@ -128,7 +129,7 @@ def test_a_worker_with_a_wrong_clock_beside_a_right_one(tmp_path: Path, dice: ra
                     wrong.kill()
                 assert bridge.emitter.flush(WAIT_S)
                 # An operator does not wait for an hour.
-                Retries(Store.of(bridge.client, bridge.settings)).now(Selection(types=("Postponed",)))
+                Retries(store_of(bridge.client, bridge.settings)).now(Selection(types=("Postponed",)))
                 verdict = expect_clean(
                     bridge.settings,
                     users,
@@ -206,7 +207,7 @@ def _expect_normal_lives(bridge: _Bridge, users: Sequence[UUID]) -> None:
 
 def _expect_right_times(bridge: _Bridge) -> None:
     """A dead letter says when it was buried, whoever did it; operators select by that."""
-    letters = list(DeadLetters(bridge.client, bridge.settings).newest_first())
+    letters = list(every_letter(DeadLetters(bridge.client, bridge.settings)))
     assert letters
     now = datetime.now(UTC)
     for letter in letters:
@@ -240,4 +241,4 @@ def test_a_clock_that_is_set_while_a_message_runs(tmp_path: Path) -> None:
 
 
 def _running(status: Status) -> int:
-    return sum(worker.known.report.running for worker in status.workers)
+    return sum(worker.report.running for worker in status.workers)

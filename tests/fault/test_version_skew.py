@@ -10,10 +10,13 @@ import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.local.redis_server import EmbeddedServer
+from bridge.model.redrive import RedriveState
 from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import Redrives, RedriveState
+from bridge.operations.letters import every_letter
+from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Store, connect
+from bridge.redis_adapter import DeadLetters, connect
+from bridge.wiring import store_of
 from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.keys import user_stream
 from tests.support.skewed_catalogs import New, Old, new, old
@@ -56,11 +59,11 @@ def test_what_an_older_worker_does_not_know_waits_as_letters_for_a_newer_one(
             wait_until(lambda: not client.exists("unacked", "bridge.orders"), what="the rest is quarantined")
         assert {id_of(event) for event in placed} == _published(client, user)
         assert client.llen("bridge.parcels")
-        kept = list(letters.newest_first())
+        kept = list(every_letter(letters))
         assert {letter.failure.stage for letter in kept} == {"message"}
         assert all("BRIDGE_REGISTRY" in letter.failure.message for letter in kept)
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:new"), name="new"):
-            replays = Redrives(Store.of(client, settings), settings, new)
+            replays = Redrives(store_of(client, settings), settings, new)
             assert {prediction.expected for prediction in replays.predict(Selection())} == {Expected.RETURNED}
             status = replays.run(replays.begin(Selection()))
             assert (status.state, status.succeeded) == (RedriveState.DONE, len(kept)), status
@@ -88,7 +91,7 @@ def test_what_a_newer_worker_misses_is_kept_with_its_envelope(tmp_path: Path) ->
         with running_worker(tmp_path, environment_for(settings, tmp_path, f"{CATALOGS}:newest"), name="newest"):
             ids += _emit(settings, old, after)
             wait_until(lambda: letters.count() == NUMBER, what="the orders without amount are kept")
-        kept = list(letters.newest_first())
+        kept = list(every_letter(letters))
         assert {letter.letter_id for letter in kept} == {id_of(event) for event in after}
         assert {letter.failure.stage for letter in kept} == {"decode"}
         assert all("amount" in letter.failure.message and str(user) in letter.envelope for letter in kept)

@@ -14,6 +14,7 @@ from kombu import Connection
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters
 from tests.support.brokers import QUEUE, TASK, body_of, envelope
 from tests.support.counts import Counts
@@ -103,7 +104,7 @@ def test_properties_that_nobody_can_read_are_one_letter(
     assert emitter.flush(WAIT_S)
     emitter.close()
     wait_until(lambda: Counts(redis_client).read()["published"] == 1, what="what stands behind it is published")
-    (letter,) = DeadLetters(redis_client, settings).newest_first()
+    (letter,) = every_letter(DeadLetters(redis_client, settings))
     parts: dict[str, Any] = json.loads(letter.raw)
     assert base64.b64decode(parts["body"]) == body
     assert letter.failure.stage == "message"

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from bridge.redis_adapter import DeadLetters, Ledger, ProducerReport, Producers, WorkerReport, Workers, connect
+from bridge.redis_adapter import DeadLetters, Ledger, Producers, Workers, connect
+from bridge.runtime.reports import ProducerReport, WorkerReport
 from bridge.settings import Settings
 from tests.support.letters import a_letter
 from tests.support.processes import run_cli

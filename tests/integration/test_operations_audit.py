@@ -24,19 +24,11 @@ from bridge.operations.letters import Letters
 from bridge.operations.search import Verdict
 from bridge.operations.selection import Selection
 from bridge.operations.trace import Tracer, Whereabouts
+from bridge.ports import Publication
 from bridge.producer import reporter
-from bridge.redis_adapter import (
-    DeadLetters,
-    Ledger,
-    OperationsLog,
-    ProducerReport,
-    Producers,
-    Publication,
-    Store,
-    connect,
-    read_balance,
-)
-from bridge.wiring import open_queue
+from bridge.redis_adapter import KeptEvents, Ledger, OperationsLog, Producers, connect, read_balance
+from bridge.runtime.reports import ProducerReport
+from bridge.wiring import open_queue, store_of
 from tests.support import keys
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
@@ -71,7 +63,7 @@ def environment(settings: Settings, folder: Path, **more: str) -> dict[str, str]
 
 
 def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
-    return Auditor(Store.of(client, settings), settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
+    return Auditor(store_of(client, settings), settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
 
 
 def emit(emitter: Emitter, *events: object) -> None:
@@ -80,7 +72,7 @@ def emit(emitter: Emitter, *events: object) -> None:
 
 
 def places(client: redis.Redis, settings: Settings, event_id: UUID, user_id: UUID | None = None) -> list[t.Place]:
-    return Tracer(Store.of(client, settings), settings).trace(event_id, user_id)
+    return Tracer(store_of(client, settings)).trace(event_id, user_id)
 
 
 def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
@@ -241,11 +233,11 @@ def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_wit
         assert place.record.attempts[0].failure.stage == "worker"
         assert place.due_ms is not None
         wait_until(lambda: read_balance(client).dead == 1, what="it is buried")
-    reader = Letters(Store.of(client, settings))
+    reader = Letters(store_of(client, settings))
     reader.discard(Selection(), reason="a test", who="ann@desk")
     (gone,) = places(client, settings, event.event_id)
     assert gone == t.Discarded(
-        at=DeadLetters(client, settings).tombstone(str(event.event_id)).at, who="ann@desk", reason="a test"
+        at=KeptEvents(client).look_up(str(event.event_id)).tombstone.at, who="ann@desk", reason="a test"
     )
     assert gone.at.startswith("2")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from bridge import Emitter
-from bridge.operations.letters import Letters
+from bridge.operations.letters import Letters, every_letter
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Store, connect
+from bridge.redis_adapter import DeadLetters, connect
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support.faulty_catalog import CAUSES, Ordered, registry
 from tests.support.processes import run_cli
 from tests.support.waiting import wait_until
@@ -34,9 +35,9 @@ def test_twelve_causes_over_ten_thousand_events_are_twelve_groups_each_of_one_ca
                 emitter.emit(Ordered(user_id=users[number % 100], number=number, customer=f"Ann {number}"))
         wait_until(lambda: dead.count() == EVENTS, what="all are dead")
         causes_in: dict[str, set[int]] = defaultdict(set)
-        for letter in dead.newest_first():
+        for letter in every_letter(dead):
             causes_in[letter.group].add(json.loads(letter.envelope)["data"]["number"] % CAUSES)
-        groups = Letters(Store.of(client, settings)).groups(Selection())
+        groups = Letters(store_of(client, settings)).groups(Selection())
         shown = run_cli("dead", "groups", "--json", environment=environment)
     assert [len(causes) for causes in causes_in.values()] == [1] * CAUSES, dict(causes_in)
     assert {group.group for group in groups} == set(causes_in)

@@ -11,8 +11,9 @@ import redis
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.retry import RetryRecord
 from bridge.operations.redrive import Redrives
-from bridge.redis_adapter import DeadLetters, RetrySet, Store
+from bridge.redis_adapter import DeadLetters, RetrySet
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
@@ -122,7 +123,7 @@ def test_ctrl_c_pauses_a_replay_and_it_goes_on_where_it_was(
     bury(client, settings, [a_letter(mode="sample") for _ in range(300)])
     with running_worker(tmp_path, environment):
         with running_cli(tmp_path, "dead", "redrive", "--yes", "--rate", "100", environment=environment) as command:
-            replays = Redrives(Store.of(client, settings), settings, registry)
+            replays = Redrives(store_of(client, settings), settings, registry)
             wait_until(lambda: any(status.succeeded for status in replays.newest()), what="the replay is under way")
             assert command.end(signal.SIGINT) == 130
             (paused,) = replays.newest()

@@ -10,20 +10,21 @@ import redis
 from bridge.model.pipeline.root_cause import cause_of
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.model.retry import RetryRecord
-from bridge.operations.letters import Letters
+from bridge.operations.letters import Letters, every_letter
 from bridge.operations.redrive import Redrives
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import (
     DeadLetters,
+    KeptEvents,
     OperationsLog,
     PublishedEvents,
     RetrySet,
-    Store,
     dead_letters,
     read_balance,
 )
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.letters import QUEUE, TASK, a_failure, a_letter, bury
@@ -36,7 +37,7 @@ CAUSES = 12
 
 @pytest.fixture
 def letters(client: redis.Redis, settings: Settings) -> Letters:
-    return Letters(Store.of(client, settings))
+    return Letters(store_of(client, settings))
 
 
 def test_twelve_causes_over_many_events_are_twelve_pure_groups(client, settings, letters) -> None:
@@ -62,7 +63,7 @@ def test_twelve_causes_over_many_events_are_twelve_pure_groups(client, settings,
         assert set(letters.ids(Selection(groups=(group.group,)))) in wanted.values()
         assert (group.users, group.users_exact) == (20, True)
         assert sum(group.trend) == group.count
-        assert DeadLetters(client, settings).get(group.sample).group == group.group
+        assert KeptEvents(client).look_up(group.sample).letter.group == group.group
 
 
 def test_pages_stay_where_they_are_while_letters_come_and_go(client, settings, letters) -> None:
@@ -118,10 +119,10 @@ def test_what_is_discarded_leaves_a_tombstone_and_the_books_balance(client, sett
     bury(client, settings, [kept, lost])
     done = letters.discard(Selection(ids=(lost.letter_id,)), reason="too old to matter", who="me@here")
     assert (done.discarded, done.in_redrive) == (1, 0)
-    tombstone = DeadLetters(client, settings).tombstone(lost.letter_id)
+    tombstone = KeptEvents(client).look_up(lost.letter_id).tombstone
     assert (tombstone.who, tombstone.reason, tombstone.error_class) == ("me@here", "too old to matter", "LookupError")
-    assert DeadLetters(client, settings).get(lost.letter_id) is None
-    assert DeadLetters(client, settings).tombstone(kept.letter_id) is None
+    assert KeptEvents(client).look_up(lost.letter_id).letter is None
+    assert KeptEvents(client).look_up(kept.letter_id).tombstone is None
     assert Counts(client).read()["discarded"] == 1
     assert read_balance(client).balanced
     (entry,) = OperationsLog(client).newest()
@@ -176,7 +177,7 @@ def rules(staleness: object) -> Registry:
 
 def test_what_is_too_old_is_discarded_and_the_dry_run_says_so(client, settings) -> None:
     bury(client, settings, [a_letter(), a_letter(time="2999-01-01T00:00:00Z")])
-    replays = Redrives(Store.of(client, settings), settings, rules(DropAfter(3600)))
+    replays = Redrives(store_of(client, settings), settings, rules(DropAfter(3600)))
     assert sorted(found.expected.value for found in replays.predict(ALL)) == ["published", "stale"]
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.stale, status.sent) == (1, 1)
@@ -192,12 +193,12 @@ def test_only_the_newest_of_a_key_is_replayed(client, settings) -> None:
     ]
     random.Random(1).shuffle(made)
     bury(client, settings, made)
-    replays = Redrives(Store.of(client, settings), settings, rules(Supersede("mode")))
+    replays = Redrives(store_of(client, settings), settings, rules(Supersede("mode")))
     expected = [found.letter_id for found in replays.predict(ALL) if found.expected == "published"]
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.sent, status.stale) == (2, 8)
     kept = {
-        letter.letter_id: json.loads(letter.envelope)["data"] for letter in DeadLetters(client, settings).newest_first()
+        letter.letter_id: json.loads(letter.envelope)["data"] for letter in every_letter(DeadLetters(client, settings))
     }
     assert sorted((data["mode"], data["number"]) for data in kept.values()) == [("a", 4), ("b", 4)]
     assert sorted(kept) == sorted(expected)
@@ -209,14 +210,14 @@ def test_what_is_older_than_a_published_event_of_its_key_does_not_overtake_it(cl
     entry |= {"data": '{"number":9,"mode":"a"}', "occurred_at": "2026-01-02T00:00:00+00:00"}
     client.xadd(keys.user_stream(user_id), entry)
     bury(client, settings, [a_letter(user_id=user_id, mode="a"), a_letter(user_id=user_id, mode="b")])
-    replays = Redrives(Store.of(client, settings), settings, rules(Supersede(lambda payload: payload["mode"])))
+    replays = Redrives(store_of(client, settings), settings, rules(Supersede(lambda payload: payload["mode"])))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.sent, status.stale) == (1, 1)
 
 
 def test_what_cannot_be_compared_is_left_alone(client, settings) -> None:
     bury(client, settings, [a_letter()])
-    replays = Redrives(Store.of(client, settings), settings, rules(Supersede("gone")))
+    replays = Redrives(store_of(client, settings), settings, rules(Supersede("gone")))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
     assert (status.undecided, status.sent, DeadLetters(client, settings).count()) == (1, 0, 1)
 
@@ -229,7 +230,7 @@ def test_a_dry_run_shows_what_clients_would_be_told_otherwise(client, settings) 
     position = client.xadd(keys.user_stream(user_id), entry)
     client.set(keys.user_seen(user_id, letter.letter_id), position)
     bury(client, settings, [letter])
-    (found,) = Redrives(Store.of(client, settings), settings, rules(None)).predict(ALL)
+    (found,) = Redrives(store_of(client, settings), settings, rules(None)).predict(ALL)
     assert (found.expected, found.changes) == ("duplicate", {"mode": ("old", "new")})
 
 
@@ -240,7 +241,7 @@ def test_an_extractor_that_hangs_does_not_hang_the_dry_run(client, settings, tmp
     bury(client, settings, [a_letter(mode="hang", times=99)])
     monkeypatch.setattr(dry_run, "TIME_LIMIT_S", 0.2)
     found = dry_run.Predictor(PublishedEvents(client, settings), settings, registry, time_limit_s=0.2).predict(
-        list(DeadLetters(client, settings).newest_first())
+        list(every_letter(DeadLetters(client, settings)))
     )
     assert found[0].expected == "failed"
 
@@ -267,7 +268,7 @@ def a_retry(number: int) -> RetryRecord:
 
 
 def test_retries_are_listed_in_pages_and_grouped(client, settings, waiting) -> None:
-    retries = Retries(Store.of(client, settings))
+    retries = Retries(store_of(client, settings))
     seen, cursor = [], None
     while True:
         page = retries.page(ALL, cursor=cursor, limit=7)
@@ -277,17 +278,17 @@ def test_retries_are_listed_in_pages_and_grouped(client, settings, waiting) -> N
             break
     assert seen == waiting
     assert [group.count for group in retries.groups(ALL)] == [10, 10, 10]
-    assert RetrySet(client, settings).get(waiting[0]).record.attempt == 1
-    assert RetrySet(client, settings).get("nope") is None
+    assert KeptEvents(client).look_up(waiting[0]).waiting.record.attempt == 1
+    assert KeptEvents(client).look_up("nope").waiting is None
 
 
 def test_retries_that_are_being_tried_are_left_alone(client, settings, waiting) -> None:
-    retries, store = Retries(Store.of(client, settings)), RetrySet(client, settings)
+    retries, store = Retries(store_of(client, settings)), RetrySet(client, settings)
     assert retries.now(Selection(ids=tuple(waiting[:2])), who="me").changed == 2
     claim = store.claim()
     assert {record.event_id for record in claim.records} == set(waiting[:2])
     store.confirm(claim)
-    assert RetrySet(client, settings).get(waiting[0]).taken
+    assert KeptEvents(client).look_up(waiting[0]).waiting.taken
     done = retries.cancel(ALL, reason="enough", who="me")
     assert (done.changed, done.taken) == (28, 2)
     assert DeadLetters(client, settings).count() == 28

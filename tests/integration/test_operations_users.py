@@ -11,6 +11,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
 from bridge.model.pipeline import EventCodec
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from bridge.wiring import open_queue
 from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
@@ -67,7 +68,7 @@ def test_an_envelope_that_cannot_be_read_is_laid_to_the_field_that_the_mapping_r
     sender.close()
     with running_worker(tmp_path, environment):
         wait_until(letters.count, what="it is buried")
-    (letter,) = letters.newest_first()
+    (letter,) = every_letter(letters)
     assert (letter.failure.stage, letter.user_id) == ("decode", str(user))
 
 

@@ -12,8 +12,9 @@ from bridge.ops import create_ops_app
 from bridge.ops.access_control import COOKIE, SAFE_HEADERS
 from bridge.ops.asgi import PAGES
 from bridge.ops.sessions import Role
-from bridge.redis_adapter import OperationsLog, Store
+from bridge.redis_adapter import OperationsLog
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import ACTS, OPERATOR, ORIGIN, VIEWER, VIEWS, browser, filled, form_token, sign_in
@@ -143,7 +144,7 @@ async def test_a_script_needs_the_bearer_token_alone(ops_settings: Settings, cli
             assert (await script.post("/dead/discard", data=data, headers=headers)).status_code == status
         headers = {"Authorization": f"Bearer {OPERATOR}", "Origin": "http://evil.example"}
         assert (await script.post("/dead/discard", data=data, headers=headers)).status_code == 403
-    assert Store.of(client, ops_settings).dead_letters.count() == 1
+    assert store_of(client, ops_settings).dead_letters.count() == 1
     assert OperationsLog(client).newest()[0].who == "script (page)"
 
 
@@ -172,7 +173,7 @@ async def test_every_answer_carries_safe_headers(ops_settings: Settings, path: s
 async def test_no_page_has_an_inline_script_or_style(ops_settings: Settings, client: redis.Redis, path: str) -> None:
     letter = a_letter()
     bury(client, ops_settings, [letter])
-    redrive_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection())
+    redrive_id = Redrives(store_of(client, ops_settings), ops_settings, registry).begin(Selection())
     url = filled(path, letter_id=letter.letter_id, group=letter.group, redrive_id=redrive_id)
     async with browser(ops_settings, OPERATOR) as operator:
         answer = await operator.get(url)

@@ -7,11 +7,13 @@ from uuid import UUID
 import pytest
 import redis
 
+from bridge.model.redrive import RedriveState
 from bridge.operations.letters import Letters
-from bridge.operations.redrive import Redrives, RedriveState
+from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import OperationsLog, Store, connect
+from bridge.redis_adapter import OperationsLog, connect
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import registry
@@ -32,7 +34,7 @@ async def test_retries_are_made_due_and_buried_with_a_reason(ops_settings: Setti
         data = {"form_token": token, "id": second.event_id, "reason": "gone"}
         answer = await operator.post("/retries/cancel", data=data)
         assert "Buried as dead letters: 1." in (await operator.get(answer.headers["Location"])).text
-    assert Store.of(client, ops_settings).dead_letters.get(second.event_id) is not None
+    assert store_of(client, ops_settings).kept.look_up(second.event_id).letter is not None
     assert [(entry.who, entry.action, entry.reason) for entry in OperationsLog(client).newest()] == [
         ("Ann (page)", "retries.cancel", "gone"),
         ("Ann (page)", "retries.now", ""),
@@ -53,7 +55,7 @@ async def test_discarding_leaves_what_was_buried_after_one_looked(ops_settings: 
         assert answer.headers["Location"] == "/dead?note=discarded&n=1&n=0"
         gone = await operator.get(f"/dead/letters/{old.letter_id}")
         assert (gone.status_code, "Ann (page) discarded it at" in gone.text) == (404, True)
-    assert list(Letters(Store.of(client, ops_settings)).ids(Selection())) == [new.letter_id]
+    assert list(Letters(store_of(client, ops_settings)).ids(Selection())) == [new.letter_id]
 
 
 async def test_pages_of_the_list_stay_in_place_while_letters_come(ops_settings: Settings, client: redis.Redis) -> None:
@@ -86,7 +88,7 @@ async def test_a_letter_that_this_release_cannot_read_is_shown(ops_settings: Set
 
 
 async def test_a_replay_that_nobody_runs_can_be_resumed_here(ops_settings: Settings, client: redis.Redis) -> None:
-    replays = Redrives(Store.of(client, ops_settings), ops_settings, registry)
+    replays = Redrives(store_of(client, ops_settings), ops_settings, registry)
     redrive_id = replays.begin(Selection())
     async with browser(ops_settings, OPERATOR) as operator:
         page = await operator.get(f"/replays/{redrive_id}")
@@ -103,7 +105,7 @@ async def test_a_replay_pauses_when_its_process_ends_and_no_second_process_takes
     ops_settings: Settings, client: redis.Redis
 ) -> None:
     bury(client, ops_settings, [a_letter() for _ in range(20)])
-    replays = Redrives(Store.of(client, ops_settings), ops_settings, registry)
+    replays = Redrives(store_of(client, ops_settings), ops_settings, registry)
     async with browser(ops_settings, OPERATOR) as operator:
         token = await form_token(operator)
         answer = await operator.post("/replays", data={"form_token": token, "canary": "1", "rate": "5"})

@@ -9,11 +9,13 @@ import redis
 
 from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline import Failure, Stage
-from bridge.operations.redrive import Redrives, RedriveState
+from bridge.model.redrive import RedriveState
+from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import OperationsLog, Store
+from bridge.redis_adapter import OperationsLog
 from bridge.redis_adapter.queue_names import QueueNames
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
@@ -89,8 +91,8 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
     odd = a_letter(letter_id="'\"><script>x</script>", failure=failure, task=HOSTILE, raw=HOSTILE.encode())
     bury(client, ops_settings, [letter, odd])
     OperationsLog(client).append(LogEntry(who=HOSTILE, action=HOSTILE, selection=HOSTILE, reason=HOSTILE))
-    redrive_id = Redrives(Store.of(client, ops_settings), ops_settings, registry).begin(Selection(), who=HOSTILE)
-    Store.of(client, ops_settings).redrives.job(redrive_id).set_state(RedriveState.STOPPED, HOSTILE)
+    redrive_id = Redrives(store_of(client, ops_settings), ops_settings, registry).begin(Selection(), who=HOSTILE)
+    store_of(client, ops_settings).redrives.job(redrive_id).move_to(RedriveState.STOPPED, HOSTILE)
     client.hset(keys.PRODUCERS, "x", msgspec.json.encode({"host": HOSTILE, "pid": 7}))
     wait_in_retry(client, ops_settings, failure)
     settings = dataclasses.replace(ops_settings, ops_payloads=True)

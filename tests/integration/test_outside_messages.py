@@ -23,6 +23,7 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.bounds import RAW_KEPT_MAX, MessageBounds
 from bridge.model.dead_letter import DeadLetter
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.support.brokers import Put, body_of, envelope, put_on_rabbitmq, put_on_redis
 from tests.support.counts import Counts
@@ -58,7 +59,7 @@ class Bridge:
         letters = DeadLetters(client, self.settings)
         wait_until(lambda: Counts(client).read()["published"] > before, what="the innocent is published")
         wait_until(lambda: letters.count() >= number, what="the letters are written")
-        return list(letters.newest_first())
+        return list(every_letter(letters))
 
 
 @pytest.fixture(scope="module", params=["redis", "rabbitmq"])

@@ -21,14 +21,16 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import DecodeError, OperationRefusedError
+from bridge.model.redrive import RedriveState
 from bridge.operations.dry_run import Expected
-from bridge.operations.letters import Letters
-from bridge.operations.redrive import Redrives, RedriveState
-from bridge.operations.redrive.record import RedriveRecord
+from bridge.operations.letters import Letters, every_letter
+from bridge.operations.redrive import Redrives
+from bridge.operations.redrive.runner import take_lease
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Ledger, OperationsLog, Store, StoreClock, connect, read_balance
+from bridge.redis_adapter import DeadLetters, Ledger, OperationsLog, StoreClock, connect, read_balance
 from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from bridge.worker.quarantine import Quarantine
 from tests.support import keys
 from tests.support.counts import Counts
@@ -69,7 +71,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 
 @pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Redrives:
-    return Redrives(Store.of(client, settings), settings, registry)
+    return Redrives(store_of(client, settings), settings, registry)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def idle(redis_url: str) -> Settings:
 
 @pytest.fixture
 def idle_replays(client: redis.Redis, idle: Settings) -> Redrives:
-    return Redrives(Store.of(client, idle), idle, registry)
+    return Redrives(store_of(client, idle), idle, registry)
 
 
 def published(client: redis.Redis) -> list[str]:
@@ -114,7 +116,7 @@ def test_what_dies_again_is_met_once_and_stays_with_one_attempt_more(worker, cli
     bury(client, settings, letters)
     status = replays.run(replays.begin(ALL))
     assert (status.state, status.sent, status.succeeded, status.failed) == (RedriveState.DONE, 600, 300, 300)
-    kept = list(DeadLetters(client, settings).newest_first())
+    kept = list(every_letter(DeadLetters(client, settings)))
     assert {letter.replay for letter in kept} == {status.redrive_id}
     assert [len(letter.attempts) for letter in kept] == [2] * 300
     assert read_balance(client).balanced
@@ -221,8 +223,8 @@ def test_a_replay_that_is_done_or_unknown_is_not_run(client, replays) -> None:
 def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, monkeypatch) -> None:
     bury(client, settings, [a_letter()])
     redrive_id = idle_replays.begin(ALL)
-    monkeypatch.setattr("bridge.operations.redrive.record.LEASE_S", 0.1)
-    RedriveRecord(Store.of(client, settings).redrives.job(redrive_id)).take("other")
+    monkeypatch.setattr("bridge.operations.redrive.runner.LEASE_S", 0.1)
+    take_lease(store_of(client, settings).redrives.job(redrive_id), redrive_id, "other")
     client.hset(keys.redrive(redrive_id), "lease_ends", 1 << 62)
     with pytest.raises(OperationRefusedError, match="is being run by other"):
         idle_replays.run(redrive_id)
@@ -247,7 +249,7 @@ def test_without_a_worker_it_says_so_and_can_be_resumed(client, settings, idle_r
 def test_what_is_on_its_way_is_neither_discarded_nor_sent_by_another_replay(client, settings, idle_replays) -> None:
     bury(client, settings, [a_letter() for _ in range(3)])
     idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
-    done = Letters(Store.of(client, settings)).discard(ALL, reason="tired of it", who="me")
+    done = Letters(store_of(client, settings)).discard(ALL, reason="tired of it", who="me")
     assert (done.discarded, done.in_redrive) == (0, 3)
     second = idle_replays.run(idle_replays.begin(ALL), patience_s=0.2)
     assert (second.state, second.busy, second.sent) == (RedriveState.DONE, 3, 0)
@@ -293,7 +295,7 @@ def test_a_dry_run_predicts_the_replay_exactly_and_publishes_nothing(worker, cli
     predicted = {prediction.letter_id: prediction.expected for prediction in replays.predict(ALL)}
     assert _books_and_keys(client) == before
     status = replays.run(replays.begin(ALL))
-    failed = {letter.letter_id for letter in DeadLetters(client, settings).newest_first()}
+    failed = {letter.letter_id for letter in every_letter(DeadLetters(client, settings))}
     assert failed == {letter_id for letter_id, expected in predicted.items() if expected is Expected.FAILED}
     assert set(published(client)) == {name for name, expected in predicted.items() if expected is Expected.PUBLISHED}
     counts = Counts(client).read()

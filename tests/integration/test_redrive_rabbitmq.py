@@ -10,11 +10,14 @@ from kombu import Connection
 
 from bridge.amqp_adapter.queue_inspection import read_depths
 from bridge.model.errors import BrokerUnavailableError
-from bridge.operations.redrive import Redrives, RedriveState
+from bridge.model.redrive import RedriveState
+from bridge.operations.letters import every_letter
+from bridge.operations.redrive import Redrives
 from bridge.operations.redrive.rate import WINDOW_MIN
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Store, read_balance
+from bridge.redis_adapter import DeadLetters, read_balance
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.letters import QUEUE, a_letter, bury
 from tests.support.moody_catalog import registry
@@ -45,7 +48,7 @@ def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Redrives:
-    return Redrives(Store.of(client, settings), settings, registry)
+    return Redrives(store_of(client, settings), settings, registry)
 
 
 def published(client: redis.Redis) -> list[str]:
@@ -61,7 +64,7 @@ def test_letters_are_published_once_after_a_canary(environment, client, settings
         status = replays.run(replays.begin(ALL, canary=20, max_failures=0.5), patience_s=30)
     assert (status.state, status.succeeded, status.failed) == (RedriveState.DONE, 196, 4)
     assert published(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
-    assert {letter.replay for letter in DeadLetters(client, settings).newest_first()} == {status.redrive_id}
+    assert {letter.replay for letter in every_letter(DeadLetters(client, settings))} == {status.redrive_id}
     assert read_balance(client).balanced
     assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(status.redrive_id))
 
@@ -97,7 +100,7 @@ def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, 
     nowhere = Settings(broker_url="amqp://guest:guest@127.0.0.1:1//", redis_url=settings.redis_url)
     redrive_id = replays.begin(ALL)
     with pytest.raises(BrokerUnavailableError):
-        Redrives(Store.of(client, nowhere), nowhere, registry).run(redrive_id)
+        Redrives(store_of(client, nowhere), nowhere, registry).run(redrive_id)
     status = replays.status(redrive_id)
     assert status is not None
     assert (status.under_way, client.scard(keys.redrive_unconfirmed(redrive_id))) == (30, 30)

@@ -12,13 +12,16 @@ from msgspec.structs import replace
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.errors import DecodeError
+from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.model.retry import RetryRecord
 from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import Redrives, RedriveState, RedriveStatus
+from bridge.operations.letters import every_letter
+from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, Store, StoreClock, read_balance
+from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, StoreClock, read_balance
 from bridge.redis_adapter.task_queue import queue_item
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from bridge.worker.quarantine import Quarantine
 from tests.support import keys
 from tests.support.counts import Counts
@@ -52,14 +55,14 @@ def settings(redis_url: str) -> Settings:
 
 @pytest.fixture
 def replays(client: redis.Redis, settings: Settings) -> Redrives:
-    return Redrives(Store.of(client, settings), settings, registry)
+    return Redrives(store_of(client, settings), settings, registry)
 
 
 @pytest.fixture
 def idle_replays(client: redis.Redis, redis_url: str) -> Redrives:
     """Redrives to queues that no worker consumes."""
     idle = Settings(broker_url=redis_url, broker_keyprefix="idle:")
-    return Redrives(Store.of(client, idle), idle, registry)
+    return Redrives(store_of(client, idle), idle, registry)
 
 
 @pytest.fixture(autouse=True)
@@ -187,14 +190,14 @@ def test_what_is_quarantined_again_is_the_same_letter_and_failed(
 ) -> None:
     message = a_message(4, task="bridge.OfTomorrow")
     quarantined(message)
-    (before,) = DeadLetters(client, settings).newest_first()
+    (before,) = every_letter(DeadLetters(client, settings))
     (prediction,) = replays.predict(ALL)
     assert prediction.expected is Expected.FAILED
     assert prediction.note.startswith("would be quarantined again: No task is called 'bridge.OfTomorrow'")
     for _ in range(2):
         status = replay(replays)
         assert (status.state, status.failed, status.succeeded) == (RedriveState.DONE, 1, 0)
-        (after,) = DeadLetters(client, settings).newest_first()
+        (after,) = every_letter(DeadLetters(client, settings))
         assert (after.letter_id, after.raw) == (before.letter_id, before.raw)
         balance = read_balance(client)
         assert (balance.balanced, balance.dead, balance.accepted, balance.open) == (True, 4, 4, 0)
@@ -259,7 +262,7 @@ def test_a_message_of_a_queue_that_is_no_more_goes_where_its_task_goes_today(wor
 def elsewhere(client: redis.Redis, redis_url: str) -> Redrives:
     """Redrives to a broker that is not the store, and that no worker consumes."""
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url)
-    return Redrives(Store.of(client, apart), apart, registry)
+    return Redrives(store_of(client, apart), apart, registry)
 
 
 def run(replays: Redrives) -> RedriveStatus:
@@ -275,7 +278,7 @@ def test_with_the_broker_elsewhere_its_events_are_sent_as_letters_of_their_own(
     assert {prediction.expected for prediction in elsewhere.predict(ALL)} == {Expected.RETURNED}
     status = run(elsewhere)
     assert (status.total, status.pending, status.under_way, status.unsendable) == (6, 0, 6, 0)
-    letters = list(DeadLetters(client, settings).newest_first())
+    letters = list(every_letter(DeadLetters(client, settings)))
     assert sorted(letter.letter_id for letter in letters) == sorted(ids_in(messages[0]) + ids_in(messages[1]))
     assert {(letter.raw, letter.task, letter.user_id) for letter in letters} == {(b"", TASK, str(USER))}
     balance = read_balance(client)
@@ -312,7 +315,7 @@ def test_elsewhere_what_would_be_quarantined_again_stays_and_says_so(client, qua
 def test_elsewhere_no_letter_is_pushed_out_for_the_events_of_another(client, redis_url, quarantined) -> None:
     quarantined(a_message(20))
     apart = Settings(broker_url=redis_url.removesuffix("0") + "1", redis_url=redis_url, dead_max=10)
-    replays = Redrives(Store.of(client, apart), apart, registry)
+    replays = Redrives(store_of(client, apart), apart, registry)
     status = run(replays)
     assert (status.unsendable, status.under_way) == (1, 0)
     assert (read_balance(client).dead, read_balance(client).evicted) == (20, 0)

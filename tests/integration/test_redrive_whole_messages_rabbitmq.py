@@ -10,10 +10,13 @@ from bridge import Emitter, Settings
 from bridge.amqp_adapter.queues import queue
 from bridge.messages import TaskMessage
 from bridge.model.pipeline.envelope import EventCodec
+from bridge.model.redrive import RedriveState
 from bridge.operations.dry_run import Expected
-from bridge.operations.redrive import Redrives, RedriveState
+from bridge.operations.letters import every_letter
+from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Store, read_balance
+from bridge.redis_adapter import DeadLetters, read_balance
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.skewed_catalogs import New, new
 from tests.support.waiting import WAIT_S, wait_until
@@ -67,8 +70,8 @@ def test_events_of_a_type_that_the_worker_did_not_know(client, settings, environ
         emitter.emit_many(events[1:])
         emitter.close()
         wait_until(lambda: read_balance(client).dead == 150, what="all are quarantined")
-    assert any(b'"compression"' in letter.raw for letter in DeadLetters(client, settings).newest_first())
-    replays = Redrives(Store.of(client, settings), settings, new)
+    assert any(b'"compression"' in letter.raw for letter in every_letter(DeadLetters(client, settings)))
+    replays = Redrives(store_of(client, settings), settings, new)
     assert {prediction.expected for prediction in replays.predict(ALL)} == {Expected.RETURNED}
     with running_worker(tmp_path, release("new", environment), name="new"):
         status = replays.run(replays.begin(ALL), patience_s=60)
@@ -98,7 +101,7 @@ def test_messages_that_nobody_announced(headers, properties, client, settings, e
     with running_worker(tmp_path, release("old", environment)):
         send(settings, body, {"task": TASK, "id": str(uuid4()), **headers}, **properties)
         wait_until(lambda: DeadLetters(client, settings).count() == 1, what="it is quarantined")
-    replays = Redrives(Store.of(client, settings), settings, new)
+    replays = Redrives(store_of(client, settings), settings, new)
     (prediction,) = replays.predict(ALL)
     assert (prediction.expected, prediction.note) == (Expected.RETURNED, "its 7 events are sent, each with its letter")
     with running_worker(tmp_path, release("new", environment), name="new"):
@@ -114,7 +117,7 @@ def test_what_is_no_message_of_events_stays_and_says_so(body, client, settings, 
     with running_worker(tmp_path, release("old", environment)):
         send(settings, body, {"task": TASK, "id": str(uuid4())})
         wait_until(lambda: DeadLetters(client, settings).count() == 1, what="it is quarantined")
-    replays = Redrives(Store.of(client, settings), settings, new)
+    replays = Redrives(store_of(client, settings), settings, new)
     (prediction,) = replays.predict(ALL)
     assert prediction.expected is Expected.UNSENDABLE
     assert "no message of events" in prediction.note

@@ -12,9 +12,10 @@ import redis
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Store, connect
+from bridge.redis_adapter import connect
 from bridge.redis_adapter.acl_rights import Server, rights_of
 from bridge.settings import Process, Settings
+from bridge.wiring import store_of
 from tests.support.gateway import Listener, running_gateway
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import registry
@@ -139,10 +140,10 @@ async def test_the_page_runs_with_exactly_the_listed_rights(guarded: Guarded) ->
         await act("/replays/dry-run")
         await act("/replays", id=letters[0].letter_id)
         with connect(everything) as admin:
-            (replay,) = Redrives(Store.of(admin, everything), everything, registry).newest()
+            (replay,) = Redrives(store_of(admin, everything), everything, registry).newest()
         await act(f"/replays/{replay.redrive_id}/stop")
         with connect(everything) as admin:
-            begun_elsewhere = Redrives(Store.of(admin, everything), everything, registry).begin(
+            begun_elsewhere = Redrives(store_of(admin, everything), everything, registry).begin(
                 Selection(ids=(letters[2].letter_id,))
             )
         await act(f"/replays/{begun_elsewhere}/resume")

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect, read_balance
 from tests.support import keys
 from tests.support.processes import run_cli
@@ -90,7 +91,7 @@ def test_a_type_is_removed_producers_first_and_what_comes_too_late_is_kept_with_
     emit(settings, new, [New.OrderRefunded(user_id=user, number=number) for number in range(NUMBER)])
     with running_worker(tmp_path, environment(settings, "old"), name="without-refunds"):
         wait_until(letters.count, what="they are kept")
-        assert all("BRIDGE_REGISTRY" in letter.failure.message for letter in letters.newest_first())
+        assert all("BRIDGE_REGISTRY" in letter.failure.message for letter in every_letter(letters))
         assert read_balance(client).dead == NUMBER
         assert run_cli("status", environment=environment(settings, "old")).returncode == 1
     with running_worker(tmp_path, environment(settings, "new"), name="with-refunds"):
@@ -132,7 +133,7 @@ def test_a_field_of_another_type_is_kept_and_redriven_once_the_worker_reads_both
     with running_worker(tmp_path, environment(settings, "old"), name="old"):
         emit(settings, retyped, [Retyped.OrderPlaced(user_id=user, number=f"A-{number}") for number in range(NUMBER)])
         wait_until(lambda: letters.count() == NUMBER, what="they are kept")
-        assert {letter.failure.stage for letter in letters.newest_first()} == {"decode"}
+        assert {letter.failure.stage for letter in every_letter(letters)} == {"decode"}
     with running_worker(tmp_path, environment(settings, "retyped"), name="both"):
         emit(settings, old, [Old.OrderPlaced(user_id=user, number=number) for number in range(NUMBER)])
         redrive(environment(settings, "retyped"))

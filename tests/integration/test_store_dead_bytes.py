@@ -10,10 +10,11 @@ import redis
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.publishing import Delivery
-from bridge.operations.letters import Letters
+from bridge.operations.letters import Letters, every_letter
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, connect, read_balance
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.addressed_events import several
 from tests.support.counts import Counts
@@ -57,7 +58,7 @@ def test_the_oldest_letters_are_evicted_until_the_bytes_fit(
     caplog.set_level(logging.ERROR)
     evicted = Counts(client).read()["dead_evicted"]
     assert evicted > 0
-    assert [letter.letter_id for letter in letters.newest_first()] == names[evicted:][::-1]
+    assert [letter.letter_id for letter in every_letter(letters)] == names[evicted:][::-1]
     assert MOST_BYTES - 110_000 < held_bytes(client) <= MOST_BYTES
     assert letters.bury([a_letter(250_000, "large")]) in (2, 3)
     assert "BRIDGE_DEAD_MAX_BYTES" in caplog.text
@@ -67,11 +68,11 @@ def test_the_oldest_letters_are_evicted_until_the_bytes_fit(
 
 def test_the_newest_letter_stays_however_large(letters: DeadLetters, client: redis.Redis) -> None:
     letters.bury([a_letter(1000), a_letter(1000)])
-    client.zincrby(keys.DEAD_INDEX, -1000, next(letters.newest_first()).letter_id)
+    client.zincrby(keys.DEAD_INDEX, -1000, next(every_letter(letters)).letter_id)
     letters.bury([a_letter(2 * MOST_BYTES, "large")])
-    assert [letter.letter_id for letter in letters.newest_first()] == ["large"]
+    assert [letter.letter_id for letter in every_letter(letters)] == ["large"]
     letters.bury([a_letter(1000, "small")])
-    assert "small" in {letter.letter_id for letter in letters.newest_first()}
+    assert "small" in {letter.letter_id for letter in every_letter(letters)}
     held_bytes(client)
 
 
@@ -90,7 +91,7 @@ def test_letters_that_were_taken_away_leave_room(client: redis.Redis, bounded: S
         settler.settle([Delivery(event_type="import.started", events=sent[:6])])
         settler.settle([Delivery(event_type="import.started", events=sent[6:7], message_id="elsewhere")])
         assert 5 * 80_000 < held_bytes(client) < 6 * 80_000
-        Letters(Store.of(client, bounded)).discard(Selection(), reason="done")
+        Letters(store_of(client, bounded)).discard(Selection(), reason="done")
         assert held_bytes(client) == 0
     assert Counts(client).read()["dead_evicted"] == 0
     assert read_balance(client).balanced

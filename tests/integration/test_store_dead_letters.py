@@ -10,10 +10,11 @@ from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
+from bridge.operations.letters import PAGE, every_letter
 from bridge.operations.trace import Tracer
-from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, Store, connect, read_balance
-from bridge.redis_adapter.dead_letters import PAGE
+from bridge.redis_adapter import DeadLetters, KeptEvents, Ledger, RetrySet, connect, read_balance
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.counts import COUNT_NAMES, Counts
 
@@ -40,11 +41,11 @@ def letters(client: redis.Redis, settings: Settings) -> DeadLetters:
     return DeadLetters(client, settings)
 
 
-def test_a_letter_is_kept_whole(letters: DeadLetters) -> None:
+def test_a_letter_is_kept_whole(letters: DeadLetters, client: redis.Redis) -> None:
     letter = a_letter()
     assert letters.bury([letter]) == 0
-    assert letters.get(letter.letter_id) == letter
-    assert list(letters.newest_first()) == [letter]
+    assert KeptEvents(client).look_up(letter.letter_id).letter == letter
+    assert list(every_letter(letters)) == [letter]
 
 
 def test_burying_again_keeps_one_letter_and_counts_once(letters: DeadLetters, client: redis.Redis) -> None:
@@ -52,14 +53,14 @@ def test_burying_again_keeps_one_letter_and_counts_once(letters: DeadLetters, cl
     letters.bury([letter, letter])
     letters.bury([a_letter(letter.letter_id, worker="two")])
     assert letters.count() == 1
-    assert [kept.worker for kept in letters.newest_first()] == ["two"]
+    assert [kept.worker for kept in every_letter(letters)] == ["two"]
     assert Counts(client).read()["dead"] == 1
 
 
-def test_there_is_no_letter_before_one_is_buried(letters: DeadLetters) -> None:
+def test_there_is_no_letter_before_one_is_buried(letters: DeadLetters, client: redis.Redis) -> None:
     assert letters.bury([]) == 0
-    assert letters.get("unknown") is None
-    assert list(letters.newest_first()) == []
+    assert KeptEvents(client).look_up("unknown").letter is None
+    assert list(every_letter(letters)) == []
     assert letters.count() == 0
 
 
@@ -72,8 +73,8 @@ def test_too_many_letters_evict_the_oldest_and_are_counted(redis_url: str) -> No
         for index, letter in enumerate(first):  # as if each had been buried a moment later
             client.zincrby(keys.DEAD_INDEX, index - 10, letter.letter_id)
         assert letters.bury([a_letter("3"), a_letter("4")]) == 2
-        assert [letter.letter_id for letter in letters.newest_first()] == ["4", "3", "2"]
-        assert letters.get("0") is None
+        assert [letter.letter_id for letter in every_letter(letters)] == ["4", "3", "2"]
+        assert KeptEvents(client).look_up("0").letter is None
         assert client.hlen(keys.DEAD_LETTERS) == 3
         counts = Counts(client).read()
         assert (counts["dead"], counts["dead_evicted"]) == (5, 2)
@@ -88,8 +89,8 @@ def test_old_letters_are_evicted_by_the_next_burial_and_counted(redis_url: str) 
         client.zincrby(keys.DEAD_INDEX, -61_000, old.letter_id)
         client.zincrby(keys.DEAD_INDEX, -59_000 + 5_000, young.letter_id)
         assert letters.bury([a_letter()]) == 1
-        assert letters.get(old.letter_id) is None
-        assert letters.get(young.letter_id) == young
+        assert KeptEvents(client).look_up(old.letter_id).letter is None
+        assert KeptEvents(client).look_up(young.letter_id).letter == young
         assert Counts(client).read()["dead_evicted"] == 1
 
 
@@ -120,7 +121,7 @@ def test_an_event_that_ended_meanwhile_is_not_buried(
     letters.bury([a_letter(str(dead))], message_id="m")
     everything = [a_letter(str(event_id)) for event_id in (ended, on_its_way, waiting, dead)]
     letters.bury(everything, message_id="m", only_unfinished=True)
-    assert {letter.letter_id for letter in letters.newest_first()} == {str(on_its_way), str(waiting), str(dead)}
+    assert {letter.letter_id for letter in every_letter(letters)} == {str(on_its_way), str(waiting), str(dead)}
     balance = read_balance(client)
     assert balance.balanced
     assert (balance.open, balance.retrying, balance.dead) == (0, 0, 3)
@@ -130,7 +131,7 @@ def test_letters_are_read_newest_first_over_all_pages(letters: DeadLetters, clie
     names = [f"{index:04}" for index in range(2 * PAGE + 1)]
     letters.bury([a_letter(name) for name in names])
     client.zadd(keys.DEAD_INDEX, {name: index for index, name in enumerate(names, start=1)})
-    assert [letter.letter_id for letter in letters.newest_first()] == names[::-1]
+    assert [letter.letter_id for letter in every_letter(letters)] == names[::-1]
 
 
 def test_the_script_that_the_server_forgot_is_loaded_again(letters: DeadLetters, client: redis.Redis) -> None:
@@ -146,9 +147,9 @@ def test_a_server_that_is_away_is_an_error() -> None:
         letters, counts = DeadLetters(client, away), Counts(client)
         for call in (
             lambda: letters.bury([a_letter()]),
-            lambda: letters.get("a"),
+            lambda: KeptEvents(client).look_up("a").letter,
             letters.count,
-            lambda: list(letters.newest_first()),
+            lambda: list(every_letter(letters)),
             counts.read,
         ):
             with pytest.raises(StoreUnavailableError, match="Redis did not take the command"):
@@ -168,17 +169,19 @@ def test_a_letter_that_cannot_be_read_stands_for_itself(
     event_id = uuid4()
     client.hset(keys.DEAD_LETTERS, str(event_id), b"\xffnot a letter")
     client.zadd(keys.DEAD_INDEX, {str(event_id): 1})
-    assert letters.get(str(event_id)).raw == b"\xffnot a letter"
+    assert KeptEvents(client).look_up(str(event_id)).letter.raw == b"\xffnot a letter"
     assert letters.history([str(event_id)]) == {str(event_id): ()}
-    (place,) = Tracer(Store.of(client, settings), settings).trace(event_id)
+    (place,) = Tracer(store_of(client, settings)).trace(event_id)
     assert place.letter.raw == b"\xffnot a letter"
 
 
-def test_a_tombstone_says_when_its_letter_was_discarded(letters: DeadLetters, settings: Settings) -> None:
+def test_a_tombstone_says_when_its_letter_was_discarded(
+    letters: DeadLetters, settings: Settings, client: redis.Redis
+) -> None:
     letter = a_letter()
     letters.bury([letter])
     stone = Tombstone(letter_id=letter.letter_id, at="", who="ann", reason="old", task=letter.task, error_class="E")
     assert letters.discard([stone]) == (1, 0)
-    found = letters.tombstone(letter.letter_id)
+    found = KeptEvents(client).look_up(letter.letter_id).tombstone
     assert (found.who, found.reason) == ("ann", "old")
     assert datetime.fromisoformat(found.at) > datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,10 +11,10 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.model.event_log import Position
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Ledger, Store, connect, connect_async, read_balance
+from bridge.redis_adapter import Ledger, connect, connect_async, read_balance
 from bridge.redis_adapter.event_log import History
 from bridge.settings import Settings
-from bridge.wiring import open_store
+from bridge.wiring import open_store, store_of
 from tests.support import keys
 from tests.support.gateway import Listener, running_gateway
 from tests.support.waiting import wait_until
@@ -122,7 +122,7 @@ def test_what_a_worker_held_meanwhile_arrived_all_the_same(
     with connect(settings) as client:
         balance = read_balance(client)
         assert (balance.set_back, balance.unbooked, balance.balanced) == (0, 0, True)
-        Auditor(Store.of(client, settings), settings, REGISTRY).audit(grace_s=3600, write_off="nothing is missing")
+        Auditor(store_of(client, settings), settings, REGISTRY).audit(grace_s=3600, write_off="nothing is missing")
     assert redis_client.hmget("bridge:counts", "set_back", "unbooked", "written_off") == ["0", "0", None]
 
 
@@ -132,13 +132,13 @@ def test_status_and_audit_say_so_until_it_is_written_off(
     _set_back(redis_client, 0)
     ledgers[1].enter(_messages(1))
     with connect(settings) as client:
-        found = Auditor(Store.of(client, settings), settings, REGISTRY).audit(grace_s=3600)
+        found = Auditor(store_of(client, settings), settings, REGISTRY).audit(grace_s=3600)
         assert not found.clean
         assert found.balance.set_back == 11
         reader = StatusReader(open_store(settings, briefly=True), settings, REGISTRY)
         assert any("was set back: at least 11 events" in fault.sentence for fault in reader.read().faults)
 
-        written_off = Auditor(Store.of(client, settings), settings, REGISTRY).audit(
+        written_off = Auditor(store_of(client, settings), settings, REGISTRY).audit(
             grace_s=3600, write_off="they were sent again"
         )
         assert written_off.written_off == 11

@@ -13,6 +13,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect, read_balance
 from bridge.wiring import open_queue
 from tests.support import keys
@@ -96,7 +97,7 @@ def test_messages_of_several_tasks_run_together_each_as_its_own(
     assert runs < 100  # of 200 messages
     balance = read_balance(client)
     assert balance.balanced, balance
-    (letter,) = DeadLetters(client, settings).newest_first()
+    (letter,) = every_letter(DeadLetters(client, settings))
     assert (letter.task, letter.queue) == ("bridge.Moody", QUEUE)
     metrics = {name.decode(): int(value) for name, value in client.hgetall(keys.METRICS).items()}
     assert (metrics["published:news.announced"], metrics["published:mood.shown"]) == (100, 99)
@@ -124,7 +125,7 @@ def test_an_envelope_that_python_cannot_read_is_buried_alone(
         wait_until(lambda: not client.exists("unacked"), what="all are acknowledged")
     sender.close()
     emitter.close()
-    (letter,) = DeadLetters(client, settings).newest_first()
+    (letter,) = every_letter(DeadLetters(client, settings))
     assert letter.failure.stage == "decode"
     assert letter.envelope == huge.decode()
     assert read_balance(client).balanced, read_balance(client)

@@ -14,11 +14,13 @@ import redis
 
 from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.operations.health import STILL_S
-from bridge.operations.status import StatusReader, worker_states
-from bridge.redis_adapter import WorkerReport, Workers, connect
+from bridge.operations.status import StatusReader
+from bridge.redis_adapter import Workers, connect
 from bridge.runtime.identity import process_name
+from bridge.runtime.reports import WorkerReport
 from bridge.settings import Settings
 from bridge.wiring import open_store
+from tests.support import keys
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment
 
@@ -115,18 +117,13 @@ def test_the_death_of_one_of_two_alike_is_seen_and_stays_seen(
         reader = StatusReader(open_store(settings, briefly=True), settings, REGISTRY)
         wait_until(lambda: not reader.read().healthy, timeout_s=STILL_S + 10, what="the death is seen")
         # Two more beats of the other do not hide it.
-        (alive,) = (known for known in Workers(client).known() if known.heard_ms > _oldest_ms(client))
-        wait_until(
-            lambda: any(
-                known.process == alive.process and known.heard_ms >= alive.heard_ms + 6000
-                for known in Workers(client).known()
-            ),
-            what="the other reports on",
-        )
+        alive = min(Workers(client).known(), key=lambda known: known.silent_s).process
+        seen_ms = _heard_ms(client, alive)
+        wait_until(lambda: _heard_ms(client, alive) >= seen_ms + 6000, what="the other reports on")
         assert any("has not been heard" in fault.sentence for fault in reader.read().faults)
-        assert len(worker_states(Workers(client), 0)) == 2
+        assert len(Workers(client).known()) == 2
         reader.close()
 
 
-def _oldest_ms(client: redis.Redis) -> int:
-    return min(known.heard_ms for known in Workers(client).known())
+def _heard_ms(client: redis.Redis, process: str) -> int:
+    return int(client.hget(keys.WORKERS, process).partition(b" ")[0])

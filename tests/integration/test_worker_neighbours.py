@@ -9,9 +9,11 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations.letters import every_letter
 from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Store, connect, read_balance
+from bridge.redis_adapter import DeadLetters, connect, read_balance
+from bridge.wiring import store_of
 from tests.support.counts import Counts
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.letters import a_letter, bury
@@ -58,7 +60,7 @@ def test_at_first_delivery(worker: WorkerProcess, settings: Settings, client: re
 @pytest.mark.parametrize("mode", ["exit", "_exit", "kill"])
 def test_in_a_replay(worker: WorkerProcess, settings: Settings, client: redis.Redis, mode: str) -> None:
     bury(client, settings, [a_letter(mode=how, number=n, times=99) for n, how in _among_others(mode)])
-    replays = Redrives(Store.of(client, settings), settings, hasty)
+    replays = Redrives(store_of(client, settings), settings, hasty)
     status = replays.run(replays.begin(Selection()), patience_s=60)
     assert (status.succeeded, status.failed) == (NEIGHBOURS, 1)
     _judge(settings, client, mode)
@@ -69,7 +71,7 @@ def _judge(settings: Settings, client: redis.Redis, mode: str) -> None:
     counts, letters = Counts(client), DeadLetters(client, settings)
     wait_until(lambda: counts.read()["published"] == NEIGHBOURS, what="the neighbours are published")
     wait_until(lambda: letters.count() == 1, what="one is dead")
-    (letter,) = letters.newest_first()
+    (letter,) = every_letter(letters)
     assert json.loads(letter.envelope)["data"]["mode"] == mode
     assert letter.failure.stage == "worker"
     wait_until(lambda: not client.exists("bridge.moods", "unacked"), what="nothing is under way")

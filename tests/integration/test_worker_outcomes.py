@@ -14,7 +14,8 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
-from bridge.redis_adapter import DeadLetters, RetrySet, connect, read_balance
+from bridge.operations.letters import every_letter
+from bridge.redis_adapter import DeadLetters, KeptEvents, RetrySet, connect, read_balance
 from bridge.wiring import open_queue
 from tests.support.counts import COUNT_NAMES, Counts
 from tests.support.keys import user_stream
@@ -90,7 +91,7 @@ class Books:
         return not (self.retries.count() or self.client.exists(QUEUE, "unacked"))
 
     def letter(self) -> DeadLetter:
-        (letter,) = self.dead.newest_first()
+        (letter,) = every_letter(self.dead)
         return letter
 
     def published(self, user_id: UUID) -> list[dict[str, str]]:
@@ -209,7 +210,7 @@ def test_an_unreadable_retry_record_becomes_a_letter_and_the_others_move_on(work
     books.client.hincrby("bridge:counts", "accepted", 1)
     emitter.emit(Moody(user_id=user_id, mode="fail", times=1))
     books.wait_for(published=1, retried=1, dead=1)
-    assert books.dead.get("old").raw == b"1:{not ours"
+    assert KeptEvents(books.client).look_up("old").letter.raw == b"1:{not ours"
 
 
 def _envelope(**changes: object) -> dict[str, object]:
@@ -253,9 +254,9 @@ def test_bad_envelopes_are_dead_lettered_and_the_next_event_is_published(worker,
     sender.close()
     books.wait_for(published=1, dead=len(BAD_ENVELOPES))
     assert len(books.published(user_id)) == 1
-    kept = [json.loads(letter.envelope) for letter in books.dead.newest_first()]
+    kept = [json.loads(letter.envelope) for letter in every_letter(books.dead)]
     assert all(bad in kept for bad in BAD_ENVELOPES.values())
-    assert {letter.failure.stage for letter in books.dead.newest_first()} == {"decode"}
+    assert {letter.failure.stage for letter in every_letter(books.dead)} == {"decode"}
 
 
 @pytest.mark.parametrize(

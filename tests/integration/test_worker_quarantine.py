@@ -14,6 +14,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages.compression import DECOMPRESSED_MAX
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.support.counts import Counts
 from tests.support.items import COMPRESSIONS
@@ -148,7 +149,7 @@ def test_what_celery_cannot_run_is_kept_and_the_next_message_is_handled(
     letters = DeadLetters(client, settings)
     counts = Counts(client)
     wait_until(lambda: counts.read()["published"] == 1 and letters.count() == 1, what=f"{name}: kept, next published")
-    (letter,) = letters.newest_first()
+    (letter,) = every_letter(letters)
     assert letter.raw == MALFORMED[name]
     assert letter.failure.stage == "message"
     assert letter.failure.message
@@ -218,7 +219,7 @@ def test_a_letter_shows_what_to_do(worker: WorkerProcess, settings: Settings, re
     client = connect(settings)
     letters = DeadLetters(client, settings)
     wait_until(letters.count, what="kept")
-    (letter,) = letters.newest_first()
+    (letter,) = every_letter(letters)
     assert "No task is called 'bridge.Unheard'" in letter.failure.message
     assert letter.task == "bridge.Unheard"
     assert letter.queue == QUEUE

@@ -12,6 +12,7 @@ from bridge.celery_runtime.quarantined_message import raw_bytes
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETURNS_MAX
+from bridge.operations.letters import every_letter
 from bridge.operations.trace import holds
 from bridge.redis_adapter import DeadLetters, connect
 from bridge.wiring import open_queue
@@ -76,7 +77,7 @@ def test_a_compressed_message_is_kept_so_that_it_can_be_read(
         sender.send([message])
         sender.close()
         wait_until(lambda: letters.count() == 1, what="it is quarantined")
-    (letter,) = letters.newest_first()
+    (letter,) = every_letter(letters)
     assert body_of(letter.raw) == message.body()
     assert all(holds(letter, event_id) for event_id in ids)
     client.close()
@@ -144,7 +145,7 @@ def test_a_message_ends_before_rabbitmq_drops_it(amqp_url, redis_server, redis_u
             wait_until(lambda: letters.count() == 1, what="it is a dead letter")
             given_back(amqp_url, a_message(uuid4()), 0)
             wait_until(lambda: Counts(client).read()["published"] == 1, what="others are published")
-        (letter,) = letters.newest_first()
+        (letter,) = every_letter(letters)
         assert "came back 15 times" in letter.failure.message
 
 

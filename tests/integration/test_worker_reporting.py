@@ -13,6 +13,7 @@ import redis
 
 from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, RetryPolicy, SSEEventMetadata
 from bridge.model.pipeline import EventCodec
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters
 from bridge.settings import Settings
 from bridge.wiring import worker_ports
@@ -132,7 +133,7 @@ def test_the_last_attempt_of_an_extractor_is_an_issue_without_the_event(
     assert SECRET not in variables
     assert SECRET not in "".join(tracker.lines)
     assert not any(line.startswith("ERROR forged") for line in "\n".join(tracker.lines).splitlines())
-    [letter] = DeadLetters(redis_client, settings).newest_first()
+    [letter] = every_letter(DeadLetters(redis_client, settings))
     assert letter.letter_id == str(event.event_id)
     assert "helper" in letter.failure.traceback
 

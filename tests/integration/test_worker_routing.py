@@ -12,6 +12,7 @@ from celery import Celery
 from bridge import DomainEvent, Settings
 from bridge.model.pipeline import EventCodec, Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
+from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, RetrySet, Workers, connect, read_balance
 from tests.support import keys
 from tests.support.skewed_catalogs import New, Old
@@ -66,7 +67,7 @@ def test_a_retry_whose_task_is_gone_is_buried_with_the_cause(
     letters = DeadLetters(client, settings)
     with running_worker(tmp_path, environment(settings, "without")) as worker:
         wait_until(letters.count, what="it is buried")
-        (letter,) = letters.newest_first()
+        (letter,) = every_letter(letters)
         assert (letter.letter_id, letter.task) == (str(event.event_id), "bridge.OrderPlaced")
         assert "bridge.OrderPlaced" in letter.failure.message
         assert str(event.event_id) in letter.envelope

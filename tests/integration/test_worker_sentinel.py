@@ -10,8 +10,8 @@ from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Store, connect
-from bridge.wiring import open_store
+from bridge.redis_adapter import connect
+from bridge.wiring import open_store, store_of
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.sentinels import MASTER, running_sentinels
@@ -54,7 +54,7 @@ def test_an_audit_looks_into_queues_behind_sentinels(sentinel_url: str, redis_ur
     assert emitter.emit(Moody(user_id=uuid4()))
     assert emitter.flush(WAIT_S)
     with connect(settings) as client:
-        auditor = Auditor(Store.of(client, settings), settings, registry)
+        auditor = Auditor(store_of(client, settings), settings, registry)
         assert client.exists("theirs:bridge.moods")
         assert auditor.audit(grace_s=0).clean
         client.delete("theirs:bridge.moods")

@@ -14,8 +14,9 @@ import redis
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.letters import Letters
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Store, connect, read_balance
+from bridge.redis_adapter import connect, read_balance
 from bridge.settings import Settings
+from bridge.wiring import store_of
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.processes import COMMAND, clean_environment
 from tests.support.worker import running_worker
@@ -80,7 +81,7 @@ def _fill(client: redis.Redis, settings: Settings) -> None:
 
 def _read(client: redis.Redis, settings: Settings) -> None:
     """Without the half second in which Python starts."""
-    letters = Letters(Store.of(client, settings))
+    letters = Letters(store_of(client, settings))
     begun = time.monotonic()
     page = letters.page(Selection())
     page_s = time.monotonic() - begun

@@ -1,10 +1,9 @@
 """A status with a number in every place."""
 
 from bridge.messages.queue_state import QueueState
-from bridge.model.accounting import Balance
+from bridge.model.accounting import Balance, Recent
 from bridge.operations.status import Status
-from bridge.redis_adapter.gateway_counts import GatewayStates
-from bridge.redis_adapter.producers import ProducerReport
+from bridge.runtime.reports import GatewayStates, ProducerReport
 
 STATUS = Status(
     at_ms=0,
@@ -12,9 +11,12 @@ STATUS = Status(
     claimed=3,
     workers=(),
     published_per_s=None,
-    retry_next_s=-12,
-    dead_oldest_s=60,
+    retry_next_ms=-12_000,
+    dead_oldest_ms=-60_000,
+    dead_newest_ms=None,
     letters=2,
+    letters_bytes=0,
+    recent=Recent(),
     producers=(
         ProducerReport(started="", host="a", pid=1, waiting=5, spooled=1),
         ProducerReport(started="", host="a", pid=2, waiting=6),

@@ -15,7 +15,6 @@ import bridge.catalogs.finance
 import bridge.gateway
 import bridge.model.events
 import bridge.model.pipeline
-import bridge.operations
 import bridge.ops
 import bridge.producer
 import bridge.redis_adapter
@@ -46,7 +45,6 @@ ON_DEMAND = [
     bridge.gateway,
     bridge.model.events,
     bridge.model.pipeline,
-    bridge.operations,
     bridge.ops,
     bridge.producer,
     bridge.redis_adapter,

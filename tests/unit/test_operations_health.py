@@ -6,9 +6,8 @@ import pytest
 
 from bridge.messages.queue_state import QueueState
 from bridge.operations.health import is_consuming, judge
-from bridge.operations.status import WorkerState
 from bridge.operations.survey import Survey
-from bridge.redis_adapter import KnownWorker, WorkerReport
+from bridge.runtime.reports import KnownWorker, WorkerReport
 from bridge.settings import Settings
 from tests.support.skewed_catalogs import old
 
@@ -31,12 +30,11 @@ REPORT: dict[str, Any] = {
 }
 
 
-def worker(silent_s: float = 1, **changes: Any) -> WorkerState:
-    known = KnownWorker(name="h:1", heard_ms=0, report=WorkerReport(**{**REPORT, **changes}))
-    return WorkerState(known=known, silent_s=silent_s)
+def worker(silent_s: float = 1, **changes: Any) -> KnownWorker:
+    return KnownWorker(name="h:1", silent_s=silent_s, report=WorkerReport(**{**REPORT, **changes}))
 
 
-def sentences(*workers: WorkerState, depth: int = 0, oldest_age_s: float | None = None) -> list[str]:
+def sentences(*workers: KnownWorker, depth: int = 0, oldest_age_s: float | None = None) -> list[str]:
     queue = QueueState(name=QUEUE, depth=depth, oldest_age_s=oldest_age_s)
     return [fault.sentence for fault in judge(SETTINGS, old, Survey(queues=(queue,), claimed=0, retries=()), workers)]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bridge.operations.liveness import notes_of, producer_faults, thread_faults
-from bridge.redis_adapter.producers import ProducerReport, Reported
+from bridge.runtime.reports import ProducerReport, Reported
 from bridge.runtime.supervision import Supervised
 
 

@@ -8,15 +8,15 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from bridge.amqp_adapter.queue_inspection import Depth
 from bridge.messages.queue_item import peek
+from bridge.messages.queue_state import QueuedMessage
 from bridge.model.accounting import Balance, OpenMessage
 from bridge.model.dead_letter import Tombstone, read_tombstone
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
 from bridge.operations.search import Seen, Verdict, judge_by_depth
 from bridge.operations.trace import holds
-from bridge.redis_adapter import ProducerReport, Reported, queue_inspection
-from bridge.redis_adapter.queue_inspection import QueuedMessage
+from bridge.redis_adapter import queue_inspection
+from bridge.runtime.reports import ProducerReport, Reported
 from tests.support.letters import a_letter
 
 ONE, TWO = uuid4(), uuid4()
@@ -94,9 +94,8 @@ def test_an_event_is_found_in_what_was_quarantined_with_it(
     ("depths", "verdict"),
     [
         ({}, Verdict.UNCHECKED),
-        ({"bridge.moods": Depth(ready=3, consumers=1)}, Verdict.UNCHECKED),
-        ({"bridge.moods": Depth(ready=0, consumers=1)}, Verdict.UNCLEAR),
-        ({"bridge.moods": Depth(ready=0, consumers=0)}, Verdict.UNCLEAR),
+        ({"bridge.moods": 3}, Verdict.UNCHECKED),
+        ({"bridge.moods": 0}, Verdict.UNCLEAR),
     ],
 )
 def test_the_depth_of_a_queue_never_proves_that_a_message_is_missing(depths, verdict) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.operations.redrive import RedriveState, RedriveStatus
+from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.operations.redrive.rate import BRAKE_MIN, WINDOW, WINDOW_MIN, RateLimiter
 
 

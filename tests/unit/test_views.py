@@ -12,7 +12,7 @@ from bridge.model.retry import Attempt, RetryRecord, WaitingRetry
 from bridge.operations import trace
 from bridge.operations.dry_run import Expected, Prediction
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import Publication
+from bridge.ports import Publication
 from bridge.views import filters, words
 from bridge.views.dry_run import NOTES_COUNTED_MAX, SHOWN_MAX, DryRun
 from bridge.views.failed_events import letter_facts, letter_row, retry_row, types_in_words

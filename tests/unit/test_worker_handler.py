@@ -144,7 +144,7 @@ def test_nobody_is_charged_when_the_last_attempt_of_one_is_lost(store: MemorySto
     handler = Handler(Settings(), hasty, store.worker_ports)
     message = replace(job(*[envelope() for _ in range(3)]), mapping=hasty.mappings[0])
     handler.record_worker_lost(message, SystemExit(3))
-    sent = store.queue.messages(QUEUE)
+    sent = store.queue.standing(QUEUE)
     assert [(len(one.envelopes), one.attempt, one.booked_as) for one in sent] == [(1, 1, "m")] * 3
     assert store.dead_letters.count() == 0 and store.balance().open == 3
     handler.record_worker_lost(replace(message, envelopes=message.envelopes[:1]), SystemExit(3))
@@ -159,7 +159,7 @@ def test_a_group_that_cannot_be_split_because_the_broker_is_away_is_not_acknowle
         handler.record_worker_lost(message, SystemExit(3))
     store.queue.faults.mend()
     handler.record_worker_lost(message, SystemExit(3))
-    assert len(store.queue.messages(QUEUE)) == 2
+    assert len(store.queue.standing(QUEUE)) == 2
 
 
 def test_an_event_that_was_published_before_its_process_died_is_not_buried(

@@ -1,6 +1,5 @@
 """The retry mover on the twins: what is due goes to its queue, and nothing is lost if it dies over it."""
 
-from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.pipeline import Stage
 from bridge.model.retry import LEASE_S, Attempt, RetryRecord
-from bridge.ports import Consumer
 from bridge.testing import MemoryStore
 from bridge.worker.mover import MESSAGE_MAX, RetryMover
 from bridge.worker.quarantine import Quarantine
@@ -19,11 +17,6 @@ from tests.support.telling import FAILURE, NOW
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
 
 
-class Nobody:
-    def known(self) -> Sequence[Consumer]:
-        return ()
-
-
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()
@@ -32,7 +25,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def mover(store: MemoryStore) -> RetryMover:
     quarantine = Quarantine(store.dead_letters, store.clock)
-    return RetryMover(store.retries, store.queue, quarantine, Router(registry, Nobody(), store.clock))
+    return RetryMover(store.retries, store.queue, quarantine, Router(registry, store.workers))
 
 
 def wait(
@@ -55,19 +48,19 @@ def test_due_retries_travel_together_as_the_next_attempt(store: MemoryStore, mov
     wait(store, MESSAGE_MAX + 1)
     wait(store, after_s=100)
     assert 0 < mover.move() <= 1
-    sent = store.queue.messages(QUEUE)
+    sent = store.queue.standing(QUEUE)
     assert [len(message.envelopes) for message in sent] == [MESSAGE_MAX, 1]
     assert {(message.attempt, message.task, message.event_ids) for message in sent} == {(2, TASK, b"")}
     assert store.retries.count() == MESSAGE_MAX + 2, "they stay until they are settled"
     store.clock.advance(100)
     mover.move()
-    assert len(store.queue.messages(QUEUE)) == 3
+    assert len(store.queue.standing(QUEUE)) == 3
 
 
 def test_what_may_have_killed_its_worker_travels_alone(store: MemoryStore, mover: RetryMover) -> None:
     wait(store, 3, stage=Stage.WORKER)
     mover.move()
-    assert [len(message.envelopes) for message in store.queue.messages(QUEUE)] == [1, 1, 1]
+    assert [len(message.envelopes) for message in store.queue.standing(QUEUE)] == [1, 1, 1]
 
 
 def test_a_mover_that_dies_before_it_confirms_loses_nothing(store: MemoryStore, mover: RetryMover) -> None:
@@ -77,19 +70,19 @@ def test_a_mover_that_dies_before_it_confirms_loses_nothing(store: MemoryStore, 
         mover.move()
     store.queue.faults.mend()
     mover.move()
-    assert not store.queue.messages(QUEUE), "another may be over it until the lease ends"
+    assert not store.queue.standing(QUEUE), "another may be over it until the lease ends"
     store.clock.advance(LEASE_S + 1)
     mover.move()
-    assert len(store.queue.messages(QUEUE)) == 1
+    assert len(store.queue.standing(QUEUE)) == 1
     store.clock.advance(LEASE_S + 1)
     mover.move()
-    assert len(store.queue.messages(QUEUE)) == 1, "confirmed"
+    assert len(store.queue.standing(QUEUE)) == 1, "confirmed"
 
 
 def test_a_retry_that_nobody_can_try_is_dead_lettered(store: MemoryStore, mover: RetryMover) -> None:
     wait(store, task="bridge.Gone")
     mover.move()
-    assert not store.queue.messages(QUEUE) and store.retries.count() == 0
+    assert not store.queue.standing(QUEUE) and store.retries.count() == 0
     (head,) = store.dead_letters.heads(between_ms=(0, 2**53))
     assert head.task == "bridge.Gone" and head.stage == Stage.MESSAGE
     assert store.balance().balanced

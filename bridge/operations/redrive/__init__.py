@@ -11,5 +11,4 @@
    failed if the message was quarantined again.
 """
 
-from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, RedriveState, RedriveStatus
-from bridge.operations.redrive.redrives import Redrives
+from bridge.operations.redrive.redrives import MAX_FAILURES_DEFAULT, Redrives

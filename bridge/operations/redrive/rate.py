@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from bridge.operations.redrive.job import RedriveStatus
+from bridge.model.redrive import RedriveStatus
 
 WINDOW = 4000
 """Letters that are sent and have no outcome yet, at most: what a stop cannot call back."""

@@ -4,27 +4,27 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 
-import msgspec
+from msgspec.structs import replace
 
 from bridge.model.log_entry import LogEntry
+from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.operations.catalogs import worker_differences
 from bridge.operations.dry_run import Expected, Prediction, Predictor
-from bridge.operations.health import is_consuming
+from bridge.operations.health import consuming_workers
 from bridge.operations.letters import Letters, chunks
-from bridge.operations.redrive.job import MAX_FAILURES_DEFAULT, RedriveStatus
 from bridge.operations.redrive.rate import STEP
-from bridge.operations.redrive.record import RedriveRecord
-from bridge.operations.redrive.runner import RedriveRunner
+from bridge.operations.redrive.runner import RedriveRunner, known, take_lease
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
-from bridge.operations.status import WorkerState, worker_states
-from bridge.redis_adapter import Store
+from bridge.ports import Store
 from bridge.runtime.identity import who_am_i
+from bridge.runtime.reports import KnownWorker
 from bridge.settings import AccountingSettings
-from bridge.wiring import open_queue
 
+MAX_FAILURES_DEFAULT = 0.1
+"""Share of failures above which a redrive with a canary stops itself."""
 PATIENCE_S = 120.0
 """How long a redrive waits without any outcome before it says that no worker seems to run."""
 
@@ -65,18 +65,21 @@ class Redrives:
         """
         redrive_id = secrets.token_hex(6)
         who = who or who_am_i()
-        now_ms = self._store.clock.read_ms()
+        now_ms = self._store.clock.now_ms()
         until_ms = min(selection.until_ms, now_ms)
         if max_failures is None and canary:
             max_failures = MAX_FAILURES_DEFAULT
-        values = {
-            "selection": msgspec.json.encode(msgspec.structs.replace(selection, until_ms=until_ms).as_dict()),
-            "who": who,
-            "rate": rate,
-            "canary": canary,
-            "max_failures": "" if max_failures is None else max_failures,
-        }
-        self._record(redrive_id).begin(values, now_ms)
+        status = RedriveStatus(
+            redrive_id=redrive_id,
+            state=RedriveState.BUILDING,
+            selection=replace(selection, until_ms=until_ms).as_dict(),
+            who=who,
+            created_ms=now_ms,
+            rate=rate,
+            canary=canary,
+            max_failures=max_failures,
+        )
+        self._store.redrives.job(redrive_id).begin(status)
         self._log("dead.redrive.begin", redrive_id, who, selection, {})
         return redrive_id
 
@@ -86,20 +89,19 @@ class Redrives:
 
     def has_no_worker(self) -> bool:
         """Whether no living worker consumes a queue of the registry, so that what is sent waits there."""
-        served = {queue for worker in self._living() for queue in worker.known.report.queues}
+        served = {queue for worker in self._living() for queue in worker.report.queues}
         return served.isdisjoint(self._registry.queues)
 
-    def _living(self) -> list[WorkerState]:
-        workers = worker_states(self._store.workers, self._store.clock.read_ms())
-        return [worker for worker in workers if is_consuming(self._settings, worker)]
+    def _living(self) -> list[KnownWorker]:
+        return consuming_workers(self._settings, self._store.workers.known())
 
     def predict(self, selection: Selection) -> Iterator[Prediction]:
         """What a redrive would do with each letter that matches. Runs the extractors; publishes nothing."""
         dead = self._store.dead_letters
         predictor = Predictor(self._store.published, self._settings, self._registry)
-        staleness = Staleness(self._store.published, predictor)
+        staleness = Staleness(self._store.published, predictor, self._registry)
         newest: dict[str, str] = {}
-        if staleness.supersedes_at_all(self._registry):
+        if staleness.supersedes:
             for part in chunks(self._letters.ids(selection), STEP):
                 staleness.note_newest(list(dead.get_many(part).values()), newest)
         for part in chunks(self._letters.ids(selection), STEP):
@@ -116,7 +118,8 @@ class Redrives:
 
     def status(self, redrive_id: str) -> RedriveStatus | None:
         """How far a redrive is; None if there is none of that id."""
-        return self._record(redrive_id).status()
+        record = self._store.redrives.job(redrive_id).read()
+        return None if record is None else record.status
 
     def known(self, redrive_id: str) -> RedriveStatus:
         """As ``status``.
@@ -124,7 +127,7 @@ class Redrives:
         Raises:
             OperationRefusedError: there is none.
         """
-        return self._record(redrive_id).known()
+        return known(self._store.redrives.job(redrive_id), redrive_id).status
 
     def newest(self, limit: int = 20) -> list[RedriveStatus]:
         """The newest redrives, newest first."""
@@ -133,7 +136,8 @@ class Redrives:
 
     def is_being_run(self, redrive_id: str) -> bool:
         """Whether a living process, here or elsewhere, runs a redrive."""
-        return self._store.redrives.job(redrive_id).is_leased()
+        record = self._store.redrives.job(redrive_id).read()
+        return record is not None and record.is_leased
 
     # Running
 
@@ -164,29 +168,26 @@ class Redrives:
             BrokerError: the broker is away; the redrive can be resumed.
         """
         owner = f"{who_am_i()}:{os.getpid()}:{secrets.token_hex(4)}"
-        job, record = self._store.redrives.job(redrive_id), self._record(redrive_id)
-        record.take(owner)
-        sender = open_queue(self._settings, self._registry)
+        job = self._store.redrives.job(redrive_id)
+        take_lease(job, redrive_id, owner)
+        queue = self._store.open_queue(self._registry)
         try:
-            runner = RedriveRunner(self._store, self._settings, self._registry, sender, redrive_id, owner, patience_s)
-            runner.prepare(resend=resend)
-            state, reason = runner.go(on_progress, should_stop)
-            job.set_state(state.value, reason)
+            run = RedriveRunner(self._store, self._settings, self._registry, queue, redrive_id, owner, patience_s)
+            run.prepare(resend=resend)
+            state, reason = run.go(on_progress, should_stop)
+            job.move_to(state, reason)
         finally:
-            sender.close()
+            queue.close()
             job.renew_lease(owner, 0)
-        status = record.known()
-        who = who or who_am_i()
-        self._log(f"dead.redrive.{state.value}", redrive_id, who, status.chosen, status.numbers(), reason)
+        status = self.known(redrive_id)
+        selection = Selection.from_dict(status.selection)
+        self._log(f"dead.redrive.{state.value}", redrive_id, who or who_am_i(), selection, status.numbers(), reason)
         on_progress(status)
         return status
 
     def ask_to_stop(self, redrive_id: str) -> None:
         """Have whatever process runs it pause a redrive."""
         self._store.redrives.job(redrive_id).ask_to_stop()
-
-    def _record(self, redrive_id: str) -> RedriveRecord:
-        return RedriveRecord(self._store.redrives.job(redrive_id))
 
     def _log(
         self, action: str, redrive_id: str, who: str, selection: Selection, numbers: dict[str, int], reason: str = ""

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bridge.messages import TaskMessage
+from bridge.messages.whole_message import WholeMessage
 from bridge.model.bounds import RETRIES_BYTES_MAX
 from bridge.model.dead_letter import DeadLetter
+from bridge.model.redrive import RedriveStatus
 from bridge.model.registry import Registry
 from bridge.operations.dry_run import Predictor
 from bridge.operations.letters import Letters
-from bridge.operations.raw_redrive import WholeMessage
-from bridge.operations.redrive.job import RedriveStatus
 from bridge.operations.redrive.rate import RateLimiter
 from bridge.operations.staleness import Staleness
-from bridge.ports import Queue
-from bridge.redis_adapter import ReturnedMessage, Store
+from bridge.ports import Queue, Store
 
 MESSAGE_MAX = 200
 
@@ -23,7 +22,7 @@ class Sending:
 
     Args:
         store: where letters and the redrive are.
-        sender: to a broker that is not the store.
+        queue: to a broker that is not the store.
         owner: owner of the lease.
         predictor: decides what can be sent.
         staleness: decides what is too old, or superseded.
@@ -34,7 +33,7 @@ class Sending:
         self,
         store: Store,
         registry: Registry,
-        sender: Queue,
+        queue: Queue,
         redrive_id: str,
         owner: str,
         predictor: Predictor,
@@ -42,16 +41,14 @@ class Sending:
         keep_lease: Callable[[], None],
     ) -> None:
         self._registry = registry
-        self._sender = sender
+        self._queue = queue
         self._id = redrive_id
         self._owner = owner
         self._predictor = predictor
         self._staleness = staleness
-        self._supersedes = staleness.supersedes_at_all(registry)
         self._keep_lease = keep_lease
-        self._in_one_step = predictor.in_one_step
         self._dead = store.dead_letters
-        self._marks = store.redrives.job(redrive_id).letters
+        self._job = store.redrives.job(redrive_id)
         self._letters = Letters(store)
 
     def send(self, ids: Sequence[str], newest: Mapping[str, str], status: RedriveStatus, pace: RateLimiter) -> int:
@@ -59,7 +56,7 @@ class Sending:
 
         Args:
             ids: ids of the letters.
-            newest: see ``PendingLetters.newest``.
+            newest: what an event is about → age and id of the newest letter about it.
             status: status of the redrive.
             pace: is told what was sent.
 
@@ -81,21 +78,18 @@ class Sending:
                 sent += self._return_message(letters[letter_id], wholes[letter_id], pace)
         return sent
 
-    # Leaving out
-
     def _sift(
         self, ids: Sequence[str], letters: Mapping[str, DeadLetter], newest: Mapping[str, str], who: str
     ) -> list[DeadLetter]:
         """Leave out what must not be sent, and say why."""
         left: dict[str, list[str]] = {}
         stale: dict[str, list[str]] = {}
-        # Comparing runs extractors, so it is done only where a mapping has such a rule.
-        superseded = self._staleness.superseded(list(letters.values()), newest) if self._supersedes else {}
+        superseded = self._staleness.superseded(list(letters.values()), newest)
         for letter_id in ids:
             letter = letters.get(letter_id)
             if letter is None:
                 # Gone, unless this release cannot read it.
-                left.setdefault("unsendable" if self._dead.kept([letter_id]) else "gone", []).append(letter_id)
+                left.setdefault("unsendable" if self._dead.history([letter_id]) else "gone", []).append(letter_id)
             elif self._predictor.mapping_of(letter) is None:
                 left.setdefault("unsendable", []).append(letter_id)
             elif why := self._staleness.too_old(letter) or superseded.get(letter_id, ""):
@@ -106,11 +100,9 @@ class Sending:
             self._letters.discard_ids(letter_ids, reason=why, who=who, redrive=self._id)
             left.setdefault("stale", []).extend(letter_ids)
         for field, letter_ids in left.items():
-            self._marks.leave_out(field, letter_ids)
+            self._job.leave_out(field, letter_ids)
         out = {letter_id for letter_ids in left.values() for letter_id in letter_ids}
         return [letters[letter_id] for letter_id in ids if letter_id not in out]
-
-    # Events
 
     def _send_message(self, task: str, queue: str, letters: list[DeadLetter]) -> int:
         """Send one message, without letters that are gone or under way elsewhere; how many went."""
@@ -119,43 +111,19 @@ class Sending:
             message = TaskMessage(
                 task=task, queue=queue, envelopes=[letter.envelope.encode() for letter in letters], redrive=self._id
             )
-            out = self._mark_and_push(message, [letter.letter_id for letter in letters])
+            out = self._job.send(self._owner, [letter.letter_id for letter in letters], message, self._queue)
             if not out:
-                if not self._in_one_step:
-                    self._send_elsewhere(message, letters)
                 return len(letters)
             letters = [letter for letter in letters if letter.letter_id not in out]
         return 0
 
-    def _mark_and_push(self, message: TaskMessage, letter_ids: list[str]) -> frozenset[str]:
-        """Mark letters as sent, and send them if the broker is this server; or say which must be left out."""
-        marked = self._marks.mark_sent(self._owner, letter_ids, message if self._in_one_step else None)
-        if marked.busy:
-            self._marks.leave_out("busy", marked.busy)
-        return marked.left_out
-
-    def _send_elsewhere(self, message: TaskMessage, letters: Sequence[DeadLetter]) -> None:
-        # Marked before and confirmed after: a crash in between shows the letters as under way, for --resend to send.
-        self._sender.send([message])
-        self._marks.confirm([letter.letter_id for letter in letters])
-
-    # Whole messages
-
     def _return_message(self, letter: DeadLetter, message: WholeMessage, pace: RateLimiter) -> int:
         """Put a whole message back on its queue; 0 if its letter is gone."""
-        returned = ReturnedMessage(
-            letter=letter,
-            task=message.task,
-            queue=message.queue,
-            book_id=message.book_id,
-            event_ids=message.event_ids,
-        )
-        went = self._marks.return_message(self._owner, returned)
+        went = self._job.return_message(self._owner, letter, message)
         self._keep_lease()
-        if not went:
-            return 0
-        pace.spend(message.events)
-        return 1
+        if went:
+            pace.spend(message.events)
+        return int(went)
 
     def _unfold(self, letter: DeadLetter) -> bool:
         """Replace a letter that holds a whole message by letters of its events, to be sent in their turn.
@@ -164,11 +132,10 @@ class Sending:
             Whether it was dealt with; False if it holds none, or one that goes back as it was.
         """
         parts = self._predictor.unfolded(letter)
-        if not parts:
-            return False
-        self._marks.unfold(self._owner, letter.letter_id, parts)
-        self._keep_lease()
-        return True
+        if parts:
+            self._job.unfold(self._owner, letter.letter_id, parts)
+            self._keep_lease()
+        return bool(parts)
 
 
 def _messages(letters: Sequence[DeadLetter], registry: Registry) -> Iterator[tuple[str, str, list[DeadLetter]]]:

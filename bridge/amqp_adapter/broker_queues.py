@@ -1,10 +1,11 @@
-"""``RabbitQueueDepths``: how long each queue of RabbitMQ is, and how old what waits there, if the accounting knows."""
+"""``RabbitBrokerQueues``: how long each queue of RabbitMQ is, and how old what waits there, if the accounting knows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from bridge.amqp_adapter.queue_inspection import read_depths
+from bridge.amqp_adapter.queue_moves import move_messages
 from bridge.messages.queue_state import QueueState, age_s
 from bridge.redis_adapter import Ledger
 from bridge.settings import ServerSettings
@@ -13,20 +14,22 @@ SAMPLE = 1_000
 """Messages on their way that are looked at for the oldest one: RabbitMQ shows none without taking it."""
 
 
-class RabbitQueueDepths:
-    """A ``QueueReader``; the ledger knows where messages were put, and when."""
+class RabbitBrokerQueues:
+    """``bridge.ports.BrokerQueues`` on RabbitMQ.
+
+    Args:
+        ledger: knows where messages were put, and when, and is told where they were moved.
+    """
 
     def __init__(self, settings: ServerSettings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
 
-    def names(self, keys_max: int) -> frozenset[str]:  # noqa: ARG002  (there are no keys)
-        """As ``QueueReader``."""
+    def find(self, *, thorough: bool = False) -> frozenset[str]:  # noqa: ARG002  (there is one way to look)
         # Only its own management tells which queues RabbitMQ has.
         return frozenset(message.queue for message in islice(self._ledger.summaries(), SAMPLE))
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
-        """As ``QueueReader``."""
         depths = read_depths(self._settings, names)
         oldest: dict[str, int] = {}
         for message in islice(self._ledger.summaries(), SAMPLE):
@@ -39,5 +42,10 @@ class RabbitQueueDepths:
         ], None
 
     def claimed(self) -> Counter[str] | None:
-        """As ``QueueReader``: RabbitMQ does not say."""
         return None
+
+    def messages(self, queues: Sequence[str]) -> None:  # noqa: ARG002
+        return None
+
+    def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
+        return move_messages(self._settings, source, target, lambda book_id: self._ledger.note_moved(target, [book_id]))

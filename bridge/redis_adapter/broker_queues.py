@@ -1,43 +1,50 @@
-"""``RedisQueueDepths``: how long each queue of a Redis broker is, and how old what waits there."""
+"""``RedisBrokerQueues``: the queues of a Redis broker: how long each is, how old what waits there, and what it is."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from bridge.messages.queue_item import Peeked, peek
-from bridge.messages.queue_state import QueueState, age_s
+from bridge.messages.queue_state import QueuedMessage, QueueState, age_s
 from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.ledger import Ledger
 from bridge.redis_adapter.queue_discovery import PRIORITIES, QueueFinder, claimed_by_queue, priority_lists
-from bridge.redis_adapter.queue_inspection import UNACKED_KEY, broker_errors
+from bridge.redis_adapter.queue_inspection import UNACKED_KEY, broker_errors, open_queues
+from bridge.redis_adapter.queue_moves import move_messages
 from bridge.settings import QueueSettings
 
 CLAIMED_STEPS_MAX = 1_000
+FIND_KEYS_MAX = 20_000
+"""Keys of the broker among which one look searches for queues: it takes Redis about 10 ms, in steps of half a ms."""
+ALL_KEYS_MAX = 5_000_000
+"""Keys among which a thorough look does."""
 
 
-class RedisQueueDepths:
-    """A ``QueueReader``. Opens no connection before its first use, and gives up soon."""
+class RedisBrokerQueues:
+    """``bridge.ports.BrokerQueues`` on Redis. Opens no connection before its first use; figures give up soon.
+
+    Args:
+        ledger: knows when a message was accepted, and is told where it was moved.
+    """
 
     def __init__(self, settings: QueueSettings, ledger: Ledger) -> None:
         self._client = connect_broker(settings, briefly=True)
+        self._settings = settings
         self._prefix = settings.queue_prefix
         self._ledger = ledger
         self._finder = QueueFinder(self._prefix)
 
-    def names(self, keys_max: int) -> frozenset[str]:
-        """As ``QueueReader``."""
+    def find(self, *, thorough: bool = False) -> frozenset[str]:
         with broker_errors():
-            self._finder.look(self._client, keys_max)
+            self._finder.look(self._client, ALL_KEYS_MAX if thorough else FIND_KEYS_MAX)
         return self._finder.found
 
     def claimed(self) -> Counter[str] | None:
-        """As ``QueueReader``."""
         with broker_errors():
             return claimed_by_queue(self._client, self._prefix + UNACKED_KEY, steps_max=CLAIMED_STEPS_MAX)
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
-        """As ``QueueReader``."""
         with broker_errors(), self._client.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.exists(*(self._prefix + key for key in priority_lists(name)))
@@ -62,6 +69,13 @@ class RedisQueueDepths:
             for name, depth, head in zip(names, answers[1::3], heads, strict=True)
         ]
         return states, claimed
+
+    def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
+        with open_queues(self._settings) as broker:
+            yield from broker.messages(queues)
+
+    def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
+        return move_messages(self._settings, self._ledger, source, target)
 
     def _on_priority_lists(self, pipeline: Any, names: Sequence[str]) -> dict[str, tuple[int, bytes | None]]:
         """How much is on the priority lists of a queue, and what is taken next there."""
