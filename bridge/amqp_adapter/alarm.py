@@ -39,7 +39,7 @@ class AlarmWatch:
         return self._blocked
 
     def still_blocked(self) -> bool:
-        """Whether it is blocked, after a look at what the broker has said meanwhile; waits for nothing.
+        """Whether the connection is blocked, after reading what the broker has sent meanwhile; waits for nothing.
 
         Raises:
             Exception: the connection is lost, by kombu's ``connection_errors``.

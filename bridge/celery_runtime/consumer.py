@@ -240,7 +240,7 @@ def _running_tags() -> frozenset[str]:
 
 
 def _is_near_its_end(message: Any) -> bool:
-    """Whether RabbitMQ might drop a message that goes back to it a few times more."""
+    """Whether a message has come back to RabbitMQ so often that a few returns more would make it drop it."""
     returns = message.headers.get(RETURNS_HEADER) if isinstance(message.headers, dict) else None
     return isinstance(returns, int) and returns >= RETURNS_MAX
 

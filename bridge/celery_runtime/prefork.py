@@ -142,5 +142,5 @@ class TaskPool(prefork.TaskPool):
         return int(super().num_processes) if self._pool is not None else 0
 
     def did_start_ok(self) -> bool:
-        """Whether its processes could be started; one that was stopped did nothing wrong."""
+        """Whether the pool's processes could be started; a pool that was stopped counts as well."""
         return self._pool is None or bool(super().did_start_ok())

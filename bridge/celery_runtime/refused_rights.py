@@ -21,7 +21,7 @@ class RefusedRights:
         self._told_at = float("-inf")
 
     def note(self, error: Exception) -> bool:
-        """Whether it was such a refusal; then the next attempt has been waited for."""
+        """Whether the error refuses the worker a right; if so, tells of it and waits ``WAIT_S`` before it returns."""
         if diagnose(error).code not in CODES:
             return False
         sentence = str(store_error(error))

@@ -79,7 +79,7 @@ class BridgeRequest(Request):
         return True
 
     def _record_loss(self, error: BaseException) -> bool:
-        """Whether the loss is in the accounting."""
+        """Record a run that did not end by itself; whether that succeeded. If not, the message must go back."""
         permanent = isinstance(error, OutOfTimeError) and self._was_alone()
         try:
             for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
@@ -93,7 +93,7 @@ class BridgeRequest(Request):
         return True
 
     def _was_alone(self) -> bool:
-        """Whether its events ran out of time before, and were put on the queue again, each alone."""
+        """Whether this is a later attempt: its events ran out of time before, and were sent again, each alone."""
         attempt = self._request_dict.get(ATTEMPT_HEADER)
         return isinstance(attempt, int) and attempt > 1
 

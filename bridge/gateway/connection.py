@@ -77,7 +77,7 @@ class Connection:
 
     @property
     def can_end(self) -> bool:
-        """Whether ``end`` has an effect."""
+        """Whether ``end`` can end this connection."""
         return self._aborter() is not None
 
     def end(self) -> None:

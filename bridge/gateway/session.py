@@ -90,7 +90,7 @@ class Session:
         self._subscription = subscriptions.join(principal.user, self)
 
     def look(self) -> bool:
-        """Whether its connection has ended, and this was not noticed yet."""
+        """Whether the client's connection has ended while the session still runs."""
         return self._wire.look() and not self._ending.done()
 
     # What others tell the session; all of it returns at once

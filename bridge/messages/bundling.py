@@ -64,7 +64,7 @@ class Bundle:
         return [member.tag for member in self.members]
 
     def takes(self, claimed: Claimed, size: int, events: int, events_max: int) -> bool:
-        """Whether the bundle stays within its bounds; and a message that was sent twice is run twice, not at once."""
+        """Whether a message fits into the bundle. One that is in it already does not: sent twice, it is run twice."""
         is_new = claimed.payload["headers"]["id"] not in self.ids
         return is_new and self.events + events <= events_max and self.size + size < BYTES_MAX
 
@@ -150,7 +150,7 @@ def _plain_envelopes(
 
 
 def _keeps_its_place(payload: Mapping[str, Any]) -> bool:
-    """Whether what comes after a message must not run before it; what is tried again has lost its place already."""
+    """Whether later messages must wait for this one. They need not for a retry, whose place in the order is lost."""
     try:
         return not any(payload["headers"].get(name) for name in _OUT_OF_ORDER)
     except Exception:  # a queue may hold anything

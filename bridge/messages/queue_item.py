@@ -118,7 +118,7 @@ class Peeked(msgspec.Struct):
 
     @property
     def is_again(self) -> bool:
-        """Whether its events are attempted again."""
+        """Whether the message brings a retry: its events were attempted before."""
         return bool(self.headers.bridge_attempt)
 
 

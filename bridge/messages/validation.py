@@ -1,4 +1,4 @@
-"""Whether Celery can run a message without dying over it; pure.
+"""Judges whether Celery can run a message without dying over it; pure.
 
 Stock Celery 5.7 deletes some of these messages, dies over others, and reconnects forever over one more.
 So each header that Celery reads is checked before Celery sees it.
@@ -166,7 +166,7 @@ def _inside(item: object) -> Iterable[object]:
 
 
 def is_id(value: object) -> bool:
-    """Whether it may be the name of a message or of a task: a short text without anything that would steer a log."""
+    """Whether a value may name a message or a task: a short printable text, so that it cannot steer a log."""
     return isinstance(value, str) and len(value) <= ID_CHARS_MAX and value.isprintable()
 
 

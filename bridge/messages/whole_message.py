@@ -101,6 +101,6 @@ def _refusal(headers: dict[str, Any], body: bytes, registry: Registry, bounds: M
 
 
 def _is_again(headers: dict[str, Any]) -> bool:
-    """Whether its events are attempted again: then the accounting does not have them with the message."""
+    """Whether a message brings a retry or a redriven letter, whose events the accounting does not have in flight."""
     attempt = headers.get(ATTEMPT_HEADER)
     return (isinstance(attempt, int) and attempt > 1) or bool(headers.get(REDRIVE_HEADER))

@@ -87,7 +87,7 @@ class Audit:
 
     @property
     def clean(self) -> bool:
-        """Whether it balances, nothing is stranded, and nothing is missing but for what was just written off."""
+        """Whether the accounting balances, nothing is stranded, and what is missing was just written off."""
         unaccounted = self.unrecorded + self.missing + self.unclear + self.balance.set_back - self.written_off
         return self.balance.balanced and not unaccounted and not self.trouble and not self.stranded
 

@@ -1,4 +1,4 @@
-"""Whether other processes run another catalog than this one: then what it says of the future may not come true."""
+"""Finds processes that run another catalog than this one, whose workers may decide otherwise than a dry run here."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

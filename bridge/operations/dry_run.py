@@ -220,7 +220,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_json(envelope: str) -> bool:
-    """Whether an envelope can be sent as it is."""
+    """Whether a letter's envelope can be sent as it is."""
     try:
         msgspec.json.decode(envelope)
     except PARSER_ERRORS:

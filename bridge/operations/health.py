@@ -1,4 +1,4 @@
-"""Whether events flow, judged from what workers say and what waits; each fault is a sentence. Pure."""
+"""Judges whether events flow, from what workers report and what waits; each fault is a sentence. Pure."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence

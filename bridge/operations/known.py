@@ -1,4 +1,4 @@
-"""Whether the values of a selection exist at all: a mistyped one must not look like one that matches nothing."""
+"""Checks that a selection's values exist, so that a mistyped one does not look like one that matches nothing."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass

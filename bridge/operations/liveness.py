@@ -1,4 +1,4 @@
-"""Whether producers send what they accept, and whether the threads of each process run; each fault is a sentence. Pure.
+"""Judges whether producers send what they accept and each process' threads run; each fault is a sentence. Pure.
 
 A producer reports every 3 s from a thread of its own, and every 9 s while it is idle.
 """

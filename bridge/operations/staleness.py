@@ -1,4 +1,4 @@
-"""Whether a letter is too old to be redriven: by its age, or because a newer event says the same thing."""
+"""Judges whether a letter is too old to be redriven: by its age, or because a newer event says the same thing."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -145,7 +145,7 @@ class _Draft:
         self._size_bytes = OVERHEAD_BYTES
 
     def takes(self, event: Accepted, limits: BatchLimits) -> bool:
-        """Whether there is room; a single event is always taken."""
+        """Whether the message has room for one more event; the first is added unasked, whatever its size."""
         return len(self._events) < limits.events and self._size_bytes + len(event.envelope) <= limits.size_bytes
 
     def add(self, event: Accepted) -> None:

@@ -44,7 +44,7 @@ def lock(path: Path) -> int:
 
 
 def _is_fresh(name: Path) -> bool:
-    """Whether its process may be about to lock it, and to make its spool file."""
+    """Whether a lock file is so young that its process may not have locked it yet, nor made its spool file."""
     try:
         return time.time() - name.lstat().st_mtime < FRESH_S
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Whether a Redis is fit to hold queues, streams and accounting, from what its INFO says."""
+"""Judges from INFO whether a Redis is fit to hold queues, streams and accounting."""
 
 import re
 from collections.abc import Mapping

@@ -86,7 +86,7 @@ class ForkGate:
 
     @property
     def torn(self) -> bool:
-        """Whether this process was born in the middle all the same.
+        """Whether this process was forked while the gate was closed, all the same.
 
         A server forked without Python's hooks, or ``FORK_WAIT_S`` was not enough. What the gate guards may then be
         half done here for good.

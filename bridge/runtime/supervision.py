@@ -40,7 +40,7 @@ class Supervised:
 
     @property
     def in_trouble(self) -> bool:
-        """Whether it does not run because of an exception, or had one within ``RECENT_S``."""
+        """Whether the thread stands still because of an exception, or raised one within ``RECENT_S``."""
         return bool(self.error) and (not self.running or self.failed_age_s < RECENT_S)
 
 
@@ -93,7 +93,7 @@ class _Record:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it belongs to this process, and not to the one from which this was forked."""
+        """Whether this process started the thread, rather than the process from which it was forked."""
         return self._pid == os.getpid()
 
 
@@ -180,7 +180,7 @@ class SupervisedThread:
         return not self.is_alive()
 
     def is_alive(self) -> bool:
-        """Whether its function runs or will be run again; never for the thread of the process we were forked from."""
+        """Whether the thread runs its function, or will again; never after a fork, which leaves the thread behind."""
         return self._thread is not None and self._pid == os.getpid() and self._thread.is_alive()
 
     @property
@@ -229,7 +229,7 @@ class SupervisedTask:
             await end_tasks(self._task)
 
     def done(self) -> bool:
-        """Whether it has ended, or was never started."""
+        """Whether the task has ended, or was never started."""
         return self._task is None or self._task.done()
 
     @property

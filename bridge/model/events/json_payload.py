@@ -43,7 +43,7 @@ def encode_payload(payload: Mapping[str, Any]) -> bytes:
 
 
 def _is_flat(payload: Mapping[str, Any]) -> bool:
-    """Whether nothing in it needs a closer look; so it is with nearly every payload."""
+    """Whether a payload is a dict of plain values, as nearly every one is; then nothing needs a closer look."""
     return (
         isinstance(payload, dict)
         and PLAIN_TYPES.issuperset(map(type, payload.values()))

@@ -1,4 +1,4 @@
-"""Whether an event's values fit its class by their types alone: a value that the worker cannot decode is never sent."""
+"""Judges by types alone whether an event's values fit its class, so that none is sent that no worker can decode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

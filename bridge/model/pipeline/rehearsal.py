@@ -132,12 +132,12 @@ class _Rehearsal:
 
 
 def _is_foreign(error: BaseException) -> bool:
-    """Whether it is a library's or the team's own, as of a database that is not there."""
+    """Whether a library or the team's own code defines the exception, as for a database that is not there."""
     return type(error).__module__ not in {"builtins", "decimal", "asyncio.exceptions"}
 
 
 def _told(error: BaseException) -> str:
-    """Its class, its scrubbed message, and where it was raised."""
+    """An exception in words: class, scrubbed message, and where it was raised."""
     failure = describe(error, Stage.EXTRACT)
     frames = extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""

@@ -30,7 +30,7 @@ def user_fault(mapping: DomainToSSEMapping, user_id: object, users: IdType) -> s
 
 
 def _is_guessed(mapping: DomainToSSEMapping, users: IdType) -> bool:
-    """Whether the user stands in a field that may hold anything: text in a sample, it may as well be a number."""
+    """Whether the sample's user is a guess: it comes from a field of type Any, which may hold a number as well."""
     if mapping.example:
         return False
     with suppress(Exception, SystemExit):  # an extractor is foreign code

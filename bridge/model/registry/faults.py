@@ -235,7 +235,7 @@ def _shape_fault(event_class: object) -> str | None:
 
 
 def _may_be(kind: type[inspect.Type], hint: inspect.Type) -> bool:
-    """Whether a field with that type hint is decoded to a value of that kind; of Any it is not, but text stays text."""
+    """Whether JSON may be decoded to a value of that kind under a type hint. Under Any it never is: text stays text."""
     if isinstance(hint, inspect.Metadata):
         return _may_be(kind, hint.type)
     if isinstance(hint, inspect.UnionType):
@@ -244,7 +244,7 @@ def _may_be(kind: type[inspect.Type], hint: inspect.Type) -> bool:
 
 
 def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:
-    """Whether it is one of these very members: a member of another enum may be equal to one."""
+    """Whether a value is one of these very members. Equality would not do: a member of another enum may be equal."""
     return any(value is member for member in members)
 
 
