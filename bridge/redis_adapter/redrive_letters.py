@@ -77,9 +77,10 @@ class RedriveLetters:
         answer = self._run("redrive_send", [self._id, owner, item, *letter_ids], place=place)
         if isinstance(answer, list):
             words = [text(letter_id) for letter_id in answer]
-            if busy := words[words.index("") + 1 :]:
+            gone, busy = words[: words.index("")], words[words.index("") + 1 :]
+            if busy:
                 self.leave_out("busy", busy)
-            return frozenset(words)
+            return frozenset([*gone, *busy])
         if not self._one_server:
             # Marked before and confirmed after: a crash in between shows the letters as in flight, for take_back.
             queue.send([message])

@@ -1,8 +1,5 @@
 """``Workers``: what workers say of themselves, in a hash by process."""
 
-from collections import Counter
-from dataclasses import replace
-
 import msgspec
 import redis
 
@@ -10,14 +7,10 @@ from bridge.model.bounds import PARSER_ERRORS
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.recent_outcomes import SAMPLE_MS, SAMPLED, SAMPLES_MAX
 from bridge.redis_adapter.script import script
-from bridge.runtime.reports import KnownWorker, WorkerReport
+from bridge.runtime.reports import KnownWorker, WorkerReport, told_apart
 
 FORGET_AFTER_S = 86_400
 """A worker that was silent for longer is swept when another one starts."""
-
-
-TOKEN_SHOWN_CHARS = 4
-"""Of the random part of a name, where two workers share host name and process id."""
 
 
 class Workers:
@@ -53,10 +46,7 @@ class Workers:
             (seconds, microseconds), records = pipeline.execute()
         now_ms = seconds * 1000 + microseconds // 1000
         read = (_read(text(name), record, now_ms) for name, record in records.items())
-        found = [worker for worker in read if worker is not None]
-        shared = {name for name, times in Counter(worker.name for worker in found).items() if times > 1}
-        told = (_told_apart(worker) if worker.name in shared else worker for worker in found)
-        return tuple(sorted(told, key=lambda worker: worker.name))
+        return told_apart([worker for worker in read if worker is not None])
 
 
 def _read(name: str, record: bytes | str, now_ms: int) -> KnownWorker | None:
@@ -68,7 +58,3 @@ def _read(name: str, record: bytes | str, now_ms: int) -> KnownWorker | None:
         return KnownWorker(name=f"{said.host}:{said.pid}", silent_s=silent_s, report=said, process=name)
     except PARSER_ERRORS:
         return None
-
-
-def _told_apart(worker: KnownWorker) -> KnownWorker:
-    return replace(worker, name=f"{worker.name}~{worker.process.rpartition(':')[2][:TOKEN_SHOWN_CHARS]}")

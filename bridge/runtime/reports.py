@@ -1,11 +1,15 @@
 """What processes say of themselves, each dated by the store's clock when it comes: workers, producers, gateways."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from bridge.runtime.supervision import Supervised
+
+TOKEN_SHOWN_CHARS = 4
+"""Of the random part of a name, where two workers share host name and process id."""
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,18 @@ class KnownWorker:
     silent_s: float  # since it was last heard, by the store's clock
     process: str = ""  # ``<host>:<pid>:<random>``
     report: WorkerReport  # what it said then
+
+
+def told_apart(workers: Sequence[KnownWorker]) -> tuple[KnownWorker, ...]:
+    """By name, which is longer where two share one."""
+    times = Counter(worker.name for worker in workers)
+    named = [
+        worker
+        if times[worker.name] == 1
+        else replace(worker, name=f"{worker.name}~{worker.process.rpartition(':')[2][:TOKEN_SHOWN_CHARS]}")
+        for worker in workers
+    ]
+    return tuple(sorted(named, key=lambda worker: worker.name))
 
 
 class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from bridge.model.dead_letter import Tombstone
 from bridge.model.errors import StoreError
 from bridge.model.moments import shown_time
 from bridge.ports import Figures, Kept
-from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport
+from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport, told_apart
 from bridge.testing.state import State
 
 FORGET_AFTER_S = 86_400
@@ -33,15 +33,17 @@ class MemoryWorkers:
         with self._state.faults.call():
             self._heard.pop(name, None)
 
-    def known(self) -> list[KnownWorker]:
+    def known(self) -> tuple[KnownWorker, ...]:
         with self._state.faults.call():
             now_ms = self._state.clock.now_ms()
-            return [
-                KnownWorker(
-                    name=f"{said.host}:{said.pid}", silent_s=(now_ms - at_ms) / 1000, process=process, report=said
-                )
-                for process, (at_ms, said) in sorted(self._heard.items())
-            ]
+            return told_apart(
+                [
+                    KnownWorker(
+                        name=f"{said.host}:{said.pid}", silent_s=(now_ms - at_ms) / 1000, process=process, report=said
+                    )
+                    for process, (at_ms, said) in self._heard.items()
+                ]
+            )
 
 
 class MemoryProducers:

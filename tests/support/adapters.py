@@ -26,6 +26,7 @@ from bridge.ports import (
     Publisher,
     RetryQueue,
     StartCounts,
+    Store,
 )
 from bridge.redis_adapter import (
     DeadLetters as RedisDeadLetters,
@@ -49,6 +50,7 @@ from bridge.redis_adapter import (
 )
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
+from bridge.wiring import store_of
 from tests.support.clocks import Clock
 from tests.support.needs import needs_package, needs_program
 from tests.support.waiting import wait_until
@@ -63,6 +65,7 @@ class Adapter:
         live: makes a connection that hears what is published.
         cut: breaks all such connections.
         count: how often something happened, or the number of a metric.
+        store: the ports of operations, over the same store.
     """
 
     settings: Settings
@@ -80,6 +83,7 @@ class Adapter:
     channels: Channels
     live: Callable[[], LiveChannel]
     cut: Callable[[], None]
+    store: Store
 
 
 Opened: TypeAlias = Callable[[Settings, bool], AbstractAsyncContextManager[Adapter]]
@@ -108,6 +112,7 @@ async def in_memory(settings: Settings, away: bool = False) -> AsyncIterator[Ada
         channels=store.channels,
         live=store.channels.connection,
         cut=store.channels.cut,
+        store=store.operators_store,
     )
 
 
@@ -174,6 +179,7 @@ class ServerWithClock:
                     channels=Keyspace.of(settings),
                     live=partial(LiveSubscription, async_client),
                     cut=self.cut,
+                    store=store_of(client, settings),
                 )
 
 
