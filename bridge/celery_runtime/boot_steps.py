@@ -13,6 +13,7 @@ from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.redis_adapter import (
     DeadLetters,
+    ForeignLists,
     QueueNames,
     RetrySet,
     StoreClock,
@@ -112,7 +113,8 @@ class HeartbeatStep(bootsteps.StartStopStep):
         if topology(self.settings).on_redis:
             client = connect_briefly(self.settings)
             queues = partial(getattr, heartbeat, "queues")
-            self._foreign = ForeignProducers(self.settings, queues, QueueNames(client), Tally(client))
+            left = ForeignLists(self.settings)
+            self._foreign = ForeignProducers(left, queues, QueueNames(client), Tally(client))
             self._foreign.start()
 
     def stop(self, worker: Any) -> None:

@@ -5,7 +5,7 @@ refuses for good (BrokerError where it is the broker). What it was asked to do m
 method that writes says what a second call changes. Event ids are UUIDs as text in their usual form.
 """
 
-from bridge.ports.broker import BrokerQueues, QueueNames
+from bridge.ports.broker import BrokerQueues, ForeignQueues, QueueNames
 from bridge.ports.events import (
     Channels,
     EventLog,

@@ -17,7 +17,6 @@ class PendingPublish(Protocol):
 
     def begin(self) -> None:
         """Ask the log, and return at once. Idempotent. End one before the next begins: two at once have no order."""
-        ...
 
     def unpublished(self) -> dict[int, Receipt]:
         """Begin, if it has not begun, and wait for the end; tells of what was not published now.
@@ -25,11 +24,9 @@ class PendingPublish(Protocol):
         Returns:
             Place of the event among all of the deliveries → a duplicate's receipt, or a refusal's for good.
         """
-        ...
 
     def abandon(self) -> None:
         """Wait for nothing: what was asked for may happen or not. After ``unpublished`` it does nothing."""
-        ...
 
 
 class Publisher(Protocol):
@@ -42,7 +39,6 @@ class Publisher(Protocol):
         publishes nothing, and completes what the first left half done. Positions rise from event to event, whoever
         publishes to whomever.
         """
-        ...
 
 
 class EventLog(Protocol):
@@ -50,11 +46,9 @@ class EventLog(Protocol):
 
     async def now(self) -> Page:
         """An empty page up to the newest position handed out; in an empty log, up to a first one."""
-        ...
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
         """Where an event stands that this user received; None if it is unknown, or older than the window."""
-        ...
 
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
@@ -68,14 +62,12 @@ class EventLog(Protocol):
                 it a client that heard nothing for as long as events are retained counts as behind.
             limit_bytes: bytes of the user's events, and of the broadcasts, at most; though at least one of each.
         """
-        ...
 
     async def vouch(self, channel: str, message: bytes) -> bool:
         """Whether the log still knows an event that was heard on a channel within half the window.
 
         If not, it was set back, and the order begins anew: reading from an earlier position is incomplete from now on.
         """
-        ...
 
 
 class Channels(Protocol):
@@ -84,11 +76,9 @@ class Channels(Protocol):
     @property
     def BROADCAST_CHANNEL(self) -> str:  # noqa: N802  (a constant of each deployment)
         """Everybody's."""
-        ...
 
     def user_channel(self, user_id: Id) -> str:
         """One user's."""
-        ...
 
 
 class LiveChannel(Protocol):
@@ -100,22 +90,18 @@ class LiveChannel(Protocol):
 
     async def open(self) -> None:
         """Connect; nothing is subscribed yet."""
-        ...
 
     async def send(self, verb: str, *channels: str) -> None:
         """SUBSCRIBE to channels, or UNSUBSCRIBE; or PING, which is answered by anything else than a message."""
-        ...
 
     async def hear(self, timeout_s: float) -> Heard | None:
         """What came next; None if nothing came in time.
 
         Each SUBSCRIBE is confirmed channel by channel, in order; what is published there later is heard once, in order.
         """
-        ...
 
     async def close(self) -> None:
         """Drop the connection. Idempotent, and never raises."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,11 +149,9 @@ class Publications(Protocol):
 
     def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
         """For each event and its user (None: everybody): whether it was published, and whether it could be."""
-        ...
 
     def newest(self, user_id: Id | None, limit: int) -> Iterator[PastEvent]:
         """Up to so many of a user's retained events (None: of the broadcasts), newest first."""
-        ...
 
     def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
         """Where an event was published.
@@ -177,8 +161,6 @@ class Publications(Protocol):
             user: canonical id of its user, if known: large stores answer at once then; otherwise all are looked
                 through.
         """
-        ...
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
         """Which of the events were published within the deduplication window; looks through all."""
-        ...

@@ -31,11 +31,9 @@ class RetryQueue(Protocol):
         Returns:
             The ids that found no room (``Settings.retry_max``); they do not wait.
         """
-        ...
 
     def claim(self) -> Claim:
         """Take what is due, oldest first, for a lease: until it ends, no other worker gets the same."""
-        ...
 
     def confirm(self, claim: Claim) -> None:
         """Say that the claimed retries are back on their queue. Idempotent.
@@ -43,35 +41,27 @@ class RetryQueue(Protocol):
         They stay until they are settled, and are due again much later, in case the broker loses the message. One that
         has failed again meanwhile keeps its own time.
         """
-        ...
 
     def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """The failed attempts so far of those events that wait."""
-        ...
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
         """Which of the events wait, or are being tried again."""
-        ...
 
     def count(self) -> int:
         """How many events wait, or are being tried again."""
-        ...
 
     def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
         """All retries in the order of due time and id, behind a ``WaitingRetry.place``; what moves on may be missed."""
-        ...
 
     def by_queue(self, *, thorough: bool = False) -> Sequence[WaitingFor]:
         """How many events wait for which task on which queue: of those due next, or of all within bounds."""
-        ...
 
     def make_due(self, event_ids: Sequence[str]) -> Sequence[str]:
         """Have events tried at once; returns those that were not being tried already. Idempotent."""
-        ...
 
     def take(self, event_ids: Sequence[str]) -> Sequence[RetryRecord]:
         """Take events that wait as ``claim`` would, due or not; they come back after its lease."""
-        ...
 
 
 class DeadLetters(Protocol):
@@ -100,15 +90,12 @@ class DeadLetters(Protocol):
         Returns:
             How many of the oldest letters were evicted to stay within the bounds; that is logged.
         """
-        ...
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         """The dead letters that exist and that this release can decode."""
-        ...
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """The failed attempts of the letters that exist; none of one that this release cannot decode."""
-        ...
 
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
@@ -120,7 +107,6 @@ class DeadLetters(Protocol):
             between_ms: earliest and latest burial, in ms of the store's time.
             conditions: each is a choice of texts, one of which must occur in the head's JSON.
         """
-        ...
 
     def look(
         self,
@@ -140,11 +126,9 @@ class DeadLetters(Protocol):
             conditions: as for ``heads``.
             take: letters to return at most.
         """
-        ...
 
     def span_ms(self) -> tuple[int, int]:
         """When the first and the last letter were buried, in ms of the store's time; 0 and 0 if there is none."""
-        ...
 
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
         """Give up letters for good; idempotent.
@@ -156,11 +140,9 @@ class DeadLetters(Protocol):
         Returns:
             How many are gone now, and how many were left alone because another redrive has sent them.
         """
-        ...
 
     def count(self) -> int:
         """How many letters there are."""
-        ...
 
 
 class OperationsLog(Protocol):
@@ -168,11 +150,9 @@ class OperationsLog(Protocol):
 
     def append(self, entry: LogEntry) -> None:
         """Write one entry, at the time of the store. Not idempotent."""
-        ...
 
     def newest(self, limit: int = 100) -> list[LogEntry]:
         """The newest entries, newest first."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,4 +180,3 @@ class KeptEvents(Protocol):
 
     def look_up(self, event_id: str) -> Kept:
         """Everything of one moment."""
-        ...

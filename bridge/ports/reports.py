@@ -11,15 +11,12 @@ class WorkerReports(Protocol):
 
     def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
         """Keep a report in place of the worker's last one; with ``sweep``, forget those that were silent for a day."""
-        ...
 
     def leave(self, name: str) -> None:
         """A worker stops, as it should. Idempotent."""
-        ...
 
     def known(self) -> Sequence[KnownWorker]:
         """Every worker that has not said good-bye, by name. What cannot be read is left out."""
-        ...
 
 
 class ProducerReports(Protocol):
@@ -27,8 +24,6 @@ class ProducerReports(Protocol):
 
     def keep(self, producer: str, report: ProducerReport | None) -> None:
         """Keep a report in place of the producer's last one; None withdraws that. Idempotent."""
-        ...
 
     def all(self) -> Sequence[Reported]:
         """Every report, the oldest first. What cannot be read is left out."""
-        ...

@@ -38,11 +38,9 @@ class Overview(Protocol):
 
     def read(self) -> Figures:
         """The present figures."""
-        ...
 
     def write_refusal(self) -> StoreError | None:
         """Why the store takes no writes; None if it takes them."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

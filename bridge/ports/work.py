@@ -17,15 +17,12 @@ class Clock(Protocol):
 
     def now_s(self) -> float:
         """Seconds since the epoch."""
-        ...
 
     def now(self) -> datetime:
         """The same as a UTC time."""
-        ...
 
     def now_ms(self) -> int:
         """The same in whole milliseconds, and asked for now: never from an answer of some seconds ago."""
-        ...
 
 
 class Queue(Protocol):
@@ -39,7 +36,6 @@ class Queue(Protocol):
         Raises:
             BrokerError: not all of them were confirmed; some may have been taken: send all again.
         """
-        ...
 
     def insist_on_room(self) -> None:
         """Ask before messages are taken from elsewhere to be sent; free unless the broker refused the last ones.
@@ -47,7 +43,6 @@ class Queue(Protocol):
         Raises:
             BrokerUnavailableError: the broker is known to take none.
         """
-        ...
 
     def prepare(self) -> None:
         """Import all that sending and its troubles need, on the caller's thread; connects to nothing.
@@ -56,11 +51,9 @@ class Queue(Protocol):
         then waits forever. So each import that is made at first use, ours or a library's, is made here; a test watches
         that none is left for a thread.
         """
-        ...
 
     def close(self) -> None:
         """Drop the connection; ``send`` opens another. Idempotent, and never raises on a dead connection."""
-        ...
 
 
 class Accounting(Protocol):
@@ -68,23 +61,18 @@ class Accounting(Protocol):
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
         """Enter a message that its producer did not announce. Idempotent by message id."""
-        ...
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
         """Which of a message's events are on their way: neither ended, nor waiting, nor dead."""
-        ...
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
         """The messages of which something is in flight."""
-        ...
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
         """The messages on their way that hold an event; looks through all of them."""
-        ...
 
     def summaries(self) -> Iterator[Summary]:
         """Every message on its way, in no order; one that comes or goes meanwhile may be missed or seen twice."""
-        ...
 
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
         """End events that will not be found, with an entry in the log of operations; all of one call in one step.
@@ -98,11 +86,9 @@ class Accounting(Protocol):
         Returns:
             How many events; those that had ended meanwhile are left alone.
         """
-        ...
 
     def balance(self) -> Balance:
         """Where the accepted events are, at one moment."""
-        ...
 
 
 class StartCounts(Protocol):
@@ -110,15 +96,12 @@ class StartCounts(Protocol):
 
     def add(self, message_id: str) -> int:
         """Count one start; returns how many there were. Not idempotent."""
-        ...
 
     def take_back(self, message_id: str) -> None:
         """Count one start less: its worker did not die. Not idempotent."""
-        ...
 
     def forget(self, message_id: str) -> None:
         """The message is done. Idempotent."""
-        ...
 
 
 class Metrics(Protocol):
@@ -126,7 +109,6 @@ class Metrics(Protocol):
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
         """Let numbers grow, each by so much. Not idempotent."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.producers import Producers
     from bridge.redis_adapter.published_events import PublishedEvents
     from bridge.redis_adapter.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
-    from bridge.redis_adapter.queue_discovery import KEYS_A_STEP
     from bridge.redis_adapter.queue_inspection import open_queues
     from bridge.redis_adapter.queue_names import QueueNames
     from bridge.redis_adapter.redrive_jobs import RedriveJobs
@@ -73,7 +72,6 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.producers": "Producers",
         "bridge.redis_adapter.published_events": "PublishedEvents",
         "bridge.redis_adapter.publisher": "RedisSSEPublisher SSEPublisherProtocol get_sse_publisher",
-        "bridge.redis_adapter.queue_discovery": "KEYS_A_STEP",
         "bridge.redis_adapter.queue_inspection": "open_queues",
         "bridge.redis_adapter.queue_names": "QueueNames",
         "bridge.redis_adapter.redrive_jobs": "RedriveJobs",

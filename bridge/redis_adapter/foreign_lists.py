@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import redis
 
-from bridge.redis_adapter.queue_discovery import QueueFinder, priority_lists
+from bridge.redis_adapter.queue_discovery import KEYS_A_STEP, QueueFinder, priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
 from bridge.redis_adapter.script import script
 from bridge.settings import QueueSettings
@@ -15,7 +15,7 @@ MERGE_MAX = 1_000
 
 
 class ForeignLists:
-    """Keeps one connection to the broker, opened at the first look and again after trouble. Not thread-safe."""
+    """``bridge.ports.ForeignQueues`` on Redis: one connection, opened at the first look and again after trouble."""
 
     def __init__(self, settings: QueueSettings) -> None:
         self._settings = settings
@@ -26,7 +26,6 @@ class ForeignLists:
         self._client: redis.Redis | None = None
 
     def merge_priorities(self, queues: Sequence[str]) -> dict[str, int]:
-        """Put messages with a priority where workers read; how many, for each queue that had any."""
         moved = {}
         try:
             client = self._connected()
@@ -42,17 +41,15 @@ class ForeignLists:
             raise
         return moved
 
-    def find(self, keys_max: int) -> frozenset[str]:
-        """Queues of ours that were met on the broker, after a look at so many keys more."""
+    def find(self) -> frozenset[str]:
         try:
-            self._finder.look(self._connected(), keys_max)
+            self._finder.look(self._connected(), KEYS_A_STEP)
         except BaseException as error:
             self._drop(error)
             raise
         return self._finder.found
 
     def close(self) -> None:
-        """Drop the connection. Idempotent."""
         self._client = None
         self._open.close()
 

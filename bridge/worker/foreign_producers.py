@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.histograms import FOREIGN_PRIORITY
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import KEYS_A_STEP, ForeignLists, QueueNames, Tally
+from bridge.ports import ForeignQueues, Metrics, QueueNames
 from bridge.runtime.supervision import SupervisedThread
-from bridge.settings import QueueSettings
 
 logger = plain_logger(__name__)
 
 LOOK_S = 1.0
 """A message with a priority waits about so long until it is brought in."""
 FIND_EVERY = 5
-"""At every so manieth look it searches for queues, too, among ``KEYS_A_STEP`` keys of the broker."""
+"""At every so manieth look it searches for queues, too."""
 STOP_TIMEOUT_S = 5.0
 
 
@@ -23,12 +22,12 @@ class ForeignProducers:
     """Runs on a thread of its own, on a Redis broker; counts what it brought in."""
 
     def __init__(
-        self, settings: QueueSettings, queues: Callable[[], Sequence[str]], names: QueueNames, tally: Tally
+        self, left: ForeignQueues, queues: Callable[[], Sequence[str]], names: QueueNames, metrics: Metrics
     ) -> None:
-        self._lists = ForeignLists(settings)
+        self._left = left
         self._queues = queues
         self._names = names
-        self._tally = tally
+        self._metrics = metrics
         self._noted: frozenset[str] = frozenset()
         self._said: set[str] = set()
         self._thread = SupervisedThread(self._run, name="bridge-foreign-producers")
@@ -40,7 +39,7 @@ class ForeignProducers:
     def stop(self) -> None:
         """Stop. Idempotent."""
         self._thread.stop(STOP_TIMEOUT_S)
-        self._lists.close()
+        self._left.close()
 
     def _run(self) -> None:
         stopping: threading.Event = self._thread.stopping
@@ -57,8 +56,8 @@ class ForeignProducers:
                 said = error.code
 
     def _merge(self) -> None:
-        for queue, number in self._lists.merge_priorities(self._queues()).items():
-            self._tally.add([(FOREIGN_PRIORITY, number)])
+        for queue, number in self._left.merge_priorities(self._queues()).items():
+            self._metrics.add([(FOREIGN_PRIORITY, number)])
             if queue not in self._said:
                 self._said.add(queue)
                 logger.warning(
@@ -69,7 +68,7 @@ class ForeignProducers:
                 )
 
     def _find(self) -> None:
-        new = self._lists.find(KEYS_A_STEP) - self._noted
+        new = self._left.find() - self._noted
         if new:
             self._names.note(sorted(new))
             self._noted |= new
