@@ -23,23 +23,14 @@ _envelopes = msgspec.json.Decoder(tuple[tuple[list[msgspec.Raw]], dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WholeMessage:
-    """A message of events, as it stood on a queue.
+    """A message of events, as it stood on a queue."""
 
-    Attributes:
-        task: that it names.
-        queue: it stood on.
-        book_id: under which the accounting had its events; empty if these are waiting retries, or redriven letters.
-        event_ids: ID_BYTES an event.
-        headers: Celery's and ours.
-        body: what Celery calls so, in UTF-8, not compressed.
-    """
-
-    task: str
-    queue: str
-    book_id: str
-    event_ids: bytes
-    headers: dict[str, Any]
-    body: bytes
+    task: str  # that it names
+    queue: str  # it stood on
+    book_id: str  # under which the accounting had its events; empty if these are waiting retries, or redriven letters
+    event_ids: bytes  # ID_BYTES an event
+    headers: dict[str, Any]  # Celery's and ours
+    body: bytes  # what Celery calls so, in UTF-8, not compressed
 
     @property
     def events(self) -> int:

@@ -36,54 +36,31 @@ WRITE_OFF_CHUNK = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingEvent:
-    """An event that was accepted and has not ended, and that was not found.
-
-    Attributes:
-        event_id: id of the event.
-        message_id: that brought it.
-        task: Celery task of the message.
-        queue: that the message was put on.
-        accepted_ms: when, in ms of Redis time.
-        verdict: MISSING, or UNCLEAR.
-        elsewhere: what became of the event under another message: published, waiting or dead; empty if nothing.
-    """
+    """An event that was accepted and has not ended, and that was not found."""
 
     event_id: UUID
-    message_id: str
-    task: str
-    queue: str
-    accepted_ms: int
-    verdict: Verdict
-    elsewhere: str = ""
+    message_id: str  # that brought it
+    task: str  # Celery task of the message
+    queue: str  # that the message was put on
+    accepted_ms: int  # when, in ms of Redis time
+    verdict: Verdict  # MISSING, or UNCLEAR
+    elsewhere: str = ""  # what became of the event under another message: published, waiting or dead; empty if nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audit:
-    """What an audit found. In events, unless said otherwise.
+    """What an audit found. In events, unless said otherwise."""
 
-    Attributes:
-        balance: the accounting at one moment.
-        unrecorded: counted as on their way, and in no message's record: not even their ids are left.
-        missing: on their way for longer than the grace, and neither on a queue nor claimed by a worker.
-        unclear: on no queue: claimed by a worker or missing; this broker does not tell.
-        unchecked: on their way for longer than the grace, and could not be looked for.
-        trouble: why the broker could not be looked at; empty if it could.
-        listed: the missing and unclear ones, up to the limit.
-        producers: that hold events, or ended with some; in no order that matters.
-        written_off: by this audit; they are in ``missing`` and ``unclear`` too.
-        stranded: what waits where no worker looks, a sentence each; it is not missing.
-    """
-
-    balance: Balance
-    unrecorded: int
-    missing: int
-    unclear: int
-    unchecked: int
-    trouble: str
-    listed: tuple[MissingEvent, ...]
-    producers: tuple[Reported, ...]
-    written_off: int
-    stranded: tuple[str, ...] = ()
+    balance: Balance  # the accounting at one moment
+    unrecorded: int  # counted as on their way, and in no message's record: not even their ids are left
+    missing: int  # on their way for longer than the grace, and neither on a queue nor claimed by a worker
+    unclear: int  # on no queue: claimed by a worker or missing; this broker does not tell
+    unchecked: int  # on their way for longer than the grace, and could not be looked for
+    trouble: str  # why the broker could not be looked at; empty if it could
+    listed: tuple[MissingEvent, ...]  # the missing and unclear ones, up to the limit
+    producers: tuple[Reported, ...]  # that hold events, or ended with some; in no order that matters
+    written_off: int  # by this audit; they are in ``missing`` and ``unclear`` too
+    stranded: tuple[str, ...] = ()  # what waits where no worker looks, a sentence each; it is not missing
 
     @property
     def clean(self) -> bool:

@@ -46,25 +46,16 @@ class Expected(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """What would become of one letter.
-
-    Attributes:
-        letter_id: id of the letter.
-        group: id of its present root cause.
-        expected: see Expected.
-        payload: what would be published, as JSON; empty if nothing would.
-        failure: why it would fail; None if it would not.
-        note: why it is stale, unsendable, or would be quarantined again.
-        changes: for a duplicate: payload field → what clients were told, what they would be told today. What
-            a letter would have said when it died is not known, since its payload was never made or not kept.
-    """
+    """What would become of one letter."""
 
     letter_id: str
-    group: str
+    group: str  # id of its present root cause
     expected: Expected
-    payload: bytes = b""
-    failure: Failure | None = None
-    note: str = ""
+    payload: bytes = b""  # what would be published, as JSON; empty if nothing would
+    failure: Failure | None = None  # why it would fail; None if it would not
+    note: str = ""  # why it is stale, unsendable, or would be quarantined again
+    # For a duplicate: payload field → what clients were told, what they would be told today. What a letter would have
+    # said when it died is not known, since its payload was never made or not kept.
     changes: dict[str, tuple[Any, Any]] | None = None
 
 

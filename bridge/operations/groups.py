@@ -16,31 +16,18 @@ USERS_MAX = 200_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Failures of one cause.
+    """Failures of one cause."""
 
-    Attributes:
-        group: the cause's short name; a filter of every command.
-        cause: what they have in common.
-        count: how many.
-        first_ms: the earliest, in ms.
-        last_ms: the latest.
-        users: how many users are hit.
-        users_exact: whether ``users`` is exact rather than a lower bound.
-        tasks: how many a task, most first.
-        sample: one of them (the latest), by id.
-        trend: how many in each twelfth of the time that the whole table spans.
-    """
-
-    group: str
-    cause: Cause
+    group: str  # the cause's short name; a filter of every command
+    cause: Cause  # what they have in common
     count: int
-    first_ms: int
-    last_ms: int
-    users: int
-    users_exact: bool
-    tasks: tuple[tuple[str, int], ...]
-    sample: str
-    trend: tuple[int, ...]
+    first_ms: int  # the earliest, in ms
+    last_ms: int  # the latest
+    users: int  # how many users are hit
+    users_exact: bool  # whether ``users`` is exact rather than a lower bound
+    tasks: tuple[tuple[str, int], ...]  # how many a task, most first
+    sample: str  # one of them (the latest), by id
+    trend: tuple[int, ...]  # how many in each twelfth of the time that the whole table spans
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""

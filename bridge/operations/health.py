@@ -27,15 +27,10 @@ DEATHS_MIN = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why the bridge is not healthy.
+    """Why the bridge is not healthy."""
 
-    Attributes:
-        subject: workers, producers, gateways, queues, retries, events, broker or redis.
-        sentence: what is the matter, and what to do.
-    """
-
-    subject: str
-    sentence: str
+    subject: str  # workers, producers, gateways, queues, retries, events, broker or redis
+    sentence: str  # what is the matter, and what to do
 
 
 def is_consuming(settings: AccountingSettings, worker: KnownWorker) -> bool:

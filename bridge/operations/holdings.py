@@ -17,31 +17,18 @@ from bridge.settings import AccountingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holding:
-    """One queue.
-
-    Attributes:
-        name: name of the queue.
-        registered: whether the registry has it.
-        waiting: messages on it.
-        oldest_age_s: since the one that is taken next was accepted; None if nothing waits, or it is unknown.
-        claimed: messages of it claimed by workers; None where the broker does not say.
-        retries: events that wait for another attempt on it.
-        dead: dead letters that were on it.
-        workers: that consume it.
-        elsewhere: whether workers consume it, and all of these have another catalog than this process.
-        advice: what is stranded on it, and what to do; empty if nothing is.
-    """
+    """One queue."""
 
     name: str
-    registered: bool
-    waiting: int
-    oldest_age_s: float | None
-    claimed: int | None
-    retries: int
-    dead: int
-    workers: tuple[str, ...]
-    elsewhere: bool = False
-    advice: str = ""
+    registered: bool  # whether the registry has it
+    waiting: int  # messages on it
+    oldest_age_s: float | None  # since the one that is taken next was accepted; None if nothing waits, or it is unknown
+    claimed: int | None  # messages of it claimed by workers; None where the broker does not say
+    retries: int  # events that wait for another attempt on it
+    dead: int  # dead letters that were on it
+    workers: tuple[str, ...]  # that consume it
+    elsewhere: bool = False  # whether workers consume it, and all of these have another catalog than this process
+    advice: str = ""  # what is stranded on it, and what to do; empty if nothing is
 
     @property
     def is_stranded(self) -> bool:

@@ -29,50 +29,32 @@ REASON_MAX_CHARS = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LetterPage:
-    """A page of the list.
+    """A page of the list."""
 
-    Attributes:
-        letters: with the time of burial in ms of Redis time.
-        next: where the next page begins; None behind the last one. A letter that is dead-lettered again while
-            a reader pages moves to the beginning; nothing else moves.
-    """
-
-    letters: tuple[tuple[int, DeadLetter], ...]
+    letters: tuple[tuple[int, DeadLetter], ...]  # with the time of burial in ms of Redis time
+    # Where the next page begins; None behind the last one. A letter that is dead-lettered again while a reader pages
+    # moves to the beginning; nothing else moves.
     next: Cursor | None
 
 
 @dataclass(kw_only=True, slots=True)
 class UserHit:
-    """What a user's dead letters have in common.
-
-    Attributes:
-        user_id: whose.
-        count: how many.
-        first_ms: the earliest burial, in ms of Redis time.
-        last_ms: the latest.
-        tasks: how many a task.
-    """
+    """What a user's dead letters have in common."""
 
     user_id: str
     count: int = 0
-    first_ms: int = 0
-    last_ms: int = 0
-    tasks: dict[str, int] = field(default_factory=dict)
+    first_ms: int = 0  # the earliest burial, in ms of Redis time
+    last_ms: int = 0  # the latest
+    tasks: dict[str, int] = field(default_factory=dict)  # how many a task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Discarded:
-    """What came of a discard.
+    """What came of a discard."""
 
-    Attributes:
-        discarded: letters that are gone now; each left a tombstone.
-        in_redrive: letters left alone because a redrive has sent them, and their outcome is not known yet.
-        gone: letters that were not there any more.
-    """
-
-    discarded: int = 0
-    in_redrive: int = 0
-    gone: int = 0
+    discarded: int = 0  # letters that are gone now; each left a tombstone
+    in_redrive: int = 0  # letters left alone because a redrive has sent them, and their outcome is not known yet
+    gone: int = 0  # letters that were not there any more
 
 
 class Letters:

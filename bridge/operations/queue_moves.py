@@ -10,15 +10,10 @@ from bridge.runtime.identity import who_am_i
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moved:
-    """What came of a move.
+    """What came of a move."""
 
-    Attributes:
-        messages: that were moved.
-        left: that stand on the queue still: they came meanwhile.
-    """
-
-    messages: int
-    left: int
+    messages: int  # that were moved
+    left: int  # that stand on the queue still: they came meanwhile
 
 
 def move_queue(store: Store, source: str, target: str, *, who: str = "", reason: str = "") -> Moved:

@@ -22,13 +22,9 @@ _SIZE = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An item over which the process ended.
+    """An item over which the process ended."""
 
-    Attributes:
-        how: in words, behind "its process".
-    """
-
-    how: str
+    how: str  # in words, behind "its process"
 
 
 def rehearse(run: Callable[[T], bytes], items: Sequence[T], *, limit_s: float) -> list[bytes | Ended]:

@@ -27,57 +27,32 @@ _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_8
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a selection looks at; of a dead letter or of a waiting retry alike.
+    """What a selection looks at; of a dead letter or of a waiting retry alike."""
 
-    Attributes:
-        item_id: id of the letter or the event.
-        task: that handles it.
-        queue: where it waits.
-        user_id: the user that its event names; empty if none.
-        stage: where it failed last.
-        error_class: error class of that failure.
-        group: group of that failure's cause.
-        at_ms: when it was dead-lettered, or when its last attempt failed.
-        text: everything in it that can be searched; empty if that was not read.
-    """
-
-    item_id: str
-    task: str
-    queue: str
-    user_id: str
-    stage: str
-    error_class: str
-    group: str
-    at_ms: int
-    text: str = ""
+    item_id: str  # id of the letter or the event
+    task: str  # that handles it
+    queue: str  # where it waits
+    user_id: str  # the user that its event names; empty if none
+    stage: str  # where it failed last
+    error_class: str  # error class of that failure
+    group: str  # group of that failure's cause
+    at_ms: int  # when it was dead-lettered, or when its last attempt failed
+    text: str = ""  # everything in it that can be searched; empty if that was not read
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Filters; each that is given must hold. An empty selection means all.
+    """Filters; each that is given must hold. An empty selection means all."""
 
-    Attributes:
-        types: domain event classes (``FileImportFailed``); see ``resolved`` for wire names.
-        categories: of their queues.
-        users: user ids.
-        error_classes: qualified names, or their last part (``ConnectionError``).
-        stages: ``extract``, ``decode``, …
-        groups: of causes; a beginning is enough.
-        ids: letters or events, by id.
-        since_ms: not before, in ms of Redis time; letters by burial, retries by their last failure.
-        until_ms: not after.
-        text: must occur in the error, its traceback or the envelope, in any case of letters.
-    """
-
-    types: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-    error_classes: tuple[str, ...] = ()
-    stages: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
-    since_ms: int = 0
-    until_ms: int = FOREVER_MS
-    text: str = ""
+    types: tuple[str, ...] = ()  # domain event classes (``FileImportFailed``); see ``resolved`` for wire names
+    categories: tuple[str, ...] = ()  # of their queues
+    users: tuple[str, ...] = ()  # user ids
+    error_classes: tuple[str, ...] = ()  # qualified names, or their last part (``ConnectionError``)
+    stages: tuple[str, ...] = ()  # ``extract``, ``decode``, …
+    groups: tuple[str, ...] = ()  # of causes; a beginning is enough
+    ids: tuple[str, ...] = ()  # letters or events, by id
+    since_ms: int = 0  # not before, in ms of Redis time; letters by burial, retries by their last failure
+    until_ms: int = FOREVER_MS  # not after
+    text: str = ""  # must occur in the error, its traceback or the envelope, in any case of letters
 
     @property
     def is_everything(self) -> bool:

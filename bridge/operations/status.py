@@ -20,27 +20,17 @@ from bridge.settings import AccountingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status(Figures):
-    """The bridge at one moment: the store's figures, and what the broker and the processes say.
+    """The bridge at one moment: the store's figures, and what the broker and the processes say."""
 
-    Attributes:
-        queues: queues of the registry, and others of the bridge on which something waits.
-        claimed: messages claimed by workers; None where the broker does not say.
-        workers: that did not say good-bye, also those that died; by name.
-        published_per_s: since the last reading; None at the first.
-        producers: those that report.
-        faults: why the bridge is not healthy; none if it is.
-        remarks: what is no fault, and worth knowing: processes that have another catalog than this one.
-        retries: what waits for which task on which queue, of the retries that are due next.
-    """
-
-    queues: tuple[QueueState, ...]
-    claimed: int | None
-    workers: tuple[KnownWorker, ...]
-    published_per_s: float | None
-    producers: tuple[ProducerReport, ...]
-    faults: tuple[Fault, ...]
+    queues: tuple[QueueState, ...]  # queues of the registry, and others of the bridge on which something waits
+    claimed: int | None  # messages claimed by workers; None where the broker does not say
+    workers: tuple[KnownWorker, ...]  # that did not say good-bye, also those that died; by name
+    published_per_s: float | None  # since the last reading; None at the first
+    producers: tuple[ProducerReport, ...]  # those that report
+    faults: tuple[Fault, ...]  # why the bridge is not healthy; none if it is
+    # What is no fault, and worth knowing: processes that have another catalog than this one.
     remarks: tuple[str, ...] = ()
-    retries: tuple[WaitingFor, ...] = ()
+    retries: tuple[WaitingFor, ...] = ()  # what waits for which task on which queue, of the retries that are due next
 
     @property
     def retry_next_s(self) -> float | None:

@@ -14,17 +14,11 @@ OTHERS_MAX = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """The queues at one moment.
+    """The queues at one moment."""
 
-    Attributes:
-        queues: the registry's, and others of the bridge on which something waits.
-        claimed: messages claimed by workers; None where the broker does not say.
-        retries: what waits for its next attempt, by task and queue; of those that are due next.
-    """
-
-    queues: tuple[QueueState, ...]
-    claimed: int | None
-    retries: tuple[WaitingFor, ...]
+    queues: tuple[QueueState, ...]  # the registry's, and others of the bridge on which something waits
+    claimed: int | None  # messages claimed by workers; None where the broker does not say
+    retries: tuple[WaitingFor, ...]  # what waits for its next attempt, by task and queue; of those that are due next
 
 
 def read_survey(store: Store, registry: Registry, now_ms: int, *, thorough: bool = False) -> Survey:

@@ -40,17 +40,11 @@ class OnItsWay:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """It failed, and is tried again.
+    """It failed, and is tried again."""
 
-    Attributes:
-        record: with every failed attempt; None if it cannot be read.
-        due_ms: when it is put on its queue, in ms of Redis time; None if that is forgotten.
-        due_in_s: seconds until then; negative if it is overdue.
-    """
-
-    record: RetryRecord | None
-    due_ms: int | None
-    due_in_s: float | None
+    record: RetryRecord | None  # with every failed attempt; None if it cannot be read
+    due_ms: int | None  # when it is put on its queue, in ms of Redis time; None if that is forgotten
+    due_in_s: float | None  # seconds until then; negative if it is overdue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

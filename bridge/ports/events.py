@@ -106,17 +106,11 @@ class LiveChannel(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
-    """What the log would say to an event that is published now.
+    """What the log would say to an event that is published now."""
 
-    Attributes:
-        published: whether it was, within the deduplication window.
-        payload: what clients were told then; empty if that is no longer retained.
-        refusal: why the log would refuse it; empty if it would not.
-    """
-
-    published: bool = False
-    payload: bytes = b""
-    refusal: str = ""
+    published: bool = False  # whether it was, within the deduplication window
+    payload: bytes = b""  # what clients were told then; empty if that is no longer retained
+    refusal: str = ""  # why the log would refuse it; empty if it would not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,12 +45,7 @@ class Overview(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Store:
-    """One port for each thing that is kept, and the broker's queues. Opens no connection before its first use.
-
-    Attributes:
-        open_queue: opens a connection to the broker of the caller's own, to be closed by the caller.
-        close: drops the connections. Idempotent; the next use opens others.
-    """
+    """One port for each thing that is kept, and the broker's queues. Opens no connection before its first use."""
 
     clock: Clock
     accounting: Accounting
@@ -65,8 +60,9 @@ class Store:
     producers: ProducerReports
     queues: BrokerQueues
     queue_names: QueueNames
+    # Opens a connection to the broker of the caller's own, to be closed by the caller.
     open_queue: Callable[[Registry], Queue]
-    close: Callable[[], None]
+    close: Callable[[], None]  # drops the connections. Idempotent; the next use opens others.
 
     def __enter__(self) -> Self:
         return self

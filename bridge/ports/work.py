@@ -113,11 +113,7 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerPorts:
-    """What a worker needs to handle messages; nothing of it connects before its first use.
-
-    Attributes:
-        open_queue: opens a connection to the broker of the caller's own, to be closed by the caller.
-    """
+    """What a worker needs to handle messages; nothing of it connects before its first use."""
 
     publisher: Publisher
     accounting: Accounting
@@ -126,4 +122,4 @@ class WorkerPorts:
     starts: StartCounts
     metrics: Metrics
     clock: Clock
-    open_queue: Callable[[], Queue]
+    open_queue: Callable[[], Queue]  # opens a connection to the broker of the caller's own, to be closed by the caller

@@ -23,17 +23,11 @@ _EVERYBODY = ""
 
 @dataclass(slots=True)
 class _Stream:
-    """One addressee's events.
+    """One addressee's events."""
 
-    Attributes:
-        entries: what is retained, in order.
-        trimmed: whether any was dropped to stay within the bound.
-        expires_ms: when all of it is forgotten.
-    """
-
-    entries: deque[StreamedEvent] = field(default_factory=deque)
-    trimmed: bool = False
-    expires_ms: int = 0
+    entries: deque[StreamedEvent] = field(default_factory=deque)  # what is retained, in order
+    trimmed: bool = False  # whether any was dropped to stay within the bound
+    expires_ms: int = 0  # when all of it is forgotten
 
     def after(self, position: Position) -> list[StreamedEvent]:
         return [event for event in self.entries if event.position > position]

@@ -54,38 +54,25 @@ class Buried:
 
 @dataclass(slots=True)
 class State:
-    """Everything that is kept, in one process.
+    """Everything that is kept, in one process."""
 
-    Attributes:
-        settings: bounds and times.
-        clock: source of the time.
-        faults: what goes wrong.
-        counts: what happened → how often.
-        metrics: numbers by name.
-        open: messages on their way.
-        booked: messages that no producer had announced → until when, in ms, that is remembered.
-        retries: by event id.
-        letters: by letter id, in no order.
-        strays: place (``retry``, ``dead``) and id of late failures: another run had ended the event.
-        tombstones: what is left of discarded letters, and since when, in ms.
-        skipped: what had no recipient → when, in ms.
-        in_redrive: letters in flight in a redrive → which.
-        marks: owner and event id of what was published → position, and until when, in ms, that is remembered.
-    """
-
-    settings: WorkerSettings
-    clock: ManualClock
-    faults: Faults = field(default_factory=Faults)
-    counts: Counter[str] = field(default_factory=Counter)
-    metrics: Counter[str] = field(default_factory=Counter)
-    open: dict[str, OpenRecord] = field(default_factory=dict)
+    settings: WorkerSettings  # bounds and times
+    clock: ManualClock  # source of the time
+    faults: Faults = field(default_factory=Faults)  # what goes wrong
+    counts: Counter[str] = field(default_factory=Counter)  # what happened → how often
+    metrics: Counter[str] = field(default_factory=Counter)  # numbers by name
+    open: dict[str, OpenRecord] = field(default_factory=dict)  # messages on their way
+    # Messages that no producer had announced → until when, in ms, that is remembered.
     booked: dict[str, int] = field(default_factory=dict)
-    retries: dict[str, Waiting] = field(default_factory=dict)
-    letters: dict[str, Buried] = field(default_factory=dict)
+    retries: dict[str, Waiting] = field(default_factory=dict)  # by event id
+    letters: dict[str, Buried] = field(default_factory=dict)  # by letter id, in no order
+    # Place (``retry``, ``dead``) and id of late failures: another run had ended the event.
     strays: set[tuple[str, str]] = field(default_factory=set)
+    # What is left of discarded letters, and since when, in ms.
     tombstones: dict[str, tuple[Tombstone, int]] = field(default_factory=dict)
-    skipped: dict[str, int] = field(default_factory=dict)
-    in_redrive: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)  # what had no recipient → when, in ms
+    in_redrive: dict[str, str] = field(default_factory=dict)  # letters in flight in a redrive → which
+    # Owner and event id of what was published → position, and until when, in ms, that is remembered.
     marks: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
 
     def balance(self) -> Balance:
