@@ -47,7 +47,7 @@ def tail(
     from bridge.gateway.refusal import RequestRefusedError
 
     try:
-        chosen = wanted({"categories": categories}.__getitem__, registry)
+        chosen = wanted(lambda name: {"categories": categories}.get(name, ()), registry)
     except RequestRefusedError as error:
         raise SettingsError(str(error)) from None
     follower = Follower(settings, registry, print_event=_print_json if as_json else _print_pretty)
