@@ -6,12 +6,10 @@ from typing import Final
 from amqp import exceptions as amqp_errors
 from kombu.exceptions import KombuError
 
+from bridge.model.bounds import SERVER_WORDS_CHARS_MAX
 from bridge.model.errors import BrokerError, BrokerRefusedError, BrokerUnavailableError, ErrorKind
 from bridge.redis_adapter import REDIS_TROUBLES, Trouble
 from bridge.redis_adapter import diagnose as diagnose_redis
-
-TEXT_MAX = 300
-"""Characters of a broker's words that are passed on."""
 
 _BY_REPLY: Final[Mapping[int, tuple[str, ErrorKind, str]]] = {
     311: ("CONTENT_TOO_LARGE", ErrorKind.PERMANENT, "The broker takes no message of this size."),
@@ -79,4 +77,4 @@ def _of_amqp(error: amqp_errors.AMQPError) -> Trouble:
 
 def _words(error: BaseException) -> str:
     text = str(getattr(error, "reply_text", None) or error)
-    return " ".join(text[:TEXT_MAX].split())
+    return " ".join(text[:SERVER_WORDS_CHARS_MAX].split())

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.principal import TIME_MAX_S, Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
+from bridge.model.bounds import TOKEN_CHARS_MAX
 from bridge.model.errors import IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import IdType
@@ -19,7 +20,6 @@ from bridge.settings import GatewaySettings, is_loopback
 
 logger = plain_logger(__name__)
 
-TOKEN_LENGTH_MAX = 8192
 KEYS_RETRY_AFTER_S = 10.0
 
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?", re.ASCII)
@@ -83,8 +83,8 @@ class TokenAuthenticator:
                 "A token is needed: send 'Authorization: Bearer <token>', "
                 f"or the cookie {self._settings.jwt_cookie!r} from a browser."
             )
-        if len(token) > TOKEN_LENGTH_MAX:
-            raise UnauthorizedError(f"The token is longer than {TOKEN_LENGTH_MAX} characters.")
+        if len(token) > TOKEN_CHARS_MAX:
+            raise UnauthorizedError(f"The token is longer than {TOKEN_CHARS_MAX} characters.")
         return token
 
     def _verify(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:

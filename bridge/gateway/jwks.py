@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 
+from bridge.model.bounds import SIGNING_KEYS_MAX
 from bridge.model.errors import StoreUnavailableError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
 
@@ -19,8 +20,6 @@ FRESH_S = 300.0
 """Keys older than this are fetched again; until that succeeds, the old ones count."""
 FETCH_PAUSE_S = 10.0
 """Fetches are at least this far apart, whatever key ids strangers make up."""
-KEYS_MAX = 100
-"""Keys kept; an issuer has a handful."""
 
 Key = tuple[Any, str]
 """A key for PyJWT, and the one algorithm that it may be used with."""
@@ -93,7 +92,7 @@ class IssuerKeys:
                 return
             self._keys = {
                 key.key_id: (key.key, key.algorithm_name)
-                for key in found.keys[:KEYS_MAX]
+                for key in found.keys[:SIGNING_KEYS_MAX]
                 if key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig")
             }
             self._fetched_at = self._clock()

@@ -11,6 +11,7 @@ from uuid import UUID
 from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.filters import FILTERS, Wanted, wanted
 from bridge.gateway.refusal import RequestRefusedError
+from bridge.model.bounds import PARAM_CHARS_MAX
 from bridge.model.event_log import START, Position
 from bridge.model.registry import Registry
 
@@ -25,8 +26,6 @@ NEAR = 0.7
 """Likeness (0 to 1) from which a parameter counts as one of ours, mistyped."""
 NAMES_KEPT = 256
 """Names of parameters of which it is remembered what was meant."""
-NAME_MAX = 40
-"""Characters of a parameter's name that could be one of ours."""
 POSITION_LIMIT = Position(f"{2**64 - 1}-{2**64 - 1}")
 """Redis reads nothing after this."""
 
@@ -97,13 +96,13 @@ def _position(value: str) -> Position | None:
 
 def _stopped_at(parameters: Iterable[tuple[str, str]]) -> str:
     """The last that says so: who appends one to an address that has one means the newer."""
-    given = [value.strip() for name, value in parameters if len(name) <= NAME_MAX and _plain(name) in RESUMES]
+    given = [value.strip() for name, value in parameters if len(name) <= PARAM_CHARS_MAX and _plain(name) in RESUMES]
     return next((value for value in reversed(given) if value), "")
 
 
 def _refuse_near(name: str) -> None:
     """Refuse a parameter that was meant to be one of ours: ignored, it would change what the client gets."""
-    if len(name) > NAME_MAX:
+    if len(name) > PARAM_CHARS_MAX:
         return
     if meant := _meant(name):
         raise RequestRefusedError(

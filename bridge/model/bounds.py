@@ -84,6 +84,12 @@ REQUEST_S = 10.0
 """Seconds from the first byte of a request, or from the connection, until the request is whole; later is 408."""
 REQUESTS_UNFINISHED_MAX = 1_024
 """Connections of a server that have not sent a whole request; the one that has waited longest makes room."""
+TOKEN_CHARS_MAX = 8_192
+"""Characters of a token; so many are verified, and no more."""
+SIGNING_KEYS_MAX = 100
+"""Keys of an issuer that are kept; it has a handful."""
+PARAM_CHARS_MAX = 40
+"""Characters of a parameter's name that could be one of ours."""
 REPLAY_BYTES_MAX = 2**17
 """Bytes of events that are read from each of a client's two streams at once, and held until it has taken them."""
 REPLAY_BYTES_MIN = 2**14
@@ -99,8 +105,35 @@ READERS_MAX = 16
 READERS_PER_USER_MAX = 2
 """The same for one user, however many streams that user has: others wait behind these only."""
 
+# Operators' forms
+
+FORM_BYTES_MAX = 65_536
+"""Bytes of a form."""
+FILTER_VALUES_MAX = 100
+"""Values of one filter."""
+REASON_CHARS_MAX = 500
+"""Characters that are kept of why something was done."""
+PERSON_CHARS_MAX = 60
+"""Characters that are kept of who signs in."""
+SESSION_COOKIE_CHARS_MAX = 1_000
+"""Characters of a cookie that are looked at; a session of ours has fewer."""
+ADDRESS_CHARS_MAX = 64
+"""Characters of a caller's address, which a proxy may tell."""
+
 # Text that goes into a log line, a record's key or a page
 
+USER_CHARS_MAX = 128
+"""Characters of a user's id, where that is text."""
+USER_INT_MAX = 2**63 - 1
+"""The largest id that is a whole number; the smallest is one further from 0."""
+QUEUE_NAME_CHARS_MAX = 200
+"""Characters of the name of a queue that is found on a broker."""
+QUEUES_FOUND_MAX = 1_000
+"""Queues that a finder keeps in mind."""
+SERVER_WORDS_CHARS_MAX = 300
+"""Characters of a server's words that are passed on."""
+INJECTED_CHARS_MAX = 300
+"""Characters of a variable that a container platform injects."""
 ID_CHARS_MAX = 255
 """Characters of a message id, which is a UUID of 36, and of a task's name."""
 NUMBER_MAX = 2**31 - 1

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.bounds import PARSER_ERRORS, REASON_CHARS_MAX
 from bridge.model.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadLetter, LetterHead, Tombstone
 from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline.root_cause import cause_of
@@ -24,7 +24,6 @@ PAGE_DEFAULT = 50
 PAGE = 200
 CHUNK = 500
 MASK = "***"
-REASON_MAX_CHARS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,7 +224,7 @@ class Letters:
         if not reason.strip():
             raise ValueError("Say why the letters are discarded.")
         letters = self._dead.get_many(letter_ids)
-        reason = reason.strip()[:REASON_MAX_CHARS]
+        reason = reason.strip()[:REASON_CHARS_MAX]
         stones = [_tombstone(letter_id, letters.get(letter_id), who, reason) for letter_id in letter_ids]
         discarded, in_redrive = self._dead.discard(stones, redrive=redrive)
         return Discarded(discarded=discarded, in_redrive=in_redrive, gone=len(letter_ids) - discarded - in_redrive)

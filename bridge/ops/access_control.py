@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from bridge.model.bounds import FORM_BYTES_MAX
 from bridge.model.errors import (
     BridgeError,
     BrokerError,
@@ -32,7 +33,6 @@ from bridge.settings import OpsSettings
 
 COOKIE = "bridge_ops"
 FORM_TOKEN_FIELD = "form_token"  # noqa: S105  (a field's name)
-FORM_MAX_BYTES = 65_536
 LOGIN_PATH = "/login"
 SAFE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -289,7 +289,7 @@ async def read_form(request: Request) -> QueryParams:
     """The fields of a form.
 
     Raises:
-        RefusedError: it is larger than FORM_MAX_BYTES, or no form.
+        RefusedError: it is larger than FORM_BYTES_MAX, or no form.
     """
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in ("", "application/x-www-form-urlencoded"):
@@ -297,6 +297,6 @@ async def read_form(request: Request) -> QueryParams:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > FORM_MAX_BYTES:
+        if len(body) > FORM_BYTES_MAX:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "That is more than any of our forms can hold.")
     return QueryParams(body.decode("utf-8", "replace"))

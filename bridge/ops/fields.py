@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from starlette.datastructures import QueryParams
 
+from bridge.model.bounds import FILTER_VALUES_MAX
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
@@ -13,7 +14,6 @@ from bridge.views.filters import LISTS, NAMES, read_cursor, read_filters
 from bridge.views.words import Named
 
 TEXT_IS_MASKED = "Contents are masked here, so letters cannot be searched for what is in them."
-VALUES_MAX = 100
 
 
 def read_selection(
@@ -91,6 +91,6 @@ def _values(fields: QueryParams, name: str, registry: Registry) -> tuple[str, ..
     if name != "user" or registry.users.kind is not str:  # a text that is an id may hold commas
         given = [text.replace(",", " ") for text in given]
     values = tuple(dict.fromkeys(value for text in given for value in text.split()))
-    if len(values) > VALUES_MAX:
-        raise SettingsError(f"At most {VALUES_MAX} values of {name} can be given at once.")
+    if len(values) > FILTER_VALUES_MAX:
+        raise SettingsError(f"At most {FILTER_VALUES_MAX} values of {name} can be given at once.")
     return values

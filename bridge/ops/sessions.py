@@ -9,12 +9,10 @@ from enum import StrEnum
 
 import msgspec
 
-from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.bounds import PARSER_ERRORS, PERSON_CHARS_MAX, SESSION_COOKIE_CHARS_MAX
 from bridge.settings import OpsSettings
 
 LIFE_S = 12 * 3600
-NAME_MAX_CHARS = 60
-COOKIE_MAX_CHARS = 1000
 _PURPOSE_SESSION = b"bridge.ops session 1"
 _PURPOSE_FORM = b"bridge.ops form 1\0"
 
@@ -67,7 +65,7 @@ class Sessions:
         printable = "".join(letter for letter in name if letter.isprintable()).strip()
         return Session(
             role=role,
-            name=printable[:NAME_MAX_CHARS],
+            name=printable[:PERSON_CHARS_MAX],
             nonce=secrets.token_urlsafe(16),
             ends_s=self._clock() + LIFE_S,
         )
@@ -79,7 +77,7 @@ class Sessions:
 
     def from_cookie(self, cookie: str) -> Session | None:
         """The session; None if it was not made here, was changed, or is over."""
-        body, _, signature = cookie[:COOKIE_MAX_CHARS].partition(".")
+        body, _, signature = cookie[:SESSION_COOKIE_CHARS_MAX].partition(".")
         try:
             raw, signed = _bytes(body), _bytes(signature)
             session = msgspec.json.decode(raw, type=Session)

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bridge.model.bounds import ADDRESS_CHARS_MAX
 from bridge.model.plain_text import plain_logger
 
 logger = plain_logger(__name__)
@@ -14,7 +15,6 @@ WAIT_CAP_S = 60.0
 FORGET_S = 900.0
 ADDRESSES_MAX = 1000
 """Addresses that are remembered; the one heard longest ago is forgotten first."""
-ADDRESS_CHARS = 64
 ALL_FREE_FAILURES = 20
 """Wrong tokens from all addresses together before the brake on all addresses."""
 ALL_REFILL_S = 1.0
@@ -50,7 +50,7 @@ class Throttle:
 
     def wait_s(self, address: str) -> float:
         """How long until this address may try again; 0 if it may now."""
-        address = address[:ADDRESS_CHARS]
+        address = address[:ADDRESS_CHARS_MAX]
         wait_s = max(self._own_wait_s(address), 0.0 if self._is_known(address) else self._wait_of_all_s())
         if wait_s:
             self.refused += 1
@@ -58,7 +58,7 @@ class Throttle:
 
     def failed(self, address: str) -> None:
         """Note a wrong token."""
-        address = address[:ADDRESS_CHARS]
+        address = address[:ADDRESS_CHARS_MAX]
         failures = self._records[address].failures + 1 if address in self._records else 1
         self._records[address] = _Record(failures, self._clock())
         self._records.move_to_end(address)
@@ -73,7 +73,7 @@ class Throttle:
 
     def succeeded(self, address: str) -> None:
         """Forget what an address did wrong, and know it from now on."""
-        address = address[:ADDRESS_CHARS]
+        address = address[:ADDRESS_CHARS_MAX]
         self._records.pop(address, None)
         self._known[address] = self._clock()
         self._known.move_to_end(address)

@@ -7,12 +7,11 @@ from typing import Final
 
 from redis import exceptions as redis_errors
 
+from bridge.model.bounds import SERVER_WORDS_CHARS_MAX
 from bridge.model.errors import ErrorKind, StoreError, StoreRefusedError, StoreUnavailableError
 
 REDIS_TROUBLES = (redis_errors.RedisError, OSError, TimeoutError)
 """Everything by which redis-py says that something did not work; ``diagnose`` tells what."""
-TEXT_MAX = 300
-"""Characters of a server's words that are passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,7 @@ def _code_of_class(kind: type) -> str:
 
 
 def _by_text(text: str) -> tuple[ErrorKind, str] | None:
-    small = text[:TEXT_MAX].lower()
+    small = text[:SERVER_WORDS_CHARS_MAX].lower()
     return next(((kind, advice) for words, kind, advice in _BY_TEXT if words in small), None)
 
 
@@ -172,7 +171,7 @@ def _words(error: BaseException) -> str:
     text = text.rpartition(" of pipeline caused error: ")[2].partition(", with args beginning with")[0]
     if text.startswith(_NO_MASTER):
         text = _without_clients(text)
-    return " ".join(text[:TEXT_MAX].split())
+    return " ".join(text[:SERVER_WORDS_CHARS_MAX].split())
 
 
 def _without_clients(text: str) -> str:

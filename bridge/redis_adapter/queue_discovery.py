@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from bridge.model.bounds import QUEUE_NAME_CHARS_MAX, QUEUES_FOUND_MAX
 from bridge.model.registry.naming import QUEUE_PREFIX
 from bridge.redis_adapter.script import script
 
@@ -13,9 +14,6 @@ PRIORITY_MARK = "\x06\x16"
 """Between a queue's name and a priority: kombu keeps a list for each of some priorities, and workers of the bridge
 read only the list that has none."""
 PRIORITIES = range(1, 10)
-FOUND_MAX = 1_000
-"""Queues that a finder keeps in mind."""
-NAME_CHARS_MAX = 200
 KEYS_A_STEP = 1_000
 CLAIMED_A_STEP = 500
 
@@ -60,7 +58,7 @@ class QueueFinder:
                 name = key.decode().removeprefix(self._prefix).partition(PRIORITY_MARK)[0]
             except UnicodeDecodeError:
                 continue  # no queue of kombu's
-            if len(name) <= NAME_CHARS_MAX and len(self._found) < FOUND_MAX:
+            if len(name) <= QUEUE_NAME_CHARS_MAX and len(self._found) < QUEUES_FOUND_MAX:
                 self._found[name] = None
 
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from bridge.model.bounds import INJECTED_CHARS_MAX
+
 _ADDRESS = r"[0-9]{1,3}(\.[0-9]{1,3}){3}|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?"
 _ENDPOINT = rf"(tcp|udp|sctp)://({_ADDRESS}|[\w.-]+):[0-9]{{1,5}}"
 _NUMBER = "[0-9]{1,5}"
@@ -24,8 +26,6 @@ _INJECTED = tuple(
     )
 )
 _LINKED = re.compile(r"(?P<alias>\w+?)_ENV_\w+", re.ASCII)
-VALUE_MAX = 300
-"""Characters of a value that a platform injects, at most."""
 
 _PLACES = frozenset({"url", "uri", "dsn", "host", "address", "server", "dir", "directory", "path", "folder"})
 """Last words of a name that says where something is; people take one for another."""
@@ -36,7 +36,7 @@ SHORT_CHARS = 6
 
 def is_injected(name: str, value: str, environ: Mapping[str, str]) -> bool:
     """Whether a container platform put the variable there, by the form of its name and of its value."""
-    if len(value) > VALUE_MAX:
+    if len(value) > INJECTED_CHARS_MAX:
         return False
     if any(form.fullmatch(name) and shape.fullmatch(value) for form, shape in _INJECTED):
         return True

@@ -5,11 +5,11 @@ from uuid import UUID
 import pytest
 from starlette.datastructures import QueryParams
 
+from bridge.model.bounds import FILTER_VALUES_MAX
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
 from bridge.operations.selection import FOREVER_MS, Selection
 from bridge.ops.fields import (
-    VALUES_MAX,
     given_filters,
     read_after,
     read_number,
@@ -65,7 +65,7 @@ def test_what_is_written_reads_the_same_and_its_times_do_not_move(fields: str) -
 )
 def test_what_is_no_filter_is_said(fields: str) -> None:
     if fields == "id=many":
-        fields = "&".join(f"id={UUID(int=number)}" for number in range(VALUES_MAX + 1))
+        fields = "&".join(f"id={UUID(int=number)}" for number in range(FILTER_VALUES_MAX + 1))
     with pytest.raises(SettingsError):
         read(fields)
 

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
+from bridge.model.bounds import PERSON_CHARS_MAX
 from bridge.model.errors import SettingsError
 from bridge.ops.access_control import safe_path
-from bridge.ops.sessions import LIFE_S, NAME_MAX_CHARS, Role, Session, Sessions
+from bridge.ops.sessions import LIFE_S, Role, Session, Sessions
 from bridge.ops.throttle import ADDRESSES_MAX, FORGET_S, FREE_FAILURES, WAIT_CAP_S, Throttle
 from bridge.settings import Settings, load_settings
 
@@ -117,7 +118,7 @@ def test_a_cookie_holds_no_token(sessions: Sessions) -> None:
 def test_a_name_is_short_and_printable(sessions: Sessions) -> None:
     name = sessions.begin(Role.OPERATOR, " A\x00n\nn" + "x" * 100).name
     assert name.startswith("Annx")
-    assert len(name) == NAME_MAX_CHARS
+    assert len(name) == PERSON_CHARS_MAX
 
 
 def test_a_form_token_is_good_for_its_session_alone(sessions: Sessions) -> None:

@@ -9,13 +9,14 @@ import uuid6
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.model.bounds import USER_CHARS_MAX, USER_INT_MAX
 from bridge.model.errors import IdError, PermanentError
-from bridge.model.registry.identifiers import ID_CHARS_MAX, INT_MAX, INTS, TEXTS, UUIDS, IdType, is_id_text
+from bridge.model.registry.identifiers import INTS, TEXTS, UUIDS, IdType, is_id_text
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
 ALPHABET = st.characters(exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp"), exclude_characters="{}")
-NUMBERS = st.integers(min_value=-INT_MAX - 1, max_value=INT_MAX)
-NAMES = st.text(ALPHABET, min_size=1, max_size=ID_CHARS_MAX)
+NUMBERS = st.integers(min_value=-USER_INT_MAX - 1, max_value=USER_INT_MAX)
+NAMES = st.text(ALPHABET, min_size=1, max_size=USER_CHARS_MAX)
 
 
 class Number(IntEnum):
@@ -55,7 +56,7 @@ def test_a_text_is_the_same_after_any_way(value: str) -> None:
     assert TEXTS.text(value) == TEXTS.parse(value) == TEXTS.read(value) == value
 
 
-@given(st.text(max_size=2 * ID_CHARS_MAX))
+@given(st.text(max_size=2 * USER_CHARS_MAX))
 def test_what_is_read_as_a_number_is_written_as_it_was(text: str) -> None:
     try:
         value = INTS.parse(text)
@@ -64,13 +65,13 @@ def test_what_is_read_as_a_number_is_written_as_it_was(text: str) -> None:
     assert INTS.text(value) == text
 
 
-@given(st.text(max_size=2 * ID_CHARS_MAX))
+@given(st.text(max_size=2 * USER_CHARS_MAX))
 def test_no_text_gets_into_a_key_that_could_be_anything_but_a_part_of_it(text: str) -> None:
     bad = any(one.isspace() or one in "{}" or ord(one) < 32 or 0x7F <= ord(one) < 0xA0 for one in text)
     try:
         TEXTS.checked(text)
     except IdError:
-        assert bad or not 1 <= len(text) <= ID_CHARS_MAX or "\ud800" <= max(text) <= "\udfff" or "broadcast" in text
+        assert bad or not 1 <= len(text) <= USER_CHARS_MAX or "\ud800" <= max(text) <= "\udfff" or "broadcast" in text
     else:
         assert not bad
         text.encode()
@@ -92,7 +93,7 @@ def test_no_text_gets_into_a_key_that_could_be_anything_but_a_part_of_it(text: s
         "\uff11",
         "0x1",
         "one",
-        str(INT_MAX + 1),
+        str(USER_INT_MAX + 1),
         "9" * 5000,
     ],
 )
@@ -103,7 +104,19 @@ def test_a_number_that_is_not_canonical_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a b", "a\tb", "a\u00a0b", "a\u2028b", "a\x00b", "a\x7f", "{a}", "a}", "\ud800", "x" * (ID_CHARS_MAX + 1)],
+    [
+        "",
+        "a b",
+        "a\tb",
+        "a\u00a0b",
+        "a\u2028b",
+        "a\x00b",
+        "a\x7f",
+        "{a}",
+        "a}",
+        "\ud800",
+        "x" * (USER_CHARS_MAX + 1),
+    ],
 )
 def test_a_text_that_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(IdError, match="is no user id: those are texts"):
@@ -139,7 +152,7 @@ def test_no_user_shares_the_seen_marks_of_the_broadcasts(prefix: str) -> None:
         (INTS, True),
         (INTS, 7.0),
         (INTS, USER),
-        (INTS, INT_MAX + 1),
+        (INTS, USER_INT_MAX + 1),
         (TEXTS, 7),
         (TEXTS, b"ann"),
         (TEXTS, USER),

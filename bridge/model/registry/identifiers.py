@@ -6,20 +6,18 @@ from uuid import UUID
 
 import msgspec
 
+from bridge.model.bounds import USER_CHARS_MAX, USER_INT_MAX
 from bridge.model.errors import IdError
 from bridge.model.plain_text import echoed
 
 Id: TypeAlias = UUID | int | str
 """A user's id, or a topic's key, as the application has it."""
 
-ID_CHARS_MAX = 128
-INT_MAX = 2**63 - 1
-"""The largest id that is a whole number; the smallest is one further from 0."""
 
 # Braces mark what Redis hashes of a key, and a lone surrogate has no bytes in UTF-8.
-_TEXT = re.compile(rf"[^\s{{}}\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{ID_CHARS_MAX}}}")
+_TEXT = re.compile(rf"[^\s{{}}\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{USER_CHARS_MAX}}}")
 _INT = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
-_TEXT_FORM = f"1 to {ID_CHARS_MAX} characters, without control characters, white space or braces"
+_TEXT_FORM = f"1 to {USER_CHARS_MAX} characters, without control characters, white space or braces"
 _RESERVED = "sse:stream:broadcast"
 """The user whose seen marks belong to the broadcasts, behind any prefix."""
 
@@ -89,7 +87,7 @@ class IdType(msgspec.Struct, frozen=True):
         if isinstance(value, UUID):
             return value
         if isinstance(value, int):
-            if not -INT_MAX - 1 <= value <= INT_MAX:
+            if not -USER_INT_MAX - 1 <= value <= USER_INT_MAX:
                 raise IdError(f"{what} must be a whole number of at most 64 bits.")
             return int.__int__(value)
         text = str.__str__(value)
