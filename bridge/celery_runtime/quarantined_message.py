@@ -11,9 +11,10 @@ from bridge.messages import BOOKED_HEADER
 from bridge.messages.compression import COMPRESSION_HEADER
 from bridge.messages.passthrough import Envelopes, on_the_wire
 from bridge.messages.queue_item import RAW
-from bridge.messages.validation import RETURNS_HEADER
-from bridge.model.bounds import MessageBounds
+from bridge.messages.validation import RETURNS_HEADER, is_id
+from bridge.model.bounds import ID_CHARS_MAX, MessageBounds
 from bridge.model.pipeline import encode_raw, identify
+from bridge.model.plain_text import one_line
 from bridge.worker.quarantine import Quarantine
 
 COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
@@ -27,15 +28,15 @@ def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, b
     Raises:
         StoreError: Redis stays away; the message must not be acknowledged.
     """
-    message_id = _header(message, "id")
+    message_id = _id(message, "id")
     # Where no producer announced it, a worker may have entered it under its own id.
-    booked_as = _header(message, BOOKED_HEADER) or message_id
+    booked_as = _id(message, BOOKED_HEADER) or message_id
     info = message.delivery_info if isinstance(message.delivery_info, dict) else {}
     quarantine(
         raw_bytes(message),
-        str(info.get("routing_key")),
+        one_line(info.get("routing_key"), chars_max=ID_CHARS_MAX),
         error,
-        task=_header(message, "task"),
+        task=one_line(_header(message, "task"), chars_max=ID_CHARS_MAX),
         booked_as=booked_as,
         part=None if booked_as == message_id else _event_ids(message, bounds),
     )
@@ -44,6 +45,12 @@ def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, b
 def _header(message: Any, name: str) -> str:
     value = message.headers.get(name) if isinstance(message.headers, dict) else None
     return value if isinstance(value, str) else ""
+
+
+def _id(message: Any, name: str) -> str:
+    """A header that says which message it is; empty if it cannot be one, as the accounting has none of that name."""
+    value = _header(message, name)
+    return value if is_id(value) else ""
 
 
 def _event_ids(message: Any, bounds: MessageBounds) -> list[str]:

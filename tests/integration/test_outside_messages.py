@@ -4,9 +4,11 @@ import bz2
 import json
 import lzma
 import re
+import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, reduce
 from importlib import import_module
@@ -113,6 +115,30 @@ def test_hostile_text_holds_up_nobody(bridge: Bridge, redis_client: redis.Redis,
         lambda: Counts(redis_client).read()["published"] - before == (3 if fits else 1),
         what="what is behind it is published",
     )
+    assert bridge.worker.process.poll() is None
+
+
+NAMES = (
+    *("id", "task", "bridge_booked", "bridge_attempt", "bridge_replay", "root_id", "parent_id", "group", "shadow"),
+    *("argsrepr", "origin", "lang", "eta", "retries", "timelimit", "stamps", "ignore_result", "of_no_use"),
+)
+ODD = (None, True, -1, 2**63, 1.5, "", "\ud800", "a\r\nb", "\u0663", [], [1], {"a": ["\ud800"]}, "9" * 300)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda value: ascii(value)[:20])
+def test_no_value_of_a_header_ends_a_worker(bridge: Bridge, redis_client: redis.Redis, odd: Any) -> None:
+    before, number = Counts(redis_client).read(), 1
+    for name in NAMES:
+        with suppress(struct.error):  # AMQP has no such numbers
+            bridge.put(body_of(envelope()), headers={name: odd})
+            number += 1
+    bridge.publish_an_innocent()
+
+    def ended() -> int:
+        counts = Counts(redis_client).read()
+        return sum(counts[name] - before[name] for name in ("published", "dead"))
+
+    wait_until(lambda: ended() == number, timeout_s=60, what="each is published, or a dead letter")
     assert bridge.worker.process.poll() is None
 
 
