@@ -7,56 +7,46 @@ from uuid import UUID
 from bridge.model.accounting import Balance, OpenMessage, Summary
 from bridge.model.log_entry import LogEntry
 from bridge.ports import OperationsLog
-from bridge.testing.state import State
+from bridge.testing.state import State, Twin
 
 
-class MemoryAccounting:
+class MemoryAccounting(Twin):
     """Satisfies ``bridge.ports.Accounting``. Nothing is set back here."""
 
     def __init__(self, state: State, log: OperationsLog) -> None:
-        self._state = state
+        super().__init__(state)
         self._log = log
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
         state = self._state
-        with state.faults.call():
-            state.ensure_room()
-            now_ms = state.clock.now_ms()
-            if state.booked.get(message_id, -1) > now_ms:
-                return
-            state.booked[message_id] = now_ms + state.settings.seen_life_s * 1000
-            state.enter(message_id, task, queue, [str(event_id) for event_id in event_ids])
+        state.ensure_room()
+        now_ms = state.clock.now_ms()
+        if state.booked.get(message_id, -1) > now_ms:
+            return
+        state.booked[message_id] = now_ms + state.settings.seen_life_s * 1000
+        state.enter(message_id, task, queue, [str(event_id) for event_id in event_ids])
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
-        with self._state.faults.call():
-            record = self._state.open.get(message_id)
-            return frozenset(record.event_ids).intersection(event_ids) if record else frozenset()
+        record = self._state.open.get(message_id)
+        return frozenset(record.event_ids).intersection(event_ids) if record else frozenset()
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
-        with self._state.faults.call():
-            return [self._message(message_id) for message_id in message_ids if message_id in self._state.open]
+        return [self._message(message_id) for message_id in message_ids if message_id in self._state.open]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
-        with self._state.faults.call():
-            return [
-                self._message(name) for name, record in self._state.open.items() if str(event_id) in record.event_ids
-            ]
+        return [self._message(name) for name, record in self._state.open.items() if str(event_id) in record.event_ids]
 
     def summaries(self) -> Iterator[Summary]:
-        with self._state.faults.call():
-            records = list(self._state.open.items())
+        records = list(self._state.open.items())
         for name, record in records:
             yield Summary(name, record.accepted_ms, record.queue, len(record.event_ids))
 
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
         state = self._state
-        with state.faults.call():
-            events = sum(
-                state.take_open(message.message_id, str(event_id))
-                for message in messages
-                for event_id in message.event_ids
-            )
-            state.counts["written_off"] += events
+        events = sum(
+            state.take_open(message.message_id, str(event_id)) for message in messages for event_id in message.event_ids
+        )
+        state.counts["written_off"] += events
         if events:
             numbers = {"events": events}
             self._log.append(
@@ -65,8 +55,7 @@ class MemoryAccounting:
         return events
 
     def balance(self) -> Balance:
-        with self._state.faults.call():
-            return self._state.balance()
+        return self._state.balance()
 
     def _message(self, message_id: str) -> OpenMessage:
         record = self._state.open[message_id]
@@ -79,34 +68,27 @@ class MemoryAccounting:
         )
 
 
-class MemoryStartCounts:
+class MemoryStartCounts(Twin):
     """Satisfies ``bridge.ports.StartCounts``."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        super().__init__(state)
         self._starts: Counter[str] = Counter()
 
     def add(self, message_id: str) -> int:
-        with self._state.faults.call():
-            self._starts[message_id] += 1
-            return self._starts[message_id]
+        self._starts[message_id] += 1
+        return self._starts[message_id]
 
     def take_back(self, message_id: str) -> None:
-        with self._state.faults.call():
-            self._starts[message_id] -= 1
+        self._starts[message_id] -= 1
 
     def forget(self, message_id: str) -> None:
-        with self._state.faults.call():
-            self._starts.pop(message_id, None)
+        self._starts.pop(message_id, None)
 
 
-class MemoryMetrics:
+class MemoryMetrics(Twin):
     """Satisfies ``bridge.ports.Metrics``."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
-        with self._state.faults.call():
-            for name, number in grown:
-                self._state.metrics[name] += number
+        for name, number in grown:
+            self._state.metrics[name] += number

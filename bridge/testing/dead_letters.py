@@ -6,14 +6,11 @@ import msgspec
 
 from bridge.model.dead_letter import LOOK_MAX, Cursor, DeadLetter, Found, Glance, LetterHead, Tombstone, head_of
 from bridge.model.retry import Attempt
-from bridge.testing.state import Buried, State
+from bridge.testing.state import Buried, Twin
 
 
-class MemoryDeadLetters:
+class MemoryDeadLetters(Twin):
     """Satisfies ``bridge.ports.DeadLetters``."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
 
     def bury(
         self,
@@ -25,12 +22,11 @@ class MemoryDeadLetters:
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> int:
-        with self._state.faults.call():
-            self._state.ensure_room()
-            for letter in letters:
-                if not only_unfinished or self._is_unfinished(message_id, letter.letter_id):
-                    self._bury(letter, message_id, whole=whole, part=part, event_type=event_type)
-            return self._evict()
+        self._state.ensure_room()
+        for letter in letters:
+            if not only_unfinished or self._is_unfinished(message_id, letter.letter_id):
+                self._bury(letter, message_id, whole=whole, part=part, event_type=event_type)
+        return self._evict()
 
     def _is_unfinished(self, message_id: str, name: str) -> bool:
         state = self._state
@@ -88,12 +84,11 @@ class MemoryDeadLetters:
 
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
         state, discarded = self._state, 0
-        with state.faults.call():
-            free = [stone for stone in tombstones if not self._is_sent_elsewhere(stone.letter_id, redrive)]
-            for stone in free:
-                if self._take_out(stone.letter_id, "discarded"):
-                    state.tombstones[stone.letter_id] = stone, state.clock.now_ms()
-                    discarded += 1
+        free = [stone for stone in tombstones if not self._is_sent_elsewhere(stone.letter_id, redrive)]
+        for stone in free:
+            if self._take_out(stone.letter_id, "discarded"):
+                state.tombstones[stone.letter_id] = stone, state.clock.now_ms()
+                discarded += 1
         return discarded, len(tombstones) - len(free)
 
     def _is_sent_elsewhere(self, name: str, redrive: str) -> bool:
@@ -102,9 +97,8 @@ class MemoryDeadLetters:
         return job != redrive and buried is not None and buried.letter.replay != job
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
-        with self._state.faults.call():
-            found = {name: self._state.letters.get(name) for name in letter_ids}
-            return {name: buried.letter for name, buried in found.items() if buried is not None}
+        found = {name: self._state.letters.get(name) for name in letter_ids}
+        return {name: buried.letter for name, buried in found.items() if buried is not None}
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         return {name: letter.attempts for name, letter in self.get_many(letter_ids).items()}
@@ -129,15 +123,13 @@ class MemoryDeadLetters:
         return Glance(found=found, cursor=last, more=len(behind) > take)
 
     def span_ms(self) -> tuple[int, int]:
-        with self._state.faults.call():
-            times = [one.at_ms for one in self._state.letters.values()]
-            return (min(times), max(times)) if times else (0, 0)
+        times = [one.at_ms for one in self._state.letters.values()]
+        return (min(times), max(times)) if times else (0, 0)
 
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
-        with self._state.faults.call():
-            ordered = sorted(((one.at_ms, name) for name, one in self._state.letters.items()), reverse=newest_first)
+        ordered = sorted(((one.at_ms, name) for name, one in self._state.letters.items()), reverse=newest_first)
         for at_ms, name in ordered:
             buried = self._state.letters.get(name)
             if buried is None or not between_ms[0] <= at_ms <= between_ms[1]:
@@ -149,5 +141,4 @@ class MemoryDeadLetters:
                 yield head
 
     def count(self) -> int:
-        with self._state.faults.call():
-            return len(self._state.letters)
+        return len(self._state.letters)

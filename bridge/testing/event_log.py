@@ -14,7 +14,7 @@ from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, R
 from bridge.model.registry import Id
 from bridge.ports import PastEvent, Publication, Sighting
 from bridge.testing.live_channel import MemoryChannels
-from bridge.testing.state import State
+from bridge.testing.state import State, Twin
 
 PAGE = 200
 """Entries of a user, and of the broadcasts, in one page at most."""
@@ -40,7 +40,7 @@ class _Stream:
         return not self.trimmed and _ms(first) - ttl_ms < had_until_ms
 
 
-class MemoryEventLog:
+class MemoryEventLog(Twin):
     """Satisfies ``bridge.ports.Publisher``, ``EventLog`` and ``Publications``.
 
     Args:
@@ -48,8 +48,10 @@ class MemoryEventLog:
         channels: hear what is published.
     """
 
+    QUIET = frozenset({"prepare", "set_back"})
+
     def __init__(self, state: State, channels: MemoryChannels) -> None:
-        self._state = state
+        super().__init__(state)
         self._channels = channels
         self._streams: dict[str, _Stream] = {}
         self._position: Position | None = None
@@ -64,14 +66,13 @@ class MemoryEventLog:
 
     def publish(self, deliveries: Sequence[Delivery]) -> list[bool]:
         """Publish each event once, and account for all; returns of each whether that is news."""
-        with self._state.faults.call():
-            self._state.ensure_room()
-            everything: list[bool] = []
-            for delivery in deliveries:
-                news = [self._publish(event) for event in delivery.events]
-                self._account(delivery, news)
-                everything += news
-            return everything
+        self._state.ensure_room()
+        everything: list[bool] = []
+        for delivery in deliveries:
+            news = [self._publish(event) for event in delivery.events]
+            self._account(delivery, news)
+            everything += news
+        return everything
 
     def _publish(self, addressed: AddressedEvent) -> bool:
         """Publish one event; returns whether that is news."""
@@ -150,55 +151,49 @@ class MemoryEventLog:
     # Reading
 
     async def now(self) -> Page:
-        with self._state.faults.call():
-            now_ms = self._state.clock.now_ms()
-            if self._position is None:
-                self._begin(now_ms)
-            return page_of(self._newest(), complete=True, read_at_ms=now_ms)
+        now_ms = self._state.clock.now_ms()
+        if self._position is None:
+            self._begin(now_ms)
+        return page_of(self._newest(), complete=True, read_at_ms=now_ms)
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        with self._state.faults.call():
-            marks = [self._marked(owner, str(event_id)) for owner in (_owner(user_id), _EVERYBODY)]
-            return next((Position(mark) for mark in marks if mark is not None), None)
+        marks = [self._marked(owner, str(event_id)) for owner in (_owner(user_id), _EVERYBODY)]
+        return next((Position(mark) for mark in marks if mark is not None), None)
 
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
-        with self._state.faults.call():
-            now_ms = self._state.clock.now_ms()
-            if self._position is None:
-                self._begin(now_ms)
-            read = [self._after(owner, after, limit_bytes) for owner in (_owner(user_id), _EVERYBODY)]
-            return page_of(
-                self._newest(),
-                [[(event.position, event) for event in events] for events, _ in read],
-                [is_whole for _, is_whole in read],
-                complete=self._is_complete(_owner(user_id), after, read_at_ms),
-                read_at_ms=now_ms,
-            )
+        now_ms = self._state.clock.now_ms()
+        if self._position is None:
+            self._begin(now_ms)
+        read = [self._after(owner, after, limit_bytes) for owner in (_owner(user_id), _EVERYBODY)]
+        return page_of(
+            self._newest(),
+            [[(event.position, event) for event in events] for events, _ in read],
+            [is_whole for _, is_whole in read],
+            complete=self._is_complete(_owner(user_id), after, read_at_ms),
+            read_at_ms=now_ms,
+        )
 
     async def vouch(self, channel: str, message: bytes) -> bool:
-        with self._state.faults.call():
-            event, owner = read_message(message), self._channels.owner_of(channel)
-            if self._marked(owner, event.event_id) == str(event.position):
-                return True
-            if self._began <= event.position:
-                self._begin(max(self._state.clock.now_ms(), _ms(self._newest()) + 1))
-            return False
+        event, owner = read_message(message), self._channels.owner_of(channel)
+        if self._marked(owner, event.event_id) == str(event.position):
+            return True
+        if self._began <= event.position:
+            self._begin(max(self._state.clock.now_ms(), _ms(self._newest()) + 1))
+        return False
 
     # Looking up
 
     def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
-        with self._state.faults.call():
-            return [self._sighting(_owner(user_id), str(event_id)) for user_id, event_id in events]
+        return [self._sighting(_owner(user_id), str(event_id)) for user_id, event_id in events]
 
     def _sighting(self, owner: str, event_id: str) -> Sighting:
         kept = (event.payload for event in self._kept(owner) if event.event_id == event_id)
         return Sighting(published=self._marked(owner, event_id) is not None, payload=next(kept, "").encode())
 
     def newest(self, user_id: Id | None, limit: int) -> Iterator[PastEvent]:
-        with self._state.faults.call():
-            found = list(self._kept(_owner(user_id)))[: -limit - 1 : -1]
+        found = list(self._kept(_owner(user_id)))[: -limit - 1 : -1]
         for event in found:
             yield PastEvent(
                 event_id=event.event_id,
@@ -208,8 +203,7 @@ class MemoryEventLog:
             )
 
     def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
-        with self._state.faults.call():
-            owners = [owner for owner, marked in self._state.marks if marked == str(event_id)]
+        owners = [owner for owner, marked in self._state.marks if marked == str(event_id)]
         for owner in owners:
             position = self._marked(owner, str(event_id))
             if position is not None and (user is None or owner in (user, _EVERYBODY)):
@@ -221,10 +215,7 @@ class MemoryEventLog:
                 )
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
-        with self._state.faults.call():
-            return frozenset(
-                name for owner, name in self._state.marks if name in event_ids and self._marked(owner, name)
-            )
+        return frozenset(name for owner, name in self._state.marks if name in event_ids and self._marked(owner, name))
 
     def _kept(self, owner: str) -> Sequence[StreamedEvent]:
         stream = self._stream(owner)

@@ -1,8 +1,11 @@
 """``State``: what the twins of one store share: the accounting, and where each accepted event is."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
+from inspect import iscoroutinefunction, isfunction
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -150,6 +153,38 @@ class State:
         self.strays.remove((place, event_id))
         self.counts["stray"] -= 1
         return True
+
+
+class Twin:
+    """A part of the store: each call of a public method goes through the state's faults, but for the ``QUIET`` ones."""
+
+    QUIET: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if isfunction(method) and not name.startswith("_") and name not in cls.QUIET:
+                setattr(cls, name, _awaited(method) if iscoroutinefunction(method) else _called(method))
+
+
+def _called(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Twin, *args: Any, **kwargs: Any) -> Any:
+        with self._state.faults.call():
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+def _awaited(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    async def call(self: Twin, *args: Any, **kwargs: Any) -> Any:
+        with self._state.faults.call():
+            return await method(self, *args, **kwargs)
+
+    return call
 
 
 def id_texts(event_ids: bytes) -> list[str]:
