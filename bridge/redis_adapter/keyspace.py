@@ -92,35 +92,17 @@ class Keyspace:
         """Hash: what a redrive is to do, and how far it is."""
         return f"{self.prefix}bridge:replay:{redrive_id}"
 
-    def redrive_pending(self, redrive_id: str) -> str:
-        """Sorted set: letters of a redrive's snapshot that are not sent yet, in the order of their ids."""
-        return f"{self.prefix}bridge:replay:{redrive_id}:pending"
-
-    def redrive_sent(self, redrive_id: str) -> str:
-        """Sorted set: letters that a redrive sent and whose outcome is not known yet → when, in ms."""
-        return f"{self.prefix}bridge:replay:{redrive_id}:sent"
-
-    def redrive_unconfirmed(self, redrive_id: str) -> str:
-        """Set: sent letters which the broker, another server than the store, has not confirmed."""
-        return f"{self.prefix}bridge:replay:{redrive_id}:unconfirmed"
-
-    def redrive_returned(self, redrive_id: str) -> str:
-        """Hash: letter whose whole message a redrive put back, outcome not known yet → id in the accounting."""
-        return f"{self.prefix}bridge:replay:{redrive_id}:returned"
-
     def of_redrive(self, redrive_id: str) -> dict[str, str]:
         """The keys of one redrive, by the names that the scripts give them."""
+        key = self.redrive(redrive_id)
         return {
-            "redrive": self.redrive(redrive_id),
-            "pending": self.redrive_pending(redrive_id),
-            "sent": self.redrive_sent(redrive_id),
-            "unconfirmed": self.redrive_unconfirmed(redrive_id),
-            "returned": self.redrive_returned(redrive_id),
+            "redrive": key,
+            "pending": f"{key}:pending",  # sorted set: letters that are not sent yet, in the order of their ids
+            "sent": f"{key}:sent",  # sorted set: sent letters whose outcome is not known yet → when, in ms
+            "unconfirmed": f"{key}:unconfirmed",  # set: sent letters that a broker elsewhere has not confirmed
+            "returned": f"{key}:returned",  # hash: letter whose whole message was put back → id in the accounting
+            "newest": f"{key}:newest",  # hash: what a mapping supersedes by → the newest of the letters for it
         }
-
-    def redrive_newest(self, redrive_id: str) -> str:
-        """Hash: what a mapping supersedes by → the newest of a redrive's letters for it."""
-        return f"{self.prefix}bridge:replay:{redrive_id}:newest"
 
     def booked(self, message_id: str) -> str:
         """Mark that a message, which no producer had announced, is in the accounting."""

@@ -41,7 +41,7 @@ class RedriveLetters:
         self._job_keys = self._keys.of_redrive(job_id)
         self._key, self._pending, self._sent = (self._job_keys[name] for name in ("redrive", "pending", "sent"))
         self._unconfirmed = self._job_keys["unconfirmed"]
-        self._newest = self._keys.redrive_newest(job_id)
+        self._newest = self._job_keys["newest"]
 
     # Pending
 

@@ -66,7 +66,7 @@ def test_letters_are_published_once_after_a_canary(environment, client, settings
     assert published(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
     assert {letter.replay for letter in every_letter(DeadLetters(client, settings))} == {status.redrive_id}
     assert read_balance(client).balanced
-    assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(status.redrive_id))
+    assert not client.exists(keys.IN_REDRIVE, keys.of_redrive(status.redrive_id)["unconfirmed"])
 
 
 def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, client, settings, replays, tmp_path):
@@ -81,7 +81,7 @@ def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, c
     assert (status.state, status.succeeded + status.gone) == (RedriveState.DONE, 400)
     assert published(client) == sorted(letter.letter_id for letter in letters)
     assert read_balance(client).balanced
-    assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(redrive_id))
+    assert not client.exists(keys.IN_REDRIVE, keys.of_redrive(redrive_id)["unconfirmed"])
 
 
 def _run_and_kill(client: redis.Redis, redrive_id: str, environment: dict[str, str], *, sent: int) -> None:
@@ -103,12 +103,12 @@ def test_what_was_marked_and_never_sent_is_sent_on_request(environment, client, 
         Redrives(store_of(client, nowhere), nowhere, registry).run(redrive_id)
     status = replays.status(redrive_id)
     assert status is not None
-    assert (status.under_way, client.scard(keys.redrive_unconfirmed(redrive_id))) == (30, 30)
+    assert (status.under_way, client.scard(keys.of_redrive(redrive_id)["unconfirmed"])) == (30, 30)
     with running_worker(tmp_path, environment):
         assert replays.run(redrive_id, patience_s=0.5).state is RedriveState.STALLED
         status = replays.run(redrive_id, resend=True, patience_s=30)
     assert (status.state, status.sent, status.succeeded) == (RedriveState.DONE, 30, 30)
-    assert not client.exists(keys.IN_REDRIVE, keys.redrive_unconfirmed(redrive_id))
+    assert not client.exists(keys.IN_REDRIVE, keys.of_redrive(redrive_id)["unconfirmed"])
 
 
 def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_sent(client, settings, replays) -> None:
@@ -116,4 +116,4 @@ def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_
     status = replays.run(replays.begin(ALL), patience_s=0.5)
     assert (status.state, status.under_way, status.pending) == (RedriveState.STALLED, WINDOW_MIN, 250 - WINDOW_MIN)
     wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 1, what="one message stands there")
-    assert not client.exists(keys.redrive_unconfirmed(status.redrive_id))
+    assert not client.exists(keys.of_redrive(status.redrive_id)["unconfirmed"])

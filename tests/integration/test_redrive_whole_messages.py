@@ -141,7 +141,7 @@ def test_its_events_are_published_once_and_what_they_were_is_closed(client, repl
     assert published(client) == sorted(ids_in(messages[0]) + ids_in(messages[1]))
     balance = read_balance(client)
     assert (balance.balanced, balance.published, balance.open, balance.duplicate) == (True, 51, 0, 0)
-    assert not client.exists(keys.OPEN, keys.redrive_returned(status.redrive_id))
+    assert not client.exists(keys.OPEN, keys.of_redrive(status.redrive_id)["returned"])
 
 
 def test_of_a_message_that_nobody_announced_every_event_is_accepted(client, replays, quarantined, worker) -> None:

@@ -47,7 +47,7 @@ def test_fast_workers_are_given_enough_to_do_and_a_stop_cannot_call_back_more() 
     assert RateLimiter(a_status()).room(a_status(pending=3)) == 3
 
 
-def test_new_events_wait_behind_half_a_second_of_redriveed_ones(clock: Clock) -> None:
+def test_new_events_wait_behind_half_a_second_of_redriven_ones(clock: Clock) -> None:
     """SQS mixes what it redrives with new traffic, which then waits for all of it."""
     assert under_way_after(5, workers_per_s=1000) <= 600
     assert under_way_after(20, workers_per_s=50) == WINDOW_MIN
