@@ -12,6 +12,7 @@ import pytest
 from bridge.model.errors import RegistryError
 from bridge.model.registry import DomainToSSEMapping, Registry, SSEEventMetadata
 from tests.support.identities import numbers, uuids
+from tests.support.naming import shown
 
 
 class Number(IntEnum):
@@ -39,13 +40,13 @@ def faults_of(**changes: Any) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("table", [*SOUND, "topics"])
-@pytest.mark.parametrize("junk", ANYTHING, ids=repr)
+@pytest.mark.parametrize("junk", ANYTHING, ids=shown)
 def test_a_table_of_another_type_is_refused_in_a_sentence(table: str, junk: Any) -> None:
     (fault,) = faults_of(**{table: junk})
     assert " of the wrong type: " in fault and f"{table}= takes " in fault
 
 
-@pytest.mark.parametrize("junk", [None, 5, "int", [], float, {}, bool], ids=repr)
+@pytest.mark.parametrize("junk", [None, 5, "int", [], float, {}, bool], ids=shown)
 def test_a_kind_of_users_that_is_none_is_refused_in_a_sentence(junk: Any) -> None:
     assert faults_of(user_id=junk)[0].startswith("illegal user_id: ids can be UUID, int or str, not ")
 
@@ -61,13 +62,13 @@ def test_a_kind_of_users_that_is_none_is_refused_in_a_sentence(junk: Any) -> Non
         {"payload_fields": [5]},
         {"payload_fields": [[]]},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_row_of_metadata_that_holds_something_else_is_refused_in_a_sentence(changes: Any) -> None:
     assert all(fault.endswith(".") for fault in faults_of(events=[replace(META, **changes)], mappings=[]))
 
 
-@pytest.mark.parametrize("junk", [5, None, object()], ids=repr)
+@pytest.mark.parametrize("junk", [5, None, object()], ids=shown)
 def test_payload_fields_that_are_no_list_are_refused_where_they_stand(junk: Any) -> None:
     with pytest.raises(ValueError, match="payload_fields must be a list of names, not "):
         SSEEventMetadata(META.event_type, META.category, "", junk)
@@ -91,7 +92,7 @@ def test_payload_fields_that_are_no_list_are_refused_where_they_stand(junk: Any)
         {"staleness": "key"},
         {"audience": "user"},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_mapping_that_holds_something_else_is_refused_in_a_sentence(changes: Any) -> None:
     (fault,) = faults_of(mappings=[replace(ROW, **changes)])
