@@ -1,11 +1,13 @@
 """Whatever its size, depth, number or compression: a message holds up nobody, and ends as one letter with its bytes."""
 
+import base64
 import bz2
 import json
 import lzma
 import re
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,11 +34,15 @@ from tests.support.counts import Counts
 from tests.support.items import body_of as body_in
 from tests.support.moody_catalog import Moody, registry
 from tests.support.needs import needs_package
+from tests.support.promptness import busyness
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 PEAK_BYTES = 300 * 2**20
 BOMB_BYTES = 2**30
+INNOCENTS_S = 30.0  # on an idle machine, whatever stands before them
+RUNS_MAX = 2
+TAIL = b',{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 BOUNDS = MessageBounds.of(message_max_bytes=262_144, emit_batch_max=100)
 
 
@@ -205,7 +211,8 @@ def test_a_small_body_of_a_gigabyte_is_kept_as_it_was_sent(
     assert f"more than {BOUNDS.body_bytes} bytes" in letter.failure.message
     item = json.loads(letter.raw)
     assert item["headers"]["compression"] == name
-    assert len(letter.raw) < 2 * len(bomb) + 2_000
+    assert base64.b64decode(item["body"]) == bomb
+    assert not letter.cut_from
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
 
 
@@ -264,16 +271,35 @@ def test_no_codec_of_pythons_is_asked(bridge: Bridge, redis_client: redis.Redis,
 def test_a_message_of_too_many_is_one_letter(
     bridge: Bridge, redis_client: redis.Redis, number: int, packed: bool
 ) -> None:
-    body = b"[[[" + b"1," * (number - 1) + b'1]],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
+    body = b"[[[" + b"1," * (number - 1) + b"1]]" + TAIL
+    bridge.put(b"an older letter")
+    (older,) = bridge.letters_after_an_innocent(redis_client)
     bridge.put(zlib.compress(body) if packed else body, compression="zlib" if packed else "")
-    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    begun = time.monotonic()
+    letter, kept = bridge.letters_after_an_innocent(redis_client, 2)
+    assert (time.monotonic() - begun) / busyness() < INNOCENTS_S
+    assert kept == older
     assert letter.failure.stage == "message"
-    assert (
-        str(number) in letter.failure.message
-        or "more than" in letter.failure.message
-        or "at most" in letter.failure.message
-    )
-    assert Counts(redis_client).read()["dead"] == 1
+    assert len(letter.attempts) <= RUNS_MAX
+    assert any(said in letter.failure.message for said in (str(number), "more than", "at most"))
+    assert Counts(redis_client).read()["dead"] == 2
+    assert Counts(redis_client).read()["dead_evicted"] == 0
+
+
+@pytest.mark.parametrize("place", ["envelope", "data"])
+def test_a_million_elements_in_one_event_take_two_runs_at_most(
+    bridge: Bridge, redis_client: redis.Redis, place: str
+) -> None:
+    elements = [1] * (BOUNDS.body_bytes // 2 - 1_000)
+    changed = {"more": elements} if place == "envelope" else {"data": {"user_id": str(uuid4()), "mode": elements}}
+    event_id, runs = str(uuid4()), bridge.worker.text().count("soft time limit")
+    bridge.put(json.dumps([[[envelope(id=event_id, **changed)]], {}, {}], separators=(",", ":")).encode())
+    begun = time.monotonic()
+    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    assert (time.monotonic() - begun) / busyness() < INNOCENTS_S
+    assert len(letter.attempts) <= RUNS_MAX
+    assert bridge.worker.text().count("soft time limit") == runs
+    assert _peak_bytes(bridge.worker) < PEAK_BYTES
 
 
 def test_what_is_too_large_to_keep_is_cut_and_says_so(bridge: Bridge, redis_client: redis.Redis) -> None:
@@ -297,5 +323,6 @@ def test_headers_cannot_forge_a_line_of_the_log(bridge: Bridge, redis_client: re
 
 
 def test_the_worker_is_the_one_that_began(bridge: Bridge) -> None:
+    print(f"at most {_peak_bytes(bridge.worker) / 2**20:.0f} MiB in a process")
     assert psutil.Process(bridge.worker.process.pid).is_running()
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
