@@ -5,6 +5,7 @@ Whoever asks gets the numbers of the whole bridge. So scrape one process of this
 
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -84,9 +85,8 @@ class BridgeCollector(Collector):
 def families(status: Status, registry: Registry, settings: OpsSettings) -> Iterator[Metric]:
     """A status as metrics."""
     yield _outcomes(status, registry)
-    yield from _accounting(status)
+    yield from (family(name, text, value=figure(status)) for name, family, text, figure in _FIGURES)
     yield from _queues(status, settings)
-    yield from _failures(status)
     yield from _processes(status, settings)
     yield from _gateways(status)
     delay, extract = PUBLISH_DELAY_MS.read(status.metrics), EXTRACT_US.read(status.metrics)
@@ -109,29 +109,6 @@ def _outcomes(status: Status, registry: Registry) -> Metric:
 
 
 _OUTCOME_LABELS = ("outcome", "type", "category")
-
-
-def _accounting(status: Status) -> Iterator[Metric]:
-    balance = status.balance
-    yield CounterMetricFamily("bridge_events_accepted", "Events that the broker has taken.", value=balance.accepted)
-    yield CounterMetricFamily("bridge_events_duplicate", "Events that had ended before.", value=balance.duplicate)
-    yield CounterMetricFamily(
-        "bridge_events_unbooked", "Events published without an accept record; should stay 0.", value=balance.unbooked
-    )
-    yield GaugeMetricFamily(
-        "bridge_events_stray",
-        "Late failures: events that failed after another run had ended them.",
-        value=balance.stray,
-    )
-    yield GaugeMetricFamily(
-        "bridge_events_set_back",
-        "Accepted events that Redis forgot, or more.",
-        value=balance.set_back,
-    )
-    yield GaugeMetricFamily("bridge_events_open", "Events on a queue or claimed by a worker.", value=balance.open)
-    yield GaugeMetricFamily(
-        "bridge_books_difference", "Events that nothing accounts for; should be 0.", value=balance.difference
-    )
 
 
 def _queues(status: Status, settings: OpsSettings) -> Iterator[Metric]:
@@ -158,51 +135,18 @@ def _queues(status: Status, settings: OpsSettings) -> Iterator[Metric]:
         yield GaugeMetricFamily("bridge_messages_claimed", "Messages claimed by workers.", value=status.claimed)
 
 
-def _failures(status: Status) -> Iterator[Metric]:
-    balance = status.balance
-    overdue_s = max(0.0, -(status.retry_next_s or 0))
-    yield GaugeMetricFamily("bridge_retries_waiting", "Events that wait for another attempt.", value=balance.retrying)
-    yield GaugeMetricFamily("bridge_retries_overdue_seconds", "By how much the next retry is late.", value=overdue_s)
-    yield GaugeMetricFamily(
-        "bridge_recent_dead_events", "Events that died in the last minute.", value=status.recent.dead
-    )
-    yield GaugeMetricFamily(
-        "bridge_recent_dead_share",
-        "Part of the events that ended in the last minute which died.",
-        value=status.recent.dead_share,
-    )
-    yield GaugeMetricFamily("bridge_dead_letters", "Dead letters.", value=status.letters)
-    yield GaugeMetricFamily("bridge_dead_letters_bytes", "What the dead letters take.", value=status.letters_bytes)
-    yield GaugeMetricFamily("bridge_dead_events", "Events in dead letters.", value=balance.dead)
-    yield GaugeMetricFamily(
-        "bridge_dead_letter_oldest_age_seconds", "Age of the oldest dead letter.", value=status.dead_oldest_s or 0
-    )
-    yield CounterMetricFamily(
-        "bridge_dead_letters_evicted", "Events lost to the bounds of the dead letters.", value=balance.evicted
-    )
-
-
 def _processes(status: Status, settings: OpsSettings) -> Iterator[Metric]:
     consuming = sum(is_consuming(settings, worker) for worker in status.workers)
     workers = GaugeMetricFamily("bridge_workers", "Workers that did not say good-bye, by state.", labels=("state",))
     workers.add_metric(("consuming",), consuming)
     workers.add_metric(("not_consuming",), len(status.workers) - consuming)
     yield workers
-    yield GaugeMetricFamily(
-        "bridge_healthy", "Whether events flow; /health/ready says why not.", value=int(status.healthy)
-    )
     hosts = sorted({producer.host for producer in status.producers})
     for name, text, figure in _PRODUCER_FIGURES:
         gauge = GaugeMetricFamily(f"bridge_producer_{name}", text, labels=("host",))
         for host in hosts:
             gauge.add_metric((host,), figure([p for p in status.producers if p.host == host]))
         yield gauge
-    yield GaugeMetricFamily(
-        "bridge_threads_in_trouble",
-        "Threads and tasks of producers, workers and gateways that fail again and again, or wait for their restart.",
-        value=sum(state.in_trouble for state in _threads(status)),
-    )
-    yield GaugeMetricFamily("bridge_producers", "Producer processes that report.", value=len(status.producers))
 
 
 _PRODUCER_FIGURES: tuple[tuple[str, str, Callable[[Sequence[ProducerReport]], float]], ...] = (
@@ -238,8 +182,6 @@ def _threads(status: Status) -> Iterator[Supervised]:
 
 def _gateways(status: Status) -> Iterator[Metric]:
     """What browsers get; each process adds its counters to the store every 5 s."""
-    yield GaugeMetricFamily("bridge_gateways", "Gateway processes that report.", value=status.gateways.processes)
-    yield GaugeMetricFamily("bridge_gateway_connections", "Open streams.", value=status.gateways.connections)
     counted = {
         name.removeprefix(METRIC_PREFIX): number
         for name, number in status.metrics.items()
@@ -252,6 +194,62 @@ def _gateways(status: Status) -> Iterator[Metric]:
         else:
             yield CounterMetricFamily(f"bridge_gateway_{name}", text, value=counted.get(name, 0))
     yield cuts
+
+
+_GAUGE, _COUNTER = GaugeMetricFamily, CounterMetricFamily
+_FIGURES: tuple[tuple[str, Any, str, Callable[[Status], float]], ...] = (
+    ("bridge_events_accepted", _COUNTER, "Events that the broker has taken.", lambda s: s.balance.accepted),
+    ("bridge_events_duplicate", _COUNTER, "Events that had ended before.", lambda s: s.balance.duplicate),
+    (
+        "bridge_events_unbooked",
+        _COUNTER,
+        "Published without an accept record; should stay 0.",
+        lambda s: s.balance.unbooked,
+    ),
+    ("bridge_events_stray", _GAUGE, "Events that failed after another run had ended them.", lambda s: s.balance.stray),
+    ("bridge_events_set_back", _GAUGE, "Accepted events that Redis forgot, or more.", lambda s: s.balance.set_back),
+    ("bridge_events_open", _GAUGE, "Events on a queue or claimed by a worker.", lambda s: s.balance.open),
+    (
+        "bridge_books_difference",
+        _GAUGE,
+        "Events that nothing accounts for; should be 0.",
+        lambda s: s.balance.difference,
+    ),
+    ("bridge_retries_waiting", _GAUGE, "Events that wait for another attempt.", lambda s: s.balance.retrying),
+    (
+        "bridge_retries_overdue_seconds",
+        _GAUGE,
+        "How late the next retry is.",
+        lambda s: max(0.0, -(s.retry_next_s or 0)),
+    ),
+    ("bridge_recent_dead_events", _GAUGE, "Events that died in the last minute.", lambda s: s.recent.dead),
+    (
+        "bridge_recent_dead_share",
+        _GAUGE,
+        "Part of the last minute's ended events that died.",
+        lambda s: s.recent.dead_share,
+    ),
+    ("bridge_dead_letters", _GAUGE, "Dead letters.", lambda s: s.letters),
+    ("bridge_dead_letters_bytes", _GAUGE, "What the dead letters take.", lambda s: s.letters_bytes),
+    ("bridge_dead_events", _GAUGE, "Events in dead letters.", lambda s: s.balance.dead),
+    ("bridge_dead_letter_oldest_age_seconds", _GAUGE, "Age of the oldest dead letter.", lambda s: s.dead_oldest_s or 0),
+    (
+        "bridge_dead_letters_evicted",
+        _COUNTER,
+        "Events lost to the bounds of the dead letters.",
+        lambda s: s.balance.evicted,
+    ),
+    ("bridge_healthy", _GAUGE, "Whether events flow; /health/ready says why not.", lambda s: int(s.healthy)),
+    (
+        "bridge_threads_in_trouble",
+        _GAUGE,
+        "Threads and tasks of all processes that fail again and again, or wait for their restart.",
+        lambda s: sum(t.in_trouble for t in _threads(s)),
+    ),
+    ("bridge_producers", _GAUGE, "Producer processes that report.", lambda s: len(s.producers)),
+    ("bridge_gateways", _GAUGE, "Gateway processes that report.", lambda s: s.gateways.processes),
+    ("bridge_gateway_connections", _GAUGE, "Open streams.", lambda s: s.gateways.connections),
+)
 
 
 def _histogram(name: str, text: str, distribution: Distribution, units_per_second: int) -> Metric:
