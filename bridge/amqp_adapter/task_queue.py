@@ -21,7 +21,7 @@ logger = plain_logger(__name__)
 
 
 class AmqpTaskQueue:
-    """One connection, opened at the first ``send`` and again after trouble. Not thread-safe."""
+    """``bridge.ports.Queue`` on RabbitMQ: one connection, opened at the first ``send`` and again after trouble."""
 
     def __init__(self, settings: ServerSettings, registry: Registry) -> None:
         self._settings = settings
@@ -34,7 +34,6 @@ class AmqpTaskQueue:
         self._warned: set[str] = set()
 
     def prepare(self) -> None:
-        """As ``Queue.prepare``."""
         # Which transport it is, and which errors it has, are looked up at first use.
         connection = self._connect()
         _ = connection.transport.connection_errors
@@ -42,7 +41,6 @@ class AmqpTaskQueue:
         connection.release()
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
-        """As ``Queue.send``."""
         announced = self._announcer.announce(messages)
         try:
             self.insist_on_room()
@@ -78,7 +76,6 @@ class AmqpTaskQueue:
         self.close()  # also if it is lost
 
     def close(self) -> None:
-        """As ``Queue.close``."""
         self._announcer.close()
         connection, self._connection, self._producer = self._connection, None, None
         self._declared.clear()

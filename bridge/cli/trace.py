@@ -57,7 +57,8 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
 
 def describe(place: "Place") -> dict[str, Any]:
     """A place as JSON values."""
-    from bridge.operations import Buried, Discarded, OnItsWay, SkippedEvent, Waiting
+    from bridge.model.dead_letter import DeadLetter, Tombstone
+    from bridge.operations import OnItsWay, SkippedEvent, Waiting
     from bridge.ports import Publication
 
     match place:
@@ -75,10 +76,10 @@ def describe(place: "Place") -> dict[str, Any]:
             return {
                 "place": "open",
                 "whereabouts": place.whereabouts.value,
-                "message_id": place.message_id,
-                "task": place.task,
-                "queue": place.queue,
-                "accepted_at": moment(place.accepted_ms),
+                "message_id": place.message.message_id,
+                "task": place.message.task,
+                "queue": place.message.queue,
+                "accepted_at": moment(place.message.accepted_ms),
             }
         case Waiting():
             return {
@@ -88,23 +89,22 @@ def describe(place: "Place") -> dict[str, Any]:
                 "user_id": (place.record.user_id or None) if place.record else None,
                 "attempts": [_attempt(attempt) for attempt in place.record.attempts] if place.record else None,
             }
-        case Buried():
-            letter = place.letter
+        case DeadLetter():
             return {
                 "place": "dead",
-                "letter_id": letter.letter_id,
-                "buried_at": letter.buried_at,
-                "stage": letter.failure.stage.value,
-                "error_class": letter.failure.error_class,
-                "message": letter.failure.message,
-                "user_id": letter.user_id or None,
-                "queue": letter.queue,
-                "worker": letter.worker,
-                "attempts": [_attempt(attempt) for attempt in letter.attempts],
+                "letter_id": place.letter_id,
+                "buried_at": place.buried_at,
+                "stage": place.failure.stage.value,
+                "error_class": place.failure.error_class,
+                "message": place.failure.message,
+                "user_id": place.user_id or None,
+                "queue": place.queue,
+                "worker": place.worker,
+                "attempts": [_attempt(attempt) for attempt in place.attempts],
             }
         case SkippedEvent():
             return {"place": "skipped", "at": moment(place.at_ms)}
-        case Discarded():
+        case Tombstone():
             return {"place": "discarded", "at": place.at, "who": place.who, "reason": place.reason}
         case _:
             assert_never(place)

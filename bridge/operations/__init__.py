@@ -19,4 +19,4 @@ from bridge.operations.search import Verdict
 from bridge.operations.selection import FOREVER_MS, Facts, Selection, facts_of, parse_time, users_in
 from bridge.operations.status import Status, StatusReader
 from bridge.operations.survey import Survey
-from bridge.operations.trace import Buried, Discarded, OnItsWay, Place, SkippedEvent, Tracer, Waiting, Whereabouts
+from bridge.operations.trace import OnItsWay, Place, SkippedEvent, Tracer, Waiting, Whereabouts

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from bridge.messages.queue_item import body_of
 from bridge.model.accounting import OpenMessage
-from bridge.model.dead_letter import DeadLetter
+from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.errors import BrokerError
 from bridge.model.retry import RetryRecord
 from bridge.operations.letters import every_letter
@@ -31,10 +31,7 @@ class Whereabouts(StrEnum):
 class OnItsWay:
     """A message that was accepted brings it."""
 
-    message_id: str
-    task: str
-    queue: str
-    accepted_ms: int
+    message: OpenMessage
     whereabouts: Whereabouts
 
 
@@ -48,29 +45,14 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Buried:
-    """It is a dead letter, or in one that holds a whole message."""
-
-    letter: DeadLetter
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedEvent:
     """It had no recipient."""
 
     at_ms: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Discarded:
-    """It was a dead letter, and a person discarded it."""
-
-    at: str
-    who: str
-    reason: str
-
-
-Place = Publication | OnItsWay | Waiting | Buried | SkippedEvent | Discarded
+Place = Publication | OnItsWay | Waiting | DeadLetter | SkippedEvent | Tombstone
+"""A dead letter may be one that holds a whole message with the event in it."""
 
 
 class Tracer:
@@ -92,22 +74,14 @@ class Tracer:
             *self._elsewhere(str(event_id)),
         ]
         # Whole messages are kept under another id; looking through all letters is the last resort.
-        return found or [
-            Buried(letter=letter) for letter in every_letter(self._store.dead_letters) if holds(letter, event_id)
-        ]
+        return found or [letter for letter in every_letter(self._store.dead_letters) if holds(letter, event_id)]
 
     def _on_its_way(self, event_id: UUID) -> Iterator[OnItsWay]:
         for message in self._store.accounting.holding(event_id):
             whereabouts = self._whereabouts(message, event_id)
             # Read again: it may have ended while we looked.
             if any(event_id in still.event_ids for still in self._store.accounting.get([message.message_id])):
-                yield OnItsWay(
-                    message_id=message.message_id,
-                    task=message.task,
-                    queue=message.queue,
-                    accepted_ms=message.accepted_ms,
-                    whereabouts=whereabouts,
-                )
+                yield OnItsWay(message=message, whereabouts=whereabouts)
 
     def _whereabouts(self, message: OpenMessage, event_id: UUID) -> Whereabouts:
         try:
@@ -132,12 +106,11 @@ class Tracer:
                 due_in_s=None if kept.due_ms is None else (kept.due_ms - kept.now_ms) / 1000,
             )
         if kept.letter is not None:
-            yield Buried(letter=kept.letter)
+            yield kept.letter
         if kept.skipped_ms is not None:
             yield SkippedEvent(at_ms=kept.skipped_ms)
         if kept.tombstone is not None:
-            stone = kept.tombstone
-            yield Discarded(at=stone.at, who=stone.who, reason=stone.reason)
+            yield kept.tombstone
 
 
 def holds(letter: DeadLetter, event_id: UUID) -> bool:

@@ -8,14 +8,13 @@ from bridge.redis_adapter.client import keyspace_of, store_errors
 
 
 class Tally:
-    """Add to the numbers by event type and to the histograms, where no script does."""
+    """``bridge.ports.Metrics`` on Redis, in one round trip."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
-        """Let fields grow, each by so much, in one round trip; not idempotent."""
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             for field, number in grown:
                 pipe.hincrby(self._keys.METRICS, field, number)

@@ -18,7 +18,7 @@ PAGE = 200
 
 
 class History:
-    """Looks up and reads what is retained. The asyncio client stays its owner's to close."""
+    """``bridge.ports.EventLog`` on Redis. The asyncio client stays its owner's to close."""
 
     def __init__(self, client: redis.asyncio.Redis, settings: RetentionSettings) -> None:
         self._client = client
@@ -29,7 +29,6 @@ class History:
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        """Where an event that this user received stands; None if it is unknown or forgotten."""
         with store_errors():
             marks = await self._client.mget(
                 self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)
@@ -45,7 +44,6 @@ class History:
         return bool(known)
 
     async def now(self) -> Page:
-        """An empty page up to the newest position handed out; in an empty Redis, up to a first one."""
         with store_errors():
             newest, now_ms = await self._now.run_async(self._client)
         return page_of(Position(text(newest)), complete=True, read_at_ms=int(text(now_ms)))
@@ -53,7 +51,6 @@ class History:
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
-        """As ``bridge.ports.EventLog.read``."""
         with store_errors():
             newest, complete, now_ms, *streams = await self._read.run_async(
                 self._client,

@@ -36,22 +36,15 @@ class LiveSubscription:
         self._connection.retry = Retry(NoBackoff(), 0)
 
     async def open(self) -> None:
-        """Connect."""
         with store_errors():
             await self._connection.connect()  # type: ignore[no-untyped-call]
         self._lost_masters = getattr(self._pool, "lost_masters", 0)
 
     async def send(self, verb: str, *channels: str) -> None:
-        """SUBSCRIBE to channels, or UNSUBSCRIBE; or PING."""
         with store_errors():
             await self._connection.send_command(verb, *channels, check_health=False)
 
     async def hear(self, timeout_s: float) -> Heard | None:
-        """What came next; None if nothing came in time.
-
-        Raises:
-            StoreError: the connection broke, or its other end is no master any more.
-        """
         try:
             reply = await self._connection.read_response(timeout=timeout_s, disconnect_on_error=False)
             if getattr(self._pool, "lost_masters", 0) != self._lost_masters:
@@ -68,6 +61,5 @@ class LiveSubscription:
         return _OTHER
 
     async def close(self) -> None:
-        """Drop the connection. Idempotent."""
         with suppress(*REDIS_TROUBLES):
             await self._connection.disconnect(nowait=True)

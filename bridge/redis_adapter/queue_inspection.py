@@ -63,7 +63,6 @@ class RedisQueues:
         return bool(self._client.exists(*(self._prefix + place for place in (name, *priority_lists(name)))))
 
     def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
-        """As ``bridge.ports.BrokerQueues.messages``."""
         for name in queues:
             yield from self._standing(name)
         yield from self._claimed()

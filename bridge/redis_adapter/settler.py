@@ -13,7 +13,7 @@ from bridge.settings import WorkerSettings
 
 
 class Settler:
-    """Publishes batches; safe with threads. The client stays its owner's to close.
+    """``bridge.ports.Publisher`` on Redis; safe with threads. The client stays its owner's to close.
 
     ``longest_retry_s`` is how long the most patient mapping may retry; seen marks outlive it.
     """
@@ -24,7 +24,6 @@ class Settler:
         self._script = script("settle")
 
     def prepare(self, deliveries: Sequence[Delivery]) -> "PendingPublish":
-        """As ``bridge.ports.Publisher.prepare``."""
         return PendingPublish(self, deliveries)
 
     def arguments(self, batch: Sequence[Delivery]) -> Call:
@@ -57,7 +56,6 @@ class PendingPublish:
         self._begun = False
 
     def begin(self) -> None:
-        """As ``bridge.ports.PendingPublish.begin``."""
         if self._first is not None and not self._begun:
             self._begun = True
             with store_errors():
@@ -77,7 +75,6 @@ class PendingPublish:
         return unpublished
 
     def abandon(self) -> None:
-        """Wait for nothing: what Redis was asked for may happen or not. After ``unpublished`` it does nothing."""
         if self._first is not None:
             self._first.abandon()
             self._first = None

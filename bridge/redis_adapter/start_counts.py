@@ -9,14 +9,13 @@ LIFE_S = 86_400
 
 
 class Starts:
-    """Counts starts of messages that came back; a message that never came back costs nothing."""
+    """``bridge.ports.StartCounts`` on Redis."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._keys = keyspace_of(client)
 
     def add(self, message_id: str) -> int:
-        """Count one start; returns how many there were."""
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hincrby(self._keys.STARTS, message_id, 1)
             pipeline.expire(self._keys.STARTS, LIFE_S)
@@ -24,11 +23,9 @@ class Starts:
         return int(times)
 
     def take_back(self, message_id: str) -> None:
-        """Count one start less: its worker did not die."""
         with store_errors():
             self._client.hincrby(self._keys.STARTS, message_id, -1)
 
     def forget(self, message_id: str) -> None:
-        """The message is done. Idempotent."""
         with store_errors():
             self._client.hdel(self._keys.STARTS, message_id)

@@ -17,7 +17,7 @@ from bridge.settings.topology import topology
 
 
 class RedisTaskQueue:
-    """Writes each message by a script of its own, all in one round trip. Not thread-safe."""
+    """``bridge.ports.Queue`` on Redis: a script for each message, all in one round trip."""
 
     def __init__(self, settings: QueueSettings) -> None:
         self._client = connect_broker(settings)
@@ -26,11 +26,9 @@ class RedisTaskQueue:
         # With the accounting elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if topology(settings).one_server else Announcer(settings)
 
-    def prepare(self) -> None:
-        """As ``Queue.prepare``."""
+    def prepare(self) -> None: ...
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
-        """As ``Queue.send``."""
         announced = self._announcer is None or self._announcer.announce(messages)
         try:
             self._entries.enter_and_push(
@@ -54,7 +52,6 @@ class RedisTaskQueue:
         """As ``Queue.insist_on_room``: a full Redis is known when it is written to."""
 
     def close(self) -> None:
-        """As ``Queue.close``."""
         self._client.close()
         if self._announcer is not None:
             self._announcer.close()

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.retry import Attempt
-from bridge.operations import Buried, Discarded, OnItsWay, SkippedEvent, Waiting, Whereabouts
+from bridge.operations import OnItsWay, SkippedEvent, Waiting, Whereabouts
 from bridge.operations import Place as FoundPlace
 from bridge.ports import Publication
 from bridge.views.words import Named, moment, span
@@ -36,17 +37,18 @@ def in_words(place: FoundPlace) -> Place:
         case Publication():
             return _published(place)
         case OnItsWay():
-            words = f"since {moment(place.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
-            facts = [Named("message", f"{place.message_id} ({place.task})"), Named("queue", place.queue)]
+            message = place.message
+            words = f"since {moment(message.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
+            facts = [Named("message", f"{message.message_id} ({message.task})"), Named("queue", message.queue)]
             return Place(tone="busy", name="in flight", words=words, facts=facts)
         case Waiting():
             attempts = place.record.attempts if place.record else ()
             return Place(tone="warn", name="waiting", words=f"for its next attempt, {_due(place)}", attempts=attempts)
-        case Buried():
+        case DeadLetter():
             return _buried(place)
         case SkippedEvent():
             return Place(tone="quiet", name="skipped", words=f"{moment(place.at_ms)}: it had no recipient")
-        case Discarded():
+        case Tombstone():
             return Place(tone="quiet", name="discarded", words=f"{place.at} by {place.who}: {place.reason}")
         case _:
             assert_never(place)
@@ -71,8 +73,7 @@ def _published(place: Publication) -> Place:
     return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {audience}", facts=facts)
 
 
-def _buried(place: Buried) -> Place:
-    letter = place.letter
+def _buried(letter: DeadLetter) -> Place:
     facts = [Named("letter", f"{letter.letter_id} (queue {letter.queue or '-'})"), Named("user", letter.user_id)]
     return Place(
         tone="bad",

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from bridge.model.dead_letter import Cursor, DeadLetter
+from bridge.model.accounting import OpenMessage
+from bridge.model.dead_letter import Cursor, DeadLetter, Tombstone
 from bridge.model.errors import SettingsError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord, WaitingRetry
@@ -122,7 +123,8 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
         ),
         (
             trace.OnItsWay(
-                message_id="m", task="t", queue="q", accepted_ms=AT_MS, whereabouts=trace.Whereabouts.CLAIMED
+                message=OpenMessage(message_id="m", accepted_ms=AT_MS, task="t", queue="q", event_ids=()),
+                whereabouts=trace.Whereabouts.CLAIMED,
             ),
             "in flight since 2026-01-01T00:00:00.123Z: a worker has its message",
         ),
@@ -130,9 +132,12 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
             trace.Waiting(record=RETRY, due_ms=AT_MS, due_in_s=-60.0),
             "waiting for its next attempt, due since 60 s",
         ),
-        (trace.Buried(letter=LETTER), "dead letter since 2026-01-01T00:00:00+00:00, at stage extract"),
+        (LETTER, "dead letter since 2026-01-01T00:00:00+00:00, at stage extract"),
         (trace.SkippedEvent(at_ms=AT_MS), "skipped 2026-01-01T00:00:00.123Z: it had no recipient"),
-        (trace.Discarded(at="now", who="ann", reason="old"), "discarded now by ann: old"),
+        (
+            Tombstone(letter_id="", at="now", who="ann", reason="old", task="", error_class=""),
+            "discarded now by ann: old",
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
