@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from bridge.cli.console import printable
 from bridge.model.errors import BridgeError, EventRefusedError, IdError, RegistryError, SettingsError
 from bridge.runtime.interruption import EXIT_INTERRUPTED, expect_interruption, raise_interruption
 
@@ -142,7 +143,7 @@ class CommandGroup(click.Group):
                 return super().invoke(ctx)
         except BridgeError as error:
             kind = WrongError if isinstance(error, _WRONG) else FailedError
-            raise kind(str(error)) from error
+            raise kind(printable(str(error))) from error
         except (KeyboardInterrupt, click.Abort):  # an Abort is Ctrl-C where a question was asked
             click.echo(err=True)
             ctx.exit(EXIT_INTERRUPTED)

@@ -17,6 +17,7 @@ from bridge.wiring import store_of
 from tests.support import keys
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import registry
+from tests.support.naming import shown
 from tests.support.processes import COMMAND, assert_sentence, clean_environment, run_cli, running_cli
 from tests.support.terminal import run_in_terminal
 from tests.support.waiting import wait_until
@@ -169,6 +170,13 @@ def test_whoever_watches_sees_redis_go_and_come_back(tmp_path: Path) -> None:
             shown = command.output.count("No worker consumes")
             wait_until(lambda: command.output.count("No worker consumes") > shown, what="it is shown again")
             assert command.end(signal.SIGINT) == 130
+
+
+@pytest.mark.parametrize("words", [["dead", "show"], ["retries", "show"], ["dead", "redrive", "--resume"]], ids=shown)
+def test_a_sentence_about_a_mistake_steers_no_terminal(words: list[str], environment: dict[str, str]) -> None:
+    answer = run_cli(*words, "a\x1b[31m\x9b2J\rb", environment=environment)
+    assert answer.returncode in (1, 2)
+    assert answer.stderr.replace("\n", "").isprintable()
 
 
 def test_a_redis_that_takes_no_writes_is_not_called_unreadable(
