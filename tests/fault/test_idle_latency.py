@@ -25,6 +25,8 @@ from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
 ADDS_AT_MOST_S = 0.020
+TIMES_AT_MOST = 4
+"""As long as with one queue, where that takes longer, too. Asking queue after queue takes a hundred times as long."""
 EVENTS = 40
 IDLE_S = (0.03, 0.08)
 """The worker is idle for so long between two events."""
@@ -68,8 +70,7 @@ def test_several_queues_cost_an_idle_worker_no_time(tmp_path: Path, dice: random
         f"longest {max(all_s) * 1e3:.1f} ms) with {len(REGISTRY.queues)} queues, {one * 1e3:.1f} ms with one"
     )
     assert len(REGISTRY.queues) >= 6
-    assert every < ADDS_AT_MOST_S
-    assert every - one < ADDS_AT_MOST_S
+    assert every < max(ADDS_AT_MOST_S, TIMES_AT_MOST * one)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Who is slow holds up nobody else: a slow extractor in one category, slow readers at a gateway."""
 
 import asyncio
+import os
 import random
 import time
 from datetime import datetime
@@ -22,7 +23,7 @@ from tests.support.worker import running_worker
 
 SLOW_S = "0.05"
 PROMPT_S = 0.5
-"""Median on an idle machine: a few ms. This leaves room for a busy one, and is far below the slow category's wait."""
+"""The median on an idle machine is a few ms. This leaves room for a busy one."""
 
 
 def test_a_slow_category_holds_up_no_other_one(tmp_path: Path, scale: float, dice: random.Random) -> None:
@@ -51,8 +52,10 @@ def test_a_slow_category_holds_up_no_other_one(tmp_path: Path, scale: float, dic
             f"{news} news beside {10 * news} slow events: median {waits_s[news // 2] * 1e3:.1f} ms, "
             f"99 % within {waits_s[int(news * 0.99)] * 1e3:.1f} ms"
         )
-        assert waits_s[news // 2] < PROMPT_S / 5
-        assert waits_s[int(news * 0.99)] < PROMPT_S
+        # What had to queue behind the slow ones would wait for all of them.
+        behind_s = 10 * news * float(SLOW_S) / (os.cpu_count() or 1)
+        assert waits_s[news // 2] < behind_s / 20
+        assert waits_s[int(news * 0.99)] < behind_s / 5
         emitter.close()
         client.close()
 
@@ -66,13 +69,17 @@ def _waits_s(client: redis.Redis) -> list[float]:
 
 
 class _Reader:
-    """A client that reads, rests now and then, and resumes where it was when it is cut; keeps ids and resets."""
+    """A client that reads, rests now and then, and resumes where it was when it is cut; keeps ids and resets.
+
+    Its first rest lasts until ``woken`` is set.
+    """
 
     def __init__(self, served: Served, user: UUID, dice: random.Random, *, rests_s: float) -> None:
         self.ids: list[str] = []
         self._last_id = ""
         self._is_fresh = True
         self.arrived_at: list[float] = []
+        self.woken = asyncio.Event()
         self.resets = 0
         self.connections = 0
         self._served, self._user, self.rests_s = served, user, rests_s
@@ -109,10 +116,11 @@ class _Reader:
                 *frames, pending = (pending + data).split(b"\n\n")
                 for frame in frames:
                     self._take(frame)
-                if self.rests_s and (self._is_fresh or self._dice.random() < 0.02):
-                    # The first rest is long enough for any buffer; the others are as they come.
-                    await asyncio.sleep(self.rests_s * (2 if self._is_fresh else self._dice.random()))
+                if self.rests_s and self._is_fresh and self.is_open:
                     self._is_fresh = False
+                    await self.woken.wait()
+                elif self.rests_s and self._dice.random() < 0.02:
+                    await asyncio.sleep(self.rests_s * self._dice.random())
         finally:
             writer.transport.abort()
 
@@ -140,11 +148,15 @@ async def test_slow_readers_slow_no_other_and_get_each_event_once(
         prompt = [_Reader(served, user, dice, rests_s=0) for _ in range(3)]
         slow = [_Reader(served, user, dice, rests_s=1.5) for _ in range(3)]
         await until(lambda: all(reader.is_open for reader in (*prompt, *slow)))
+        began = time.monotonic()
+        counters = served.state.counters
         ids, made_at = await _publish(source, user, number, dice)
+        rested_s = time.monotonic() - began
+        for reader in slow:
+            reader.woken.set()
         for reader in (*prompt, *slow):
             reader.rests_s = 0
-            await until(lambda reader=reader: len(reader.ids) >= number, timeout_s=60)
-        counters = served.state.counters
+            await until(lambda reader=reader: len(reader.ids) >= number)
         await _stop(*prompt, *slow)
     waits_s = sorted(at - made_at[id_] for reader in prompt for id_, at in reader.arrivals())
     print(
@@ -156,7 +168,8 @@ async def test_slow_readers_slow_no_other_and_get_each_event_once(
     assert not any(reader.resets for reader in (*prompt, *slow))
     assert counters.cut_too_slow, "nobody was slow enough: this run shows nothing"
     assert [reader.connections for reader in prompt] == [1, 1, 1]
-    assert waits_s[int(len(waits_s) * 0.99)] < PROMPT_S
+    assert waits_s[len(waits_s) // 2] < PROMPT_S
+    assert waits_s[int(len(waits_s) * 0.99)] < max(PROMPT_S, rested_s / 2)
     source.close()
 
 
@@ -172,8 +185,9 @@ async def test_slow_readers_of_a_short_history_are_told_of_every_gap(
         await until(lambda: all(reader.is_open for reader in slow))
         ids, _ = await _publish(source, user, number, dice)
         for reader in slow:
+            reader.woken.set()
             reader.rests_s = 0
-            await until(lambda reader=reader: reader.ids and reader.ids[-1] == ids[-1], timeout_s=60)
+            await until(lambda reader=reader: reader.ids and reader.ids[-1] == ids[-1])
         await _stop(*slow)
     place = {id_: n for n, id_ in enumerate(ids)}
     for reader in slow:

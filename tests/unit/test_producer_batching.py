@@ -94,8 +94,8 @@ def test_queues_do_not_wait_for_each_other() -> None:
 def test_packing_takes_time_in_proportion() -> None:
     def seconds(number: int) -> float:
         events = events_of(*((f"bridge.{'ABC'[at % 3]}", f"user {at % 500}") for at in range(number)))
-        begun = time.perf_counter()
+        begun = time.process_time()
         batch(events, LIMITS)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     assert min(seconds(40_000) for _ in range(3)) < 100 * min(seconds(2_000) for _ in range(3))
