@@ -101,7 +101,7 @@ class Page:
     def sign_in(self, token: str, name: str = "Ann") -> None:
         self.page.fill("#token", token)
         self.page.fill("#name", name)
-        self.page.click("text=Sign in >> nth=-1")
+        self.go("text=Sign in >> nth=-1")
 
     def wait(self, condition: Callable[[], Any], what: str) -> None:
         deadline = time.monotonic() + TIMEOUT_S * PATIENCE
@@ -117,7 +117,13 @@ class Page:
         return str(self.page.url).removeprefix(self.base)
 
     def click(self, words: str) -> None:
-        self.page.locator(f"main :is(a, button):has-text('{words}')").first.click()
+        """What leads to another page, or to this one anew."""
+        self.go(f"main :is(a, button):has-text('{words}') >> nth=0")
+
+    def go(self, selector: str) -> None:
+        """As ``click``, for any element."""
+        with self.page.expect_navigation():
+            self.page.click(selector)
 
     def facts(self) -> dict[str, str]:
         pairs: list[list[str]] = self.page.eval_on_selector_all(
@@ -217,18 +223,18 @@ def test_an_operator_understands_replays_and_discards(
     page.open("/dead")
     page.page.click("summary:has-text('Filter')")
     page.page.fill("#f-error", "ValueError")
-    page.page.click("details button:has-text('Filter')")
+    page.go("details button:has-text('Filter')")
     assert page.page.locator("tbody tr").count() == 3
     page.check(axe, "dead-filtered")
     page.click("Clear")
     assert page.page.locator("tbody tr").count() == 37
     page.check(axe, "dead")
-    page.page.click("nav >> text=Causes")
+    page.go("nav >> text=Causes")
     page.check(axe, "groups")
-    page.page.click("tbody tr:has-text('ValueError') a")
+    page.go("tbody tr:has-text('ValueError') a")
     assert page.facts()["events"] == "3"
     page.check(axe, "group")
-    page.page.click("section:has-text('Newest letters') li a >> nth=0")
+    page.go("section:has-text('Newest letters') li a >> nth=0")
     assert page.page.locator(".attempts > li").count() == 3
     assert "moody_catalog.py" in page.text(".attempts")
     assert "password=***" in page.text()
@@ -262,7 +268,7 @@ def test_an_operator_understands_replays_and_discards(
     assert (page.facts()["succeeded"], page.facts()["failed again"]) == ("30", "4")
     assert letters.count() == 7
     page.check(axe, "replay-done")
-    page.page.click("nav >> text=Redrives")
+    page.go("nav >> text=Redrives")
     page.check(axe, "replays")
 
     # Discard.
@@ -272,10 +278,10 @@ def test_an_operator_understands_replays_and_discards(
     page.page.click("button.danger")
     assert page.path().startswith("/dead/discard"), "no reason, no act"
     page.page.fill("#reason", "their users are gone")
-    page.page.click("button.danger")
+    page.go("button.danger")
     assert "Discarded: 4." in page.text()
     assert letters.count() == 3
-    page.page.click("nav >> text=Log")
+    page.go("nav >> text=Log")
     assert "their users are gone" in page.text()
     assert page.text().count("Ann (page)") >= 4
     page.check(axe, "log")
@@ -283,7 +289,7 @@ def test_an_operator_understands_replays_and_discards(
     page.check(axe, "dead-empty")
     assert read_balance(client).balanced
 
-    page.page.click("text=Sign out")
+    page.go("text=Sign out")
     assert page.path() == "/login"
     page.open("/dead")
     assert page.path() == "/login?next=%2Fdead"
@@ -361,11 +367,11 @@ def test_everything_works_without_javascript(
     bury(client, settings, [a_letter() for _ in range(3)])
     plain.open("/")
     plain.sign_in(OPERATOR)
-    plain.page.click("#live-groups tbody a")
+    plain.go("#live-groups tbody a")
     plain.click("Redrive these")
     plain.click("Dry run")
     assert plain.page.locator(".outcome div").all_inner_texts() == ["Would be published\n3"]
-    plain.page.click("button:has-text('Redrive 3 letters')")
+    plain.go("button:has-text('Redrive 3 letters')")
     address = plain.path()
     plain.wait(
         lambda: Redrives(store_of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
