@@ -1,5 +1,6 @@
 """How soon something ordinary is done behind each of many strange things; what the machine delays is tried again."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -39,8 +40,9 @@ def slowest_s(ordinary: Callable[[str], float], strange: Mapping[str, Callable[[
 
 
 def busyness() -> float:
-    """How many times longer than on an idle machine the processor's work takes at the moment; 1 or more."""
+    """How many times longer than on an idle machine the processor's work takes; 1 or more."""
     begun, spent_until = time.monotonic(), time.process_time() + CALIBRATION_S
     while time.process_time() < spent_until:
         sum(range(1_000))
-    return max(1.0, (time.monotonic() - begun) / CALIBRATION_S)
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)  # of the last minute, which a look at one moment may miss
+    return max(1.0, waiting, (time.monotonic() - begun) / CALIBRATION_S)
