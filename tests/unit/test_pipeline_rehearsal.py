@@ -127,6 +127,18 @@ def test_a_payload_that_cannot_be_published_for_some_value_is_fatal(extract: Ext
         assert said in remark.text
 
 
+def test_what_a_worker_makes_of_a_sample_is_rehearsed_behind_its_extractors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("no such tenant")
+
+    monkeypatch.setattr("bridge.model.pipeline.rehearsal.transform", refuse)
+    (remark,) = remarks(value(lambda event: 1))
+    assert remark.fatal
+    assert remark.text.startswith("transform of Placed raised ValueError: no such tenant (test_pipeline_rehearsal.py:")
+    (remark,) = remarks(value(lambda event: event.nubmer))
+    assert remark.text.startswith("payload_extractor of Placed raised ")
+
+
 def test_a_rule_of_staleness_that_finds_no_key_is_fatal() -> None:
     (remark,) = remarks(value(lambda event: 1), staleness=Supersede("valeu"))
     assert remark.fatal
