@@ -66,7 +66,7 @@ class TestRounds:
 
     def test_waiting_ends_at_its_deadline(self) -> None:
         with pytest.raises(TooSlowError, match="pigs fly"):
-            wait_until(lambda: False, what="pigs fly")
+            wait_until(lambda: False, timeout_s=0.01, what="pigs fly")
 
 
 class TestOptions:
