@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,9 +204,18 @@ def _readers_may_leave() -> Iterator[None]:
     """End quietly when the other end of a pipe is closed; click would say that the command failed."""
     try:
         yield
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if not (_is_unread(1) or _is_unread(2)):
+            raise FailedError("A connection to a server broke. Try again.") from error
         _print_nowhere(1, 2)
         raise SystemExit(EXIT_READER_LEFT) from None
+
+
+def _is_unread(stream: int) -> bool:
+    """Whether a stream is a pipe whose other end is closed."""
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _print_nowhere(*streams: int) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import bridge
 from bridge.cli import cli
-from bridge.cli.app import COMMANDS
+from bridge.cli.app import COMMANDS, CommandGroup
 from bridge.cli.up import _announce
 from bridge.local import LocalStack
 from bridge.local.redis_server import free_port
@@ -255,3 +255,11 @@ def test_the_earlier_names_of_redriving_work_and_are_not_listed(alias: str, name
     assert f"  {name} " in group and f"  {alias} " not in group
     by_name, by_alias = run("dead", name, "--help"), run("dead", alias, "--help")
     assert (by_alias.exit_code, by_alias.output.replace(f" {alias} ", f" {name} ")) == (0, by_name.output)
+
+
+def test_a_connection_that_breaks_is_not_taken_for_a_reader_that_left() -> None:
+    def breaks() -> None:
+        raise BrokenPipeError
+
+    answer = CliRunner().invoke(CommandGroup("breaks", callback=breaks, invoke_without_command=True), [])
+    assert (answer.exit_code, answer.output) == (1, "Error: A connection to a server broke. Try again.\n")
