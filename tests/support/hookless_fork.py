@@ -4,6 +4,7 @@ import ctypes
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 QUIET_S = 0.05
@@ -37,6 +38,7 @@ def _others() -> dict[str, str]:
     found = {}
     for task in Path("/proc/self/task").iterdir():
         if int(task.name) != threading.get_native_id():
-            lines = (task / "status").read_text().splitlines()
-            found[task.name] = " ".join(line for line in lines if line.startswith(_SAYS))
+            with suppress(OSError):  # it has ended
+                lines = (task / "status").read_text().splitlines()
+                found[task.name] = " ".join(line for line in lines if line.startswith(_SAYS))
     return found
