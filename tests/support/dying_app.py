@@ -51,7 +51,7 @@ PLACES = {
     "in the extractor": Place(Pipeline, "run", after=False),
     "before settling": Place(PendingPublish, "begin", after=False),
     "settling": Place(PendingPublish, "begin", after=True),
-    "settled": Place(PendingPublish, "refused", after=True),
+    "settled": Place(PendingPublish, "unpublished", after=True),
     "before the retry is written down": Place(RetrySet, "add", after=False, when=lambda _, added, **__: added),
     "retry written down": Place(RetrySet, "add", after=True),
     "retry claimed by the mover": Place(RetrySet, "claim", after=True, when=lambda claim: claim.records),
