@@ -1,8 +1,8 @@
 """The parts that settings are made of: a setting is declared once, in the part that all inherit who read it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import Field, FrozenInstanceError, dataclass
+from typing import Any, ClassVar, NoReturn, TypeVar, dataclass_transform
 
 from bridge.settings.declaring import ROUTING, SECRET, URL, Form, declarations, setting
 from bridge.settings.server_urls import BROKER_SCHEMES, STORE_SCHEMES, scheme_of, url_faults
@@ -16,15 +16,34 @@ P = TypeVar("P", bound="Part")
 
 
 class Part:
-    """Some settings that belong together; a process's settings are made of such parts.
+    """Some settings that belong together; a process's settings are made of such parts. Frozen, compared by its values.
 
     Raises:
+        TypeError: there is no such setting.
         ValueError: two settings contradict each other.
     """
 
-    def __post_init__(self) -> None:
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init__(self, **values: Any) -> None:
+        fields = self.__dataclass_fields__
+        if unknown := values.keys() - fields.keys():
+            raise TypeError(f"{type(self).__name__} has no setting {', '.join(sorted(unknown))}.")
+        vars(self).update({name: values.get(name, field.default) for name, field in fields.items()})
         if faults := contradictions(self, type(self)):
             raise ValueError("\n".join(faults))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"Settings cannot change; make others with dataclasses.replace(settings, {name}=…).")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"Settings cannot change; {name} stays.")
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
 
     def __repr__(self) -> str:
         # URLs may hold passwords, and a repr ends up in logs.
@@ -35,7 +54,17 @@ class Part:
         yield from ()
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def part(cls: type[P]) -> type[P]:
+    """Make a class a part whose fields are its settings.
+
+    All parts share the methods of ``Part``: compiled for each class, as ``dataclass`` does it, they were a tenth of the
+    time that ``import bridge`` takes.
+    """
+    return dataclass(init=False, repr=False, eq=False)(cls)
+
+
+@part
 class ServerSettings(Part):
     """Where the broker and the store are."""
 
@@ -76,14 +105,14 @@ class ServerSettings(Part):
             yield "BRIDGE_REDIS_URL is needed, because the broker is no Redis: streams and pub/sub live there."
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class CatalogSettings(Part):
     """Which events there are."""
 
     registry: str = setting("", "The catalog, as package.module:attribute. Empty: the built-in one.", ROUTING)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class ReleaseSettings(CatalogSettings):
     """Which version of the application runs."""
 
@@ -92,7 +121,7 @@ class ReleaseSettings(CatalogSettings):
     )
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class QueueSettings(ServerSettings):
     """What messages on the queues may be, and where the queues are."""
 
@@ -120,7 +149,7 @@ class QueueSettings(ServerSettings):
             yield from url_faults("BRIDGE_BROKER_URL", self.broker_url, BROKER_SCHEMES)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class RetentionSettings(ServerSettings):
     """How long clients find what they missed, and how long an event is known by its id."""
 
@@ -162,7 +191,7 @@ class RetentionSettings(ServerSettings):
         return self.seen_ttl_s or self.shortest_seen_life_s + SEEN_MARGIN_S
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class AccountingSettings(QueueSettings, RetentionSettings):
     """What is kept of events that failed, and how long a message may take."""
 

@@ -1,7 +1,6 @@
 """What each process reads, and nothing else: a process's settings are one frozen value, made of the shared parts."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from bridge.settings.declaring import PATH, ROUTING, SAFETY, SECRET, URL, Form, declarations, setting
@@ -13,6 +12,7 @@ from bridge.settings.parts import (
     QueueSettings,
     ReleaseSettings,
     RetentionSettings,
+    part,
 )
 from bridge.settings.server_urls import is_loopback
 
@@ -20,7 +20,7 @@ OPS_TOKEN_CHARS_MIN = 16
 PORT = (1, 65_535)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class ProducerSettings(QueueSettings, ReleaseSettings):
     """What a process reads that emits events."""
 
@@ -49,7 +49,7 @@ class ProducerSettings(QueueSettings, ReleaseSettings):
             yield "BRIDGE_EVENT_MAX_BYTES must not exceed BRIDGE_MESSAGE_MAX_BYTES."
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class WorkerSettings(AccountingSettings, ReleaseSettings):
     """What a worker reads, and whoever publishes as it does."""
 
@@ -84,7 +84,7 @@ class WorkerSettings(AccountingSettings, ReleaseSettings):
             )
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class StreamSettings(RetentionSettings, CatalogSettings):
     """What is read to serve clients their streams, by a gateway or to a terminal."""
 
@@ -108,7 +108,7 @@ class StreamSettings(RetentionSettings, CatalogSettings):
     )
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class GatewaySettings(StreamSettings):
     """What a gateway reads: where it listens, and who its clients are."""
 
@@ -151,12 +151,12 @@ class GatewaySettings(StreamSettings):
             )
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class OperatorSettings(AccountingSettings, CatalogSettings):
     """What an operators' command reads."""
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class OpsSettings(OperatorSettings):
     """What the operators' page reads."""
 
@@ -185,7 +185,7 @@ class OpsSettings(OperatorSettings):
             yield "BRIDGE_OPS_VIEW_TOKEN must differ from BRIDGE_OPS_TOKEN, or whoever may look may also act."
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@part
 class Settings(OpsSettings, GatewaySettings, WorkerSettings, ProducerSettings):
     """All settings of all processes: fits wherever a part is asked for; made by hand in tests and applications."""
 
