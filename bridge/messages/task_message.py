@@ -6,9 +6,10 @@ Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
+
+import msgspec
 
 from bridge.messages.compression import COMPRESSION_HEADER
 
@@ -37,8 +38,7 @@ def new_message_id() -> str:
     return str(uuid4())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskMessage:
+class TaskMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One Celery message: 1..N envelopes of one type."""
 
     task: str  # ``bridge.<DomainEventClass>``
@@ -46,7 +46,7 @@ class TaskMessage:
     envelopes: Sequence[bytes]  # each a JSON object
     attempt: int = 1  # 1 for the first
     # The Celery task id; stays when the message is sent again after trouble
-    message_id: str = field(default_factory=new_message_id)
+    message_id: str = msgspec.field(default_factory=new_message_id)
     # 16 bytes an event, to be entered into the accounting with the message; empty if they are in the accounting
     # already, or not to be
     event_ids: bytes = b""

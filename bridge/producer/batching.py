@@ -1,7 +1,6 @@
 """Grouping buffered events into Celery messages; pure."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -13,8 +12,7 @@ from bridge.model.pipeline import EventCodec, Snapshot
 from bridge.producer.ordering import User, known
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """An accepted event: where it goes, its envelope, and whose it is; None if that is not known."""
 
     task: str
@@ -24,8 +22,7 @@ class Accepted:
     user: User | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where the events of one class go, and how they are written."""
 
     codec: EventCodec
@@ -78,8 +75,7 @@ Entry: TypeAlias = Written | Unwritten
 """What the buffer holds for one event."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BatchLimits:
+class BatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one message: events, and bytes of its body."""
 
     events: int

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from redis import exceptions as redis_errors
 
 from bridge.model.bounds import SERVER_WORDS_CHARS_MAX
@@ -14,8 +14,7 @@ REDIS_TROUBLES = (redis_errors.RedisError, OSError, TimeoutError)
 """Everything by which redis-py says that something did not work; ``diagnose`` tells what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A diagnosis."""
 
     kind: ErrorKind  # how to react to it

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -36,8 +35,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     threads: tuple[Supervised, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KnownWorker:
+class KnownWorker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that did not say good-bye."""
 
     name: str  # ``<host>:<pid>``; with a part of ``process`` where two share that, as containers may
@@ -49,13 +47,13 @@ class KnownWorker:
 def told_apart(workers: Sequence[KnownWorker]) -> tuple[KnownWorker, ...]:
     """By name, which is longer where two share one."""
     times = Counter(worker.name for worker in workers)
-    named = [
-        worker
-        if times[worker.name] == 1
-        else replace(worker, name=f"{worker.name}~{worker.process.rpartition(':')[2][:TOKEN_SHOWN_CHARS]}")
-        for worker in workers
-    ]
+    named = [worker if times[worker.name] == 1 else _named_longer(worker) for worker in workers]
     return tuple(sorted(named, key=lambda worker: worker.name))
+
+
+def _named_longer(worker: KnownWorker) -> KnownWorker:
+    token = worker.process.rpartition(":")[2][:TOKEN_SHOWN_CHARS]
+    return msgspec.structs.replace(worker, name=f"{worker.name}~{token}")
 
 
 class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +82,7 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0  # when it said so, in ms of Redis time; 0 before it did
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """A report with its place in the accounting: the name of the producer, and the report's age by Redis' clock."""
 
     producer: str
@@ -93,12 +90,11 @@ class Reported:
     report: ProducerReport
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GatewayStates:
+class GatewayStates(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway processes at one moment."""
 
     processes: int  # that were heard within a minute
     connections: int  # streams that they have open
     # Name of a process → its tasks and threads that are in trouble
-    threads: Mapping[str, tuple[Supervised, ...]] = field(default_factory=dict)
+    threads: Mapping[str, tuple[Supervised, ...]] = msgspec.field(default_factory=dict)
     catalogs: tuple[tuple[str, str], ...] = ()  # name of each process, and the identity of its registry

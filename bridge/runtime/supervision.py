@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.plain_text import plain_logger
@@ -27,8 +28,7 @@ CANCEL_EVERY_S = 0.05
 """A task that is to end and does not is told again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Supervised:
+class Supervised(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one supervised thread or task at one moment; can be written as JSON."""
 
     name: str

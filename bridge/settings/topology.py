@@ -1,8 +1,9 @@
 """Where the servers are, as facts about the set-up that are read from the settings once; pure."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qs, urlsplit, urlunsplit
+
+import msgspec
 
 from bridge.settings import ServerSettings
 
@@ -11,8 +12,7 @@ SENTINEL_PORT = 26_379
 REDIS_PORT = 6379
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedisPlace:
+class RedisPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where one Redis is: at an address, or whoever the sentinels call the master.
 
     Attributes:
@@ -58,8 +58,7 @@ class RedisPlace:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Topology:
+class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """The servers of a bridge.
 
     Attributes:

@@ -4,7 +4,8 @@ from base64 import b64encode
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bridge.messages.queue_state import QueuedMessage, QueueState, age_s
 from bridge.messages.task_message import TaskMessage

@@ -1,7 +1,6 @@
 """Judges by types alone whether an event's values fit its class, so that none is sent that no worker can decode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Flag
@@ -32,8 +31,7 @@ _NOT_WRITTEN_AS_ITSELF = frozenset({msgspec.Raw, msgspec.UnsetType})
 """Types of which a field of any type takes values, and which may leave unreadable JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldFit:
+class FieldFit(msgspec.Struct, frozen=True):
     """What surely fits one field."""
 
     types: frozenset[type] = frozenset()  # exact types of which every value fits

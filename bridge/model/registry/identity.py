@@ -7,12 +7,14 @@ be compared only under one version of Python. What an extractor calls in its own
 import hashlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
+
+import msgspec
 
 from bridge.model.registry.metadata import DomainToSSEMapping
 from bridge.model.registry.registry import Registry
@@ -23,8 +25,7 @@ FUNCTIONS_MAX = 2_000
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogIdentity:
+class CatalogIdentity(msgspec.Struct, frozen=True):
     """What can be compared."""
 
     shape: str  # hash of types, categories, fields, classes and rules
