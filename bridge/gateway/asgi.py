@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.auth import authenticator as shipped_authenticator
-from bridge.gateway.connection import connection_of, note_connection
+from bridge.gateway.connection import connection_of, note_connection, stream_headers
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.origins import origin_fault
@@ -23,7 +23,6 @@ from bridge.gateway.own_authenticator import OwnAuthenticator, judged, load_auth
 from bridge.gateway.principal import Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, parse_request
-from bridge.gateway.response_writer import stream_headers
 from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.gateway_counters import COUNTERS_STATE
 from bridge.model.registry import Registry

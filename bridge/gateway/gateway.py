@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from bridge.gateway.connection import connection_of
+from bridge.gateway.connection import FINISH_S, LINGER_S, ResponseWriter, connection_of
 from bridge.gateway.counter_reporter import CounterReporter
 from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.end_causes import Ending
@@ -19,7 +19,6 @@ from bridge.gateway.principal import Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import StreamRequest
-from bridge.gateway.response_writer import FINISH_S, LINGER_S, ResponseWriter
 from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError

@@ -12,8 +12,7 @@ from starlette.types import Message
 
 import bridge.gateway
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.connection import note_connection
-from bridge.gateway.response_writer import ResponseWriter, StalledError, stream_headers
+from bridge.gateway.connection import ResponseWriter, StalledError, note_connection, stream_headers
 from bridge.model.errors import MissingExtraError, SettingsError
 from bridge.model.gateway_counters import Counters
 from bridge.runtime.shutdown import heard_signals
