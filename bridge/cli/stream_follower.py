@@ -7,10 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from bridge.cli.console import say
-from bridge.gateway.filters import Wanted
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.principal import Principal
-from bridge.gateway.request import StreamRequest
+from bridge.gateway.request import StreamRequest, Wanted
 from bridge.model.errors import BridgeError, StoreUnavailableError
 from bridge.model.events.frame import RESET_EVENT
 from bridge.model.registry import Id, Registry

@@ -43,8 +43,8 @@ def tail(
     import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
     import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")
     from bridge.cli.stream_follower import Follower
-    from bridge.gateway.filters import wanted
     from bridge.gateway.refusal import RequestRefusedError
+    from bridge.gateway.request import wanted
 
     try:
         chosen = wanted(lambda name: {"categories": categories}.get(name, ()), registry)

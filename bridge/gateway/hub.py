@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from bridge.gateway.encoded_events import EncodedEvent
+from bridge.gateway.request import EncodedEvent
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from bridge.gateway.encoded_events import EncodedEvent, EventEncoder
+from bridge.gateway.request import EncodedEvent, EventEncoder
 from bridge.model.bounds import (
     READERS_MAX,
     READERS_PER_USER_MAX,

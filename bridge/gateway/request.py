@@ -1,19 +1,104 @@
-"""What a client asks for, read from its request: a StreamRequest or a refusal. Pure."""
+"""What a client asks for, read from its request; and events made ready, so that each can choose among them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from bridge.gateway.encoded_events import EncodedEvent
-from bridge.gateway.filters import FILTERS, Wanted, wanted
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.bounds import PARAM_CHARS_MAX
-from bridge.model.event_log import START, Position
+from bridge.model.event_log import START, Position, StreamedEvent, read_message
+from bridge.model.gateway_counters import Counters
 from bridge.model.registry import Registry
+from bridge.model.registry.naming import is_wire_name
+
+ECHO_MAX = 5
+"""Unknown values that a refusal repeats at most."""
+ECHO_LENGTH_MAX = 100
+"""Characters of each."""
+
+Wanted = Sequence[tuple[int, frozenset[str]]]
+"""Place of a filter in the table → the values that are asked for; without the filters of which all are."""
+
+
+class Filter(NamedTuple):
+    """One query parameter; its values come comma-separated, repeated, or both."""
+
+    name: str
+    known: Callable[[Registry], Sequence[str]]  # the values that there are
+    value_in: Callable[[Registry], Callable[[StreamedEvent], str | None]]  # finds an event's value; None has none
+    meant_by: Sequence[str]  # what people write instead, in small letters: ignored, they would get everything
+
+
+def _category_in(registry: Registry) -> Callable[[StreamedEvent], str | None]:
+    category_of = {meta.event_type.value: meta.category.value for meta in registry.events}
+    return lambda event: category_of.get(event.event_type)
+
+
+_LIKE_CATEGORIES = (
+    "cat cats category channel channels event events eventtype eventtypes type types filter filters topic topics"
+)
+FILTERS = (Filter("categories", lambda registry: list(registry.categories), _category_in, _LIKE_CATEGORIES.split()),)
+
+
+def wanted(values_of: Callable[[str], Iterable[str]], registry: Registry) -> Wanted:
+    """What is asked for, by the values that each parameter has.
+
+    Raises:
+        RequestRefusedError: 422, a filter has no such value.
+    """
+    chosen = [_chosen(one, values_of(one.name), one.known(registry)) for one in FILTERS]
+    return [(place, values) for place, values in enumerate(chosen) if values]
+
+
+def _chosen(one: Filter, given: Iterable[str], known: Sequence[str]) -> frozenset[str]:
+    asked = {name.strip() for value in given for name in value.split(",")} - {""}
+    if unknown := sorted(asked.difference(known)):
+        shown = [name[:ECHO_LENGTH_MAX] for name in unknown[:ECHO_MAX]]
+        raise RequestRefusedError(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"There is no {', '.join(shown)} among the {one.name}: those are {', '.join(known)}.",
+            members={"unknown": shown, "known": known},
+        )
+    return frozenset(asked)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """One event on its way to clients."""
+
+    position: Position
+    values: Sequence[str | None]  # what each of the FILTERS goes by
+    frame: bytes  # the wire text
+
+
+class EventEncoder:
+    """Encodes published events as frames, and counts what is malformed or unknown to the registry."""
+
+    def __init__(self, registry: Registry, counters: Counters) -> None:
+        self._types = frozenset(meta.event_type.value for meta in registry.events)
+        self._values = [one.value_in(registry) for one in FILTERS]
+        self._counters = counters
+
+    def prepare(self, event: StreamedEvent) -> EncodedEvent | None:
+        """The event with its frame; None if its type could not be a type of any registry."""
+        if event.event_type not in self._types and not is_wire_name(event.event_type):
+            self._counters.events_unknown += 1
+            return None
+        return EncodedEvent(event.position, [value(event) for value in self._values], event.to_sse_format().encode())
+
+    def read(self, message: bytes) -> EncodedEvent | None:
+        """The event of a pub/sub message, with its frame; None if it is not one of ours, or as in ``prepare``."""
+        try:
+            event = read_message(message)
+        except ValueError:
+            self._counters.messages_malformed += 1
+            return None
+        return self.prepare(event)
+
 
 RESUME_HEADER = "Last-Event-ID"
 LAST_EVENT_ID = "last_event_id"

@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from bridge.gateway.connection import ResponseWriter, StalledError
-from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending, ResetReason
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayReader
-from bridge.gateway.request import StreamRequest
+from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from typing import Protocol
 
-from bridge.gateway.encoded_events import EncodedEvent
+from bridge.gateway.request import EncodedEvent
 from bridge.model.registry import Id
 from bridge.ports import Channels
 

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.encoded_events import EventEncoder
 from bridge.gateway.replay_reader import ReplayReader
+from bridge.gateway.request import EventEncoder
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START
 from bridge.model.gateway_counters import Counters

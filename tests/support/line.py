@@ -7,11 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from bridge.gateway.connection import ResponseWriter
-from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayPage
-from bridge.gateway.request import StreamRequest
+from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.session import Session
 from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreUnavailableError

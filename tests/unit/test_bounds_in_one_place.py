@@ -22,8 +22,8 @@ SIZE_WORDS = re.compile("BYTES|CHARS|LENGTH|TEXT|VALUE|NAME|LINE|LEVELS")
 ENTRIES = ("gateway", "ops", "messages")
 SHOWN, OURS, HELD = "what is shown or kept of a text", "what we do or send at once", "how many we remember or serve"
 ELSEWHERE = {
-    "gateway.filters.ECHO_LENGTH_MAX": SHOWN,
-    "gateway.filters.ECHO_MAX": SHOWN,
+    "gateway.request.ECHO_LENGTH_MAX": SHOWN,
+    "gateway.request.ECHO_MAX": SHOWN,
     "gateway.origins.SHOWN_MAX": SHOWN,
     "gateway.own_authenticator.ASKING_MAX": HELD,
     "gateway.principal.TIME_MAX_S": "the last moment that a clock can tell",
@@ -65,7 +65,7 @@ NO_TEXT = {
     "gateway.jwks": "tests/integration/test_gateway_jwks.py",
     "gateway.protocol": "tests/integration/test_gateway_request_bounds.py",
     "gateway.replay_reader": "how much is read at once",
-    "gateway.response_writer": "how much is handed to the server",
+    "gateway.connection": "how much is handed to the server",
     "gateway.session": "how much is held for a client",
     "operations.redrive.sending": "how much is sent at once",
     "ports.events": "how much is read at once",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.encoded_events import EventEncoder
+from bridge.gateway.request import EventEncoder
 from bridge.model.event_log import Position
 from bridge.model.gateway_counters import Counters
 

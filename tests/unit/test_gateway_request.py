@@ -6,9 +6,8 @@ import pytest
 from starlette.datastructures import Headers, QueryParams
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.refusal import RequestRefusedError, problem
-from bridge.gateway.request import StreamRequest, parse_request
+from bridge.gateway.request import EncodedEvent, StreamRequest, parse_request
 from bridge.model.event_log import START, Position
 
 AN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")

@@ -3,9 +3,9 @@
 import asyncio
 import dataclasses
 
-from bridge.gateway.encoded_events import EncodedEvent
 from bridge.gateway.end_causes import Ending
 from bridge.gateway.replay_reader import ReplayPage
+from bridge.gateway.request import EncodedEvent
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.event_log import Position
 from tests.support.line import SETTINGS, Line, running

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.gateway.encoded_events import EncodedEvent
+from bridge.gateway.request import EncodedEvent
 from bridge.gateway.subscriptions import Subscription, Subscriptions
 from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
