@@ -13,13 +13,12 @@ from starlette.types import Receive, Scope, Send
 from bridge.gateway.connection import FINISH_S, LINGER_S, ResponseWriter, connection_of
 from bridge.gateway.counter_reporter import CounterReporter
 from bridge.gateway.end_causes import Ending
-from bridge.gateway.hub import Hub
+from bridge.gateway.hub import Hub, Subscriptions
 from bridge.gateway.principal import Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
-from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Position
 from bridge.model.gateway_counters import Counters

@@ -18,10 +18,10 @@ from starlette.types import Receive
 
 from bridge.gateway.connection import ResponseWriter, StalledError
 from bridge.gateway.end_causes import Ending, ResetReason
+from bridge.gateway.hub import Subscriptions
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EncodedEvent, StreamRequest
-from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.event_log import START, Position

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from bridge.gateway.connection import ResponseWriter
 from bridge.gateway.end_causes import Ending
+from bridge.gateway.hub import Subscriptions
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayPage
 from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.session import Session
-from bridge.gateway.subscriptions import Subscriptions
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Position
 from bridge.model.gateway_counters import Counters

@@ -29,7 +29,7 @@ ELSEWHERE = {
     "gateway.principal.TIME_MAX_S": "the last moment that a clock can tell",
     "gateway.request.POSITION_LIMIT": "the last position that Redis can have",
     "gateway.session.EXPIRY_MAX_S": "the longest time that a timer is set to",
-    "gateway.subscriptions.COMMAND_CHANNELS_MAX": OURS,
+    "gateway.hub.COMMAND_CHANNELS_MAX": OURS,
     "local.child_process.LINE_MAX": SHOWN,
     "messages.bundling.BYTES_MAX": OURS,
     "messages.bundling.EVENTS_MAX": OURS,

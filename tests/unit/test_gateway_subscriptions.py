@@ -6,8 +6,8 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.gateway.hub import Subscription, Subscriptions
 from bridge.gateway.request import EncodedEvent
-from bridge.gateway.subscriptions import Subscription, Subscriptions
 from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S
 
