@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from starlette.datastructures import MutableHeaders
@@ -21,6 +22,26 @@ from bridge.model.bounds import UNTAKEN_BYTES_MAX
 from bridge.model.events import comment_frame
 from bridge.model.gateway_counters import Counters
 from bridge.runtime.supervision import end_tasks
+
+
+class Ending(StrEnum):
+    """Why a stream ended."""
+
+    CLIENT_LEFT = "client_left"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105  (a name)
+    TOO_SLOW = "too_slow"
+    STALLED = "stalled"
+    SHUTDOWN = "shutdown"
+    FAILED = "failed"
+
+
+class ResetReason(StrEnum):
+    """Why a client may have missed events."""
+
+    UNKNOWN_ID = "unknown_id"
+    TRIMMED = "trimmed"
+    NOT_RETAINED = "not_retained"
+
 
 CONNECTION = "bridge.connection"
 """In the scope: the connection beneath the request."""

@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-from bridge.gateway.connection import ResponseWriter, StalledError
-from bridge.gateway.end_causes import Ending, ResetReason
+from bridge.gateway.connection import Ending, ResetReason, ResponseWriter, StalledError
 from bridge.gateway.hub import Subscriptions
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayReader

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from bridge.catalogs.finance import REGISTRY
 from bridge.cli.app import cli
 from bridge.cli.documents import settings_page
-from bridge.gateway.end_causes import ResetReason
+from bridge.gateway.connection import ResetReason
 from bridge.messages import task_message
 from bridge.model.gateway_counters import Counters
 from bridge.ops.metrics import RefusalCollector, families

@@ -24,8 +24,8 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.celery_runtime.bounded_message import bounded, check_body
 from bridge.celery_runtime.quarantined_message import raw_bytes
 from bridge.cli.event_input import read_event
+from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator
-from bridge.gateway.origins import origin_fault
 from bridge.gateway.request import parse_request
 from bridge.messages.bundling import Claimed, bundle
 from bridge.messages.compression import decompressed

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from bridge.gateway.connection import ResponseWriter
-from bridge.gateway.end_causes import Ending
+from bridge.gateway.connection import Ending, ResponseWriter
 from bridge.gateway.hub import Subscriptions
 from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayPage

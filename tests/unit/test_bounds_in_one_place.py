@@ -24,7 +24,7 @@ SHOWN, OURS, HELD = "what is shown or kept of a text", "what we do or send at on
 ELSEWHERE = {
     "gateway.request.ECHO_LENGTH_MAX": SHOWN,
     "gateway.request.ECHO_MAX": SHOWN,
-    "gateway.origins.SHOWN_MAX": SHOWN,
+    "gateway.asgi.SHOWN_MAX": SHOWN,
     "gateway.own_authenticator.ASKING_MAX": HELD,
     "gateway.principal.TIME_MAX_S": "the last moment that a clock can tell",
     "gateway.request.POSITION_LIMIT": "the last position that Redis can have",

@@ -4,7 +4,7 @@ import pytest
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
-from bridge.gateway.origins import origin_fault
+from bridge.gateway.asgi import origin_fault
 from bridge.model.errors import SettingsError
 from bridge.settings import Settings
 

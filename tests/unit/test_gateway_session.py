@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.gateway.end_causes import Ending
+from bridge.gateway.connection import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START, Position

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 
-from bridge.gateway.end_causes import Ending
+from bridge.gateway.connection import Ending
 from bridge.gateway.replay_reader import ReplayPage
 from bridge.gateway.request import EncodedEvent
 from bridge.model.bounds import QUEUE_BYTES_MAX
