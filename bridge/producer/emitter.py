@@ -19,9 +19,8 @@ from bridge.model.pipeline import EventCodec, snapshot_taker
 from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.background_sender import BackgroundSender
-from bridge.producer.batching import Route, Unwritten, Written
+from bridge.producer.batching import Route, Unwritten, Written, user_reader
 from bridge.producer.lifetime import after_fork_in_child, close_with_process, keep_inherited, note_closed, note_made
-from bridge.producer.ordering import user_reader
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
 from bridge.settings import ProducerSettings, load_settings

@@ -15,9 +15,8 @@ from typing import Self
 from bridge.model.bounds import SPOOL_WRITE_BYTES_MAX
 from bridge.model.errors import SpoolError
 from bridge.model.plain_text import plain_logger
-from bridge.producer.batching import Accepted
+from bridge.producer.batching import Accepted, User
 from bridge.producer.naming import new_name
-from bridge.producer.ordering import User
 from bridge.producer.row_validation import RowValidator
 from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, SpoolFile, as_spool_error

@@ -15,7 +15,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.model.errors import IdError
 from bridge.model.registry import IdType
 from bridge.model.registry.identifiers import INTS, TEXTS
-from bridge.producer.ordering import known, user_reader
+from bridge.producer.batching import known, user_reader
 from tests.support.moody_catalog import EventType
 
 ALICE = UUID("0190f0a1-0000-7000-8000-000000000001")
