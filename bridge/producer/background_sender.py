@@ -5,8 +5,9 @@ second one sends what the spool holds (see ``Spooler``). A third tells the store
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,10 @@ from msgspec.structs import replace
 
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.producer.batching import Accepted, BatchLimits
+from bridge.producer.batching import BatchLimits
 from bridge.producer.buffer import Buffer
-from bridge.producer.progress import Progress
 from bridge.producer.reporter import Ages, Reporter
-from bridge.producer.sender import Sender
+from bridge.producer.sender import Progress, Sender
 from bridge.runtime.reports import ProducerReport
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import ProducerSettings
@@ -138,7 +138,7 @@ class BackgroundSender:
 
     def _make_threads(self) -> list[SupervisedThread]:
         if self._spooler is None:
-            return [SupervisedThread(self._send_buffer, name="bridge-emitter")]
+            return [SupervisedThread(partial(self.buffer.empty, self._sender.deliver), name="bridge-emitter")]
         return [
             SupervisedThread(self._spooler.write, name="bridge-spooler"),
             SupervisedThread(self._spooler.send, name="bridge-emitter"),
@@ -157,16 +157,6 @@ class BackgroundSender:
                 logger.error("bridge.emitter.stalled waiting=%d: %s", len(self.buffer), error)
                 return False
         return True
-
-    def _send_buffer(self) -> None:
-        self.buffer.empty(self._send_until_taken)
-
-    def _send_until_taken(self, events: Sequence[Accepted]) -> int:
-        """Send; returns how many events the broker has: all, or none when the process closes."""
-        if not self._sender.send(events):
-            return 0
-        self.progress.note_delivered(len(events))
-        return len(events)
 
     def _send_here(self) -> None:
         """Send once, on the caller's thread: there is no other, and the process is ending."""

@@ -7,7 +7,7 @@ from itertools import islice
 
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted, Entry
-from bridge.producer.progress import Progress
+from bridge.producer.sender import Progress
 
 logger = plain_logger(__name__)
 

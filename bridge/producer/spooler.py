@@ -13,9 +13,8 @@ from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted
 from bridge.producer.buffer import ROUND_MAX, Buffer
 from bridge.producer.orphans import Orphans
-from bridge.producer.progress import Progress
 from bridge.producer.row_validation import RowValidator
-from bridge.producer.sender import Sender
+from bridge.producer.sender import Progress, Sender
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile
 from bridge.producer.spool_lock import release_inherited_locks

@@ -3,7 +3,7 @@
 import threading
 
 from bridge.producer.buffer import Buffer
-from bridge.producer.progress import Progress
+from bridge.producer.sender import Progress
 
 
 def test_the_front_is_copied_whole_while_others_put_events_in() -> None:
