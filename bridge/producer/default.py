@@ -7,7 +7,7 @@ from bridge.model.errors import BridgeError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.producer.emitter import Emitter
-from bridge.producer.gates import EMITTERS
+from bridge.producer.lifetime import EMITTERS
 from bridge.settings import ProducerSettings
 
 logger = plain_logger(__name__)

@@ -1,15 +1,25 @@
-"""The emitters of a process: a forked child makes them forget their parent, and a process that ends closes them."""
+"""The emitters of a process: a forked child makes them forget their parent, and a process that ends closes them.
+
+What a fork waits for is here as well: so these gates are made before anybody uses them.
+"""
 
 import atexit
 import os
 import sys
 import weakref
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from bridge.producer.gates import EMITTERS
+from bridge.runtime.forks import ForkGate
 
 if TYPE_CHECKING:
     from bridge.producer.emitter import Emitter
+
+SQLITE = ForkGate()
+"""Held in each call of SQLite, by whatever file: a fork in one would leave SQLite's own locks held in the child."""
+EMITTERS = ForkGate()
+"""Held while emitters are made. A fork asks for the last gate first: when it has this one, no emitter is half made."""
+
 
 FINALIZER_PRIORITY = 100
 """Before the finalizers that close what we need; multiprocessing's own go down from here."""
@@ -20,6 +30,11 @@ _open: set["Emitter"] = set()
 """Emitters that accepted events: they live until they are closed, whoever else has forgotten them."""
 _inherited: list[object] = []
 """What a fork brought along. To tidy it up here would end connections that the parent still uses."""
+
+
+def new_name() -> str:
+    """A name that no other producing process has: of its report, and of its spool file."""
+    return f"{os.getpid()}-{uuid4().hex}"
 
 
 def note_made(emitter: "Emitter") -> None:

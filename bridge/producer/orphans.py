@@ -8,11 +8,10 @@ from os.path import lexists
 from pathlib import Path
 
 from bridge.model.plain_text import plain_logger
-from bridge.producer.gates import SQLITE
+from bridge.producer.lifetime import SQLITE
 from bridge.producer.row_validation import RowValidator
-from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, NotOursError, SpoolFile
-from bridge.producer.spool_lock import remove_stale_locks
+from bridge.producer.spool_folder import remove_stale_locks, set_aside
 
 logger = plain_logger(__name__)
 

@@ -16,7 +16,7 @@ from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
-from bridge.producer.naming import new_name
+from bridge.producer.lifetime import new_name
 from bridge.redis_adapter import Producers, connect_briefly
 from bridge.runtime.identity import team_release
 from bridge.runtime.reports import ProducerReport

@@ -16,11 +16,10 @@ from bridge.model.bounds import SPOOL_WRITE_BYTES_MAX
 from bridge.model.errors import SpoolError
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted, User
-from bridge.producer.naming import new_name
+from bridge.producer.lifetime import new_name
 from bridge.producer.row_validation import RowValidator
-from bridge.producer.set_aside import set_aside
 from bridge.producer.spool_file import SUFFIX, DamagedError, SpoolFile, as_spool_error
-from bridge.producer.spool_lock import close, is_at, lock, lock_path, unlock
+from bridge.producer.spool_folder import BAD_SUFFIX, close, is_at, lock, lock_path, set_aside, unlock
 
 logger = plain_logger(__name__)
 
@@ -242,7 +241,7 @@ def _kept(user: User | None) -> str | None:
 
 def _is_counted(name: str) -> bool:
     """Whether it is a spool file or stands beside one; what was set aside is not counted."""
-    return SUFFIX in name and ".bad" not in name and not name.endswith("-shm")
+    return SUFFIX in name and BAD_SUFFIX not in name and not name.endswith("-shm")
 
 
 def _size_of(entry: os.DirEntry[str]) -> int:

@@ -10,15 +10,13 @@ from pathlib import Path
 from bridge.model.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX, SPOOL_TEXT_BYTES_MAX
 from bridge.model.errors import SpoolError
 from bridge.producer.batching import Accepted
-from bridge.producer.gates import SQLITE
+from bridge.producer.lifetime import SQLITE
 from bridge.producer.row_validation import RejectedRow, RowValidator
-from bridge.producer.spool_lock import lock, unlock
+from bridge.producer.spool_folder import lock, remove_with_side_files, unlock
 
 SUFFIX = ".spool"
 WAL_PAGES_MAX = 256
 """Pages of 4 KiB in the write-ahead log before it is written back, and what is left of it afterwards."""
-SIDE_FILES = ("-wal", "-shm", "-journal")
-"""What SQLite may keep beside a file."""
 
 SIZE_MIN = 512
 """Bytes of the smallest page that SQLite knows; it takes what is shorter for empty."""
@@ -229,13 +227,6 @@ class SpoolFile:
 
     def _unlock(self) -> None:
         unlock(self._lock_file, self.path)
-
-
-def remove_with_side_files(path: Path) -> None:
-    """Remove a file of SQLite as far as we may; it goes first, or what is beside it would be missed."""
-    for name in (path, *(path.with_name(path.name + side) for side in SIDE_FILES)):
-        with suppress(OSError):
-            name.unlink(missing_ok=True)
 
 
 def as_spool_error(error: Exception, path: Path) -> Exception:

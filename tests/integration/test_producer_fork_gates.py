@@ -57,7 +57,7 @@ BORN_IN_THE_MIDDLE = """
 import os, sys, threading, time
 from bridge import emit, flush
 from bridge.producer import default
-from bridge.producer.gates import SQLITE
+from bridge.producer.lifetime import SQLITE
 from tests.support.hookless_fork import fork_without_hooks
 from tests.support.producers import event
 
@@ -111,7 +111,7 @@ INHERITED_LOCK = """
 import os, sys
 from pathlib import Path
 from bridge import emit, flush
-from bridge.producer.spool_lock import close, lock
+from bridge.producer.spool_folder import close, lock
 from tests.support.producers import event
 
 emit(event(1)), flush(60)

@@ -1,4 +1,4 @@
-"""Locks of spool files: a file whose lock is free belongs to no process any more."""
+"""What stands in a spool directory beside the events: locks, what SQLite keeps, and files set aside as unreadable."""
 
 import fcntl
 import os
@@ -6,7 +6,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from bridge.model.bounds import SPOOL_SET_ASIDE_MAX
+from bridge.model.plain_text import plain_logger
+
+logger = plain_logger(__name__)
+
 LOCK_SUFFIX = ".lock"
+BAD_SUFFIX = ".bad"
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""What SQLite may keep beside a file."""
 FRESH_S = 10.0
 """Younger lock files are left alone, whatever stands beside them."""
 TRIES_MAX = 20
@@ -98,3 +106,47 @@ def remove_stale_locks(folder: Path, suffix: str) -> None:
         except OSError:
             continue  # held by one that is about to make its spool file, or another user's
         unlock(descriptor, path)
+
+
+def set_aside(path: Path, reason: str) -> bool:
+    """Rename a file, with what SQLite keeps beside it, to ``<name>.spool.bad``, and say so; whether that was possible.
+
+    A directory holds ``SPOOL_SET_ASIDE_MAX`` of them; more are left where they are. Never raises.
+    """
+    why = " ".join(reason.split())
+    try:
+        target = _free_name(path)
+        path.rename(target)
+        for side in SIDE_FILES:
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + side).rename(target.with_name(target.name + side))
+    except FileNotFoundError:
+        return False  # somebody was faster
+    except OSError as error:
+        logger.error("bridge.spool.unreadable path=%s: it stays there (%s). %s", path, error.strerror or error, why)
+        return False
+    logger.error("bridge.spool.set_aside path=%s as=%s: %s", path, target.name, why)
+    return True
+
+
+def _free_name(path: Path) -> Path:
+    """A name that nothing has.
+
+    Raises:
+        OSError: there are too many already.
+    """
+    taken = {other.name for other in path.parent.iterdir() if other.name.endswith(BAD_SUFFIX)}
+    if len(taken) >= SPOOL_SET_ASIDE_MAX:
+        raise OSError(f"{len(taken)} were set aside already: look at them and remove them")
+    name, number = f"{path.name}{BAD_SUFFIX}", 1
+    while name in taken:
+        number += 1
+        name = f"{path.name}.{number}{BAD_SUFFIX}"
+    return path.with_name(name)
+
+
+def remove_with_side_files(path: Path) -> None:
+    """Remove a file of SQLite as far as we may; it goes first, or what is beside it would be missed."""
+    for name in (path, *(path.with_name(path.name + side) for side in SIDE_FILES)):
+        with suppress(OSError):
+            name.unlink(missing_ok=True)
