@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from bridge.cli.console import say
+from bridge.gateway.authenticator import Principal
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.principal import Principal
 from bridge.gateway.request import StreamRequest, Wanted
 from bridge.model.errors import BridgeError, StoreUnavailableError
 from bridge.model.events.frame import RESET_EVENT

@@ -11,8 +11,8 @@ from bridge.settings import GatewaySettings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from bridge.gateway.authenticator import Authenticator, AuthRequest, Principal
     from bridge.gateway.configured_app import app
-    from bridge.gateway.principal import Authenticator, AuthRequest, Principal
     from bridge.gateway.refusal import RequestRefusedError
 
 __all__ = [
@@ -29,7 +29,7 @@ _, __getattr__ = on_demand(
     __name__,
     {
         "bridge.gateway.configured_app": "app",
-        "bridge.gateway.principal": "Authenticator AuthRequest Principal",
+        "bridge.gateway.authenticator": "Authenticator AuthRequest Principal",
         "bridge.gateway.refusal": "RequestRefusedError",
     },
 )

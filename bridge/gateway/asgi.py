@@ -17,11 +17,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.auth import authenticator as shipped_authenticator
+from bridge.gateway.authenticator import Authenticator, OwnAuthenticator, Principal, judged, load_authenticator
 from bridge.gateway.connection import connection_of, note_connection, stream_headers
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
-from bridge.gateway.own_authenticator import OwnAuthenticator, judged, load_authenticator
-from bridge.gateway.principal import Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, parse_request
 from bridge.model.errors import SettingsError, UnauthorizedError

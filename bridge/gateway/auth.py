@@ -8,8 +8,8 @@ from typing import Any
 import jwt
 from starlette.requests import HTTPConnection
 
+from bridge.gateway.authenticator import TIME_MAX_S, Authenticator, Principal
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
-from bridge.gateway.principal import TIME_MAX_S, Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.model.bounds import TOKEN_CHARS_MAX
 from bridge.model.errors import IdError, SettingsError, UnauthorizedError

@@ -10,10 +10,10 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
+from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import FINISH_S, LINGER_S, Ending, ResponseWriter, connection_of
 from bridge.gateway.counter_reporter import CounterReporter
 from bridge.gateway.hub import Hub, Subscriptions
-from bridge.gateway.principal import Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
+from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import Ending, ResetReason, ResponseWriter, StalledError
 from bridge.gateway.hub import Subscriptions
-from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.model.bounds import QUEUE_BYTES_MAX

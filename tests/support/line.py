@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import Ending, ResponseWriter
 from bridge.gateway.hub import Subscriptions
-from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayPage
 from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.session import Session

@@ -10,9 +10,9 @@ import pytest
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import hub as hub_module
 from bridge.gateway import session as session_module
+from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import ResponseWriter
 from bridge.gateway.hub import Hub, Subscriptions
-from bridge.gateway.principal import Principal
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session

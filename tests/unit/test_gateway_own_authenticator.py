@@ -14,8 +14,8 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, create_app, own_authenticator
-from bridge.gateway.own_authenticator import OwnAuthenticator, load_authenticator
+from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, authenticator, create_app
+from bridge.gateway.authenticator import OwnAuthenticator, load_authenticator
 from bridge.gateway.refusal import passing, problem, unavailable
 from bridge.model.errors import SettingsError
 from bridge.model.gateway_counters import Counters
@@ -132,7 +132,7 @@ async def test_one_that_raises_is_503_logged_without_what_it_says_and_counted(
 ) -> None:
     caplog.set_level(logging.ERROR)
     found, counters = await identify(error)
-    assert (found.status, found.retry_after_s) == (HTTPStatus.SERVICE_UNAVAILABLE, own_authenticator.RETRY_AFTER_S)
+    assert (found.status, found.retry_after_s) == (HTTPStatus.SERVICE_UNAVAILABLE, authenticator.RETRY_AFTER_S)
     assert counters.authenticator_failures == 1
     assert "bridge.gateway.authenticator_failed authenticator=Answering" in caplog.text
     assert type(error).__name__ in caplog.text
@@ -144,7 +144,7 @@ async def test_one_that_raises_is_503_logged_without_what_it_says_and_counted(
 async def test_one_that_hangs_is_503_in_bounded_time_even_if_it_ignores_its_end(
     stubborn: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(own_authenticator, "IDENTIFY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(authenticator, "IDENTIFY_TIMEOUT_S", 0.05)
     release = asyncio.Event()
 
     async def hang() -> None:
@@ -163,7 +163,7 @@ async def test_one_that_hangs_is_503_in_bounded_time_even_if_it_ignores_its_end(
 
 
 async def test_one_that_never_answers_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_authenticator, "ASKING_MAX", 1)
+    monkeypatch.setattr(authenticator, "ASKING_MAX", 1)
     release, counters = asyncio.Event(), Counters()
 
     async def wait() -> Principal:
