@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from bridge.cli.check_findings import Finding, judge_redis
-from bridge.cli.optional_imports import import_extra
 from bridge.model.errors import BridgeError, SettingsError, StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.registry import Registry
@@ -174,13 +173,17 @@ def _build_worker(settings: Settings, registry: Registry) -> None:
 
 
 def _build_gateway(settings: Settings, registry: Registry) -> None:
-    import_extra("bridge.gateway", extra="gateway", needed_for="The gateway").create_app(settings, registry)
+    from bridge.gateway import create_app
+
+    create_app(settings, registry)
 
 
 def _build_ops(settings: Settings, registry: Registry) -> None:
     if not (settings.ops_token or settings.ops_view_token):
         raise SettingsError("The operators' page needs BRIDGE_OPS_TOKEN or BRIDGE_OPS_VIEW_TOKEN.")
-    import_extra("bridge.ops", extra="ops", needed_for="The operators' page").create_ops_app(settings, registry)
+    from bridge.ops import create_ops_app
+
+    create_ops_app(settings, registry)
 
 
 def _build_nothing(_: Settings, __: Registry) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from bridge.catalogs import load_registry
-from bridge.cli.optional_imports import import_extra
+from bridge.gateway import create_app
+from bridge.local import serve
 from bridge.settings import GatewaySettings, load_settings
 
 
@@ -32,7 +33,4 @@ def gateway(host: str | None, port: int | None) -> None:
         for_=GatewaySettings, **{name: value for name, value in given.items() if value is not None}
     )
     registry = load_registry(settings.registry)
-    module = import_extra("bridge.gateway", extra="gateway", needed_for="The gateway")
-    from bridge.local import serve
-
-    serve(module.create_app(settings, registry), host=settings.gateway_host, port=settings.gateway_port)
+    serve(create_app(settings, registry), host=settings.gateway_host, port=settings.gateway_port)

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from bridge.cli.console import say
-from bridge.cli.optional_imports import import_extra
 from bridge.local import LocalStack, find_server, is_live, require_free_port
-from bridge.model.errors import MissingExtraError, SettingsError
+from bridge.model.errors import MissingExtraError, SettingsError, require_extra
 from bridge.settings import Process, Settings, is_loopback, load_settings
 from bridge.settings.shown_url import shown_url
 
@@ -113,8 +112,7 @@ def require_extras(*, embeds: bool) -> None:
     """
     missing = []
     try:
-        for module in ("uvicorn", "starlette"):
-            import_extra(module, extra="gateway", needed_for="The gateway")
+        require_extra("gateway", "The gateway", "uvicorn", "starlette")
     except MissingExtraError:
         missing.append("gateway")
     try:

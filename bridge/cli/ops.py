@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from bridge.catalogs import load_registry
-from bridge.cli.optional_imports import import_extra
+from bridge.local import serve
 from bridge.model.errors import SettingsError
+from bridge.ops import create_ops_app
 from bridge.settings import OpsSettings, load_settings
 
 
@@ -36,13 +37,9 @@ def ops(host: str | None, port: int | None) -> None:
             "export BRIDGE_OPS_TOKEN=$(openssl rand -hex 32)"
         )
     registry = load_registry(settings.registry)
-    module = import_extra("bridge.ops", extra="ops", needed_for="The operators' page")
-    app = module.create_ops_app(settings, registry)
-    from bridge.local import serve
-
+    app = create_ops_app(settings, registry)
     # Uvicorn believes every client of this machine by default, and so every client that a proxy here lets through.
     forwarded = bool(os.environ.get("FORWARDED_ALLOW_IPS"))
-
     click.echo(f"The operators' page: http://{_shown(settings.ops_host)}:{settings.ops_port}/  (Ctrl-C ends it)")
     serve(app, host=settings.ops_host, port=settings.ops_port, named="BRIDGE_OPS", extra="ops", forwarded=forwarded)
 

@@ -8,8 +8,7 @@ import click
 
 from bridge.catalogs import load_configured
 from bridge.cli.console import escaped, printable
-from bridge.cli.optional_imports import import_extra
-from bridge.model.errors import SettingsError
+from bridge.model.errors import SettingsError, require_extra
 from bridge.settings import StreamSettings
 
 
@@ -40,8 +39,7 @@ def tail(
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
     settings, registry = load_configured(StreamSettings)
     user = registry.users.parse(user_id.strip())
-    import_extra("jwt", extra="gateway", needed_for="sse-bridge tail")
-    import_extra("starlette", extra="gateway", needed_for="sse-bridge tail")
+    require_extra("gateway", "sse-bridge tail", "jwt", "starlette")
     from bridge.cli.stream_follower import Follower
     from bridge.gateway.refusal import RequestRefusedError
     from bridge.gateway.request import wanted

@@ -1,9 +1,8 @@
 """The entry point for browsers: ``GET /api/v1/events``, served by ``uvicorn bridge.gateway:app``."""
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bridge.model.errors import MissingExtraError, UnauthorizedError
+from bridge.model.errors import UnauthorizedError, require_extra
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
 from bridge.settings import GatewaySettings
@@ -34,8 +33,6 @@ _, __getattr__ = on_demand(
     },
 )
 
-_NEEDS = ("starlette", "jwt")
-
 
 def create_app(
     settings: GatewaySettings, registry: Registry, *, authenticator: "Authenticator | None" = None
@@ -48,8 +45,7 @@ def create_app(
         MissingExtraError: Starlette or PyJWT is not installed.
         SettingsError: no client could connect, ``authenticator`` is not one, or a setting of the gateway is wrong.
     """
-    if not all(find_spec(name) for name in _NEEDS):
-        raise MissingExtraError("gateway", "The gateway")
+    require_extra("gateway", "The gateway", "starlette", "jwt")
     from bridge.gateway.asgi import build_app
 
     return build_app(settings, registry, authenticator)

@@ -6,7 +6,7 @@ import socket
 from types import FrameType
 from typing import Any
 
-from bridge.model.errors import BridgeError, MissingExtraError
+from bridge.model.errors import BridgeError, require_extra
 from bridge.runtime.interruption import EXIT_INTERRUPTED
 
 SHUTDOWN_TIMEOUT_S = 5
@@ -38,10 +38,9 @@ def serve(
         CannotListenError: the port is in use or not ours to take; the message says which.
         MissingExtraError: uvicorn is not installed.
     """
-    try:
-        import uvicorn
-    except ImportError:
-        raise MissingExtraError(extra, "Serving") from None
+    require_extra(extra, "Serving", "uvicorn")
+    import uvicorn
+
     from bridge.gateway.protocol import BoundedProtocol
 
     class _Server(uvicorn.Server):

@@ -1,6 +1,7 @@
 """Every exception that bridge raises on purpose; a class's docstring is its default message."""
 
 from enum import StrEnum
+from importlib.util import find_spec
 
 BLOCKED = (
     "The broker is blocked by its memory or disk alarm: it takes no messages until there is room. What is on its "
@@ -136,6 +137,16 @@ class MissingExtraError(BridgeError):
     def __init__(self, extra: str, needed_for: str) -> None:
         word = "extras" if "," in extra else "extra"
         super().__init__(f"{needed_for} needs the {word} '{extra}'. Run: pip install 'sse-bridge[{extra}]'")
+
+
+def require_extra(extra: str, needed_for: str, *modules: str) -> None:
+    """Refuse before anything is begun that imports ``modules``, which come with an extra.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    if not all(find_spec(module) for module in modules):
+        raise MissingExtraError(extra, needed_for)
 
 
 class SpoolError(BridgeError):

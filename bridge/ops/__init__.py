@@ -1,9 +1,8 @@
 """What operators open: their page; Prometheus' ``/metrics``; ``/health/live`` and ``/health/ready`` of the whole."""
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bridge.model.errors import MissingExtraError
+from bridge.model.errors import require_extra
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
 from bridge.settings import OpsSettings
@@ -22,8 +21,6 @@ _, __getattr__ = on_demand(
     },
 )
 
-_NEEDS = ("starlette", "prometheus_client", "jinja2")
-
 
 def create_ops_app(settings: OpsSettings, registry: Registry) -> "Starlette":
     """The operators' ASGI application. Connects to Redis when it is asked something.
@@ -31,8 +28,7 @@ def create_ops_app(settings: OpsSettings, registry: Registry) -> "Starlette":
     Raises:
         MissingExtraError: Starlette, Jinja or prometheus-client is not installed.
     """
-    if not all(find_spec(name) for name in _NEEDS):
-        raise MissingExtraError("ops", "The operators' application")
+    require_extra("ops", "The operators' application", "starlette", "prometheus_client", "jinja2")
     from bridge.ops.asgi import build_app
 
     return build_app(settings, registry)

@@ -49,7 +49,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_a_missing_extra_is_told_with_the_command_that_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bridge.gateway, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "jwt", None)
     with pytest.raises(MissingExtraError, match=r"sse-bridge\[gateway\]"):
         bridge.gateway.create_app(Settings(gateway_dev=True), REGISTRY)
 
