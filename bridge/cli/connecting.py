@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from bridge.cli.check_findings import Finding, judge_redis
 from bridge.model.errors import BridgeError, SettingsError, StoreError
 from bridge.model.pipeline import Stage, describe
+from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
 from bridge.settings import Process, Settings
 from bridge.settings.shown_url import shown_url
@@ -115,10 +116,22 @@ def _inspect_process(process: Process, settings: Settings, registry: Registry) -
 
     for text in try_servers(process, settings):
         yield Finding("fault", process, text)
+    if process == "gateway" and settings.jwt_jwks_url:
+        yield from _inspect_issuer(settings.jwt_jwks_url)
     if topology(settings).broker is None and process != "gateway":
         yield from _inspect_rabbit(process, settings, registry)
     elif process == "worker":
         yield from _inspect_transport(settings, registry)
+
+
+def _inspect_issuer(url: str) -> Iterator[Finding]:
+    from bridge.gateway.jwks import fetch_keys
+
+    try:
+        fetch_keys(url)
+    except Exception as error:  # as the gateway: whatever a stranger's answer makes others raise
+        text = f"{shown_url(url)} gives no keys to check tokens with: {type(error).__name__}: {error}"
+        yield Finding("fault", "gateway", one_line(text))
 
 
 def _inspect_rabbit(process: Process, settings: Settings, registry: Registry) -> Iterator[Finding]:

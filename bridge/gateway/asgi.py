@@ -48,7 +48,7 @@ def build_app(settings: GatewaySettings, registry: Registry, authenticator: Auth
         own = None
     endpoints = Endpoints(
         gateway,
-        shipped_authenticator(settings, registry.users)
+        shipped_authenticator(settings, registry.users, gateway.counters)
         if own is None  # an authenticator may be falsy, as an empty table of sessions is
         else OwnAuthenticator(own, registry, gateway.counters),
         registry,

@@ -13,6 +13,7 @@ from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.model.bounds import TOKEN_CHARS_MAX
 from bridge.model.errors import IdError, SettingsError, UnauthorizedError
+from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import IdType
 from bridge.model.registry.identifiers import UUIDS
@@ -28,7 +29,7 @@ FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
 """Token header → the key to verify with, and the only algorithm that it may be used with."""
 
 
-def authenticator(settings: GatewaySettings, users: IdType = UUIDS) -> Authenticator:
+def authenticator(settings: GatewaySettings, users: IdType = UUIDS, counters: Counters | None = None) -> Authenticator:
     """The way of finding out, of those that come with the bridge, that the settings ask for.
 
     Raises:
@@ -37,7 +38,7 @@ def authenticator(settings: GatewaySettings, users: IdType = UUIDS) -> Authentic
     if settings.gateway_dev:
         return DevelopmentAuthenticator(users)
     if settings.jwt_jwks_url:
-        return TokenAuthenticator(settings, IssuerKeys.at(settings.jwt_jwks_url).find, users)
+        return TokenAuthenticator(settings, IssuerKeys.at(settings.jwt_jwks_url, counters or Counters()).find, users)
     if settings.jwt_secret:
         return TokenAuthenticator(settings, _shared_secret(settings.jwt_secret), users)
     raise SettingsError(

@@ -86,8 +86,10 @@ REQUESTS_UNFINISHED_MAX = 1_024
 """Connections of a server that have not sent a whole request; the one that has waited longest makes room."""
 TOKEN_CHARS_MAX = 8_192
 """Characters of a token; so many are verified, and no more."""
+KEY_SET_BYTES_MAX = 2**20
+"""Bytes of an issuer's set of keys (JWKS), of which each takes 1 to 5 KB with its certificates."""
 SIGNING_KEYS_MAX = 100
-"""Keys of an issuer that are kept; it has a handful."""
+"""Keys of an issuer that are looked at; it has a handful."""
 PARAM_CHARS_MAX = 40
 """Characters of a parameter's name that could be one of ours."""
 REPLAY_BYTES_MAX = 2**17

@@ -26,6 +26,7 @@ class Counters:
     tokens_expired: int = _counted("Streams ended at their token's end.")
     streams_failed: int = _counted("Streams ended by a fault of the gateway.")
     authenticator_failures: int = _counted("Requests on which the authenticator raised, hung, or named no user.")
+    keys_not_fetched: int = _counted("Times that the issuer's keys could not be fetched; those known before count on.")
     replays: int = _counted("Streams that began with a Last-Event-ID.")
     resets: int = _counted("stream.reset frames sent.")
     backfills: int = _counted("Histories read to the end, for a replay, after an outage, or now and then.")

@@ -127,7 +127,13 @@ class GatewaySettings(StreamSettings):
         "", "Origins (comma-separated) whose pages may read the stream. Empty: same origin only.", SAFETY
     )
     jwt_secret: str = setting("", "Shared secret (HS256) of the tokens; 32 bytes or more.", SECRET, SAFETY)
-    jwt_jwks_url: str = setting("", "Where the issuer's public keys are; instead of a secret.", URL, SAFETY)
+    jwt_jwks_url: str = setting(
+        "",
+        "Where the issuer's public keys are; instead of a secret.",
+        URL,
+        SAFETY,
+        form=Form("an address that begins with https:// or http://", r"((?i:https?)://[^/\s]\S*)?"),
+    )
     jwt_audience: str = setting("", "Audience that tokens must name. Empty: not checked.", SAFETY)
     jwt_issuer: str = setting("", "Issuer that tokens must name. Empty: not checked.", SAFETY)
     jwt_cookie: str = setting(

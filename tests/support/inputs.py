@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import jwt
 import msgspec
 import redis
 from kombu.transport import pyamqp
@@ -26,6 +27,7 @@ from bridge.celery_runtime.quarantined_message import raw_bytes
 from bridge.cli.event_input import read_event
 from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator
+from bridge.gateway.jwks import read_key_set
 from bridge.gateway.request import parse_request
 from bridge.messages.bundling import Claimed, bundle
 from bridge.messages.compression import decompressed
@@ -151,6 +153,11 @@ def _identify(token: str) -> None:
     _at_once(authenticator(GatewaySettings(jwt_secret="x" * 32)).identify(Request(scope)))
 
 
+def _issuers_key(text: str) -> None:
+    with suppress(jwt.PyJWTError):
+        read_key_set(json.dumps({"keys": [{"kty": "EC", "x": text, "y": text, "kid": text}]}).encode())
+
+
 def _form(text: str) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": f"reason={text}&{text}=1".encode(), "more_body": False}
@@ -248,6 +255,8 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a filter's time": lambda text: parse_time(text, 0),
     "a filter's names": lambda text: Selection(types=(text,), users=(text,), text=text).conditions(),
     "a token": _identify,
+    "an issuer's keys": lambda text: read_key_set(text.encode()),
+    "an issuer's key": _issuers_key,
     "an origin in the settings": origin_fault,
     "a form": _form,
     "a page's filters": _filters,

@@ -62,7 +62,6 @@ NO_TEXT = {
     "celery_runtime.consumer": "a number of RabbitMQ's",
     "celery_runtime.redis_channel": "hands the bounds on",
     "celery_runtime.task": "hands the bounds on",
-    "gateway.jwks": "tests/integration/test_gateway_jwks.py",
     "gateway.protocol": "tests/integration/test_gateway_request_bounds.py",
     "gateway.replay_reader": "how much is read at once",
     "gateway.connection": "how much is handed to the server",

@@ -19,6 +19,7 @@ from bridge.gateway.auth import TokenAuthenticator, authenticator
 from bridge.gateway.jwks import FETCH_PAUSE_S, FRESH_S, IssuerKeys
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.errors import SettingsError, UnauthorizedError
+from bridge.model.gateway_counters import Counters
 from bridge.settings import Settings
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -181,7 +182,7 @@ class Issuer:
         self.away = False
         self.asked = 0
         self.now_s = 1000.0
-        self.door = TokenAuthenticator(Settings(), IssuerKeys(self.fetch, lambda: self.now_s).find)
+        self.door = TokenAuthenticator(Settings(), IssuerKeys(self.fetch, Counters(), lambda: self.now_s).find)
 
     def fetch(self) -> jwt.PyJWKSet:
         self.asked += 1
