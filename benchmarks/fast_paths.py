@@ -24,7 +24,7 @@ from bridge.messages.passthrough import Envelopes, pass_on
 from bridge.model.events import SSEEvent, encode_payload, json_payload
 from bridge.model.pipeline import EventCodec, Pipeline
 from bridge.model.pipeline.envelope import read_envelope
-from bridge.model.pipeline.transform import transform
+from bridge.model.pipeline.pipeline import transform
 from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.registry import DomainToSSEMapping, RetryPolicy
 from bridge.producer.background_sender import BackgroundSender
@@ -232,7 +232,7 @@ class _Worker:
         return [event for event in (transform(event, mapping) for event, mapping in rows) if event is not None]
 
     def _transform_checked(self) -> None:
-        with patch("bridge.model.pipeline.transform.vouched_event", _checked_event):
+        with patch("bridge.model.pipeline.pipeline.vouched_event", _checked_event):
             self._transform()
 
     def _encode(self) -> None:

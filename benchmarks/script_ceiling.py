@@ -12,7 +12,7 @@ from benchmarks.harness.throughput import Load, measure
 from benchmarks.peers import BY_NAME
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
-from bridge.model.pipeline.transform import transform
+from bridge.model.pipeline.pipeline import transform
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settle import SettleCall

@@ -9,7 +9,7 @@ import redis.asyncio
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
-from bridge.model.pipeline.transform import transform
+from bridge.model.pipeline.pipeline import transform
 from bridge.redis_adapter.keyspace import Keyspace
 
 KEYS = Keyspace()

@@ -9,7 +9,7 @@ from celery.app.amqp import AMQP, Queues
 from bridge.amqp_adapter.queues import queue
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.model.registry.naming import QUEUE_PREFIX
+from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.redis_adapter import QueueNames, connect_briefly, open_queues
 from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology

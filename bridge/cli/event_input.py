@@ -13,8 +13,8 @@ from bridge.model.errors import EventRefusedError
 from bridge.model.events.domain import utc_now
 from bridge.model.pipeline.envelope import wire_names
 from bridge.model.registry import DomainToSSEMapping, Id, Registry
-from bridge.model.registry.addressing import attribute_returned
 from bridge.model.registry.contract import examples_of
+from bridge.model.registry.metadata import attribute_returned
 from bridge.model.registry.sampling import CannotSampleError, sample_event
 
 

@@ -13,7 +13,7 @@ from bridge.model.bounds import PARAM_CHARS_MAX
 from bridge.model.event_log import START, Position, StreamedEvent, read_message
 from bridge.model.gateway_counters import Counters
 from bridge.model.registry import Registry
-from bridge.model.registry.naming import is_wire_name
+from bridge.model.registry.metadata import is_wire_name
 
 ECHO_MAX = 5
 """Unknown values that a refusal repeats at most."""

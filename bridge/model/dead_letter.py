@@ -9,8 +9,8 @@ from msgspec.structs import force_setattr
 
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.pipeline import Failure, Stage
-from bridge.model.pipeline.addressee import user_in
-from bridge.model.pipeline.root_cause import Cause, cause_of
+from bridge.model.pipeline.failure import Cause, cause_of
+from bridge.model.registry.identifiers import user_in
 from bridge.model.retry import Attempt
 
 LOOK_MAX = 1000

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from bridge.model.pipeline import Failure
-from bridge.model.pipeline.addressee import user_in
+from bridge.model.registry.identifiers import user_in
 
 LEASE_S = 30
 """How long a mover may take to put claimed retries back on their queue."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.model.pipeline.root_cause import Cause
+from bridge.model.pipeline.failure import Cause
 from bridge.operations.selection import Facts
 
 TREND_STEPS = 12

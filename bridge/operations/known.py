@@ -9,7 +9,7 @@ from bridge.model.dead_letter import LetterHead
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
-from bridge.model.registry.naming import QUEUE_PREFIX, TASK_PREFIX
+from bridge.model.registry.metadata import QUEUE_PREFIX, TASK_PREFIX
 from bridge.model.retry import RetryRecord
 from bridge.operations.selection import FOREVER_MS, Facts, Selection, facts_of, is_class, users_in
 from bridge.ports import Store

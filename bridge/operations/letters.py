@@ -10,7 +10,7 @@ import msgspec
 from bridge.model.bounds import PARSER_ERRORS, REASON_CHARS_MAX
 from bridge.model.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadLetter, LetterHead, Tombstone
 from bridge.model.log_entry import LogEntry
-from bridge.model.pipeline.root_cause import cause_of
+from bridge.model.pipeline.failure import cause_of
 from bridge.model.registry import Registry
 from bridge.operations.groups import USERS_MAX, Group, Grouping
 from bridge.operations.known import resolve

@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.model.dead_letter import Cursor, DeadLetter
 from bridge.model.log_entry import LogEntry
-from bridge.model.pipeline.root_cause import Cause, cause_of
+from bridge.model.pipeline.failure import Cause, cause_of
 from bridge.model.registry import Registry
 from bridge.model.retry import RetryRecord, WaitingRetry
 from bridge.operations.groups import Group, Grouping

@@ -12,10 +12,10 @@ from bridge.model.dead_letter import DeadLetter, LetterHead
 from bridge.model.errors import IdError, SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure, Stage
-from bridge.model.pipeline.root_cause import GROUP_CHARS, cause_of
+from bridge.model.pipeline.failure import GROUP_CHARS, cause_of
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry, task_name
-from bridge.model.registry.naming import QUEUE_PREFIX
+from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.model.retry import RetryRecord
 
 FOREVER_MS = 1 << 52

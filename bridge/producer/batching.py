@@ -12,8 +12,8 @@ import uuid6
 from bridge.messages import OVERHEAD_BYTES, TaskMessage
 from bridge.model.pipeline import EventCodec, Snapshot
 from bridge.model.registry import Audience, DomainToSSEMapping, IdType
-from bridge.model.registry.addressing import attribute_returned
 from bridge.model.registry.identifiers import UUIDS
+from bridge.model.registry.metadata import attribute_returned
 
 User: TypeAlias = str | int
 """What tells one user from another; of a UUID its number, which is compared in a tenth of the time."""

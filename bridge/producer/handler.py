@@ -6,9 +6,8 @@ from typing import Any
 
 from bridge.catalogs import load_registry
 from bridge.model.events import SSEEvent
-from bridge.model.pipeline.failure import Stage, describe
-from bridge.model.pipeline.reporting import ExcInfo, reportable
-from bridge.model.pipeline.transform import transform
+from bridge.model.pipeline.failure import ExcInfo, Stage, describe, reportable
+from bridge.model.pipeline.pipeline import transform
 from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.publishing import Receipt, ReceiptStatus
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from bridge.model.bounds import QUEUE_NAME_CHARS_MAX, QUEUES_FOUND_MAX
-from bridge.model.registry.naming import QUEUE_PREFIX
+from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.redis_adapter.script import script
 
 PRIORITY_MARK = "\x06\x16"

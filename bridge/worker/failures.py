@@ -5,7 +5,7 @@ from functools import partial
 
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Dead, Failure, Retry
-from bridge.model.pipeline.reporting import log_failure
+from bridge.model.pipeline.failure import log_failure
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.retry import Attempt, RetryRecord, extend_history

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from bridge.model.pipeline.root_cause import cause_of
+from bridge.model.pipeline.failure import cause_of
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.model.retry import RetryRecord
 from bridge.operations.letters import Letters, every_letter

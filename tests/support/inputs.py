@@ -42,7 +42,7 @@ from bridge.model.event_log import read_message
 from bridge.model.events.json_payload import encode_payload
 from bridge.model.pipeline import Failure, Stage, describe, encode_raw, identify
 from bridge.model.pipeline.envelope import EventCodec
-from bridge.model.pipeline.root_cause import cause_of
+from bridge.model.pipeline.failure import cause_of
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Audience
 from bridge.operations.dry_run import is_json, occurred_at_of

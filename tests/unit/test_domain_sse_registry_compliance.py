@@ -13,8 +13,8 @@ import pytest
 from bridge.catalogs.finance import DOMAIN_TO_SSE_MAPPING, REGISTRY, SSE_EVENT_REGISTRY, get_registry_statistics
 from bridge.catalogs.finance import events as finance
 from bridge.model.events import DomainEvent, SSEEventCategory, SSEEventType, encode_payload, get_category_for_event_type
+from bridge.model.pipeline.pipeline import transform
 from bridge.model.pipeline.rehearsal import rehearse
-from bridge.model.pipeline.transform import transform
 from bridge.model.registry import DomainToSSEMapping, SSEEventMetadata
 from bridge.model.registry.sampling import sample_event
 

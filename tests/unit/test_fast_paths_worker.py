@@ -18,9 +18,9 @@ from bridge.model.bounds import LEVELS_READ_MAX
 from bridge.model.errors import BridgeError
 from bridge.model.events import SSEEvent, encode_payload, json_payload
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
-from bridge.model.pipeline import transform as transform_module
+from bridge.model.pipeline import pipeline as pipeline_module
 from bridge.model.pipeline.envelope import encode_raw, read_envelope
-from bridge.model.pipeline.transform import transform
+from bridge.model.pipeline.pipeline import transform
 from bridge.model.registry import DomainToSSEMapping, RetryPolicy
 from bridge.redis_adapter import settle
 from tests.support import strange
@@ -132,7 +132,7 @@ def test_what_is_vouched_for_is_what_the_checks_would_make(
     event = SimpleNamespace(event_id=event_id, occurred_at=occurred_at)
     fast = said(lambda: transform(event, mapping))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transform_module, "vouched_event", checked_event)
+        patch.setattr(pipeline_module, "vouched_event", checked_event)
         assert values_of(fast) == values_of(said(lambda: transform(event, mapping)))
 
 

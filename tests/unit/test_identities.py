@@ -17,11 +17,10 @@ from bridge.gateway.auth import DevelopmentAuthenticator, authenticator
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
-from bridge.model.pipeline.addressee import user_in
 from bridge.model.registry import Registry, RetryPolicy, Topic
-from bridge.model.registry.addressing import attribute_returned
-from bridge.model.registry.identifiers import INTS, TEXTS, UUIDS, IdType
+from bridge.model.registry.identifiers import INTS, TEXTS, UUIDS, IdType, user_in
 from bridge.model.registry.identity import identity_of
+from bridge.model.registry.metadata import attribute_returned
 from bridge.ops.fields import read_selection
 from bridge.settings import Settings
 from tests.support.identities import Type, by_name, by_number, by_uuid, names, numbers, uuids

@@ -5,13 +5,12 @@ import pytest
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.errors import IdError, PermanentError, SettingsError, SpoolError
 from bridge.model.pipeline import Failure, Stage
-from bridge.model.pipeline.failure import describe
-from bridge.model.pipeline.root_cause import cause_of, place_in, without_variables
+from bridge.model.pipeline.failure import cause_of, describe, place_in, without_variables
 from bridge.operations.selection import Facts, Selection, parse_time
 from tests.support.letters import a_letter
 from tests.support.naming import shown
 
-TRACEBACK = """  File "/venv/lib/python3.11/site-packages/bridge/model/pipeline/transform.py", line 31, in transform
+TRACEBACK = """  File "/venv/lib/python3.11/site-packages/bridge/model/pipeline/pipeline.py", line 31, in transform
     data=mapping.payload_extractor(event),
          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   File "/srv/shop/extractors.py", line {line}, in paid

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.errors import PermanentError
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Retry, Skipped, Stage, describe
-from bridge.model.pipeline.transform import NO_USER
+from bridge.model.pipeline.pipeline import NO_USER
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry, RetryPolicy, SSEEventMetadata
 from bridge.model.registry.sampling import sample_event
 from tests.support.naming import shown

@@ -7,8 +7,7 @@ from bridge.on_demand import on_demand
 if TYPE_CHECKING:
     from bridge.model.pipeline.envelope import Envelope, EventCodec, encode_raw, parsed
     from bridge.model.pipeline.failure import Failure, Stage, describe
-    from bridge.model.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
-    from bridge.model.pipeline.pipeline import Pipeline, identify
+    from bridge.model.pipeline.pipeline import Dead, Outcome, Pipeline, Published, Retry, Skipped, identify
     from bridge.model.pipeline.snapshot import Snapshot, snapshot_taker
 
 __all__, __getattr__ = on_demand(
@@ -16,8 +15,7 @@ __all__, __getattr__ = on_demand(
     {
         "bridge.model.pipeline.envelope": "Envelope EventCodec encode_raw parsed",
         "bridge.model.pipeline.failure": "Failure Stage describe",
-        "bridge.model.pipeline.outcome": "Dead Outcome Published Retry Skipped",
-        "bridge.model.pipeline.pipeline": "Pipeline identify",
+        "bridge.model.pipeline.pipeline": "Dead Outcome Pipeline Published Retry Skipped identify",
         "bridge.model.pipeline.snapshot": "Snapshot snapshot_taker",
     },
 )

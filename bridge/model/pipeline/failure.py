@@ -1,12 +1,16 @@
-"""What went wrong with one event, in words that fit into a dead letter: capped and scrubbed."""
+"""What went wrong with one event, capped and scrubbed: in words for its dead letter, as a root cause, and in a log."""
 
+import hashlib
+import logging
 import re
 import traceback
 from enum import StrEnum
+from types import TracebackType
+from typing import TypeAlias
 
 import msgspec
 
-from bridge.model.plain_text import name_of
+from bridge.model.plain_text import name_of, one_line
 
 MAX_MESSAGE_CHARS = 500
 MAX_TRACEBACK_CHARS = 8_000
@@ -110,3 +114,128 @@ def _beginning(text: str, chars_max: int) -> str:
 def _end(text: str, chars_max: int) -> str:
     """Text cut between two lines: it may begin with half a secret."""
     return text if len(text) <= chars_max else text[-chars_max:].partition("\n")[2]
+
+
+# Its root cause: everything that differs from event to event is taken out
+
+COMPARED_CHARS_MAX = 200
+"""Longer messages are compared by their beginning: `Failure` cuts them in the middle of anything."""
+GROUP_CHARS = 12
+
+_FRAME = re.compile(r'^  File "(?P<path>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
+_NOT_THEIRS = re.compile(
+    r"^<frozen"
+    r"|/lib/python\d[^/]*/(?!(?:site|dist)-packages/)"
+    r"|(?:^|/)bridge/(?!catalogs/)[a-z_/]+\.py$"
+)
+"""Files of Python and of the bridge, but for its built-in events: where a failure surfaces, but not what causes it."""
+
+_VARIABLE = re.compile(
+    r"(?P<url>\b\w+://\S+)"
+    r"|(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)"
+    r"|(?P<id>\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\b|\b\d\d:\d\d:\d\d\b)"
+    r"|(?P<text>(?<!\w)'[^'\n]*(?:'(?!\w)|$)|\"[^\"\n]*(?:\"|$))"
+    r"|(?P<path>(?<![\w.])(?:[A-Za-z]:)?(?:/[\w.@+-]+){2,}/?)"
+    r"|(?P<hex>\b0[xX][0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*\d)(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{8,}\b)"
+    r"|(?P<number>(?<![A-Za-z_])[-+]?\d[\d,_]*(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+)
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """What failures have in common when they have one cause."""
+
+    stage: str  # where on its journey an event failed
+    error_class: str  # qualified name of the exception's class
+    # ``file:function: statement`` of the innermost frame outside of Python and the bridge; empty where there is no
+    # traceback. No line number, which changes with every edit above it.
+    place: str
+    message: str  # with ids, numbers, dates, paths, addresses and quoted values taken out
+
+    @property
+    def group(self) -> str:
+        """A short name: equal for equal causes, in every process and release."""
+        words = "\0".join((self.stage, self.error_class, self.place, self.message))
+        return hashlib.sha256(words.encode()).hexdigest()[:GROUP_CHARS]
+
+
+def cause_of(failure: Failure) -> Cause:
+    """The cause behind one failure."""
+    return Cause(
+        stage=failure.stage.value,
+        error_class=failure.error_class,
+        place=place_in(failure.traceback),
+        message=without_variables(failure.message),
+    )
+
+
+def without_variables(message: str) -> str:
+    """A message with ``<number>``, ``<id>`` and so on in the place of what differs from event to event."""
+    # No failure has more; whatever calls itself one is cut, since the pattern's time grows with the square.
+    shortened = _VARIABLE.sub(lambda found: f"<{found.lastgroup}>", message[:MAX_MESSAGE_CHARS])
+    return " ".join(shortened.split())[:COMPARED_CHARS_MAX]
+
+
+def place_in(traceback: str) -> str:
+    """Where in the code a traceback ends, as far as it is the team's own."""
+    traceback = traceback[-MAX_TRACEBACK_CHARS:]
+    frames = list(_FRAME.finditer(traceback))
+    if not frames:
+        return ""
+    frame = next((frame for frame in reversed(frames) if not _NOT_THEIRS.search(frame["path"])), frames[-1])
+    path = "/".join(frame["path"].split("/")[-2:])
+    statement = traceback[frame.end() + 1 :].partition("\n")[0]
+    # A frame without source is followed by the next frame or by the error itself, which are less indented.
+    where = statement.strip() if statement.startswith("    ") else f"line {frame['line']}"
+    return f"{path}:{frame['function']}: {where}"
+
+
+# In a log: one line for people, and for error trackers where it was raised
+
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def log_failure(
+    logger: logging.Logger, failure: Failure, error: BaseException | None, message: str, *args: object
+) -> None:
+    """Log a final failure as an error; with the exception, if an extractor raised one.
+
+    Sentry's logging integration, among others, makes an issue of it. In a log of text stands one line more; the
+    traceback is in the dead letter. The frames of ``error`` lose their local variables.
+    """
+    if not logger.isEnabledFor(logging.ERROR):
+        return
+    file, line, function, _ = logger.findCaller(stacklevel=2)
+    exc_info = None if error is None else reportable(error, failure)
+    record = logger.makeRecord(logger.name, logging.ERROR, file, line, message, args, exc_info, function)
+    if exc_info is not None:
+        # A formatter takes what is here already; its own would quote the source, and a storm would fill the log.
+        record.exc_text = f"{failure.error_class}: {exc_info[1]}"
+    logger.handle(record)
+
+
+def reportable(error: BaseException, failure: Failure) -> ExcInfo:
+    """The exception in a form that error trackers may be given: where it was raised, without any event's data.
+
+    Trackers send the local variables of each frame along, and an extractor's hold the event: they are
+    cleared, in every frame that is done. The text is the dead letter's, which is capped and scrubbed, on one line.
+    """
+    for one in _chain(error):
+        traceback.clear_frames(one.__traceback__)
+    kind = type(error)
+    # Its own class may do anything when it is turned into text.
+    twin = type(kind.__name__, (Exception,), {"__module__": kind.__module__, "__qualname__": kind.__qualname__})
+    shown = twin(one_line(failure.message))
+    return twin, shown.with_traceback(error.__traceback__), error.__traceback__
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error with its causes and contexts, each once."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and not any(one is known for known in found):
+            found.append(one)
+            waiting += [one.__cause__, one.__context__]
+    return found

@@ -2,17 +2,100 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import msgspec
+import uuid6
+
 from bridge.model.errors import DecodeError, IdError, PayloadError, PermanentError
-from bridge.model.events import encode_payload
+from bridge.model.events import SSEEvent, encode_payload
+from bridge.model.events.sse_event import NO_USER, vouched_event
 from bridge.model.pipeline.envelope import EventCodec, encode_raw, parsed, wire_names
 from bridge.model.pipeline.failure import Failure, Stage, describe
-from bridge.model.pipeline.outcome import Dead, Outcome, Published, Retry, Skipped
-from bridge.model.pipeline.transform import transform
-from bridge.model.registry import DomainToSSEMapping, Registry, RetryPolicy
-from bridge.model.registry.addressing import attribute_returned
+from bridge.model.registry import Addressing, Audience, DomainToSSEMapping, IdType, Registry, RetryPolicy
+from bridge.model.registry.identifiers import UUIDS
+from bridge.model.registry.metadata import attribute_returned
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish ``event``. A Struct, because one is made for nearly every event, and that is what it costs least."""
+
+    event: SSEEvent  # what clients get
+    payload: bytes  # ``event.data`` as one line of JSON
+    audience: Audience | Addressing  # the event's user, or broadcast
+    envelope: object  # what it came from, so that a refused write can still be retried or dead-lettered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """There is no recipient."""
+
+    event_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """Try again later."""
+
+    event_id: UUID
+    envelope: bytes  # JSON, byte for byte what is tried again
+    attempt: int  # the attempt that failed, 1 for the first
+    after_s: float  # seconds to wait
+    failure: Failure  # why
+    user_id: str = ""  # the user that the event names, by its mapping; empty if none, or if that cannot be told
+    # What an extractor raised, for the log of this process; None where nothing of the team's failed
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dead:
+    """Keep it for a person: it will not succeed by itself."""
+
+    # The event's id; for what has no readable id, derived from its bytes, so that a redelivery makes the same letter
+    letter_id: str
+    envelope: bytes  # JSON of what came in
+    attempt: int  # the attempt that failed, 1 for the first
+    failure: Failure  # why
+    user_id: str = ""  # as of a Retry
+    error: BaseException | None = field(default=None, compare=False, repr=False)  # as of a Retry
+
+
+Outcome: TypeAlias = Published | Skipped | Retry | Dead
+
+
+_ID_TYPES = frozenset({UUID, uuid6.UUID})
+
+
+def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) -> SSEEvent | None:
+    """Run the mapping's extractors; None when there is no recipient.
+
+    The SSE event keeps the domain event's id and time: that is what makes a redelivery recognisable.
+
+    Raises:
+        IdError: ``user_id_extractor`` returns what is no user's id.
+        Exception: whatever an extractor raises, or ValueError when it returns the wrong type.
+    """
+    user_id = mapping.user_id_extractor(event)
+    if user_id is None:
+        if mapping.audience is not Audience.BROADCAST:
+            return None
+        user_id = NO_USER
+    elif type(user_id) is not users.plain:
+        user_id = users.checked(user_id)
+    data, event_id, occurred_at = mapping.payload_extractor(event), event.event_id, event.occurred_at
+    if (
+        type(data) is dict
+        and type(event_id) in _ID_TYPES
+        and type(occurred_at) is datetime
+        and occurred_at.tzinfo is UTC
+    ):  # so it is with nearly every event; the registry vouches for the event type
+        return vouched_event(mapping.sse_event_type, user_id, data, event_id, occurred_at)
+    return SSEEvent.for_user(
+        user_id, event_type=mapping.sse_event_type, data=data, event_id=event_id, occurred_at=occurred_at
+    )
 
 
 class Pipeline:

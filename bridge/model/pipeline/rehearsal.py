@@ -11,8 +11,8 @@ from bridge.model.errors import DecodeError, PayloadError, PermanentError
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import Stage, describe
+from bridge.model.pipeline.pipeline import transform
 from bridge.model.pipeline.snapshot import snapshot_taker
-from bridge.model.pipeline.transform import transform
 from bridge.model.plain_text import one_line
 from bridge.model.registry import DomainToSSEMapping, Registry, Supersede
 from bridge.model.registry.contract import class_name, examples_of, payload_fault, user_fault

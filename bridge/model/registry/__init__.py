@@ -11,6 +11,7 @@ from bridge.model.registry.metadata import (
     SSEEventMetadata,
     Staleness,
     Supersede,
+    queue_name,
+    task_name,
 )
-from bridge.model.registry.naming import queue_name, task_name
 from bridge.model.registry.registry import Registry

@@ -14,14 +14,16 @@ from bridge.model.registry.addresses import AddressBook, Topic
 from bridge.model.registry.contract import class_name, sample_faults
 from bridge.model.registry.identifiers import UUIDS, IdType
 from bridge.model.registry.metadata import (
+    RESERVED_PREFIX,
     Audience,
     DomainToSSEMapping,
     DropAfter,
     RetryPolicy,
     SSEEventMetadata,
     Supersede,
+    is_category_name,
+    is_wire_name,
 )
-from bridge.model.registry.naming import RESERVED_PREFIX, is_category_name, is_wire_name
 
 _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
     "event_id": inspect.UUIDType,

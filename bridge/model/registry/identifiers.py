@@ -1,12 +1,13 @@
 """``IdType``: an application's ids of users and of topics' keys, as values and as text. Both ways are here alone."""
 
 import re
+from contextlib import suppress
 from typing import Final, TypeAlias
 from uuid import UUID
 
 import msgspec
 
-from bridge.model.bounds import USER_CHARS_MAX, USER_INT_MAX
+from bridge.model.bounds import PARSER_ERRORS, USER_CHARS_MAX, USER_INT_MAX
 from bridge.model.errors import IdError
 from bridge.model.plain_text import echoed
 
@@ -109,3 +110,30 @@ ID_TYPES: Final = (UUIDS, INTS, TEXTS)
 def is_id_text(text: str) -> bool:
     """Whether a text could be the canonical text of an id, of whatever kind."""
     return _TEXT.fullmatch(text) is not None
+
+
+UUID_CHARS = 36
+"""Of a UUID with its hyphens."""
+
+
+class _Data(msgspec.Struct, frozen=True):
+    user_id: str | int | None = None
+
+
+class _Addressed(msgspec.Struct, frozen=True):
+    data: _Data = _Data()
+
+
+def user_in(envelope: str) -> str:
+    """The ``user_id`` in an envelope's data, if it could be one of any kind; empty if not."""
+    try:
+        user_id = msgspec.json.decode(envelope, type=_Addressed).data.user_id
+    except PARSER_ERRORS:
+        return ""
+    with suppress(IdError):
+        if isinstance(user_id, int):
+            return INTS.text(user_id)
+        # In its other forms a UUID may as well be an application's text, and that must stay as it is.
+        if user_id and len(user_id) == UUID_CHARS:
+            return UUIDS.text(UUIDS.parse(user_id))
+    return user_id if isinstance(user_id, str) and is_id_text(user_id) else ""

@@ -1,5 +1,6 @@
-"""The two kinds of rows in a registry: what an event type is, and how a domain event becomes one."""
+"""The rows of a registry: what an event type is, how a domain event becomes one; and the names that follow."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -160,3 +161,63 @@ class DomainToSSEMapping:
     audience: Audience | Addressing = Audience.USER
     example: Callable[[], Any] | None = None
     staleness: Staleness | None = None
+
+
+# Names on the broker and on the wire, which are derived from the registry and from nothing else
+
+TASK_PREFIX = "bridge."
+QUEUE_PREFIX = "bridge."
+
+_WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}", re.ASCII)
+_CATEGORY = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+MAX_WIRE_NAME_LENGTH = 100
+
+RESERVED_PREFIX = "stream."
+"""Wire names of the bridge's own control events (``stream.reset``)."""
+
+
+def task_name(event_class_name: str) -> str:
+    """The Celery task of a domain event class: ``bridge.<DomainEventClass>``."""
+    return TASK_PREFIX + event_class_name
+
+
+def queue_name(category: StrEnum) -> str:
+    """The queue of a category: ``bridge.<category>``."""
+    return QUEUE_PREFIX + category.value
+
+
+def is_wire_name(name: str) -> bool:
+    """Whether ``name`` is two or three lowercase segments joined by dots, at most 100 characters."""
+    return len(name) <= MAX_WIRE_NAME_LENGTH and _WIRE_NAME.fullmatch(name) is not None
+
+
+def is_category_name(name: str) -> bool:
+    """Whether ``name`` is one lowercase segment."""
+    return len(name) <= MAX_WIRE_NAME_LENGTH and _CATEGORY.fullmatch(name) is not None
+
+
+class _Probe:
+    """Stands for an event, and notes what is read of it."""
+
+    __slots__ = ("read",)
+
+    def __init__(self) -> None:
+        self.read: list[tuple[str, object]] = []
+
+    def __getattr__(self, name: str) -> object:
+        value = object()
+        self.read.append((name, value))
+        return value
+
+
+def attribute_returned(extractor: Callable[[Any], object]) -> str | None:
+    """The one attribute that an extractor reads, if it returns it as it is."""
+    probe = _Probe()
+    try:
+        result = extractor(probe)
+    except Exception:  # it wanted a real event
+        return None
+    match probe.read:
+        case [(name, value)] if value is result:
+            return name
+    return None

@@ -9,8 +9,7 @@ from uuid import UUID
 from bridge.model.errors import RegistryError
 from bridge.model.registry.addresses import AddressBook, Topic
 from bridge.model.registry.identifiers import Id, IdType
-from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata
-from bridge.model.registry.naming import queue_name, task_name
+from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata, queue_name, task_name
 
 if TYPE_CHECKING:
     from bridge.model.events import SSEEvent
