@@ -25,10 +25,9 @@ from bridge.model.errors import (
     SettingsError,
     StoreError,
 )
+from bridge.ops.fields import Page, PageRequest
 from bridge.ops.page_context import PageContext
-from bridge.ops.page_request import Page, PageRequest
-from bridge.ops.sessions import LIFE_S, Role, Session, Sessions
-from bridge.ops.throttle import Throttle
+from bridge.ops.sessions import LIFE_S, Role, Session, Sessions, Throttle
 from bridge.settings import OpsSettings
 
 COOKIE = "bridge_ops"

@@ -13,13 +13,12 @@ from starlette.routing import BaseRoute, Route
 from bridge.model.registry import Registry
 from bridge.ops import dead, overview, redriving, retries
 from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login
+from bridge.ops.fields import Page
 from bridge.ops.health import health_routes
 from bridge.ops.metrics import metrics_route
 from bridge.ops.page_context import PageContext
-from bridge.ops.page_request import Page
-from bridge.ops.sessions import Role, Sessions
+from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.ops.stream import STREAM_PATH, Streams
-from bridge.ops.throttle import Throttle
 from bridge.runtime.shutdown import heard_signals
 from bridge.settings import OpsSettings
 

@@ -3,9 +3,8 @@
 from starlette.responses import Response
 
 from bridge.operations import Selection, letter_as_dict
-from bridge.ops.fields import read_after, read_reason
+from bridge.ops.fields import PageRequest, read_after, read_reason
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
-from bridge.ops.page_request import PageRequest
 from bridge.views.failed_events import letter_facts, letter_row
 from bridge.views.filters import write_filters
 

@@ -1,26 +1,34 @@
-"""What every page is made with: operations, the overview's cache, the redrives of this process, and the templates."""
+"""What every page is made with: operations, the overview's cache, this process' redrives, templates and their filters.
 
+Everything that comes from events and errors is escaped.
+"""
+
+import json
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from bridge.model.bounds import PARSER_ERRORS
+from bridge.model.pipeline import Stage
 from bridge.model.registry import Registry
-from bridge.operations import FOREVER_MS, Letters, Redrives, Retries, Selection, found_categories
-from bridge.ops import rendering
-from bridge.ops.fields import given_filters, read_selection
+from bridge.operations import FOREVER_MS, Letters, Redrives, Retries, Selection, found_categories, notes_of
+from bridge.ops.fields import PageRequest, given_filters, read_selection
 from bridge.ops.jobs import RunningRedrives
 from bridge.ops.overview_cache import OverviewCache
-from bridge.ops.page_request import PageRequest
 from bridge.ports import Store
 from bridge.settings import OpsSettings
+from bridge.views.failed_events import types_in_words, users_in_words
 from bridge.views.filters import write_filters
+from bridge.views.words import NONE, counted, due, event_class, numbers_in_words, span
 from bridge.wiring import open_store
 
 LISTED = 50
@@ -63,7 +71,7 @@ class PageContext:
             redrives=Redrives(store, settings, registry),
             jobs=RunningRedrives(settings, registry),
             overview=OverviewCache(settings, registry, store),
-            templates=rendering.environment(time.time),
+            templates=environment(),
         )
 
     def close(self) -> None:
@@ -121,9 +129,8 @@ class PageContext:
 
     def go_on(self, request: PageRequest, path: str, note: str = "", *numbers: int) -> Response:
         """To where the outcome of an act is seen, with one of NOTES."""
-        fields = urlencode([("note", note), *(("n", str(number)) for number in numbers)]) if note else ""
-        address = f"{request.base}{path}{'&' if '?' in path else '?'}{fields}" if fields else request.base + path
-        return RedirectResponse(address, HTTPStatus.SEE_OTHER)
+        fields = "?" + urlencode([("note", note), *(("n", str(number)) for number in numbers)]) if note else ""
+        return RedirectResponse(request.base + path + fields, HTTPStatus.SEE_OTHER)
 
 
 def up_to_now(selection: Selection) -> Selection:
@@ -142,3 +149,64 @@ def _note(request: PageRequest) -> str:
     sentence = NOTES.get(request.query.get("note", ""), "")
     numbers = [f"{int(text):,}" for text in request.query.getlist("n")[:2] if _NUMBER.fullmatch(text)]
     return sentence.format(*numbers, *("some", "some")) if sentence else ""
+
+
+def environment() -> Environment:
+    """The templates, with the filters by which values get their looks."""
+    made = Environment(
+        loader=PackageLoader("bridge.ops", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=number,
+        notes=notes_of,
+        span=span,
+        moment=moment,
+        ago=lambda at_ms: f"{span(max(0.0, time.time() - at_ms / 1000))} ago",
+        pretty=pretty,
+        query=urlencode,
+        event_class=event_class,
+        counted=counted,
+        due=due,
+        in_words=numbers_in_words,
+        types=types_in_words,
+        users=users_in_words,
+        bars=bars,
+    )
+    made.globals["stages"] = [stage.value for stage in Stage]
+    return made
+
+
+def number(value: float | None) -> str:
+    """``12,345``; a dash if there is none."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def moment(at: int | str) -> str:
+    """A time in ms or as RFC 3339, to the second, in UTC."""
+    try:
+        when = datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else datetime.fromisoformat(at)
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def pretty(text: str) -> str:
+    """JSON with line breaks; as it is if it is not one, or holds what no page can show (half a surrogate pair)."""
+    try:
+        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        shown.encode()
+    except PARSER_ERRORS:
+        return text
+    return shown
+
+
+def bars(values: Iterable[float], height: int) -> list[tuple[int, int]]:
+    """For each value the top and the height of its bar, in a picture of that height."""
+    known = list(values)
+    most = max(known, default=0) or 1
+    tall = [max(1 if value else 0, round(value / most * height)) for value in known]
+    return [(height - each, each) for each in tall]

@@ -11,9 +11,8 @@ from bridge.model.errors import OperationRefusedError
 from bridge.model.log_entry import LogEntry
 from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.operations import MAX_FAILURES_DEFAULT, Expected, Selection
-from bridge.ops.fields import read_number
+from bridge.ops.fields import PageRequest, read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
-from bridge.ops.page_request import PageRequest
 from bridge.runtime.supervision import SupervisedThread
 from bridge.views.dry_run import DryRun
 from bridge.views.filters import write_filters

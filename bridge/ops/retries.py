@@ -2,9 +2,8 @@
 
 from starlette.responses import Response
 
-from bridge.ops.fields import read_after, read_reason
+from bridge.ops.fields import PageRequest, read_after, read_reason
 from bridge.ops.page_context import LISTED, PageContext
-from bridge.ops.page_request import PageRequest
 from bridge.views.failed_events import retry_row
 
 

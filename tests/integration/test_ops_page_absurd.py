@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from bridge.ops.asgi import PAGES
-from bridge.ops.page_request import Page
+from bridge.ops.fields import Page
 from bridge.settings import Settings
 from tests.support.absurd import ABSURD
 from tests.support.letters import a_letter, bury

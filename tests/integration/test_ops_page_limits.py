@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.ops.sessions import ALL_FREE_FAILURES, FREE_FAILURES
 from bridge.ops.stream import SESSION_STREAMS_MAX, STREAMS_MAX, VIEWER_STREAMS_MAX
-from bridge.ops.throttle import ALL_FREE_FAILURES, FREE_FAILURES
 from tests.support.ops_page import OPERATOR, VIEWER
 from tests.support.processes import clean_environment, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until

@@ -50,9 +50,8 @@ from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
 from bridge.ops.access_control import RefusedError, read_form
 from bridge.ops.fields import read_after, read_number, read_selection
-from bridge.ops.rendering import pretty
-from bridge.ops.sessions import Role, Sessions
-from bridge.ops.throttle import Throttle
+from bridge.ops.page_context import pretty
+from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.producer.row_validation import RowValidator
 from bridge.redis_adapter import PublishedEvents, connect, producers, store_error, workers
 from bridge.redis_adapter.event_log import _entry

@@ -16,7 +16,7 @@ from bridge.ops.fields import (
     read_reason,
     read_selection,
 )
-from bridge.ops.rendering import bars, moment, pretty
+from bridge.ops.page_context import bars, moment, pretty
 from bridge.views.filters import write_filters
 from tests.support.moody_catalog import registry
 

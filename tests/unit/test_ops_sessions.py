@@ -6,8 +6,17 @@ import pytest
 from bridge.model.bounds import PERSON_CHARS_MAX
 from bridge.model.errors import SettingsError
 from bridge.ops.access_control import safe_path
-from bridge.ops.sessions import LIFE_S, Role, Session, Sessions
-from bridge.ops.throttle import ADDRESSES_MAX, FORGET_S, FREE_FAILURES, WAIT_CAP_S, Throttle
+from bridge.ops.sessions import (
+    ADDRESSES_MAX,
+    FORGET_S,
+    FREE_FAILURES,
+    LIFE_S,
+    WAIT_CAP_S,
+    Role,
+    Session,
+    Sessions,
+    Throttle,
+)
 from bridge.settings import Settings, load_settings
 
 OPERATOR, VIEWER = "operator-token-0123", "viewer-token-01234"

@@ -15,7 +15,7 @@ from bridge.model.pipeline.envelope import encode_raw, parsed, read_envelope
 from bridge.model.registry.identifiers import user_in
 from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
-from bridge.ops.rendering import pretty
+from bridge.ops.page_context import pretty
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.retry_queue import read_retry
 
