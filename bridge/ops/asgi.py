@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from bridge.model.registry import Registry
-from bridge.ops import dead, overview, redriving, retries
+from bridge.ops import dead, overview, redriving
 from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login
 from bridge.ops.fields import Page
 from bridge.ops.health import health_routes
@@ -30,9 +30,9 @@ PAGES = (
     Page("GET", "/dead/letters/{letter_id:path}", dead.letter),
     Page("GET", "/dead/discard", dead.discard_form, Role.OPERATOR),
     Page("POST", "/dead/discard", dead.discard, Role.OPERATOR),
-    Page("GET", "/retries", retries.retry_list),
-    Page("POST", "/retries/now", retries.try_now, Role.OPERATOR),
-    Page("POST", "/retries/cancel", retries.cancel, Role.OPERATOR),
+    Page("GET", "/retries", dead.retry_list),
+    Page("POST", "/retries/now", dead.try_now, Role.OPERATOR),
+    Page("POST", "/retries/cancel", dead.cancel, Role.OPERATOR),
     Page("GET", "/replays", redriving.redrives),
     Page("GET", "/replays/new", redriving.redrive_form, Role.OPERATOR),
     Page("POST", "/replays/dry-run", redriving.dry_run, Role.OPERATOR),

@@ -1,11 +1,11 @@
-"""Dead letters on pages: list, causes, one letter, and discarding."""
+"""Dead letters and waiting retries on pages: lists, causes, one letter, discarding, trying now, dead-lettering."""
 
 from starlette.responses import Response
 
 from bridge.operations import Selection, letter_as_dict
 from bridge.ops.fields import PageRequest, read_after, read_reason
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
-from bridge.views.failed_events import letter_facts, letter_row
+from bridge.views.failed_events import letter_facts, letter_row, retry_row
 from bridge.views.filters import write_filters
 
 SAMPLES = 5
@@ -95,3 +95,25 @@ def discard(context: PageContext, request: PageRequest) -> Response:
     reason = read_reason(request.form)
     done = context.letters.discard(context.selection(request, of_form=True), reason=reason, who=request.session.who)
     return context.go_on(request, "/dead", "discarded", done.discarded, done.in_redrive)
+
+
+def retry_list(context: PageContext, request: PageRequest) -> Response:
+    """The retries that match, next due first, and their causes."""
+    selection, cursor = context.selection(request), read_after(request.query)
+    page = context.retries.page(selection, cursor=cursor, limit=LISTED)
+    values = {"rows": [retry_row(waiting) for waiting in page.retries], "following": page.next}
+    groups = context.retries.groups(selection)
+    return context.listing(request, "retries.html", selection, title="Waiting retries", groups=groups, **values)
+
+
+def try_now(context: PageContext, request: PageRequest) -> Response:
+    """Make the retries that match due at once."""
+    done = context.retries.now(context.selection(request, of_form=True), who=request.session.who)
+    return context.go_on(request, "/retries", "due", done.changed, done.taken)
+
+
+def cancel(context: PageContext, request: PageRequest) -> Response:
+    """Dead-letter the retries that match."""
+    reason = read_reason(request.form)
+    done = context.retries.cancel(context.selection(request, of_form=True), reason=reason, who=request.session.who)
+    return context.go_on(request, "/retries", "buried", done.changed, done.taken)
