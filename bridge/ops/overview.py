@@ -9,8 +9,8 @@ from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.operations import Tracer, users_in
 from bridge.ops.fields import PageRequest
-from bridge.ops.overview_cache import Figures
 from bridge.ops.page_context import PageContext
+from bridge.ops.page_state import Figures
 from bridge.views.trace import Place, in_words, unknown
 
 GROUPS_SHOWN = 10

@@ -22,8 +22,7 @@ from bridge.model.pipeline import Stage
 from bridge.model.registry import Registry
 from bridge.operations import FOREVER_MS, Letters, Redrives, Retries, Selection, found_categories, notes_of
 from bridge.ops.fields import PageRequest, given_filters, read_selection
-from bridge.ops.jobs import RunningRedrives
-from bridge.ops.overview_cache import OverviewCache
+from bridge.ops.page_state import OverviewCache, RunningRedrives
 from bridge.ports import Store
 from bridge.settings import OpsSettings
 from bridge.views.failed_events import types_in_words, users_in_words

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from random import uniform
 
@@ -51,11 +50,6 @@ class Places:
         self._by_role: Counter[Role] = Counter()
         self.refused = 0
 
-    @property
-    def taken(self) -> int:
-        """How many streams there are."""
-        return self._by_role.total()
-
     def take(self, role: Role, holder: str) -> None:
         """Take a place, to be given back by ``leave``.
 
@@ -81,7 +75,7 @@ class Places:
             return f"You watch {SESSION_STREAMS_MAX} pages already; close one and reload."
         if role is Role.VIEWER and self._by_role[role] >= VIEWER_STREAMS_MAX:
             return f"Viewers watch {VIEWER_STREAMS_MAX} pages already; the others are kept for operators."
-        if self.taken >= STREAMS_MAX:
+        if self._by_role.total() >= STREAMS_MAX:
             return f"{STREAMS_MAX} pages are being watched already."
         return ""
 
@@ -109,14 +103,12 @@ class Streams:
     """The open streams, as many as have a place; all end when ``end`` is called.
 
     Attributes:
-        open_now: how many are being sent.
         places: how many each has.
     """
 
     def __init__(self, access: AccessControl, context: PageContext) -> None:
         self._access = access
         self._context = context
-        self.open_now = 0
         self.places = Places()
         self._ending: set[asyncio.Event] = set()
 
@@ -135,7 +127,9 @@ class Streams:
         return _Stream(self._frames(page_request), self.places, session.role, _holder(session, by_bearer=by_bearer))
 
     async def _frames(self, page_request: PageRequest) -> AsyncIterator[str]:
-        with self._counted() as ending:
+        ending = asyncio.Event()
+        self._ending.add(ending)
+        try:
             yield retry_frame(RETRY_MS)
             shown: dict[str, str] = {}
             ends_at = asyncio.get_running_loop().time() + LIFE_S * uniform(0.8, 1.0)  # noqa: S311  (no secret)
@@ -145,16 +139,7 @@ class Streams:
                 shown = parts
                 yield self._frame(changed)
                 await _rest(ending)
-
-    @contextmanager
-    def _counted(self) -> Iterator[asyncio.Event]:
-        ending = asyncio.Event()
-        self.open_now += 1
-        self._ending.add(ending)
-        try:
-            yield ending
         finally:
-            self.open_now -= 1
             self._ending.discard(ending)
 
     def _parts(self, page_request: PageRequest) -> dict[str, str]:
