@@ -2,8 +2,7 @@
 
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,39 +10,16 @@ from typing import Any
 import pytest
 
 from bridge.local.redis_server import free_port
-from tests.support.chromium import opened_chromium
-from tests.support.processes import ROOT, CliProcess, running_cli, wait_until_gone
-from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S
-
-ARTIFACTS = ROOT / "artifacts"
-TIMEOUT_S = 30.0
+from tests.support.chromium import Tab
+from tests.support.processes import CliProcess, running_cli, wait_until_gone
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with opened_chromium() as opened:
-        yield opened
-
-
-class Page:
+class Page(Tab):
     """The demo's page, in the words of the tests."""
 
     def __init__(self, page: Any, port: int) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self._hear("error", str(error)))
+        super().__init__(page)
         page.goto(f"http://127.0.0.1:{port}/")
-
-    def _hear(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
-
-    def wait(self, condition: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_S * PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"not in time: {what}"
-            self.page.wait_for_timeout(25)
 
     @property
     def percent(self) -> int:
@@ -70,9 +46,8 @@ class Page:
         self.page.click(selector)
 
     def save(self, name: str, *, full_page: bool = False) -> None:
-        ARTIFACTS.mkdir(exist_ok=True)
         self.page.evaluate("scrollTo(0, 0)")
-        self.page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=full_page)
+        super().save(name, full_page=full_page)
 
 
 @pytest.fixture
@@ -86,7 +61,6 @@ def demo(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         # Without motion a balance is at once what it will be, where a test compares it.
         motion = "no-preference" if options[-1] == "60" else "reduce"
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", reduced_motion=motion)
-        page.set_default_timeout(PROCESS_TIMEOUT_S * 1000)
         opened = Page(page, port)
         opened.command = command  # type: ignore[attr-defined]
         yield opened

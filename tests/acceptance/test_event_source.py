@@ -1,8 +1,7 @@
 """A real Chromium's EventSource: full and draining gateways, and the README's way back from a proxy's 502."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +11,7 @@ import pytest
 
 from bridge.local.redis_server import free_port
 from bridge.settings import Settings
-from tests.support.chromium import opened_chromium
+from tests.support.chromium import Tab
 from tests.support.gateway import COMMAND, EVENTS_PATH, gateway_process
 from tests.support.slow import ask, read_until
 from tests.support.streams import Source
@@ -31,12 +30,6 @@ SNIPPET = f"""
 window.shown = []; window.states = [];
 listen(url, "{TYPE}", (event) => shown.push(event.lastEventId));
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with opened_chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -62,11 +55,11 @@ def environment(redis_url: str) -> dict[str, str]:
     }
 
 
-class Page:
+class Page(Tab):
     """A page of the gateway's own origin that listens."""
 
     def __init__(self, browser: Any, url: str, user: UUID, script: str) -> None:
-        self.page = browser.new_page()
+        super().__init__(browser.new_page())
         self.page.route("**/page", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
         self.page.goto(url + "/page")
         self.script = f"const url = '{EVENTS_PATH}?user_id={user}'; {script}"
@@ -82,11 +75,8 @@ class Page:
     def states(self) -> list[Any]:
         return list(self.page.evaluate("states"))
 
-    def wait(self, condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not condition():
-            assert time.monotonic() < deadline, f"not in time: {what}; shown {self.shown}, states {self.states}"
-            self.page.wait_for_timeout(25)
+    def text(self, selector: str = "body") -> str:
+        return f"{super().text(selector)}; shown {self.shown}, states {self.states}"
 
 
 def _clients(url: str) -> int:

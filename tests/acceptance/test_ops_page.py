@@ -1,42 +1,22 @@
-"""The operators' page in a real Chromium, over letters that a real worker buried: every page and act, for everybody."""
+"""The operators' page in a real Chromium, over letters that a real worker buried: every page and act."""
 
 import re
-import signal
-import time
-from collections.abc import Callable, Iterator
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
 
-from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.retry import RetryRecord
-from bridge.operations.redrive import Redrives
 from bridge.producer import Emitter
-from bridge.redis_adapter import DeadLetters, RetrySet, connect, read_balance
+from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
 from bridge.settings import Settings
 from bridge.wiring import store_of
-from tests.support.chromium import opened_chromium
 from tests.support.letters import a_failure, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
-from tests.support.processes import ROOT, CliProcess, running_cli
-from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
-from tests.support.worker import WorkerProcess, running_worker
-
-ARTIFACTS = ROOT / "artifacts"
-TIMEOUT_S = 30.0
-OPERATOR, VIEWER = "operator-token-0123", "viewer-token-01234"
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with opened_chromium() as browser:
-        yield browser
+from tests.support.ops_tab import OPERATOR, VIEWER, OpsTab
+from tests.support.waiting import wait_until
+from tests.support.worker import WorkerProcess
 
 
 @pytest.fixture(scope="module")
@@ -44,147 +24,13 @@ def axe() -> str:
     return files("axe_playwright_python").joinpath("axe.min.js").read_text()
 
 
-@pytest.fixture
-def environment(redis_url: str, tmp_path: Path) -> dict[str, str]:
-    folder = tmp_path / "moody"
-    folder.mkdir()
-    return {
-        "BRIDGE_BROKER_URL": redis_url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "BRIDGE_OPS_TOKEN": OPERATOR,
-        "BRIDGE_OPS_VIEW_TOKEN": VIEWER,
-        "MOODY_DIR": str(folder),
-    }
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as client:
-        yield client
-
-
-@pytest.fixture
-def worker(environment: dict[str, str], tmp_path: Path) -> Iterator[WorkerProcess]:
-    with running_worker(tmp_path, environment) as process:
-        yield process
-
-
-@pytest.fixture
-def command(environment: dict[str, str], tmp_path: Path) -> Iterator[CliProcess]:
-    port = free_port()
-    with running_cli(tmp_path, "ops", "--port", str(port), environment=environment) as process:
-        process.port = port  # type: ignore[attr-defined]
-        process.wait_for("Application startup complete")
-        yield process
-        assert process.end(signal.SIGINT) == 130
-    assert "Traceback" not in process.output
-    assert OPERATOR not in process.output
-
-
-class Page:
-    """A tab, in the words of the tests."""
-
-    def __init__(self, page: Any, base: str) -> None:
-        self.page = page
-        self.base = base
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self._hear("error", str(error)))
-
-    def _hear(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.base + path)
-
-    def sign_in(self, token: str, name: str = "Ann") -> None:
-        self.page.fill("#token", token)
-        self.page.fill("#name", name)
-        self.go("text=Sign in >> nth=-1")
-
-    def wait(self, condition: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_S * PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"not in time: {what}: {self.text()}"
-            self.page.wait_for_timeout(25)
-
-    def text(self, selector: str = "main") -> str:
-        shown: str = self.page.inner_text(selector)
-        return shown
-
-    def path(self) -> str:
-        return str(self.page.url).removeprefix(self.base)
-
-    def click(self, words: str) -> None:
-        """What leads to another page, or to this one anew."""
-        self.go(f"main :is(a, button):has-text('{words}') >> nth=0")
-
-    def go(self, selector: str) -> None:
-        """As ``click``, for any element."""
-        with self.page.expect_navigation():
-            self.page.click(selector)
-
-    def facts(self) -> dict[str, str]:
-        pairs: list[list[str]] = self.page.eval_on_selector_all(
-            ".facts > div", "rows => rows.map(r => [r.querySelector('dt').innerText, r.querySelector('dd').innerText])"
-        )
-        return {name.lower(): value for name, value in pairs}
-
-    def save(self, name: str) -> None:
-        ARTIFACTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=ARTIFACTS / f"ops-{name}.png", full_page=True)
-
-    def check(self, axe: str, name: str) -> None:
-        """Nothing serious for axe in light and dark, no sideways scrolling on a phone; pictures of all three."""
-        self.page.evaluate(axe)
-        # Of axe's rules, that of contrast alone can find in the dark what it has not found in the light.
-        for scheme, rules in (("light", ""), ("dark", ", runOnly: {type: 'rule', values: ['color-contrast']}")):
-            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            found = self.page.evaluate(f"axe.run({{resultTypes: ['violations']{rules}}})")
-            serious = [
-                (rule["id"], node["html"], node["failureSummary"])
-                for rule in found["violations"]
-                if rule["impact"] in ("serious", "critical", "moderate")
-                for node in rule["nodes"]
-            ]
-            assert serious == [], (name, scheme)
-            self.save(f"{name}-{scheme}")
-        self.page.set_viewport_size(PHONE)
-        assert self.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
-        self.save(f"{name}-phone")
-        self.page.set_viewport_size(DESK)
-        self.page.emulate_media(color_scheme="light")
-
-
-def open_page(browser: Any, command: CliProcess, **options: Any) -> Iterator[Page]:
-    context = browser.new_context(viewport=DESK, **options)
-    context.set_default_timeout(PROCESS_TIMEOUT_S * 1000)
-    page = Page(context.new_page(), f"http://127.0.0.1:{command.port}")  # type: ignore[attr-defined]
-    yield page
-    assert page.complaints == []
-    context.close()
-
-
-@pytest.fixture
-def page(browser: Any, command: CliProcess) -> Iterator[Page]:
-    yield from open_page(browser, command)
-
-
-@pytest.fixture
-def plain(browser: Any, command: CliProcess) -> Iterator[Page]:
-    """Without JavaScript."""
-    yield from open_page(browser, command, java_script_enabled=False)
-
-
 def emit(settings: Settings, events: list[Moody]) -> None:
     emitter = Emitter(settings, registry)
-    for event in events:
-        emitter.emit(event)
+    assert emitter.emit_many(events) == len(events)
     assert emitter.close()
 
 
-def seed(client: redis.Redis, settings: Settings, worker: WorkerProcess) -> DeadLetters:
+def seed(client: redis.Redis, settings: Settings) -> DeadLetters:
     """Letters of three causes: a real worker buried some, and what it knows not to fail any more was buried by hand."""
     emit(settings, [Moody(user_id=uuid4(), mode="permanent", times=1, number=number) for number in range(30)])
     emit(settings, [Moody(user_id=uuid4(), mode="permanent", number=number) for number in range(4)])
@@ -196,9 +42,9 @@ def seed(client: redis.Redis, settings: Settings, worker: WorkerProcess) -> Dead
 
 
 def test_an_operator_understands_replays_and_discards(
-    page: Page, axe: str, worker: WorkerProcess, client: redis.Redis, settings: Settings
+    page: OpsTab, axe: str, worker: WorkerProcess, client: redis.Redis, settings: Settings
 ) -> None:
-    letters = seed(client, settings, worker)
+    letters = seed(client, settings)
     page.open("/dead?stage=extract")
     page.check(axe, "login")
     page.sign_in("not-the-right-token")
@@ -295,7 +141,7 @@ def test_an_operator_understands_replays_and_discards(
     assert page.path() == "/login?next=%2Fdead"
 
 
-def test_retries_are_tried_now_and_buried(page: Page, axe: str, client: redis.Redis, settings: Settings) -> None:
+def test_retries_are_tried_now_and_buried(page: OpsTab, axe: str, client: redis.Redis, settings: Settings) -> None:
     for number in range(3):
         letter = a_letter(failure=a_failure(f"no answer from https://example.com/{number}", error_class="TimeoutError"))
         fields = {name: getattr(letter, name) for name in ("task", "queue", "envelope", "attempts")}
@@ -316,73 +162,7 @@ def test_retries_are_tried_now_and_buried(page: Page, axe: str, client: redis.Re
     page.check(axe, "overview-faults")
 
 
-def test_the_keyboard_alone_is_enough(page: Page, client: redis.Redis, settings: Settings) -> None:
-    bury(client, settings, [a_letter()])
-    keys = page.page.keyboard
-    page.open("/")
-    page.page.focus("#token")
-    keys.type(OPERATOR)
-    keys.press("Enter")
-    page.page.wait_for_url(f"{page.base}/")
-    keys.press("Tab")
-    assert page.page.evaluate("document.activeElement.className") == "skip"
-    page.wait(lambda: page.page.evaluate("document.activeElement.getBoundingClientRect().top >= 0"), "the link is seen")
-    tab_to(page, "Causes")
-    keys.press("Enter")
-    page.page.wait_for_url("**/dead/groups")
-    tab_to(page, r"^[0-9a-f]{12}$")
-    keys.press("Enter")
-    page.page.wait_for_url("**/dead/groups/*")
-    tab_to(page, "Discard these")
-    ring = page.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert ring == "solid", "where one is can be seen"
-    keys.press("Enter")
-    page.page.wait_for_url("**/dead/discard?*")
-    tab_to(page, "", "reason")
-    keys.type("by hand")
-    keys.press("Enter")
-    page.page.wait_for_url("**/dead?note=*")
-    assert "Discarded: 1." in page.text()
-
-
-def test_a_part_that_is_swapped_keeps_the_focus(page: Page, client: redis.Redis, settings: Settings) -> None:
-    bury(client, settings, [a_letter()])
-    page.open("/")
-    page.sign_in(OPERATOR)
-    page.wait(lambda: page.text("#link-state") == "live", "the stream is open")
-    page.page.focus("#live-groups tbody a")
-    page.page.evaluate("document.querySelector('#live-groups').dataset.old = 'yes'")
-    page.page.evaluate("document.querySelector('#live-groups table').dataset.old = 'yes'")
-    page.wait(lambda: not page.page.locator("#live-groups table[data-old]").count(), "the part is swapped")
-    assert page.page.evaluate("document.activeElement.closest('#live-groups a') !== null")
-    page.page.click("#toggle")
-    assert page.text("#link-state") == "paused"
-    page.page.click("#toggle")
-    page.wait(lambda: page.text("#link-state") == "live", "it goes on")
-
-
-def test_everything_works_without_javascript(
-    plain: Page, worker: WorkerProcess, client: redis.Redis, settings: Settings
-) -> None:
-    bury(client, settings, [a_letter() for _ in range(3)])
-    plain.open("/")
-    plain.sign_in(OPERATOR)
-    plain.go("#live-groups tbody a")
-    plain.click("Redrive these")
-    plain.click("Dry run")
-    assert plain.page.locator(".outcome div").all_inner_texts() == ["Would be published\n3"]
-    plain.go("button:has-text('Redrive 3 letters')")
-    address = plain.path()
-    plain.wait(
-        lambda: Redrives(store_of(client, settings), settings, registry).newest()[0].state == "done", "it is done"
-    )
-    plain.click("Refresh")
-    assert plain.path() == address
-    assert "3 of 3 letters" in plain.text()
-    assert store_of(client, settings).dead_letters.count() == 0
-
-
-def test_a_viewer_looks_and_finds_no_act(page: Page, axe: str, client: redis.Redis, settings: Settings) -> None:
+def test_a_viewer_looks_and_finds_no_act(page: OpsTab, axe: str, client: redis.Redis, settings: Settings) -> None:
     hostile = "<img src=x onerror=document.title='owned'>"
     letter = a_letter(mode="tea-with-the-queen", failure=a_failure(hostile, error_class=hostile))
     bury(client, settings, [letter])
@@ -400,32 +180,3 @@ def test_a_viewer_looks_and_finds_no_act(page: Page, axe: str, client: redis.Red
     assert "look, but not act" in page.text()
     page.complaints.clear()  # Chromium reports the 403
     page.check(axe, "refused")
-
-
-def test_another_site_can_neither_act_nor_frame(
-    page: Page, browser: Any, client: redis.Redis, settings: Settings, redis_server: EmbeddedServer
-) -> None:
-    bury(client, settings, [a_letter()])
-    page.open("/")
-    page.sign_in(OPERATOR)
-    form = (
-        f"<form id=f method=post action='{page.base}/dead/discard'><input name=reason value=x></form>"
-        f"<iframe src='{page.base}/'></iframe>"
-    )
-    page.page.route("http://evil.example/", lambda route: route.fulfill(content_type="text/html", body=form))
-    page.page.goto("http://evil.example/")
-    assert page.page.frames[-1].url != f"{page.base}/" or not page.page.frames[-1].locator("main").count()
-    page.page.evaluate("document.getElementById('f').submit()")
-    page.page.wait_for_url(f"{page.base}/**")
-    assert store_of(client, settings).dead_letters.count() == 1
-    page.complaints.clear()  # Chromium reports the refused frame and the refused form
-
-
-def tab_to(page: Page, words: str, element_id: str = "") -> None:
-    """Press Tab until what has the focus says this."""
-    for _ in range(60):
-        page.page.keyboard.press("Tab")
-        found, name = page.page.evaluate("[document.activeElement.innerText, document.activeElement.id]")
-        if name == element_id if element_id else re.search(words, found or ""):
-            return
-    raise AssertionError(f"The keyboard does not reach {words or element_id!r}.")

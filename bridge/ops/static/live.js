@@ -2,8 +2,12 @@
 // Without this module every page and every action works the same; one has to refresh by hand.
 const address = document.body.dataset.stream;
 const link = document.getElementById("link");
+const HELD_MS = 10_000;
+const held = new Map();
 let source = null;
 let wanted = true;
+let pressed = 0;
+let sent = false;
 
 if (address && link) {
   const state = document.createElement("span");
@@ -20,10 +24,19 @@ if (address && link) {
   document.addEventListener("visibilitychange", follow);
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && follow());
+  addEventListener("pointerdown", press);
+  addEventListener("keydown", (event) => event.key === " " && press());
+  for (const kind of ["pointerup", "pointercancel", "keyup"]) addEventListener(kind, () => setTimeout(release));
   follow();
 }
 
-for (const form of document.querySelectorAll('form[method="post"]')) guard(form);
+// One click, one act, also if a part with its button is replaced between two.
+addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  if (sent) event.preventDefault();
+  sent = true;
+});
+addEventListener("pageshow", () => (sent = false));
 
 // Opens the stream, or closes it while the page is hidden.
 function follow() {
@@ -38,7 +51,7 @@ function follow() {
   source.onopen = () => say("live");
   source.onerror = () => say(source?.readyState === EventSource.CLOSED ? "ended: reload the page" : "connecting");
   source.addEventListener("ops.parts", (message) => {
-    for (const [id, html] of Object.entries(JSON.parse(message.data))) replace(id, html);
+    for (const [id, html] of Object.entries(JSON.parse(message.data))) pressed ? held.set(id, html) : replace(id, html);
   });
 }
 
@@ -52,6 +65,20 @@ function say(words) {
   document.body.dataset.link = words;
 }
 
+// What comes while something is pressed waits for its release, which is lost at times: a browser gives no click to what
+// is replaced meanwhile.
+function press() {
+  clearTimeout(pressed);
+  pressed = setTimeout(release, HELD_MS);
+}
+
+function release() {
+  clearTimeout(pressed);
+  pressed = 0;
+  for (const [id, html] of held) replace(id, html);
+  held.clear();
+}
+
 // The server has escaped the HTML, and the page's policy runs no script in it.
 function replace(id, html) {
   const element = document.getElementById(id);
@@ -59,7 +86,6 @@ function replace(id, html) {
   const focused = element.contains(document.activeElement) ? nameOf(document.activeElement) : null;
   element.innerHTML = html;
   if (focused) [...element.querySelectorAll("a, button, [tabindex]")].find((each) => nameOf(each) === focused)?.focus();
-  for (const form of element.querySelectorAll('form[method="post"]')) guard(form);
   announce(element);
 }
 
@@ -72,13 +98,4 @@ function announce(element) {
   const said = document.getElementById("said");
   const words = element.querySelector(".pill")?.textContent.trim();
   if (said && words && said.textContent !== words) said.textContent = words;
-}
-
-// One click, one act.
-function guard(form) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "yes";
-    addEventListener("pageshow", () => delete form.dataset.sent, { once: true });
-  });
 }
