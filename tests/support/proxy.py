@@ -117,10 +117,12 @@ class Proxy:
 
     async def _end(self) -> None:
         self._refuse()
-        tasks = [task for line in self._lines for task in line.tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Also those of connections that were just taken, and have no line yet.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # an aborted transport ends in the loop's next round
 
     def _cut(self) -> None:
         for line in list(self._lines):
@@ -143,23 +145,29 @@ class Proxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        except OSError:
+        except BaseException as error:
             writer.transport.abort()
-            return
-        if self._listener is None:
-            writer.transport.abort()
-            server_writer.transport.abort()
-            return
-        self.connections += 1
+            if isinstance(error, OSError):
+                return
+            raise
         line = _Line(writer, server_writer)
-        line.tasks = [
-            asyncio.create_task(self._pump(line, Way.TO_SERVER, reader, server_writer)),
-            asyncio.create_task(self._pump(line, Way.TO_CLIENT, server_reader, writer)),
-        ]
+        try:
+            if self._listener is not None:
+                await self._carry(line, reader, server_reader)
+        finally:
+            line.abort()
+            self._lines.discard(line)
+
+    async def _carry(self, line: "_Line", from_client: asyncio.StreamReader, from_server: asyncio.StreamReader) -> None:
+        """Forward both directions until they have ended."""
+        self.connections += 1
         self._lines.add(line)
-        await asyncio.gather(*line.tasks, return_exceptions=True)
-        line.abort()
-        self._lines.discard(line)
+        client, server = line.writers
+        await asyncio.gather(
+            self._pump(line, Way.TO_SERVER, from_client, server),
+            self._pump(line, Way.TO_CLIENT, from_server, client),
+            return_exceptions=True,
+        )
 
     async def _pump(self, line: "_Line", way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one direction until either side ends; then the other direction ends too."""
@@ -192,15 +200,14 @@ class _Line:
     """One connection through the proxy."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
         self.swallowed: set[Way] = set()
         self.reply_bytes_left: int | None = None
-        self._writers = (client, server)
+        self.writers = (client, server)
 
     def abort(self) -> None:
-        for writer in self._writers:
+        for writer in self.writers:
             writer.transport.abort()
 
     def close(self) -> None:
-        for writer in self._writers:
+        for writer in self.writers:
             writer.close()
