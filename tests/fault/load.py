@@ -1,4 +1,4 @@
-"""The load under which the fault suite breaks things: settings, a producer on a thread, the closing of the books."""
+"""The load under which the fault suite breaks things: settings, a producer on a thread, the check of the accounting."""
 
 import os
 import random
@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from uuid import UUID
-
-import pytest
 
 from bridge import DomainEvent, Emitter, Settings
 from bridge.model.errors import StoreUnavailableError
@@ -19,7 +17,6 @@ from tests.support.moody_catalog import Moody
 from tests.support.waiting import PATIENCE, wait_until
 
 SCALE = float(os.environ.get("FAULT_SCALE", "1"))
-LONG = pytest.mark.skipif(SCALE < 2, reason="takes long: only with FAULT_SCALE=2 or more")
 
 USERS = 20
 VISIBILITY_TIMEOUT_S = 3
@@ -118,7 +115,7 @@ def expect_clean(
     *,
     timeout_s: float = 60.0,
 ) -> Verdict:
-    """Wait until the books are closed; fails with the verdict when they cannot be."""
+    """Wait until the accounting balances; fails with the verdict when it does not."""
     client = connect(settings)
     try:
         verdict = judge(client, settings, users, accepted, for_nobody)

@@ -18,7 +18,7 @@ from tests.support import keys
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the books say of the accepted events.
+    """What the accounting says of the accepted events.
 
     Attributes:
         accepted: how many there were.
@@ -29,7 +29,7 @@ class Verdict:
         twice: ids that stand in a stream more than once.
         unsent: ids in a stream that nobody accepted.
         waiting: how many are still retried.
-        balance: the bridge's own books.
+        balance: the bridge's own accounting.
     """
 
     accepted: int
@@ -44,7 +44,7 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was lost, doubled or made up, and the bridge's own books say the same."""
+        """Whether nothing was lost, doubled or made up, and the bridge's own accounting says the same."""
         in_order = self.balance.balanced and not self.balance.open
         return in_order and not (self.lost or self.twice or self.unsent or self.waiting)
 
@@ -52,7 +52,7 @@ class Verdict:
         return (
             f"{self.accepted} accepted = {self.published} published + {self.skipped} skipped + {self.dead} dead; "
             f"{len(self.lost)} lost, {len(self.twice)} twice, {len(self.unsent)} never sent, {self.waiting} waiting; "
-            f"the books: {self.balance}"
+            f"the accounting: {self.balance}"
         )
 
 

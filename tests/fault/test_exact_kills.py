@@ -13,63 +13,44 @@ from bridge import Emitter, Settings
 from bridge.amqp_adapter.queues import queue
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_qos import ClaimingQoS
-from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
-from tests.fault.load import (
-    LONG,
-    USERS,
-    Producing,
-    environment_for,
-    expect_clean,
-    mixed,
-    settings_for,
-)
+from tests.fault.load import USERS, Producing, environment_for, expect_clean, mixed, settings_for
 from tests.support.counts import Counts
 from tests.support.dying_app import NOT_BEGUN, PLACES, TAKEN_APART
 from tests.support.moody_catalog import registry
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
 QUEUE = "bridge.moods"
 APP = "tests.support.dying_app"
 REACHED_WITHIN_S = 30.0
+OF_RABBITMQ = sorted(name for name, place in PLACES.items() if place.owner not in (ClaimingChannel, ClaimingQoS))
 
 
-@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=LONG)])
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_no_place_to_die_loses_or_doubles_an_event(
-    tmp_path: Path, scale: float, dice: random.Random, broker: str
+    servers: tuple[str, str], tmp_path: Path, scale: float, dice: random.Random, broker: str
 ) -> None:
     # Every worker dies over the same first messages, and none of these is to blame.
-    changes = {"delivery_max": 100, "visibility_timeout_s": 2, "task_time_limit_s": 1}
-    with EmbeddedServer() as server:
-        if broker == "redis":
-            _die_and_judge(settings_for(server.url, **changes), sorted(PLACES), tmp_path, scale, dice)
-        else:
-            places = sorted(place for place in PLACES if PLACES[place].owner not in (ClaimingChannel, ClaimingQoS))
-            with running_rabbitmq(tmp_path) as amqp_url:
-                _die_and_judge(settings_for(amqp_url, server.url, **changes), places, tmp_path, scale, dice)
-
-
-def _die_and_judge(settings: Settings, places: list[str], folder: Path, scale: float, dice: random.Random) -> None:
-    environment = environment_for(settings, folder)
+    settings = settings_for(*servers, delivery_max=100, visibility_timeout_s=2, task_time_limit_s=1)
+    environment = environment_for(settings, tmp_path)
     users = [uuid4() for _ in range(USERS)]
     emitter = Emitter(settings, registry)
     client = connect(settings)
-    order = _order(places, scale, dice)
+    order = _order(sorted(PLACES) if broker == "redis" else OF_RABBITMQ, scale, dice)
     with Producing(emitter, 1, users, dice, mixed, pause_s=0.1) as producing, _Junk(settings) as junk:
         for number, place in enumerate(order):
             junk.put(f"junk {number}")
-            _die_at(place, folder / f"worker-{number}.log", environment)
+            _die_at(place, tmp_path / f"worker-{number}.log", environment)
     assert emitter.flush(WAIT_S)
-    with running_worker(folder, environment, app=APP):
+    with running_worker(tmp_path, environment, app=APP):
         verdict = expect_clean(settings, users, producing.ids, producing.for_nobody)
         letters = DeadLetters(client, settings)
         wait_until(lambda: _quarantined(letters) >= len(order), what="each junk is a letter")
         kept = [letter.raw for letter in every_letter(letters) if letter.failure.stage == "message"]
         assert len(kept) == len(order), f"some junk is two letters: {sorted(kept)}"
-        wait_until(lambda: not _left_over(client), what="all books are closed")
+        wait_until(lambda: not _left_over(client), what="nothing is left over")
     print(f"died at {len(order)} places: {verdict}, {len(order)} of the dead are junk; {Counts(client).read()}")
     assert verdict.dead == len(range(0, verdict.accepted, 25)) + len(order)
     emitter.close()
@@ -124,6 +105,6 @@ def _quarantined(letters: DeadLetters) -> int:
 
 
 def _left_over(client: redis.Redis) -> set[str]:
-    """Books that must be empty when all is done."""
+    """Keys that must be gone when all is done."""
     names = (QUEUE, "unacked", "unacked_index", "bridge:retry:due", "bridge:retry:records")
     return {name for name in names if client.exists(name)}

@@ -14,7 +14,6 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY
-from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
 from tests.support import keys
 from tests.support.brokers import Put, envelope, put_on_rabbitmq, put_on_redis
@@ -23,7 +22,6 @@ from tests.support.growth import HOSTILE, hostile
 from tests.support.moody_catalog import Moody, registry
 from tests.support.producers import event, numbers
 from tests.support.promptness import busyness, slowest_s
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.slow import ask, read_until, request
 from tests.support.spool import leave_spool, plant
 from tests.support.streams import SECRET, Source
@@ -69,28 +67,21 @@ def _messages(put: Put, raw: Callable[[bytes], object] | None) -> dict[str, Do]:
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
-def test_a_worker_stands_still_for_no_message(tmp_path: Path, broker: str) -> None:
-    with EmbeddedServer() as store:
-        if broker == "redis":
-            _judge_worker(Settings(broker_url=store.url), tmp_path)
-        else:
-            with running_rabbitmq(tmp_path) as url:
-                _judge_worker(Settings(broker_url=url, redis_url=store.url), tmp_path)
-
-
-def _judge_worker(settings: Settings, folder: Path) -> None:
+def test_a_worker_stands_still_for_no_message(servers: tuple[str, str], tmp_path: Path, broker: str) -> None:
+    broker_url, store_url = servers
+    settings = Settings(broker_url=broker_url, redis_url=store_url)
     environment = {
         "BRIDGE_BROKER_URL": settings.broker_url,
         "BRIDGE_REDIS_URL": settings.redis_url,
         "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(folder),
+        "MOODY_DIR": str(tmp_path),
     }
     with connect(settings) as client, closing(Emitter(settings, registry)) as emitter:
 
-        def an_innocent(name: str) -> float:
-            innocent, begun = Moody(user_id=uuid4()), time.time()
-            assert emitter.emit(innocent)
-            stream = keys.user_stream(innocent.user_id)
+        def an_event(name: str) -> float:
+            event, begun = Moody(user_id=uuid4()), time.time()
+            assert emitter.emit(event)
+            stream = keys.user_stream(event.user_id)
             wait_until(lambda: client.exists(stream), what=f"what is behind {name} is published")
             ((position, _),) = client.xrange(stream)
             return int(position.split(b"-")[0]) / 1000 - begun
@@ -98,12 +89,12 @@ def _judge_worker(settings: Settings, folder: Path) -> None:
         on_redis = settings.broker_url.startswith("redis")
         put = put_on_redis(client) if on_redis else put_on_rabbitmq(settings.broker_url, settings.redis_url)
         strange = _messages(put, (lambda raw: client.lpush("bridge.moods", raw)) if on_redis else None)
-        with running_worker(folder, environment) as worker:
+        with running_worker(tmp_path, environment) as worker:
             pids = [worker.process.pid, *worker.children()]
-            an_innocent("nothing")
-            slowest = slowest_s(an_innocent, strange)
+            an_event("nothing")
+            slowest = slowest_s(an_event, strange)
             assert [worker.process.pid, *worker.children()] == pids, "a process was replaced"
-        print(f"{len(strange)} messages; the slowest innocent behind one took {slowest * 1000:.0f} ms")
+        print(f"{len(strange)} messages; the slowest event behind one took {slowest * 1000:.0f} ms")
 
 
 @pytest.fixture(params=[COMMAND, UVICORN], ids=["sse-bridge gateway", "uvicorn"])
@@ -122,7 +113,7 @@ def test_a_gateway_stands_still_for_no_text(gateway: int, redis_url: str) -> Non
     live = ask(gateway, request(user), receive_bytes=2**20)
     read_until(live, b": live\n")
 
-    def an_innocent(_name: str) -> float:
+    def an_event(_name: str) -> float:
         nonlocal last
         begun = time.monotonic()
         before, (last,) = last, source.publish(user)
@@ -134,8 +125,8 @@ def test_a_gateway_stands_still_for_no_text(gateway: int, redis_url: str) -> Non
 
     with redis.Redis.from_url(redis_url) as client:
         strange = _published(client, user) | _requests(gateway, user)
-        slowest = slowest_s(an_innocent, strange)
-    print(f"{len(strange)} texts; the slowest innocent behind one took {slowest * 1000:.0f} ms, live and resumed")
+        slowest = slowest_s(an_event, strange)
+    print(f"{len(strange)} texts; the slowest event behind one took {slowest * 1000:.0f} ms, live and resumed")
     live.close()
     source.close()
 

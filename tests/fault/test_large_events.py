@@ -11,14 +11,12 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.local.redis_server import EmbeddedServer
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import connect
-from tests.fault.load import LONG, environment_for, expect_clean, settings_for
+from tests.fault.load import environment_for, expect_clean, settings_for
 from tests.support.items import body_of
 from tests.support.keys import user_stream
 from tests.support.moody_catalog import Moody, registry
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S
 from tests.support.worker import running_worker
 
@@ -40,22 +38,11 @@ def _of_size(event: Moody, size_bytes: int, letter: str) -> Moody:
     return replace(event, mode=letter * times + "x" * rest)
 
 
-@pytest.mark.parametrize("bounds", ["defaults", *(pytest.param(name, marks=LONG) for name in [*BOUNDS][1:])])
+@pytest.mark.parametrize(("broker", "bounds"), [*(("redis", bounds) for bounds in BOUNDS), ("rabbitmq", "defaults")])
 def test_large_events_arrive_whole_and_larger_ones_are_refused(
-    tmp_path: Path, scale: float, dice: random.Random, bounds: str
+    servers: tuple[str, str], tmp_path: Path, scale: float, dice: random.Random, bounds: str
 ) -> None:
-    with EmbeddedServer() as server:
-        settings = settings_for(server.url, emit_batch_max=500, **BOUNDS[bounds])
-        _emit_and_judge(settings, tmp_path, scale, dice)
-
-
-@LONG
-def test_large_events_arrive_whole_through_rabbitmq(tmp_path: Path, scale: float, dice: random.Random) -> None:
-    with EmbeddedServer() as server, running_rabbitmq(tmp_path) as amqp_url:
-        _emit_and_judge(settings_for(amqp_url, server.url, emit_batch_max=500), tmp_path, scale, dice)
-
-
-def _emit_and_judge(settings: Settings, folder: Path, scale: float, dice: random.Random) -> None:
+    settings = settings_for(*servers, emit_batch_max=500, **BOUNDS[bounds])
     user = uuid4()
     fitting, too_large = _events(settings, user, max(1, int(scale)), dice)
     everything = [*fitting, *too_large]
@@ -68,11 +55,11 @@ def _emit_and_judge(settings: Settings, folder: Path, scale: float, dice: random
     assert emitter.flush(WAIT_S)
     sizes = _body_sizes(client) if settings.broker_url.startswith("redis") else []
     environment = {
-        **environment_for(settings, folder),
+        **environment_for(settings, tmp_path),
         "BRIDGE_EVENT_MAX_BYTES": str(settings.event_max_bytes),
         "BRIDGE_MESSAGE_MAX_BYTES": str(settings.message_max_bytes),
     }
-    with running_worker(folder, environment, "--concurrency=2"):
+    with running_worker(tmp_path, environment, "--concurrency=2"):
         verdict = expect_clean(settings, [user], accepted)
     assert verdict.dead == 0
     assert _texts(client, user) == {str(event.event_id): event.mode for event in fitting}

@@ -92,8 +92,8 @@ def _everybody_goes_on(
         sets_back: whether the new one never had some of the events; then the client must be told.
 
     Returns:
-        The books, the events of the load that are in no stream at the end, and what a client was told. What the books
-        have as on its way is missing, and the audit says so.
+        The accounting, the events of the load that are in no stream at the end, and what a client was told. What it
+        has as on its way is missing, and the audit says so.
     """
     users, listening = [uuid4() for _ in range(5)], uuid4()
     environment = environment_for(settings, folder) | _sentinel_environment(settings)

@@ -15,10 +15,9 @@ from bridge import DomainEvent, Emitter
 from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
-from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, settings_for
+from tests.fault.load import USERS, Producing, environment_for, expect_clean, settings_for
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
-from tests.support.rabbitmq import running_rabbitmq
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import WorkerProcess, running_worker
 
@@ -27,10 +26,10 @@ FOR_GOOD = 99
 DEATHS = 12
 REPLACED_WITHIN_S = 2.0
 EVENTS_EACH = 100
-"""Innocent events for each guilty one."""
+"""Harmless events for each poison one."""
 
 
-def _guilty(users: list[UUID], dice: random.Random) -> list[Moody]:
+def _poison(users: list[UUID], dice: random.Random) -> list[Moody]:
     """Each way to die twice: once, and again and again."""
     events = [
         Moody(user_id=dice.choice(users), mode=mode, times=times) for mode, times in product(MODES, (1, FOR_GOOD))
@@ -39,9 +38,9 @@ def _guilty(users: list[UUID], dice: random.Random) -> list[Moody]:
     return events
 
 
-def _with_guilty_among(guilty: list[Moody], apart: int) -> Callable[[UUID, int], DomainEvent]:
-    """Innocent events, with a guilty one each ``apart`` numbers until none is left."""
-    waiting = list(guilty)
+def _with_poison_among(poison: list[Moody], apart: int) -> Callable[[UUID, int], DomainEvent]:
+    """Harmless events, with a poison one each ``apart`` numbers until none is left."""
+    waiting = list(poison)
 
     def make(user_id: UUID, number: int) -> DomainEvent:
         if number % apart == 0 and waiting:
@@ -51,25 +50,18 @@ def _with_guilty_among(guilty: list[Moody], apart: int) -> Callable[[UUID, int],
     return make
 
 
-@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=LONG)])
-def test_a_pool_process_takes_nobody_with_it(tmp_path: Path, scale: float, dice: random.Random, broker: str) -> None:
-    with EmbeddedServer() as server:
-        if broker == "redis":
-            _judge_the_guilty(server.url, "", tmp_path, scale, dice)
-        else:
-            with running_rabbitmq(tmp_path) as amqp_url:
-                _judge_the_guilty(amqp_url, server.url, tmp_path, scale, dice)
-
-
-def _judge_the_guilty(url: str, store_url: str, folder: Path, scale: float, dice: random.Random) -> None:
-    settings = settings_for(url, store_url)
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_a_pool_process_takes_nobody_with_it(
+    servers: tuple[str, str], tmp_path: Path, scale: float, dice: random.Random
+) -> None:
+    settings = settings_for(*servers)
     users = [uuid4() for _ in range(USERS)]
-    guilty = [event for _ in range(max(1, int(scale))) for event in _guilty(users, dice)]
+    poison = [event for _ in range(max(1, int(scale))) for event in _poison(users, dice)]
     emitter = Emitter(settings, registry)
     client = connect(settings)
-    with running_worker(folder, environment_for(settings, folder), "--concurrency=2") as worker:
-        make = _with_guilty_among(guilty, EVENTS_EACH)
-        with Producing(emitter, EVENTS_EACH * len(guilty), users, dice, make) as producing:
+    with running_worker(tmp_path, environment_for(settings, tmp_path), "--concurrency=2") as worker:
+        make = _with_poison_among(poison, EVENTS_EACH)
+        with Producing(emitter, EVENTS_EACH * len(poison), users, dice, make) as producing:
             pass
         assert emitter.flush(WAIT_S)
         begin = time.monotonic()
@@ -78,8 +70,8 @@ def _judge_the_guilty(url: str, store_url: str, folder: Path, scale: float, dice
         assert worker.process.poll() is None
         wait_until(lambda: len(worker.children()) == 2, what="the pool is whole again")
     dead = {letter.letter_id for letter in every_letter(DeadLetters(client, settings))}
-    print(f"{len(guilty)} guilty: {verdict}; {time.monotonic() - begin:.1f} s after the last; {Counts(client).read()}")
-    assert dead == {str(event.event_id) for event in guilty if event.times == FOR_GOOD}
+    print(f"{len(poison)} deadly: {verdict}; {time.monotonic() - begin:.1f} s after the last; {Counts(client).read()}")
+    assert dead == {str(event.event_id) for event in poison if event.times == FOR_GOOD}
     emitter.close()
     client.close()
 

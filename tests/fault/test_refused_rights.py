@@ -11,7 +11,6 @@ import redis
 from bridge import Emitter
 from bridge.redis_adapter import connect
 from bridge.settings import Settings
-from tests.fault.load import LONG
 from tests.support.counts import Counts
 from tests.support.gateway import Listener, running_gateway
 from tests.support.keys import user_stream
@@ -56,7 +55,7 @@ def guarded() -> Iterator[Guarded]:
         yield made
 
 
-@pytest.mark.parametrize("missing", ["-publish", pytest.param("-xadd", marks=LONG)])
+@pytest.mark.parametrize("missing", ["-publish", "-xadd"])
 def test_a_worker_that_may_not_publish_says_so_and_goes_on_when_it_may(
     guarded: Guarded, tmp_path: Path, missing: str
 ) -> None:

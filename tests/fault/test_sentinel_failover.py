@@ -16,7 +16,7 @@ from bridge import DomainEvent, Emitter
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
 from bridge.redis_adapter.client import text
-from tests.fault.load import LONG, USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
+from tests.fault.load import USERS, Producing, environment_for, expect_clean, expect_progress, settings_for
 from tests.support import keys
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
@@ -31,7 +31,7 @@ GO_ON_WITHIN_S = {"killed": 10.0, "frozen": 25.0}
 REPLICATED_WITHIN_MS = 5_000
 
 
-@pytest.mark.parametrize("fault", ["killed", pytest.param("frozen", marks=LONG)])
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_a_fail_over_loses_and_doubles_nothing(tmp_path: Path, dice: random.Random, fault: str) -> None:
     users = [uuid4() for _ in range(USERS)]
     with EmbeddedServer() as store, _replicated(tmp_path) as (master, sentinels):

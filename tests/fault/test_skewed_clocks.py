@@ -53,7 +53,7 @@ def _bridge(folder: Path) -> Iterator["_Bridge"]:
 
 
 class _Bridge:
-    """What the tests look at: the books, the status, and the retries that wait."""
+    """What the tests look at: the accounting, the status, and the retries that wait."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.settings = settings_for(

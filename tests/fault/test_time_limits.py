@@ -1,4 +1,4 @@
-"""Pool processes that are killed in the moment in which they finish: their worker goes on, and the books balance."""
+"""Pool processes that are killed just as they finish: their worker goes on, and the accounting balances."""
 
 import random
 import signal
