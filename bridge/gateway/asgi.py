@@ -75,6 +75,7 @@ def build_app(settings: GatewaySettings, registry: Registry, authenticator: Auth
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it would go to whatever host the request names
     app.state.gateway = gateway
     return app
 

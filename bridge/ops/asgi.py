@@ -50,6 +50,12 @@ STATIC = {"ops.css": "text/css", "live.js": "text/javascript", "icon.svg": "imag
 
 def build_app(settings: OpsSettings, registry: Registry) -> Starlette:
     """See ``bridge.ops.create_ops_app``."""
+    app = _build(settings, registry)
+    app.router.redirect_slashes = False  # it would go to whatever host the request names
+    return app
+
+
+def _build(settings: OpsSettings, registry: Registry) -> Starlette:
     if not (settings.ops_token or settings.ops_view_token):
         return Starlette(routes=[metrics_route(settings, registry), *health_routes(settings, registry)])
     context = PageContext.of(settings, registry)

@@ -65,7 +65,7 @@ def read_settings(environ: Mapping[str, str] | None = None, *, for_: Reader = No
     for variable, text in environ.items():
         if not variable.startswith(PREFIX):
             continue
-        if is_injected(variable, text.strip(), environ):
+        if is_injected(variable, text.strip()):
             logger.debug("bridge.settings.injected: %s is left alone: a container platform made it.", variable)
         elif (name := variable.removeprefix(PREFIX).lower()) not in DECLARATIONS:
             _judge_unknown(variable, name, environ, parts, reading)

@@ -1,7 +1,7 @@
 """Names in the environment that begin like ours and are no setting: a platform's, somebody else's, or mistyped."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 from bridge.model.bounds import INJECTED_CHARS_MAX
@@ -25,7 +25,8 @@ _INJECTED = tuple(
         (r"\w+_NAME", r"/[\w.-]+/[\w.-]+"),
     )
 )
-_LINKED = re.compile(r"(?P<alias>\w+?)_ENV_\w+", re.ASCII)
+_LINKED = re.compile(r"\w+_ENV_\w+", re.ASCII)
+"""The environment of a linked container, which may hold anything; no setting has such a name."""
 
 _PLACES = frozenset({"url", "uri", "dsn", "host", "address", "server", "dir", "directory", "path", "folder"})
 """Last words of a name that says where something is; people take one for another."""
@@ -34,14 +35,13 @@ SHORT_CHARS = 6
 """In a word of so few letters only one may be mistyped: APP_TOKEN is not OPS_TOKEN."""
 
 
-def is_injected(name: str, value: str, environ: Mapping[str, str]) -> bool:
+def is_injected(name: str, value: str) -> bool:
     """Whether a container platform put the variable there, by the form of its name and of its value."""
+    if _LINKED.fullmatch(name):
+        return True
     if len(value) > INJECTED_CHARS_MAX:
         return False
-    if any(form.fullmatch(name) and shape.fullmatch(value) for form, shape in _INJECTED):
-        return True
-    linked = _LINKED.fullmatch(name)  # the environment of a linked container may hold anything
-    return bool(linked and is_injected(sibling := f"{linked['alias']}_NAME", environ.get(sibling, ""), {}))
+    return any(form.fullmatch(name) and shape.fullmatch(value) for form, shape in _INJECTED)
 
 
 def mistyped(field: str, known: Iterable[str]) -> str | None:

@@ -101,7 +101,7 @@ class ServerSettings(Part):
             yield from url_faults("BRIDGE_REDIS_URL", self.redis_url, STORE_SCHEMES)
             return
         yield from url_faults("BRIDGE_BROKER_URL", self.broker_url, BROKER_SCHEMES)
-        if scheme_of(self.broker_url) not in STORE_SCHEMES:
+        if scheme_of(self.broker_url) in set(BROKER_SCHEMES) - set(STORE_SCHEMES):
             yield "BRIDGE_REDIS_URL is needed, because the broker is no Redis: streams and pub/sub live there."
 
 

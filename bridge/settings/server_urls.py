@@ -19,6 +19,7 @@ def url_faults(variable: str, url: str, schemes: Sequence[str]) -> Iterator[str]
     """
     if scheme_of(url) not in schemes:
         yield f"{variable} must start with one of {', '.join(f'{scheme}://' for scheme in schemes)}."
+        return
     try:
         members = [urlsplit(member if "://" in member else f"sentinel://{member}") for member in url.split(";")]
         _ = [member.port for member in members]
@@ -27,6 +28,8 @@ def url_faults(variable: str, url: str, schemes: Sequence[str]) -> Iterator[str]
         return
     if members[0].scheme == "sentinel" and url:
         yield from _sentinel_faults(variable, members)
+    elif len(members) > 1:
+        yield f"{variable} names several servers, as only sentinel:// can; name one."
     # kombu stops at another path, and redis-py silently takes database 0.
     if members[0].scheme in ("redis", "rediss") and not _names_a_database(members[0]):
         yield f"{variable} must end in a database number, such as /0, or in none."

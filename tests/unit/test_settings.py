@@ -177,6 +177,9 @@ def test_all_faults_are_reported_at_once() -> None:
         ({"event_max_bytes": 300_000}, "BRIDGE_EVENT_MAX_BYTES must not exceed BRIDGE_MESSAGE_MAX_BYTES"),
         ({"seen_ttl_s": 60}, "BRIDGE_SEEN_TTL_S must be 0 or at least 4500"),
         ({"broker_url": "amqp://host//"}, "BRIDGE_REDIS_URL is needed"),
+        ({"broker_url": "REDIS://host"}, "BRIDGE_BROKER_URL must start with one of redis://"),
+        ({"broker_url": "redis:/host"}, "BRIDGE_BROKER_URL must start with one of redis://"),
+        ({"broker_url": "redis://a/5;redis://b/5"}, "BRIDGE_BROKER_URL names several servers"),
         ({"broker_url": "localhost:6379"}, "BRIDGE_BROKER_URL must start with one of redis://"),
         ({"broker_url": "sqs://host", "redis_url": "redis://h"}, "BRIDGE_BROKER_URL must start with one of"),
         ({"redis_url": "redis+cluster://host"}, "BRIDGE_REDIS_URL must start with one of redis://"),
@@ -197,7 +200,8 @@ def test_all_faults_are_reported_at_once() -> None:
 def test_a_contradiction_is_refused_with_what_to_do(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{sentence}"):
         Settings(**values)
-    assert faults_of({environment_name(field): str(value) for field, value in values.items()})[0].startswith(sentence)
+    (said,) = faults_of({environment_name(field): str(value) for field, value in values.items()})
+    assert said.startswith(sentence)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

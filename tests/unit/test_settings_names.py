@@ -6,6 +6,7 @@ import pytest
 
 from bridge.model.errors import SettingsError
 from bridge.settings import PROCESSES, Process, Settings, load_settings, read_settings
+from bridge.settings.processes import DECLARATIONS
 from tests.support.naming import shown
 
 SECRET = "hunter2-" * 5
@@ -58,9 +59,17 @@ def test_what_kubernetes_injects_is_left_alone(
 
 @pytest.mark.parametrize("alias", SERVICES)
 def test_what_a_linked_container_injects_is_left_alone(alias: str, caplog: pytest.LogCaptureFixture) -> None:
+    environ = docker_link(alias)
     with caplog.at_level(logging.INFO):
-        assert load_settings(docker_link(alias)) == Settings()
+        assert load_settings(environ) == Settings()
+        for name, value in environ.items():  # tools hand on a part of it, too
+            assert load_settings({name: value}) == Settings()
+        assert load_settings({f"{alias}_ENV_CERTIFICATE": "x" * 5_000}) == Settings()
     assert not caplog.records
+
+
+def test_no_setting_is_named_as_what_a_link_injects() -> None:
+    assert not [name for name in DECLARATIONS if "_env_" in name]
 
 
 @pytest.mark.parametrize(
