@@ -103,6 +103,7 @@ class Streams:
     """The open streams, as many as have a place; all end when ``end`` is called.
 
     Attributes:
+        open: what ends each that is being sent.
         places: how many each has.
     """
 
@@ -110,11 +111,11 @@ class Streams:
         self._access = access
         self._context = context
         self.places = Places()
-        self._ending: set[asyncio.Event] = set()
+        self.open: set[asyncio.Event] = set()
 
     def end(self) -> None:
         """Have every stream end. Call it on the event loop."""
-        for event in self._ending:
+        for event in self.open:
             event.set()
 
     async def endpoint(self, request: Request) -> Response:
@@ -128,7 +129,7 @@ class Streams:
 
     async def _frames(self, page_request: PageRequest) -> AsyncIterator[str]:
         ending = asyncio.Event()
-        self._ending.add(ending)
+        self.open.add(ending)
         try:
             yield retry_frame(RETRY_MS)
             shown: dict[str, str] = {}
@@ -140,7 +141,7 @@ class Streams:
                 yield self._frame(changed)
                 await _rest(ending)
         finally:
-            self._ending.discard(ending)
+            self.open.discard(ending)
 
     def _parts(self, page_request: PageRequest) -> dict[str, str]:
         try:

@@ -42,12 +42,12 @@ async def test_the_stream_sends_parts_in_our_own_frames_and_ends_with_the_proces
         streams = transport.app.state.streams  # type: ignore[attr-defined]
         asking = asyncio.create_task(viewer.get("/stream"))  # the transport answers when the stream has ended
         deadline = time.monotonic() + 10 * PATIENCE
-        while not streams.open_now:
+        while not streams.open:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         streams.end()
         answer = await asyncio.wait_for(asking, WAIT_S)
-        assert streams.open_now == 0
+        assert not streams.open
     assert answer.headers["Content-Type"].startswith("text/event-stream")
     frame = next(frame for frame in answer.text.split("\n\n") if "event: ops.parts" in frame)
     parts = msgspec.json.decode(frame.partition("data: ")[2], type=dict[str, str])
