@@ -30,7 +30,7 @@ from bridge.model.registry import DomainToSSEMapping, RetryPolicy
 from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Unwritten, Written
 from bridge.producer.emitter import Emitter
-from bridge.redis_adapter import settle
+from bridge.redis_adapter import settler
 from bridge.settings import Settings
 
 EVENTS = 2_000
@@ -189,7 +189,7 @@ class _Worker:
         self._bodies = list(self._messages())
         retry = RetryPolicy(attempts=5, base_s=1, cap_s=60)
         self._pipeline = Pipeline(REGISTRY, retry=retry, event_max_bytes=65_536, random=lambda: 0.5)
-        self._call = settle.SettleCall(Settings())
+        self._call = settler.SettleCall(Settings())
         self._decode()  # codecs make their decoders when they read their first event
 
     def pairs(self) -> list[Pair]:
@@ -201,7 +201,7 @@ class _Worker:
             in_worker(name="envelopes passed on ~ parsed by Celery", fast=self._pass_on, slow=self._parse_twice),
             in_worker(
                 name="times of a batch: at once ~ one by one",
-                fast=lambda: settle._moments(self._moments),
+                fast=lambda: settler._moments(self._moments),
                 slow=lambda: [moment.isoformat() for moment in self._moments],
             ),
         ]

@@ -15,7 +15,7 @@ from bridge.model.events import encode_payload
 from bridge.model.pipeline.pipeline import transform
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settle import SettleCall
+from bridge.redis_adapter.settler import SettleCall
 from bridge.settings import Settings
 
 BATCHES = (500, 100, 1)

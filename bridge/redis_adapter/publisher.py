@@ -13,7 +13,7 @@ from bridge.model.registry import Id, IdType
 from bridge.model.registry.identifiers import UUIDS
 from bridge.redis_adapter.client import connect_async, store_errors
 from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settle import SettleCall
+from bridge.redis_adapter.settler import SettleCall
 from bridge.settings import WorkerSettings
 
 logger = plain_logger(__name__)

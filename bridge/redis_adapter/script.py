@@ -101,10 +101,6 @@ class Script:
         except NoScriptError:
             return await execute(*self.command(call, by_text=True))
 
-    def prepared(self, client: redis.Redis, call: Call) -> "PipelinedScriptCall":
-        """Make a call ready, whose answer is read later."""
-        return PipelinedScriptCall(self, client, call)
-
     def run_many(self, client: redis.Redis, calls: Sequence[Call]) -> list[Answer]:
         """Run it several times in one round trip, or two on a server that does not know it; one answer a call.
 
@@ -130,7 +126,7 @@ class Script:
 
 
 class PipelinedScriptCall:
-    """One call, on a connection of its own, which is closed if the answer is not read.
+    """One call whose answer is read later, on a connection of its own, which is closed if it is not read.
 
     It is not tried again when the connection breaks; only a server that has forgotten the script is asked again.
     """

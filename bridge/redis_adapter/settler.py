@@ -1,15 +1,141 @@
-"""``Settler``: the worker's side of settling, synchronous; Redis may work on one batch while the next is prepared."""
+"""``Settler`` publishes and accounts for batches, a script call each; Redis may work on one while another is made."""
 
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+from uuid import UUID
 
+import msgspec
 import redis
 
-from bridge.model.publishing import Delivery, Receipt
-from bridge.redis_adapter.client import store_errors
-from bridge.redis_adapter.script import Answer, Call, PipelinedScriptCall, script
-from bridge.redis_adapter.settle import BATCH_MAX, SettleCall
+from bridge.model.events.sse_event import columns_of
+from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
+from bridge.redis_adapter.client import store_errors, text
+from bridge.redis_adapter.keyspace import Keyspace, up_to_user
+from bridge.redis_adapter.ledger import record_bytes
+from bridge.redis_adapter.script import Call, PipelinedScriptCall, script
 from bridge.settings import WorkerSettings
+
+BATCH_MAX = 500
+"""Events in one script call at most: a script blocks Redis for about 7 µs an event."""
+SKIPPED_MAX = 10_000
+"""Skipped events that are remembered, so that `sse-bridge trace` can tell what became of them."""
+
+Answer: TypeAlias = bytes | str | Sequence[bytes | str]
+"""What the script says: the first position, or one string an event."""
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery without its events, as ``settle.lua`` reads it."""
+
+    id: str
+    record_bytes: int
+    event_type: str
+    events: int
+    skipped: Sequence[str]
+    metrics: Sequence[tuple[str, int]]
+
+
+class SettleCall:
+    """Builds the arguments of ``settle.lua`` and reads its answers."""
+
+    __slots__ = ("_keys", "_limits")
+
+    def __init__(self, settings: WorkerSettings, *, longest_retry_s: float = 0) -> None:
+        keys = Keyspace.of(settings)
+        self._keys = script("settle").keys(keys)
+        self._limits: tuple[str | int, ...] = (
+            settings.stream_maxlen,
+            settings.stream_ttl_s,
+            settings.seen_life_s + max(0, math.ceil(longest_retry_s - settings.longest_retry_s)),
+            SKIPPED_MAX,
+            keys.BROADCAST_CHANNEL,
+            *(up_to_user(pattern) for pattern in (keys.USER_CHANNEL, keys.USER_STREAM, keys.SEEN)),
+        )
+
+    def arguments(self, deliveries: Sequence[Delivery]) -> Call:
+        """KEYS and ARGV for a batch."""
+        messages = [
+            _Message(
+                id=delivery.message_id,
+                record_bytes=_record_bytes(delivery),
+                event_type=delivery.event_type,
+                events=len(delivery.events),
+                skipped=delivery.skipped,
+                metrics=delivery.metrics,
+            )
+            for delivery in deliveries
+        ]
+        addressed = [event for delivery in deliveries for event in delivery.events]
+        return Call(self._keys, (*self._limits, _encoder.encode({"messages": messages, **_columns(addressed)})))
+
+    @staticmethod
+    def receipts(answer: Answer, number: int) -> list[Receipt]:
+        """One receipt an event, in the order of the batch."""
+        if not isinstance(answer, bytes | str):
+            return [_receipt(text(one)) for one in answer]
+        ms, _, seq = text(answer).partition("-")
+        first = int(seq)
+        return [
+            Receipt(status=ReceiptStatus.PUBLISHED, position=f"{ms}-{place}") for place in range(first, first + number)
+        ]
+
+    @staticmethod
+    def unpublished(answer: Answer) -> dict[int, Receipt]:
+        """Place in the batch → receipt, of the events that were not published now."""
+        if isinstance(answer, bytes | str):
+            return {}
+        answers = enumerate(map(text, answer))
+        return {place: _receipt(words) for place, words in answers if words.startswith((_DUPLICATE, _REFUSED))}
+
+
+_EVERYBODY, _ITS_USER = 0, 1
+_DUPLICATE, _REFUSED = "=", "!"
+_encoder = msgspec.msgpack.Encoder()
+_json_encoder = msgspec.json.Encoder()
+
+
+def _record_bytes(delivery: Delivery) -> int:
+    """How long the message's record is, as long as no event was taken from it; 0 unless all of it ends here."""
+    if delivery.whole is None:
+        return 0
+    return record_bytes(*delivery.whole, len(delivery.events) + len(delivery.skipped))
+
+
+def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, list[Any]]:
+    """What ``settle.lua`` is told of the events, by name. Lists, because a map for each event takes longer to read."""
+    columns = columns_of([one.event for one in addressed])
+    users = columns["user_id"]
+    columns["to"] = [
+        _EVERYBODY if to is None else _ITS_USER if to is user else str(to)
+        for to, user in zip([one.user_id for one in addressed], users, strict=True)
+    ]
+    columns["data"] = [one.payload.decode() for one in addressed]
+    columns["occurred_at"] = _moments(columns["occurred_at"])
+    if {type(user) for user in users} - {UUID}:
+        # Lua rounds large numbers, and a text may hold quotes.
+        columns["user_id"] = [str(user) for user in users]
+        columns["user_json"] = [msgspec.json.encode(str(user))[1:-1].decode() for user in users]
+    return columns
+
+
+def _moments(moments: Sequence[datetime]) -> list[str]:
+    """``isoformat()`` of when each event occurred; of many moments in UTC at once, an eighth of the time."""
+    if all(moment.tzinfo is UTC for moment in moments):
+        with suppress(TypeError):  # a subclass of datetime, which msgspec does not write
+            return msgspec.json.decode(_json_encoder.encode(moments).replace(b'Z"', b'+00:00"'), type=list[str])
+    return [moment.isoformat() for moment in moments]
+
+
+def _receipt(answer: str) -> Receipt:
+    if answer.startswith(_DUPLICATE):
+        return Receipt(status=ReceiptStatus.DUPLICATE, position=answer[1:])
+    if answer.startswith(_REFUSED):
+        return Receipt(status=ReceiptStatus.REFUSED, error=answer[1:])
+    return Receipt(status=ReceiptStatus.PUBLISHED, position=answer)
 
 
 class Settler:
@@ -21,38 +147,20 @@ class Settler:
     def __init__(self, client: redis.Redis, settings: WorkerSettings, *, longest_retry_s: float = 0) -> None:
         self._client = client
         self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
-        self._script = script("settle")
 
     def prepare(self, deliveries: Sequence[Delivery]) -> "PendingPublish":
-        return PendingPublish(self, deliveries)
-
-    def arguments(self, batch: Sequence[Delivery]) -> Call:
-        """What one call of the script takes."""
-        return self._call.arguments(batch)
-
-    def ask(self, call: Call) -> Answer:
-        """Make one call, and wait for its answer.
-
-        Raises:
-            redis.RedisError: it failed.
-        """
-        pending = self.prepared(call)
-        pending.send()
-        return pending.answer()
-
-    def prepared(self, call: Call) -> PipelinedScriptCall:
-        """One call, ready to be sent."""
-        return self._script.prepared(self._client, call)
+        batches = [(self._call.arguments(batch), _events_in(batch)) for batch in _batches(deliveries)]
+        return PendingPublish(self._client, batches)
 
 
 class PendingPublish:
-    """Deliveries that are about to be published and accounted for."""
+    """Batches that are about to be published and accounted for: the call of each, and how many events it has."""
 
-    def __init__(self, settler: Settler, deliveries: Sequence[Delivery]) -> None:
-        self._settler = settler
-        self._batches = [(settler.arguments(batch), _events_in(batch)) for batch in _batches(deliveries)]
+    def __init__(self, client: redis.Redis, batches: Sequence[tuple[Call, int]]) -> None:
+        self._client = client
+        self._batches = batches
         with store_errors():
-            self._first = settler.prepared(self._batches[0][0]) if self._batches else None
+            self._first = PipelinedScriptCall(script("settle"), client, batches[0][0]) if batches else None
         self._begun = False
 
     def begin(self) -> None:
@@ -68,8 +176,11 @@ class PendingPublish:
         start = 0
         for call, events in self._batches:
             with store_errors():
+                if self._first is None:
+                    self._first = PipelinedScriptCall(script("settle"), self._client, call)
+                    self._first.send()
                 sent, self._first = self._first, None
-                answer = sent.answer() if sent is not None else self._settler.ask(call)
+                answer = sent.answer()
             unpublished |= {start + place: receipt for place, receipt in SettleCall.unpublished(answer).items()}
             start += events
         return unpublished

@@ -12,7 +12,7 @@ from bridge.model.accounting import Balance
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
 from bridge.redis_adapter.client import text
-from bridge.redis_adapter.settle import SKIPPED_MAX
+from bridge.redis_adapter.settler import SKIPPED_MAX
 from tests.support import keys
 
 

@@ -25,7 +25,7 @@ def echo(client: redis.Redis) -> Script:
 
 
 def sent(client: redis.Redis, script: Script, *words: str) -> PipelinedScriptCall:
-    call = script.prepared(client, Call([], words))
+    call = PipelinedScriptCall(script, client, Call([], words))
     call.send()
     return call
 
@@ -108,7 +108,7 @@ def test_nothing_is_asked_before_it_begins(client: redis.Redis, settings: Settin
 
 
 def test_a_call_that_is_not_sent_leaves_no_connection_behind(client: redis.Redis, echo: Script) -> None:
-    echo.prepared(client, Call([], ["never sent"]))
+    PipelinedScriptCall(echo, client, Call([], ["never sent"]))
     assert in_use(client) == 0
 
 

@@ -22,7 +22,7 @@ from bridge.model.pipeline import pipeline as pipeline_module
 from bridge.model.pipeline.envelope import encode_raw, read_envelope
 from bridge.model.pipeline.pipeline import transform
 from bridge.model.registry import DomainToSSEMapping, RetryPolicy
-from bridge.redis_adapter import settle
+from bridge.redis_adapter import settler
 from tests.support import strange
 from tests.support.strange import REGISTRY, SAMPLES, Nested, Typed, TypedTypes
 
@@ -160,7 +160,7 @@ times = st.datetimes(timezones=st.just(UTC)) | strange.moments.filter(lambda one
 @given(st.lists(times))
 @example([strange.OwnDatetime(2026, 1, 2, tzinfo=UTC)])
 def test_the_times_of_a_batch_are_written_as_each_alone(moments: list[datetime]) -> None:
-    assert settle._moments(moments) == [moment.isoformat() for moment in moments]
+    assert settler._moments(moments) == [moment.isoformat() for moment in moments]
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
@@ -178,10 +178,10 @@ def test_the_catalogs_events_take_every_fast_path_of_a_worker(event: Any, monkey
         assert isinstance(outcome, Skipped)
         return
     assert isinstance(outcome, Published)
-    encode = settle._json_encoder.encode
+    encode = settler._json_encoder.encode
     encoded: list[object] = []
     monkeypatch.setattr(
-        settle, "_json_encoder", SimpleNamespace(encode=lambda moments: (encoded.append(moments), encode(moments))[1])
+        settler, "_json_encoder", SimpleNamespace(encode=lambda moments: (encoded.append(moments), encode(moments))[1])
     )
-    settle._moments([outcome.event.occurred_at])
+    settler._moments([outcome.event.occurred_at])
     assert encoded

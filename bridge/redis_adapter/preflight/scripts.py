@@ -11,7 +11,7 @@ from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.preflight.scratch import Scratch
 from bridge.redis_adapter.script import Call, Words, script
-from bridge.redis_adapter.settle import SettleCall
+from bridge.redis_adapter.settler import SettleCall
 from bridge.settings import Process, Settings, unjudged
 
 _ID = "01890a5d-ac96-774b-bcce-b302099a8057"
