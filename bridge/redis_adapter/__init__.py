@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from bridge.redis_adapter.accounting import read_balance
-    from bridge.redis_adapter.announcer import Announcer
+    from bridge.redis_adapter.accounting import Ledger, OperationsLog, Starts, Tally, read_balance
     from bridge.redis_adapter.broker_queues import RedisBrokerQueues
     from bridge.redis_adapter.client import connect, connect_async, connect_briefly, connect_broker
     from bridge.redis_adapter.clock import StoreClock
-    from bridge.redis_adapter.counts import Tally
     from bridge.redis_adapter.dead_letters import DeadLetters
     from bridge.redis_adapter.errors import REDIS_TROUBLES, Trouble, diagnose, store_error
     from bridge.redis_adapter.event_log import History
@@ -23,16 +21,13 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.gateway_counts import METRIC_PREFIX, Gateways
     from bridge.redis_adapter.kept_events import KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
-    from bridge.redis_adapter.ledger import Ledger
     from bridge.redis_adapter.live_subscription import LiveSubscription
-    from bridge.redis_adapter.operations_log import OperationsLog
     from bridge.redis_adapter.pools import sentinel_options, tls_options_of
     from bridge.redis_adapter.preflight.servers import option_faults, try_servers
     from bridge.redis_adapter.producers import Producers
     from bridge.redis_adapter.published_events import PublishedEvents
     from bridge.redis_adapter.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
     from bridge.redis_adapter.queue_inspection import open_queues
-    from bridge.redis_adapter.queue_names import QueueNames
     from bridge.redis_adapter.redrive_jobs import RedriveJobs
     from bridge.redis_adapter.retry_queue import RetrySet
     from bridge.redis_adapter.server_requirements import (
@@ -43,20 +38,17 @@ if TYPE_CHECKING:
         server_warnings,
     )
     from bridge.redis_adapter.settler import PendingPublish, Settler
-    from bridge.redis_adapter.start_counts import Starts
     from bridge.redis_adapter.store_overview import StoreOverview
-    from bridge.redis_adapter.task_queue import RedisTaskQueue
+    from bridge.redis_adapter.task_queue import Announcer, QueueNames, RedisTaskQueue
     from bridge.redis_adapter.workers import Workers
 
 __all__, __getattr__ = on_demand(
     __name__,
     {
-        "bridge.redis_adapter.accounting": "read_balance",
-        "bridge.redis_adapter.announcer": "Announcer",
+        "bridge.redis_adapter.accounting": "Ledger OperationsLog Starts Tally read_balance",
         "bridge.redis_adapter.broker_queues": "RedisBrokerQueues",
         "bridge.redis_adapter.client": "connect connect_async connect_briefly connect_broker",
         "bridge.redis_adapter.clock": "StoreClock",
-        "bridge.redis_adapter.counts": "Tally",
         "bridge.redis_adapter.dead_letters": "DeadLetters",
         "bridge.redis_adapter.errors": "REDIS_TROUBLES Trouble diagnose store_error",
         "bridge.redis_adapter.event_log": "History",
@@ -64,23 +56,19 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.gateway_counts": "METRIC_PREFIX Gateways",
         "bridge.redis_adapter.kept_events": "KeptEvents",
         "bridge.redis_adapter.keyspace": "Keyspace",
-        "bridge.redis_adapter.ledger": "Ledger",
         "bridge.redis_adapter.live_subscription": "LiveSubscription",
-        "bridge.redis_adapter.operations_log": "OperationsLog",
         "bridge.redis_adapter.pools": "sentinel_options tls_options_of",
         "bridge.redis_adapter.preflight.servers": "option_faults try_servers",
         "bridge.redis_adapter.producers": "Producers",
         "bridge.redis_adapter.published_events": "PublishedEvents",
         "bridge.redis_adapter.publisher": "RedisSSEPublisher SSEPublisherProtocol get_sse_publisher",
         "bridge.redis_adapter.queue_inspection": "open_queues",
-        "bridge.redis_adapter.queue_names": "QueueNames",
         "bridge.redis_adapter.redrive_jobs": "RedriveJobs",
         "bridge.redis_adapter.retry_queue": "RetrySet",
         "bridge.redis_adapter.server_requirements": "MIN_VERSION server_pid read_server server_faults server_warnings",
         "bridge.redis_adapter.settler": "PendingPublish Settler",
-        "bridge.redis_adapter.start_counts": "Starts",
         "bridge.redis_adapter.store_overview": "StoreOverview",
-        "bridge.redis_adapter.task_queue": "RedisTaskQueue",
+        "bridge.redis_adapter.task_queue": "Announcer QueueNames RedisTaskQueue",
         "bridge.redis_adapter.workers": "Workers",
     },
 )

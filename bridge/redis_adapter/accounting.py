@@ -1,10 +1,24 @@
-"""The balance, read in one moment."""
+"""The accounting: the messages on their way and the balance; what no script counts; and the log of operations."""
 
+from collections.abc import Collection, Iterator, Sequence
+from typing import cast
+from uuid import UUID
+
+import msgspec
 import redis
 
-from bridge.model.accounting import Balance
-from bridge.redis_adapter.client import keyspace_of
-from bridge.redis_adapter.read_only_script import as_hash, look
+from bridge.model.accounting import Balance, OpenMessage, Summary
+from bridge.model.log_entry import LogEntry
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.script import Call, OfStore, as_hash, look, script
+from bridge.redis_adapter.task_queue import ID_BYTES, entry
+from bridge.settings import RetentionSettings
+
+SCAN_COUNT = 500
+ENTRIES_MAX = 10_000
+"""Entries that the log of operations keeps."""
+STARTS_LIFE_S = 86_400
+"""Start counts are forgotten this long after their last change; messages that came back are done long before."""
 
 
 def read_balance(client: redis.Redis) -> Balance:
@@ -15,3 +29,152 @@ def read_balance(client: redis.Redis) -> Balance:
     )
     counts = {name: int(value) for name, value in as_hash(raw).items()}
     return Balance.of(counts, retrying=retrying, letters=letters)
+
+
+class Ledger(OfStore):
+    """``bridge.ports.Accounting`` on Redis. Every event leaves in the script that ends it."""
+
+    def __init__(self, client: redis.Redis, settings: RetentionSettings) -> None:
+        super().__init__(client)
+        self._mark_life_s = settings.seen_life_s
+
+    def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
+        ids = b"".join(event_id.bytes for event_id in event_ids)
+        arguments = (message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s)
+        self._run("book", arguments, booked=self._keys.booked(message_id))
+
+    def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
+        arguments: list[str | int | bytes] = [ENTRIES_MAX, who, reason]
+        for message in messages:
+            arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
+        return int(self._run("write_off", arguments))
+
+    def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
+        with store_errors():
+            record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
+        waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
+        return frozenset(waiting.intersection(event_ids))
+
+    def balance(self) -> Balance:
+        return read_balance(self._client)
+
+    @property
+    def open_key(self) -> str:
+        """Where the messages on their way are written down, for a script that moves some."""
+        return self._keys.OPEN
+
+    def note_moved(self, queue: str, book_ids: Sequence[str]) -> None:
+        """Messages were moved to this queue of another broker. Idempotent."""
+        pairs = [word for book_id in book_ids for word in ("", book_id)]
+        with store_errors():
+            script("requeue").send(self._client, Call([self._keys.OPEN], [queue, *pairs]))
+
+    def summaries(self) -> Iterator[Summary]:
+        for message_id, record in self._records():
+            head, _, ids = record.partition(b"\n")
+            accepted_ms, _, queue = head.split(b" ")
+            yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
+
+    def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
+        if not message_ids:
+            return []
+        with store_errors():
+            records = cast("list[bytes | None]", self._client.hmget(self._keys.OPEN, list(message_ids)))
+        return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
+
+    def holding(self, event_id: UUID) -> list[OpenMessage]:
+        found = [
+            read_record(message_id.decode(), record)
+            for message_id, record in self._records()
+            if event_id.bytes in record
+        ]
+        # Its bytes may also lie across the ids of two others; and a scan may show a message twice.
+        return list({message.message_id: message for message in found if event_id in message.event_ids}.values())
+
+    def _records(self) -> Iterator[tuple[bytes, bytes]]:
+        cursor = 0
+        while True:
+            with store_errors():
+                answer = self._client.hscan(self._keys.OPEN, cursor, count=SCAN_COUNT)
+            cursor, records = cast("tuple[int, dict[bytes, bytes]]", answer)
+            yield from records.items()
+            if not cursor:
+                return
+
+
+class Starts(OfStore):
+    """``bridge.ports.StartCounts`` on Redis: they tell poison messages from the ones claimed beside them."""
+
+    def add(self, message_id: str) -> int:
+        with store_errors(), self._client.pipeline(transaction=True) as pipeline:
+            pipeline.hincrby(self._keys.STARTS, message_id, 1)
+            pipeline.expire(self._keys.STARTS, STARTS_LIFE_S)
+            times, _ = pipeline.execute()
+        return int(times)
+
+    def take_back(self, message_id: str) -> None:
+        with store_errors():
+            self._client.hincrby(self._keys.STARTS, message_id, -1)
+
+    def forget(self, message_id: str) -> None:
+        with store_errors():
+            self._client.hdel(self._keys.STARTS, message_id)
+
+
+class Tally(OfStore):
+    """``bridge.ports.Metrics`` on Redis, in one round trip: what happened, how often, where no script counts it."""
+
+    def add(self, grown: Sequence[tuple[str, int]]) -> None:
+        with store_errors(), self._client.pipeline(transaction=False) as pipe:
+            for field, number in grown:
+                pipe.hincrby(self._keys.METRICS, field, number)
+            pipe.execute()
+
+
+class OperationsLog(OfStore):
+    """``bridge.ports.OperationsLog`` on Redis."""
+
+    def append(self, entry: LogEntry) -> None:
+        fields: dict[str, str | bytes] = {
+            "who": entry.who,
+            "action": entry.action,
+            "selection": entry.selection,
+            "numbers": msgspec.json.encode(entry.numbers),
+            "reason": entry.reason,
+        }
+        words: list[str | bytes] = [word for name, value in fields.items() for word in (name, value)]
+        self._run("log", [ENTRIES_MAX, *words])
+
+    def newest(self, limit: int = 100) -> list[LogEntry]:
+        with store_errors():
+            reply = self._client.xrevrange(self._keys.OPERATIONS_LOG, count=limit)
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)
+        return [
+            _read_entry(text(position), {text(name): text(value) for name, value in fields.items()})
+            for position, fields in entries
+        ]
+
+
+def _read_entry(position: str, fields: dict[str, str]) -> LogEntry:
+    numbers = msgspec.json.decode(fields.get("numbers") or "{}", type=dict[str, int])
+    return LogEntry(
+        at_ms=int(position.partition("-")[0]),
+        who=fields.get("who", ""),
+        action=fields.get("action", ""),
+        selection=fields.get("selection", ""),
+        numbers=numbers,
+        reason=fields.get("reason", ""),
+    )
+
+
+def read_record(message_id: str, record: bytes) -> OpenMessage:
+    """A message from its record."""
+    head, _, ids = record.partition(b"\n")
+    accepted_ms, task, queue = head.decode().split(" ")
+    return OpenMessage(
+        message_id=message_id,
+        accepted_ms=int(accepted_ms),
+        task=task,
+        queue=queue,
+        event_ids=tuple(UUID(bytes=ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)),
+    )

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from bridge.messages.queue_item import Peeked, peek
 from bridge.messages.queue_state import QueuedMessage, QueueState, age_s
+from bridge.redis_adapter.accounting import Ledger
 from bridge.redis_adapter.client import connect_broker
-from bridge.redis_adapter.ledger import Ledger
 from bridge.redis_adapter.queue_discovery import PRIORITIES, QueueFinder, claimed_by_queue, priority_lists
 from bridge.redis_adapter.queue_inspection import UNACKED_KEY, broker_errors, open_queues
 from bridge.redis_adapter.queue_moves import move_messages

@@ -6,8 +6,8 @@ from bridge.model.dead_letter import read_letter, read_tombstone, unreadable
 from bridge.model.moments import shown_time
 from bridge.ports.failed_events import Kept
 from bridge.redis_adapter.client import keyspace_of
-from bridge.redis_adapter.read_only_script import look
 from bridge.redis_adapter.retry_queue import read_retry
+from bridge.redis_adapter.script import look
 
 
 class KeptEvents:

@@ -7,7 +7,7 @@ from typing import cast
 import redis
 
 from bridge.messages.queue_item import peek
-from bridge.redis_adapter.ledger import Ledger
+from bridge.redis_adapter.accounting import Ledger
 from bridge.redis_adapter.queue_discovery import priority_lists
 from bridge.redis_adapter.queue_inspection import open_redis
 from bridge.redis_adapter.script import script

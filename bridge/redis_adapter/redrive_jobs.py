@@ -7,9 +7,8 @@ import redis
 
 from bridge.model.redrive import RedriveRecord, RedriveState, RedriveStatus
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.read_only_script import as_hash, look
 from bridge.redis_adapter.redrive_letters import KEPT_S, RedriveLetters
-from bridge.redis_adapter.script import script
+from bridge.redis_adapter.script import as_hash, look, script
 from bridge.settings import AccountingSettings
 
 JOBS_MAX = 1000

@@ -13,9 +13,8 @@ from bridge.model.errors import OperationRefusedError
 from bridge.model.redrive import Outcomes
 from bridge.ports.work import Queue
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import Answer, script
-from bridge.redis_adapter.task_queue import queue_item
+from bridge.redis_adapter.task_queue import entry, queue_item
 from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 

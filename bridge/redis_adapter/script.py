@@ -7,16 +7,19 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
-from bridge.redis_adapter.client import keyspace_of
+from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.keyspace import Keyspace
 
 Words: TypeAlias = Sequence[str | int | float | bytes]
 Answer: TypeAlias = Any
 """What a script returns, as redis-py reads it."""
+Command: TypeAlias = tuple[str, ...]
+"""Words of a command that reads; the second is its key, if it has one."""
 
 _LISTED = re.compile(r"^-- (?:KEYS:((?: \w+)+)|(KEYS|ARGV)\.(\w+)(…?))", re.MULTILINE)
 _NAMED = re.compile(r"\b(KEYS|ARGV|AT)\.(\w+)")
@@ -190,6 +193,37 @@ class PipelinedScriptCall:
 def script(name: str) -> Script:
     """The script in ``scripts/<name>.lua``."""
     return Script(_source(name))
+
+
+class OfStore:
+    """A part of what is kept in Redis, over a client that stays its owner's to close."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._keys = keyspace_of(client)
+
+    def _run(self, name: str, arguments: Words = (), more: Sequence[str] = (), /, **own: str) -> Answer:
+        """As ``Script.run``, for the script of a name; raises StoreError."""
+        with store_errors():
+            return script(name).run(self._client, arguments, more, **own)
+
+
+def look(client: redis.Redis, *commands: Command) -> Sequence[Any]:
+    """The answers to commands that read, of one moment and as Redis gives them to a script.
+
+    A score is text, a hash is a flat list, and what is not there is None.
+    """
+    keys = [command[1] for command in commands if len(command) > 1]
+    words = [msgspec.msgpack.encode(command) for command in commands]
+    with store_errors():
+        answers: Sequence[Any] = script("look").run(client, words, keys)
+    return answers
+
+
+def as_hash(flat: Sequence[bytes | str]) -> dict[str, str]:
+    """A hash in a look's answer."""
+    words = [word.decode() if isinstance(word, bytes) else word for word in flat]
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 def _source(name: str) -> str:

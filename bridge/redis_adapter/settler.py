@@ -15,14 +15,16 @@ from bridge.model.events.sse_event import columns_of
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.redis_adapter.client import store_errors, text
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
-from bridge.redis_adapter.ledger import record_bytes
 from bridge.redis_adapter.script import Call, PipelinedScriptCall, script
+from bridge.redis_adapter.task_queue import ID_BYTES
 from bridge.settings import WorkerSettings
 
 BATCH_MAX = 500
 """Events in one script call at most: a script blocks Redis for about 7 µs an event."""
 SKIPPED_MAX = 10_000
 """Skipped events that are remembered, so that `sse-bridge trace` can tell what became of them."""
+TIME_BYTES = 13
+"""What stands before a blank in a message's record."""
 
 Answer: TypeAlias = bytes | str | Sequence[bytes | str]
 """What the script says: the first position, or one string an event."""
@@ -102,7 +104,9 @@ def _record_bytes(delivery: Delivery) -> int:
     """How long the message's record is, as long as no event was taken from it; 0 unless all of it ends here."""
     if delivery.whole is None:
         return 0
-    return record_bytes(*delivery.whole, len(delivery.events) + len(delivery.skipped))
+    task, queue = delivery.whole
+    events = len(delivery.events) + len(delivery.skipped)
+    return TIME_BYTES + 1 + len(task.encode()) + 1 + len(queue.encode()) + 1 + ID_BYTES * events
 
 
 def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, list[Any]]:

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from bridge.ops.metrics import BridgeCollector
-from bridge.redis_adapter import Ledger, connect
+from bridge.redis_adapter import connect
+from bridge.redis_adapter.task_queue import Entries
 from bridge.settings import Settings
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
@@ -39,7 +40,7 @@ def full() -> Iterator[Full]:
         letters = [a_letter(number=number) for number in range(LETTERS)]
         with connect(settings) as client:
             bury(client, settings, letters)
-            Ledger(client, settings).enter([("lost", "bridge.Moody", "bridge.moods", bytes(16))])
+            Entries(client).enter([("lost", "bridge.Moody", "bridge.moods", bytes(16))])
             client.config_set("maxmemory", client.info("memory")["used_memory"] - 100_000)
             with pytest.raises(redis.OutOfMemoryError):
                 client.set("more", "x")

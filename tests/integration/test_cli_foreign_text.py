@@ -9,7 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from bridge.redis_adapter import DeadLetters, Ledger, Producers, Workers, connect
+from bridge.redis_adapter import DeadLetters, Producers, Workers, connect
+from bridge.redis_adapter.task_queue import Entries
 from bridge.runtime.reports import ProducerReport, WorkerReport
 from bridge.settings import Settings
 from tests.support.letters import a_letter
@@ -49,7 +50,7 @@ def fill(settings: Settings, client: redis.Redis) -> None:
     """Hostile text wherever there may be text."""
     Workers(client).beat(f"{HOSTILE}:7:aaaa", WorkerReport(**REPORT))
     Producers(client).keep("x", ProducerReport(host=HOSTILE, pid=1, started="", waiting=3))
-    Ledger(client, settings).enter([("id", "bridge.X[/x]", "bridge.[/x]", b"0" * 16)])
+    Entries(client).enter([("id", "bridge.X[/x]", "bridge.[/x]", b"0" * 16)])
     client.lpush(f"bridge.{HOSTILE}", HOSTILE)
     letter = msgspec.structs.replace(
         a_letter(letter_id=str(UUID(int=7))), queue=HOSTILE, user_id=HOSTILE, worker=HOSTILE, task=f"bridge.{HOSTILE}"

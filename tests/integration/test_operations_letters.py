@@ -132,10 +132,10 @@ def test_what_is_discarded_leaves_a_tombstone_and_the_books_balance(client, sett
 
 
 def test_a_whole_message_that_is_discarded_counts_all_its_events(client, settings, letters) -> None:
-    from bridge.redis_adapter import Ledger
+    from bridge.redis_adapter.task_queue import Entries
 
     events = [uuid4() for _ in range(3)]
-    Ledger(client, settings).enter([("m", TASK, QUEUE, b"".join(event.bytes for event in events))])
+    Entries(client).enter([("m", TASK, QUEUE, b"".join(event.bytes for event in events))])
     DeadLetters(client, settings).bury([a_letter(raw=b"x")], message_id="m", whole=True)
     letters.discard(ALL, reason="no message", who="me")
     assert Counts(client).read()["discarded"] == 3

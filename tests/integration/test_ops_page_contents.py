@@ -13,7 +13,7 @@ from bridge.model.redrive import RedriveState
 from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import OperationsLog
-from bridge.redis_adapter.queue_names import QueueNames
+from bridge.redis_adapter.task_queue import QueueNames
 from bridge.settings import Settings
 from bridge.wiring import store_of
 from tests.support import keys

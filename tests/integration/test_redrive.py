@@ -27,8 +27,8 @@ from bridge.operations.letters import Letters, every_letter
 from bridge.operations.redrive import Redrives
 from bridge.operations.redrive.runner import take_lease
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, Ledger, OperationsLog, StoreClock, connect, read_balance
-from bridge.redis_adapter.task_queue import queue_item
+from bridge.redis_adapter import DeadLetters, OperationsLog, StoreClock, connect, read_balance
+from bridge.redis_adapter.task_queue import Entries, queue_item
 from bridge.settings import Settings
 from bridge.wiring import store_of
 from bridge.worker.quarantine import Quarantine
@@ -358,7 +358,7 @@ def _quarantine(client: redis.Redis, settings: Settings) -> list[str]:
     event_ids = b"".join(UUID(letter.letter_id).bytes for letter in letters)
     envelopes = [letter.envelope.encode() for letter in letters]
     message = TaskMessage(task=TASK, queue=QUEUE, envelopes=envelopes, event_ids=event_ids)
-    Ledger(client, settings).enter([(message.message_id, TASK, QUEUE, event_ids)])
+    Entries(client).enter([(message.message_id, TASK, QUEUE, event_ids)])
     raw = queue_item(message, announced=True)
     quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
     quarantine(raw, QUEUE, DecodeError("No task is called that."), task=TASK, booked_as=message.message_id)

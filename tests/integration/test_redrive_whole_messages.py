@@ -19,7 +19,7 @@ from bridge.operations.letters import every_letter
 from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, StoreClock, read_balance
-from bridge.redis_adapter.task_queue import queue_item
+from bridge.redis_adapter.task_queue import Entries, queue_item
 from bridge.settings import Settings
 from bridge.wiring import store_of
 from bridge.worker.quarantine import Quarantine
@@ -76,13 +76,13 @@ class Quarantined:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self.client = client
-        self.ledger = Ledger(client, settings)
+        self.entries = Entries(client)
         self._quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client))
 
     def __call__(self, message: TaskMessage, *, announced: bool = True, part: Sequence[str] | None = None) -> bytes:
         """Announced messages are entered into the books first."""
         if announced and message.event_ids:
-            self.ledger.enter([(message.message_id, message.task, message.queue, message.event_ids)])
+            self.entries.enter([(message.message_id, message.task, message.queue, message.event_ids)])
         raw = queue_item(message, announced=announced)
         booked_as = message.booked_as or message.message_id
         error = DecodeError("No task is called that.")
@@ -155,7 +155,7 @@ def test_of_a_message_that_nobody_announced_every_event_is_accepted(client, repl
 
 def test_a_part_of_a_message_joins_the_rest_that_is_on_its_way(client, settings, idle_replays, quarantined) -> None:
     whole = a_message(3)
-    quarantined.ledger.enter([(whole.message_id, TASK, QUEUE, whole.event_ids)])
+    quarantined.entries.enter([(whole.message_id, TASK, QUEUE, whole.event_ids)])
     part = TaskMessage(task=TASK, queue=QUEUE, envelopes=whole.envelopes[:1], booked_as=whole.message_id)
     quarantined(part, part=ids_in(part))
     assert idle_replays.run(idle_replays.begin(ALL), patience_s=0.2).under_way == 1
@@ -168,7 +168,7 @@ def test_waiting_retries_stay_where_the_books_have_them(client, settings, replay
     """The mover had sent the message; the event is in the retry set until it has ended."""
     message = a_message(1, attempt=2)
     (event_id,) = ids_in(message)
-    quarantined.ledger.enter([("first", TASK, QUEUE, message.event_ids)])
+    quarantined.entries.enter([("first", TASK, QUEUE, message.event_ids)])
     record = RetryRecord(
         event_id=event_id, task=TASK, queue=QUEUE, envelope=message.envelopes[0].decode(), attempts=a_letter().attempts
     )
@@ -290,7 +290,7 @@ def test_elsewhere_events_that_wait_or_have_letters_already_are_counted_once(
 ) -> None:
     retried = a_message(1, attempt=2)
     (event_id,) = ids_in(retried)
-    quarantined.ledger.enter([("first", TASK, QUEUE, retried.event_ids)])
+    quarantined.entries.enter([("first", TASK, QUEUE, retried.event_ids)])
     record = RetryRecord(
         event_id=event_id, task=TASK, queue=QUEUE, envelope=retried.envelopes[0].decode(), attempts=a_letter().attempts
     )

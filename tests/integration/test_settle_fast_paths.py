@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from bridge import SSEEvent, SSEEventType
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.redis_adapter import Keyspace, Settler
-from bridge.redis_adapter.ledger import entry
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settler import SettleCall
+from bridge.redis_adapter.task_queue import entry
 from bridge.settings import Settings
 from tests.support.keys import UNPREFIXED
 from tests.support.slow_settle import slow_settle, state_of

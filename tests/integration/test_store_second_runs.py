@@ -13,6 +13,7 @@ from bridge.model.events import encode_payload
 from bridge.model.publishing import AddressedEvent, Delivery
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, connect, read_balance
+from bridge.redis_adapter.task_queue import Entries
 from bridge.settings import Settings
 from tests.support import keys
 from tests.support.counts import Counts
@@ -157,14 +158,14 @@ def test_strays_that_are_evicted_stay_in_the_balance_and_are_forgotten(settings:
 
 def test_what_the_server_took_before_it_forgot_its_script_is_not_sent_twice(settings: Settings) -> None:
     with connect(settings) as client, connect(settings) as forgetful:
-        ledger = Ledger(client, settings)
+        entries = Entries(client)
         for round_ in range(30):
             messages = [(f"{round_}/{n}", TASK, QUEUE, uuid4().bytes, "a-list", b"%d" % n) for n in range(1_000)]
-            ledger.enter_and_push(messages[:1])
+            entries.enter_and_push(messages[:1])
             client.delete("a-list")
             forgetting = threading.Timer(round_ / 2_000, forgetful.script_flush)
             forgetting.start()
-            ledger.enter_and_push(messages)
+            entries.enter_and_push(messages)
             forgetting.join()
             assert sorted(map(int, client.lrange("a-list", 0, -1))) == list(range(1_000))
         assert Counts(client).read()["accepted"] == 30_000

@@ -11,8 +11,9 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.model.event_log import Position
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Ledger, connect, connect_async, read_balance
+from bridge.redis_adapter import connect, connect_async, read_balance
 from bridge.redis_adapter.event_log import History
+from bridge.redis_adapter.task_queue import Entries
 from bridge.settings import Settings
 from bridge.wiring import open_store, store_of
 from tests.support import keys
@@ -35,39 +36,39 @@ def _set_back(client: redis.Redis, accepted: int) -> None:
 
 
 @pytest.fixture
-def ledgers(settings: Settings, redis_client: redis.Redis) -> list[Ledger]:
+def senders(settings: Settings, redis_client: redis.Redis) -> list[Entries]:
     """Of two producers, which have seen ten accepted events, and eleven."""
     client = connect(settings)
-    one, two = Ledger(client, settings), Ledger(client, settings)
+    one, two = Entries(client), Entries(client)
     one.enter(_messages(10))
     two.enter(_messages(1))
     return [one, two]
 
 
 def test_what_redis_forgot_is_counted_once_however_many_notice(
-    settings: Settings, redis_client: redis.Redis, ledgers: list[Ledger]
+    settings: Settings, redis_client: redis.Redis, senders: list[Entries]
 ) -> None:
     _set_back(redis_client, 4)
-    ledgers[0].enter(_messages(1))
-    ledgers[1].enter(_messages(1))
-    ledgers[0].enter(_messages(1))
+    senders[0].enter(_messages(1))
+    senders[1].enter(_messages(1))
+    senders[0].enter(_messages(1))
     balance = read_balance(redis_client)
     assert (balance.accepted, balance.set_back) == (14, 7)
     assert not balance.difference
 
 
-def test_nothing_is_set_back_while_redis_keeps_what_it_has(redis_client: redis.Redis, ledgers: list[Ledger]) -> None:
-    for ledger in (*ledgers, *reversed(ledgers)):
-        ledger.enter(_messages(3))
+def test_nothing_is_set_back_while_redis_keeps_what_it_has(redis_client: redis.Redis, senders: list[Entries]) -> None:
+    for sender in (*senders, *reversed(senders)):
+        sender.enter(_messages(3))
     assert read_balance(redis_client).set_back == 0
     assert redis_client.exists("sse:position:began") == 0
 
 
 async def test_a_client_that_reads_on_is_told_that_it_may_have_missed_something(
-    settings: Settings, redis_client: redis.Redis, ledgers: list[Ledger]
+    settings: Settings, redis_client: redis.Redis, senders: list[Entries]
 ) -> None:
     _set_back(redis_client, 4)
-    ledgers[0].enter(_messages(1))
+    senders[0].enter(_messages(1))
     client = connect_async(settings)
     page = await History(client, settings).read(uuid4(), Position("2000-0"))
     await client.aclose()
@@ -100,23 +101,23 @@ async def test_a_gateway_that_heard_what_redis_forgot_begins_the_order_anew(
 
 
 def test_a_client_that_lost_no_event_itself_is_told_as_well(
-    settings: Settings, redis_client: redis.Redis, ledgers: list[Ledger], tmp_path: Path
+    settings: Settings, redis_client: redis.Redis, senders: list[Entries], tmp_path: Path
 ) -> None:
     with running_gateway(tmp_path, {"BRIDGE_BROKER_URL": settings.broker_url}) as url:
         listener = Listener(url, uuid4())
         wait_until(lambda: redis_client.hlen("bridge:gateways") == 1, what="the gateway has looked once")
         _set_back(redis_client, 0)
-        ledgers[1].enter(_messages(1))  # it notices that Redis was set back
+        senders[1].enter(_messages(1))  # it notices that Redis was set back
         (told,) = listener.wait_for(1)
         assert told.event == "stream.reset"
         listener.close()
 
 
 def test_what_a_worker_held_meanwhile_arrived_all_the_same(
-    settings: Settings, redis_client: redis.Redis, ledgers: list[Ledger]
+    settings: Settings, redis_client: redis.Redis, senders: list[Entries]
 ) -> None:
     _set_back(redis_client, 9)
-    ledgers[1].enter(_messages(1))
+    senders[1].enter(_messages(1))
     redis_client.hincrby("bridge:counts", "unbooked", 2)
     redis_client.hincrby("bridge:counts", "published", 2)
     with connect(settings) as client:
@@ -127,10 +128,10 @@ def test_what_a_worker_held_meanwhile_arrived_all_the_same(
 
 
 def test_status_and_audit_say_so_until_it_is_written_off(
-    settings: Settings, redis_client: redis.Redis, ledgers: list[Ledger]
+    settings: Settings, redis_client: redis.Redis, senders: list[Entries]
 ) -> None:
     _set_back(redis_client, 0)
-    ledgers[1].enter(_messages(1))
+    senders[1].enter(_messages(1))
     with connect(settings) as client:
         found = Auditor(store_of(client, settings), settings, REGISTRY).audit(grace_s=3600)
         assert not found.clean

@@ -11,8 +11,9 @@ import redis
 
 from bridge.messages.passthrough import split
 from bridge.model.pipeline import EventCodec
-from bridge.redis_adapter import Ledger, read_balance
+from bridge.redis_adapter import read_balance
 from bridge.redis_adapter.script import PipelinedScriptCall
+from bridge.redis_adapter.task_queue import Entries
 from bridge.settings import Settings
 from bridge.wiring import worker_ports
 from bridge.worker import handler as handler_module
@@ -38,7 +39,7 @@ def a_job(client: redis.Redis, settings: Settings, events: Sequence[Moody]) -> J
     message_id = str(uuid4())
     task, queue = registry.task_of(MAPPING), registry.queue_of(MAPPING)
     ids = b"".join(event.event_id.bytes for event in events)
-    Ledger(client, settings).enter([(message_id, task, queue, ids)])
+    Entries(client).enter([(message_id, task, queue, ids)])
     json = b",".join(CODEC.encode(event, source="test") for event in events)
     return Job(mapping=MAPPING, envelopes=split(json), attempt=1, message_id=message_id, booked_as=message_id)
 

@@ -51,7 +51,7 @@ ELSEWHERE = {
     "ops.sessions.KNOWN_MAX": HELD,
     "producer.emitter.CLASS_CHARS_MAX": SHOWN,
     "producer.sender.TROUBLE_CHARS_MAX": SHOWN,
-    "redis_adapter.ledger.CALL_BYTES_MAX": OURS,
+    "redis_adapter.task_queue.CALL_BYTES_MAX": OURS,
     "runtime.identity.RELEASE_CHARS_MAX": SHOWN,
     "settings.environment.NAME_CHARS_MAX": SHOWN,
     "worker.refusals.TEXT_MAX": SHOWN,
