@@ -12,7 +12,7 @@ from bridge.celery_runtime.monitoring_events import Events
 from bridge.celery_runtime.task import BridgeTask
 from bridge.celery_runtime.worker_queues import worker_amqp
 from bridge.model.bounds import MessageBounds
-from bridge.model.registry import DomainToSSEMapping, Registry
+from bridge.model.registry import Registry
 from bridge.redis_adapter import DeadLetters, StoreClock, connect
 from bridge.runtime.identity import release
 from bridge.settings import WorkerSettings
@@ -63,35 +63,26 @@ def register_tasks(app: Celery, registry: Registry, settings: WorkerSettings) ->
 def _add(app: Celery, registry: Registry, settings: WorkerSettings) -> None:
     handler = Handler(settings, registry, worker_ports(settings, registry))
     for mapping in registry.mappings:
-        _register(app, registry.task_of(mapping), mapping, handler, settings)
+        app.task(
+            name=registry.task_of(mapping),
+            base=BridgeTask,
+            bind=True,
+            # Celery would add a shared task to every other app of the process, where another registry may rule.
+            shared=False,
+            typing=False,
+            mapping=mapping,
+            handler=handler,
+            delivery_max=settings.delivery_max,
+            bounds=_bounds(settings),
+            time_limit=settings.task_time_limit_s,
+            soft_time_limit=settings.task_soft_time_limit_s,
+            __doc__=f"Publish {mapping.domain_event_class.__name__} as {mapping.sse_event_type.value}.",
+        )(BridgeTask.handle)
     # Celery takes step classes, not instances: the settings are bound in subclasses.
     for kind in (RetryMoverStep, HeartbeatStep):
         # A dictionary each: Celery writes the step's name into it.
         bound = {"settings": settings, "registry": registry}
         app.steps["worker"].add(type(f"Bound{kind.__name__}", (kind,), bound))
-
-
-def _register(app: Celery, name: str, mapping: DomainToSSEMapping, handler: Handler, settings: WorkerSettings) -> None:
-    """Register one task. A function of its own: tasks made in a loop would all close over the last mapping."""
-
-    def run(self: BridgeTask, *args: Any, **kwargs: Any) -> None:
-        self.handle(args, kwargs)
-
-    run.__doc__ = f"Publish {mapping.domain_event_class.__name__} as {mapping.sse_event_type.value}."
-    app.task(
-        name=name,
-        base=BridgeTask,
-        bind=True,
-        # Celery would add a shared task to every other app of the process, where another registry may rule.
-        shared=False,
-        typing=False,
-        mapping=mapping,
-        handler=handler,
-        delivery_max=settings.delivery_max,
-        bounds=_bounds(settings),
-        time_limit=settings.task_time_limit_s,
-        soft_time_limit=settings.task_soft_time_limit_s,
-    )(run)
 
 
 def _bounds(settings: WorkerSettings) -> MessageBounds:

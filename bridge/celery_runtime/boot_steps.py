@@ -1,12 +1,15 @@
 """Celery boot steps: look at Redis once, move retries, report that the worker lives; in our own app, collect less."""
 
 import gc
+import time
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
 from celery import bootsteps
+from celery.worker import state
 
-from bridge.celery_runtime.worker_state import claimed_work, loop_state
+from bridge.celery_runtime.refusals import refusals
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
@@ -30,7 +33,7 @@ from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
 from bridge.wiring import open_queue
 from bridge.worker.foreign_producers import ForeignProducers
-from bridge.worker.heartbeat import TURN_S, Heartbeat
+from bridge.worker.heartbeat import TURN_S, ClaimedWork, Heartbeat, LoopState
 from bridge.worker.mover import RetryMover
 from bridge.worker.quarantine import Quarantine
 from bridge.worker.retry_routing import Router
@@ -38,16 +41,18 @@ from bridge.worker.retry_routing import Router
 logger = plain_logger(__name__)
 
 
-class RetryMoverStep(bootsteps.StartStopStep):
+class _BoundStep(bootsteps.StartStopStep):
     """Starts after the pool, so that no pool process is forked from a running thread."""
 
     requires = ("celery.worker.components:Pool",)
     settings: ClassVar[WorkerSettings]
     registry: ClassVar[Registry]
 
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
-        super().__init__(worker, **kwargs)
-        self._mover: RetryMover | None = None
+
+class RetryMoverStep(_BoundStep):
+    """Moves retries, from a worker's start to its end."""
+
+    _mover: RetryMover | None = None
 
     def start(self, worker: Any) -> None:  # noqa: ARG002  (Celery's signature)
         """Start the mover with connections of its own."""
@@ -70,21 +75,12 @@ class RetryMoverStep(bootsteps.StartStopStep):
     terminate = stop
 
 
-class HeartbeatStep(bootsteps.StartStopStep):
-    """Reports, and looks for foreign messages. Starts after the pool, as the mover does.
+class HeartbeatStep(_BoundStep):
+    """Reports, and looks for foreign messages. Says good-bye when the consumer has stopped."""
 
-    Says good-bye when the consumer has stopped.
-    """
-
-    requires = ("celery.worker.components:Pool",)
-    settings: ClassVar[WorkerSettings]
-    registry: ClassVar[Registry]
-
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
-        super().__init__(worker, **kwargs)
-        self._heartbeat: Heartbeat | None = None
-        self._foreign: ForeignProducers | None = None
-        self._turns: Any = None
+    _heartbeat: Heartbeat | None = None
+    _foreign: ForeignProducers | None = None
+    _turns: Any = None
 
     def start(self, worker: Any) -> None:
         """Have the worker's loop note its turns, and start to report.
@@ -153,3 +149,33 @@ def _warn_about(client: Any) -> None:
     # A user who may not ask is told nothing, which says nothing of the server.
     for sentence in (*server_faults(info), *server_warnings(info)) if info else ():
         logger.warning("bridge.store.unfit Redis is not fit for the bridge: %s", sentence)
+
+
+def loop_state(worker: Any) -> LoopState:
+    """What the consuming loop of a Celery worker sees. Called in that loop."""
+    consumer = getattr(worker.consumer, "task_consumer", None)
+    return LoopState(
+        queues=tuple(queue.name for queue in consumer.queues) if consumer else (),
+        processes=worker.pool.num_processes or 0,
+        refused=getattr(worker.consumer, "refused_queues", {}),
+        blocked=getattr(getattr(worker.consumer, "event_dispatcher", None), "blocked", False),
+    )
+
+
+def claimed_work() -> ClaimedWork:
+    """What the worker of this process has taken; for any thread."""
+    # The loop changes these meanwhile; copying a dict's values is one step of the interpreter.
+    requests = list(state.requests.values())
+    return ClaimedWork(
+        consumed=state.all_total_count[0],
+        in_hand=len(requests),
+        running=sum(request.time_start is not None for request in requests),
+        oldest_s=_oldest_age_s(requests),
+        forbidden=refusals.sentence,
+    )
+
+
+def _oldest_age_s(requests: Iterable[Any]) -> float:
+    """Since the oldest running message of the bridge was started."""
+    begun = min((at for request in requests if (at := getattr(request, "begun_s", None)) is not None), default=None)
+    return 0.0 if begun is None else time.monotonic() - begun

@@ -7,7 +7,7 @@ from typing import Any
 from kombu.transport import TRANSPORT_ALIASES
 
 from bridge.amqp_adapter.kombu_options import kombu_url, tls_options, transport_options
-from bridge.celery_runtime.passthrough_serializer import PASSED_SERIALIZER
+from bridge.celery_runtime.kombu_messages import PASSED_SERIALIZER
 from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
 

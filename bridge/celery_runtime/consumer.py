@@ -9,11 +9,9 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
-from bridge.celery_runtime.bounded_message import bound_kombu, bounded, check_body
-from bridge.celery_runtime.quarantined_message import quarantine_message
+from bridge.celery_runtime.kombu_messages import bound_kombu, bounded, check_body, quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
-from bridge.celery_runtime.refused_queues import LOOK_S, RefusedQueues
-from bridge.celery_runtime.refused_rights import RefusedRights
+from bridge.celery_runtime.refusals import LOOK_S, RefusedQueues, refusals
 from bridge.celery_runtime.task import BridgeTask
 from bridge.messages import BUNDLE_HEADER
 from bridge.messages.passthrough import PASSED_CONTENT_TYPE, pass_on
@@ -72,7 +70,6 @@ class BridgeConsumer(Consumer):
         self._told: set[str] = set()
         self._delivery_max: int = self.app.bridge_delivery_max
         self._bounds: MessageBounds = self.app.bridge_message_bounds
-        self._rights = RefusedRights()
         self._refused = RefusedQueues(self.app.amqp.queues)
         if self.timer is not None:
             self.timer.call_repeatedly(LOOK_S, self._look_at_refused_queues)
@@ -99,12 +96,12 @@ class BridgeConsumer(Consumer):
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Connect anew; without the queue that the error names, if it names one."""
         self._refused.blame(exc)
-        self._rights.note(exc)
+        refusals.note_right(exc)
         super().on_connection_error_after_connected(exc)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Connect anew; Celery logs each attempt."""
-        if not self._rights.note(exc):
+        if not refusals.note_right(exc):
             super().on_connection_error_before_connected(exc)
 
     def _look_at_refused_queues(self) -> None:

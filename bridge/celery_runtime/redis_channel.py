@@ -17,8 +17,7 @@ from uuid import uuid4
 
 from kombu.transport import redis as stock
 
-from bridge.celery_runtime.redis_qos import ClaimingQoS
-from bridge.celery_runtime.throughput import ThroughputEstimator
+from bridge.celery_runtime.redis_claims import ClaimingQoS, ThroughputEstimator
 from bridge.messages.bundling import EVENTS_MAX, Bundle, Claimed, bundle
 from bridge.messages.queue_item import RAW, read_item
 from bridge.model.bounds import MessageBounds

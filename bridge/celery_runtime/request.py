@@ -7,13 +7,13 @@ from celery.exceptions import Reject
 from celery.worker import state
 from celery.worker.request import Request
 
-from bridge.celery_runtime.quarantined_message import quarantine_message
+from bridge.celery_runtime.kombu_messages import quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
+from bridge.celery_runtime.refusals import refusals
 from bridge.celery_runtime.task import BridgeTask, OutOfTimeError, Refused, Unfinished
 from bridge.messages import ATTEMPT_HEADER
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.worker.refusals import refusals
 
 logger = plain_logger(__name__)
 
@@ -36,7 +36,8 @@ class BridgeRequest(Request):
 
     def acknowledge(self) -> None:
         """A message is done, so that nothing is refused any more."""
-        refusals.clear()
+        if refusals.newest is not None:
+            refusals.newest = None
         super().acknowledge()
 
     def revoked(self) -> bool:

@@ -83,8 +83,8 @@ class BridgeTask(Task):
     #: Whether Redis is being waited for; then it is not the message's fault that time runs out.
     _waits = False
 
-    def handle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Settle every event of the running message.
+    def handle(self, *args: Any, **kwargs: Any) -> None:
+        """Settle every event of the running message; what Celery runs.
 
         Raises:
             Unfinished: it is a bundle that took too long.

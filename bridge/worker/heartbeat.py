@@ -18,7 +18,6 @@ from bridge.ports import QueueNames, WorkerReports
 from bridge.runtime.identity import process_name
 from bridge.runtime.reports import WorkerReport
 from bridge.runtime.supervision import SupervisedThread, supervised
-from bridge.worker.refusals import refusals
 
 logger = plain_logger(__name__)
 
@@ -47,6 +46,7 @@ class ClaimedWork:
     in_hand: int  # messages that are not done
     running: int  # of these, those that the pool runs
     oldest_s: float  # since the oldest running message of the bridge was started; 0 if there is none
+    forbidden: str = ""  # what Redis or the broker refuses it for good, in a sentence; empty if nothing
 
 
 class Heartbeat:
@@ -128,7 +128,7 @@ class Heartbeat:
             consumed_age_s=round(now - self._consumed_at, 3),
             loop_age_s=round(now - self._turned_at, 3),
             oldest_task_s=round(work.oldest_s, 3),
-            forbidden=refusals.sentence,
+            forbidden=work.forbidden,
             refused=dict(turn.refused),
             blocked=turn.blocked,
             catalog=self._catalog,

@@ -12,7 +12,7 @@ from kombu import Connection
 from bridge import Emitter, Settings
 from bridge.amqp_adapter.queues import queue
 from bridge.celery_runtime.redis_channel import ClaimingChannel
-from bridge.celery_runtime.redis_qos import ClaimingQoS
+from bridge.celery_runtime.redis_claims import ClaimingQoS
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.fault.load import USERS, Producing, environment_for, expect_clean, mixed, settings_for

@@ -35,8 +35,8 @@ def test_tasks_queues_and_routes_come_from_the_registry_and_nothing_else() -> No
 
 def test_each_task_handles_its_own_mapping_and_says_so() -> None:
     app = create_app(Settings(), REGISTRY)
-    assert "import.failed" in app.tasks["bridge.FileImportFailed"].run.__doc__
-    assert "sync.accounts.started" in app.tasks["bridge.AccountSyncAttempted"].run.__doc__
+    assert "import.failed" in app.tasks["bridge.FileImportFailed"].__doc__
+    assert "sync.accounts.started" in app.tasks["bridge.AccountSyncAttempted"].__doc__
 
 
 def test_a_teams_own_app_keeps_its_tasks_queues_and_routes(redis_url: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_time_that_runs_out_is_the_messages_fault_unless_redis_was_waited_for(aw
     task.push_request(id=str(uuid4()))
     try:
         with pytest.raises(BaseException) as caught:
-            task.handle(([],), {})
+            task.handle([])
     finally:
         task.pop_request()
     assert isinstance(caught.value, OutOfTimeError) != away

@@ -8,7 +8,7 @@ from kombu.message import Message
 
 from bridge import Emitter, Settings
 from bridge.amqp_adapter.queues import queue
-from bridge.celery_runtime.quarantined_message import raw_bytes
+from bridge.celery_runtime.kombu_messages import raw_bytes
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETURNS_MAX

@@ -9,7 +9,7 @@ from typing import Any
 from bridge.catalogs import load_configured
 from bridge.celery_runtime import task
 from bridge.celery_runtime.redis_channel import ClaimingChannel
-from bridge.celery_runtime.redis_qos import ClaimingQoS
+from bridge.celery_runtime.redis_claims import ClaimingQoS
 from bridge.model.pipeline import Pipeline
 from bridge.redis_adapter import DeadLetters, PendingPublish, RetrySet
 from bridge.settings import WorkerSettings

@@ -22,8 +22,7 @@ from starlette.requests import Request
 from bridge import DomainEvent
 from bridge.amqp_adapter.errors import broker_error
 from bridge.catalogs.finance import REGISTRY
-from bridge.celery_runtime.bounded_message import bounded, check_body
-from bridge.celery_runtime.quarantined_message import raw_bytes
+from bridge.celery_runtime.kombu_messages import bounded, check_body, raw_bytes
 from bridge.cli.event_input import read_event
 from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator

@@ -54,7 +54,7 @@ ELSEWHERE = {
     "redis_adapter.task_queue.CALL_BYTES_MAX": OURS,
     "runtime.identity.RELEASE_CHARS_MAX": SHOWN,
     "settings.environment.NAME_CHARS_MAX": SHOWN,
-    "worker.refusals.TEXT_MAX": SHOWN,
+    "celery_runtime.refusals.TEXT_MAX": SHOWN,
 }
 """Limits that bound nothing that comes in, and what they do."""
 NO_TEXT = {

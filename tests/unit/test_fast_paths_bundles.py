@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu import serialization
 from kombu.serialization import prepare_accept_content
 
-from bridge.celery_runtime.passthrough_serializer import PASSED_SERIALIZER
+from bridge.celery_runtime.kombu_messages import PASSED_SERIALIZER
 from bridge.celery_runtime.task import BridgeTask
 from bridge.messages import TaskMessage
 from bridge.messages.bundling import Claimed, bundle

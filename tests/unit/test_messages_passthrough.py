@@ -8,7 +8,7 @@ import kombu.utils.json
 import pytest
 from kombu import serialization
 
-from bridge.celery_runtime.passthrough_serializer import PASSED_SERIALIZER
+from bridge.celery_runtime.kombu_messages import PASSED_SERIALIZER
 from bridge.messages import TaskMessage
 from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 

@@ -80,7 +80,7 @@ def test_a_start_counts_once_however_long_redis_is_waited_for(
     task.handler = handler  # type: ignore[assignment]
     task.push_request(id=str(uuid4()), **headers)
     try:
-        task.handle(([],), {})
+        task.handle([])
     finally:
         task.pop_request()
     assert handler.calls == calls

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.celery_runtime import throughput as pace_module
-from bridge.celery_runtime.throughput import ThroughputEstimator
+from bridge.celery_runtime import redis_claims as pace_module
+from bridge.celery_runtime.redis_claims import ThroughputEstimator
 
 
 class Clock:

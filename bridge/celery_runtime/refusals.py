@@ -1,15 +1,17 @@
-"""``RefusedQueues``: the queues that the broker does not let a worker consume: said once, left out, and tried again.
+"""What a worker is refused: queues that are left out and tried again, and what Redis or the broker refuses for good.
 
 One queue that is not what the bridge declares (a foreign client made a classic one of it, say) closes the channel of
 whichever process declares it. Taken for an outage it would keep a worker from all of its queues, forever.
 """
 
+import time
 from typing import Any
 
 from kombu import Connection, Queue
 
 from bridge.amqp_adapter.errors import diagnose
 from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter import store_error
 
 logger = plain_logger(__name__)
 
@@ -85,3 +87,55 @@ def _refusal(connection: Connection, queue: Queue) -> str:
         return f"{trouble.code}: {trouble.text} {trouble.advice}".strip() if trouble else str(error)
     channel.close()
     return ""
+
+
+CODES = frozenset({"NOPERM", "NOAUTH", "WRONGPASS"})
+"""With which a Redis says that its user may not."""
+WAIT_S = 1.0
+"""Before the next attempt: Celery makes it at once, hundreds a second."""
+TELL_EVERY_S = 60.0
+FRESH_S = 120.0
+"""A refusal is told for so long after a message went back over it, or until one is done."""
+TEXT_MAX = 500
+
+
+class Refusals:
+    """What is refused for good, of which the heartbeat tells. Safe with threads: a look and a note are one step each.
+
+    Attributes:
+        newest: when the newest was noted, in s of the monotonic clock, and its sentence; None if nothing is refused.
+    """
+
+    def __init__(self) -> None:
+        self.newest: tuple[float, str] | None = None
+        self._told_at = float("-inf")
+
+    def note(self, sentence: str) -> None:
+        """A message went back, because this was refused."""
+        self.newest = (time.monotonic(), sentence[:TEXT_MAX])
+
+    def note_right(self, error: Exception) -> bool:
+        """Whether an error refuses the worker a right on the broker; if so, tells of it and waits ``WAIT_S``.
+
+        For the main thread alone, which takes no messages meanwhile.
+        """
+        trouble = diagnose(error)
+        if trouble is None or trouble.code not in CODES:
+            return False
+        sentence = str(store_error(error))
+        self.note(f"It may not take messages either: {sentence}")
+        if time.monotonic() - self._told_at >= TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            logger.error("bridge.broker.refused: this worker takes no messages until it may. %s", sentence)
+        time.sleep(WAIT_S)
+        return True
+
+    @property
+    def sentence(self) -> str:
+        """What is refused; empty if nothing is."""
+        newest = self.newest
+        return newest[1] if newest is not None and time.monotonic() - newest[0] < FRESH_S else ""
+
+
+refusals = Refusals()
+"""Of this process: a worker's main process sees every message of its pool go back."""
