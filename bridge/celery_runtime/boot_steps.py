@@ -34,9 +34,8 @@ from bridge.settings.topology import topology
 from bridge.wiring import open_queue
 from bridge.worker.foreign_producers import ForeignProducers
 from bridge.worker.heartbeat import TURN_S, ClaimedWork, Heartbeat, LoopState
-from bridge.worker.mover import RetryMover
+from bridge.worker.mover import RetryMover, Router
 from bridge.worker.quarantine import Quarantine
-from bridge.worker.retry_routing import Router
 
 logger = plain_logger(__name__)
 

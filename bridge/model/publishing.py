@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from bridge.model.events import SSEEvent
-from bridge.model.registry import Addressing, Audience, Id
+from bridge.model.registry import Id
 
 DIRECT = "-"
 """Stands for the message where events were handed over without one."""
@@ -52,12 +52,6 @@ class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: SSEEvent  # what is published
     payload: bytes  # ``event.data`` as one line of JSON
     user_id: Id | None  # id of the user whose channel and stream it goes to; None for a broadcast
-
-    @classmethod
-    def of(cls, event: SSEEvent, payload: bytes, audience: Audience | Addressing) -> "AddressedEvent":
-        """An event, addressed to its audience."""
-        user_id = None if audience is Audience.BROADCAST else event.user_id
-        return cls(event=event, payload=payload, user_id=user_id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

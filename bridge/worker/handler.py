@@ -12,12 +12,12 @@ from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS
 from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Stage, describe, encode_raw, identify
 from bridge.model.plain_text import plain_logger
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt
-from bridge.model.registry import Registry, RetryPolicy
+from bridge.model.registry import Audience, Registry, RetryPolicy
 from bridge.ports import Clock, PendingPublish, WorkerPorts
 from bridge.runtime.identity import release
+from bridge.runtime.tracing import active_tracer
 from bridge.settings import WorkerSettings
-from bridge.worker.failures import Failures
-from bridge.worker.job import Job, Todo
+from bridge.worker.jobs import Failures, Job, Todo
 from bridge.worker.tracing import BatchTrace
 
 logger = plain_logger(__name__)
@@ -74,7 +74,8 @@ class Handler:
         Returns:
             How many jobs are done: fewer than all, and at least one, if that took too long.
         """
-        trace, begun_ns = BatchTrace.begin(), 0
+        tracer, begun_ns = active_tracer(), 0
+        trace = BatchTrace(tracer) if tracer is not None else None
         decided: _Decided | None = None
         sent: _Decided | None = None
         done = 0
@@ -263,7 +264,14 @@ class Handler:
     def _delivery(self, job: Job, todo: Todo) -> Delivery:
         return Delivery(
             event_type=job.mapping.sse_event_type.value,
-            events=[AddressedEvent.of(outcome.event, outcome.payload, outcome.audience) for outcome in todo.published],
+            events=[
+                AddressedEvent(
+                    event=outcome.event,
+                    payload=outcome.payload,
+                    user_id=None if outcome.audience is Audience.BROADCAST else outcome.event.user_id,
+                )
+                for outcome in todo.published
+            ],
             message_id=job.book_id,
             whole=self._whole(job, ending=len(todo.published) + len(todo.skipped)),
             skipped=[str(outcome.event_id) for outcome in todo.skipped],

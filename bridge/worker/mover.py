@@ -1,18 +1,22 @@
 """``RetryMover``: puts due retries back on their queue; any number of workers may run one."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
 
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETRIES_BYTES_MAX
 from bridge.model.errors import BrokerError, BrokerRefusedError, DecodeError, StoreError, StoreRefusedError
 from bridge.model.pipeline import Stage
 from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.model.registry.identity import identity_of
 from bridge.model.retry import RetryRecord
-from bridge.ports import Queue, RetryQueue
+from bridge.ports import Queue, RetryQueue, WorkerReports
+from bridge.runtime.identity import process_name
 from bridge.runtime.supervision import SupervisedThread
 from bridge.worker.quarantine import Quarantine
-from bridge.worker.retry_routing import Router
 
 logger = plain_logger(__name__)
 
@@ -27,6 +31,51 @@ REFUSED_WAIT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 MESSAGE_MAX = 100
 """Retries in one message at most."""
+
+HEARD_S = 10.0
+"""A worker that was silent for longer is not counted on."""
+
+
+class Router:
+    """Which queue a due retry goes to: its task's today, by the registry.
+
+    What this registry does not know stays on its own queue, if another worker, of another release, says that it
+    consumes that one.
+    """
+
+    def __init__(self, registry: Registry, workers: WorkerReports) -> None:
+        self._registry = registry
+        self._workers = workers
+        self._catalog = str(identity_of(registry))
+
+    def route(self, records: Sequence[RetryRecord]) -> tuple[list[RetryRecord], list[RetryRecord]]:
+        """Records with the queue that they go to, and records that no living worker could try."""
+        routed: list[RetryRecord] = []
+        unknown: list[RetryRecord] = []
+        for record in records:
+            mapping = self._registry.mapping_of_task(record.task)
+            if mapping is None:
+                unknown.append(record)
+            else:
+                routed.append(replace(record, queue=self._registry.queue_of(mapping)))
+        if not unknown:
+            return routed, []
+        served = self._served_by_others()
+        return (
+            [*routed, *(record for record in unknown if record.queue in served)],
+            [record for record in unknown if record.queue not in served],
+        )
+
+    def _served_by_others(self) -> frozenset[str]:
+        """Queues of living workers of another release, which may know what this one does not."""
+        return frozenset(
+            queue
+            for worker in self._workers.known()
+            if worker.process != process_name()
+            and worker.report.catalog != self._catalog
+            and worker.silent_s <= HEARD_S
+            for queue in worker.report.queues
+        )
 
 
 class RetryMover:

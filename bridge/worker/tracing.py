@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bridge.model.errors import DecodeError
 from bridge.model.pipeline import Dead, Outcome, Published, Retry, parsed
 from bridge.model.registry import DomainToSSEMapping
-from bridge.runtime.tracing import active_tracer
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -20,12 +19,6 @@ class BatchTrace:
     def __init__(self, tracer: "Tracer") -> None:
         self._tracer = tracer
         self._to_publish: list[tuple[Context, str]] = []
-
-    @staticmethod
-    def begin() -> "BatchTrace | None":
-        """None while no provider is set."""
-        tracer = active_tracer()
-        return None if tracer is None else BatchTrace(tracer)
 
     def process(self, run: Callable[[], Outcome], mapping: DomainToSSEMapping, raw: object, attempt: int) -> Outcome:
         """Run one event under its span."""

@@ -190,16 +190,14 @@ def publish(url: str, file_name: str) -> None:
 
     from bridge.model.events import SSEEvent, SSEEventType, encode_payload
     from bridge.model.publishing import AddressedEvent
-    from bridge.model.registry import Audience
     from bridge.settings import Settings
     from tests.support.settling import Settler
 
     data = {"file_name": file_name, "error": "none"}
     event = SSEEvent(event_type=SSEEventType.IMPORT_FAILED, user_id=UUID(USER), data=data)
     with redis.Redis.from_url(url) as client:
-        Settler(client, Settings(broker_url=url)).settle(
-            direct([AddressedEvent.of(event, encode_payload(data), Audience.USER)])
-        )
+        addressed = AddressedEvent(event=event, payload=encode_payload(data), user_id=event.user_id)
+        Settler(client, Settings(broker_url=url)).settle(direct([addressed]))
 
 
 def wait_for_subscriber(url: str) -> None:

@@ -14,7 +14,7 @@ from bridge.runtime.tracing import active_tracer
 from bridge.settings import Settings
 from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Moody, registry
 

@@ -16,7 +16,7 @@ from bridge.redis_adapter import DeadLetters, connect
 from bridge.wiring import worker_ports
 from bridge.worker import create_app
 from bridge.worker.handler import Handler
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.letters import a_letter
 from tests.support.moody_catalog import registry as moody

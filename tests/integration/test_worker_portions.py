@@ -18,7 +18,7 @@ from bridge.settings import Settings
 from bridge.wiring import worker_ports
 from bridge.worker import handler as handler_module
 from bridge.worker.handler import PORTION_MAX, Handler
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 from tests.support import keys
 from tests.support.moody_catalog import Moody, registry
 

@@ -18,7 +18,7 @@ from bridge.redis_adapter import DeadLetters
 from bridge.settings import Settings
 from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 
 SECRET = "the-contents-of-an-event"
 

@@ -21,7 +21,7 @@ from bridge.model.bounds import MessageBounds
 from bridge.model.pipeline import EventCodec
 from bridge.model.pipeline.envelope import encode_raw
 from bridge.redis_adapter.task_queue import queue_item
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 from tests.support import strange
 from tests.support.strange import REGISTRY, SAMPLES
 

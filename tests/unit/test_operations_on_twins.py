@@ -26,7 +26,7 @@ from bridge.ports import Store
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
 from bridge.worker.handler import Handler
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import registry
 

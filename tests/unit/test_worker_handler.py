@@ -12,7 +12,7 @@ from bridge.model.errors import BrokerError, StoreError
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
 from bridge.worker.handler import Handler
-from bridge.worker.job import Job
+from bridge.worker.jobs import Job
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.moody_catalog import registry as moody
 

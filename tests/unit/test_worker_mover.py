@@ -8,9 +8,8 @@ from bridge.model.errors import BrokerError, StoreError
 from bridge.model.pipeline import Stage
 from bridge.model.retry import LEASE_S, Attempt, RetryRecord
 from bridge.testing import MemoryStore
-from bridge.worker.mover import MESSAGE_MAX, RetryMover
+from bridge.worker.mover import MESSAGE_MAX, RetryMover, Router
 from bridge.worker.quarantine import Quarantine
-from bridge.worker.retry_routing import Router
 from tests.support.moody_catalog import registry
 from tests.support.telling import FAILURE, NOW
 

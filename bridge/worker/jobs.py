@@ -1,19 +1,70 @@
-"""``Failures``: writes down what failed: what waits for another attempt, what is dead-lettered, and the attempts."""
+"""One message's work (``Job``), what is to be done about its events (``Todo``), and writing down what failed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import assert_never
 
 from bridge.model.dead_letter import DeadLetter
-from bridge.model.pipeline import Dead, Failure, Retry
+from bridge.model.pipeline import Dead, Failure, Outcome, Published, Retry, Skipped
 from bridge.model.pipeline.failure import log_failure
 from bridge.model.plain_text import plain_logger
-from bridge.model.registry import Registry
+from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.model.retry import Attempt, RetryRecord, extend_history
 from bridge.ports import WorkerPorts
 from bridge.runtime.identity import short_name
-from bridge.worker.job import Job
 
 logger = plain_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One message's work."""
+
+    mapping: DomainToSSEMapping  # mapping of the task that received it
+    envelopes: Sequence[object]  # decoded JSON, of any shape
+    attempt: int  # 1 for the first
+    message_id: str  # the Celery task id
+    booked_as: str  # the message under which the events are in the accounting; empty if they were not announced
+    redrive: str = ""  # the redrive that sent it; empty if none
+
+    @property
+    def book_id(self) -> str:
+        """The message with which the accounting has the events; empty for retries and for redriven letters."""
+        return "" if self.attempt > 1 or self.redrive else self.booked_as or self.message_id
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """A job's outcomes, by what is to be done about them; ``took_us`` is what deciding each took."""
+
+    published: list[Published] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
+    dead: list[Dead] = field(default_factory=list)
+    took_us: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> "Todo":
+        """Sort outcomes."""
+        todo = cls()
+        for outcome in outcomes:
+            todo.add(outcome)
+        return todo
+
+    def add(self, outcome: Outcome) -> None:
+        """One more outcome."""
+        match outcome:
+            case Published():
+                self.published.append(outcome)
+            case Skipped():
+                self.skipped.append(outcome)
+            case Retry():
+                self.retries.append(outcome)
+            case Dead():
+                self.dead.append(outcome)
+            case _:
+                assert_never(outcome)
 
 
 class Failures:
