@@ -20,7 +20,7 @@ from benchmarks.harness import workload
 from benchmarks.harness.statistics import percentile
 from bridge.catalogs.finance import REGISTRY
 from bridge.messages import TaskMessage
-from bridge.messages.passthrough import Envelopes, pass_on
+from bridge.messages.bundling import Envelopes, pass_on
 from bridge.model.events import SSEEvent, encode_payload, json_payload
 from bridge.model.pipeline import EventCodec, Pipeline
 from bridge.model.pipeline.envelope import read_envelope

@@ -6,7 +6,7 @@ from itertools import islice
 
 from bridge.amqp_adapter.queue_inspection import read_depths
 from bridge.amqp_adapter.queue_moves import move_messages
-from bridge.messages.queue_state import QueueState, age_s
+from bridge.messages.queue_item import QueueState, age_s
 from bridge.redis_adapter import Ledger
 from bridge.settings import ServerSettings
 

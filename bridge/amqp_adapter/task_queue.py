@@ -9,8 +9,7 @@ from bridge.amqp_adapter.alarm import AlarmWatch, blocked
 from bridge.amqp_adapter.errors import broker_error, diagnose
 from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, SENDING_OPTIONS, tls_options
 from bridge.amqp_adapter.queues import queue, queues
-from bridge.messages.compression import compressed
-from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
+from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage, compressed
 from bridge.model.errors import BrokerError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry

@@ -14,7 +14,7 @@ from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.refusals import LOOK_S, RefusedQueues, refusals
 from bridge.celery_runtime.task import BridgeTask
 from bridge.messages import BUNDLE_HEADER
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE, pass_on
+from bridge.messages.bundling import PASSED_CONTENT_TYPE, pass_on
 from bridge.messages.queue_item import DELIVERIES_HEADER
 from bridge.messages.validation import (
     DROPPED_HEADERS,

@@ -12,9 +12,9 @@ from kombu import message as stock
 from kombu.serialization import register
 
 from bridge.messages import BOOKED_HEADER
-from bridge.messages.compression import COMPRESSION_HEADER, decompressed
-from bridge.messages.passthrough import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, Envelopes, on_the_wire
+from bridge.messages.bundling import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, Envelopes, on_the_wire
 from bridge.messages.queue_item import RAW
+from bridge.messages.task_message import COMPRESSION_HEADER, decompressed
 from bridge.messages.validation import RETURNS_HEADER, check_bytes, check_size, in_utf8, is_id
 from bridge.model.bounds import BODY_BYTES_MIN, ID_CHARS_MAX, MessageBounds
 from bridge.model.pipeline import encode_raw, identify

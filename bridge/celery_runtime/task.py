@@ -20,7 +20,7 @@ from bridge.celery_runtime.kombu_messages import quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.refusals import refusals
 from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REDRIVE_HEADER
-from bridge.messages.passthrough import Envelopes
+from bridge.messages.bundling import Envelopes
 from bridge.messages.validation import deliveries_of
 from bridge.model.bounds import MessageBounds
 from bridge.model.errors import BrokerError, BrokerRefusedError, StoreError, StoreRefusedError

@@ -1,15 +1,16 @@
-"""What stands on a Redis queue in kombu's format, read for who runs it, and for who only looks; pure."""
+"""What stands on a queue in kombu's format, read for who runs it, for who only looks, and for operators; pure."""
 
 import json
 from base64 import b64decode
 from binascii import a2b_base64
+from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
-from bridge.messages.compression import COMPRESSION_HEADER, decompressed
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE
-from bridge.messages.task_message import BUNDLE_HEADER
+from bridge.messages.bundling import PASSED_CONTENT_TYPE
+from bridge.messages.task_message import BUNDLE_HEADER, COMPRESSION_HEADER, decompressed
 from bridge.messages.validation import in_utf8
 from bridge.model.bounds import LEVELS_HEADERS_MAX, PARSER_ERRORS, VALUES_MAX, MessageBounds, quick_check
 from bridge.model.errors import DecodeError
@@ -190,3 +191,52 @@ def body_of(raw: bytes) -> bytes:
         return decompressed(body, headers.get(COMPRESSION_HEADER) if isinstance(headers, dict) else None)
     except DecodeError:
         return body
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueState:
+    """One queue at one moment."""
+
+    name: str  # ``bridge.<category>``
+    depth: int  # messages that wait to be taken, also on the lists of priorities (Redis)
+    # Since the one that is taken next was accepted; None if nothing waits, or the accounting does not know. On RabbitMQ
+    # it is that of the oldest of up to 1,000 messages on their way, claimed or not.
+    oldest_age_s: float | None
+    registered: bool = True  # whether it is a queue of the registry
+    task: str = ""  # Celery task of the message that is taken next; empty if unknown
+
+
+class _Identified(msgspec.Struct):
+    id: UUID
+
+
+_bodies = msgspec.json.Decoder(tuple[tuple[list[_Identified]], Any, Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedMessage:
+    """A message that stands on a queue or is claimed by a worker."""
+
+    message_id: str  # the Celery task id
+    book_id: str  # the message under which its events are in the accounting
+    claimed: bool  # whether a worker has it
+    body: str  # base64 of the Celery body, as it was sent
+    compression: object = None  # as its header says; anything may stand there
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it holds only part of the message that is in the accounting, which was taken apart."""
+        return self.message_id != self.book_id
+
+    def event_ids(self) -> frozenset[UUID]:
+        """The ids of its events; none if the body cannot be read."""
+        try:
+            body = decompressed(b64decode(self.body), self.compression)
+            return frozenset(event.id for event in _bodies.decode(body)[0][0])
+        except (DecodeError, *PARSER_ERRORS):
+            return frozenset()
+
+
+def age_s(since_ms: int | None, now_ms: int) -> float | None:
+    """Seconds since then, 0 or more; None if it is unknown."""
+    return None if since_ms is None else max(0.0, (now_ms - since_ms) / 1000)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bridge.messages.queue_state import QueueState
+from bridge.messages.queue_item import QueueState
 from bridge.model.accounting import Recent
 from bridge.model.errors import BLOCKED
 from bridge.model.plain_text import one_line

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.messages.queue_state import QueueState
+from bridge.messages.queue_item import QueueState
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import CatalogIdentity, identity_of
 from bridge.operations.health import consuming_workers, stranded

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
-from bridge.messages.queue_state import QueuedMessage
+from bridge.messages.queue_item import QueuedMessage
 from bridge.model.accounting import OpenMessage
 from bridge.operations.letters import chunks
 from bridge.ports import Accounting, Store

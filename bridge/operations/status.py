@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from bridge.messages.queue_state import QueueState
+from bridge.messages.queue_item import QueueState
 from bridge.model.accounting import Balance
 from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from bridge.messages.queue_state import QueueState
+from bridge.messages.queue_item import QueueState
 from bridge.model.registry import Registry
 from bridge.model.retry import WaitingFor
 from bridge.ports import Store

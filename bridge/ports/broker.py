@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from bridge.messages.queue_state import QueuedMessage, QueueState
+from bridge.messages.queue_item import QueuedMessage, QueueState
 
 
 class BrokerQueues(Protocol):

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from bridge.messages.queue_item import Peeked, peek
-from bridge.messages.queue_state import QueuedMessage, QueueState, age_s
+from bridge.messages.queue_item import Peeked, QueuedMessage, QueueState, age_s, peek
 from bridge.redis_adapter.accounting import Ledger
 from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.queue_discovery import PRIORITIES, QueueFinder, claimed_by_queue, priority_lists

@@ -6,8 +6,7 @@ from typing import cast
 
 import redis
 
-from bridge.messages.queue_item import Peeked, peek, peek_claim
-from bridge.messages.queue_state import QueuedMessage
+from bridge.messages.queue_item import Peeked, QueuedMessage, peek, peek_claim
 from bridge.model.errors import as_broker_error
 from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error

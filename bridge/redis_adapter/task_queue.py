@@ -9,8 +9,7 @@ from uuid import uuid4
 import msgspec
 import redis
 
-from bridge.messages.compression import compressed
-from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage
+from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage, compressed
 from bridge.model.errors import StoreError, as_broker_error
 from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter.client import connect_briefly, connect_broker, store_errors, text

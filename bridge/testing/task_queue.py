@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from bridge.messages.queue_state import QueuedMessage, QueueState, age_s
+from bridge.messages.queue_item import QueuedMessage, QueueState, age_s
 from bridge.messages.task_message import TaskMessage
 from bridge.model.errors import StoreError, as_broker_error
 from bridge.testing.faults import Faults

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from bridge.messages.passthrough import split
+from bridge.messages.bundling import split
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import read_balance
 from bridge.redis_adapter.script import PipelinedScriptCall

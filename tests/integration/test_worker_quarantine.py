@@ -13,7 +13,7 @@ import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer
-from bridge.messages.compression import DECOMPRESSED_MAX
+from bridge.messages.task_message import DECOMPRESSED_MAX
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
 from tests.support.counts import Counts

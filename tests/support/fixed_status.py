@@ -1,6 +1,6 @@
 """A status with a number in every place."""
 
-from bridge.messages.queue_state import QueueState
+from bridge.messages.queue_item import QueueState
 from bridge.model.accounting import Balance, Recent
 from bridge.operations.status import Status
 from bridge.runtime.reports import GatewayStates, ProducerReport

@@ -28,10 +28,9 @@ from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator
 from bridge.gateway.jwks import read_key_set
 from bridge.gateway.request import parse_request
-from bridge.messages.bundling import Claimed, bundle
-from bridge.messages.compression import decompressed
-from bridge.messages.passthrough import pass_on
+from bridge.messages.bundling import Claimed, bundle, pass_on
 from bridge.messages.queue_item import read_item
+from bridge.messages.task_message import decompressed
 from bridge.messages.validation import check_message
 from bridge.messages.whole_message import read_whole
 from bridge.model.bounds import MessageBounds

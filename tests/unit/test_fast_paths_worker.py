@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kombu import serialization
 
 from bridge.messages import TaskMessage
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, pass_on, split
+from bridge.messages.bundling import PASSED_CONTENT_TYPE, Envelopes, pass_on, split
 from bridge.model.bounds import LEVELS_READ_MAX
 from bridge.model.errors import BridgeError
 from bridge.model.events import SSEEvent, encode_payload, json_payload

@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.messages import BUNDLE_HEADER, TaskMessage
-from bridge.messages.bundling import BYTES_MAX, EVENTS_MAX, Bundle, Claimed, bundle
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE
+from bridge.messages.bundling import BYTES_MAX, EVENTS_MAX, PASSED_CONTENT_TYPE, Bundle, Claimed, bundle
 from bridge.messages.queue_item import read_item
 from bridge.redis_adapter.task_queue import queue_item
 

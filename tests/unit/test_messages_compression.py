@@ -6,8 +6,8 @@ import zlib
 import pytest
 
 from bridge.messages import TaskMessage
-from bridge.messages.compression import COMPRESSED_FROM_BYTES, DECOMPRESSED_MAX, ZLIB, compressed, decompressed
 from bridge.messages.queue_item import read_item
+from bridge.messages.task_message import COMPRESSED_FROM_BYTES, DECOMPRESSED_MAX, ZLIB, compressed, decompressed
 from bridge.model.errors import DecodeError
 from bridge.redis_adapter.task_queue import queue_item
 

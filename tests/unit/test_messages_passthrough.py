@@ -10,7 +10,7 @@ from kombu import serialization
 
 from bridge.celery_runtime.kombu_messages import PASSED_SERIALIZER
 from bridge.messages import TaskMessage
-from bridge.messages.passthrough import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
+from bridge.messages.bundling import PASSED_CONTENT_TYPE, Envelopes, on_the_wire, pass_on
 
 BODY = TaskMessage(task="bridge.Moody", queue="q", envelopes=[b'{"a": 1}', b'"\xc3\xa9"']).body()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bridge.messages.queue_state import QueueState
+from bridge.messages.queue_item import QueueState
 from bridge.operations.health import is_consuming, judge
 from bridge.operations.survey import Survey
 from bridge.runtime.reports import KnownWorker, WorkerReport

@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
-from bridge.messages.queue_item import peek
-from bridge.messages.queue_state import QueuedMessage
+from bridge.messages.queue_item import QueuedMessage, peek
 from bridge.model.accounting import Balance, OpenMessage
 from bridge.model.dead_letter import Tombstone, read_tombstone
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
