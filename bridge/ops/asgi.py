@@ -14,8 +14,7 @@ from bridge.model.registry import Registry
 from bridge.ops import dead, overview, redriving
 from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login
 from bridge.ops.fields import Page
-from bridge.ops.health import health_routes
-from bridge.ops.metrics import metrics_route
+from bridge.ops.monitoring import monitoring_routes
 from bridge.ops.page_context import PageContext
 from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.ops.stream import STREAM_PATH, Streams
@@ -57,7 +56,7 @@ def build_app(settings: OpsSettings, registry: Registry) -> Starlette:
 
 def _build(settings: OpsSettings, registry: Registry) -> Starlette:
     if not (settings.ops_token or settings.ops_view_token):
-        return Starlette(routes=[metrics_route(settings, registry), *health_routes(settings, registry)])
+        return Starlette(routes=monitoring_routes(settings, registry))
     context = PageContext.of(settings, registry)
     sessions, throttle = Sessions(settings), Throttle()
     access = AccessControl(settings, context, sessions, throttle)
@@ -73,8 +72,7 @@ def _build(settings: OpsSettings, registry: Registry) -> Starlette:
         await run_in_threadpool(context.close)
 
     routes: list[BaseRoute] = [
-        metrics_route(settings, registry, refusals),
-        *health_routes(settings, registry),
+        *monitoring_routes(settings, registry, refusals),
         *Login(access, context, sessions).routes(),
         *(access.route(page) for page in PAGES),
         Route(STREAM_PATH, streams.endpoint, methods=["GET"]),

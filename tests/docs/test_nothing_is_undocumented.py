@@ -14,7 +14,7 @@ from bridge.cli.documents import settings_page
 from bridge.gateway.connection import ResetReason
 from bridge.messages import task_message
 from bridge.model.gateway_counters import Counters
-from bridge.ops.metrics import RefusalCollector, families
+from bridge.ops.monitoring import RefusalCollector, families
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.settings import DECLARATIONS, Settings, environment_name
 from tests.support.counts import COUNT_NAMES

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from bridge.ops.metrics import BridgeCollector
+from bridge.ops.monitoring import BridgeCollector
 from bridge.redis_adapter import connect
 from bridge.redis_adapter.task_queue import Entries
 from bridge.settings import Settings

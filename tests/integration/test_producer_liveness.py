@@ -12,7 +12,7 @@ import pytest
 from bridge import Settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.operations.status import Status, StatusReader
-from bridge.ops.metrics import families
+from bridge.ops.monitoring import families
 from bridge.wiring import open_store
 from tests.support.waiting import wait_until
 from tests.support.worker import ROOT, clean_environment

@@ -6,7 +6,7 @@ from prometheus_client.core import Metric
 
 from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.operations.status import Status
-from bridge.ops.metrics import families
+from bridge.ops.monitoring import families
 from bridge.settings import Settings
 from tests.support.fixed_status import STATUS
 

@@ -1,9 +1,11 @@
-"""Prometheus' ``/metrics``, read from the store at each scrape: right under prefork and over many hosts.
+"""What monitoring asks: Prometheus' ``/metrics``, ``/health/live`` and ``/health/ready`` of the whole bridge.
 
-Whoever asks gets the numbers of the whole bridge. So scrape one process of this kind, or take ``max`` over several.
+Each is read from the store when it is asked: right under prefork and over many hosts. Whoever asks gets the numbers of
+the whole bridge, so scrape one process of this kind, or take ``max`` over several.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from threading import Lock
 from typing import Any
 
@@ -11,14 +13,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bridge.model.errors import StoreError
 from bridge.model.gateway_counters import TEXTS
 from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 from bridge.model.registry import Registry
-from bridge.operations import Status, StatusReader, is_consuming
+from bridge.operations import Fault, Status, StatusReader, is_consuming
 from bridge.redis_adapter import METRIC_PREFIX
 from bridge.runtime.reports import ProducerReport
 from bridge.runtime.supervision import Supervised
@@ -26,11 +28,15 @@ from bridge.settings import OpsSettings
 from bridge.wiring import open_store
 
 METRICS_PATH = "/metrics"
+LIVE_PATH = "/health/live"
+READY_PATH = "/health/ready"
 OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
 
 
-def metrics_route(settings: OpsSettings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict) -> Route:
-    """The route, to be mounted by an application; ``refusals`` tells what this process refused so far, by name."""
+def monitoring_routes(
+    settings: OpsSettings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict
+) -> list[Route]:
+    """The routes, to be mounted by an application; ``refusals`` tells what this process refused so far, by name."""
     collectors = CollectorRegistry()
     collectors.register(BridgeCollector(settings, registry))
     collectors.register(RefusalCollector(refusals))
@@ -42,7 +48,12 @@ def metrics_route(settings: OpsSettings, registry: Registry, refusals: Callable[
             encode, content_type = choose_encoder("")
         return Response(encode(collectors), headers={"Content-Type": content_type})
 
-    return Route(METRICS_PATH, metrics, methods=["GET"])
+    health = _Health(StatusReader(open_store(settings, briefly=True), settings, registry))
+    return [
+        Route(METRICS_PATH, metrics, methods=["GET"]),
+        Route(LIVE_PATH, health.live, methods=["GET"], name="live"),
+        Route(READY_PATH, health.ready, methods=["GET"], name="ready"),
+    ]
 
 
 class RefusalCollector(Collector):
@@ -260,3 +271,31 @@ def _histogram(name: str, text: str, distribution: Distribution, units_per_secon
         buckets=[*buckets, ("+Inf", float(distribution.count))],
         sum_value=distribution.sum / units_per_second,
     )
+
+
+class _Health:
+    """The endpoints. No coroutines: Starlette runs them on a thread, and Redis may let them wait."""
+
+    def __init__(self, reader: StatusReader) -> None:
+        self._reader = reader
+        self._turn = Lock()
+
+    def live(self, _request: Request) -> Response:
+        """This process runs."""
+        return JSONResponse({"status": "live"})
+
+    def ready(self, _request: Request) -> Response:
+        """Events flow: Redis and the broker answer, and workers consume every queue."""
+        faults = self._faults()
+        document = {
+            "status": "not_ready" if faults else "ready",
+            "faults": [{"subject": fault.subject, "sentence": fault.sentence} for fault in faults],
+        }
+        return JSONResponse(document, HTTPStatus.SERVICE_UNAVAILABLE if faults else HTTPStatus.OK)
+
+    def _faults(self) -> tuple[Fault, ...]:
+        try:
+            with self._turn:
+                return self._reader.read().faults
+        except StoreError as error:
+            return (Fault(subject="redis", sentence=str(error)),)
