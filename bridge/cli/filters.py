@@ -16,7 +16,7 @@ from bridge.model.errors import OperationRefusedError
 from bridge.model.registry import Registry
 from bridge.ports import Store
 from bridge.settings import OperatorSettings
-from bridge.views.filters import LISTS, read_cursor, read_filters
+from bridge.views.failed_events import LISTS, read_cursor, read_filters
 
 _FILTERS = (
     click.option("--type", "types", multiple=True, metavar="TYPE", help="Event class or wire name; repeatable."),

@@ -11,7 +11,7 @@ import click
 
 from bridge.cli.console import print_json, printable, say
 from bridge.model.errors import SettingsError
-from bridge.views.dry_run import DryRun
+from bridge.views.failed_events import DryRun
 from bridge.views.words import counted, numbers_in_words
 
 EXIT_STOPPED = 3

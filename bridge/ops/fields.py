@@ -14,7 +14,7 @@ from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
 from bridge.operations import Selection
 from bridge.ops.sessions import Role, Session
-from bridge.views.filters import LISTS, NAMES, read_cursor, read_filters
+from bridge.views.failed_events import LISTS, NAMES, read_cursor, read_filters
 from bridge.views.words import Named
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from bridge.ops.fields import PageRequest, given_filters, read_selection
 from bridge.ops.page_state import OverviewCache, RunningRedrives
 from bridge.ports import Store
 from bridge.settings import OpsSettings
-from bridge.views.failed_events import types_in_words, users_in_words
-from bridge.views.filters import write_filters
+from bridge.views.failed_events import types_in_words, users_in_words, write_filters
 from bridge.views.words import NONE, counted, due, event_class, numbers_in_words, span
 from bridge.wiring import open_store
 

@@ -14,8 +14,7 @@ from bridge.operations import MAX_FAILURES_DEFAULT, Expected, Selection
 from bridge.ops.fields import PageRequest, read_number
 from bridge.ops.page_context import LISTED, PageContext, up_to_now
 from bridge.runtime.supervision import SupervisedThread
-from bridge.views.dry_run import DryRun
-from bridge.views.filters import write_filters
+from bridge.views.failed_events import DryRun, write_filters
 
 OUTCOMES = {
     Expected.PUBLISHED: "Would be published",

@@ -1,14 +1,71 @@
-"""How a dead letter or a waiting retry looks: as a row of a list, and whole."""
+"""Failed events: how people choose them by filters, how they look as a row and whole, and what a dry run says."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from bridge.model.dead_letter import DeadLetter
+from bridge.model.dead_letter import Cursor, DeadLetter
+from bridge.model.errors import SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure
 from bridge.model.retry import Attempt, WaitingRetry
-from bridge.operations import Facts, Group, facts_of
-from bridge.views.words import Named, counted, event_class, failure_in_words
+from bridge.operations import FOREVER_MS, Facts, Group, Prediction, Selection, facts_of, parse_time
+from bridge.views.words import Named, counted, event_class, failure_in_words, moment
+
+LISTS = {
+    "type": "types",
+    "category": "categories",
+    "user": "users",
+    "error": "error_classes",
+    "stage": "stages",
+    "group": "groups",
+    "id": "ids",
+}
+"""Names of filters that take several values, and the attributes of a Selection that hold them."""
+NAMES = (*LISTS, "since", "until", "text")
+
+
+def read_filters(lists: Mapping[str, Iterable[str]], *, since: str, until: str, text: str, now_ms: int) -> Selection:
+    """A selection, not yet resolved against a registry; an empty text is no filter, and ``2h`` refers to ``now_ms``.
+
+    Raises:
+        SettingsError: a time is none.
+    """
+    return Selection(
+        since_ms=parse_time(since, now_ms) if since else 0,
+        until_ms=parse_time(until, now_ms) if until else FOREVER_MS,
+        text=text,
+        **{LISTS[name]: tuple(values) for name, values in lists.items()},
+    )
+
+
+def write_filters(selection: Selection) -> list[Named]:
+    """What reads as the same selection again, with times that do not move."""
+    filters = [Named(name, value) for name, attribute in LISTS.items() for value in getattr(selection, attribute)]
+    if selection.since_ms:
+        filters.append(Named("since", moment(selection.since_ms)))
+    if selection.until_ms != FOREVER_MS:
+        filters.append(Named("until", moment(selection.until_ms)))
+    if selection.text:
+        filters.append(Named("text", selection.text))
+    return filters
+
+
+def read_cursor(text: str, refusal: str) -> Cursor | None:
+    """Where a page of a list begins; None at its beginning.
+
+    Raises:
+        SettingsError: the text is no cursor; says the refusal.
+    """
+    try:
+        cursor = Cursor.parse(text) if text else None
+    except ValueError:
+        raise SettingsError(refusal) from None
+    if cursor is not None and not math.isfinite(cursor.at_ms):
+        raise SettingsError(refusal)
+    return cursor
 
 
 class Row(NamedTuple):
@@ -80,3 +137,35 @@ def users_in_words(group: Group) -> str:
 def types_in_words(tasks: Sequence[tuple[str, int]]) -> str:
     """How many of each type, in the order given."""
     return ", ".join(f"{event_class(task) or 'none'} {count:,}" for task, count in tasks)
+
+
+SHOWN_MAX = 20
+NOTES_COUNTED_MAX = 1000
+
+
+@dataclass(kw_only=True, slots=True)
+class DryRun:
+    """What a redrive would do."""
+
+    looked_at: int = 0  # letters
+    complete: bool = True  # whether those are all that match
+    counts: Counter[str] = field(default_factory=Counter)  # by what is expected of them
+    # Letters that were published and would say otherwise today, up to SHOWN_MAX: field → both values
+    changes: list[tuple[str, dict[str, tuple[Any, Any]]]] = field(default_factory=list)
+    doubts: tuple[str, ...] = ()  # workers whose code is not that of this process
+    _notes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> list[tuple[str, int]]:
+        """Why letters would fail or be left out, and how often; most first, up to SHOWN_MAX."""
+        return self._notes.most_common(SHOWN_MAX)
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one letter."""
+        self.looked_at += 1
+        self.counts[prediction.expected.value] += 1
+        note = failure_in_words(prediction.failure) if prediction.failure else prediction.note
+        if note and (note in self._notes or len(self._notes) < NOTES_COUNTED_MAX):
+            self._notes[note] += 1
+        if prediction.changes and len(self.changes) < SHOWN_MAX:
+            self.changes.append((prediction.letter_id, prediction.changes))

@@ -17,7 +17,7 @@ from bridge.ops.fields import (
     read_selection,
 )
 from bridge.ops.page_context import bars, moment, pretty
-from bridge.views.filters import write_filters
+from bridge.views.failed_events import write_filters
 from tests.support.moody_catalog import registry
 
 NOW_MS = 1_800_000_000_123

@@ -14,9 +14,16 @@ from bridge.operations import trace
 from bridge.operations.dry_run import Expected, Prediction
 from bridge.operations.selection import Selection
 from bridge.ports import Publication
-from bridge.views import filters, words
-from bridge.views.dry_run import NOTES_COUNTED_MAX, SHOWN_MAX, DryRun
-from bridge.views.failed_events import letter_facts, letter_row, retry_row, types_in_words
+from bridge.views import failed_events, words
+from bridge.views.failed_events import (
+    NOTES_COUNTED_MAX,
+    SHOWN_MAX,
+    DryRun,
+    letter_facts,
+    letter_row,
+    retry_row,
+    types_in_words,
+)
 from bridge.views.trace import in_words
 
 AT_MS = 1_767_225_600_123
@@ -74,17 +81,17 @@ def test_types_are_told_by_their_class() -> None:
 
 
 def test_a_cursor_that_is_none_is_refused_in_the_words_of_its_place() -> None:
-    assert filters.read_cursor("17.5:abc", "No.") == Cursor(at_ms=17.5, letter_id="abc")
-    assert filters.read_cursor("", "No.") is None
+    assert failed_events.read_cursor("17.5:abc", "No.") == Cursor(at_ms=17.5, letter_id="abc")
+    assert failed_events.read_cursor("", "No.") is None
     for wrong in ("x", "nan:1", "inf:1", ":"):
         with pytest.raises(SettingsError, match=r"^No\.$"):
-            filters.read_cursor(wrong, "No.")
+            failed_events.read_cursor(wrong, "No.")
 
 
 def test_filters_say_when_and_read_the_same_later() -> None:
-    given = filters.read_filters({"user": [USER], "id": []}, since="2h", until="", text="tea", now_ms=AT_MS)
+    given = failed_events.read_filters({"user": [USER], "id": []}, since="2h", until="", text="tea", now_ms=AT_MS)
     assert given == Selection(users=(USER,), since_ms=AT_MS - 7_200_000, text="tea")
-    written = filters.write_filters(given)
+    written = failed_events.write_filters(given)
     assert written == [("user", USER), ("since", "2025-12-31T22:00:00.123Z"), ("text", "tea")]
 
 
