@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.console import FiniteRange, console, json_option, print_json, styled, table
-from bridge.cli.open_store import open_named_store, plain
+from bridge.cli.console import FiniteRange, console, json_option, plain, print_json, styled, table
+from bridge.cli.filters import open_named_store
 from bridge.settings import OperatorSettings
 from bridge.views.words import moment, span
 

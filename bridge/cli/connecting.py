@@ -6,7 +6,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from bridge.cli.check_findings import Finding, judge_redis
+from bridge.cli.inspection import Finding
 from bridge.model.errors import BridgeError, SettingsError, StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import one_line
@@ -98,6 +98,27 @@ def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iter
         yield Finding("fault", subject, text)
     else:
         yield from judge_redis(info, shown, subject)
+
+
+def judge_redis(info: dict[str, Any], place: str, subject: str) -> Iterator[Finding]:
+    """Findings about a Redis from what its INFO says; the worker says the same when it starts."""
+    from bridge.redis_adapter import server_faults, server_warnings
+
+    if not info:
+        yield Finding("ok", subject, f"{place} answers, and does not tell this user what it is.")
+        return
+    faults = server_faults(info)
+    for sentence in faults:
+        yield Finding("fault", subject, f"{place} cannot be used: {sentence}")
+    if not faults:
+        yield Finding("ok", subject, f"{place} answers: {_server_name(info)}.")
+    for sentence in server_warnings(info):
+        yield Finding("warning", subject, sentence)
+
+
+def _server_name(info: dict[str, Any]) -> str:
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    return f"{name} {info.get('valkey_version') or info.get('redis_version', '?')}"
 
 
 def _about_tls(shown: str, error: BridgeError) -> str:

@@ -95,6 +95,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
+def plain(value: object) -> str:
+    """A foreign text for a terminal, on one line and without control characters; of anything else its JSON."""
+    return value if isinstance(value, str) and value.isprintable() else escaped(json.dumps(value))
+
+
 def print_json(value: object, *, indent: int | None = 2) -> None:
     """A value for programs; the only way in which commands print one. Without an indent it is one line."""
     click.echo(escaped(json.dumps(msgspec.to_builtins(value), indent=indent)))

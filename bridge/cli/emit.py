@@ -6,9 +6,8 @@ from uuid import UUID
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.console import say
+from bridge.cli.console import plain, say
 from bridge.cli.event_input import event_mapping, example_json, read_event
-from bridge.cli.open_store import plain
 from bridge.model.errors import DeliveryError
 from bridge.model.registry import Registry
 from bridge.settings import ProducerSettings

@@ -1,4 +1,4 @@
-"""What the commands about dead letters and retries share: filters, the open store, and a question before acting."""
+"""What the operators' commands share: the open store, filters of failed events, and a question before acting."""
 
 import sys
 import time
@@ -10,13 +10,45 @@ from typing import Any
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.open_store import open_named_store
 from bridge.model.dead_letter import Cursor
-from bridge.model.errors import OperationRefusedError
+from bridge.model.errors import WRITES_REFUSED, OperationRefusedError, StoreError
 from bridge.model.registry import Registry
 from bridge.ports import Store
-from bridge.settings import OperatorSettings
+from bridge.settings import AccountingSettings, OperatorSettings, ServerSettings
+from bridge.settings.shown_url import shown_url
 from bridge.views.failed_events import LISTS, read_cursor, read_filters
+
+
+@contextmanager
+def open_named_store(settings: AccountingSettings) -> Iterator[Store]:
+    """The store, with its place in every trouble.
+
+    Raises:
+        StoreError: it does not answer, or refuses; names the place.
+    """
+    from bridge import wiring
+
+    with named_store(settings), wiring.open_store(settings) as store:
+        yield store
+
+
+@contextmanager
+def named_store(settings: ServerSettings) -> Iterator[None]:
+    """Have a store that does not answer named, with what to do.
+
+    Raises:
+        StoreError: in place of one that names no place.
+    """
+    try:
+        yield
+    except StoreError as error:
+        said = f"The accounting at {shown_url(settings.store_url)} cannot be"
+        if error.code in WRITES_REFUSED:
+            raise type(error)(f"{said} written. {error}") from error
+        raise type(error)(
+            f"{said} read. Check that Redis runs and that BRIDGE_REDIS_URL or BRIDGE_BROKER_URL is right. {error}"
+        ) from error
+
 
 _FILTERS = (
     click.option("--type", "types", multiple=True, metavar="TYPE", help="Event class or wire name; repeatable."),

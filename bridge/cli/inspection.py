@@ -1,13 +1,24 @@
 """What ``check`` finds without connecting: settings, and the registry with a rehearsal of each mapping."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from bridge.catalogs import BUILT_IN, load_registry
-from bridge.cli.check_findings import Finding
+from bridge.cli.console import Level
 from bridge.model.errors import RegistryError
 from bridge.model.pipeline.rehearsal import rehearse
 from bridge.model.registry import Registry
 from bridge.settings import PROCESSES, Process, Settings, read_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about the installation."""
+
+    level: Level
+    subject: str  # settings, registry, broker, redis, or the process that would suffer
+    text: str
+
 
 _RUNS_MAPPINGS = frozenset({"producer", "worker"})
 

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.console import console, json_option, marked, print_json, table
+from bridge.cli.console import console, json_option, marked, plain, print_json, table
 from bridge.cli.filters import confirm, opened, yes_option
-from bridge.cli.open_store import plain
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.views.words import counted, span
 

@@ -9,7 +9,7 @@ import msgspec
 
 from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, marked, print_json, printable, say, table
-from bridge.cli.open_store import named_store
+from bridge.cli.filters import named_store
 from bridge.model.errors import StoreError
 from bridge.settings import OperatorSettings
 from bridge.views.words import due, span

@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from bridge.catalogs import load_configured
-from bridge.cli.console import escaped, printable
+from bridge.cli.console import escaped, plain, printable
 from bridge.model.errors import SettingsError, require_extra
 from bridge.settings import StreamSettings
 
@@ -59,12 +59,7 @@ def _print_json(event_id: str, event_type: str, data: str) -> None:
 
 def _print_pretty(event_id: str, event_type: str, data: str) -> None:
     fields = json.loads(data)
-    shown = "  ".join(f"{click.style(printable(key), dim=True)} {_value(value)}" for key, value in fields.items())
+    shown = "  ".join(f"{click.style(printable(key), dim=True)} {plain(value)}" for key, value in fields.items())
     colour = "yellow" if event_type == "stream.reset" else "cyan"
     kind = click.style(printable(event_type), fg=colour, bold=True)
     click.echo(f"{kind}  {shown}  {click.style(printable(event_id), dim=True)}")
-
-
-def _value(value: object) -> str:
-    """A payload value on one line, without control characters that could steer the terminal."""
-    return value if isinstance(value, str) and value.isprintable() else escaped(json.dumps(value))

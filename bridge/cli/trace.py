@@ -6,8 +6,8 @@ from uuid import UUID
 import click
 
 from bridge.catalogs import load_registry
-from bridge.cli.console import console, json_option, print_json, say, styled
-from bridge.cli.open_store import open_named_store, plain
+from bridge.cli.console import console, json_option, plain, print_json, say, styled
+from bridge.cli.filters import open_named_store
 from bridge.settings import OperatorSettings, load_settings
 from bridge.views.failed_events import attempts_in_words
 from bridge.views.words import moment

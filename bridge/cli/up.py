@@ -6,8 +6,14 @@ import click
 
 from bridge.catalogs import load_registry
 from bridge.cli.console import say
-from bridge.cli.local_stack_options import local_settings, local_stack_options, start_bridge, wait_for_gateway, watch
-from bridge.cli.logs import logger
+from bridge.cli.local_stack_options import (
+    local_settings,
+    local_stack_options,
+    logger,
+    start_bridge,
+    wait_for_gateway,
+    watch,
+)
 from bridge.local import LocalStack
 from bridge.settings import Settings
 from bridge.settings.shown_url import shown_url

@@ -10,8 +10,14 @@ from uuid import uuid4
 import click
 
 from bridge.cli.console import FiniteRange, say
-from bridge.cli.local_stack_options import local_settings, local_stack_options, start_bridge, wait_for_gateway, watch
-from bridge.cli.logs import logger
+from bridge.cli.local_stack_options import (
+    local_settings,
+    local_stack_options,
+    logger,
+    start_bridge,
+    wait_for_gateway,
+    watch,
+)
 from bridge.local import LocalStack, OwnFolder
 from examples.bank_demo.plan import DemoPlan
 from examples.bank_demo.reading import SIZE_MAX_BYTES, read_statement

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.cli.check_findings import judge_redis
+from bridge.cli.connecting import judge_redis
 from bridge.cli.inspection import inspect_configuration
 from bridge.local.stack import environment_of
 from bridge.redis_adapter import server_faults, server_warnings
