@@ -1,6 +1,7 @@
 """What an error of kombu, AMQP or Redis means for the broker's user; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from amqp import exceptions as amqp_errors
@@ -11,13 +12,14 @@ from bridge.model.errors import BrokerError, BrokerRefusedError, BrokerUnavailab
 from bridge.redis_adapter import REDIS_TROUBLES, Trouble
 from bridge.redis_adapter import diagnose as diagnose_redis
 
+NOT_FOUND = 404
 _BY_REPLY: Final[Mapping[int, tuple[str, ErrorKind, str]]] = {
     311: ("CONTENT_TOO_LARGE", ErrorKind.PERMANENT, "The broker takes no message of this size."),
     313: ("NO_CONSUMERS", ErrorKind.TRANSIENT, ""),
     320: ("CONNECTION_FORCED", ErrorKind.WRONG_PEER, ""),
     402: ("INVALID_PATH", ErrorKind.PERMANENT, "BRIDGE_BROKER_URL names a virtual host that is not there."),
     403: ("ACCESS_REFUSED", ErrorKind.PERMANENT, "Give the user in BRIDGE_BROKER_URL its password and its rights."),
-    404: ("NOT_FOUND", ErrorKind.WRONG_PEER, ""),
+    NOT_FOUND: ("NOT_FOUND", ErrorKind.WRONG_PEER, ""),
     405: ("RESOURCE_LOCKED", ErrorKind.TRANSIENT, "Another connection has that queue for itself."),
     406: (
         "PRECONDITION_FAILED",
@@ -64,6 +66,18 @@ def broker_error(error: BaseException, said: str) -> BrokerError | None:
     if trouble.kind is ErrorKind.PERMANENT:
         return BrokerRefusedError(f"{said} The broker refuses for good: {words}", code=trouble.code)
     return BrokerUnavailableError(f"{said} {words}", code=trouble.code)
+
+
+@contextmanager
+def broker_errors(said: str) -> Iterator[None]:
+    """Raise trouble of the broker as ``broker_error`` has it, and anything else as it is."""
+    try:
+        yield
+    except Exception as error:
+        trouble = broker_error(error, said)
+        if trouble is None:
+            raise
+        raise trouble from error
 
 
 def _of_amqp(error: amqp_errors.AMQPError) -> Trouble:

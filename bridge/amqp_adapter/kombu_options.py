@@ -1,8 +1,11 @@
-"""How kombu connects to a broker, RabbitMQ or Redis: timeouts, TLS, confirmations; each line has its reason."""
+"""How kombu connects to a broker, RabbitMQ or Redis, and which queues it declares there; each line has its reason."""
 
 import ssl
 from typing import Any
 
+from kombu import Connection, Exchange, Queue
+
+from bridge.model.registry import Registry
 from bridge.redis_adapter import sentinel_options, tls_options_of
 from bridge.settings import AccountingSettings, ServerSettings
 from bridge.settings.topology import topology
@@ -46,6 +49,14 @@ def transport_options(settings: AccountingSettings) -> dict[str, Any]:
     return options
 
 
+def rabbit_connection(settings: ServerSettings, options: dict[str, Any] = SENDING_OPTIONS) -> Connection:
+    """A connection to RabbitMQ, opened when it is first used; by default each publish waits for the confirmation."""
+    url = settings.broker_url
+    # By its alias kombu would look for librabbitmq each time, which is an import on whatever thread this is.
+    url = url.replace("amqp://", "pyamqp://") if url.startswith("amqp://") else url
+    return Connection(url, connect_timeout=CONNECT_TIMEOUT_S, transport_options=options)
+
+
 def kombu_url(settings: ServerSettings) -> str:
     """The broker's URL in the form that kombu reads."""
     broker = topology(settings).broker
@@ -59,3 +70,22 @@ def tls_options(settings: ServerSettings) -> dict[str, Any] | None:
         return None
     # kombu reads the options of a URL at an address by itself.
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **(tls_options_of(broker.url) if broker.sentinels else {})}
+
+
+def queues(settings: ServerSettings, registry: Registry) -> list[Queue]:
+    """One queue a category, reached directly by its name.
+
+    On RabbitMQ they are quorum queues, which survive the loss of a node.
+    """
+    return [queue(settings, name) for name in registry.queues]
+
+
+def queue(settings: ServerSettings, name: str) -> Queue:
+    """The queue of that name, declared as all of the bridge's are."""
+    arguments = {"x-queue-type": "quorum"} if topology(settings).broker is None else {}
+    return Queue(name, Exchange(""), routing_key=name, durable=True, queue_arguments=arguments)
+
+
+def routes(registry: Registry) -> dict[str, dict[str, str]]:
+    """Celery routes: each mapping's task goes to the queue of its type's category."""
+    return {registry.task_of(mapping): {"queue": registry.queue_of(mapping)} for mapping in registry.mappings}

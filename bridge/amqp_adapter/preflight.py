@@ -1,18 +1,15 @@
 """RabbitMQ, tried as producers and workers use it: queues of this form, publishing with confirmation, taking."""
 
 from collections.abc import Iterator
-from typing import Any
 from uuid import uuid4
 
 from kombu import Connection, Producer
 
-from bridge.amqp_adapter.errors import broker_error
-from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, RABBIT_OPTIONS, SENDING_OPTIONS, tls_options
-from bridge.amqp_adapter.queues import queue
+from bridge.amqp_adapter.errors import NOT_FOUND, broker_error, broker_errors
+from bridge.amqp_adapter.kombu_options import RABBIT_OPTIONS, SENDING_OPTIONS, queue, rabbit_connection
+from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
 from bridge.settings import ServerSettings
-
-NOT_FOUND = 404
 
 
 def try_rabbit(settings: ServerSettings, registry: Registry, *, sends: bool, takes: bool) -> Iterator[str]:
@@ -27,28 +24,13 @@ def try_rabbit(settings: ServerSettings, registry: Registry, *, sends: bool, tak
     Raises:
         BrokerError: the broker cannot be reached, or refuses the connection.
     """
-    connection = Connection(
-        settings.broker_url,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        ssl=tls_options(settings) or False,
-        transport_options=SENDING_OPTIONS if sends else RABBIT_OPTIONS,
-    )
-    with connection:
-        _at_once(connection.connect, "The broker does not answer.")
+    with rabbit_connection(settings, SENDING_OPTIONS if sends else RABBIT_OPTIONS) as connection:
+        with broker_errors("The broker does not answer."):
+            connection.connect()
         for name in registry.queues:
             yield from _queue_faults(connection, settings, name)
         if sends or takes:
             yield from _message_faults(connection, settings, sends=sends, takes=takes)
-
-
-def _at_once(action: Any, said: str) -> Any:
-    try:
-        return action()
-    except Exception as error:
-        trouble = broker_error(error, said)
-        if trouble is None:
-            raise
-        raise trouble from error
 
 
 def _queue_faults(connection: Connection, settings: ServerSettings, name: str) -> Iterator[str]:
@@ -72,14 +54,12 @@ def _message_faults(connection: Connection, settings: ServerSettings, *, sends: 
     channel = connection.channel()
     scratch = queue(settings, name).bind(channel)
     try:
-        scratch.queue_declare()
-        if sends:
-            Producer(channel, auto_declare=False).publish("check", exchange="", routing_key=name, delivery_mode=2)
-        if takes:
-            channel.basic_get(name, no_ack=True)
-        channel.queue_delete(name)
-    except Exception as error:
-        trouble = broker_error(error, "A scratch queue could not be declared, written and read.")
-        if trouble is None:
-            raise
+        with broker_errors("A scratch queue could not be declared, written and read."):
+            scratch.queue_declare()
+            if sends:
+                Producer(channel, auto_declare=False).publish("check", exchange="", routing_key=name, delivery_mode=2)
+            if takes:
+                channel.basic_get(name, no_ack=True)
+            channel.queue_delete(name)
+    except BrokerError as trouble:
         yield str(trouble)

@@ -7,8 +7,7 @@ from kombu import Connection, Producer, Queue
 
 from bridge.amqp_adapter.alarm import AlarmWatch, blocked
 from bridge.amqp_adapter.errors import broker_error, diagnose
-from bridge.amqp_adapter.kombu_options import CONNECT_TIMEOUT_S, SENDING_OPTIONS, tls_options
-from bridge.amqp_adapter.queues import queue, queues
+from bridge.amqp_adapter.kombu_options import queue, queues, rabbit_connection
 from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage, compressed
 from bridge.model.errors import BrokerError
 from bridge.model.plain_text import plain_logger
@@ -34,7 +33,7 @@ class AmqpTaskQueue:
 
     def prepare(self) -> None:
         # Which transport it is, and which errors it has, are looked up at first use.
-        connection = self._connect()
+        connection = rabbit_connection(self._settings)
         _ = connection.transport.connection_errors
         broker_error(OSError(), "")
         connection.release()
@@ -83,21 +82,10 @@ class AmqpTaskQueue:
 
     def _open(self) -> Producer:
         if self._producer is None:
-            self._connection = self._connect()
+            self._connection = rabbit_connection(self._settings)
             self._producer = Producer(self._connection.channel(), auto_declare=False)
             self._alarm.watch(self._connection)
         return self._producer
-
-    def _connect(self) -> Connection:
-        """A connection that is opened when a channel is asked for."""
-        url = self._settings.broker_url
-        return Connection(
-            # By its alias kombu would look for librabbitmq each time, which is an import on whatever thread this is.
-            url.replace("amqp://", "pyamqp://") if url.startswith("amqp://") else url,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            ssl=tls_options(self._settings) or False,
-            transport_options=SENDING_OPTIONS,
-        )
 
     def _publish(self, producer: Producer, message: TaskMessage, *, announced: bool) -> None:
         properties: dict[str, Any] = {"correlation_id": message.message_id, "reply_to": ""}

@@ -14,7 +14,7 @@ from bridge.model.errors import BridgeError, RegistryError
 from bridge.model.plain_text import one_line
 from bridge.model.registry.registry import Registry
 from bridge.settings import CatalogSettings, load_settings
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 SETTING: Final = "BRIDGE_REGISTRY"
 BUILT_IN = "bridge.catalogs.finance.catalog:REGISTRY"

@@ -5,7 +5,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
-from bridge.amqp_adapter.queues import queues, routes
+from bridge.amqp_adapter.kombu_options import queues, routes
 from bridge.celery_runtime.boot_steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
 from bridge.celery_runtime.config import celery_config, consuming_transport
 from bridge.celery_runtime.monitoring_events import Events

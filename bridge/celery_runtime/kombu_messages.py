@@ -15,7 +15,7 @@ from bridge.messages import BOOKED_HEADER
 from bridge.messages.bundling import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, Envelopes, on_the_wire
 from bridge.messages.queue_item import RAW
 from bridge.messages.task_message import COMPRESSION_HEADER, decompressed
-from bridge.messages.validation import RETURNS_HEADER, check_bytes, check_size, in_utf8, is_id
+from bridge.messages.validation import COUNTED_BY_BROKER, check_bytes, check_size, in_utf8, is_id
 from bridge.model.bounds import BODY_BYTES_MIN, ID_CHARS_MAX, MessageBounds
 from bridge.model.pipeline import encode_raw, identify
 from bridge.model.plain_text import one_line
@@ -85,11 +85,6 @@ def _decode(body: bytes) -> tuple[list[Envelopes], dict[str, Any], dict[str, Any
 register(
     PASSED_SERIALIZER, _encode, _decode, content_type=PASSED_CONTENT_TYPE, content_encoding=PASSED_CONTENT_ENCODING
 )
-
-
-COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
-"""Headers in which RabbitMQ's quorum queues count deliveries; without them a message that comes back makes the same
-letter."""
 
 
 def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, bounds: MessageBounds) -> None:

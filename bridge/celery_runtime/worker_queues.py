@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from celery.app.amqp import AMQP, Queues
 
-from bridge.amqp_adapter.queues import queue
+from bridge.amqp_adapter.kombu_options import queue
 from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry.metadata import QUEUE_PREFIX

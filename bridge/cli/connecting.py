@@ -12,8 +12,8 @@ from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
 from bridge.settings import Process, Settings
-from bridge.settings.shown_url import shown_url
 from bridge.settings.topology import RedisPlace, topology
+from bridge.settings.urls import shown_url
 
 _BROKEN_OFF = frozenset({"ConnectionError", "TimeoutError", "ConnectionResetError", "InvalidResponse"})
 """What an error is called where a connection stood and nothing sensible came."""

@@ -11,7 +11,7 @@ from bridge.cli.event_input import event_mapping, example_json, read_event
 from bridge.model.errors import DeliveryError
 from bridge.model.registry import Registry
 from bridge.settings import ProducerSettings
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 
 @click.command()

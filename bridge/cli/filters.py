@@ -15,7 +15,7 @@ from bridge.model.errors import WRITES_REFUSED, OperationRefusedError, StoreErro
 from bridge.model.registry import Registry
 from bridge.ports import Store
 from bridge.settings import AccountingSettings, OperatorSettings, ServerSettings
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 from bridge.views.failed_events import LISTS, read_cursor, read_filters
 
 

@@ -15,7 +15,7 @@ from bridge.cli.console import say
 from bridge.local import LocalStack, find_server, is_live, require_free_port
 from bridge.model.errors import MissingExtraError, SettingsError, require_extra
 from bridge.settings import Process, Settings, is_loopback, load_settings
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 SERVER_FOLDER = "server"
 PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")

@@ -11,11 +11,11 @@ from bridge.gateway.authenticator import Principal
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.request import StreamRequest, Wanted
 from bridge.model.errors import BridgeError, StoreUnavailableError
-from bridge.model.events.frame import RESET_EVENT
+from bridge.model.event_log import RESET_EVENT
 from bridge.model.registry import Id, Registry
 from bridge.runtime.supervision import end_tasks
 from bridge.settings import StreamSettings
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 WATCH_INTERVAL_S = 0.2
 START_TIMEOUT_S = 10.0

@@ -16,7 +16,7 @@ from bridge.cli.local_stack_options import (
 )
 from bridge.local import LocalStack
 from bridge.settings import Settings
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 
 @click.command()

@@ -14,7 +14,7 @@ from bridge.local.child_process import Child, wait_until
 from bridge.local.redis_server import EmbeddedServer, is_taken, password_for
 from bridge.model.errors import BridgeError
 from bridge.settings import DECLARATIONS, PREFIX, Settings, environment_name
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 START_TIMEOUT_S = 30.0
 WATCH_INTERVAL_S = 0.1

@@ -25,6 +25,8 @@ ENCODINGS = frozenset({"utf-16", "utf-32", "latin-1", "latin1", "iso-8859-1", "w
 """Content encodings that are read besides UTF-8. Python's codecs hold others that take quadratic time."""
 RETURNS_HEADER = "x-delivery-count"
 """Where RabbitMQ's quorum queues say how often a message came back, also when a worker gave it back on purpose."""
+COUNTED_BY_BROKER = (RETURNS_HEADER, "x-acquired-count")
+"""Headers in which these queues count deliveries; without them a message that comes back makes the same letter."""
 DELIVERIES_HEADERS = ("bridge_deliveries", RETURNS_HEADER)
 """Where a message says how often its worker died over it, at most: on Redis, and on RabbitMQ's quorum queues."""
 

@@ -11,7 +11,7 @@ from bridge.model.errors import BrokerRefusedError
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted, BatchLimits, batch
-from bridge.runtime.backoff import Backoff
+from bridge.runtime.supervision import Backoff
 
 if TYPE_CHECKING:
     from bridge.ports import Queue

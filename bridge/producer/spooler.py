@@ -18,7 +18,7 @@ from bridge.producer.sender import Progress, Sender
 from bridge.producer.spool import Spool
 from bridge.producer.spool_file import SpoolFile
 from bridge.producer.spool_folder import release_inherited_locks
-from bridge.runtime.backoff import Backoff
+from bridge.runtime.supervision import Backoff
 
 logger = plain_logger(__name__)
 

@@ -25,4 +25,4 @@ from bridge.settings.processes import (
     WorkerSettings,
     readers_of,
 )
-from bridge.settings.server_urls import is_loopback
+from bridge.settings.urls import is_loopback

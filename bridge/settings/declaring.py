@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bridge.settings.shown_url import MASK, shown_url
+from bridge.settings.urls import MASK, shown_url
 
 PREFIX = "BRIDGE_"
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from dataclasses import Field, FrozenInstanceError, dataclass
 from typing import Any, ClassVar, NoReturn, TypeVar, dataclass_transform
 
 from bridge.settings.declaring import ROUTING, SECRET, URL, Form, declarations, setting
-from bridge.settings.server_urls import BROKER_SCHEMES, STORE_SCHEMES, scheme_of, url_faults
+from bridge.settings.urls import BROKER_SCHEMES, STORE_SCHEMES, scheme_of, url_faults
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 SEEN_MARGIN_S = 600

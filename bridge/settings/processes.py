@@ -14,7 +14,7 @@ from bridge.settings.parts import (
     RetentionSettings,
     part,
 )
-from bridge.settings.server_urls import is_loopback
+from bridge.settings.urls import is_loopback
 
 OPS_TOKEN_CHARS_MIN = 16
 PORT = (1, 65_535)

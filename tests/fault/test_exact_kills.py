@@ -10,7 +10,7 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.amqp_adapter.queues import queue
+from bridge.amqp_adapter.kombu_options import queue
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.redis_claims import ClaimingQoS
 from bridge.operations.letters import every_letter

@@ -15,7 +15,7 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.amqp_adapter.queue_inspection import read_depths
+from bridge.amqp_adapter.broker_queues import read_depths
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
@@ -425,7 +425,7 @@ def test_on_rabbitmq_an_audit_says_what_it_can_know(amqp_url, redis_url, client,
     emitter = Emitter(settings, registry)
     event = Moody(user_id=uuid4())
     emit(emitter, event)
-    wait_until(lambda: read_depths(settings, [QUEUE, "none"])[QUEUE].ready == 1, what="it is on its queue")
+    wait_until(lambda: read_depths(settings, [QUEUE, "none"])[QUEUE] == 1, what="it is on its queue")
     found = audit(client, settings)
     assert (found.unchecked, found.unclear, found.missing, found.clean) == (1, 0, 0, True)
     with Connection(amqp_url) as connection:

@@ -8,7 +8,7 @@ import pytest
 import redis
 from kombu import Connection
 
-from bridge.amqp_adapter.queue_inspection import read_depths
+from bridge.amqp_adapter.broker_queues import read_depths
 from bridge.model.errors import BrokerUnavailableError
 from bridge.model.redrive import RedriveState
 from bridge.operations.letters import every_letter
@@ -115,5 +115,5 @@ def test_without_a_worker_a_few_messages_stand_on_the_queue_and_the_rest_is_not_
     bury(client, settings, [a_letter() for _ in range(250)])
     status = replays.run(replays.begin(ALL), patience_s=0.5)
     assert (status.state, status.under_way, status.pending) == (RedriveState.STALLED, WINDOW_MIN, 250 - WINDOW_MIN)
-    wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE].ready == 1, what="one message stands there")
+    wait_until(lambda: read_depths(settings, [QUEUE])[QUEUE] == 1, what="one message stands there")
     assert not client.exists(keys.of_redrive(status.redrive_id)["unconfirmed"])

@@ -7,7 +7,7 @@ import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
-from bridge.amqp_adapter.queues import queue
+from bridge.amqp_adapter.kombu_options import queue
 from bridge.messages import TaskMessage
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.redrive import RedriveState

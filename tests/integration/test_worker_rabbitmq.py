@@ -7,7 +7,7 @@ from kombu import Connection
 from kombu.message import Message
 
 from bridge import Emitter, Settings
-from bridge.amqp_adapter.queues import queue
+from bridge.amqp_adapter.kombu_options import queue
 from bridge.celery_runtime.kombu_messages import raw_bytes
 from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage

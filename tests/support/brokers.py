@@ -10,7 +10,7 @@ import redis
 from kombu import Connection, Producer
 
 from bridge import Settings
-from bridge.amqp_adapter.queues import queue
+from bridge.amqp_adapter.kombu_options import queue
 
 QUEUE = "bridge.moods"
 TASK = "bridge.Moody"

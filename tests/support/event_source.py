@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 from starlette.types import ASGIApp
 
-from bridge.model.events.frame import RESET_EVENT
+from bridge.model.event_log import RESET_EVENT
 from tests.support.streams import EVENTS_PATH, token
 from tests.support.waiting import WAIT_S
 

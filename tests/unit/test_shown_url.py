@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.settings.shown_url import shown_url
+from bridge.settings.urls import shown_url
 
 
 @pytest.mark.parametrize(

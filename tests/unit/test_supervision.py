@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from bridge.runtime import supervision
-from bridge.runtime.backoff import Backoff
-from bridge.runtime.supervision import STABLE_S, SupervisedTask, SupervisedThread, supervised
+from bridge.runtime.supervision import STABLE_S, Backoff, SupervisedTask, SupervisedThread, supervised
 from tests.support.waiting import WAIT_S, wait_until
 
 

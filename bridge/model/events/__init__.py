@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
+    from bridge.model.event_log import comment_frame, reset_frame, retry_frame
     from bridge.model.events.domain import DomainEvent
-    from bridge.model.events.frame import comment_frame, reset_frame, retry_frame
     from bridge.model.events.json_payload import encode_payload
     from bridge.model.events.sse_event import SSEEvent, get_category_for_event_type
     from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
@@ -15,7 +15,7 @@ __all__, __getattr__ = on_demand(
     __name__,
     {
         "bridge.model.events.domain": "DomainEvent",
-        "bridge.model.events.frame": "comment_frame reset_frame retry_frame",
+        "bridge.model.event_log": "comment_frame reset_frame retry_frame",
         "bridge.model.events.json_payload": "encode_payload",
         "bridge.model.events.sse_event": "SSEEvent get_category_for_event_type",
         "bridge.model.events.types": "EventType SSEEventCategory SSEEventType",
