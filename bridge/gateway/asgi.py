@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import cast
@@ -17,12 +18,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bridge.gateway.auth import authenticator as shipped_authenticator
-from bridge.gateway.authenticator import Authenticator, OwnAuthenticator, Principal, judged, load_authenticator
+from bridge.gateway.authenticator import Authenticator, OwnAuthenticator, judged, load_authenticator
 from bridge.gateway.connection import connection_of, note_connection, stream_headers
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
-from bridge.gateway.request import StreamRequest, parse_request
+from bridge.gateway.request import parse_request
 from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.gateway_counters import COUNTERS_STATE
 from bridge.model.registry import Registry
@@ -120,7 +121,7 @@ class Endpoints:
             raise refusal
         if request.method == "HEAD":
             return Response(headers=stream_headers(request.scope))
-        return cast("Response", _Stream(self._gateway, principal, wanted))
+        return cast("Response", partial(self._gateway.serve, principal, wanted))
 
     async def live(self, _request: Request) -> Response:
         """The process runs."""
@@ -129,7 +130,7 @@ class Endpoints:
     async def ready(self, _request: Request) -> Response:
         """Clients are served: Redis answers and the hub hears it."""
         gateway = self._gateway
-        redis_answers = await gateway.redis_answers()
+        redis_answers = not await gateway.redis_fault()
         faults = gateway.faults
         ready = redis_answers and gateway.subscribed and not gateway.draining and not faults
         document: dict[str, object] = {
@@ -161,18 +162,6 @@ class Endpoints:
         status = HTTPStatus(http.status_code)
         detail = f"There is only GET {EVENTS_PATH}, {LIVE_PATH} and {READY_PATH}."
         return await self.refuse(request, RequestRefusedError(status, detail, headers=http.headers))
-
-
-class _Stream:
-    """A response that lasts."""
-
-    def __init__(self, gateway: Gateway, principal: Principal, request: StreamRequest) -> None:
-        self._gateway = gateway
-        self._principal = principal
-        self._request = request
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._gateway.serve(self._principal, self._request, scope, receive, send)
 
 
 def _cors(settings: GatewaySettings) -> list[Middleware]:

@@ -163,10 +163,6 @@ class Gateway:
         for session in tuple(self.sessions):
             session.end(Ending.SHUTDOWN)
 
-    async def redis_answers(self) -> bool:
-        """Whether Redis takes commands."""
-        return not await self.redis_fault()
-
     async def redis_fault(self, within_s: float = READY_TIMEOUT_S) -> str:
         """Why Redis takes no commands; empty if it does."""
         if not self._running:

@@ -158,15 +158,14 @@ def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) 
     return StreamRequest(
         wanted=wanted(query.getlist, registry),
         resumes=bool(given),
-        last_event_id=parse_uuid(given),
+        last_event_id=_event_id(given),
         after=_position(given),
     )
 
 
-def parse_uuid(value: object) -> UUID | None:
-    """A UUID written in text; None if it is not one."""
+def _event_id(value: str) -> UUID | None:
     try:
-        return UUID(value) if isinstance(value, str) else None
+        return UUID(value)
     except ValueError:
         return None
 

@@ -136,13 +136,22 @@ class AccessControl:
             raise
         form = QueryParams()
         if page.method != "GET":
-            require_own_origin(request)
-            form = await read_form(request)
-            if not by_bearer and not self._sessions.is_form_token(session, form.get(FORM_TOKEN_FIELD, "")):
-                raise RefusedError(HTTPStatus.FORBIDDEN, "This form is not of your session: open its page again.")
+            form = await self.read_own_form(request, session, by_bearer=by_bearer)
         if page.role is Role.OPERATOR and session.role is not Role.OPERATOR:
             raise RefusedError(HTTPStatus.FORBIDDEN, "You may look, but not act: that needs the operators' token.")
         return await run_in_threadpool(self._handle, page, self.page_request(request, session, form))
+
+    async def read_own_form(self, request: Request, session: Session, *, by_bearer: bool = False) -> QueryParams:
+        """The fields of a form that came from our own page, in this session.
+
+        Raises:
+            RefusedError: it came from elsewhere, is none of this session, or cannot be read.
+        """
+        require_own_origin(request)
+        form = await read_form(request)
+        if not by_bearer and not self._sessions.is_form_token(session, form.get(FORM_TOKEN_FIELD, "")):
+            raise RefusedError(HTTPStatus.FORBIDDEN, "This form is not of your session: open its page again.")
+        return form
 
     def page_request(self, request: Request, session: Session, form: QueryParams) -> PageRequest:
         """The request as pages know it."""
@@ -219,10 +228,7 @@ class Login:
     async def _leave(self, request: Request) -> Response:
         async def leave() -> Response:
             session, _ = self._access.admit(request)
-            require_own_origin(request)
-            form = await read_form(request)
-            if not self._sessions.is_form_token(session, form.get(FORM_TOKEN_FIELD, "")):
-                raise RefusedError(HTTPStatus.FORBIDDEN, "This form is not of your session: open its page again.")
+            await self._access.read_own_form(request, session)
             response = RedirectResponse(base_of(request) + LOGIN_PATH, HTTPStatus.SEE_OTHER)
             response.delete_cookie(COOKIE, path=base_of(request) or "/", httponly=True, samesite="strict")
             return response
