@@ -1,12 +1,13 @@
 """What ``check --connect`` finds: each process is built as in service, and its servers are tried as it uses them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from bridge.cli.inspection import Finding
+from bridge.cli.console import Level
 from bridge.model.errors import BridgeError, SettingsError, StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import one_line
@@ -17,6 +18,15 @@ from bridge.settings.urls import shown_url
 
 _BROKEN_OFF = frozenset({"ConnectionError", "TimeoutError", "ConnectionResetError", "InvalidResponse"})
 """What an error is called where a connection stood and nothing sensible came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence about the installation."""
+
+    level: Level
+    subject: str  # settings, registry, broker, redis, or the process that would suffer
+    text: str
 
 
 def inspect_building(settings: Settings, registry: Registry, process: Process, *, asked: bool) -> Iterator[Finding]:

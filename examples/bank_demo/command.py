@@ -10,7 +10,7 @@ from uuid import uuid4
 import click
 
 from bridge.cli.console import FiniteRange, say
-from bridge.cli.local_stack_options import (
+from bridge.cli.up import (
     local_settings,
     local_stack_options,
     logger,

@@ -23,7 +23,7 @@ from bridge import DomainEvent
 from bridge.amqp_adapter.errors import broker_error
 from bridge.catalogs.finance import REGISTRY
 from bridge.celery_runtime.kombu_messages import bounded, check_body, raw_bytes
-from bridge.cli.event_input import read_event
+from bridge.cli.emit import read_event
 from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator
 from bridge.gateway.jwks import read_key_set

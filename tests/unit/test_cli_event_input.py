@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from bridge.catalogs.finance import REGISTRY, AccountBalanceUpdated, FileImportFailed
-from bridge.cli.event_input import event_mapping, example_json, read_event
+from bridge.cli.emit import event_mapping, example_json, read_event
 from bridge.model.errors import EventRefusedError
 from bridge.model.registry import DomainToSSEMapping
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bridge.cli.check import inspect_configuration
 from bridge.cli.connecting import judge_redis
-from bridge.cli.inspection import inspect_configuration
 from bridge.local.stack import environment_of
 from bridge.redis_adapter import server_faults, server_warnings
 from bridge.settings import Settings, load_settings

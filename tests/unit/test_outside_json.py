@@ -6,7 +6,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from bridge.cli.event_input import _object
+from bridge.cli.emit import _object
 from bridge.model.bounds import ENTRY_BYTES_MAX
 from bridge.model.dead_letter import read_letter, read_tombstone
 from bridge.model.errors import DecodeError, EventRefusedError
