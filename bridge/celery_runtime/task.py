@@ -26,6 +26,7 @@ from bridge.model.bounds import MessageBounds
 from bridge.model.errors import BrokerError, BrokerRefusedError, StoreError, StoreRefusedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import DomainToSSEMapping
+from bridge.runtime.supervision import OnceAKind
 from bridge.worker.handler import Handler
 from bridge.worker.jobs import Job
 
@@ -36,8 +37,8 @@ T = TypeVar("T")
 STORE_PATIENCE_S = 30.0
 """How long a task waits for Redis before it gives its message back; longer if it came back before, and at most half of
 its time limit."""
-AWAY = (logging.WARNING, "bridge.store.away: %s")
-REFUSED = (logging.ERROR, "bridge.store.refused: %s")
+AWAY = ("bridge.store.away", logging.WARNING)
+REFUSED = ("bridge.store.refused", logging.ERROR)
 SPLIT_AFTER = 2
 """A message that was started this often is taken apart next time, so that only the poison event stays behind."""
 STORE_WAIT_FIRST_S = 0.1
@@ -147,11 +148,12 @@ class BridgeTask(Task):
         bundle = headers.get(BUNDLE_HEADER)
         if bundle:
             return self._unbundle(envelopes, bundle)
+        attempt = headers.get(ATTEMPT_HEADER)  # foreign messages may say anything
         return [
             Job(
                 mapping=self.mapping,
                 envelopes=envelopes,
-                attempt=_attempt_of(headers.get(ATTEMPT_HEADER)),
+                attempt=attempt if isinstance(attempt, int) and attempt >= 1 else 1,
                 message_id=message_id,
                 booked_as=headers.get(BOOKED_HEADER) or "",
                 redrive=headers.get(REDRIVE_HEADER) or "",
@@ -172,7 +174,7 @@ class BridgeTask(Task):
         returns = deliveries_of(self.request.__dict__)
         patience_s = min(STORE_PATIENCE_S * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
         deadline = time.monotonic() + patience_s
-        wait_s, said = STORE_WAIT_FIRST_S, ""
+        wait_s, trouble = STORE_WAIT_FIRST_S, OnceAKind(logger)
         while True:
             try:
                 return run()
@@ -183,9 +185,8 @@ class BridgeTask(Task):
                 wait_s = max(wait_s, REFUSED_WAIT_S) if refused else wait_s
                 if time.monotonic() + wait_s > deadline:
                     raise
-                if error.code != said:  # once a kind of trouble
-                    logger.log(*(REFUSED if refused else AWAY), error)
-                said, self._waits = error.code, True
+                trouble.log(error, *(REFUSED if refused else AWAY))
+                self._waits = True
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
 
@@ -201,11 +202,6 @@ def _end_without_files() -> None:
         if error.errno == errno.EMFILE and current_process().name != "MainProcess":
             logger.error("bridge.process.exhausted pid=%d: it has no file descriptor left, and ends.", os.getpid())
             os._exit(os.EX_OSERR)
-
-
-def _attempt_of(header: object) -> int:
-    """The attempt that a message says it is; foreign messages may say anything."""
-    return header if isinstance(header, int) and header >= 1 else 1
 
 
 RUNS_MAX = 2

@@ -9,7 +9,7 @@ from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter import Gateways
 from bridge.runtime.identity import process_name
-from bridge.runtime.supervision import supervised
+from bridge.runtime.supervision import OnceAKind, supervised
 
 logger = plain_logger(__name__)
 
@@ -38,7 +38,7 @@ class CounterReporter:
         self._counters = counters
         self._connections = connections
         self._told: dict[str, int] = dict.fromkeys(counters.as_dict(), 0)
-        self._said = ""
+        self._trouble = OnceAKind(logger)
         self._name = process_name()
 
     async def run(self) -> None:
@@ -69,11 +69,10 @@ class CounterReporter:
                 catalog=self._catalog,
             )
         except StoreError as error:
-            if error.code != self._said:  # once a kind of trouble, however long it lasts
-                logger.warning("bridge.gateway.uncounted: %s", error)
-            self._said = error.code
+            self._trouble.log(error, "bridge.gateway.uncounted")
         else:
-            self._told, self._said = now, ""
+            self._told = now
+            self._trouble.over()
             if began and began != self._began:
                 self._on_beginning(Position(began))
             self._began = began

@@ -62,15 +62,8 @@ class Balance:
     @property
     def ended(self) -> int:
         """Events of which nothing more will come by itself."""
-        return (
-            self.published
-            + self.duplicate
-            + self.skipped
-            + self.discarded
-            + self.evicted
-            + self.written_off
-            + self.set_back
-        )
+        by_themselves = self.published + self.duplicate + self.skipped
+        return by_themselves + self.discarded + self.evicted + self.written_off + self.set_back
 
     @property
     def difference(self) -> int:

@@ -59,7 +59,7 @@ class Written(msgspec.Struct, frozen=True, gc=False, eq=False):
         """The event in its envelope."""
         route = self.route
         envelope = route.codec.wrap(
-            self.data, self.event_id, self.occurred_at, source=route.source, traceparent=self.traceparent
+            msgspec.Raw(self.data), self.event_id, self.occurred_at, source=route.source, traceparent=self.traceparent
         )
         return Accepted(route.task, route.queue, self.event_id, envelope, known(self.user))
 
@@ -74,7 +74,7 @@ class Unwritten(msgspec.Struct, frozen=True, gc=False, eq=False):
     def accepted(self) -> Accepted:
         """The event in its envelope."""
         route, snapshot = self.route, self.snapshot
-        envelope = route.codec.encode_snapshot(snapshot, source=route.source)
+        envelope = route.codec.wrap(snapshot, snapshot.event_id, snapshot.occurred_at, source=route.source)
         return Accepted(route.task, route.queue, snapshot.event_id, envelope, known(self.user))
 
 

@@ -3,6 +3,7 @@
 So a sender that is held up, by whatever it is, is told of while it is.
 """
 
+import logging
 import os
 import socket
 import time
@@ -20,7 +21,7 @@ from bridge.producer.lifetime import new_name
 from bridge.redis_adapter import Producers, connect_briefly
 from bridge.runtime.identity import team_release
 from bridge.runtime.reports import ProducerReport
-from bridge.runtime.supervision import SupervisedThread
+from bridge.runtime.supervision import OnceAKind, SupervisedThread
 from bridge.settings import ProducerSettings
 
 logger = plain_logger(__name__)
@@ -86,7 +87,7 @@ class Reporter:
         self._self = ProducerReport(host=socket.gethostname(), pid=os.getpid(), started=datetime.now(UTC).isoformat())
         self._report = report
         self._told = False
-        self._said = ""
+        self._trouble = OnceAKind(logger)
         self._withdrawn: deque[str] = deque()
 
     def withdraw(self, producer: str) -> None:
@@ -124,13 +125,11 @@ class Reporter:
             self._withdrawn.popleft()
 
     def _keep(self, producer: str, report: ProducerReport | None) -> bool:
-        """Write; whether the store has it. Trouble is logged once a kind."""
+        """Write; whether the store has it."""
         try:
             self._producers.keep(producer, report)
         except StoreError as error:
-            if error.code != self._said:
-                logger.info("bridge.producer.unreported: %s", error)
-            self._said = error.code
+            self._trouble.log(error, "bridge.producer.unreported", logging.INFO)
             return False
-        self._said = ""
+        self._trouble.over()
         return True

@@ -5,6 +5,7 @@ can be read at any moment, by whoever holds it and by ``supervised`` for the who
 """
 
 import asyncio
+import logging
 import os
 import random
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from bridge.model.errors import OutsideError
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.plain_text import plain_logger
 
@@ -37,6 +39,24 @@ class Backoff:
         ceiling_s = REFUSED_S if refused else min(CAP_S, BASE_S * 2.0 ** min(self.failures, 30))
         self.failures += 1
         return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
+
+
+class OnceAKind:
+    """Logs the trouble of a server once a kind, which its code tells, however long it lasts."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._said = ""
+
+    def log(self, error: OutsideError, event: str, level: int = logging.WARNING) -> None:
+        """Say it, if it was not said last; ``event`` is the name of the log line."""
+        if error.code != self._said:
+            self._logger.log(level, f"{event}: %s", error)
+        self._said = error.code
+
+    def over(self) -> None:
+        """It has ended: the next is said again, of whatever kind it is."""
+        self._said = ""
 
 
 STABLE_S = 30.0

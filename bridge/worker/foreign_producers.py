@@ -7,7 +7,7 @@ from bridge.model.errors import BrokerError, StoreError
 from bridge.model.histograms import FOREIGN_PRIORITY
 from bridge.model.plain_text import plain_logger
 from bridge.ports import ForeignQueues, Metrics, QueueNames
-from bridge.runtime.supervision import SupervisedThread
+from bridge.runtime.supervision import OnceAKind, SupervisedThread
 
 logger = plain_logger(__name__)
 
@@ -43,17 +43,16 @@ class ForeignProducers:
 
     def _run(self) -> None:
         stopping: threading.Event = self._thread.stopping
-        turn, said = 0, ""
+        turn, trouble = 0, OnceAKind(logger)
         while not stopping.wait(LOOK_S):
             try:
                 self._merge()
                 if turn % FIND_EVERY == 0:
                     self._find()
-                turn, said = turn + 1, ""
+                turn += 1
+                trouble.over()
             except (BrokerError, StoreError) as error:
-                if error.code != said:  # once a kind of trouble, however long it lasts
-                    logger.warning("bridge.foreign.unseen: %s", error)
-                said = error.code
+                trouble.log(error, "bridge.foreign.unseen")
 
     def _merge(self) -> None:
         for queue, number in self._left.merge_priorities(self._queues()).items():

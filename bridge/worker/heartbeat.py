@@ -17,7 +17,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.ports import QueueNames, WorkerReports
 from bridge.runtime.identity import process_name
 from bridge.runtime.reports import WorkerReport
-from bridge.runtime.supervision import SupervisedThread, supervised
+from bridge.runtime.supervision import OnceAKind, SupervisedThread, supervised
 
 logger = plain_logger(__name__)
 
@@ -144,18 +144,16 @@ class Heartbeat:
             self._noted = queues
 
     def _run(self) -> None:
-        name = process_name()
-        said = ""
+        name, trouble = process_name(), OnceAKind(logger)
         while not self._stopping:
             self._news.clear()
             try:
                 self._workers.beat(name, self.report(), sweep=not self._swept)
-                self._swept, said = True, ""
+                self._swept = True
+                trouble.over()
                 self._note_queues()
             except StoreError as error:
-                if error.code != said:  # once a kind of trouble, however long it lasts
-                    logger.warning("bridge.heartbeat.unheard: %s", error)
-                said = error.code
+                trouble.log(error, "bridge.heartbeat.unheard")
             if not self._stopping:
                 self._news.wait(BEAT_S)
         try:

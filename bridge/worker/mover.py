@@ -15,7 +15,7 @@ from bridge.model.registry.identity import identity_of
 from bridge.model.retry import RetryRecord
 from bridge.ports import Queue, RetryQueue, WorkerReports
 from bridge.runtime.identity import process_name
-from bridge.runtime.supervision import SupervisedThread
+from bridge.runtime.supervision import OnceAKind, SupervisedThread
 from bridge.worker.quarantine import Quarantine
 
 logger = plain_logger(__name__)
@@ -124,17 +124,15 @@ class RetryMover:
         return POLL_S if claim.next_due_s is None else min(POLL_S, max(POLL_MIN_S, claim.next_due_s))
 
     def _run(self) -> None:
-        said = ""
-        wait_s = 0.0
+        wait_s, trouble = 0.0, OnceAKind(logger)
         while not self._thread.stopping.wait(wait_s):
             try:
                 wait_s = self.move()
-                said = ""
+                trouble.over()
             except (StoreError, BrokerError) as error:
                 refused = isinstance(error, StoreRefusedError | BrokerRefusedError)
-                if error.code != said:  # once a kind of trouble, however long it lasts
-                    logger.log(logging.ERROR if refused else logging.WARNING, "bridge.retries.stalled: %s", error)
-                said, wait_s = error.code, REFUSED_WAIT_S if refused else TROUBLE_WAIT_S
+                trouble.log(error, "bridge.retries.stalled", logging.ERROR if refused else logging.WARNING)
+                wait_s = REFUSED_WAIT_S if refused else TROUBLE_WAIT_S
         self._sender.close()
 
 

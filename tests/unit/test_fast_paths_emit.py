@@ -110,7 +110,7 @@ def test_a_snapshot_is_written_as_the_event_is_and_only_of_what_can_be_written_a
         return
     codec = EventCodec(type(event))
     at_once = codec.encode(event, source="shop")
-    later = codec.encode_snapshot(snapshot, source="shop")
+    later = codec.wrap(snapshot, snapshot.event_id, snapshot.occurred_at, source="shop")
     assert parsed(later) == parsed(at_once)
     assert repr(codec.decode(later)) == repr(codec.decode(at_once))
 

@@ -86,7 +86,7 @@ def snapshot(event: Any, size_max: int = SIZE_MAX) -> Snapshot | None:
 def is_written_the_same(event: Any, taken: Snapshot) -> bool:
     codec = EventCodec(type(event))
     at_once = codec.encode(event, source="shop")  # whose members may stand in another order
-    return parsed(codec.encode_snapshot(taken, source="shop")) == parsed(at_once)
+    return parsed(codec.wrap(taken, taken.event_id, taken.occurred_at, source="shop")) == parsed(at_once)
 
 
 def parsed(envelope: bytes) -> Any:
@@ -193,7 +193,7 @@ def test_what_happens_to_the_event_later_does_not_matter() -> None:
     taken = snapshot(event)
     event.value = "after"
     assert taken is not None
-    envelope = EventCodec(Changeable).encode_snapshot(taken, source="shop")
+    envelope = EventCodec(Changeable).wrap(taken, taken.event_id, taken.occurred_at, source="shop")
     assert json.loads(envelope)["data"]["value"] == "before"
 
 

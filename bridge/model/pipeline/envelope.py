@@ -194,17 +194,11 @@ class EventCodec:
         if b"null" in data:  # as which msgspec writes what is not finite, too
             refuse_not_finite(msgspec.to_builtins(event, builtin_types=(msgspec.Raw,)), self._type)
 
-    def wrap(self, data: bytes, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
-        """The envelope around what ``write`` returned, as JSON; with a trace context, if there is one."""
-        return self._envelope(msgspec.Raw(data), event_id, occurred_at, source=source, traceparent=traceparent)
+    def wrap(self, data: object, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = "") -> bytes:
+        """The envelope around an event's data, as JSON; with a trace context, if there is one.
 
-    def encode_snapshot(self, snapshot: Any, *, source: str) -> bytes:
-        """The envelope of an event as ``encode`` gives it, from its snapshot (see ``snapshot_taker``)."""
-        return self._envelope(snapshot, snapshot.event_id, snapshot.occurred_at, source=source)
-
-    def _envelope(
-        self, data: object, event_id: UUID, occurred_at: datetime, *, source: str, traceparent: str = ""
-    ) -> bytes:
+        ``data`` is what ``write`` returned, as ``msgspec.Raw``, or the event's snapshot (see ``snapshot_taker``).
+        """
         members = {
             "specversion": "1.0",
             "id": event_id,
@@ -223,11 +217,12 @@ class EventCodec:
         Raises:
             PayloadError: as for ``write``.
         """
-        return self.wrap(self.write(event), event.event_id, event.occurred_at, source=source, traceparent=traceparent)
+        data = msgspec.Raw(self.write(event))
+        return self.wrap(data, event.event_id, event.occurred_at, source=source, traceparent=traceparent)
 
     def overhead_bytes(self, source: str) -> int:
         """What an envelope has at most beside its data, without a trace context."""
-        longest = self.wrap(b"", UUID(int=0), datetime.max.replace(tzinfo=UTC), source=source)
+        longest = self.wrap(msgspec.Raw(), UUID(int=0), datetime.max.replace(tzinfo=UTC), source=source)
         return len(longest) + TIME_BYTES
 
     def decode(self, json: bytes) -> Any:

@@ -131,7 +131,8 @@ class Pipeline:
         """
         stage, event = Stage.DECODE, None
         try:
-            event = self._decode(mapping, raw)
+            json = self._bounded(encode_raw(raw), "envelope")
+            event = self._codecs[mapping.domain_event_class].decode(json)
             stage = Stage.EXTRACT
             sse_event = transform(event, mapping, self.users)
             if sse_event is None:
@@ -204,10 +205,6 @@ class Pipeline:
             return self.users.text(mapping.user_id_extractor(event))
         except Exception:  # foreign code, on an event that is in trouble already
             return ""
-
-    def _decode(self, mapping: DomainToSSEMapping, raw: object) -> Any:
-        json = self._bounded(encode_raw(raw), "envelope")
-        return self._codecs[mapping.domain_event_class].decode(json)
 
     def _bounded(self, encoded: bytes, what: str) -> bytes:
         if len(encoded) > self._event_max_bytes:

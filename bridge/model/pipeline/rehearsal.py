@@ -93,8 +93,11 @@ class _Rehearsal:
     def _written(self, event: Any) -> bytes:
         """The envelope, as ``emit`` writes it."""
         snapshot = self._take(event)
-        encode: Callable[..., bytes] = self._codec.encode_snapshot if snapshot else self._codec.encode
-        envelope = encode(snapshot or event, source=SOURCE)
+        envelope = (
+            self._codec.wrap(snapshot, event.event_id, event.occurred_at, source=SOURCE)
+            if snapshot
+            else self._codec.encode(event, source=SOURCE)
+        )
         if len(envelope) > self._event_max_bytes:
             raise PayloadError(f"it has {len(envelope)} bytes (BRIDGE_EVENT_MAX_BYTES is {self._event_max_bytes})")
         return envelope

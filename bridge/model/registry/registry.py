@@ -9,7 +9,14 @@ from uuid import UUID
 from bridge.model.errors import RegistryError
 from bridge.model.registry.addresses import AddressBook, Topic
 from bridge.model.registry.identifiers import Id, IdType
-from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata, queue_name, task_name
+from bridge.model.registry.metadata import (
+    QUEUE_PREFIX,
+    TASK_PREFIX,
+    DomainToSSEMapping,
+    SSEEventMetadata,
+    queue_name,
+    task_name,
+)
 
 if TYPE_CHECKING:
     from bridge.model.events import SSEEvent
@@ -166,11 +173,11 @@ class Registry:
 
     def task_of(self, mapping: DomainToSSEMapping) -> str:
         """The Celery task of a mapping."""
-        return task_name(mapping.domain_event_class.__name__)
+        return TASK_PREFIX + mapping.domain_event_class.__name__
 
     def queue_of(self, mapping: DomainToSSEMapping) -> str:
         """The queue of a mapping: that of its type's category."""
-        return queue_name(self.category_of(mapping.sse_event_type))
+        return QUEUE_PREFIX + self._metadata[mapping.sse_event_type].category.value
 
     @property
     def queues(self) -> tuple[str, ...]:
