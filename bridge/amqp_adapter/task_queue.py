@@ -1,21 +1,70 @@
-"""``AmqpTaskQueue``: messages through kombu's own transports, for RabbitMQ."""
+"""``AmqpTaskQueue``: messages through kombu's own transports, for RabbitMQ; and its alarm, which blocks who sends."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from kombu import Connection, Producer, Queue
 
-from bridge.amqp_adapter.alarm import AlarmWatch, blocked
 from bridge.amqp_adapter.errors import broker_error, diagnose
 from bridge.amqp_adapter.kombu_options import queue, queues, rabbit_connection
 from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMessage, compressed
-from bridge.model.errors import BrokerError
+from bridge.model.errors import BLOCKED, BrokerError, BrokerUnavailableError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.redis_adapter import Announcer
 from bridge.settings import ServerSettings
 
 logger = plain_logger(__name__)
+
+
+def blocked() -> BrokerUnavailableError:
+    """The error for a caller that would send."""
+    return BrokerUnavailableError(BLOCKED, code="BLOCKED")
+
+
+class AlarmWatch:
+    """Whether RabbitMQ has blocked a connection for want of memory or disk; watches one at a time, on one thread.
+
+    It blocks each connection that publishes. From then on it reads nothing more from it, acknowledgements included:
+    what consumes must not publish.
+    """
+
+    def __init__(self) -> None:
+        self._watched: Any = None
+        self._blocked = False
+
+    def watch(self, connection: Connection) -> None:
+        """Watch an open connection from now on; cheap if it is watched already. Redis has no such alarm."""
+        if connection.transport.driver_type != "amqp":
+            return
+        amqp = connection.connection
+        if amqp is not self._watched:
+            self._watched, self._blocked = amqp, False
+            amqp.on_blocked, amqp.on_unblocked = self._note_blocked, self._note_unblocked
+
+    @property
+    def blocked(self) -> bool:
+        """What the broker said last, as far as it was read."""
+        return self._blocked
+
+    def still_blocked(self) -> bool:
+        """Whether the connection is blocked, after reading what the broker has sent meanwhile; waits for nothing.
+
+        Raises:
+            Exception: the connection is lost, by kombu's ``connection_errors``.
+        """
+        if self._blocked:
+            with suppress(TimeoutError):
+                while True:
+                    self._watched.drain_events(timeout=0)
+        return self._blocked
+
+    def _note_blocked(self, reason: str) -> None:  # noqa: ARG002  (py-amqp's signature, and always the same text)
+        self._blocked = True
+
+    def _note_unblocked(self) -> None:
+        self._blocked = False
 
 
 class AmqpTaskQueue:

@@ -1,24 +1,34 @@
-"""The Celery app: tasks, queues and routes from the registry, and from nothing else."""
+"""The Celery app, derived from the registry and the settings: its tasks, its queues, and what it tells monitors."""
 
-from typing import Any
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, ClassVar
 
 from celery import Celery
+from celery.app.amqp import AMQP, Queues
+from celery.app.events import Events as CeleryEvents
+from celery.events.dispatcher import EventDispatcher
 from kombu import Exchange, Queue
 
-from bridge.amqp_adapter.kombu_options import queues, routes
+from bridge.amqp_adapter.kombu_options import queue, queues, routes
+from bridge.amqp_adapter.task_queue import AlarmWatch
 from bridge.celery_runtime.boot_steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
 from bridge.celery_runtime.config import celery_config, consuming_transport
-from bridge.celery_runtime.monitoring_events import Events
 from bridge.celery_runtime.task import BridgeTask
-from bridge.celery_runtime.worker_queues import worker_amqp
 from bridge.model.bounds import MessageBounds
+from bridge.model.errors import BLOCKED, BrokerError, StoreError
+from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
-from bridge.redis_adapter import DeadLetters, StoreClock, connect
+from bridge.model.registry.metadata import QUEUE_PREFIX
+from bridge.redis_adapter import DeadLetters, QueueNames, StoreClock, connect, connect_briefly, open_queues
 from bridge.runtime.identity import release
 from bridge.settings import WorkerSettings
+from bridge.settings.topology import topology
 from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.quarantine import Quarantine
+
+logger = plain_logger(__name__)
 
 
 class ClaimingCelery(Celery):
@@ -109,3 +119,102 @@ def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+class WorkerQueues(Queues):
+    """Celery's queues, to which ``-Q`` may add one that the registry has no more.
+
+    Any other name is refused, as a worker that consumes a mistyped queue would look healthy and do nothing.
+    """
+
+    settings: ClassVar[WorkerSettings]
+
+    def select(self, include: Any) -> None:
+        """Consume these only.
+
+        Raises:
+            SystemExit: a name is neither the registry's, nor that of a queue which there was.
+        """
+        names: Sequence[str] = [include] if isinstance(include, str) else list(include or ())
+        for name in names:
+            if name not in self:
+                self._expect(name)
+                self.add(queue(self.settings, name))
+        super().select(include)
+
+    def _expect(self, name: str) -> None:
+        try:
+            known = name.startswith(QUEUE_PREFIX) and _there_was(self.settings, name)
+        except (StoreError, BrokerError) as error:
+            logger.warning(
+                "bridge.queue.unknown: %s is consumed as told, though it could not be looked up: %s", name, error
+            )
+            return
+        if not known:
+            near = get_close_matches(name, list(self), n=1)
+            hint = f"Did you mean {near[0]}?" if near else "See sse-bridge queues."
+            raise SystemExit(
+                f"There is no queue {name!r}: the registry has {', '.join(self)}, and none of that name ever held an "
+                f"event. {hint}"
+            )
+        logger.warning("bridge.queue.unregistered: %s is not in the registry; this worker empties it.", name)
+
+
+def worker_amqp(settings: WorkerSettings) -> type[AMQP]:
+    """The AMQP class of the bridge's own app; Celery takes classes, so the settings are bound in a subclass."""
+    bound = type("BoundWorkerQueues", (WorkerQueues,), {"settings": settings})
+    return type("WorkerAMQP", (AMQP,), {"queues_cls": bound})
+
+
+def _there_was(settings: WorkerSettings, name: str) -> bool:
+    with connect_briefly(settings) as client:
+        if name in QueueNames(client).all():
+            return True
+    if not topology(settings).on_redis:
+        return False
+    with open_queues(settings) as broker:
+        return broker.exists(name)
+
+
+class Dispatcher(EventDispatcher):
+    """Leaves events out while the broker blocks their connection: the worker's main loop sends them, and would wait."""
+
+    left_out: int = 0
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker takes no messages, as far as is known."""
+        return self._alarm.blocked
+
+    @property
+    def _alarm(self) -> AlarmWatch:
+        # Celery's constructor sends already.
+        if not hasattr(self, "_watch"):
+            self._watch = AlarmWatch()
+        return self._watch
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> None:
+        if self._is_blocked():
+            if not self.left_out:
+                logger.warning("bridge.monitoring.paused: %s", BLOCKED)
+            self.left_out += len(event) if isinstance(event, list) else 1
+            return
+        if self.left_out:
+            logger.warning("bridge.monitoring.resumed left_out=%d: the broker takes messages again.", self.left_out)
+            self.left_out = 0
+        super()._publish(event, producer, routing_key, **options)
+
+    def _is_blocked(self) -> bool:
+        if self.connection is None:
+            return False
+        try:
+            self._alarm.watch(self.connection)
+            return self._alarm.still_blocked()
+        except self.connection.connection_errors:
+            return False  # sending shows it, and Celery keeps the event for the next connection
+
+
+class Events(CeleryEvents):
+    """What a Celery app sends events by."""
+
+    dispatcher_cls = Dispatcher

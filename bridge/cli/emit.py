@@ -15,7 +15,7 @@ from bridge.cli.console import plain, say
 from bridge.cli.documents import event_fields
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.errors import DeliveryError, EventRefusedError
-from bridge.model.events.domain import utc_now
+from bridge.model.events.types import utc_now
 from bridge.model.pipeline.envelope import wire_names
 from bridge.model.registry import DomainToSSEMapping, Id, Registry
 from bridge.model.registry.contract import examples_of

@@ -24,8 +24,8 @@ from bridge.gateway.gateway import Gateway
 from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import parse_request
+from bridge.model.counting import COUNTERS_STATE
 from bridge.model.errors import SettingsError, UnauthorizedError
-from bridge.model.gateway_counters import COUNTERS_STATE
 from bridge.model.registry import Registry
 from bridge.runtime.shutdown import heard_signals
 from bridge.settings import GatewaySettings

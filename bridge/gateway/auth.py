@@ -12,8 +12,8 @@ from bridge.gateway.authenticator import TIME_MAX_S, Authenticator, Principal
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.model.bounds import TOKEN_CHARS_MAX
+from bridge.model.counting import Counters
 from bridge.model.errors import IdError, SettingsError, UnauthorizedError
-from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import IdType
 from bridge.model.registry.identifiers import UUIDS

@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol, cast
 
 from bridge.catalogs.loading import load_attribute, raised_at
 from bridge.gateway.refusal import RequestRefusedError, refusal_fault, unavailable
+from bridge.model.counting import Counters
 from bridge.model.errors import BridgeError, IdError, SettingsError, UnauthorizedError
-from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Id, Registry, TopicAddress
 

@@ -19,8 +19,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import Receive, Scope, Send
 
 from bridge.model.bounds import UNTAKEN_BYTES_MAX
+from bridge.model.counting import Counters
 from bridge.model.events import comment_frame
-from bridge.model.gateway_counters import Counters
 from bridge.runtime.supervision import end_tasks
 
 

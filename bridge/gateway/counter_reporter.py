@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Position
-from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter import Gateways
 from bridge.runtime.identity import process_name

@@ -18,9 +18,9 @@ from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Position
-from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of

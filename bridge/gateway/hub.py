@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from bridge.gateway.request import EncodedEvent
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard
-from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Id, RetryPolicy
 from bridge.ports import Channels, LiveChannel

@@ -20,8 +20,8 @@ from bridge.model.bounds import (
     SIGNING_KEYS_MAX,
     quick_check,
 )
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError, UnauthorizedError
-from bridge.model.gateway_counters import Counters
 from bridge.model.plain_text import plain_logger
 from bridge.runtime.supervision import SupervisedThread
 

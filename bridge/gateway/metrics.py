@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.gateway.gateway import Gateway
-from bridge.model.gateway_counters import TEXTS
+from bridge.model.counting import TEXTS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

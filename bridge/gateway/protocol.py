@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from bridge.model.bounds import REQUEST_BYTES_MAX, REQUEST_S, REQUESTS_UNFINISHED_MAX
-from bridge.model.gateway_counters import COUNTERS_STATE
+from bridge.model.counting import COUNTERS_STATE
 
 LINGER_S = 1.0
 """What a refused client still sends is read and dropped for so long: a reset would take the answer from it."""

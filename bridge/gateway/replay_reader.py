@@ -16,9 +16,9 @@ from bridge.model.bounds import (
     REPLAY_BYTES_MIN,
     REPLAYS_BYTES_MAX,
 )
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Page, PageOf, Position
-from bridge.model.gateway_counters import Counters
 from bridge.model.registry import Id
 from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.bounds import PARAM_CHARS_MAX
+from bridge.model.counting import Counters
 from bridge.model.event_log import START, Position, StreamedEvent, read_message
-from bridge.model.gateway_counters import Counters
 from bridge.model.registry import Registry
 from bridge.model.registry.metadata import is_wire_name
 

@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bridge.model.counting import EXTRACT_US, PUBLISH_DELAY_MS, TEXTS, Distribution
 from bridge.model.errors import StoreError
-from bridge.model.gateway_counters import TEXTS
-from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS, Distribution
 from bridge.model.registry import Registry
 from bridge.operations import Fault, Status, StatusReader, is_consuming
 from bridge.redis_adapter import METRIC_PREFIX

@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
+from bridge.model.counting import FOREIGN_PRIORITY
 from bridge.model.errors import BrokerError, StoreError
-from bridge.model.histograms import FOREIGN_PRIORITY
 from bridge.model.plain_text import plain_logger
 from bridge.ports import ForeignQueues, Metrics, QueueNames
 from bridge.runtime.supervision import OnceAKind, SupervisedThread

@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter
 
 from bridge.messages import TaskMessage
-from bridge.model.histograms import EXTRACT_US, PUBLISH_DELAY_MS
+from bridge.model.counting import EXTRACT_US, PUBLISH_DELAY_MS
 from bridge.model.pipeline import Dead, Failure, Pipeline, Published, Retry, Stage, describe, encode_raw, identify
 from bridge.model.plain_text import plain_logger
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt

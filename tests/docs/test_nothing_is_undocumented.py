@@ -13,7 +13,7 @@ from bridge.cli.app import cli
 from bridge.cli.documents import settings_page
 from bridge.gateway.connection import ResetReason
 from bridge.messages import task_message
-from bridge.model.gateway_counters import Counters
+from bridge.model.counting import Counters
 from bridge.ops.monitoring import RefusalCollector, families
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.settings import DECLARATIONS, Settings, environment_name

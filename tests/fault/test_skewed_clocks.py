@@ -13,7 +13,7 @@ import redis
 from bridge import DomainEvent, Emitter
 from bridge.celery_runtime.redis_channel import DELIVERIES_KEY
 from bridge.local.redis_server import EmbeddedServer
-from bridge.model.histograms import PUBLISH_DELAY_MS, Distribution
+from bridge.model.counting import PUBLISH_DELAY_MS, Distribution
 from bridge.operations.letters import every_letter
 from bridge.operations.retries import Retries
 from bridge.operations.selection import Selection

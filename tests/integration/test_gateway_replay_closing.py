@@ -10,9 +10,9 @@ import redis
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import START
-from bridge.model.gateway_counters import Counters
 from bridge.redis_adapter import History, connect_async
 from bridge.settings import Settings
 from tests.support.streams import until

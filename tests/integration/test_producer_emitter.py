@@ -97,7 +97,7 @@ def test_an_event_without_a_mapping_is_told_of_once_a_class(emitter: Emitter, ca
     assert emitter.emit_many(unmapped) == 0
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split()[1] for line in lines] == [
-        "bridge.model.events.domain.DomainEvent",
+        "bridge.model.events.types.DomainEvent",
         f"{__name__}._Subclass",
         "builtins.int",
         "builtins.NoneType",

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.amqp_adapter.alarm import BLOCKED
+from bridge.amqp_adapter.task_queue import BLOCKED
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import read_balance
 from bridge.wiring import open_store

@@ -12,9 +12,9 @@ from bridge.gateway.hub import Subscriptions
 from bridge.gateway.replay_reader import ReplayPage
 from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.session import Session
+from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Position
-from bridge.model.gateway_counters import Counters
 from bridge.settings import Settings
 from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S

@@ -13,8 +13,8 @@ from starlette.types import Message
 import bridge.gateway
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.connection import ResponseWriter, StalledError, note_connection, stream_headers
+from bridge.model.counting import Counters
 from bridge.model.errors import MissingExtraError, SettingsError
-from bridge.model.gateway_counters import Counters
 from bridge.runtime.shutdown import heard_signals
 from bridge.settings import Settings
 from tests.support.waiting import PROCESS_TIMEOUT_S

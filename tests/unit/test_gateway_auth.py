@@ -18,8 +18,8 @@ from starlette.requests import HTTPConnection
 from bridge.gateway.auth import TokenAuthenticator, authenticator
 from bridge.gateway.jwks import FETCH_PAUSE_S, FRESH_S, IssuerKeys
 from bridge.gateway.refusal import RequestRefusedError
+from bridge.model.counting import Counters
 from bridge.model.errors import SettingsError, UnauthorizedError
-from bridge.model.gateway_counters import Counters
 from bridge.settings import Settings
 
 SECRET = "a secret of at least thirty-two bytes"

@@ -16,7 +16,7 @@ from bridge.gateway.hub import Hub, Subscriptions
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
-from bridge.model.gateway_counters import Counters
+from bridge.model.counting import Counters
 from bridge.model.registry import RetryPolicy
 from bridge.settings import Settings
 from bridge.testing import MemoryStore

@@ -17,8 +17,8 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, authenticator, create_app
 from bridge.gateway.authenticator import OwnAuthenticator, load_authenticator
 from bridge.gateway.refusal import passing, problem, unavailable
+from bridge.model.counting import Counters
 from bridge.model.errors import SettingsError
-from bridge.model.gateway_counters import Counters
 from bridge.settings import Settings
 from tests.support import identities
 from tests.support.naming import shown

@@ -11,8 +11,8 @@ from bridge.gateway import replay_reader as reader_module
 from bridge.gateway.replay_reader import ReplayPage, ReplayReader
 from bridge.gateway.request import EventEncoder
 from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
+from bridge.model.counting import Counters
 from bridge.model.event_log import START, Page, Position
-from bridge.model.gateway_counters import Counters
 
 USER, OTHER = UUID(int=1), UUID(int=2)
 

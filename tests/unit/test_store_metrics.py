@@ -1,6 +1,6 @@
 """Histograms: what is added to which bucket, and what is read back."""
 
-from bridge.model.histograms import PUBLISH_DELAY_MS, Histogram
+from bridge.model.counting import PUBLISH_DELAY_MS, Histogram
 
 SMALL = Histogram("wait_ms", (10, 100))
 

@@ -8,8 +8,7 @@ from bridge.catalogs.finance.tables import (
 from bridge.catalogs.finance.tables import (
     SSE_EVENT_REGISTRY as SSE_EVENT_REGISTRY,
 )
-from bridge.model.events.domain import DomainEvent
-from bridge.model.events.types import SSEEventCategory, SSEEventType
+from bridge.model.events.types import DomainEvent, SSEEventCategory, SSEEventType
 from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata
 from bridge.model.registry.registry import Registry
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from bridge.model.events.domain import DomainEvent
+from bridge.model.events.types import DomainEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

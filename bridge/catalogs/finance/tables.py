@@ -5,10 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from bridge.catalogs.finance import events as e
-from bridge.model.events.domain import DomainEvent
+from bridge.model.events.types import DomainEvent
 from bridge.model.events.types import SSEEventType as T
-from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata
-from bridge.model.registry.sealed import SealedList
+from bridge.model.registry.metadata import DomainToSSEMapping, SealedList, SSEEventMetadata
 
 
 def _event(event_type: T, description: str, *payload_fields: str) -> SSEEventMetadata:

@@ -6,18 +6,16 @@ from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
     from bridge.model.event_log import comment_frame, reset_frame, retry_frame
-    from bridge.model.events.domain import DomainEvent
     from bridge.model.events.json_payload import encode_payload
     from bridge.model.events.sse_event import SSEEvent, get_category_for_event_type
-    from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
+    from bridge.model.events.types import DomainEvent, EventType, SSEEventCategory, SSEEventType
 
 __all__, __getattr__ = on_demand(
     __name__,
     {
-        "bridge.model.events.domain": "DomainEvent",
         "bridge.model.event_log": "comment_frame reset_frame retry_frame",
         "bridge.model.events.json_payload": "encode_payload",
         "bridge.model.events.sse_event": "SSEEvent get_category_for_event_type",
-        "bridge.model.events.types": "EventType SSEEventCategory SSEEventType",
+        "bridge.model.events.types": "DomainEvent EventType SSEEventCategory SSEEventType",
     },
 )

@@ -12,9 +12,8 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from bridge.model.event_log import event_frame
-from bridge.model.events.domain import utc_now
 from bridge.model.events.json_payload import encode_payload
-from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType
+from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType, utc_now
 
 _WIRE_SAFE = re.compile(r"[\w.-]+", re.ASCII)
 NO_USER = UUID(int=0)
