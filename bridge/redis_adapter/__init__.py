@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from bridge.redis_adapter.accounting import Ledger, OperationsLog, Starts, Tally, read_balance
+    from bridge.redis_adapter.accounting import Ledger, OperationsLog, Starts, StoreOverview, Tally, read_balance
     from bridge.redis_adapter.broker_queues import RedisBrokerQueues
-    from bridge.redis_adapter.client import connect, connect_async, connect_briefly, connect_broker
-    from bridge.redis_adapter.clock import StoreClock
-    from bridge.redis_adapter.dead_letters import DeadLetters
+    from bridge.redis_adapter.client import (
+        StoreClock,
+        connect,
+        connect_async,
+        connect_briefly,
+        connect_broker,
+        sentinel_options,
+        tls_options_of,
+    )
     from bridge.redis_adapter.errors import REDIS_TROUBLES, Trouble, diagnose, store_error
-    from bridge.redis_adapter.event_log import History
+    from bridge.redis_adapter.event_log import History, LiveSubscription, PublishedEvents
+    from bridge.redis_adapter.failed_events import DeadLetters, KeptEvents, RetrySet
     from bridge.redis_adapter.foreign_lists import ForeignLists
-    from bridge.redis_adapter.gateway_counts import METRIC_PREFIX, Gateways
-    from bridge.redis_adapter.kept_events import KeptEvents
     from bridge.redis_adapter.keyspace import Keyspace
-    from bridge.redis_adapter.live_subscription import LiveSubscription
-    from bridge.redis_adapter.pools import sentinel_options, tls_options_of
     from bridge.redis_adapter.preflight.servers import option_faults, try_servers
-    from bridge.redis_adapter.producers import Producers
-    from bridge.redis_adapter.published_events import PublishedEvents
     from bridge.redis_adapter.publisher import RedisSSEPublisher, SSEPublisherProtocol, get_sse_publisher
     from bridge.redis_adapter.queue_inspection import open_queues
     from bridge.redis_adapter.redrive_jobs import RedriveJobs
-    from bridge.redis_adapter.retry_queue import RetrySet
+    from bridge.redis_adapter.reports import METRIC_PREFIX, Gateways, Producers, Workers
     from bridge.redis_adapter.server_requirements import (
         MIN_VERSION,
         read_server,
@@ -38,37 +39,28 @@ if TYPE_CHECKING:
         server_warnings,
     )
     from bridge.redis_adapter.settler import PendingPublish, Settler
-    from bridge.redis_adapter.store_overview import StoreOverview
     from bridge.redis_adapter.task_queue import Announcer, QueueNames, RedisTaskQueue
-    from bridge.redis_adapter.workers import Workers
 
 __all__, __getattr__ = on_demand(
     __name__,
     {
-        "bridge.redis_adapter.accounting": "Ledger OperationsLog Starts Tally read_balance",
+        "bridge.redis_adapter.accounting": "Ledger OperationsLog Starts StoreOverview Tally read_balance",
         "bridge.redis_adapter.broker_queues": "RedisBrokerQueues",
-        "bridge.redis_adapter.client": "connect connect_async connect_briefly connect_broker",
-        "bridge.redis_adapter.clock": "StoreClock",
-        "bridge.redis_adapter.dead_letters": "DeadLetters",
+        "bridge.redis_adapter.client": (
+            "StoreClock connect connect_async connect_briefly connect_broker sentinel_options tls_options_of"
+        ),
         "bridge.redis_adapter.errors": "REDIS_TROUBLES Trouble diagnose store_error",
-        "bridge.redis_adapter.event_log": "History",
+        "bridge.redis_adapter.event_log": "History LiveSubscription PublishedEvents",
+        "bridge.redis_adapter.failed_events": "DeadLetters KeptEvents RetrySet",
         "bridge.redis_adapter.foreign_lists": "ForeignLists",
-        "bridge.redis_adapter.gateway_counts": "METRIC_PREFIX Gateways",
-        "bridge.redis_adapter.kept_events": "KeptEvents",
         "bridge.redis_adapter.keyspace": "Keyspace",
-        "bridge.redis_adapter.live_subscription": "LiveSubscription",
-        "bridge.redis_adapter.pools": "sentinel_options tls_options_of",
         "bridge.redis_adapter.preflight.servers": "option_faults try_servers",
-        "bridge.redis_adapter.producers": "Producers",
-        "bridge.redis_adapter.published_events": "PublishedEvents",
         "bridge.redis_adapter.publisher": "RedisSSEPublisher SSEPublisherProtocol get_sse_publisher",
         "bridge.redis_adapter.queue_inspection": "open_queues",
         "bridge.redis_adapter.redrive_jobs": "RedriveJobs",
-        "bridge.redis_adapter.retry_queue": "RetrySet",
-        "bridge.redis_adapter.server_requirements": "MIN_VERSION server_pid read_server server_faults server_warnings",
+        "bridge.redis_adapter.reports": "Gateways METRIC_PREFIX Producers Workers",
+        "bridge.redis_adapter.server_requirements": "MIN_VERSION read_server server_faults server_pid server_warnings",
         "bridge.redis_adapter.settler": "PendingPublish Settler",
-        "bridge.redis_adapter.store_overview": "StoreOverview",
         "bridge.redis_adapter.task_queue": "Announcer QueueNames RedisTaskQueue",
-        "bridge.redis_adapter.workers": "Workers",
     },
 )

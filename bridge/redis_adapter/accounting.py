@@ -1,15 +1,18 @@
-"""The accounting: the messages on their way and the balance; what no script counts; and the log of operations."""
+"""The accounting: the messages on their way, the balance and the other figures; and the log of operations."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
 import redis
 
-from bridge.model.accounting import Balance, OpenMessage, Summary
+from bridge.model.accounting import Balance, OpenMessage, Recent, Summary
+from bridge.model.errors import StoreError
 from bridge.model.log_entry import LogEntry
+from bridge.ports.store import Figures
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.reports import read_gateways, read_recent
 from bridge.redis_adapter.script import Call, OfStore, as_hash, look, script
 from bridge.redis_adapter.task_queue import ID_BYTES, entry
 from bridge.settings import RetentionSettings
@@ -17,6 +20,7 @@ from bridge.settings import RetentionSettings
 SCAN_COUNT = 500
 ENTRIES_MAX = 10_000
 """Entries that the log of operations keeps."""
+PROBE_LIFE_MS = 1
 STARTS_LIFE_S = 86_400
 """Start counts are forgotten this long after their last change; messages that came back are done long before."""
 
@@ -102,6 +106,73 @@ class Ledger(OfStore):
                 return
 
 
+def read_record(message_id: str, record: bytes) -> OpenMessage:
+    """A message from its record."""
+    head, _, ids = record.partition(b"\n")
+    accepted_ms, task, queue = head.decode().split(" ")
+    return OpenMessage(
+        message_id=message_id,
+        accepted_ms=int(accepted_ms),
+        task=task,
+        queue=queue,
+        event_ids=tuple(UUID(bytes=ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)),
+    )
+
+
+class StoreOverview(OfStore):
+    """``bridge.ports.Overview`` on Redis."""
+
+    def read(self) -> Figures:
+        keys = self._keys
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
+            pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
+            pipeline.zrange(keys.DEAD_INDEX, -1, -1, withscores=True)
+            pipeline.zcard(keys.DEAD_INDEX)
+            pipeline.hgetall(keys.METRICS)
+            pipeline.hgetall(keys.GATEWAYS)
+            pipeline.lrange(keys.RECENT, 0, -1)
+            pipeline.hgetall(keys.COUNTS)
+            time, due, oldest, newest, letters, metrics, gateways, samples, counts = pipeline.execute()
+        now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+        known = _numbers(counts)
+        return Figures(
+            at_ms=now_ms,
+            retry_next_ms=_score(due),
+            dead_oldest_ms=_score(oldest),
+            dead_newest_ms=_score(newest),
+            letters=letters,
+            letters_bytes=known.get("dead_bytes", 0),
+            metrics=_numbers(metrics),
+            gateways=read_gateways(gateways, now_ms),
+            recent=self._mended(read_recent(samples, known, now_ms)),
+            balance=read_balance(self._client),
+        )
+
+    def write_refusal(self) -> StoreError | None:
+        try:
+            with store_errors():
+                self._client.set(self._keys.PROBE, 1, px=PROBE_LIFE_MS)
+        except StoreError as error:
+            return error
+        return None
+
+    def _mended(self, recent: Recent) -> Recent:
+        if not recent.dead:
+            return recent
+        with store_errors():
+            return recent.remaining(int(self._client.zcount(self._keys.DEAD_INDEX, recent.since_ms, "+inf")))
+
+
+def _score(entries: Any) -> float | None:
+    return float(entries[0][1]) if entries else None
+
+
+def _numbers(found: Any) -> dict[str, int]:
+    return {text(name): int(value) for name, value in cast("dict[bytes, bytes]", found).items()}
+
+
 class Starts(OfStore):
     """``bridge.ports.StartCounts`` on Redis: they tell poison messages from the ones claimed beside them."""
 
@@ -164,17 +235,4 @@ def _read_entry(position: str, fields: dict[str, str]) -> LogEntry:
         selection=fields.get("selection", ""),
         numbers=numbers,
         reason=fields.get("reason", ""),
-    )
-
-
-def read_record(message_id: str, record: bytes) -> OpenMessage:
-    """A message from its record."""
-    head, _, ids = record.partition(b"\n")
-    accepted_ms, task, queue = head.decode().split(" ")
-    return OpenMessage(
-        message_id=message_id,
-        accepted_ms=int(accepted_ms),
-        task=task,
-        queue=queue,
-        event_ids=tuple(UUID(bytes=ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)),
     )

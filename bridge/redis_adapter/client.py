@@ -1,21 +1,29 @@
-"""Connections to Redis; the only place that opens one."""
+"""Clients of Redis, at an address or behind sentinels: the only place that opens a connection; and Redis' clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, cast
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
+from bridge.model.errors import SettingsError
+from bridge.redis_adapter import connections as classes
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.keyspace import Keyspace
-from bridge.redis_adapter.pools import async_pool, pool
 from bridge.settings import ServerSettings
 from bridge.settings.topology import RedisPlace, topology
 
+SENTINEL_TIMEOUT_S = 1.0
+"""A sentinel that does not answer in this time is passed over, for the next one."""
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 BRIEF_TIMEOUT_S = 1.0
@@ -24,6 +32,8 @@ RETRIES = 3
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
+ASK_TIME_AGAIN_S = 10.0
+"""Redis is asked for the time this often; in between it is counted on, by a monotonic clock."""
 
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -32,6 +42,8 @@ _OPTIONS: dict[str, Any] = {
     "health_check_interval": HEALTH_CHECK_INTERVAL_S,
     "protocol": 2,
 }
+_TCP_ONLY = ("socket_connect_timeout", "socket_keepalive")
+"""Options that a socket of this machine does not take."""
 _BRIEF = {"socket_connect_timeout": BRIEF_TIMEOUT_S, "socket_timeout": BRIEF_TIMEOUT_S}
 
 
@@ -116,3 +128,94 @@ def store_errors() -> Iterator[None]:
 def text(value: bytes | str) -> str:
     """A Redis reply as text."""
     return value.decode() if isinstance(value, bytes) else value
+
+
+class StoreClock:
+    """``bridge.ports.Clock`` by Redis, asked once in ``ASK_TIME_AGAIN_S``. For threads and forked processes."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._asked: tuple[float, float] | None = None
+
+    def now_s(self) -> float:
+        """Seconds since the epoch, right to within half a round trip."""
+        asked = self._asked
+        if asked is None or monotonic() - asked[0] >= ASK_TIME_AGAIN_S:
+            asked = self._asked = self._ask()
+        return asked[1] + monotonic() - asked[0]
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.now_s(), UTC)
+
+    def now_ms(self) -> int:
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def _ask(self) -> tuple[float, float]:
+        """The same moment on the monotonic clock and on Redis'."""
+        begun = monotonic()
+        with store_errors():
+            seconds, microseconds = self._client.time()
+        return (begun + monotonic()) / 2, seconds + microseconds / 1e6
+
+
+def pool(place: RedisPlace, options: Mapping[str, Any]) -> redis.ConnectionPool:
+    """A pool for threads; opens no connection before it is asked for one.
+
+    Raises:
+        SettingsError: the URL has an option that redis-py cannot read.
+    """
+    kind, arguments = _arguments(place, options)
+    if not place.sentinels:
+        return classes.CheckedPool(connection_class=classes.DIRECT[kind], **arguments)
+    manager = Sentinel(  # type: ignore[no-untyped-call]
+        place.sentinels, sentinel_kwargs={**sentinel_options(place, arguments), "retry": Retry(NoBackoff(), 0)}
+    )
+    made = classes.MANAGED[kind]
+    return classes.CheckedSentinelPool(place.master, manager, connection_class=made, **arguments)  # type: ignore[no-untyped-call]
+
+
+def async_pool(place: RedisPlace, options: Mapping[str, Any]) -> redis.asyncio.ConnectionPool:
+    """A pool for asyncio; as ``pool``."""
+    kind, arguments = _arguments(place, options)
+    if not place.sentinels:
+        return classes.AsyncCheckedPool(connection_class=classes.ASYNC_DIRECT[kind], **arguments)
+    manager = AsyncSentinel(  # type: ignore[no-untyped-call]
+        place.sentinels, sentinel_kwargs={**sentinel_options(place, arguments), "retry": AsyncRetry(NoBackoff(), 0)}
+    )
+    made = classes.ASYNC_MANAGED[kind]
+    return classes.AsyncCheckedSentinelPool(place.master, manager, connection_class=made, **arguments)  # type: ignore[no-untyped-call]
+
+
+def _arguments(place: RedisPlace, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What the connections are made with; what the URL says wins."""
+    kind = {"rediss": "tls", "unix": "unix"}.get(place.url.partition("://")[0], "tcp")
+    try:
+        arguments = {**options, **parse_url(place.url)}  # type: ignore[no-untyped-call]
+    except ValueError as error:  # names the option, and not its value
+        raise SettingsError(f"BRIDGE_REDIS_URL or BRIDGE_BROKER_URL cannot be read: {error}") from error
+    arguments.pop("connection_class", None)
+    if kind == "unix":
+        arguments = {name: value for name, value in arguments.items() if name not in _TCP_ONLY}
+    if place.sentinels:
+        del arguments["host"], arguments["port"]
+    return kind, arguments
+
+
+def tls_options_of(url: str) -> dict[str, Any]:
+    """What a URL says of TLS, as redis-py's connections take it."""
+    return {name: value for name, value in parse_url(url).items() if name.startswith("ssl_")}  # type: ignore[no-untyped-call]
+
+
+def sentinel_options(place: RedisPlace, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What connections to the sentinels themselves are made with; TLS is the same as for those to the master."""
+    user, password = place.sentinel_login
+    tls = {name: value for name, value in arguments.items() if name.startswith("ssl_")}
+    return {
+        "socket_timeout": SENTINEL_TIMEOUT_S,
+        "socket_connect_timeout": SENTINEL_TIMEOUT_S,
+        "username": user or None,
+        "password": password or None,
+        **({"ssl": True, **tls} if place.url.startswith("rediss://") else {}),
+    }

@@ -1,20 +1,34 @@
-"""Reading what a client missed: its own stream and the broadcasts, as one ordered history without gaps."""
+"""What clients are told: read as one history without gaps, heard as it is published, and looked up for operators."""
 
-from typing import cast
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, cast
 from uuid import UUID
 
+import redis
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
-from bridge.model.event_log import Page, Position, StreamedEvent, page_of, read_entry, read_message
+from bridge.model.event_log import Heard, Page, Position, StreamedEvent, page_of, read_entry, read_message
 from bridge.model.registry import Id
+from bridge.model.registry.identifiers import is_id_text
+from bridge.ports.events import PastEvent, Publication, Sighting
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.keyspace import seen_owner
-from bridge.redis_adapter.script import script
+from bridge.redis_adapter.script import OfStore, script
 from bridge.settings import RetentionSettings
 
 PAGE = 200
 """Entries read from each stream at once."""
+CONNECTION_NAME = "bridge-gateway-hub"
+"""As CLIENT LIST shows it."""
+MARKS_A_STEP = 1000
+EVERYBODY = None
 
 
 class History:
@@ -23,9 +37,6 @@ class History:
     def __init__(self, client: redis.asyncio.Redis, settings: RetentionSettings) -> None:
         self._client = client
         self._keys = keyspace_of(client)
-        self._read = script("read")
-        self._now = script("now")
-        self._known = script("vouch")
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
@@ -40,19 +51,19 @@ class History:
         event, owner = read_message(message), seen_owner(channel)
         mark = self._keys.user_seen(owner, event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
         with store_errors():
-            known = await self._known.run_async(self._client, [str(event.position)], seen=mark)
+            known = await script("vouch").run_async(self._client, [str(event.position)], seen=mark)
         return bool(known)
 
     async def now(self) -> Page:
         with store_errors():
-            newest, now_ms = await self._now.run_async(self._client)
+            newest, now_ms = await script("now").run_async(self._client)
         return page_of(Position(text(newest)), complete=True, read_at_ms=int(text(now_ms)))
 
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
         with store_errors():
-            newest, complete, now_ms, *streams = await self._read.run_async(
+            newest, complete, now_ms, *streams = await script("read").run_async(
                 self._client,
                 [str(after), PAGE, self._stream_ttl_s, read_at_ms, limit_bytes, ENTRY_BYTES_MAX],
                 stream=self._keys.user_stream(user_id),
@@ -71,3 +82,130 @@ def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
     except (KeyError, *PARSER_ERRORS):
         return Position(text(position)), None
     return event.position, event
+
+
+_OTHER = Heard("", None)
+
+
+class LiveSubscription:
+    """One connection, from ``open`` to the first trouble; made anew after it.
+
+    It is made as the client's are; that stays its owner's to close.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._pool = client.connection_pool
+        self._lost_masters = 0
+        self._connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        self._connection.client_name = CONNECTION_NAME
+        # Every reconnect must be its reader's, or a gap would go unnoticed.
+        self._connection.retry = Retry(NoBackoff(), 0)
+
+    async def open(self) -> None:
+        with store_errors():
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        self._lost_masters = getattr(self._pool, "lost_masters", 0)
+
+    async def send(self, verb: str, *channels: str) -> None:
+        with store_errors():
+            await self._connection.send_command(verb, *channels, check_health=False)
+
+    async def hear(self, timeout_s: float) -> Heard | None:
+        try:
+            reply = await self._connection.read_response(timeout=timeout_s, disconnect_on_error=False)
+            if getattr(self._pool, "lost_masters", 0) != self._lost_masters:
+                raise redis.ConnectionError("The server is no master any more")
+        except REDIS_TROUBLES as error:  # no context manager, which would cost as much as the rest
+            raise store_error(error) from error
+        match reply:
+            case None:
+                return None
+            case [b"message", bytes(channel), bytes(message)]:
+                return Heard(channel.decode(errors="replace"), message)
+            case [b"subscribe", bytes(channel), _]:
+                return Heard(channel.decode(errors="replace"), None)
+        return _OTHER
+
+    async def close(self) -> None:
+        with suppress(*REDIS_TROUBLES):
+            await self._connection.disconnect(nowait=True)
+
+
+class PublishedEvents(OfStore):
+    """``bridge.ports.Publications`` on Redis."""
+
+    def __init__(self, client: redis.Redis, settings: RetentionSettings) -> None:
+        super().__init__(client)
+        self._keeps_history = settings.stream_ttl_s > 0
+
+    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
+        with store_errors(), self._client.pipeline(transaction=False) as pipeline:
+            for audience, event_id in events:
+                pipeline.get(self._mark(audience, event_id))
+                pipeline.type(self._stream(audience))
+            answers = pipeline.execute(raise_on_error=False)
+            return [
+                self._sighting(audience, mark, kind)
+                for (audience, _), mark, kind in zip(events, answers[::2], answers[1::2], strict=True)
+            ]
+
+    def _sighting(self, audience: Id | None, mark: Any, kind: Any) -> Sighting:
+        if isinstance(mark, redis.ResponseError):
+            return Sighting(refusal=str(mark))
+        if mark is not None:
+            entries: Any = self._client.xrange(self._stream(audience), text(mark), text(mark))
+            return Sighting(published=True, payload=entries[0][1].get(b"data", b"") if entries else b"")
+        if self._keeps_history and kind not in (b"none", b"stream"):
+            return Sighting(refusal=f"Its stream's key holds a {text(kind)}.")
+        return Sighting()
+
+    def newest(self, audience: Id | None, limit: int) -> Iterator[PastEvent]:
+        with store_errors():
+            entries: Any = self._client.xrevrange(self._stream(audience), count=limit)
+        for _, fields in entries:
+            with suppress(KeyError, *PARSER_ERRORS):
+                yield PastEvent(
+                    event_id=text(fields[b"event_id"]),
+                    event_type=text(fields[b"event_type"]),
+                    occurred_at=datetime.fromisoformat(text(fields[b"occurred_at"])),
+                    payload=fields[b"data"],
+                )
+
+    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
+        with store_errors():
+            if user is not None:
+                marks = {self._mark(user, event_id), self._mark(EVERYBODY, event_id)}
+            else:
+                found = self._client.scan_iter(match=self._keys.seen_marks(event_id), count=MARKS_A_STEP)
+                marks = {text(key) for key in found}
+            for mark in sorted(marks):
+                position = cast("bytes | None", self._client.get(mark))
+                owner = self._owner(mark)
+                if position is not None and owner:
+                    yield self._publication(mark, owner, text(position))
+
+    def _publication(self, mark: str, owner: str, position: str) -> Publication:
+        user = None if owner == self._keys.BROADCAST_STREAM else owner
+        entries = self._client.xrange(self._stream(user), position, position)
+        return Publication(position=position, user_id=user, seen_key=mark, in_stream=bool(entries))
+
+    def _owner(self, mark: str) -> str:
+        """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is not one of ours."""
+        owner = seen_owner(mark)
+        return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
+
+    def published(self, event_ids: Collection[str]) -> frozenset[str]:
+        with store_errors():
+            return frozenset(
+                event_id
+                for key in self._client.scan_iter(match=self._keys.seen_marks(), count=MARKS_A_STEP)
+                if (event_id := text(key).rpartition(":")[2]) in event_ids
+            )
+
+    def _stream(self, audience: Id | None) -> str:
+        return self._keys.BROADCAST_STREAM if audience is None else self._keys.user_stream(audience)
+
+    def _mark(self, audience: Id | None, event_id: UUID) -> str:
+        if audience is None:
+            return self._keys.broadcast_seen(event_id)
+        return self._keys.user_seen(audience, event_id)

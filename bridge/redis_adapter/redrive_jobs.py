@@ -1,39 +1,65 @@
-"""``RedriveJobs``: the records of redrives, and the lease on running one."""
+"""Redrives: their records, the lease on running one, and the letters of one, each step of theirs one script."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import redis
 
-from bridge.model.redrive import RedriveRecord, RedriveState, RedriveStatus
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.redrive_letters import KEPT_S, RedriveLetters
-from bridge.redis_adapter.script import as_hash, look, script
+from bridge.messages import TaskMessage
+from bridge.messages.whole_message import WholeMessage
+from bridge.model.dead_letter import DeadLetter, head_of
+from bridge.model.errors import OperationRefusedError
+from bridge.model.redrive import Outcomes, RedriveRecord, RedriveState, RedriveStatus
+from bridge.ports.work import Queue
+from bridge.redis_adapter.client import store_errors, text
+from bridge.redis_adapter.script import Answer, OfStore, as_hash, look
+from bridge.redis_adapter.task_queue import entry, queue_item
 from bridge.settings import AccountingSettings
+from bridge.settings.topology import topology
 
+KEPT_S = 30 * 86_400
+"""How long a redrive is remembered after its state last changed."""
 JOBS_MAX = 1000
 """Redrives that are remembered; the oldest fall off."""
 
 
-class RedriveJobs:
+class RedriveJobs(OfStore):
     """``bridge.ports.RedriveJobs`` on Redis."""
 
     def __init__(self, client: redis.Redis, settings: AccountingSettings) -> None:
-        self._client = client
+        super().__init__(client)
         self._settings = settings
-        self._key = keyspace_of(client).REDRIVES
 
     def job(self, job_id: str) -> "RedriveJob":
         return RedriveJob(self._client, self._settings, job_id)
 
     def newest(self, limit: int) -> list[str]:
         with store_errors():
-            ids: Any = self._client.zrevrange(self._key, 0, limit - 1)
+            ids: Any = self._client.zrevrange(self._keys.REDRIVES, 0, limit - 1)
         return [text(job_id) for job_id in ids]
 
 
-class RedriveJob(RedriveLetters):
-    """``bridge.ports.RedriveJob`` on Redis: a hash beside the letters."""
+class RedriveJob(OfStore):
+    """``bridge.ports.RedriveJob`` on Redis: a hash, and sets of letters beside it.
+
+    Args:
+        settings: bounds of the dead letters, and the broker's place and key prefix.
+        job_id: id of the redrive.
+    """
+
+    def __init__(self, client: redis.Redis, settings: AccountingSettings, job_id: str) -> None:
+        super().__init__(client)
+        self._id = job_id
+        self._bounds = (settings.dead_max, settings.dead_max_bytes)
+        self._queue_prefix = settings.queue_prefix
+        self._one_server = topology(settings).one_server
+        self._job_keys = self._keys.of_redrive(job_id)
+        self._key, self._pending, self._sent = (self._job_keys[name] for name in ("redrive", "pending", "sent"))
+        self._unconfirmed = self._job_keys["unconfirmed"]
+        self._newest = self._job_keys["newest"]
+
+    # The record and the lease
 
     def begin(self, status: RedriveStatus) -> None:
         fields: dict[Any, Any] = {
@@ -91,5 +117,83 @@ class RedriveJob(RedriveLetters):
             self._client.hset(self._key, "stop", "1")
 
     def renew_lease(self, owner: str, lease_s: float) -> int:
+        return int(self._run("redrive_lease", [owner, int(lease_s * 1000)], redrive=self._key))
+
+    # Pending
+
+    def add(self, letter_ids: Sequence[str]) -> None:
         with store_errors():
-            return int(script("redrive_lease").run(self._client, [owner, int(lease_s * 1000)], redrive=self._key))
+            # One score for all: Redis then orders by id, which for UUIDv7 is by time.
+            self._client.zadd(self._pending, dict.fromkeys(letter_ids, 0))
+
+    def pending(self, number: int, *, start: int = 0) -> list[str]:
+        with store_errors():
+            ids: Any = self._client.zrange(self._pending, start, start + number - 1)
+        return [text(letter_id) for letter_id in ids]
+
+    def take_back(self, limit: int) -> int:
+        return int(self._of_letters("redrive_resend", [limit]))
+
+    def newest(self) -> dict[str, str]:
+        with store_errors():
+            values: Any = self._client.hgetall(self._newest)
+        return {text(name): text(value) for name, value in values.items()}
+
+    def note_newest(self, newest: Mapping[str, str]) -> None:
+        if newest:
+            with store_errors():
+                self._client.hset(self._newest, mapping=dict[Any, Any](newest))
+                self._client.expire(self._newest, KEPT_S)
+
+    # Sending
+
+    def send(self, owner: str, letter_ids: Sequence[str], message: TaskMessage, queue: Queue) -> frozenset[str]:
+        place = self._queue_prefix + message.queue if self._one_server else self._unconfirmed
+        item = queue_item(message, announced=False) if self._one_server else b""
+        answer = self._of_letters("redrive_send", [self._id, owner, item, *letter_ids], place=place)
+        if isinstance(answer, list):
+            words = [text(letter_id) for letter_id in answer]
+            gone, busy = words[: words.index("")], words[words.index("") + 1 :]
+            if busy:
+                self.leave_out("busy", busy)
+            return frozenset([*gone, *busy])
+        if not self._one_server:
+            # Marked before and confirmed after: a crash in between shows the letters as in flight, for take_back.
+            queue.send([message])
+            with store_errors():
+                self._client.srem(self._unconfirmed, *letter_ids)
+        return frozenset()
+
+    def return_message(self, owner: str, letter: DeadLetter, message: WholeMessage) -> bool:
+        record = entry(message.task, message.queue, b"")
+        answer = self._of_letters(
+            "redrive_return",
+            [owner, letter.letter_id, letter.raw, message.book_id, record, message.event_ids, KEPT_S],
+            queue=self._queue_prefix + message.queue,
+        )
+        return text(answer) == "sent"
+
+    def unfold(self, owner: str, letter_id: str, parts: Sequence[DeadLetter]) -> None:
+        arguments: list[str | int | bytes] = [owner, letter_id, *self._bounds]
+        for part in parts:
+            arguments += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
+        self._of_letters("redrive_unfold", arguments)
+
+    def leave_out(self, why: str, letter_ids: Sequence[str]) -> None:
+        self._of_letters("redrive_leave", [why, *letter_ids])
+
+    # Outcomes
+
+    def collect(self, passed_over: int, limit: int) -> Outcomes:
+        return Outcomes(*map(int, self._of_letters("redrive_collect", [self._id, passed_over, limit])))
+
+    def _of_letters(self, name: str, arguments: Sequence[str | int | bytes], **own: str) -> Answer:
+        """The answer of a script that moves letters.
+
+        Raises:
+            OperationRefusedError: another process has the lease.
+        """
+        answer = self._run(name, arguments, **self._job_keys, **own)
+        if isinstance(answer, bytes | str) and text(answer) == "lease":
+            raise OperationRefusedError(f"Another process took over redrive {self._id}.")
+        return answer

@@ -388,7 +388,7 @@ def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is
 
 
 def test_the_reports_of_the_killed_stay_within_their_bound(client, monkeypatch) -> None:
-    monkeypatch.setattr("bridge.redis_adapter.producers.PRODUCERS_MAX", 20)
+    monkeypatch.setattr("bridge.redis_adapter.reports.PRODUCERS_MAX", 20)
     producers = Producers(client)
     for number in range(30):
         producers.keep(str(number), ProducerReport(host="h", pid=number, started=""))

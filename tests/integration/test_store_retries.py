@@ -14,7 +14,7 @@ from bridge.model.pipeline import Failure, Stage
 from bridge.model.publishing import Delivery
 from bridge.model.retry import HISTORY_MAX, Attempt, Claim, RetryRecord, extend_history
 from bridge.redis_adapter import Ledger, RetrySet, connect, read_balance
-from bridge.redis_adapter import retry_queue as retries_module
+from bridge.redis_adapter import failed_events as retries_module
 from bridge.settings import Settings
 from tests.support import keys
 from tests.support.counts import Counts

@@ -34,8 +34,7 @@ OURS = {
     "bridge.amqp_adapter",
     "bridge.catalogs.finance.catalog",
     "bridge.model.registry.faults",
-    "bridge.redis_adapter.dead_letters",
-    "bridge.redis_adapter.retry_queue",
+    "bridge.redis_adapter.failed_events",
     "bridge.model.pipeline.pipeline",
 }
 

@@ -17,7 +17,7 @@ from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
 from bridge.ops.page_context import pretty
 from bridge.redis_adapter.event_log import _entry
-from bridge.redis_adapter.retry_queue import read_retry
+from bridge.redis_adapter.failed_events import read_retry
 
 DEEP = "[" * 100_000 + "]" * 100_000
 JUNK = {

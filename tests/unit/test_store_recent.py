@@ -4,7 +4,7 @@ import pytest
 
 from bridge.model.accounting import Recent
 from bridge.operations.health import DEATHS_MIN, DEATHS_SHARE_MAX, deaths
-from bridge.redis_adapter.recent_outcomes import SAMPLED, WINDOW_MS, read_recent
+from bridge.redis_adapter.reports import SAMPLED, WINDOW_MS, read_recent
 
 NOW_MS = 1_000_000_000
 
