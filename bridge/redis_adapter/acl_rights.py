@@ -7,7 +7,7 @@ with exactly these.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from bridge.redis_adapter import Keyspace
 from bridge.settings import Process, QueueSettings
@@ -69,6 +69,22 @@ class Rights:
             _once(self.channels, other.channels),
             _once(self.names, other.names),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Where one trial of rights happens: names that no other process uses; all under them is removed again."""
+
+    root: str  # what every key begins with
+    channel: str  # no client listens to it
+
+    @classmethod
+    def within(cls, rights: Rights) -> "Scratch":
+        """Names that a process with these rights may use."""
+        name = f"check-{uuid4().hex[:12]}:"
+        pattern = next(key for key in rights.keys if key.endswith("*"))
+        channel = next((one.removesuffix("*") for one in rights.channels if one.endswith("*")), "")
+        return cls(pattern.removesuffix("*") + name, channel + name)
 
 
 def rights_of(process: Process, settings: QueueSettings) -> dict[Server, Rights]:

@@ -1,23 +1,107 @@
-"""``RedisBrokerQueues``: the queues of a Redis broker: how long each is, how old what waits there, and what it is."""
+"""``RedisBrokerQueues``: how long each queue of a Redis broker is, how old and what is on it, read and moved."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, cast
 from uuid import UUID
 
-from bridge.messages.queue_item import Peeked, QueuedMessage, QueueState, age_s, peek
+import redis
+
+from bridge.messages.queue_item import Peeked, QueuedMessage, QueueState, age_s, peek, peek_claim
 from bridge.redis_adapter.accounting import Ledger
 from bridge.redis_adapter.client import connect_broker
-from bridge.redis_adapter.queue_discovery import PRIORITIES, QueueFinder, claimed_by_queue, priority_lists
-from bridge.redis_adapter.queue_inspection import UNACKED_KEY, broker_errors, open_queues
-from bridge.redis_adapter.queue_moves import move_messages
+from bridge.redis_adapter.queue_discovery import (
+    PRIORITIES,
+    QueueFinder,
+    broker_errors,
+    claimed_by_queue,
+    open_redis,
+    priority_lists,
+)
+from bridge.redis_adapter.script import script
 from bridge.settings import QueueSettings
+from bridge.settings.topology import topology
 
+UNACKED_KEY = "unacked"
+"""kombu's hash of the messages that workers have claimed."""
+CHUNK_FIRST = 50
+CHUNK_MAX = 2000
+CHUNK_BYTES = 2_000_000
+"""About how much of a queue is held in memory at once."""
+CLAIMED_CHUNK = 100
 CLAIMED_STEPS_MAX = 1_000
 FIND_KEYS_MAX = 20_000
 """Keys of the broker among which one look searches for queues: it takes Redis about 10 ms, in steps of half a ms."""
 ALL_KEYS_MAX = 5_000_000
 """Keys among which a thorough look does."""
+PORTION = 50
+"""Messages that one script call moves; each may have 256 KiB, and Redis reads each once."""
+
+
+@contextmanager
+def open_queues(settings: QueueSettings) -> Iterator["RedisQueues"]:
+    """The queues of a Redis broker, alone or behind sentinels; raises as ``open_redis``."""
+    with open_redis(settings) as client:
+        yield RedisQueues(client, settings.queue_prefix)
+
+
+class RedisQueues:
+    """Reads queues in kombu's format. What is no message is passed over."""
+
+    def __init__(self, client: redis.Redis, keyprefix: str) -> None:
+        self._client = client
+        self._prefix = keyprefix
+
+    def exists(self, name: str) -> bool:
+        """Whether anything stands on a queue, also on its priority lists."""
+        return bool(self._client.exists(*(self._prefix + place for place in (name, *priority_lists(name)))))
+
+    def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
+        for name in queues:
+            yield from self._standing(name)
+        yield from self._claimed()
+
+    def _standing(self, name: str) -> Iterator[QueuedMessage]:
+        # From the head, where producers push: what is pushed meanwhile moves the rest on, and never hides it.
+        start, count = 0, CHUNK_FIRST
+        while True:
+            items = cast("list[bytes]", self._client.lrange(self._prefix + name, start, start + count - 1))
+            for item in items:
+                message = _message(peek(item), claimed=False)
+                if message is not None:
+                    yield message
+            if len(items) < count:
+                return
+            start += count
+            average_bytes = max(1, sum(map(len, items)) // len(items))
+            count = min(CHUNK_MAX, max(1, CHUNK_BYTES // average_bytes))
+
+    def _claimed(self) -> Iterator[QueuedMessage]:
+        cursor = 0
+        while True:
+            answer = self._client.hscan(self._prefix + UNACKED_KEY, cursor, count=CLAIMED_CHUNK)
+            cursor, entries = cast("tuple[int, dict[bytes, bytes]]", answer)
+            for entry in entries.values():
+                message = _message(peek_claim(entry), claimed=True)
+                if message is not None:
+                    yield message
+            if not cursor:
+                return
+
+
+def _message(item: Peeked | None, *, claimed: bool) -> QueuedMessage | None:
+    if item is None:
+        return None
+    headers = item.headers  # not by the properties, which would cost as much as the parser
+    return QueuedMessage(
+        message_id=headers.id or "",
+        book_id=headers.bridge_booked or headers.id or "",
+        claimed=claimed,
+        body=item.body,
+        compression=headers.compression,
+    )
 
 
 class RedisBrokerQueues:
@@ -102,3 +186,39 @@ def _made_ms(head: Peeked) -> int | None:
     except ValueError:
         return None
     return identity.int >> 80 if identity.version == 7 and not head.is_again else None
+
+
+def move_messages(settings: QueueSettings, ledger: Ledger, source: str, target: str) -> Iterator[tuple[int, int]]:
+    """As ``bridge.ports.BrokerQueues.move``, also what stands on the priority lists of the queue."""
+    prefix, moved = settings.queue_prefix, 0
+    with open_redis(settings) as broker:
+        for place in (source, *priority_lists(source)):
+            waiting = broker.llen(prefix + place)
+            while waiting > 0:
+                items = cast("list[bytes]", broker.lrange(prefix + place, -min(PORTION, waiting), -1))[::-1]
+                if not items:
+                    break
+                keys = {"open": ledger.open_key, "source": prefix + place, "target": prefix + target}
+                number, book_ids = _move_portion(broker, keys, target, items)
+                if number and not topology(settings).one_server:
+                    ledger.note_moved(target, book_ids[:number])
+                moved, waiting = moved + number, waiting - max(number, 1)
+                yield moved, 0
+        left = sum(broker.llen(prefix + place) for place in (source, *priority_lists(source)))
+    yield moved, left
+
+
+def _move_portion(
+    broker: redis.Redis, keys: dict[str, str], target: str, items: Sequence[bytes]
+) -> tuple[int, list[str]]:
+    """How many items were moved, and the ids that all have in the accounting."""
+    book_ids = [book_id_of(item) for item in items]
+    hashes = (hashlib.sha1(item, usedforsecurity=False).hexdigest() for item in items)
+    pairs = [word for pair in zip(hashes, book_ids, strict=True) for word in pair]
+    return int(script("requeue").run(broker, [target, *pairs], **keys)), book_ids
+
+
+def book_id_of(item: bytes) -> str:
+    """The message under which the events of a queue's item are in the accounting; empty if it does not say."""
+    peeked = peek(item)
+    return peeked.book_id if peeked else ""

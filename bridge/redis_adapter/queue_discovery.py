@@ -1,14 +1,19 @@
-"""Finding the bridge's queues on a Redis broker by their names, also those that no registry names."""
+"""The bridge's queues on a Redis broker, found by their names, also what no worker of the bridge would look at."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import redis
 
 from bridge.model.bounds import QUEUE_NAME_CHARS_MAX, QUEUES_FOUND_MAX
+from bridge.model.errors import as_broker_error
 from bridge.model.registry.metadata import QUEUE_PREFIX
+from bridge.redis_adapter.client import connect_broker
+from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.script import script
+from bridge.settings import QueueSettings
 
 PRIORITY_MARK = "\x06\x16"
 """Between a queue's name and a priority: kombu keeps a list for each of some priorities, and workers of the bridge
@@ -16,6 +21,8 @@ read only the list that has none."""
 PRIORITIES = range(1, 10)
 KEYS_A_STEP = 1_000
 CLAIMED_A_STEP = 500
+MERGE_MAX = 1_000
+"""Messages that one look takes from the priority lists of a queue: Redis needs about 1 µs for each."""
 
 
 def priority_lists(queue: str) -> list[str]:
@@ -77,3 +84,77 @@ def claimed_by_queue(client: redis.Redis, unacked_key: str, *, steps_max: int) -
         if cursor == b"0":
             break
     return found
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn whatever redis-py raises into a BrokerError."""
+    try:
+        yield
+    except REDIS_TROUBLES as error:
+        raise as_broker_error(store_error(error), "The broker did not answer.") from error
+
+
+@contextmanager
+def open_redis(settings: QueueSettings) -> Iterator[redis.Redis]:
+    """A client of a Redis broker, alone or behind sentinels; it puts no prefix before keys.
+
+    Raises:
+        BrokerError: it is away or refuses; also from within, whatever asks it.
+    """
+    with broker_errors(), connect_broker(settings) as client:
+        yield client
+
+
+class ForeignLists:
+    """``bridge.ports.ForeignQueues`` on Redis: one connection, opened at the first look and again after trouble."""
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self._settings = settings
+        self._prefix = settings.queue_prefix
+        self._finder = QueueFinder(self._prefix)
+        self._open = ExitStack()
+        self._client: redis.Redis | None = None
+
+    def merge_priorities(self, queues: Sequence[str]) -> dict[str, int]:
+        moved = {}
+        try:
+            client = self._connected()
+            with client.pipeline(transaction=False) as pipeline:
+                for queue in queues:
+                    pipeline.exists(*self._keys(queue))
+                some = pipeline.execute()
+            for queue, lists in zip(queues, some, strict=True):
+                if lists:
+                    moved[queue] = script("merge").run(
+                        client, [MERGE_MAX], self._keys(queue), queue=self._prefix + queue
+                    )
+        except BaseException as error:
+            self._drop(error)
+            raise
+        return moved
+
+    def find(self) -> frozenset[str]:
+        try:
+            self._finder.look(self._connected(), KEYS_A_STEP)
+        except BaseException as error:
+            self._drop(error)
+            raise
+        return self._finder.found
+
+    def close(self) -> None:
+        self._client = None
+        self._open.close()
+
+    def _keys(self, queue: str) -> list[str]:
+        return [self._prefix + place for place in priority_lists(queue)]
+
+    def _connected(self) -> redis.Redis:
+        if self._client is None:
+            self._client = self._open.enter_context(open_redis(self._settings))
+        return self._client
+
+    def _drop(self, error: BaseException) -> None:
+        """Close; whoever opened the connection turns the error into one of the bridge."""
+        self._client = None
+        self._open.__exit__(type(error), error, error.__traceback__)

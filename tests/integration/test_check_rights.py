@@ -12,9 +12,8 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
-from bridge.redis_adapter.acl_rights import rights_of
+from bridge.redis_adapter.acl_rights import Scratch, rights_of
 from bridge.redis_adapter.preflight.access import missing_rights
-from bridge.redis_adapter.preflight.scratch import Scratch
 from bridge.settings import Process, Settings
 from tests.support.gateway import Listener, running_gateway
 from tests.support.processes import ROOT, run_cli

@@ -52,10 +52,10 @@ from bridge.ops.page_context import pretty
 from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.producer.row_validation import RowValidator
 from bridge.redis_adapter import PublishedEvents, connect, producers, store_error, workers
+from bridge.redis_adapter.broker_queues import QueuedMessage
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.failed_events import read_retry
 from bridge.redis_adapter.queue_discovery import QueueFinder
-from bridge.redis_adapter.queue_inspection import QueuedMessage
 from bridge.settings import GatewaySettings, OpsSettings, Settings, read_settings
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import a_letter

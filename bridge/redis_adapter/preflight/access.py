@@ -7,9 +7,8 @@ from typing import Any
 
 import redis
 
-from bridge.redis_adapter.acl_rights import Rights
+from bridge.redis_adapter.acl_rights import Rights, Scratch
 from bridge.redis_adapter.errors import diagnose
-from bridge.redis_adapter.preflight.scratch import Scratch
 
 _ONE, _HASH, _SORTED, _SET, _STREAM, _LIST = "string", "hash", "sorted", "set", "stream", "list"
 _TRIALS: Mapping[str, tuple[str, Sequence[Any]]] = {

@@ -8,8 +8,8 @@ import redis
 
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.model.publishing import AddressedEvent, Delivery
+from bridge.redis_adapter.acl_rights import Scratch
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
-from bridge.redis_adapter.preflight.scratch import Scratch
 from bridge.redis_adapter.script import Call, Words, script
 from bridge.redis_adapter.settler import SettleCall
 from bridge.settings import Process, Settings, unjudged

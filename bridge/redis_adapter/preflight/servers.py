@@ -1,23 +1,70 @@
-"""Each Redis of the settings, connected to as a process does it, and tried with that process's rights and scripts."""
+"""Whether a Redis is fit: by what INFO says of it, and by trying what a process does there, with its rights."""
 
 import asyncio
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import redis
 
-from bridge.redis_adapter.acl_rights import rights_of
-from bridge.redis_adapter.client import connect, connect_async, connect_broker
+from bridge.redis_adapter.acl_rights import Scratch, rights_of
+from bridge.redis_adapter.client import connect, connect_async, connect_broker, store_errors
 from bridge.redis_adapter.errors import store_error
 from bridge.redis_adapter.preflight.access import missing_rights
-from bridge.redis_adapter.preflight.scratch import Scratch
 from bridge.redis_adapter.preflight.scripts import run_scripts, scripts_of
 from bridge.settings import Process, Settings
 from bridge.settings.topology import topology
 
+MIN_VERSION = (7, 0)
+"""Streams say how many entries were ever added since 7.0; replay depends on it."""
 OUR_OPTIONS = frozenset({"protocol", "decode_responses", "encoding", "encoding_errors", "single_connection_client"})
 """Options of a URL that the bridge chooses itself: with others it could not read what Redis answers."""
+
+
+def read_server(client: redis.Redis) -> dict[str, Any]:
+    """What INFO says; empty where the user may not ask."""
+    with store_errors():
+        client.ping()
+        with suppress(redis.exceptions.NoPermissionError):
+            return dict(client.info())
+    return {}
+
+
+def server_faults(info: Mapping[str, Any]) -> list[str]:
+    """Why the bridge cannot work with this server, one sentence each."""
+    faults = []
+    version = str(info.get("redis_version", "0"))
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < MIN_VERSION:
+        faults.append(f"it is version {version}; streams need 7.0 or later to tell whether events were trimmed.")
+    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled"):
+        faults.append("it is a node of a Redis Cluster; the bridge needs one Redis, or a master behind Sentinel.")
+    if info.get("redis_mode") == "sentinel":
+        faults.append("it is a sentinel and no Redis; its URL begins with sentinel://.")
+    if info.get("role") in ("slave", "replica"):
+        faults.append("it is a replica, which takes no writes; name its master, or the sentinels (sentinel://).")
+    return faults
+
+
+def server_warnings(info: Mapping[str, Any]) -> list[str]:
+    """What may lose events on this server, one sentence each."""
+    warnings = []
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        warnings.append(f"maxmemory-policy is {policy}, which may evict queues and streams; set it to noeviction.")
+    if not info.get("aof_enabled"):
+        warnings.append("appendonly is off, so a restart of Redis loses what is queued; turn it on.")
+    return warnings
+
+
+def server_pid(port: int, password: str) -> int:
+    """Process id of the server that answers on a port of this machine; 0 if none does."""
+    with redis.Redis(port=port, password=password or None, socket_timeout=1) as client:
+        try:
+            return int(client.info("server")["process_id"])
+        except (redis.RedisError, KeyError):
+            return 0
 
 
 def try_servers(process: Process, settings: Settings) -> Iterator[str]:
