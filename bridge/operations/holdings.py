@@ -1,16 +1,19 @@
-"""What every queue of ours holds: on it, claimed by workers, waiting for a retry, among the dead letters."""
+"""What every queue of ours holds, on it, claimed, waiting and dead; and moving what stands on one to another."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.messages.queue_item import QueueState
+from bridge.model.errors import OperationRefusedError
+from bridge.model.log_entry import LogEntry
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import CatalogIdentity, identity_of
 from bridge.operations.health import consuming_workers, stranded
 from bridge.operations.selection import FOREVER_MS
 from bridge.operations.survey import Survey, read_survey
 from bridge.ports import Store
+from bridge.runtime.identity import who_am_i
 from bridge.runtime.reports import KnownWorker
 from bridge.settings import AccountingSettings
 
@@ -84,3 +87,41 @@ def _advice(
         retries=tuple(waiting for waiting in survey.retries if waiting.queue == name),
     )
     return " ".join(fault.sentence for fault in stranded(registry, of_queue, consuming))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """What came of a move."""
+
+    messages: int  # that were moved
+    left: int  # that stand on the queue still: they came meanwhile
+
+
+def move_queue(store: Store, source: str, target: str, *, who: str = "", reason: str = "") -> Moved:
+    """Move what stands on a queue now; what workers have of it comes back there when they give it up.
+
+    Order is kept, behind what stands on the other queue. Killed at any moment, nothing is lost; on RabbitMQ one
+    message may then be on both, which does no harm. It is written into the log of operations.
+
+    Raises:
+        OperationRefusedError: it is the same queue.
+        BrokerError: the broker is away or refuses; what was moved stays moved.
+        StoreError: as everywhere; what was moved stays moved.
+    """
+    if source == target:
+        raise OperationRefusedError(f"{source} is the same queue.")
+    moved = left = 0
+    try:
+        for moved, left in store.queues.move(source, target):  # noqa: B007  (the last says it all)
+            pass
+    finally:
+        if moved:
+            entry = LogEntry(
+                who=who or who_am_i(),
+                action="queues.move",
+                selection=f"{source} to {target}",
+                numbers={"messages": moved},
+                reason=reason,
+            )
+            store.log.append(entry)
+    return Moved(messages=moved, left=left)

@@ -9,9 +9,8 @@ from bridge.model.errors import BrokerError
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.model.retry import WaitingFor
-from bridge.operations.catalogs import differences
 from bridge.operations.health import STILL_S, Fault, deaths, judge
-from bridge.operations.liveness import producer_faults, thread_faults
+from bridge.operations.liveness import differences, producer_faults, thread_faults
 from bridge.operations.survey import Survey, read_survey
 from bridge.ports import Figures, Store
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported

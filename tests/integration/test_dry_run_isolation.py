@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Settings
 from bridge.operations.dry_run import Expected, Predictor
-from bridge.operations.rehearsal import Ended, rehearse
+from bridge.operations.trials import Ended, rehearse
 from bridge.redis_adapter import PublishedEvents, connect
 from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry

@@ -22,9 +22,8 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.operations import trace as t
 from bridge.operations.audit import Audit, Auditor, went_away
 from bridge.operations.letters import Letters
-from bridge.operations.search import Verdict
+from bridge.operations.search import Tracer, Verdict, Whereabouts
 from bridge.operations.selection import Selection
-from bridge.operations.trace import Tracer, Whereabouts
 from bridge.ports import Publication
 from bridge.producer import reporter
 from bridge.redis_adapter import KeptEvents, Ledger, OperationsLog, Producers, connect, read_balance

@@ -11,7 +11,7 @@ from bridge.model.errors import StoreUnavailableError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.operations.letters import PAGE, every_letter
-from bridge.operations.trace import Tracer
+from bridge.operations.search import Tracer
 from bridge.redis_adapter import DeadLetters, KeptEvents, Ledger, RetrySet, connect, read_balance
 from bridge.settings import Settings
 from bridge.wiring import store_of

@@ -13,7 +13,7 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.messages import TaskMessage
 from bridge.model.bounds import RETURNS_MAX
 from bridge.operations.letters import every_letter
-from bridge.operations.trace import holds
+from bridge.operations.search import holds
 from bridge.redis_adapter import DeadLetters, connect
 from bridge.wiring import open_queue
 from tests.support.counts import Counts

@@ -13,15 +13,13 @@ from bridge.model.dead_letter import DeadLetter
 from bridge.model.errors import OperationRefusedError, StoreError
 from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.operations.audit import Auditor
-from bridge.operations.holdings import read_holdings
+from bridge.operations.holdings import move_queue, read_holdings
 from bridge.operations.letters import Letters
-from bridge.operations.queue_moves import move_queue
 from bridge.operations.redrive import Redrives
 from bridge.operations.retries import Retries
-from bridge.operations.search import Verdict
+from bridge.operations.search import OnItsWay, Tracer, Verdict, Whereabouts
 from bridge.operations.selection import Selection
 from bridge.operations.status import StatusReader
-from bridge.operations.trace import OnItsWay, Tracer, Whereabouts
 from bridge.ports import Store
 from bridge.settings import Settings
 from bridge.testing import MemoryStore

@@ -12,8 +12,7 @@ from bridge.messages.queue_item import QueuedMessage, peek
 from bridge.model.accounting import Balance, OpenMessage
 from bridge.model.dead_letter import Tombstone, read_tombstone
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
-from bridge.operations.search import Seen, Verdict, judge_by_depth
-from bridge.operations.trace import holds
+from bridge.operations.search import Seen, Verdict, holds, judge_by_depth
 from bridge.redis_adapter import queue_inspection
 from bridge.runtime.reports import ProducerReport, Reported
 from tests.support.letters import a_letter

@@ -10,7 +10,7 @@ from bridge.model.dead_letter import Cursor, DeadLetter, Tombstone
 from bridge.model.errors import SettingsError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord, WaitingRetry
-from bridge.operations import trace
+from bridge.operations import search
 from bridge.operations.dry_run import Expected, Prediction
 from bridge.operations.selection import Selection
 from bridge.ports import Publication
@@ -129,18 +129,18 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
             "published 2026-01-01T00:00:00.123Z to everybody",
         ),
         (
-            trace.OnItsWay(
+            search.OnItsWay(
                 message=OpenMessage(message_id="m", accepted_ms=AT_MS, task="t", queue="q", event_ids=()),
-                whereabouts=trace.Whereabouts.CLAIMED,
+                whereabouts=search.Whereabouts.CLAIMED,
             ),
             "in flight since 2026-01-01T00:00:00.123Z: a worker has its message",
         ),
         (
-            trace.Waiting(record=RETRY, due_ms=AT_MS, due_in_s=-60.0),
+            search.Waiting(record=RETRY, due_ms=AT_MS, due_in_s=-60.0),
             "waiting for its next attempt, due since 60 s",
         ),
         (LETTER, "dead letter since 2026-01-01T00:00:00+00:00, at stage extract"),
-        (trace.SkippedEvent(at_ms=AT_MS), "skipped 2026-01-01T00:00:00.123Z: it had no recipient"),
+        (search.SkippedEvent(at_ms=AT_MS), "skipped 2026-01-01T00:00:00.123Z: it had no recipient"),
         (
             Tombstone(letter_id="", at="now", who="ann", reason="old", task="", error_class=""),
             "discarded now by ann: old",
@@ -148,7 +148,7 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_place_is_one_sentence(place: trace.Place, told: str) -> None:
+def test_a_place_is_one_sentence(place: search.Place, told: str) -> None:
     shown = in_words(place)
     assert f"{shown.name} {shown.words}" == told
     assert all(type(value) is str for fact in shown.facts for value in fact)

@@ -10,10 +10,10 @@ from bridge.model.log_entry import LogEntry
 from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
-from bridge.operations.catalogs import worker_differences
 from bridge.operations.dry_run import Expected, Prediction, Predictor
 from bridge.operations.health import consuming_workers
 from bridge.operations.letters import Letters, chunks
+from bridge.operations.liveness import worker_differences
 from bridge.operations.redrive.rate import STEP
 from bridge.operations.redrive.runner import RedriveRunner, known, take_lease
 from bridge.operations.selection import Selection
