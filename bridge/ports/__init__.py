@@ -5,7 +5,6 @@ refuses for good (BrokerError where it is the broker). What it was asked to do m
 method that writes says what a second call changes. Event ids are UUIDs as text in their usual form.
 """
 
-from bridge.ports.broker import BrokerQueues, ForeignQueues, QueueNames
 from bridge.ports.events import (
     Channels,
     EventLog,
@@ -19,6 +18,14 @@ from bridge.ports.events import (
 )
 from bridge.ports.failed_events import DeadLetters, Kept, KeptEvents, OperationsLog, RetryQueue
 from bridge.ports.redrives import RedriveJob, RedriveJobs
-from bridge.ports.reports import ProducerReports, WorkerReports
-from bridge.ports.store import Figures, Overview, Store
+from bridge.ports.store import (
+    BrokerQueues,
+    Figures,
+    ForeignQueues,
+    Overview,
+    ProducerReports,
+    QueueNames,
+    Store,
+    WorkerReports,
+)
 from bridge.ports.work import Accounting, Clock, Metrics, Queue, StartCounts, WorkerPorts

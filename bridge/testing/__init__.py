@@ -3,8 +3,7 @@
 Deterministic and bounded; one process, one event loop. ``MemoryStore`` holds them all over one state.
 """
 
-from bridge.testing.clock import ManualClock
-from bridge.testing.faults import Faults
+from bridge.testing.state import Faults, ManualClock
 from bridge.testing.store import MemoryStore
 from bridge.testing.task_queue import MemoryQueue
 

@@ -1,13 +1,32 @@
-"""The twins of accounting, start counts and metrics."""
+"""The twins of accounting, start counts, metrics and the log of operations."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from bridge.model.accounting import Balance, OpenMessage, Summary
 from bridge.model.log_entry import LogEntry
 from bridge.ports import OperationsLog
 from bridge.testing.state import State, Twin
+
+ENTRIES_MAX = 10_000
+
+
+class MemoryOperationsLog(Twin):
+    """Satisfies ``bridge.ports.OperationsLog``."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self._entries: deque[LogEntry] = deque(maxlen=ENTRIES_MAX)
+
+    def append(self, entry: LogEntry) -> None:
+        self._entries.appendleft(replace(entry, at_ms=self._state.clock.now_ms()))
+
+    def newest(self, limit: int = 100) -> list[LogEntry]:
+        return list(islice(self._entries, limit))
 
 
 class MemoryAccounting(Twin):

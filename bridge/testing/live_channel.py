@@ -5,7 +5,7 @@ import asyncio
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Heard
 from bridge.model.registry import Id
-from bridge.testing.faults import Faults
+from bridge.testing.state import Faults
 
 UNREAD_MAX = 10_000
 """What one listener may leave unread; then it is cut, as a slow subscriber of Redis is."""

@@ -1,8 +1,10 @@
-"""``State``: what the twins of one store share: the accounting, and where each accepted event is."""
+"""``State``: what the twins of one store share: time and trouble on demand, the accounting, and where each event is."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import wraps
 from inspect import iscoroutinefunction, isfunction
 from typing import Any, ClassVar
@@ -12,14 +14,101 @@ import msgspec
 
 from bridge.model.accounting import Balance
 from bridge.model.dead_letter import DeadLetter, Tombstone
-from bridge.model.errors import StoreUnavailableError
+from bridge.model.errors import OutsideError, StoreRefusedError, StoreUnavailableError
 from bridge.model.retry import RetryRecord
 from bridge.settings import WorkerSettings
-from bridge.testing.clock import ManualClock
-from bridge.testing.faults import Faults
 
+START_S = 1_800_000_000.0
 ITEMS_MAX = 200_000
 """Marks, retries, letters and open messages that a store holds together: a test that needs more has a leak."""
+
+
+class ManualClock:
+    """A clock that stands. Satisfies ``bridge.ports.Clock``."""
+
+    def __init__(self, now_s: float = START_S) -> None:
+        self._now_s = now_s
+
+    def now_s(self) -> float:
+        """Seconds since the epoch."""
+        return self._now_s
+
+    def now_ms(self) -> int:
+        """The same in whole milliseconds."""
+        return int(self._now_s * 1000)
+
+    def now(self) -> datetime:
+        """The same as a UTC time."""
+        return datetime.fromtimestamp(self._now_s, UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            ValueError: it would run backwards.
+        """
+        if seconds < 0:
+            raise ValueError(f"Time does not pass by {seconds} s.")
+        self._now_s += seconds
+
+
+class Faults:
+    """What goes wrong from now on. Right at first.
+
+    Attributes:
+        calls: how many calls the twins were asked for so far.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._trouble: OutsideError | None = None
+        self._answers_lost = self._answers_left = 0
+        self._within = False
+
+    def go_away(self) -> None:
+        """Every call raises StoreUnavailableError and does nothing, until ``mend``."""
+        self._trouble = StoreUnavailableError("The store is away, as the test asked.", code="ConnectionError")
+
+    def refuse(self) -> None:
+        """Every call raises StoreRefusedError and does nothing, until ``mend``."""
+        self._trouble = StoreRefusedError("The store refuses, as the test asked.", code="NOPERM")
+
+    def lose_answers(self, number: int = 1, *, after: int = 0) -> None:
+        """So many calls do what they are asked for, and raise StoreUnavailableError all the same.
+
+        Args:
+            number: of answers that are lost.
+            after: so many calls that are answered.
+        """
+        self._answers_lost, self._answers_left = number, after
+
+    def mend(self) -> None:
+        """Nothing goes wrong from now on."""
+        self._trouble, self._answers_lost, self._answers_left = None, 0, 0
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Around everything that a twin does.
+
+        Raises:
+            StoreError: a test asked for it.
+        """
+        if self._within:  # one part of a twin asks another: to whoever asked it is one call
+            yield
+            return
+        self.calls += 1
+        if self._trouble is not None:
+            raise self._trouble
+        self._within = True
+        try:
+            yield
+        finally:
+            self._within = False
+        if self._answers_lost and self._answers_left:
+            self._answers_left -= 1
+        elif self._answers_lost:
+            self._answers_lost -= 1
+            raise StoreUnavailableError("The answer was lost, as the test asked.", code="TimeoutError")
 
 
 @dataclass(slots=True)

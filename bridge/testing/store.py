@@ -3,16 +3,14 @@
 from bridge.model.accounting import Balance
 from bridge.ports import Store, WorkerPorts
 from bridge.settings import WorkerSettings
-from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryStartCounts
-from bridge.testing.clock import ManualClock
+from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryOperationsLog, MemoryStartCounts
 from bridge.testing.dead_letters import MemoryDeadLetters
 from bridge.testing.event_log import MemoryEventLog
 from bridge.testing.live_channel import MemoryChannels
-from bridge.testing.operations_log import MemoryOperationsLog
 from bridge.testing.operators import MemoryKept, MemoryOverview, MemoryProducers, MemoryQueueNames, MemoryWorkers
 from bridge.testing.redrives import MemoryRedriveJobs
 from bridge.testing.retry_queue import MemoryRetryQueue
-from bridge.testing.state import State
+from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue
 
 

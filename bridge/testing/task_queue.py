@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from bridge.messages.queue_item import QueuedMessage, QueueState, age_s
 from bridge.messages.task_message import TaskMessage
 from bridge.model.errors import StoreError, as_broker_error
-from bridge.testing.faults import Faults
-from bridge.testing.state import State, id_texts
+from bridge.testing.state import Faults, State, id_texts
 
 
 class MemoryQueue:

@@ -19,7 +19,7 @@ from bridge.amqp_adapter.broker_queues import read_depths
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
-from bridge.operations import trace as t
+from bridge.operations import search as t
 from bridge.operations.audit import Audit, Auditor, went_away
 from bridge.operations.letters import Letters
 from bridge.operations.search import Tracer, Verdict, Whereabouts

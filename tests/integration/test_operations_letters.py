@@ -20,7 +20,7 @@ from bridge.redis_adapter import (
     OperationsLog,
     PublishedEvents,
     RetrySet,
-    dead_letters,
+    failed_events,
     read_balance,
 )
 from bridge.settings import Settings
@@ -143,7 +143,7 @@ def test_a_whole_message_that_is_discarded_counts_all_its_events(client, setting
 
 
 def test_tombstones_are_bounded_and_what_falls_off_is_counted(client, settings, letters, monkeypatch) -> None:
-    monkeypatch.setattr(dead_letters, "TOMBSTONES_MAX", 3)
+    monkeypatch.setattr(failed_events, "TOMBSTONES_MAX", 3)
     bury(client, settings, [a_letter() for _ in range(5)])
     letters.discard(ALL, reason="many", who="me")
     assert client.hlen(keys.TOMBSTONES) == client.zcard(keys.TOMBSTONE_TIMES) == 3

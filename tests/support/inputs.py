@@ -51,7 +51,7 @@ from bridge.ops.fields import read_after, read_number, read_selection
 from bridge.ops.page_context import pretty
 from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.producer.row_validation import RowValidator
-from bridge.redis_adapter import PublishedEvents, connect, producers, store_error, workers
+from bridge.redis_adapter import PublishedEvents, connect, reports, store_error
 from bridge.redis_adapter.broker_queues import QueuedMessage
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.failed_events import read_retry
@@ -265,8 +265,8 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a variable's value": lambda text: read_settings({"BRIDGE_JWT_PORT": text, "BRIDGE_PREFIX": text}),
     "a store's words": lambda text: store_error(redis.ResponseError(text)),
     "a broker's words": lambda text: broker_error(OSError(text), "It is away."),
-    "a worker's report": lambda text: workers._read("one", f"1 {text}", 0),
-    "a producer's report": lambda text: producers._read(text.encode()),
+    "a worker's report": lambda text: reports._read_worker("one", f"1 {text}", 0),
+    "a producer's report": lambda text: reports._read_producer(text.encode()),
     "a queue's name": lambda text: QueueFinder("")._note([text.encode()]),
     "what stands on a queue": lambda text: QueuedMessage(
         message_id="", book_id="", claimed=False, body=b64encode(text.encode()).decode()

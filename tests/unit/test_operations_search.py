@@ -13,7 +13,7 @@ from bridge.model.accounting import Balance, OpenMessage
 from bridge.model.dead_letter import Tombstone, read_tombstone
 from bridge.operations.audit import SILENCE_S, Audit, holds_events, went_away
 from bridge.operations.search import Seen, Verdict, holds, judge_by_depth
-from bridge.redis_adapter import queue_inspection
+from bridge.redis_adapter import broker_queues
 from bridge.runtime.reports import ProducerReport, Reported
 from tests.support.letters import a_letter
 
@@ -64,7 +64,7 @@ def test_a_body_that_cannot_be_read_has_no_events(body: str) -> None:
 @pytest.mark.parametrize("compression", [None, "zlib", ["zlib"]])
 def test_a_message_is_seen_whatever_its_header_says_of_compression(compression: object) -> None:
     item = msgspec.json.encode({"headers": {"id": "m", "compression": compression}, "body": ""})
-    message = queue_inspection._message(peek(item), claimed=False)
+    message = broker_queues._message(peek(item), claimed=False)
     assert message is not None
     assert message.book_id == "m"
 
