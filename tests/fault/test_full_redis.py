@@ -1,8 +1,10 @@
 """A Redis that is full, or refuses writes otherwise, blinds nobody, and what would free it still works."""
 
 import json
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import uuid4
 
 import pytest
 import redis
@@ -37,7 +39,8 @@ class Full:
 def full() -> Iterator[Full]:
     with running_redis("--maxmemory-policy", "noeviction") as server:
         settings = Settings(broker_url=server.url)
-        letters = [a_letter(number=number) for number in range(LETTERS)]
+        # No two alike, and together more than what is missing.
+        letters = [a_letter(number=number, mode=secrets.token_hex(10_000)) for number in range(LETTERS)]
         with connect(settings) as client:
             bury(client, settings, letters)
             Entries(client).enter([("lost", "bridge.Moody", "bridge.moods", bytes(16))])
@@ -88,6 +91,10 @@ def test_discarding_and_writing_off_free_a_full_redis(full: Full) -> None:
         assert not client.hlen("bridge:dead:letters")
         assert client.hget("bridge:counts", "discarded") == str(LETTERS).encode()
         assert client.xlen("bridge:operations:log") == 2
+        assert not client.llen("bridge.moods")
+        code, said = full.run("emit", "Moody", json.dumps({"user_id": str(uuid4()), "mode": "ok"}))
+        assert code == 0, said
+        assert client.llen("bridge.moods") == 1, "what was freed is enough to go on"
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,6 @@ def test_each_missing_right_is_named(guarded: Guarded, process: Process) -> None
     settings = Settings(broker_url=guarded.environment(process)["BRIDGE_BROKER_URL"])
     rights = rights_of(process, settings)["redis"]
     for rule in rights.rules():
-        if rule == "+select":  # not even a connection to another database can be made without
-            continue
         guarded.grant(process, [other for other in rights.rules() if other != rule])
         with connect(settings) as client:
             missing = missing_rights(client, rights, Scratch.within(rights), 0)
@@ -146,6 +144,18 @@ def test_check_names_the_missing_right_and_how_to_give_it(
     assert said in line
     assert line.partition("give it: ")[2].partition(". docs")[0] == without
     assert "secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("process", USERS)
+def test_a_user_who_may_not_select_a_database_is_told_so(guarded: Guarded, process: Process) -> None:
+    guarded.grant(process, [rule for rule in documented(process) if rule != "+select"])
+    environment = {**guarded.environment(process), "BRIDGE_GATEWAY_DEV": "1", "BRIDGE_OPS_TOKEN": "x" * 20}
+    environment["BRIDGE_BROKER_URL"] = environment["BRIDGE_BROKER_URL"].removesuffix("/0") + "/5"
+    done = run_cli("check", "--connect", "--for", process, environment=environment)
+    assert done.returncode == 1, done
+    # No connection to another database is made without, so that nothing else can be tried.
+    (line,) = done.stderr.strip().splitlines()
+    assert "NOPERM" in line and "'select'" in line and "docs/operating.md" in line, line
 
 
 def test_a_user_without_any_right_is_told_all_of_them(guarded: Guarded) -> None:
