@@ -115,7 +115,8 @@ class BackgroundSender:
         return abandoned, spooled
 
     def abandon(self) -> None:
-        """In a forked child: leave the parent's spool and events alone."""
+        """In a forked child: leave the parent's spool and events alone, also where its threads came along (gevent)."""
+        self.buffer.closing = self.progress.closing = True  # no lock: a thread that is not here may hold it
         if self._spooler is not None:
             self._spooler.abandon()
 

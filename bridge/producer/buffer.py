@@ -175,7 +175,7 @@ class Buffer:
                 time.sleep(self._linger_s)
             if not self._entries and time.monotonic() > sleep_at:
                 self._sleep()
-            if self._entries:
+            if self._entries and not self.closing:
                 return self.front(ROUND_MAX)
         return []
 

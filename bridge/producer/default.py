@@ -29,8 +29,8 @@ def configure(
         RegistryError: the registry cannot be loaded.
     """
     global _emitter, _broken
-    emitter = Emitter(settings, registry, strict=strict)
     with EMITTERS.lock():
+        emitter = Emitter(settings, registry, strict=strict)
         previous, _emitter, _broken = _emitter, emitter, False
     if previous is not None:
         previous.close()
@@ -60,6 +60,12 @@ def _get() -> Emitter | None:
     global _emitter, _broken
     if _emitter is not None or _broken:
         return _emitter
+    if EMITTERS.held_here:
+        logger.error(
+            "bridge.event.refused An event was not accepted: a signal handler or a finalizer emitted it while the "
+            "emitter was being made. Call bridge.configure() before there can be one."
+        )
+        return None
     with EMITTERS.lock():
         if _emitter is None and not _broken:
             try:

@@ -94,6 +94,11 @@ class ForkGate:
         self.lock()
         return self._torn
 
+    @property
+    def held_here(self) -> bool:
+        """Whether this very thread is within the step: a signal handler or a finalizer interrupts it."""
+        return bool(self.lock()._is_owned())  # type: ignore[attr-defined]
+
     def lock(self) -> threading.RLock:
         """The lock of this process."""
         if self._pid != os.getpid():

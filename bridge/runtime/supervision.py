@@ -187,7 +187,7 @@ class SupervisedThread:
         self._once = once
         self._clock = clock
         self._record = _Record(name, clock)
-        self._pid = 0
+        self._pid = self._starting = 0
         self._thread: threading.Thread | None = None
         self.stopping = threading.Event()
 
@@ -197,12 +197,21 @@ class SupervisedThread:
         Raises:
             RuntimeError: the system has no thread to give, or the interpreter is ending.
         """
-        if self.is_alive():
+        pid = os.getpid()
+        if self._starting == pid:  # a signal handler, or a finalizer, came in the middle of it
             return
+        self._starting = pid  # no call in between, so that nothing can come there
+        try:
+            if not self.is_alive():
+                self._start(pid)
+        finally:
+            self._starting = 0
+
+    def _start(self, pid: int) -> None:
         thread = threading.Thread(target=self._supervise, name=self.name, daemon=True)
-        if self._pid and self._pid != os.getpid():
+        if self._pid and self._pid != pid:
             self._record, self.stopping = _Record(self.name, self._clock), threading.Event()
-        self._pid = os.getpid()
+        self._pid = pid
         self._record.note_start()
         thread.start()
         self._thread = thread

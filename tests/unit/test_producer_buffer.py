@@ -1,9 +1,15 @@
 """The producer's buffer: its front can be copied while other threads put events in."""
 
 import threading
+from collections import Counter
 
+import pytest
+
+from bridge.catalogs.finance import REGISTRY
+from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.buffer import Buffer
 from bridge.producer.sender import Progress
+from bridge.settings import Settings
 
 
 def test_the_front_is_copied_whole_while_others_put_events_in() -> None:
@@ -23,3 +29,11 @@ def test_the_front_is_copied_whole_while_others_put_events_in() -> None:
     finally:
         ending.set()
         putting.join()
+
+
+def test_what_a_child_inherits_is_sent_by_its_parent_alone_also_by_threads_that_come_along() -> None:
+    background = BackgroundSender(Settings(broker_url="redis://127.0.0.1:1/0"), REGISTRY, Counter())
+    background.buffer.put(1)  # type: ignore[arg-type]
+    background.abandon()
+    background.buffer.empty(lambda _: pytest.fail("it is the parent's"))
+    assert len(background.buffer) == 1
