@@ -77,19 +77,20 @@ def open_queue(settings: QueueSettings, registry: Registry) -> "Queue":
 
 def worker_ports(settings: WorkerSettings, registry: Registry) -> "WorkerPorts":
     """One Redis, and the broker of the settings. Opens no connection, so that each process has its own."""
+    from bridge import redis_adapter as adapters
     from bridge.ports import WorkerPorts
-    from bridge.redis_adapter import DeadLetters, Ledger, RetrySet, Settler, Starts, StoreClock, Tally, connect
 
-    client = connect(settings)
+    client = adapters.connect(settings)
     policies = [row.retry for row in registry.mappings if row.retry]
     longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)
     return WorkerPorts(
-        publisher=Settler(client, settings, longest_retry_s=longest_retry_s),
-        accounting=Ledger(client, settings),
-        retries=RetrySet(client, settings),
-        dead_letters=DeadLetters(client, settings),
-        starts=Starts(client),
-        metrics=Tally(client),
-        clock=StoreClock(client),
+        publisher=adapters.Settler(client, settings, longest_retry_s=longest_retry_s),
+        accounting=adapters.Ledger(client, settings),
+        retries=adapters.RetrySet(client, settings),
+        dead_letters=adapters.DeadLetters(client, settings),
+        starts=adapters.Starts(client),
+        metrics=adapters.Tally(client),
+        clock=adapters.StoreClock(client),
+        master=adapters.MasterWatch(client, settings),
         open_queue=partial(open_queue, settings, registry),
     )

@@ -20,7 +20,8 @@ from bridge.model.errors import BLOCKED, BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.metadata import QUEUE_PREFIX
-from bridge.redis_adapter import DeadLetters, QueueNames, StoreClock, connect, connect_briefly, open_queues
+from bridge.ports import WorkerPorts
+from bridge.redis_adapter import QueueNames, connect_briefly, open_queues
 from bridge.runtime.identity import release
 from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
@@ -49,12 +50,12 @@ def create_app(settings: WorkerSettings, registry: Registry) -> Celery:
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
     app.conf.task_routes = [routes(registry)]
-    client = connect(settings)
-    app.bridge_quarantine = Quarantine(DeadLetters(client, settings), StoreClock(client), release(settings))
+    ports = worker_ports(settings, registry)
+    app.bridge_quarantine = Quarantine(ports.dead_letters, ports.clock, release(settings), master=ports.master)
     app.bridge_delivery_max = settings.delivery_max
     app.bridge_message_bounds = _bounds(settings)
     app.steps["worker"].add(SeldomCollectionStep)
-    _add(app, registry, settings)
+    _add(app, registry, settings, ports)
     return app
 
 
@@ -67,11 +68,11 @@ def register_tasks(app: Celery, registry: Registry, settings: WorkerSettings) ->
     """
     _keep_queues(app, settings, registry)
     app.conf.task_routes = [routes(registry), *_as_list(app.conf.task_routes)]
-    _add(app, registry, settings)
+    _add(app, registry, settings, worker_ports(settings, registry))
 
 
-def _add(app: Celery, registry: Registry, settings: WorkerSettings) -> None:
-    handler = Handler(settings, registry, worker_ports(settings, registry))
+def _add(app: Celery, registry: Registry, settings: WorkerSettings, ports: WorkerPorts) -> None:
+    handler = Handler(settings, registry, ports)
     for mapping in registry.mappings:
         app.task(
             name=registry.task_of(mapping),
@@ -82,6 +83,7 @@ def _add(app: Celery, registry: Registry, settings: WorkerSettings) -> None:
             typing=False,
             mapping=mapping,
             handler=handler,
+            master=ports.master,
             delivery_max=settings.delivery_max,
             bounds=_bounds(settings),
             time_limit=settings.task_time_limit_s,

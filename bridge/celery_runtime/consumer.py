@@ -9,11 +9,11 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
-from bridge.celery_runtime.kombu_messages import bound_kombu, bounded, check_body, quarantine_message
+from bridge.celery_runtime.kombu_messages import bound_kombu, bounded, check_body, claimed_on, quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.refusals import LOOK_S, RefusedQueues, refusals
 from bridge.celery_runtime.task import BridgeTask
-from bridge.messages import BUNDLE_HEADER
+from bridge.messages import BUNDLE_HEADER, CLAIMED_ON_HEADER
 from bridge.messages.bundling import PASSED_CONTENT_TYPE, pass_on
 from bridge.messages.queue_item import DELIVERIES_HEADER
 from bridge.messages.validation import (
@@ -133,6 +133,7 @@ class BridgeConsumer(Consumer):
             channel.Message = bounded(type(channel).Message, self._bounds)
             channel.auto_decode = False  # py-amqp runs any codec that a message names, also quadratic ones
         # kombu counts KeyError as a connection error, and would reconnect forever over one message.
+        server = claimed_on(self.task_consumer)
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
@@ -148,6 +149,7 @@ class BridgeConsumer(Consumer):
                 return
             self._tell_of(message.headers)
             _tidy(message.headers)
+            message.headers[CLAIMED_ON_HEADER] = server
             try:
                 handle(message)
             except trouble:
@@ -169,7 +171,7 @@ class BridgeConsumer(Consumer):
                 )
 
     def _set_up(self, channel: ClaimingChannel) -> None:
-        channel.quarantine = self._quarantine
+        channel.quarantine = partial(self._quarantine, claimed_on=channel.server.name)
         channel.bounds = self._bounds
         # The tasks of another registry in the same app have a handler of their own, which a bundle has not.
         handler = next((self.app.tasks[name].handler for name in self._tasks), None)

@@ -11,6 +11,7 @@ from kombu import compression
 from kombu import message as stock
 from kombu.serialization import register
 
+from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.messages import BOOKED_HEADER
 from bridge.messages.bundling import PASSED_CONTENT_ENCODING, PASSED_CONTENT_TYPE, Envelopes, on_the_wire
 from bridge.messages.queue_item import RAW
@@ -104,7 +105,14 @@ def quarantine_message(quarantine: Quarantine, message: Any, error: Exception, b
         task=one_line(_header(message, "task"), chars_max=ID_CHARS_MAX),
         booked_as=booked_as,
         part=None if booked_as == message_id else _event_ids(message, bounds),
+        claimed_on=claimed_on(message),
     )
+
+
+def claimed_on(message: Any) -> str:
+    """Name of the server that it was claimed of; empty where that is unknown, or RabbitMQ."""
+    channel = message.channel
+    return channel.server.name if isinstance(channel, ClaimingChannel) else ""
 
 
 def _header(message: Any, name: str) -> str:

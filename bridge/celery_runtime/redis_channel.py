@@ -302,6 +302,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         """
         running = self.running()
         for channel in (*previous._predecessors, previous):
+            channel._follow(self)
             channel.qos.flush_acknowledgements()
             left = [*channel._expand(channel.qos.leave(running)), *channel._unseen()]
             if left:
@@ -310,6 +311,16 @@ class ClaimingChannel(QueueWatch, stock.Channel):
             channel._unanswered = 0
             if channel.qos.holds_any:
                 self._predecessors.append(channel)
+
+    def _follow(self, heir: "ClaimingChannel") -> None:
+        """Acknowledge and give back what is still held over another channel's connections.
+
+        Another server may know nothing of what was done last: there it runs again, and what is published is recognised.
+        """
+        self._records = heir._records
+        if self.server.name and heir.server.name != self.server.name:
+            self.forget = self.give_back  # type: ignore[method-assign]
+            logger.warning("bridge.broker.moved: another Redis is the master now; what was done last runs again.")
 
     def renew_predecessors(self) -> None:
         """Renew what runs on since an earlier connection."""
@@ -323,14 +334,10 @@ class ClaimingChannel(QueueWatch, stock.Channel):
 
     def _put_back(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
         arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
-        left = script("restore").run(self._unprefixed, arguments, **self._claim_keys)
+        # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
+        left = script("restore").run(without_prefix(self._records), arguments, **self._claim_keys)
         for tag in left[::2]:
             self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._records)
-
-    @cached_property
-    def _unprefixed(self) -> Any:
-        # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
-        return without_prefix(self._records)
 
     def close(self) -> None:
         """Acknowledge what is done, give back the rest, and close."""

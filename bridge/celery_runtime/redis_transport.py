@@ -7,7 +7,13 @@ from typing import Any
 from kombu.transport import redis as stock
 
 from bridge.celery_runtime.redis_channel import ClaimingChannel
-from bridge.redis_adapter.kombu_support import POLL_S, BrokerSentinelConnection, BrokerSentinelSSLConnection, QueueWatch
+from bridge.redis_adapter.kombu_support import (
+    POLL_S,
+    BrokerSentinelConnection,
+    BrokerSentinelSSLConnection,
+    OtherServerError,
+    QueueWatch,
+)
 
 
 class ClaimingPoller(stock.MultiChannelPoller):
@@ -22,6 +28,8 @@ class ClaimingPoller(stock.MultiChannelPoller):
     def on_poll_start(self) -> None:
         """Acknowledge what is done, then claim where there is room and reason to."""
         for channel in self._channels:
+            if channel.in_doubt:
+                raise OtherServerError("Another Redis may be the master now.")
             channel.qos.flush_acknowledgements()
             channel.deliver_parted()
             channel.keep_listening()

@@ -19,13 +19,14 @@ from celery.worker.request import Request
 from bridge.celery_runtime.kombu_messages import quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.refusals import refusals
-from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, REDRIVE_HEADER
+from bridge.messages import ATTEMPT_HEADER, BOOKED_HEADER, BUNDLE_HEADER, CLAIMED_ON_HEADER, REDRIVE_HEADER
 from bridge.messages.bundling import Envelopes
 from bridge.messages.validation import deliveries_of
 from bridge.model.bounds import MessageBounds
 from bridge.model.errors import BrokerError, BrokerRefusedError, StoreError, StoreRefusedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import DomainToSSEMapping
+from bridge.ports import MasterWatch
 from bridge.runtime.supervision import OnceAKind
 from bridge.worker.handler import Handler
 from bridge.worker.jobs import Job
@@ -62,6 +63,10 @@ class OutOfTimeError(Exception):
     """Time ran out, and neither an extractor nor Redis was waited for: the message itself cannot be handled in time."""
 
 
+class WrittenElsewhere(Reject):
+    """Another Redis than the one that the message was claimed of was told what became of it; it runs again there."""
+
+
 class Refused(Reject):
     """Redis or the broker refuses for good; the message goes back, and the worker tells."""
 
@@ -84,6 +89,7 @@ class BridgeTask(Task):
 
     mapping: DomainToSSEMapping
     handler: Handler
+    master: MasterWatch
     delivery_max: int
     bounds: MessageBounds
 
@@ -95,15 +101,23 @@ class BridgeTask(Task):
 
         Raises:
             Unfinished: it is a bundle that took too long.
+            WrittenElsewhere: Redis failed over meanwhile.
             OutOfTimeError: the message cannot be handled in time; an attempt of each event.
             Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is no event's
                 attempt, and ends when they are back.
         """
         jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
         starts, self._waits = 0, False
+        is_kept = self.master.begin(self.request.__dict__.get(CLAIMED_ON_HEADER) or "")
         try:
             starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
-            self._with_patience(lambda: self._run(jobs, starts))
+            done = self._with_patience(lambda: self._run(jobs, starts))
+            if not is_kept():
+                if starts:
+                    self._forgive_start()
+                raise WrittenElsewhere("another Redis is the master now", requeue=True)
+            if done < len(jobs):
+                raise Unfinished(done)
             if starts:
                 self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
         except (StoreError, BrokerError, SoftTimeLimitExceeded) as error:
@@ -125,14 +139,18 @@ class BridgeTask(Task):
         with suppress(StoreError):  # it is away, most likely
             self.handler.forgive_start(str(self.request.id))
 
-    def _run(self, jobs: Sequence[Job], starts: int) -> None:
-        """Run jobs; with care if their message was started before (``starts``) and came back: then it is one."""
+    def _run(self, jobs: Sequence[Job], starts: int) -> int:
+        """Run jobs; with care if their message was started before (``starts``) and came back: then it is one.
+
+        Returns how many are done.
+        """
         if starts > self.delivery_max:
             self.handler.dead_letter_poison(jobs[0], starts - 1)
         elif starts > SPLIT_AFTER and len(jobs[0].envelopes) > 1:
             self.handler.split(jobs[0])
-        elif (done := self.handler.run(jobs)) < len(jobs):
-            raise Unfinished(done)
+        else:
+            return self.handler.run(jobs)
+        return len(jobs)
 
     def jobs(self, args: Any, kwargs: Any, message_id: str, headers: Mapping[str, Any]) -> list[Job]:
         """Read a message: one job, or one a message where the transport has bundled several.
@@ -246,6 +264,8 @@ class BridgeRequest(Request):
             return None
         if isinstance(error, Refused):
             refusals.note(str(error.reason))
+        if isinstance(error, WrittenElsewhere):
+            self.message.channel.in_doubt = True
         if isinstance(error, Reject) or self._already_cancelled:
             return super().on_failure(exc_info, send_failed_event, return_ok)
         if state.should_stop or state.should_terminate:
@@ -269,6 +289,7 @@ class BridgeRequest(Request):
     def _record_loss(self, error: BaseException) -> bool:
         """Record a run that did not end by itself; whether that succeeded. If not, the message must go back."""
         permanent = isinstance(error, OutOfTimeError) and self._was_alone()
+        is_kept = self.task.master.begin(self._request_dict.get(CLAIMED_ON_HEADER) or "")
         try:
             for job in self.task.jobs(self.args, self.kwargs, self.id, self._request_dict):
                 self.task.handler.record_worker_lost(job, error, permanent=permanent)
@@ -277,8 +298,8 @@ class BridgeRequest(Request):
             return False
         except Exception as surprise:  # whatever it is, the message must neither be lost nor run forever
             logger.exception("bridge.message.returned id=%s", self.id)
-            return self._is_put_aside(surprise)
-        return True
+            return self._is_put_aside(surprise) and is_kept()
+        return is_kept()
 
     def _was_alone(self) -> bool:
         """Whether this is a later attempt: its events ran out of time before, and were sent again, each alone."""

@@ -4,6 +4,7 @@ from bridge.messages.task_message import (
     ATTEMPT_HEADER,
     BOOKED_HEADER,
     BUNDLE_HEADER,
+    CLAIMED_ON_HEADER,
     OVERHEAD_BYTES,
     REDRIVE_HEADER,
     TaskMessage,

@@ -30,6 +30,9 @@ REDRIVE_HEADER = "bridge_replay"
 BUNDLE_HEADER = "bridge_bundle"
 """Header of messages that the transport has put together, never on the wire: task, id, booked_as and events of each."""
 
+CLAIMED_ON_HEADER = "bridge_claimed_on"
+"""Header with the server on which the transport claimed a message, never on the wire; see ``ports.MasterWatch``."""
+
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "utf-8"
 

@@ -28,4 +28,4 @@ from bridge.ports.store import (
     Store,
     WorkerReports,
 )
-from bridge.ports.work import Accounting, Clock, Metrics, Queue, StartCounts, WorkerPorts
+from bridge.ports.work import Accounting, Clock, MasterWatch, Metrics, Queue, StartCounts, WorkerPorts

@@ -111,6 +111,24 @@ class Metrics(Protocol):
         """Let numbers grow, each by so much. Not idempotent."""
 
 
+class MasterWatch(Protocol):
+    """Whether what is done about a message is written to the server on which it was claimed.
+
+    After a fail-over the two may differ for a while, and neither knows what the other was told: a message that was
+    settled on one may not be acknowledged on the other.
+    """
+
+    def begin(self, claimed_on: str) -> Callable[[], bool]:
+        """From now on, have it written there, as far as the master's name leads there.
+
+        Args:
+            claimed_on: name of the server, as the transport has it; empty if it is unknown.
+
+        Returns:
+            Says whether all that was written since went there, as far as is known.
+        """
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerPorts:
     """What a worker needs to handle messages; nothing of it connects before its first use."""
@@ -122,4 +140,5 @@ class WorkerPorts:
     starts: StartCounts
     metrics: Metrics
     clock: Clock
+    master: MasterWatch
     open_queue: Callable[[], Queue]  # opens a connection to the broker of the caller's own, to be closed by the caller

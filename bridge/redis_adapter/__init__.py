@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.event_log import History, LiveSubscription, PublishedEvents
     from bridge.redis_adapter.failed_events import DeadLetters, KeptEvents, RetrySet
     from bridge.redis_adapter.keyspace import Keyspace
+    from bridge.redis_adapter.master_watch import MasterWatch
     from bridge.redis_adapter.preflight.servers import (
         MIN_VERSION,
         option_faults,
@@ -53,6 +54,7 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.event_log": "History LiveSubscription PublishedEvents",
         "bridge.redis_adapter.failed_events": "DeadLetters KeptEvents RetrySet",
         "bridge.redis_adapter.keyspace": "Keyspace",
+        "bridge.redis_adapter.master_watch": "MasterWatch",
         "bridge.redis_adapter.preflight.servers": (
             "MIN_VERSION option_faults read_server server_faults server_pid server_warnings try_servers"
         ),

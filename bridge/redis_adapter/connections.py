@@ -4,6 +4,7 @@ A fail-over may leave connections open to a server that is a replica now: it tak
 old. Trying again on such a connection cannot help; a new one is made by the same name, which may lead elsewhere.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
@@ -24,8 +25,45 @@ ROLE_FRESH_S = 5.0
 """How long a connection in use goes unasked whether its other end is a master: also one that only reads."""
 
 
+_SERVER_NAME = re.compile(r"^(?:run_id|master_replid):(\w+)", re.MULTILINE)
+
+
 class NotMasterError(redis.ConnectionError):
     """The server is a replica, or a sentinel."""
+
+
+class OtherServerError(redis.ConnectionError):
+    """The server is not, or no longer, the one that a message was claimed of."""
+
+
+class ServerSeen:
+    """Which server connections lead to, by a name that changes with its process, and when its memory is replaced.
+
+    Redis replicates behind its answers: after a fail-over another server lacks the last of what this one did. So what
+    was done on one may not be taken for done on the other. Those that are ``fixed`` lead to the first one, or nowhere.
+
+    Attributes:
+        name: empty before the first connection, and where the server does not tell (INFO).
+        moves: how often the name changed.
+    """
+
+    __slots__ = ("_fixed", "moves", "name")
+
+    def __init__(self, *, fixed: bool = False) -> None:
+        self.name, self.moves, self._fixed = "", 0, fixed
+
+    def note(self, name: str) -> bool:
+        """Note where a new connection leads; whether that is another server than before.
+
+        Raises:
+            OtherServerError: it is, and this is fixed.
+        """
+        is_other = bool(self.name and name and name != self.name)
+        if is_other and self._fixed:
+            raise OtherServerError("Another Redis is the master now, or its memory was replaced.")
+        self.moves += is_other
+        self.name = name or self.name
+        return is_other
 
 
 def role_fault(reply: object) -> str:
@@ -48,11 +86,12 @@ def _text(value: object) -> str:
 class _Suspicious:
     """For connections of both kinds: when to ask, and what to call.
 
-    ``on_wrong_peer`` is set by the pool.
+    ``on_wrong_peer`` is set by the pool; ``seen`` by whoever wants to know where connections lead.
     """
 
     asks_while_open = True
     on_wrong_peer: "WeakMethod[Callable[..., Any]] | None" = None
+    seen: ServerSeen | None = None
     _role_due = 0.0
 
     def _told(self, error: Exception) -> Any:
@@ -83,6 +122,16 @@ class _Checked(_Suspicious):
     def on_connect_check_health(self, check_health: bool = True) -> None:
         super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
         self._ask_role()
+        if self.seen is not None and self.seen.note(self._ask_name()):
+            self._told(NotMasterError())
+
+    def _ask_name(self) -> str:
+        connection = cast("Any", self)
+        try:
+            connection.send_command("INFO", "server", "replication", check_health=False)
+            return ":".join(_SERVER_NAME.findall(_text(connection.read_response())))
+        except ResponseError:  # a proxy, or a user without this right
+            return ""
 
     def check_health(self) -> None:
         if not self.asks_while_open:
@@ -229,15 +278,18 @@ class _DropsIdle:
 
     lost_masters = 0
     """How often a server was no master any more; whoever keeps a connection outside the pool looks at this."""
+    seen: ServerSeen | None = None
 
     def make_connection(self) -> Any:
         connection = super().make_connection()  # type: ignore[misc]
-        connection.on_wrong_peer = WeakMethod(self.drop_idle)
+        connection.on_wrong_peer, connection.seen = WeakMethod(self.drop_idle), self.seen
         return connection
 
     def drop_idle(self, *, is_no_master: bool) -> Any:
-        """Close idle connections."""
+        """Close idle connections; and those in use when they are done, if they lead to what was the master."""
         self.lost_masters += is_no_master
+        for connection in tuple(cast("Any", self)._in_use_connections) if is_no_master else ():
+            connection.mark_for_reconnect()
         return cast("Any", self).disconnect(inuse_connections=False)
 
 

@@ -8,6 +8,7 @@ from bridge.redis_adapter.connections import (
     BrokerSentinelConnection,
     BrokerSentinelSSLConnection,
     BrokerSSLConnection,
+    OtherServerError,
 )
 from bridge.redis_adapter.queue_watch import BREAKS, POLL_S, QueueWatch, why_not_told
 from bridge.redis_adapter.script import UNKNOWN_SCRIPT, Call, script

@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from bridge.model.plain_text import plain_logger
+from bridge.redis_adapter.connections import ServerSeen
 from bridge.redis_adapter.errors import diagnose
 
 logger = plain_logger(__name__)
@@ -40,9 +41,11 @@ def why_not_told(connection: Any, prefix: str) -> str:
 
 
 class QueueWatch:
-    """For a channel of kombu's."""
+    """For a channel of kombu's, all of whose connections lead to one server: where its claims are."""
 
     WAKE = "WAKE"
+    #: Whether the pool wrote elsewhere than this channel's claims are; then the worker connects anew.
+    in_doubt = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._idle = False
@@ -51,6 +54,9 @@ class QueueWatch:
         self._told_by: Any = None
         self._ping_every_s = PING_UNKNOWN_S
         self._ping_at = 0.0
+        self.server = ServerSeen(fixed=True)
+        for name in ("connection_class", "connection_class_ssl"):
+            setattr(self, name, type("Fixed", (getattr(self, name),), {"seen": self.server}))
         super().__init__(*args, **kwargs)
 
     @cached_property

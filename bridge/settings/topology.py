@@ -79,6 +79,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         """Whether broker and store are one database, so that one script can do both."""
         return self.broker is not None and self.broker.identity == self.store.identity
 
+    @property
+    def fails_over_as_one(self) -> bool:
+        """Whether broker and store are databases of one server, which are replaced together."""
+        return self.broker is not None and self.broker.identity[0] == self.store.identity[0]
+
 
 @lru_cache(maxsize=16)
 def topology(settings: ServerSettings) -> Topology:

@@ -1,7 +1,7 @@
 """The twins of accounting, start counts, metrics and the log of operations."""
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from uuid import UUID
 
@@ -103,6 +103,15 @@ class MemoryStartCounts(Twin):
 
     def forget(self, message_id: str) -> None:
         self._starts.pop(message_id, None)
+
+
+class MemoryMasterWatch:
+    """Satisfies ``bridge.ports.MasterWatch``; ``elsewhere`` is set where what is written goes to another server."""
+
+    elsewhere = False
+
+    def begin(self, claimed_on: str) -> Callable[[], bool]:  # noqa: ARG002
+        return lambda: not self.elsewhere
 
 
 class MemoryMetrics(Twin):

@@ -3,7 +3,13 @@
 from bridge.model.accounting import Balance
 from bridge.ports import Store, WorkerPorts
 from bridge.settings import WorkerSettings
-from bridge.testing.accounting import MemoryAccounting, MemoryMetrics, MemoryOperationsLog, MemoryStartCounts
+from bridge.testing.accounting import (
+    MemoryAccounting,
+    MemoryMasterWatch,
+    MemoryMetrics,
+    MemoryOperationsLog,
+    MemoryStartCounts,
+)
 from bridge.testing.dead_letters import MemoryDeadLetters
 from bridge.testing.event_log import MemoryEventLog
 from bridge.testing.live_channel import MemoryChannels
@@ -44,6 +50,7 @@ class MemoryStore:
         self.producers = MemoryProducers(self._state)
         self.queue_names = MemoryQueueNames(self._state)
         self.redrives = MemoryRedriveJobs(self._state, self.queue)
+        self.master = MemoryMasterWatch()
 
     @property
     def worker_ports(self) -> WorkerPorts:
@@ -56,6 +63,7 @@ class MemoryStore:
             starts=self.starts,
             metrics=self.metrics,
             clock=self.clock,
+            master=self.master,
             open_queue=lambda: self.queue,
         )
 

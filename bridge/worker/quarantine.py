@@ -8,11 +8,11 @@ from uuid import UUID
 
 from bridge.model.bounds import RAW_KEPT_MAX
 from bridge.model.dead_letter import DeadLetter
-from bridge.model.errors import StoreError
+from bridge.model.errors import StoreError, StoreUnavailableError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import plain_logger
 from bridge.model.retry import Attempt, RetryRecord
-from bridge.ports import Clock, DeadLetters
+from bridge.ports import Clock, DeadLetters, MasterWatch
 from bridge.runtime.identity import VERSION, short_name
 
 logger = plain_logger(__name__)
@@ -28,7 +28,10 @@ class Quarantine:
     Raises StoreError where Redis stays away, or refuses: then the message must not be acknowledged.
     """
 
-    def __init__(self, dead_letters: DeadLetters, clock: Clock, release: str = VERSION) -> None:
+    def __init__(
+        self, dead_letters: DeadLetters, clock: Clock, release: str = VERSION, *, master: MasterWatch | None = None
+    ) -> None:
+        self._master = master
         self._release = release
         self._dead_letters = dead_letters
         self._clock = clock
@@ -42,6 +45,7 @@ class Quarantine:
         task: str = "",
         booked_as: str = "",
         part: Sequence[str] | None = None,
+        claimed_on: str = "",
     ) -> None:
         """Keep a whole message, under an id derived from its bytes.
 
@@ -52,10 +56,14 @@ class Quarantine:
             task: that it names; empty if none.
             booked_as: the message in the accounting; empty if unknown.
             part: ids of its events, if it is only a part of the message in the accounting.
+            claimed_on: the server that must have the letter, as for ``MasterWatch``.
         """
+        is_kept = self._master.begin(claimed_on) if self._master is not None else None
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))
         letter = partial(self._letter, letter_id, raw, queue, error, task)
         self._bury(letter, message_id=booked_as, whole=True, part=part)
+        if is_kept is not None and not is_kept():
+            raise StoreUnavailableError("Another Redis is the master now.")
 
     def bury_record(self, event_id: str, raw: bytes, error: Exception) -> None:
         """Keep a waiting retry that cannot be read, under its event's id."""

@@ -103,8 +103,9 @@ def test_every_count_in_redis_is_in_the_wire_format() -> None:
 def test_every_header_that_may_come_from_outside_is_in_the_wire_format() -> None:
     headers = [value for name, value in vars(task_message).items() if name.endswith("_HEADER")]
     assert "bridge_attempt" in headers
-    # A bundle is made within a worker, whose mark is refused from outside.
-    assert [name for name in headers if f"`{name}`" not in WIRE_FORMAT] == [task_message.BUNDLE_HEADER]
+    # What a worker writes by itself is refused from outside, or written over.
+    own = [task_message.BUNDLE_HEADER, task_message.CLAIMED_ON_HEADER]
+    assert [name for name in headers if f"`{name}`" not in WIRE_FORMAT] == own
 
 
 def test_every_reason_for_a_reset_is_in_the_wire_format() -> None:

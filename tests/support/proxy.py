@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -60,9 +60,9 @@ class Proxy:
 
     # Faults
 
-    def cut(self) -> None:
-        """Reset every connection that is open now; new ones are taken."""
-        self._do(self._cut)
+    def cut(self, ports: Collection[int] = ()) -> None:
+        """Reset every connection that is open now, or those from these ports of their clients; new ones are taken."""
+        self._do(lambda: self._cut(ports))
 
     def cut_mid_reply(self, after_bytes: int) -> None:
         """Reset each connection that is open now after so many more bytes from the server."""
@@ -124,9 +124,10 @@ class Proxy:
             await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # an aborted transport ends in the loop's next round
 
-    def _cut(self) -> None:
+    def _cut(self, ports: Collection[int] = ()) -> None:
         for line in list(self._lines):
-            line.abort()
+            if not ports or line.client_port in ports:
+                line.abort()
 
     def _limit(self, after_bytes: int) -> None:
         for line in self._lines:
@@ -202,6 +203,7 @@ class _Line:
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.swallowed: set[Way] = set()
         self.reply_bytes_left: int | None = None
+        self.client_port = int(client.get_extra_info("peername")[1])
         self.writers = (client, server)
 
     def abort(self) -> None:

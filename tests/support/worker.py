@@ -47,6 +47,11 @@ class WorkerProcess:
         """Process ids of its pool."""
         return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
 
+    def ports_to(self, port: int) -> list[int]:
+        """Ports from which its main process is connected to a port of this machine."""
+        every = psutil.Process(self.process.pid).net_connections("tcp")
+        return [one.laddr.port for one in every if one.raddr and one.raddr.port == port]
+
     def pause(self) -> None:
         """Let it and its pool stand still; ``resume`` lets them go on."""
         for pid in (self.process.pid, *self.children()):

@@ -10,11 +10,12 @@ import pytest
 from bridge.catalogs.finance import REGISTRY
 from bridge.celery_runtime import task as task_module
 from bridge.celery_runtime.consumer import HELD_FACTOR, BridgeConsumer
-from bridge.celery_runtime.task import BridgeTask
+from bridge.celery_runtime.task import BridgeTask, WrittenElsewhere
 from bridge.messages.queue_item import DELIVERIES_HEADER
 from bridge.model.bounds import RETURNS_MAX
 from bridge.model.errors import DecodeError, StoreUnavailableError
 from bridge.settings import Settings
+from bridge.testing.accounting import MemoryMasterWatch
 from bridge.worker import create_app
 
 NAME = "bridge.FileImportFailed"
@@ -62,6 +63,9 @@ class AwayHandler:
     def forget_starts(self, message_id: str) -> None:
         self.calls.append("forget")
 
+    def forgive_start(self, message_id: str) -> None:
+        self.calls.append("forgive")
+
 
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> Iterator[BridgeTask]:
@@ -83,4 +87,21 @@ def test_a_start_counts_once_however_long_redis_is_waited_for(
         task.handle([])
     finally:
         task.pop_request()
+    assert handler.calls == calls
+
+
+@pytest.mark.parametrize(("headers", "calls"), [({}, ["run"]), ({DELIVERIES_HEADER: 1}, ["start", "run", "forgive"])])
+def test_what_was_written_elsewhere_than_it_was_claimed_goes_back_and_counts_for_nothing(
+    task: BridgeTask, headers: dict[str, int], calls: list[str]
+) -> None:
+    task.handler = handler = AwayHandler(failures=0)  # type: ignore[assignment]
+    task.master = MemoryMasterWatch()
+    task.master.elsewhere = True
+    task.push_request(id=str(uuid4()), **headers)
+    try:
+        with pytest.raises(WrittenElsewhere) as raised:
+            task.handle([])
+    finally:
+        task.pop_request()
+    assert raised.value.requeue
     assert handler.calls == calls
