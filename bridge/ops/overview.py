@@ -10,30 +10,30 @@ from bridge.model.plain_text import echoed
 from bridge.operations import Tracer, users_in
 from bridge.ops.fields import PageRequest
 from bridge.ops.page_context import PageContext
-from bridge.ops.page_state import Figures
 from bridge.views.trace import Place, in_words, unknown
 
 GROUPS_SHOWN = 10
 REDRIVES_SHOWN = 5
 LOG_SHOWN = 200
 PARTS = ("health", "faults", "figures", "queues", "workers", "groups", "redrives")
-"""Parts of the overview; each has a template of its name and an element with the id ``live-<name>``."""
+"""Parts of the overview; each has a block of its name in an element with the id ``live-<name>``."""
 
 
 def overview(context: PageContext, request: PageRequest) -> Response:
     """The bridge at one glance."""
-    return context.page(request, "overview.html", title="Overview", parts=parts(context, request))
+    return context.page(request, "overview.html", title="Overview", **_shown(context))
 
 
 def parts(context: PageContext, request: PageRequest) -> dict[str, str]:
-    """The overview's parts as HTML, by name; also sent to browsers that look at it."""
+    """The overview's parts as HTML, by name; sent to browsers that look at it."""
+    values = _shown(context)
+    return {name: context.fragment(request, "overview.html", name, **values) for name in PARTS}
+
+
+def _shown(context: PageContext) -> dict[str, Any]:
     figures = context.overview.figures()
-    values = {"figures": figures, "redrives": _redrives(context, figures), "groups": figures.groups[:GROUPS_SHOWN]}
-    return {name: context.fragment(request, f"part_{name}.html", **values) for name in PARTS}
-
-
-def _redrives(context: PageContext, figures: Figures) -> Any:
-    return [] if figures.status is None else context.redrives.newest(REDRIVES_SHOWN)
+    redrives = () if figures.status is None else context.redrives.newest(REDRIVES_SHOWN)
+    return {"figures": figures, "redrives": redrives, "groups": figures.groups[:GROUPS_SHOWN]}
 
 
 def operations_log(context: PageContext, request: PageRequest) -> Response:

@@ -111,9 +111,12 @@ class PageContext:
         """A page that says that something is not there."""
         return self.page(request, "refused.html", status=HTTPStatus.NOT_FOUND, title="Not here", message=message)
 
-    def fragment(self, request: PageRequest, template: str, **values: Any) -> str:
-        """A part of a page."""
-        return self.templates.get_template(template).render(request=request, base=request.base, **values)
+    def fragment(self, request: PageRequest, template: str, block: str, **values: Any) -> str:
+        """A part of a page: one block of its template."""
+        made = self.templates.get_template(template)
+        values |= {"request": request, "base": request.base}
+        values["ui"] = self.templates.get_template("macros.html").make_module(values)
+        return "".join(made.blocks[block](made.new_context(values)))
 
     def login(self, base: str, there: str, message: str, status: HTTPStatus) -> Response:
         """The form for the token."""

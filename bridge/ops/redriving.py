@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
 
 from starlette.responses import Response
 
@@ -74,25 +75,25 @@ def redrive(context: PageContext, request: PageRequest) -> Response:
     if status is None:
         message = f"There is no redrive {redrive_id}: redrives are forgotten after 30 days."
         return context.gone(request, message)
-    part = progress(context, request, redrive_id)
-    return context.page(request, "redrive.html", title=f"Redrive {redrive_id}", redrive_id=redrive_id, part=part)
+    return context.page(request, "redrive.html", title=f"Redrive {redrive_id}", **_shown(context, status))
 
 
 def progress(context: PageContext, request: PageRequest, redrive_id: str) -> str:
     """The part of a redrive's page that lives on; empty if there is no such redrive."""
     status = context.redrives.status(redrive_id)
-    if status is None:
-        return ""
-    return context.fragment(
-        request,
-        "part_redrive.html",
-        redrive=status,
-        selection=str(Selection.from_dict(status.selection)),
-        alive=context.redrives.is_being_run(redrive_id) or context.jobs.is_here(redrive_id),
-        here=context.jobs.is_here(redrive_id),
-        trouble=context.jobs.trouble(redrive_id),
-        done=status.state is RedriveState.DONE,
-    )
+    return "" if status is None else context.fragment(request, "redrive.html", "progress", **_shown(context, status))
+
+
+def _shown(context: PageContext, status: RedriveStatus) -> dict[str, Any]:
+    here = context.jobs.is_here(status.redrive_id)
+    return {
+        "redrive": status,
+        "selection": str(Selection.from_dict(status.selection)),
+        "alive": here or context.redrives.is_being_run(status.redrive_id),
+        "here": here,
+        "trouble": context.jobs.trouble(status.redrive_id),
+        "done": status.state is RedriveState.DONE,
+    }
 
 
 def stop(context: PageContext, request: PageRequest) -> Response:
