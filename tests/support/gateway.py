@@ -68,18 +68,28 @@ def token_for(user_id: UUID | int | str) -> str:
 
 
 class Listener:
-    """One user's EventSource on a thread of its own: reads until closed, keeps every event."""
+    """One user's EventSource on a thread of its own: reads until closed, keeps every event.
+
+    It shows a token of ours, unless it is given other ``headers``; ``query`` is what it asks for, as ``categories``.
+    """
 
     def __init__(
-        self, url: str, user_id: UUID | int | str, *, last_event_id: str | None = None, categories: str = ""
+        self,
+        url: str,
+        user_id: UUID | int | str,
+        *,
+        last_event_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **query: str,
     ) -> None:
         self.events: list[ServerSentEvent] = []
         self._client = httpx.Client(timeout=httpx.Timeout(PROCESS_TIMEOUT_S))
         self._opened = threading.Event()
-        self._headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {token_for(user_id)}"}
+        shown = {"Authorization": f"Bearer {token_for(user_id)}"} if headers is None else headers
+        self._headers = {"Accept": "text/event-stream", **shown}
         if last_event_id:
             self._headers["Last-Event-ID"] = last_event_id
-        self._url = url + EVENTS_PATH + (f"?categories={categories}" if categories else "")
+        self._url = str(httpx.URL(url + EVENTS_PATH, params=query))
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
         assert self._opened.wait(WAIT_S), "the stream did not open"

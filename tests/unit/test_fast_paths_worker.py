@@ -1,7 +1,9 @@
 """The fast paths of a worker say what their slow twins say, and every event of the built-in catalog takes them."""
 
+import inspect
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, NoReturn
@@ -17,6 +19,7 @@ from bridge.messages.bundling import PASSED_CONTENT_TYPE, Envelopes, pass_on, sp
 from bridge.model.bounds import LEVELS_READ_MAX
 from bridge.model.errors import BridgeError
 from bridge.model.events import SSEEvent, encode_payload, json_payload
+from bridge.model.events.sse_event import vouched_event
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
 from bridge.model.pipeline import pipeline as pipeline_module
 from bridge.model.pipeline.envelope import encode_raw, read_envelope
@@ -136,14 +139,15 @@ def test_what_is_vouched_for_is_what_the_checks_would_make(
         assert values_of(fast) == values_of(said(lambda: transform(event, mapping)))
 
 
-def checked_event(event_type: Any, user_id: Any, data: Any, event_id: Any, occurred_at: Any) -> SSEEvent:
-    return SSEEvent.for_user(user_id, event_type=event_type, data=data, event_id=event_id, occurred_at=occurred_at)
+def checked_event(*given: Any, **named: Any) -> SSEEvent:
+    """What ``vouched_event`` is given, looked at."""
+    values = inspect.signature(vouched_event).bind(*given, **named).arguments
+    return SSEEvent.for_user(values.pop("user_id"), **values)
 
 
 def values_of(event: object) -> object:
     """The very values of an SSE event; anything else as it is."""
-    names = ("event_type", "user_id", "data", "event_id", "occurred_at")
-    return [id(getattr(event, name)) for name in names] if isinstance(event, SSEEvent) else event
+    return [id(getattr(event, one.name)) for one in fields(event)] if isinstance(event, SSEEvent) else event
 
 
 keys = strange.texts | st.sampled_from([1, None, strange.Size.SMALL])

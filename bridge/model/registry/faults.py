@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum, StrEnum
 from types import NoneType
 from typing import Any, TypeAlias
@@ -42,6 +42,12 @@ def _is_member(value: Any) -> bool:
     return isinstance(value, Enum) and isinstance(value.value, str)
 
 
+def _extractor(cell: Field[Any]) -> tuple[_Judge, str]:
+    if cell.default is MISSING:
+        return callable, "a function of the event"
+    return lambda value: value is None or callable(value), "a function of the event, or None"
+
+
 def _is_hashable(value: Any) -> bool:
     try:
         hash(value)
@@ -67,8 +73,7 @@ _CELLS: dict[str, dict[str, tuple[_Judge, str]]] = {
     "mappings": {
         "domain_event_class": (_is_hashable, "a class"),
         "sse_event_type": (_is_hashable, "a member of event_types"),
-        "payload_extractor": (callable, "a function of the event"),
-        "user_id_extractor": (callable, "a function of the event"),
+        **{cell.name: _extractor(cell) for cell in fields(DomainToSSEMapping) if cell.name.endswith("_extractor")},
         "retry": (_is_a(RetryPolicy, NoneType), "a RetryPolicy, or None"),
         "example": (lambda value: value is None or callable(value), "a function, or None"),
         "staleness": (_is_a(DropAfter, Supersede, NoneType), "DropAfter, Supersede or None"),
