@@ -46,6 +46,9 @@ class RabbitBrokerQueues:
             for name, depth in depths.items()
         ], None
 
+    def wrong_keys(self, names: Sequence[str]) -> tuple[()]:  # noqa: ARG002  (it keeps nothing under keys)
+        return ()
+
     def claimed(self) -> Counter[str] | None:
         return None
 

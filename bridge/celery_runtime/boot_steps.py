@@ -31,7 +31,7 @@ from bridge.redis_adapter import (
 from bridge.runtime.identity import release, team_release
 from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
-from bridge.wiring import open_queue
+from bridge.wiring import open_queue, open_store
 from bridge.worker.foreign_producers import ForeignProducers
 from bridge.worker.heartbeat import TURN_S, ClaimedWork, Heartbeat, LoopState
 from bridge.worker.mover import RetryMover, Router
@@ -87,12 +87,12 @@ class HeartbeatStep(_BoundStep):
         The worker's timer is run by the consuming loop itself; only under gevent, eventlet and brokers without
         an event loop it has a thread of its own, and then a blocked loop goes unnoticed.
         """
-        client = connect_briefly(self.settings)
-        names = QueueNames(client)
+        store = open_store(self.settings, briefly=True)
         self._heartbeat = heartbeat = Heartbeat(
-            Workers(client),
-            names,
+            store.workers,
+            store.queue_names,
             claimed_work,
+            wrong_keys=lambda: (*store.overview.wrong_keys(), *store.queues.wrong_keys(heartbeat.queues)),
             node=worker.hostname,
             pool=worker.pool_cls.__module__.rpartition(".")[2],
             catalog=str(identity_of(self.registry)),

@@ -89,8 +89,8 @@ def _refusal(connection: Connection, queue: Queue) -> str:
     return ""
 
 
-CODES = frozenset({"NOPERM", "NOAUTH", "WRONGPASS"})
-"""With which a Redis says that its user may not."""
+CODES = frozenset({"NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE"})
+"""With which a Redis says that its user may not, or that a key is not ours."""
 WAIT_S = 1.0
 """Before the next attempt: Celery makes it at once, hundreds a second."""
 TELL_EVERY_S = 60.0

@@ -70,8 +70,10 @@ def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]
     consuming = [worker for worker in status.workers if is_consuming(settings, worker)]
     for fault in stranded(registry, survey, consuming):
         yield Finding("fault", fault.subject, fault.sentence)
-    for remark in status.remarks:
-        yield Finding("warning", "registry", remark)
+    for key in status.wrong_keys:
+        yield Finding("warning" if key.spared else "fault", "redis", key.sentence)
+    told = {key.sentence for key in status.wrong_keys}
+    yield from (Finding("warning", "registry", remark) for remark in status.remarks if remark not in told)
 
 
 def _inspect_reach(settings: Settings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import click
 
 from bridge.catalogs import load_configured
 from bridge.model.dead_letter import Cursor
-from bridge.model.errors import WRITES_REFUSED, OperationRefusedError, StoreError
+from bridge.model.errors import WRITES_REFUSED, OperationRefusedError, StoreError, StoreRefusedError
 from bridge.model.registry import Registry
 from bridge.ports import Store
 from bridge.settings import AccountingSettings, OperatorSettings, ServerSettings
@@ -45,6 +45,8 @@ def named_store(settings: ServerSettings) -> Iterator[None]:
         said = f"The accounting at {shown_url(settings.store_url)} cannot be"
         if error.code in WRITES_REFUSED:
             raise type(error)(f"{said} written. {error}") from error
+        if isinstance(error, StoreRefusedError):
+            raise type(error)(f"{said} used. {error}") from error
         raise type(error)(
             f"{said} read. Check that Redis runs and that BRIDGE_REDIS_URL or BRIDGE_BROKER_URL is right. {error}"
         ) from error

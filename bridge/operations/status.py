@@ -1,20 +1,25 @@
 """``StatusReader``: the bridge at one moment, as operators see it: queues, workers, accounting, and its health."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
+from typing import TypeVar
 
 from bridge.messages.queue_item import QueueState
 from bridge.model.accounting import Balance
-from bridge.model.errors import BrokerError
+from bridge.model.errors import BrokerError, StoreRefusedError
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.model.retry import WaitingFor
 from bridge.operations.health import STILL_S, Fault, deaths, judge
 from bridge.operations.liveness import differences, producer_faults, thread_faults
 from bridge.operations.survey import Survey, read_survey
-from bridge.ports import Figures, Store
+from bridge.ports import Figures, Store, WrongKey
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported
 from bridge.settings import AccountingSettings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +55,16 @@ class Status(Figures):
     def healthy(self) -> bool:
         """Whether events flow."""
         return not self.faults
+
+
+def _around(read: Callable[[], T]) -> T | None:
+    """What can be read; None where a key holds something else, of which is told by its name."""
+    try:
+        return read()
+    except StoreRefusedError as error:
+        if error.code != "WRONGTYPE":
+            raise
+        return None
 
 
 def _liveness(reported: Sequence[Reported], workers: Sequence[KnownWorker], gateways: GatewayStates) -> Iterator[Fault]:
@@ -98,24 +113,30 @@ class StatusReader:
         figures = self._store.overview.read()
         now_ms, balance = figures.at_ms, figures.balance
         survey, faults = self._read_survey(now_ms)
+        wrong = (*figures.wrong_keys, *self._wrong_queues())
         refusals = self._refusals()
-        workers = tuple(self._store.workers.known())
-        reported = self._store.producers.all()
+        known = _around(self._store.workers.known)
+        hears = not refusals and known is not None
+        workers, reported = tuple(known or ()), _around(self._store.producers.all) or ()
         return Status(
-            **{each.name: getattr(figures, each.name) for each in fields(figures)},
+            **{each.name: getattr(figures, each.name) for each in fields(figures)} | {"wrong_keys": wrong},
             queues=survey.queues,
             claimed=survey.claimed,
             workers=workers,
             published_per_s=self._rate(now_ms, balance.published),
             producers=tuple(said.report for said in reported),
             retries=survey.retries,
-            remarks=differences(self._own, workers, (said.report for said in reported), figures.gateways),
+            remarks=(
+                *differences(self._own, workers, (said.report for said in reported), figures.gateways),
+                *(key.sentence for key in wrong if key.spared),
+            ),
             faults=(
                 *refusals,
+                *(Fault(subject="redis", sentence=key.sentence) for key in wrong if not key.spared),
                 *_set_back(balance),
                 *faults,
                 *deaths(figures.recent),
-                *judge(self._settings, self._registry, survey, workers, takes_writes=not refusals),
+                *judge(self._settings, self._registry, survey, workers, takes_writes=hears),
                 *(() if refusals else _liveness(reported, workers, figures.gateways)),
             ),
         )
@@ -134,9 +155,15 @@ class StatusReader:
 
     def _read_survey(self, now_ms: int) -> tuple[Survey, list[Fault]]:
         try:
-            return read_survey(self._store, self._registry, now_ms), []
+            survey = _around(partial(read_survey, self._store, self._registry, now_ms))
+            return survey or Survey(queues=(), claimed=None, retries=()), []
         except BrokerError as error:
             return Survey(queues=(), claimed=None, retries=()), [Fault(subject="broker", sentence=str(error))]
+
+    def _wrong_queues(self) -> Sequence[WrongKey]:
+        with suppress(BrokerError):  # the survey tells of it
+            return self._store.queues.wrong_keys(self._registry.queues)
+        return ()
 
     def _rate(self, now_ms: int, published: int) -> float | None:
         before, self._before = self._before, (now_ms, published)

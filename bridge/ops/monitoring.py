@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bridge.model.counting import EXTRACT_US, PUBLISH_DELAY_MS, TEXTS, Distribution
+from bridge.model.counting import EXTRACT_US, FOREIGN_PRIORITY, PUBLISH_DELAY_MS, TEXTS, Distribution
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
 from bridge.operations import Fault, Status, StatusReader, is_consuming
@@ -248,6 +248,12 @@ _FIGURES: tuple[tuple[str, Any, str, Callable[[Status], float]], ...] = (
         _COUNTER,
         "Events lost to the bounds of the dead letters.",
         lambda s: s.balance.evicted,
+    ),
+    (
+        "bridge_foreign_priority_messages",
+        _COUNTER,
+        "Messages that producers sent with a priority, which the bridge does not have.",
+        lambda s: s.metrics.get(FOREIGN_PRIORITY, 0),
     ),
     ("bridge_healthy", _GAUGE, "Whether events flow; /health/ready says why not.", lambda s: int(s.healthy)),
     (

@@ -27,5 +27,6 @@ from bridge.ports.store import (
     QueueNames,
     Store,
     WorkerReports,
+    WrongKey,
 )
 from bridge.ports.work import Accounting, Clock, MasterWatch, Metrics, Queue, StartCounts, WorkerPorts

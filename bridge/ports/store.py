@@ -9,12 +9,32 @@ from typing import Protocol, Self
 from bridge.messages.queue_item import QueuedMessage, QueueState
 from bridge.model.accounting import Balance, Recent
 from bridge.model.errors import StoreError
+from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
 from bridge.ports.events import Publications
 from bridge.ports.failed_events import DeadLetters, KeptEvents, OperationsLog, RetryQueue
 from bridge.ports.redrives import RedriveJobs
 from bridge.ports.work import Accounting, Clock, Queue
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrongKey:
+    """A key of the bridge under which something else is kept."""
+
+    name: str
+    holds: str  # what is there, in words
+    wants: str  # what should be
+    spared: bool = False  # whether events flow all the same
+
+    @property
+    def sentence(self) -> str:
+        """What is the matter, and what to do."""
+        then = "what the bridge keeps there is not written and not shown" if self.spared else "events wait for it"
+        return (
+            f"The key {one_line(self.name)} holds a {self.holds} and must hold a {self.wants}: somebody else writes to "
+            f"this database. Move it away (RENAME) or delete it; until then {then}."
+        )
 
 
 class BrokerQueues(Protocol):
@@ -29,6 +49,9 @@ class BrokerQueues(Protocol):
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
         """Every queue, and how many messages workers have claimed; None if the broker does not say."""
+
+    def wrong_keys(self, names: Sequence[str]) -> Sequence[WrongKey]:
+        """Keys of the broker, and of these queues, under which something else is kept."""
 
     def claimed(self) -> Counter[str] | None:
         """How many messages of each queue workers have claimed; None if the broker does not say."""
@@ -111,6 +134,7 @@ class Figures:
     gateways: GatewayStates  # the processes of the gateway together
     recent: Recent  # how events ended in the last minute or so, but for what was redriven or discarded since
     balance: Balance  # the accounting
+    wrong_keys: tuple[WrongKey, ...] = ()  # that the rest is told without
 
 
 class Overview(Protocol):
@@ -118,6 +142,9 @@ class Overview(Protocol):
 
     def read(self) -> Figures:
         """The present figures."""
+
+    def wrong_keys(self) -> Sequence[WrongKey]:
+        """Keys of the store under which something else is kept."""
 
     def write_refusal(self) -> StoreError | None:
         """Why the store takes no writes; None if it takes them."""

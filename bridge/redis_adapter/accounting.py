@@ -1,6 +1,7 @@
 """The accounting: the messages on their way, the balance and the other figures; and the log of operations."""
 
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,8 +11,10 @@ import redis
 from bridge.model.accounting import Balance, OpenMessage, Recent, Summary
 from bridge.model.errors import StoreError
 from bridge.model.log_entry import LogEntry
-from bridge.ports.store import Figures
+from bridge.ports.store import Figures, WrongKey
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.redis_adapter.errors import diagnose
+from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.reports import read_gateways, read_recent
 from bridge.redis_adapter.script import Call, OfStore, as_hash, look, script
 from bridge.redis_adapter.task_queue import ID_BYTES, entry
@@ -23,11 +26,16 @@ ENTRIES_MAX = 10_000
 PROBE_LIFE_MS = 1
 STARTS_LIFE_S = 86_400
 """Start counts are forgotten this long after their last change; messages that came back are done long before."""
+_NO_POSITION = "text that is no position"
+_HOLDS = {"zset": "sorted set"}
+_WANTS = {**_HOLDS, "string": "position"}
+"""What a key holds, where Redis' word for its type says less."""
+_is_position = re.compile(rb"[0-9]{1,16}-[0-9]{1,20}").fullmatch
 
 
-def read_balance(client: redis.Redis) -> Balance:
-    """Read the accounting in one moment."""
-    keys = keyspace_of(client)
+def read_balance(client: redis.Redis, keys: Keyspace | None = None) -> Balance:
+    """Read the accounting in one moment; under the client's keys, if none are given."""
+    keys = keys or keyspace_of(client)
     raw, retrying, letters = look(
         client, ("HGETALL", keys.COUNTS), ("HLEN", keys.RETRY_RECORDS), ("HLEN", keys.DEAD_LETTERS)
     )
@@ -122,8 +130,13 @@ def read_record(message_id: str, record: bytes) -> OpenMessage:
 class StoreOverview(OfStore):
     """``bridge.ports.Overview`` on Redis."""
 
+    def wrong_keys(self) -> tuple[WrongKey, ...]:
+        with store_errors():
+            return wrong_keys(self._client, self._keys.kinds, self._keys.spared)
+
     def read(self) -> Figures:
-        keys = self._keys
+        wrong = self.wrong_keys()
+        keys = self._keys.without([key.name for key in wrong])
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
@@ -146,8 +159,9 @@ class StoreOverview(OfStore):
             letters_bytes=known.get("dead_bytes", 0),
             metrics=_numbers(metrics),
             gateways=read_gateways(gateways, now_ms),
-            recent=self._mended(read_recent(samples, known, now_ms)),
-            balance=read_balance(self._client),
+            recent=self._mended(read_recent(samples, known, now_ms), keys),
+            balance=read_balance(self._client, keys),
+            wrong_keys=wrong,
         )
 
     def write_refusal(self) -> StoreError | None:
@@ -158,11 +172,35 @@ class StoreOverview(OfStore):
             return error
         return None
 
-    def _mended(self, recent: Recent) -> Recent:
+    def _mended(self, recent: Recent, keys: Keyspace) -> Recent:
         if not recent.dead:
             return recent
         with store_errors():
-            return recent.remaining(int(self._client.zcount(self._keys.DEAD_INDEX, recent.since_ms, "+inf")))
+            return recent.remaining(int(self._client.zcount(keys.DEAD_INDEX, recent.since_ms, "+inf")))
+
+
+def wrong_keys(client: redis.Redis, kinds: Mapping[str, str], spared: Collection[str] = ()) -> tuple[WrongKey, ...]:
+    """Which of these keys are there and of another type, or are to hold a position and hold none.
+
+    Raises:
+        redis.RedisError: the server is away or refuses.
+    """
+    texts = [key for key, wants in kinds.items() if wants == "string"]
+    with client.pipeline(transaction=False) as pipeline:
+        for key in kinds:
+            pipeline.type(key)
+        for key in texts:
+            pipeline.mget(key)  # nothing of what is no text
+        answers = pipeline.execute()
+    holds = dict(zip(kinds, map(text, answers), strict=False))
+    for key, (value,) in zip(texts, answers[len(kinds) :], strict=True):
+        if value is not None and not _is_position(value):
+            holds[key] = _NO_POSITION
+    return tuple(
+        WrongKey(name=key, holds=_HOLDS.get(found, found), wants=_WANTS.get(wants, wants), spared=key in spared)
+        for key, wants in kinds.items()
+        if (found := holds[key]) not in ("none", wants)
+    )
 
 
 def _score(entries: Any) -> float | None:
@@ -199,7 +237,10 @@ class Tally(OfStore):
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             for field, number in grown:
                 pipe.hincrby(self._keys.METRICS, field, number)
-            pipe.execute()
+            for answer in pipe.execute(raise_on_error=False):
+                # No event waits for its numbers, where strangers wrote; whoever watches the keys tells of it.
+                if isinstance(answer, Exception) and diagnose(answer).code != "WRONGTYPE":
+                    raise answer
 
 
 class OperationsLog(OfStore):

@@ -24,23 +24,37 @@ _ANNOUNCE = (
 _SETTLE = (
     "get", "set", "exists", "expire", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall", "hmget", "hlen",
     "hexists", "hstrlen", "zadd", "zrem", "zcard", "zrange", "zscore", "zmscore", "zremrangebyrank",
-    "sadd", "srem", "xadd", "xinfo|stream", "lpush", "lindex", "ltrim", "publish", "info",
+    "sadd", "srem", "scard", "xadd", "xinfo|stream", "lpush", "lindex", "ltrim", "publish", "info", "type", "mget",
 )  # fmt: skip
 _LISTEN = ("subscribe", "unsubscribe", "client|setname")
 _SERVE = ("get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", *_LISTEN)
 _OPERATE = (
     "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall",
     "hmget", "hlen", "hexists", "hscan", "hstrlen", "zadd", "zrem", "zcard", "zcount", "zrange",
-    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "xadd", "xrange", "xrevrange",
+    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "scard", "xadd", "xrange", "xrevrange",
     "xinfo|stream", "lrange", "lindex", "multi", "exec", "info", *_LISTEN,
 )  # fmt: skip
 _KOMBU = (
     "sadd", "srem", "scard", "smembers", "zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "exists",
     "llen", "lpush", "rpush", "rpop", "hget", "hset", "hdel", "hincrby", "get", "set", "pexpire", "multi", "exec",
     "watch", "unwatch", "publish", "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "client|tracking", "info",
-    "scan", "hscan", "lmove",
+    "scan", "hscan", "lmove", "type",
 )  # fmt: skip
-_LOOK = ("exists", "llen", "lrange", "lindex", "lpush", "lmove", "hlen", "hget", "hset", "hscan", "scan", "info")
+_LOOK = (
+    "exists",
+    "llen",
+    "lrange",
+    "lindex",
+    "lpush",
+    "lmove",
+    "hlen",
+    "hget",
+    "hset",
+    "hscan",
+    "scan",
+    "type",
+    "info",
+)
 
 _SAMPLE = UUID(int=0)
 
@@ -127,7 +141,7 @@ def _on_store(process: Process, settings: QueueSettings) -> Rights:
 def _on_broker(process: Process, before: str, database: int) -> Rights:
     queues, claims, queue = f"{before}bridge.*", f"{before}unacked*", f"{before}bridge.check"
     if process == "producer":
-        commands = ("lpush", "get", "set", "hget", "hset", "hsetnx", "hincrby")
+        commands = ("lpush", "llen", "get", "set", "hget", "hset", "hsetnx", "hincrby")
         return Rights((*_EVERY, *commands), (queues,), names=(queue,))
     if process != "worker":
         return Rights((*_EVERY, *_LOOK), (queues, claims), names=(queue, f"{before}unacked"))

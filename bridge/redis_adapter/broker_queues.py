@@ -10,7 +10,8 @@ from uuid import UUID
 import redis
 
 from bridge.messages.queue_item import Peeked, QueuedMessage, QueueState, age_s, peek, peek_claim
-from bridge.redis_adapter.accounting import Ledger
+from bridge.ports.store import WrongKey
+from bridge.redis_adapter.accounting import Ledger, wrong_keys
 from bridge.redis_adapter.client import connect_broker
 from bridge.redis_adapter.queue_discovery import (
     PRIORITIES,
@@ -122,6 +123,12 @@ class RedisBrokerQueues:
         with broker_errors():
             self._finder.look(self._client, ALL_KEYS_MAX if thorough else FIND_KEYS_MAX)
         return self._finder.found
+
+    def wrong_keys(self, names: Sequence[str]) -> tuple[WrongKey, ...]:
+        kinds = {UNACKED_KEY: "hash", f"{UNACKED_KEY}_index": "zset", "bridge:deliveries": "hash"}
+        kinds |= dict.fromkeys(names, "list")
+        with broker_errors():
+            return wrong_keys(self._client, {self._prefix + key: kind for key, kind in kinds.items()})
 
     def claimed(self) -> Counter[str] | None:
         with broker_errors():

@@ -51,7 +51,7 @@ _BY_CODE: Final[Mapping[str, tuple[ErrorKind, str]]] = {
     "WRONGPASS": (ErrorKind.PERMANENT, _PASSWORD),
     "DENIED": (ErrorKind.PERMANENT, "It is in protected mode: give it a password, or an address to listen on."),
     "NOPROTO": (ErrorKind.PERMANENT, _COMMANDS),
-    "WRONGTYPE": (ErrorKind.PERMANENT, "A key holds something else: let no other application write to this database."),
+    "WRONGTYPE": (ErrorKind.PERMANENT, "A key of the bridge holds something else: sse-bridge status names it."),
 }
 """By the first word of the reply. Any other word (LOADING, MASTERDOWN, TRYAGAIN, …) may pass, and is waited for."""
 

@@ -1,10 +1,26 @@
 """Every Redis key and channel of the bridge. A user's keys share a hash tag, so a cluster keeps them in one slot."""
 
+from collections.abc import Collection
+from copy import copy
 from uuid import UUID
 
 from bridge.model.registry import Id
 from bridge.settings import ServerSettings
 from bridge.settings.topology import topology
+
+_KINDS = (
+    ("string", "POSITION BEGAN BROADCAST_TIP"),
+    ("stream", "BROADCAST_STREAM OPERATIONS_LOG"),
+    (
+        "hash",
+        "COUNTS OPEN RETRY_RECORDS STARTS DEAD_LETTERS DEAD_WEIGHTS DEAD_HEADS METRICS PRODUCERS WORKERS GATEWAYS",
+    ),
+    ("hash", "TOMBSTONES IN_REDRIVE"),
+    ("zset", "RETRY_DUE DEAD_INDEX SKIPPED QUEUES TOMBSTONE_TIMES REDRIVES"),
+    ("set", "STRAYS"),
+    ("list", "RECENT"),
+)
+_SPARED = "METRICS RECENT SKIPPED QUEUES PRODUCERS WORKERS GATEWAYS TOMBSTONES TOMBSTONE_TIMES REDRIVES IN_REDRIVE"
 
 
 class Keyspace:
@@ -87,6 +103,24 @@ class Keyspace:
     def of(cls, settings: ServerSettings) -> "Keyspace":
         """The names of the bridge that the settings describe."""
         return cls(settings.prefix, topology(settings).store.database)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What Redis' TYPE says of each key that there is once."""
+        return {getattr(self, name): kind for kind, names in _KINDS for name in names.split()}
+
+    @property
+    def spared(self) -> frozenset[str]:
+        """The keys among them without which events flow all the same."""
+        return frozenset(getattr(self, name) for name in _SPARED.split())
+
+    def without(self, names: Collection[str]) -> "Keyspace":
+        """The same, with a name under which nothing is kept in place of each of these, to read around them."""
+        other = copy(self)
+        for name, value in vars(self).items():
+            if value in names:
+                setattr(other, name, f"{self.OPEN}:none")
+        return other
 
     def redrive(self, redrive_id: str) -> str:
         """Hash: what a redrive is to do, and how far it is."""

@@ -106,6 +106,9 @@ class MemoryOverview(Twin):
 
     QUIET = frozenset({"write_refusal"})
 
+    def wrong_keys(self) -> tuple[()]:
+        return ()
+
     def read(self) -> Figures:
         state = self._state
         buried = sorted(letter.at_ms for letter in state.letters.values())

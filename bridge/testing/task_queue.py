@@ -88,6 +88,9 @@ class MemoryQueue:
             task=head.task if head else "",
         )
 
+    def wrong_keys(self, names: Sequence[str]) -> tuple[()]:  # noqa: ARG002
+        return ()
+
     def claimed(self) -> Counter[str]:
         with self._call():
             return Counter(message.queue for message in self._in_flight)

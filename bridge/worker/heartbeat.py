@@ -8,13 +8,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bridge.model.errors import StoreError
+from bridge.model.errors import BrokerError, StoreError
 from bridge.model.plain_text import plain_logger
-from bridge.ports import QueueNames, WorkerReports
+from bridge.ports import QueueNames, WorkerReports, WrongKey
 from bridge.runtime.identity import process_name
 from bridge.runtime.reports import WorkerReport
 from bridge.runtime.supervision import OnceAKind, SupervisedThread, supervised
@@ -52,7 +53,8 @@ class ClaimedWork:
 class Heartbeat:
     """Reports until it is stopped, and then says good-bye. One a worker.
 
-    ``work`` tells what the worker has taken, and is asked on the heartbeat's own thread.
+    ``work`` tells what the worker has taken, ``wrong_keys`` what strangers wrote under names of ours; both are asked on
+    the heartbeat's own thread.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Heartbeat:
         names: QueueNames,
         work: Callable[[], ClaimedWork],
         *,
+        wrong_keys: Callable[[], Iterable[WrongKey]],
         node: str,
         pool: str,
         catalog: str,
@@ -68,6 +71,8 @@ class Heartbeat:
     ) -> None:
         now = time.monotonic()
         self._workers = workers
+        self._wrong_keys = wrong_keys
+        self._told: set[str] = set()
         self._node = node
         self._pool = pool
         self._catalog = catalog
@@ -143,10 +148,19 @@ class Heartbeat:
             self._names.note(queues)
             self._noted = queues
 
+    def _tell_of_wrong_keys(self) -> None:
+        """Name each once, for as long as it is there: what Redis answers does not name any."""
+        with suppress(StoreError, BrokerError):  # of which is told already
+            wrong = {key.name: key.sentence for key in self._wrong_keys()}
+            for name in wrong.keys() - self._told:
+                logger.error("bridge.store.wrong_key: %s", wrong[name])
+            self._told = set(wrong)
+
     def _run(self) -> None:
         name, trouble = process_name(), OnceAKind(logger)
         while not self._stopping:
             self._news.clear()
+            self._tell_of_wrong_keys()
             try:
                 self._workers.beat(name, self.report(), sweep=not self._swept)
                 self._swept = True

@@ -44,7 +44,7 @@ def keys_and_channels() -> list[str]:
     methods = [
         method
         for name, method in inspect.getmembers(keyspace, inspect.ismethod)
-        if not name.startswith("_") and name not in ("of", "of_redrive", "seen_marks")
+        if not name.startswith("_") and name not in ("of", "of_redrive", "seen_marks", "without")
     ]
     shown = {"user_id": "<user_id>", "event_id": "<event_id>", "message_id": "<message id>", "redrive_id": "<id>"}
     plain += keyspace.of_redrive("<id>").values()

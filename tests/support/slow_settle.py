@@ -9,7 +9,8 @@ from bridge.redis_adapter.script import Script, script
 
 _FAST_BRANCHES = {
     "local all_new = not repeated": "local all_new = false and not repeated",
-    "elseif not (end_whole(message) or end_letters(message)) then": "else",
+    "elseif not end_whole(message) then": "else",
+    "if not end_letters(message) then end_one_by_one(message) end": "end_one_by_one(message)",
 }
 
 

@@ -15,9 +15,10 @@ local now = now_ms()
 redis.call('HSET', KEYS.workers, ARGV.name, digits(now) .. ' ' .. ARGV.report)
 if ARGV.silence_ms ~= '' then forget_silent(KEYS.workers, now, tonumber(ARGV.silence_ms)) end
 
-local newest = redis.call('LINDEX', KEYS.recent, 0)
-local sampled = newest and tonumber(string.match(newest, '^(%d+) ')) or 0
-if now - sampled >= tonumber(ARGV.sample_ms) or sampled > now then
+local newest = redis.pcall('LINDEX', KEYS.recent, 0)
+local sampled = type(newest) == 'string' and tonumber(string.match(newest, '^(%d+) ')) or 0
+local is_ours = not (newest and newest.err) and tonumber(redis.pcall('HLEN', KEYS.counts))
+if is_ours and (now - sampled >= tonumber(ARGV.sample_ms) or sampled > now) then
   local sample = {digits(now)}
   local values = redis.call('HMGET', KEYS.counts, unpack(ARGV, AT.names))
   for _, value in ipairs(values) do sample[#sample + 1] = value or '0' end

@@ -14,6 +14,9 @@
 -- Returns how many letters were evicted. Writing the same letter again replaces it.
 
 local EVICTED_MAX = 1000  -- a bound on how long one call may take; the next one evicts the rest
+insist('HLEN', KEYS.dead_letters, KEYS.dead_heads, KEYS.dead_weights, KEYS.counts, KEYS.open, KEYS.retry_records)
+insist('ZCARD', KEYS.dead_index, KEYS.retry_due)
+insist('SCARD', KEYS.strays)
 local now, holds_message = now_ms(), ARGV.holds ~= '0'
 local message = open_message(KEYS.open, ARGV.message_id)
 
@@ -95,6 +98,6 @@ for _, id in ipairs(is_too_large() and oldest(redis.call('ZCARD', KEYS.dead_inde
 end
 
 message.save()
-if (tally.dead or 0) > 0 then redis.call('HINCRBY', KEYS.metrics, 'dead:' .. ARGV.event_type, tally.dead) end
+if (tally.dead or 0) > 0 then spare('HINCRBY', KEYS.metrics, 'dead:' .. ARGV.event_type, tally.dead) end
 write_counts(KEYS.counts)
 return evicted

@@ -16,13 +16,14 @@ local STEP, BYTES_ENOUGH = 32, 4 * 1024 * 1024
 local room, tag_start = tonumber(ARGV.most), ARGV.tag_start
 local time = redis.call('TIME')
 local now = time[1] .. '.' .. string.format('%06d', time[2])
-local any_came_back = redis.call('EXISTS', KEYS.deliveries) == 1
+local any_came_back = redis.call('EXISTS', KEYS.deliveries) == 1 and tonumber(redis.pcall('HLEN', KEYS.deliveries))
 local taken, number, bytes = {}, 0, 0
 
 local function pop(queue)
   local popped = {}
   while number + #popped < room and bytes < BYTES_ENOUGH do
-    local some = redis.call('RPOP', queue, math.min(STEP, room - number - #popped)) or {}
+    local some = redis.pcall('RPOP', queue, math.min(STEP, room - number - #popped)) or {}
+    if some.err then break end  -- no list; the other queues are served all the same
     for _, message in ipairs(some) do
       popped[#popped + 1] = message
       bytes = bytes + #message
@@ -36,7 +37,8 @@ for i = AT.queues, #KEYS do
   -- Restoring goes by the queue's name alone, so that no routing table can mislead it.
   local from = ',"","' .. ARGV[i - AT.queues + AT.names] .. '"]'
   local entries, scores = {}, {}
-  for at, message in ipairs(pop(KEYS[i])) do
+  local popped = pop(KEYS[i])
+  for at, message in ipairs(popped) do
     number = number + 1
     local tag = tag_start .. number
     local times = any_came_back and redis.call('HGET', KEYS.deliveries, redis.sha1hex(message)) or '0'
@@ -46,9 +48,13 @@ for i = AT.queues, #KEYS do
     taken[last - 3], taken[last - 2], taken[last - 1], taken[last] = tag, i - AT.queues + 1, message, times or '0'
   end
   if #entries > 0 then
-    -- At once: an error over the next queue must not find these in no place.
-    redis.call('HSET', KEYS.unacked, unpack(entries))
-    redis.call('ZADD', KEYS.unacked_index, unpack(scores))
+    -- At once: an error over the next queue must not find these in no place. Nor may one here, where strangers wrote.
+    local refusal = redis.pcall('ZADD', KEYS.unacked_index, unpack(scores))
+    if type(refusal) == 'number' then refusal = redis.pcall('HSET', KEYS.unacked, unpack(entries)) end
+    if type(refusal) == 'table' then
+      for at = #popped, 1, -1 do redis.call('RPUSH', KEYS[i], popped[at]) end
+      return refusal
+    end
   end
 end
 

@@ -9,6 +9,9 @@
 -- Returns how many were discarded, and how many were left because a redrive has them on their way: discarded
 -- meanwhile they would be published all the same.
 
+insist('HLEN', KEYS.dead_letters, KEYS.dead_heads, KEYS.dead_weights, KEYS.counts, KEYS.tombstones, KEYS.in_redrive)
+insist('ZCARD', KEYS.dead_index, KEYS.tombstone_times)
+insist('SCARD', KEYS.strays)
 local now = now_ms()
 local discarded, in_redrive = 0, 0
 

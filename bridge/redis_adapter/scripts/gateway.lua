@@ -11,7 +11,7 @@
 
 local now = now_ms()
 
-for a = AT.grown, #ARGV, 2 do redis.call('HINCRBY', KEYS.metrics, ARGV[a], ARGV[a + 1]) end
+for a = AT.grown, #ARGV, 2 do spare('HINCRBY', KEYS.metrics, ARGV[a], ARGV[a + 1]) end
 redis.call('HSET', KEYS.gateways, ARGV.name, digits(now) .. ' ' .. ARGV.state)
 forget_silent(KEYS.gateways, now, tonumber(ARGV.silence_ms))
 return redis.call('GET', KEYS.began) or ''

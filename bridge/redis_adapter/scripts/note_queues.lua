@@ -6,7 +6,7 @@
 -- ARGV.names…   names
 
 local now = now_ms()
-for a = AT.names, #ARGV do redis.call('ZADD', KEYS.queues, now, ARGV[a]) end
-local surplus = redis.call('ZCARD', KEYS.queues) - tonumber(ARGV.most)
+for a = AT.names, #ARGV do spare('ZADD', KEYS.queues, now, ARGV[a]) end
+local surplus = (tonumber(redis.pcall('ZCARD', KEYS.queues)) or 0) - tonumber(ARGV.most)
 if surplus > 0 then redis.call('ZREMRANGEBYRANK', KEYS.queues, 0, surplus - 1) end
 return redis.status_reply('OK')

@@ -46,8 +46,8 @@ end
 
 -- From here on no earlier position can be vouched for: whoever reads on from one is told so.
 local function begin_anew(position_key, began_key)
-  local ms, newest = now_ms(), redis.call('GET', position_key)
-  local last_ms = newest and tonumber(string.match(newest, '^(%d+)-'))
+  local ms, newest = now_ms(), redis.pcall('GET', position_key)
+  local last_ms = type(newest) == 'string' and tonumber(string.match(newest, '^(%d+)-'))
   if last_ms and last_ms >= ms then ms = last_ms + 1 end
   local position = string.format('%.0f-0', ms)
   redis.call('SET', began_key, position)
@@ -61,6 +61,18 @@ local function forget_silent(key, now, silence_ms)
     local at = tonumber(string.match(all[i + 1], '^(%d+) '))
     if not at or now - at > silence_ms then redis.call('HDEL', key, all[i]) end
   end
+end
+
+-- Redis undoes nothing of a script that fails half-way. So what somebody else keeps under a name of ours must fail it
+-- before it writes: a script reads first, by commands that refuse the wrong type of key.
+local function insist(command, ...)
+  for _, key in ipairs({...}) do redis.call(command, key) end
+end
+
+-- What is of no account may be lost where its key is of the wrong type; whoever watches the keys tells of it.
+local function spare(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err and not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
 end
 
 -- The accounting.

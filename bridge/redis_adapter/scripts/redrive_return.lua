@@ -12,6 +12,9 @@
 --
 -- Returns 'sent'; 'gone' if the letter is not there any more; 'lease' if another process runs this redrive.
 
+insist('HLEN', KEYS.dead_letters, KEYS.dead_heads, KEYS.dead_weights, KEYS.counts, KEYS.open, KEYS.returned)
+insist('ZCARD', KEYS.dead_index, KEYS.pending, KEYS.sent)
+insist('LLEN', KEYS.queue)
 local now = now_ms()
 local id, book_id = ARGV.id, ARGV.book_id
 if redis.call('HGET', KEYS.redrive, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end

@@ -12,6 +12,9 @@
 -- Returns 'sent'; 'lease' if another process runs this redrive; or else nothing is sent, and the answer is the ids to
 -- leave out: letters that are gone (taken off the pending ones), and, behind '', those that another redrive has sent.
 
+insist('HLEN', KEYS.in_redrive)
+insist('ZCARD', KEYS.dead_index, KEYS.pending, KEYS.sent)
+insist(ARGV.message == '' and 'SCARD' or 'LLEN', KEYS.place)
 if redis.call('HGET', KEYS.redrive, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end
 local now, ids = now_ms(), {unpack(ARGV, AT.ids)}
 

@@ -11,6 +11,9 @@
 -- Returns 'unfolded'; 'gone' if the letter is not there any more; 'full' if there is no room for so many letters, so
 -- that others would be pushed out; 'lease' if another process runs this redrive.
 
+insist('HLEN', KEYS.dead_letters, KEYS.dead_heads, KEYS.dead_weights, KEYS.counts, KEYS.retry_records)
+insist('ZCARD', KEYS.dead_index, KEYS.retry_due, KEYS.pending)
+insist('SCARD', KEYS.strays)
 local id = ARGV.id
 local function answer(word, field)
   if field then redis.call('HINCRBY', KEYS.redrive, field, 1) end

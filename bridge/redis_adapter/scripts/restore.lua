@@ -32,10 +32,12 @@ for i = #tags, 1, -1 do
   if not entry then
     redis.call('ZREM', KEYS.unacked_index, tag)
   elseif message and exchange == '' then
-    redis.call('RPUSH', ARGV.prefix .. queue, message)
-    if ARGV.died == '1' then redis.call('HINCRBY', KEYS.deliveries, redis.sha1hex(message), 1) end
-    redis.call('HDEL', KEYS.unacked, tag)
-    redis.call('ZREM', KEYS.unacked_index, tag)
+    -- A queue that is no list holds up its own claims, and no others.
+    if type(redis.pcall('RPUSH', ARGV.prefix .. queue, message)) == 'number' then
+      redis.call('HDEL', KEYS.unacked, tag)
+      redis.call('ZREM', KEYS.unacked_index, tag)
+      if ARGV.died == '1' then spare('HINCRBY', KEYS.deliveries, redis.sha1hex(message), 1) end
+    end
   else
     left[#left + 1] = tag
     left[#left + 1] = entry

@@ -10,6 +10,9 @@
 -- Returns the ids that found no room. Adding the same attempt again changes nothing; neither does a second run of an
 -- event that was dead-lettered by the first.
 
+insist('HLEN', KEYS.retry_records, KEYS.counts, KEYS.open, KEYS.dead_letters)
+insist('ZCARD', KEYS.retry_due)
+insist('SCARD', KEYS.strays)
 local now, refused = now_ms(), {}
 local message = open_message(KEYS.open, ARGV.message_id)
 
@@ -47,7 +50,7 @@ end
 for a = AT.events, #ARGV, 4 do add(ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]) end
 
 message.save()
-if (tally.retried or 0) > 0 then redis.call('HINCRBY', KEYS.metrics, 'retried:' .. ARGV.event_type, tally.retried) end
-if #refused > 0 then redis.call('HINCRBY', KEYS.metrics, 'retry_full:' .. ARGV.event_type, #refused) end
+if (tally.retried or 0) > 0 then spare('HINCRBY', KEYS.metrics, 'retried:' .. ARGV.event_type, tally.retried) end
+if #refused > 0 then spare('HINCRBY', KEYS.metrics, 'retry_full:' .. ARGV.event_type, #refused) end
 write_counts(KEYS.counts)
 return refused

@@ -17,6 +17,9 @@
 -- Returns how many events the accounting knows to be accepted, 0 if nothing was entered; and how often it was set back.
 
 local now, accepted, pushed = accepted_at(), 0, {}
+-- Asked for here, a wrong type of key fails all before anything is written.
+for queue = AT.queues, #KEYS do redis.call('LLEN', KEYS[queue]) end
+local times = tonumber(redis.call('HGET', KEYS.counts, 'set_back_times') or 0)
 
 -- One LPUSH a queue, however many messages it gets.
 for a = AT.messages, #ARGV, 5 do
@@ -39,10 +42,9 @@ local function lost_of(known, times)
   return ARGV.seen - (known - accepted), ARGV.seen_times + 1
 end
 
-local known, times = 0, 0
+local known = 0
 if accepted > 0 then
   known = redis.call('HINCRBY', KEYS.counts, 'accepted', accepted)
-  times = tonumber(redis.call('HGET', KEYS.counts, 'set_back_times') or 0)
   local lost, times_then = lost_of(known, times)
   if lost > 0 then
     times = times_then

@@ -53,7 +53,9 @@ local function move_past(position)
   ms_text = string.format('%.0f-', ms)
 end
 
+-- Refused here, a wrong type of key fails all before anything is published.
 local last = call('GET', KEYS.position)
+call('HLEN', KEYS.counts)
 if last then
   move_past(last)
 else
@@ -259,14 +261,22 @@ local function end_one_by_one(message)
   record.save()
 end
 
+-- Before anything of a message is ended: a wrong type of key must not end half of it.
+local function insist_on_failed()
+  insist('HLEN', KEYS.retry_records, KEYS.dead_letters, KEYS.dead_heads)
+  insist('ZCARD', KEYS.retry_due, KEYS.dead_index)
+  insist('SCARD', KEYS.strays)
+end
+
 local function end_events(message)
-  count('published', message.published)
   if message.id == '-' then
     count('accepted', message.ended)
     count('duplicate', message.duplicate)
-  elseif not (end_whole(message) or end_letters(message)) then
-    end_one_by_one(message)
+  elseif not end_whole(message) then
+    insist_on_failed()
+    if not end_letters(message) then end_one_by_one(message) end
   end
+  count('published', message.published)
 end
 
 -- Metrics, and a memory of what was skipped.
@@ -284,20 +294,26 @@ local function measure(message)
   end
   if #message.skipped == 0 or failure then return end
   grow('skipped:' .. message.event_type, #message.skipped)
-  for _, id in ipairs(message.skipped) do call('ZADD', KEYS.skipped, now, id) end
-  call('ZREMRANGEBYRANK', KEYS.skipped, 0, -(ARGV.skipped_max + 1))
+  for _, id in ipairs(message.skipped) do spare('ZADD', KEYS.skipped, now, id) end
+  spare('ZREMRANGEBYRANK', KEYS.skipped, 0, -(ARGV.skipped_max + 1))
 end
 
 local all_published = true
 for _, message in ipairs(messages) do publish_events(message) end
 if newest then finish_streams() end
-for _, message in ipairs(messages) do
-  end_events(message)
-  measure(message)
-  all_published = all_published and message.published == message.events
+local function end_all()
+  for _, message in ipairs(messages) do
+    end_events(message)
+    measure(message)
+    all_published = all_published and message.published == message.events
+  end
 end
-for metric, number in pairs(grown) do call('HINCRBY', KEYS.metrics, metric, number) end
+
+-- What was ended is counted, though the next message cannot be: it comes again, and its events are known by their marks.
+local ended, trouble = pcall(end_all)
+for metric, number in pairs(grown) do spare('HINCRBY', KEYS.metrics, metric, number) end
 write_counts(KEYS.counts)
+if not ended then error(trouble) end
 
 if failure then return failure end
 if all_published and in_a_row and newest then return answers[1] end

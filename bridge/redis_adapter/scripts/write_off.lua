@@ -10,6 +10,8 @@
 -- Returns how many were written off. An event that has ended meanwhile is left alone. Without any message, what Redis
 -- forgot when it was set back is written off.
 
+insist('HLEN', KEYS.open, KEYS.counts)
+redis.call('XREVRANGE', KEYS.operations_log, '+', '-', 'COUNT', 1)
 local a, number = AT.messages, 0
 while a <= #ARGV do
   local message, events = open_message(KEYS.open, ARGV[a]), tonumber(ARGV[a + 1])
