@@ -28,11 +28,14 @@ class AlarmWatch:
 
     It blocks each connection that publishes. From then on it reads nothing more from it, acknowledgements included:
     what consumes must not publish.
+
+    Attributes:
+        blocked: what the broker said last, as far as it was read.
     """
 
     def __init__(self) -> None:
         self._watched: Any = None
-        self._blocked = False
+        self.blocked = False
 
     def watch(self, connection: Connection) -> None:
         """Watch an open connection from now on; cheap if it is watched already. Redis has no such alarm."""
@@ -40,13 +43,8 @@ class AlarmWatch:
             return
         amqp = connection.connection
         if amqp is not self._watched:
-            self._watched, self._blocked = amqp, False
+            self._watched, self.blocked = amqp, False
             amqp.on_blocked, amqp.on_unblocked = self._note_blocked, self._note_unblocked
-
-    @property
-    def blocked(self) -> bool:
-        """What the broker said last, as far as it was read."""
-        return self._blocked
 
     def still_blocked(self) -> bool:
         """Whether the connection is blocked, after reading what the broker has sent meanwhile; waits for nothing.
@@ -54,17 +52,17 @@ class AlarmWatch:
         Raises:
             Exception: the connection is lost, by kombu's ``connection_errors``.
         """
-        if self._blocked:
+        if self.blocked:
             with suppress(TimeoutError):
                 while True:
                     self._watched.drain_events(timeout=0)
-        return self._blocked
+        return self.blocked
 
     def _note_blocked(self, reason: str) -> None:  # noqa: ARG002  (py-amqp's signature, and always the same text)
-        self._blocked = True
+        self.blocked = True
 
     def _note_unblocked(self) -> None:
-        self._blocked = False
+        self.blocked = False
 
 
 class AmqpTaskQueue:

@@ -205,12 +205,10 @@ class BridgeConsumer(Consumer):
         self._put_aside(message, DecodeError("This is no Celery task message."))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
-        """Keep a message for a task that this worker does not have."""
+        """Keep a message for a task that this worker does not have, or that the task's own checks refuse."""
         self._put_aside(message, exc)
 
-    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
-        """Keep a message that the task's own checks refuse."""
-        self._put_aside(message, exc)
+    on_invalid_task = on_unknown_task
 
     def _put_aside(self, message: Any, error: Exception) -> None:
         """Quarantine, then acknowledge; if Redis stays away, the message goes back to its queue, or is held."""

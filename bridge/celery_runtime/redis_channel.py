@@ -79,7 +79,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         self._came_back: dict[str, str] = {}
         self._bundles: dict[str, Bundle] = {}
         self._parting: deque[tuple[str, int]] = deque()
-        self._pace = ThroughputEstimator()
+        self.pace = ThroughputEstimator()
         self._no_ack: set[str] = set()
         self._predecessors: list[ClaimingChannel] = []
         super().__init__(*args, **kwargs)
@@ -112,7 +112,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         self._claims += 1
         prefix = self.global_keyprefix
         # No more than goes into a bundle: while a claim is read, the pool waits for its next one.
-        by_pace = self._pace.messages_in(HELD_S, events_max=EVENTS_MAX)
+        by_pace = self.pace.messages_in(HELD_S, events_max=EVENTS_MAX)
         wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
         keys = _CLAIM.keys(None, *(prefix + queue for queue in queues), **self._claim_keys)
         call = Call(keys, [wanted, f"{self._tag_start}{self._claims}:", *queues])
@@ -154,7 +154,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
             for tag, index, raw, deliveries in zip(taken[::4], taken[1::4], taken[2::4], taken[3::4], strict=True)
             if (message := self._read_claimed(tag.decode(), queues[index - 1], raw, int(deliveries))) is not None
         ]
-        most = self._pace.events_in(HELD_S)
+        most = self.pace.events_in(HELD_S)
         limits = {"events_max": most, "envelopes_max": self.bounds.envelopes}
         for bundled in bundle(claimed, tasks=self.bundling_tasks, mixed=self.mixes_tasks, **limits):
             self._deliver_bundle(bundled)
@@ -196,9 +196,9 @@ class ClaimingChannel(QueueWatch, stock.Channel):
     def _deliver_bundle(self, bundled: Bundle) -> None:
         lead = bundled.lead
         if bundled.events:
-            self._pace.begin(lead.tag, len(bundled.members), bundled.events)
+            self.pace.begin(lead.tag, len(bundled.members), bundled.events)
         else:
-            self._pace.forget()
+            self.pace.forget()
             try:
                 self.Message(lead.payload, channel=self)
             except Exception as error:  # a queue may hold anything
@@ -233,7 +233,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         if bundled is None or len(bundled.members) == 1:
             return False
         del self._bundles[lead_tag]
-        self._pace.forget()
+        self.pace.forget()
         if done:
             self.qos.ack(lead_tag)
         if done > 1:
@@ -241,10 +241,6 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         for member in bundled.members[done:]:
             self.connection._deliver(member.payload, member.queue)
         return True
-
-    def note_done(self, lead_tag: str) -> None:
-        """A delivery is done: how long that took decides how many a claim may take."""
-        self._pace.end(lead_tag)
 
     def _expand(self, tags: list[str]) -> list[str]:
         """The tags of every message that was delivered under these."""

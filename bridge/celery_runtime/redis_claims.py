@@ -32,7 +32,7 @@ class ClaimingQoS(stock.QoS):
     def ack(self, delivery_tag: str) -> None:
         """Acknowledge with the next batch. If that never happens, the message is delivered again."""
         self._acknowledged.append(delivery_tag)
-        self.channel.note_done(delivery_tag)
+        self.channel.pace.end(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
         if self.channel.closed:
             # The connection was lost while the task ran; this channel is not polled any more.

@@ -106,38 +106,36 @@ class BridgeTask(Task):
             Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is no event's
                 attempt, and ends when they are back.
         """
-        jobs = self.jobs(args, kwargs, str(self.request.id), self.request.__dict__)
+        message_id = str(self.request.id)
+        jobs = self.jobs(args, kwargs, message_id, self.request.__dict__)
         starts, self._waits = 0, False
         is_kept = self.master.begin(self.request.__dict__.get(CLAIMED_ON_HEADER) or "")
         try:
-            starts = self._with_patience(self._count_start) if deliveries_of(self.request.__dict__) else 0
+            if deliveries_of(self.request.__dict__):  # counted once, however long Redis lets us wait afterwards
+                starts = self._with_patience(lambda: self.handler.starts.add(message_id))
             done = self._with_patience(lambda: self._run(jobs, starts))
             if not is_kept():
                 if starts:
-                    self._forgive_start()
+                    self._forgive_start(message_id)
                 raise WrittenElsewhere("another Redis is the master now", requeue=True)
             if done < len(jobs):
                 raise Unfinished(done)
             if starts:
-                self._with_patience(lambda: self.handler.forget_starts(str(self.request.id)))
+                self._with_patience(lambda: self.handler.starts.forget(message_id))
         except (StoreError, BrokerError, SoftTimeLimitExceeded) as error:
             reason = str(error) or "time ran out"
             if isinstance(error, SoftTimeLimitExceeded) and not self._waits:
                 raise OutOfTimeError(f"The message was not handled within {self.soft_time_limit:g} s.") from error
             if starts:
-                self._forgive_start()
+                self._forgive_start(message_id)
             logger.error("bridge.message.returned events=%d: %s", sum(len(job.envelopes) for job in jobs), reason)
             kind = Refused if isinstance(error, StoreRefusedError | BrokerRefusedError) else Reject
             raise kind(reason, requeue=True) from error
 
-    def _count_start(self) -> int:
-        """Count this start of a message that came back; once, however long Redis lets us wait afterwards."""
-        return self.handler.count_start(str(self.request.id))
-
-    def _forgive_start(self) -> None:
+    def _forgive_start(self, message_id: str) -> None:
         """What is given back in order was not started by a worker that died, whatever the broker counts."""
         with suppress(StoreError):  # it is away, most likely
-            self.handler.forgive_start(str(self.request.id))
+            self.handler.starts.take_back(message_id)
 
     def _run(self, jobs: Sequence[Job], starts: int) -> int:
         """Run jobs; with care if their message was started before (``starts``) and came back: then it is one.
@@ -312,7 +310,7 @@ class BridgeRequest(Request):
         if quarantine is None:  # a team's app, which keeps what it cannot run its own way
             return False
         try:
-            if self.task.handler.count_start(f"unrecorded:{self.id}") < RUNS_MAX:
+            if self.task.handler.starts.add(f"unrecorded:{self.id}") < RUNS_MAX:
                 return False
             quarantine_message(quarantine, self.message, error, self.task.bounds)
         except StoreError as trouble:

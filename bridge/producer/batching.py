@@ -176,7 +176,7 @@ def user_reader(mapping: DomainToSSEMapping, users: IdType = UUIDS) -> Callable[
     """
     name = attribute_returned(mapping.user_id_extractor) if mapping.audience is Audience.USER else None
     if name is None:
-        return _unknown
+        return lambda _: None
     read = attrgetter(name)
     return read if users.plain is not None else lambda event: _checked(read(event), users)
 
@@ -191,7 +191,3 @@ def known(user: object) -> User | None:
 
 def _checked(user: object, users: IdType) -> object:
     return None if user is None else users.checked(user)
-
-
-def _unknown(_: object) -> None:
-    return None

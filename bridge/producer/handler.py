@@ -51,7 +51,7 @@ class SSEEventHandler:
             mapping = self._mapping.get(type(event))
             if mapping is None:
                 return
-            sse_event = self._transform_event(event, mapping)
+            sse_event = transform(event, mapping, self._users)
             if sse_event is None:
                 return
             self._log(event, sse_event, await self._publish(sse_event, mapping))
@@ -68,9 +68,6 @@ class SSEEventHandler:
     def get_mapped_event_types(self) -> list[type[Any]]:
         """The domain event classes that are published."""
         return list(self._mapping)
-
-    def _transform_event(self, domain_event: Any, mapping: DomainToSSEMapping) -> SSEEvent | None:
-        return transform(domain_event, mapping, self._users)
 
     async def _publish(self, event: SSEEvent, mapping: DomainToSSEMapping) -> Receipt | None:
         if mapping.audience is Audience.BROADCAST:

@@ -45,6 +45,9 @@ class Handler:
 
     Every method is idempotent by event id, so that a redelivered message changes nothing, and raises
     StoreError when Redis is away or refuses: then the message must not be acknowledged.
+
+    Attributes:
+        starts: how often messages that came back were started.
     """
 
     def __init__(self, settings: WorkerSettings, registry: Registry, ports: WorkerPorts) -> None:
@@ -52,7 +55,7 @@ class Handler:
         self._registry = registry
         self._publisher = ports.publisher
         self._accounting = ports.accounting
-        self._starts = ports.starts
+        self.starts = ports.starts
         self._clock = ports.clock
         self._metrics = ports.metrics
         self._open_queue = ports.open_queue
@@ -167,18 +170,6 @@ class Handler:
             for raw in job.envelopes
         )
         self._carry_out([(job, Todo.of(outcomes))])
-
-    def count_start(self, message_id: str) -> int:
-        """Note that a message that came back is started again; returns how often that has happened."""
-        return self._starts.add(message_id)
-
-    def forgive_start(self, message_id: str) -> None:
-        """A start that was counted did not end in the death of its worker."""
-        self._starts.take_back(message_id)
-
-    def forget_starts(self, message_id: str) -> None:
-        """A message that came back is done after all."""
-        self._starts.forget(message_id)
 
     def split(self, job: Job) -> None:
         """Put each envelope back on the queue in a message of its own, as if it came for the first time.

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Dead, Failure, Outcome, Published, Retry, Skipped
@@ -99,8 +98,8 @@ class Failures:
             number = past[-1].number + 1 if job.redrive and past else job.attempt
             return extend_history(past, Attempt(number=number, at=now, failure=failure))
 
-        records = {
-            str(retry.event_id): RetryRecord(
+        waiting = [
+            RetryRecord(
                 event_id=str(retry.event_id),
                 task=task,
                 queue=queue,
@@ -109,34 +108,36 @@ class Failures:
                 user_id=retry.user_id,
             )
             for retry in retries
+        ]
+        step: dict[str, Any] = {
+            "message_id": job.book_id,
+            "event_type": job.mapping.sse_event_type.value,
+            "only_unfinished": only_unfinished,
         }
-        event_type = job.mapping.sse_event_type.value
-        add = partial(self._retries.add, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished)
-        bury = partial(
-            self._dead_letters.bury, message_id=job.book_id, event_type=event_type, only_unfinished=only_unfinished
-        )
-        waiting = [(records[str(retry.event_id)], retry.after_s) for retry in retries]
-        no_room = add(waiting) if waiting else frozenset()
+        due = [(record, retry.after_s) for record, retry in zip(waiting, retries, strict=True)]
+        no_room = self._retries.add(due, **step) if due else frozenset()
+        # What finds no room is better dead-lettered than lost.
+        to_bury: list[tuple[str, Dead | Retry]] = [(one.letter_id, one) for one in dead]
+        to_bury += [(str(one.event_id), one) for one in retries if str(one.event_id) in no_room]
         letters = [
             DeadLetter(
                 letter_id=letter_id,
                 task=task,
                 queue=queue,
-                envelope=envelope.decode(),
-                failure=failure,
-                attempts=attempts(letter_id, failure),
+                envelope=one.envelope.decode(),
+                failure=one.failure,
+                attempts=attempts(letter_id, one.failure),
                 buried_at=now,
                 worker=short_name(),
                 release=self._release,
                 replay=job.redrive,
-                user_id=user_id,
+                user_id=one.user_id,
             )
-            for letter_id, envelope, failure, user_id in _to_bury(retries, dead, no_room)
+            for letter_id, one in to_bury
         ]
         if letters:
-            bury(letters)
-        errors = {str(retry.event_id): retry.error for retry in retries} | {one.letter_id: one.error for one in dead}
-        _log(retries, letters, no_room, errors)
+            self._dead_letters.bury(letters, **step)
+        _log(retries, letters, no_room, {letter_id: one.error for letter_id, one in to_bury})
 
     def _history(self, job: Job, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
         """The earlier attempts of the events; a message that comes for the first time has none."""
@@ -151,18 +152,6 @@ class Failures:
         return (
             self._accounting.unfinished(job.book_id, event_ids) if job.book_id else self._retries.unfinished(event_ids)
         )
-
-
-def _to_bury(
-    retries: Sequence[Retry], dead: Sequence[Dead], no_room: frozenset[str]
-) -> list[tuple[str, bytes, Failure, str]]:
-    """Dead events, and retries for which the retry set has no room: better dead-lettered than lost."""
-    crowded_out = [
-        (str(retry.event_id), retry.envelope, retry.failure, retry.user_id)
-        for retry in retries
-        if str(retry.event_id) in no_room
-    ]
-    return [(letter.letter_id, letter.envelope, letter.failure, letter.user_id) for letter in dead] + crowded_out
 
 
 def _log(

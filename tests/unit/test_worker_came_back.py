@@ -44,13 +44,14 @@ def test_a_message_that_no_worker_could_even_start_is_put_aside_at_last() -> Non
 
 
 class AwayHandler:
-    """A handler whose Redis is away for its first runs."""
+    """A handler, and its counts of starts, whose Redis is away for its first runs."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
+        self.starts = self
         self.calls: list[str] = []
 
-    def count_start(self, message_id: str) -> int:
+    def add(self, message_id: str) -> int:
         self.calls.append("start")
         return 1
 
@@ -60,7 +61,7 @@ class AwayHandler:
             raise StoreUnavailableError
         return len(jobs)
 
-    def forget_starts(self, message_id: str) -> None:
+    def forget(self, message_id: str) -> None:
         self.calls.append("forget")
 
     def forgive_start(self, message_id: str) -> None:

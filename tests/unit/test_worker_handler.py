@@ -177,9 +177,9 @@ def test_an_event_that_was_published_before_its_process_died_is_not_buried(
 
 def test_what_killed_whole_workers_is_dead_lettered_once(store: MemoryStore, handler: Handler) -> None:
     message = job(envelope(), envelope())
-    assert [handler.count_start("m"), handler.count_start("m")] == [1, 2]
+    assert [handler.starts.add("m"), handler.starts.add("m")] == [1, 2]
     for _ in range(2):
         handler.dead_letter_poison(message, 2)
-    handler.forget_starts("m")
-    assert handler.count_start("m") == 1
+    handler.starts.forget("m")
+    assert handler.starts.add("m") == 1
     assert store.dead_letters.count() == 2 and store.balance().balanced

@@ -41,7 +41,7 @@ def snapshot_taker(event_class: type[Any], size_max: int) -> Callable[[Any], Sna
         The taker. It raises what reading the event's attributes raises, and UnicodeEncodeError for a lone surrogate.
     """
     if not is_written_by_name(event_class):
-        return _none
+        return lambda _: None
     names = wire_names(event_class)
     values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
     snapshot_of: Callable[..., Snapshot] = _snapshot_class(names)
@@ -116,7 +116,3 @@ def _snapshot_class(names: dict[str, str]) -> Callable[..., Any]:
     """
     fields = [(name, Any) for name in names]
     return msgspec.defstruct("Snapshot", fields, rename=names, frozen=True, eq=False, gc=False)
-
-
-def _none(_: object) -> None:
-    return None

@@ -167,16 +167,14 @@ def _of_union(info: inspect.UnionType, depth: int) -> list[_Choice]:
     kinds = sorted(info.types, key=lambda kind: isinstance(kind, inspect.NoneType))
     if depth > MAX_DEPTH // 2 and isinstance(kinds[-1], inspect.NoneType):
         return [_Choice(None, "None")]  # a record that may contain itself ends here
-    groups = [[_Choice(c.value, c.special or _kind(c.value)) for c in _choices(kind, depth)] for kind in kinds]
+    groups = [
+        [
+            _Choice(c.value, c.special or (type(c.value).__name__ if c.value is not None else "None"))
+            for c in _choices(kind, depth)
+        ]
+        for kind in kinds
+    ]
     return list(chain.from_iterable(groups))
-
-
-def _of_enum(info: inspect.EnumType, _: int) -> list[_Choice]:
-    return [_Choice(member.value, member.name) for member in info.cls]
-
-
-def _of_literal(info: inspect.LiteralType, _: int) -> list[_Choice]:
-    return [_Choice(value, repr(value)) for value in info.values]
 
 
 def _of_list(info: Any, depth: int) -> list[_Choice]:
@@ -186,14 +184,6 @@ def _of_list(info: Any, depth: int) -> list[_Choice]:
         return empty
     items = _choices(info.item_type, depth + 1)
     return [_Choice([item.value] * max(least, 1), item.special) for item in items] + empty
-
-
-def _of_tuple(info: inspect.TupleType, depth: int) -> list[_Choice]:
-    return _row(info.item_types, depth)
-
-
-def _of_named_tuple(info: inspect.NamedTupleType, depth: int) -> list[_Choice]:
-    return _row([field.type for field in info.fields], depth)
 
 
 def _row(kinds: Iterable[inspect.Type], depth: int) -> list[_Choice]:
@@ -224,10 +214,6 @@ def _of_text(info: inspect.StrType, _: int) -> list[_Choice]:
     return [_Choice("sample".ljust(info.min_length or 0, "x")[: info.max_length])]
 
 
-def _of_bool(_: inspect.BoolType, __: int) -> list[_Choice]:
-    return [_Choice(True, "True"), _Choice(False, "False")]
-
-
 def _of_custom(info: inspect.CustomType, _: int) -> list[_Choice]:
     """Such a class is not decoded: what JSON gives is taken, if it is an instance, as of Iterable or object."""
     try:
@@ -246,16 +232,16 @@ def _of_moment(info: inspect.DateTimeType, _: int) -> list[_Choice]:
 _MAKERS: tuple[tuple[Any, Callable[[Any, int], list[_Choice]]], ...] = (
     (inspect.Metadata, lambda info, depth: _choices(info.type, depth)),
     (inspect.UnionType, _of_union),
-    (inspect.EnumType, _of_enum),
-    (inspect.LiteralType, _of_literal),
+    (inspect.EnumType, lambda info, _: [_Choice(member.value, member.name) for member in info.cls]),
+    (inspect.LiteralType, lambda info, _: [_Choice(value, repr(value)) for value in info.values]),
     (_RECORDS, _records),
     (_LISTS, _of_list),
-    (inspect.TupleType, _of_tuple),
-    (inspect.NamedTupleType, _of_named_tuple),
+    (inspect.TupleType, lambda info, depth: _row(info.item_types, depth)),
+    (inspect.NamedTupleType, lambda info, depth: _row([field.type for field in info.fields], depth)),
     (inspect.DictType, _of_dict),
     ((inspect.IntType, inspect.FloatType), _of_number),
     (inspect.StrType, _of_text),
-    (inspect.BoolType, _of_bool),
+    (inspect.BoolType, lambda _, __: [_Choice(True, "True"), _Choice(False, "False")]),
     (inspect.DateTimeType, _of_moment),
     (inspect.CustomType, _of_custom),
 )
