@@ -30,15 +30,18 @@ class Sentinels:
         return {_master_port(port, self._password) for port in self.ports}
 
     def know_replicas(self, number: int) -> bool:
-        """Whether every sentinel knows so many replicas, and all others of its kind."""
+        """Whether every sentinel knows so many replicas that are well, and all others of its kind."""
         others = len(self.ports) - 1
-        return all(
-            (self._count(port, "REPLICAS"), self._count(port, "SENTINELS")) == (number, others) for port in self.ports
-        )
+        return all((self._well(port), len(self._ask(port, "SENTINELS"))) == (number, others) for port in self.ports)
 
-    def _count(self, port: int, what: str) -> int:
-        with redis.Redis(port=port, password=self._password or None) as client:
-            return len(client.execute_command("SENTINEL", what, MASTER))
+    def _well(self, port: int) -> int:
+        known = self._ask(port, "REPLICAS")
+        return sum(one["flags"] == "slave" and one["master-link-status"] == "ok" for one in known)
+
+    def _ask(self, port: int, what: str) -> list[dict[str, str]]:
+        with redis.Redis(port=port, password=self._password or None, decode_responses=True) as client:
+            found = client.execute_command("SENTINEL", what, MASTER)
+        return [one if isinstance(one, dict) else dict(zip(one[::2], one[1::2], strict=True)) for one in found]
 
 
 @contextmanager
