@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bridge.model.bounds import PARSER_ERRORS
@@ -157,6 +158,7 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("bridge.ops", "templates"),
         autoescape=True,
+        finalize=visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -179,6 +181,17 @@ def environment() -> Environment:
     )
     made.globals["stages"] = [stage.value for stage in Stage]
     return made
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, marks that turn the text behind them around, and halves of surrogate pairs."""
+
+
+def visible(value: object) -> object:
+    """Text with what no page shows, or shows as something else, as Python escapes it."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
 
 
 def number(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """The operators' page over HTTP: what is masked, and what is escaped."""
 
 import dataclasses
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -21,7 +22,8 @@ from tests.support.letters import a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, SECRET, VIEWER, VIEWS, browser, filled, form_token, sign_in, wait_in_retry
 
-HOSTILE = "<script>alert('owned')</script>"
+UNSEEN = "\x1b[31m\u202egnp.exe\u202c\x00\x9b"
+HOSTILE = f"<script>alert('owned')</script>{UNSEEN}"
 
 
 # What is masked
@@ -105,6 +107,7 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
                 answer = await operator.get(url)
                 assert answer.status_code == 200, url
                 assert "<script>" not in answer.text, url
+                assert not set(UNSEEN) & set(answer.text) - set("[31mgnp.exe"), url
         for url, fields in (
             ("/dead", {"type": HOSTILE}),
             ("/dead", {"group": HOSTILE}),
@@ -116,7 +119,7 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
             ("/replays/new", {"id": HOSTILE}),
             ("/trace", {"event": HOSTILE}),
             ("/trace", {"event": letter.letter_id, "user": HOSTILE}),
-            (f"/dead/groups/{HOSTILE.replace('/', '%2F')}", {}),
+            (f"/dead/groups/{quote(HOSTILE, safe='')}", {}),
             ("/login", {"next": HOSTILE}),
         ):
             answer = await operator.get(url, params=fields)

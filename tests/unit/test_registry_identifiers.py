@@ -123,7 +123,11 @@ def test_a_text_that_is_no_id_is_refused(text: str) -> None:
         TEXTS.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "7", "0190f0a1", "x" * 36])
+_HEX = USER.hex
+ODD_UUIDS = [f" {_HEX[1:]}", f"{_HEX[1:]}\n", f"+{_HEX[1:]}", f"0x{_HEX[2:]}", f"{_HEX[:9]}_{_HEX[10:]}", f"{_HEX}\n"]
+
+
+@pytest.mark.parametrize("text", ["", "7", "0190f0a1", "x" * 36, "\N{FULLWIDTH DIGIT ONE}" + _HEX[1:], *ODD_UUIDS])
 def test_a_text_that_is_no_uuid_is_refused(text: str) -> None:
     with pytest.raises(IdError, match="is no user id: those are UUIDs"):
         UUIDS.parse(text)

@@ -17,6 +17,8 @@ Id: TypeAlias = UUID | int | str
 
 # Braces mark what Redis hashes of a key, and a lone surrogate has no bytes in UTF-8.
 _TEXT = re.compile(rf"[^\s{{}}\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{USER_CHARS_MAX}}}")
+# UUID() also takes what int() does: signs, spaces, underscores, and the digits of every script.
+_UUID = re.compile(r"(urn:)?(uuid:)?\{?[0-9a-f-]{32,36}\}?", re.ASCII | re.IGNORECASE)
 _INT = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _TEXT_FORM = f"1 to {USER_CHARS_MAX} characters, without control characters, white space or braces"
 _RESERVED = "sse:stream:broadcast"
@@ -51,7 +53,7 @@ class IdType(msgspec.Struct, frozen=True):
         return found
 
     def parse(self, text: str) -> Id:
-        """The id that a text says. Of a UUID every form is read that Python knows; a number must be canonical.
+        """The id that a text says. A UUID may have braces, ``urn:uuid:`` or no hyphens; a number must be canonical.
 
         Raises:
             IdError: it says none, or is no text, as a header or a cookie that is not there.
@@ -59,11 +61,11 @@ class IdType(msgspec.Struct, frozen=True):
         if not isinstance(text, str):
             raise IdError(f"a user id is read from a text, not {type(text).__name__}.")
         try:
-            if self.kind is UUID:
+            if self.kind is UUID and _UUID.fullmatch(text):
                 return UUID(text)
             if self.kind is str:
                 return self.checked(text)
-            if _INT.fullmatch(text):
+            if self.kind is int and _INT.fullmatch(text):
                 return self.checked(int(text))
         except ValueError:
             pass
