@@ -64,7 +64,7 @@ class AwayHandler:
     def forget(self, message_id: str) -> None:
         self.calls.append("forget")
 
-    def forgive_start(self, message_id: str) -> None:
+    def take_back(self, message_id: str) -> None:
         self.calls.append("forgive")
 
 
