@@ -8,6 +8,8 @@ from http import HTTPStatus
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+import msgspec
+
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.bounds import PARAM_CHARS_MAX
 from bridge.model.counting import Counters
@@ -66,8 +68,7 @@ def _chosen(one: Filter, given: Iterable[str], known: Sequence[str]) -> frozense
     return frozenset(asked)
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedEvent:
+class EncodedEvent(msgspec.Struct, frozen=True):
     """One event on its way to clients."""
 
     position: Position

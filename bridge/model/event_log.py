@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import total_ordering
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -52,8 +51,7 @@ START = Position("0-0")
 """Before everything."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamedEvent:
+class StreamedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A published event as a client gets it."""
 
     event_id: str  # UUIDv7, the frame's id
