@@ -79,7 +79,7 @@ class Session:
         self._wake = asyncio.Event()
         self._holding = True
         self._gap = False
-        self._anew = False
+        self._reset_due: ResetReason | None = None
         self._since: Position | None = None
         self._cursor = START
         self._heard = START
@@ -132,7 +132,7 @@ class Session:
         """
         if self._since is None or began <= self._since:
             return False
-        self._since, self._anew = began, True
+        self._since, self._reset_due = began, self._reset_due or ResetReason.TRIMMED
         self.lose_touch()
         return True
 
@@ -190,13 +190,11 @@ class Session:
 
     async def _pump(self) -> None:
         try:
-            reason = await self._find_start()
+            await self._find_start()
             # The first frame: what is published from here on reaches this client.
             # Who came without an id gets one, or an early end would make it a newcomer who missed nothing.
             position = "" if self._request.resumes else str(self._cursor)
             await self._wire.send(self._retry_hint(RETRY_SPREAD, position))
-            if reason:
-                await self._reset(reason)
             await self._catch_up()
             self._since = self._since or self._cursor
             # Whatever it had missed was sent.
@@ -218,8 +216,8 @@ class Session:
 
     # Where it starts
 
-    async def _find_start(self) -> ResetReason | None:
-        """Set the cursor; returns why events before it may be missing.
+    async def _find_start(self) -> None:
+        """Set the cursor, and whether there is something to catch up with.
 
         Only once everything new reaches the queue, or what is published in between would be lost.
         """
@@ -229,13 +227,15 @@ class Session:
             now = await self._insist(self._replay_reader.now)
             # Who comes now has missed nothing yet, however long ago the newest event was.
             self._cursor, self._read_at_ms = now.horizon, now.read_at_ms
-            return ResetReason.NOT_RETAINED if self._request.resumes else None
+            self._gap = self._request.resumes
+            return
         position, event_id = self._request.after, self._request.last_event_id
         if event_id and not position:
             position = await self._insist(partial(self._replay_reader.locate, self._user, event_id))
         self._cursor = position or START
         self._gap = True
-        return None if position else ResetReason.UNKNOWN_ID
+        if not position:
+            self._reset_due = ResetReason.UNKNOWN_ID
 
     # Catching up with the history
 
@@ -257,11 +257,13 @@ class Session:
         last = False
         while not (last or self._gap):
             page = await self._insist(partial(self._replay_reader.read, self._user, self._cursor, self._read_at_ms))
-            if not page.complete or self._anew:
-                self._anew = False
+            if reason := self._reset_due or (None if page.complete else ResetReason.TRIMMED):
+                self._reset_due = None
                 # After a loss of Redis' memory the order may begin anew, before what was heard.
                 self._heard = page.horizon
-                await self._reset(ResetReason.TRIMMED)
+                # Only now: of what is published after a reset nothing may be missing, and the history may lose it
+                # before it is read.
+                await self._reset(reason)
             await self._send_all(page.events)
             self._cursor = page.horizon
             last = page.last

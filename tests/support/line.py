@@ -38,6 +38,7 @@ class FakeArchive:
         self.pages: list[ReplayPage] = []
         self.reads: list[Position] = []
         self.away = False
+        self.reads_are_away = False
         self.hangs = False
         self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
 
@@ -49,6 +50,8 @@ class FakeArchive:
 
     async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> ReplayPage:
         self.reads.append(after)
+        if self.reads_are_away:
+            raise StoreUnavailableError
         if self.pages:
             return await self._answer(self.pages.pop(0))
         return await self._answer(page(horizon=str(max(after, self.newest))))

@@ -84,6 +84,21 @@ async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
         await line.until(lambda: line.ids == ["50-0", "4-0"])
 
 
+async def test_a_client_is_told_to_load_anew_only_once_its_history_is_read() -> None:
+    """What it loads on a reset told before would lack what is published, and trimmed, until the history is read."""
+    line = Line(StreamRequest(resumes=True, last_event_id=uuid4()))
+    line.replay_reader.reads_are_away = True
+    line.link()
+    async with running(line):
+        await line.until(lambda: len(line.replay_reader.reads) > 1)
+        assert b"unknown_id" not in line.sent
+        line.replay_reader.pages = [page("8-0", "9-0", horizon="9-0")]
+        line.replay_reader.reads_are_away = False
+        await line.until(lambda: b"live" in line.sent)
+        assert line.sent.index(b"unknown_id") < line.sent.index(b"8-0")
+        assert line.sent.count(b"stream.reset") == 1
+
+
 async def test_events_for_others_move_the_cursor_without_waking_the_client() -> None:
     line = Line(StreamRequest(wanted=[(0, frozenset({"import"}))]))
     line.link()
