@@ -138,33 +138,23 @@ def _accounting(shown: "Status") -> "Table":
     made = table("accounting", "events", "", title="Events")
     claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages claimed by workers"
     rate = "" if shown.published_per_s is None else f"{shown.published_per_s:,.0f} a second"
-    made.add_row("accepted", f"{balance.accepted:,}", "")
-    made.add_row("on their way", f"{balance.open:,}", claimed)
-    made.add_row("published", f"{balance.published:,}", rate)
-    made.add_row("skipped", f"{balance.skipped:,}", "")
     coming = due(shown.retry_next_s)
-    made.add_row(
-        "retrying",
-        f"{balance.retrying:,}",
-        coming and f"the next {coming}",
-        style=_style("yellow", balance.retrying),
-    )
-    made.add_row("dead", f"{balance.dead:,}", _deaths(shown), style=_style("bold red", balance.dead))
+    for name, number, words, style in (
+        ("accepted", balance.accepted, "", None),
+        ("on their way", balance.open, claimed, None),
+        ("published", balance.published, rate, None),
+        ("skipped", balance.skipped, "", None),
+        ("retrying", balance.retrying, coming and f"the next {coming}", "yellow"),
+        ("dead", balance.dead, _deaths(shown), "bold red"),
+    ):
+        made.add_row(name, f"{number:,}", words, style=style if number else None)
     if balance.evicted:
-        made.add_row(
-            "evicted",
-            f"{balance.evicted:,}",
-            "by the bounds of the dead letters: too many, too large or too old",
-            style="bold red",
-        )
+        words = "by the bounds of the dead letters: too many, too large or too old"
+        made.add_row("evicted", f"{balance.evicted:,}", words, style="bold red")
     if not balance.balanced:
         words = f"{balance.unbooked:,} published without an accept record"
         made.add_row("unaccounted for", f"{balance.difference:,}", words, style="bold red")
     return made
-
-
-def _style(style: str, number: int) -> str | None:
-    return style if number else None
 
 
 def _deaths(shown: "Status") -> str:

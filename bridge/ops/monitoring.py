@@ -4,7 +4,7 @@ Each is read from the store when it is asked: right under prefork and over many 
 the whole bridge, so scrape one process of this kind, or take ``max`` over several.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -152,31 +152,29 @@ def _processes(status: Status, settings: OpsSettings) -> Iterator[Metric]:
     workers.add_metric(("not_consuming",), len(status.workers) - consuming)
     yield workers
     hosts = sorted({producer.host for producer in status.producers})
-    for name, text, figure in _PRODUCER_FIGURES:
+    for name, of_all, text, figure in _PRODUCER_FIGURES:
         gauge = GaugeMetricFamily(f"bridge_producer_{name}", text, labels=("host",))
         for host in hosts:
-            gauge.add_metric((host,), figure([p for p in status.producers if p.host == host]))
+            gauge.add_metric((host,), of_all(figure(p) for p in status.producers if p.host == host))
         yield gauge
 
 
-_PRODUCER_FIGURES: tuple[tuple[str, str, Callable[[Sequence[ProducerReport]], float]], ...] = (
-    ("waiting_events", "Events in producers' memory.", lambda found: sum(p.waiting for p in found)),
-    ("spooled_events", "Events on producers' disks.", lambda found: sum(p.spooled for p in found)),
-    ("refused_events", "Events that producers did not accept.", lambda found: sum(p.refused for p in found)),
-    (
-        "unmapped_events",
-        "Events whose class is not in their producer's registry.",
-        lambda found: sum(p.unmapped for p in found),
-    ),
+_PRODUCER_FIGURES: tuple[tuple[str, Any, str, Callable[[ProducerReport], float]], ...] = (
+    ("waiting_events", sum, "Events in producers' memory.", lambda p: p.waiting),
+    ("spooled_events", sum, "Events on producers' disks.", lambda p: p.spooled),
+    ("refused_events", sum, "Events that producers did not accept.", lambda p: p.refused),
+    ("unmapped_events", sum, "Events whose class is not in their producer's registry.", lambda p: p.unmapped),
     (
         "spool_files_set_aside",
+        sum,
         "Spool files that producers set aside because they cannot be read.",
-        lambda found: sum(p.set_aside for p in found),
+        lambda p: p.set_aside,
     ),
     (
         "oldest_event_seconds",
+        max,
         "How long the oldest event waits that its producer has not sent.",
-        lambda found: max((p.oldest_s for p in found), default=0.0),
+        lambda p: p.oldest_s,
     ),
 )
 
