@@ -133,10 +133,7 @@ def compressed(body: bytes) -> tuple[bytes, str]:
 def decompressed(body: bytes, compression: object, *, max_bytes: int = DECOMPRESSED_MAX) -> bytes:
     """The body as it was before; never more than ``max_bytes`` of it are made.
 
-    Args:
-        body: as it was sent.
-        compression: the value of its header, in any of kombu's words; whatever is false in Python means none.
-        max_bytes: bytes that it may have.
+    ``compression`` is the value of its header, in any of kombu's words; whatever is false in Python means none.
 
     Raises:
         DecodeError: it is damaged or too large, or its compression is not known here.

@@ -212,13 +212,10 @@ def too_deep(subject: str, levels_max: int) -> str:
 def quick_check(json: bytes, *, levels_max: int, refuse: Callable[[str], Exception]) -> None:
     """Refuse JSON that no parser should be given, in linear time; whether it is well-formed the parser says.
 
-    Args:
-        json: any bytes, of a size that was judged before.
-        levels_max: largest nesting depth of objects and arrays.
-        refuse: makes the exception from a sentence.
+    The size of ``json`` was judged before.
 
     Raises:
-        Exception: what ``refuse`` made.
+        Exception: what ``refuse`` makes of a sentence.
     """
     if levels_of(json, exact_above=levels_max) > levels_max:
         raise refuse(too_deep("It", levels_max))

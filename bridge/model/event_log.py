@@ -152,12 +152,8 @@ def page_of(
 ) -> Page:
     """Merge streams; one of which more follows than was read limits how far the page can vouch.
 
-    Args:
-        newest: the newest position handed out.
-        streams: what was read of each, in order; None stands for an entry that is no event of ours.
-        whole: for each, whether it is all that follows.
-        complete: as in Page.
-        read_at_ms: as in Page.
+    ``newest`` is the newest position handed out. Of each stream there is what was read, in order, None for an entry
+    that is no event of ours; and in ``whole``, whether that is all that follows.
     """
     cuts = [entries[-1][0] for entries, is_whole in zip(streams, whole, strict=True) if not is_whole]
     # Behind the newest event a stranger's entries may follow. Who read on behind those would take what is published

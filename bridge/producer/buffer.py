@@ -105,8 +105,7 @@ class Buffer:
     def empty(self, carry: Callable[[Sequence[Accepted]], int]) -> None:
         """Carry away what is in it, round by round, until the process closes. It stays there until it is carried.
 
-        Args:
-            carry: takes the oldest events somewhere else; returns how many it took.
+        ``carry`` takes the oldest events somewhere else, and returns how many it took.
         """
         while round_ := self._next_round():
             written = self.written(round_)

@@ -39,12 +39,9 @@ _INSERT = (
 
 
 class Spool(SpoolFile):
-    """Written by one thread, read by another.
+    """Written by one thread, read by another. The file must not be there; others may write to it.
 
-    Args:
-        path: path of the file, which must not be there.
-        validator: decides which rows are sent: others may write to it.
-        max_bytes: what all files of the directory may take on disk.
+    All files of the directory may take ``max_bytes`` on disk.
 
     Raises:
         SpoolError: the directory cannot be written.

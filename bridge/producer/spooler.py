@@ -31,15 +31,8 @@ READ_AGAIN_S = 5.0
 class Spooler:
     """Two loops, each for a supervised thread of its own: ``write`` and ``send``.
 
-    Args:
-        folder: the spool directory; made when it is missing.
-        max_bytes: what all spool files may take there.
-        name: of this process' file.
-        validator: decides which rows are sent.
-        buffer: what is to be written.
-        sender: for the thread that sends.
-        progress: of the process.
-        withdraw: told the name of a dead process when its spool has been sent.
+    ``folder`` is made when it is missing; all spool files may take ``max_bytes`` there, this process' under ``name``.
+    ``withdraw`` is told the name of a dead process when its spool has been sent.
     """
 
     def __init__(

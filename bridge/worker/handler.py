@@ -135,10 +135,7 @@ class Handler:
         Which event was to blame is unknown, so each is tried again alone. If it was the last attempt of any, no
         attempt is used up: run alone, only the poison event is dead-lettered.
 
-        Args:
-            job: that was being run.
-            error: how its run ended.
-            permanent: whether another attempt would be in vain; an event alone is dead-lettered then.
+        ``permanent``: another attempt would be in vain; an event alone is dead-lettered then.
 
         Raises:
             StoreError: the loss is not in the accounting; the message must not be acknowledged.

@@ -80,13 +80,10 @@ class Failures:
     def record(
         self, job: Job, retries: Sequence[Retry], dead: Sequence[Dead], *, only_unfinished: bool = False
     ) -> None:
-        """Let events wait for another attempt, or dead-letter them, with all their attempts so far.
+        """Let events of a job wait for another attempt, or dead-letter them, with all their attempts so far.
 
-        Args:
-            job: that brought them.
-            retries: to wait; what finds no room is dead-lettered.
-            dead: to be dead-lettered.
-            only_unfinished: leave alone what, by the accounting, has ended meanwhile.
+        A retry that finds no room is dead-lettered. ``only_unfinished``: what, by the accounting, has ended meanwhile
+        is left alone.
         """
         task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
         now = self._clock.now().isoformat()

@@ -49,14 +49,8 @@ class Quarantine:
     ) -> None:
         """Keep a whole message, under an id derived from its bytes.
 
-        Args:
-            raw: what stood on the queue.
-            queue: which one.
-            error: why it cannot be run.
-            task: that it names; empty if none.
-            booked_as: the message in the accounting; empty if unknown.
-            part: ids of its events, if it is only a part of the message in the accounting.
-            claimed_on: the server that must have the letter, as for ``MasterWatch``.
+        ``booked_as`` is the message in the accounting; empty if unknown. If this is only a part of it, ``part`` are the
+        ids of its events. ``claimed_on`` is the server that must have the letter, as for ``MasterWatch``.
         """
         is_kept = self._master.begin(claimed_on) if self._master is not None else None
         letter_id = str(UUID(bytes=hashlib.sha256(raw).digest()[:16]))

@@ -118,12 +118,7 @@ class RetryPolicy:
             )
 
     def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
-        """Seconds to wait after the failure of ``attempt`` (1-based): exponential, full jitter.
-
-        Args:
-            attempt: the attempt that just failed, 1 or more.
-            random: returns a float in [0, 1).
-        """
+        """Seconds to wait after ``attempt`` (1-based) failed: exponential, full jitter by ``random``, in [0, 1)."""
         # 2**60 s exceeds every cap; the clamp keeps the power from overflowing a float.
         ceiling_s = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 60))
         return ceiling_s * random()

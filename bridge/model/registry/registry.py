@@ -38,12 +38,12 @@ class Registry:
     """
 
     __slots__ = (
-        "_by_class",
         "_by_name",
         "_by_task",
         "_metadata",
         "_types",
         "addresses",
+        "by_class",
         "categories",
         "event_types",
         "events",
@@ -85,7 +85,7 @@ class Registry:
         set_once("addresses", AddressBook(self.users, tables.topics))
         set_once("_metadata", {meta.event_type: meta for meta in tables.events})
         set_once("_types", {meta.event_type.value: meta for meta in tables.events})
-        set_once("_by_class", MappingProxyType({row.domain_event_class: row for row in tables.mappings}))
+        set_once("by_class", MappingProxyType({row.domain_event_class: row for row in tables.mappings}))
         set_once("_by_name", {row.domain_event_class.__name__: row for row in tables.mappings})
         set_once("_by_task", {task_name(name): row for name, row in self._by_name.items()})
 
@@ -96,9 +96,9 @@ class Registry:
     topics: tuple[Topic, ...]
     users: IdType  # reads and writes the users' ids; the one place where that is done
     addresses: AddressBook  # reads and judges addresses
+    by_class: Mapping[type[Any], DomainToSSEMapping]  # domain event class → mapping; read-only
     _metadata: Mapping[StrEnum, SSEEventMetadata]
     _types: Mapping[str, SSEEventMetadata]
-    _by_class: Mapping[type[Any], DomainToSSEMapping]
     _by_name: Mapping[str, DomainToSSEMapping]
     _by_task: Mapping[str, DomainToSSEMapping]
 
@@ -112,11 +112,6 @@ class Registry:
         return f"<Registry of {len(self.events)} event types and {len(self.mappings)} mappings>"
 
     # Look-ups
-
-    @property
-    def by_class(self) -> Mapping[type[Any], DomainToSSEMapping]:
-        """Read-only view: domain event class → mapping."""
-        return self._by_class
 
     def mapping_named(self, event_class_name: str) -> DomainToSSEMapping | None:
         """The mapping of the domain event class with that name."""

@@ -63,11 +63,7 @@ class _Choice(NamedTuple):
 
 
 def sample_event(event_class: type[Any], *, anything: object = "sample") -> Any:
-    """An instance of ``event_class`` with a plausible value in every field.
-
-    Args:
-        event_class: a domain event's class.
-        anything: what stands in fields that may hold anything.
+    """An instance of ``event_class`` with a plausible value in every field; ``anything`` where a field may hold that.
 
     Raises:
         CannotSampleError: a field's type is not understood, or the class refuses the sample.
