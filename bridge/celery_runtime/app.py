@@ -21,7 +21,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.ports import WorkerPorts
-from bridge.redis_adapter import QueueNames, connect_briefly, open_queues
+from bridge.redis_adapter import QueueNames, connect_briefly, is_there
 from bridge.runtime.identity import release
 from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
@@ -172,10 +172,7 @@ def _there_was(settings: WorkerSettings, name: str) -> bool:
     with connect_briefly(settings) as client:
         if name in QueueNames(client).all():
             return True
-    if not topology(settings).on_redis:
-        return False
-    with open_queues(settings) as broker:
-        return broker.exists(name)
+    return topology(settings).on_redis and is_there(settings, name)
 
 
 class Dispatcher(EventDispatcher):

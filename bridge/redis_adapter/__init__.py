@@ -11,7 +11,7 @@ from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
     from bridge.redis_adapter.accounting import Ledger, OperationsLog, Starts, StoreOverview, Tally, read_balance
-    from bridge.redis_adapter.broker_queues import RedisBrokerQueues, open_queues
+    from bridge.redis_adapter.broker_queues import RedisBrokerQueues, is_there
     from bridge.redis_adapter.client import (
         StoreClock,
         connect,
@@ -46,7 +46,7 @@ __all__, __getattr__ = on_demand(
     __name__,
     {
         "bridge.redis_adapter.accounting": "Ledger OperationsLog Starts StoreOverview Tally read_balance",
-        "bridge.redis_adapter.broker_queues": "RedisBrokerQueues open_queues",
+        "bridge.redis_adapter.broker_queues": "RedisBrokerQueues is_there",
         "bridge.redis_adapter.client": (
             "StoreClock connect connect_async connect_briefly connect_broker sentinel_options tls_options_of"
         ),

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -39,70 +38,6 @@ ALL_KEYS_MAX = 5_000_000
 """Keys among which a thorough look does."""
 PORTION = 50
 """Messages that one script call moves; each may have 256 KiB, and Redis reads each once."""
-
-
-@contextmanager
-def open_queues(settings: QueueSettings) -> Iterator["RedisQueues"]:
-    """The queues of a Redis broker, alone or behind sentinels; raises as ``open_redis``."""
-    with open_redis(settings) as client:
-        yield RedisQueues(client, settings.queue_prefix)
-
-
-class RedisQueues:
-    """Reads queues in kombu's format. What is no message is passed over."""
-
-    def __init__(self, client: redis.Redis, keyprefix: str) -> None:
-        self._client = client
-        self._prefix = keyprefix
-
-    def exists(self, name: str) -> bool:
-        """Whether anything stands on a queue, also on its priority lists."""
-        return bool(self._client.exists(*(self._prefix + place for place in (name, *priority_lists(name)))))
-
-    def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
-        for name in queues:
-            yield from self._standing(name)
-        yield from self._claimed()
-
-    def _standing(self, name: str) -> Iterator[QueuedMessage]:
-        # From the head, where producers push: what is pushed meanwhile moves the rest on, and never hides it.
-        start, count = 0, CHUNK_FIRST
-        while True:
-            items = cast("list[bytes]", self._client.lrange(self._prefix + name, start, start + count - 1))
-            for item in items:
-                message = _message(peek(item), claimed=False)
-                if message is not None:
-                    yield message
-            if len(items) < count:
-                return
-            start += count
-            average_bytes = max(1, sum(map(len, items)) // len(items))
-            count = min(CHUNK_MAX, max(1, CHUNK_BYTES // average_bytes))
-
-    def _claimed(self) -> Iterator[QueuedMessage]:
-        cursor = 0
-        while True:
-            answer = self._client.hscan(self._prefix + UNACKED_KEY, cursor, count=CLAIMED_CHUNK)
-            cursor, entries = cast("tuple[int, dict[bytes, bytes]]", answer)
-            for entry in entries.values():
-                message = _message(peek_claim(entry), claimed=True)
-                if message is not None:
-                    yield message
-            if not cursor:
-                return
-
-
-def _message(item: Peeked | None, *, claimed: bool) -> QueuedMessage | None:
-    if item is None:
-        return None
-    headers = item.headers  # not by the properties, which would cost as much as the parser
-    return QueuedMessage(
-        message_id=headers.id or "",
-        book_id=headers.bridge_booked or headers.id or "",
-        claimed=claimed,
-        body=item.body,
-        compression=headers.compression,
-    )
 
 
 class RedisBrokerQueues:
@@ -161,8 +96,11 @@ class RedisBrokerQueues:
         return states, claimed
 
     def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
-        with open_queues(self._settings) as broker:
-            yield from broker.messages(queues)
+        """As the port; in kombu's format, and what is no message is passed over."""
+        with open_redis(self._settings) as client:
+            for name in queues:
+                yield from _standing(client, self._prefix + name)
+            yield from _claimed(client, self._prefix + UNACKED_KEY)
 
     def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
         return move_messages(self._settings, self._ledger, source, target)
@@ -184,6 +122,58 @@ class RedisBrokerQueues:
     def _accepted_ms(self, message_ids: Sequence[str]) -> dict[str, int]:
         found = self._ledger.get([message_id for message_id in message_ids if message_id])
         return {message.message_id: message.accepted_ms for message in found}
+
+
+def is_there(settings: QueueSettings, queue: str) -> bool:
+    """Whether anything stands on a queue of a Redis broker, also on its priority lists.
+
+    Raises:
+        BrokerError: the broker is away or refuses.
+    """
+    with open_redis(settings) as client:
+        return bool(client.exists(*(settings.queue_prefix + place for place in (queue, *priority_lists(queue)))))
+
+
+def _standing(client: redis.Redis, queue: str) -> Iterator[QueuedMessage]:
+    # From the head, where producers push: what is pushed meanwhile moves the rest on, and never hides it.
+    start, count = 0, CHUNK_FIRST
+    while True:
+        items = cast("list[bytes]", client.lrange(queue, start, start + count - 1))
+        for item in items:
+            message = _message(peek(item), claimed=False)
+            if message is not None:
+                yield message
+        if len(items) < count:
+            return
+        start += count
+        average_bytes = max(1, sum(map(len, items)) // len(items))
+        count = min(CHUNK_MAX, max(1, CHUNK_BYTES // average_bytes))
+
+
+def _claimed(client: redis.Redis, unacked: str) -> Iterator[QueuedMessage]:
+    cursor = 0
+    while True:
+        answer = client.hscan(unacked, cursor, count=CLAIMED_CHUNK)
+        cursor, entries = cast("tuple[int, dict[bytes, bytes]]", answer)
+        for entry in entries.values():
+            message = _message(peek_claim(entry), claimed=True)
+            if message is not None:
+                yield message
+        if not cursor:
+            return
+
+
+def _message(item: Peeked | None, *, claimed: bool) -> QueuedMessage | None:
+    if item is None:
+        return None
+    headers = item.headers  # not by the properties, which would cost as much as the parser
+    return QueuedMessage(
+        message_id=headers.id or "",
+        book_id=headers.bridge_booked or headers.id or "",
+        claimed=claimed,
+        body=item.body,
+        compression=headers.compression,
+    )
 
 
 def _made_ms(head: Peeked) -> int | None:
