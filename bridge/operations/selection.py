@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from bridge.model.dead_letter import DeadLetter, LetterHead
+from bridge.model.dead_letter import DeadLetter, LetterHead, head_of
 from bridge.model.errors import IdError, SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure, Stage
@@ -159,17 +159,8 @@ def facts_of(item: DeadLetter | RetryRecord | LetterHead) -> Facts:
             at_ms=item.buried_ms,
         )
     if isinstance(item, DeadLetter):
-        return Facts(
-            item_id=item.letter_id,
-            task=item.task,
-            queue=item.queue,
-            user_id=item.user_id,
-            stage=item.failure.stage.value,
-            error_class=item.failure.error_class,
-            group=item.group,
-            at_ms=_ms_of(item.buried_at),
-            text=_text_of(item.failure, item.envelope, item.raw.decode("utf-8", "replace")),
-        )
+        text = _text_of(item.failure, item.envelope, item.raw.decode("utf-8", "replace"))
+        return msgspec.structs.replace(facts_of(head_of(item)), at_ms=_ms_of(item.buried_at), text=text)
     last = item.attempts[-1]
     return Facts(
         item_id=item.event_id,

@@ -1,8 +1,8 @@
 """What did not succeed: retries that wait for their next attempt, and letters that wait for a person."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 import redis
@@ -152,14 +152,6 @@ def read_retry(value: bytes | str) -> RetryRecord | None:
     return found if found.attempts else None
 
 
-class _Look(NamedTuple):
-    """One answer of ``dead_page.lua``: id, burial in ms, and JSON of each letter, or of its head."""
-
-    found: tuple[tuple[str, int, bytes], ...]
-    cursor: Cursor | None
-    more: bool
-
-
 class DeadLetters(OfStore):
     """``bridge.ports.DeadLetters`` on Redis, within ``dead_max``, ``dead_max_bytes`` and ``dead_ttl_s``."""
 
@@ -202,15 +194,9 @@ class DeadLetters(OfStore):
         conditions: Sequence[Sequence[str]] = (),
         take: int = LOOK_MAX,
     ) -> Glance:
-        look = self._look("whole", cursor, newest_first, between_ms, conditions, take)
-        return Glance(
-            found=tuple(
-                Found(letter_id, at_ms, read_letter(value) or unreadable(letter_id, value))
-                for letter_id, at_ms, value in look.found
-            ),
-            cursor=look.cursor,
-            more=look.more,
-        )
+        met, cursor, more = self._look("whole", cursor, newest_first, between_ms, conditions, take)
+        found = (Found(name, at_ms, read_letter(value) or unreadable(name, value)) for name, at_ms, value in met)
+        return Glance(found=tuple(found), cursor=cursor, more=more)
 
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
@@ -229,24 +215,16 @@ class DeadLetters(OfStore):
         between_ms: tuple[int, int],
         conditions: Sequence[Sequence[str]],
         take: int,
-    ) -> _Look:
-        args: list[str | float] = [
-            "new" if newest_first else "old",
-            "" if cursor is None else cursor.at_ms,
-            "" if cursor is None else cursor.letter_id,
-            *between_ms,
-            LOOK_MAX,
-            take,
-            what,
-        ]
+    ) -> tuple[Iterable[tuple[str, int, bytes]], Cursor | None, bool]:
+        """Id, burial in ms and JSON of each letter or head (``what``) met; where to go on; whether there is more."""
+        place: tuple[str | float, str] = ("", "") if cursor is None else (cursor.at_ms, cursor.letter_id)
+        args = ["new" if newest_first else "old", *place, *between_ms, LOOK_MAX, take, what]
         for words in conditions:
             args += (len(words), *words)
         more, at_ms, letter_id, *found = self._run("dead_page", args)
-        return _Look(
-            found=tuple(zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)),
-            cursor=Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None,
-            more=bool(more),
-        )
+        place_then = Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None
+        met = zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)
+        return met, place_then, bool(more)
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         found = ((letter_id, read_letter(value)) for letter_id, value in self._values(letter_ids))

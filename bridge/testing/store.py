@@ -10,12 +10,11 @@ from bridge.testing.accounting import (
     MemoryOperationsLog,
     MemoryStartCounts,
 )
-from bridge.testing.dead_letters import MemoryDeadLetters
 from bridge.testing.event_log import MemoryEventLog
+from bridge.testing.failed_events import MemoryDeadLetters, MemoryRetryQueue
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.operators import MemoryKept, MemoryOverview, MemoryProducers, MemoryQueueNames, MemoryWorkers
 from bridge.testing.redrives import MemoryRedriveJobs
-from bridge.testing.retry_queue import MemoryRetryQueue
 from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue
 
