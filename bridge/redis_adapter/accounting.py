@@ -51,23 +51,27 @@ class Ledger(OfStore):
         self._mark_life_s = settings.seen_life_s
 
     def book(self, message_id: str, task: str, queue: str, event_ids: Sequence[UUID]) -> None:
+        """Enter a message once: a mark of its own, which lives as long as a seen mark, makes it idempotent."""
         ids = b"".join(event_id.bytes for event_id in event_ids)
         arguments = (message_id, entry(task, queue, ids), len(event_ids), self._mark_life_s)
         self._run("book", arguments, booked=self._keys.booked(message_id))
 
     def write_off(self, messages: Sequence[OpenMessage], *, who: str, reason: str) -> int:
+        """One script call, which blocks Redis for all messages given: a few hundred at a time."""
         arguments: list[str | int | bytes] = [ENTRIES_MAX, who, reason]
         for message in messages:
             arguments += (message.message_id, len(message.event_ids), *map(str, message.event_ids))
         return int(self._run("write_off", arguments))
 
     def unfinished(self, message_id: str, event_ids: Collection[str]) -> frozenset[str]:
+        """One HGET: those ids that are left in the message's record."""
         with store_errors():
             record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
         waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
         return frozenset(waiting.intersection(event_ids))
 
     def balance(self) -> Balance:
+        """As ``read_balance``."""
         return read_balance(self._client)
 
     @property
@@ -82,12 +86,14 @@ class Ledger(OfStore):
             script("requeue").send(self._client, Call([self._keys.OPEN], [queue, *pairs]))
 
     def summaries(self) -> Iterator[Summary]:
+        """HSCAN through all records, SCAN_COUNT at a time."""
         for message_id, record in self._records():
             head, _, ids = record.partition(b"\n")
             accepted_ms, _, queue = head.split(b" ")
             yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
+        """One HMGET; messages of which nothing is in flight are left out."""
         if not message_ids:
             return []
         with store_errors():
@@ -95,6 +101,7 @@ class Ledger(OfStore):
         return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
+        """Looks through all records, which are not decoded unless the id's 16 bytes occur in one."""
         found = [
             read_record(message_id.decode(), record)
             for message_id, record in self._records()
@@ -135,6 +142,7 @@ class StoreOverview(OfStore):
             return wrong_keys(self._client, self._keys.kinds, self._keys.spared)
 
     def read(self) -> Figures:
+        """Three round trips, and a fourth if events died lately; they are not of one moment."""
         wrong = self.wrong_keys()
         keys = self._keys.without([key.name for key in wrong])
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
@@ -165,6 +173,7 @@ class StoreOverview(OfStore):
         )
 
     def write_refusal(self) -> StoreError | None:
+        """Tries it: writes a key that lives for PROBE_LIFE_MS."""
         try:
             with store_errors():
                 self._client.set(self._keys.PROBE, 1, px=PROBE_LIFE_MS)
@@ -215,6 +224,7 @@ class Starts(OfStore):
     """``bridge.ports.StartCounts`` on Redis: they tell poison messages from the ones claimed beside them."""
 
     def add(self, message_id: str) -> int:
+        """One transaction; the tally of all messages lives STARTS_LIFE_S from now."""
         with store_errors(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.hincrby(self._keys.STARTS, message_id, 1)
             pipeline.expire(self._keys.STARTS, STARTS_LIFE_S)
@@ -222,10 +232,12 @@ class Starts(OfStore):
         return int(times)
 
     def take_back(self, message_id: str) -> None:
+        """Count one start less. Not idempotent."""
         with store_errors():
             self._client.hincrby(self._keys.STARTS, message_id, -1)
 
     def forget(self, message_id: str) -> None:
+        """Forget a message that is done. Idempotent."""
         with store_errors():
             self._client.hdel(self._keys.STARTS, message_id)
 
@@ -234,6 +246,7 @@ class Tally(OfStore):
     """``bridge.ports.Metrics`` on Redis, in one round trip: what happened, how often, where no script counts it."""
 
     def add(self, grown: Sequence[tuple[str, int]]) -> None:
+        """Let numbers grow. Not idempotent: after a lost answer some may have grown."""
         with store_errors(), self._client.pipeline(transaction=False) as pipe:
             for field, number in grown:
                 pipe.hincrby(self._keys.METRICS, field, number)
@@ -247,6 +260,7 @@ class OperationsLog(OfStore):
     """``bridge.ports.OperationsLog`` on Redis."""
 
     def append(self, entry: LogEntry) -> None:
+        """Dated by Redis; the oldest beyond about ENTRIES_MAX fall off. Not idempotent."""
         fields: dict[str, str | bytes] = {
             "who": entry.who,
             "action": entry.action,
@@ -258,6 +272,7 @@ class OperationsLog(OfStore):
         self._run("log", [ENTRIES_MAX, *words])
 
     def newest(self, limit: int = 100) -> list[LogEntry]:
+        """One XREVRANGE, newest first."""
         with store_errors():
             reply = self._client.xrevrange(self._keys.OPERATIONS_LOG, count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)

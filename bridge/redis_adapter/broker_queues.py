@@ -55,6 +55,7 @@ class RedisBrokerQueues:
         self._finder = QueueFinder(self._prefix)
 
     def find(self, *, thorough: bool = False) -> frozenset[str]:
+        """A look of FIND_KEYS_MAX keys further than the one before; thorough: of ALL_KEYS_MAX."""
         with broker_errors():
             self._finder.look(self._client, ALL_KEYS_MAX if thorough else FIND_KEYS_MAX)
         return self._finder.found
@@ -66,10 +67,12 @@ class RedisBrokerQueues:
             return wrong_keys(self._client, {self._prefix + key: kind for key, kind in kinds.items()})
 
     def claimed(self) -> Counter[str] | None:
+        """Counted by a script that leaves the messages in Redis, in up to CLAIMED_STEPS_MAX calls."""
         with broker_errors():
             return claimed_by_queue(self._client, self._prefix + UNACKED_KEY, steps_max=CLAIMED_STEPS_MAX)
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
+        """One round trip, one for queues with priority lists, and one to the accounting for the ages."""
         with broker_errors(), self._client.pipeline(transaction=False) as pipeline:
             for name in names:
                 pipeline.exists(*(self._prefix + key for key in priority_lists(name)))
@@ -103,6 +106,7 @@ class RedisBrokerQueues:
             yield from _claimed(client, self._prefix + UNACKED_KEY)
 
     def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
+        """A script call for each PORTION of messages, over a connection of its own."""
         return move_messages(self._settings, self._ledger, source, target)
 
     def _on_priority_lists(self, pipeline: Any, names: Sequence[str]) -> dict[str, tuple[int, bytes | None]]:

@@ -145,9 +145,11 @@ class StoreClock:
         return asked[1] + monotonic() - asked[0]
 
     def now(self) -> datetime:
+        """The same as a UTC time."""
         return datetime.fromtimestamp(self.now_s(), UTC)
 
     def now_ms(self) -> int:
+        """Whole milliseconds since the epoch, asked for now."""
         with store_errors():
             seconds, microseconds = self._client.time()
         return int(seconds) * 1000 + int(microseconds) // 1000

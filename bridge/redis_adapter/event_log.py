@@ -40,6 +40,7 @@ class History:
         self._stream_ttl_s = settings.stream_ttl_s
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
+        """One MGET of the two seen marks; None once they have expired (``seen_life_s``)."""
         with store_errors():
             marks = await self._client.mget(
                 self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)
@@ -55,6 +56,7 @@ class History:
         return bool(known)
 
     async def now(self) -> Page:
+        """One script call; in an empty Redis it begins the order of positions."""
         with store_errors():
             newest, now_ms = await script("now").run_async(self._client)
         return page_of(Position(text(newest)), complete=True, read_at_ms=int(text(now_ms)))
@@ -62,6 +64,7 @@ class History:
     async def read(
         self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
+        """One script call, bounded by PAGE entries a stream and by bytes; changes nothing."""
         with store_errors():
             newest, complete, now_ms, *streams = await script("read").run_async(
                 self._client,
@@ -102,15 +105,18 @@ class LiveSubscription:
         self._connection.retry = Retry(NoBackoff(), 0)
 
     async def open(self) -> None:
+        """Connect, by a master's present address behind sentinels; subscribes to nothing yet."""
         with store_errors():
             await self._connection.connect()  # type: ignore[no-untyped-call]
         self._lost_masters = getattr(self._pool, "lost_masters", 0)
 
     async def send(self, verb: str, *channels: str) -> None:
+        """Write one command; its confirmations come from ``hear``."""
         with store_errors():
             await self._connection.send_command(verb, *channels, check_health=False)
 
     async def hear(self, timeout_s: float) -> Heard | None:
+        """The next reply; raises as soon as the pool knows that this server is no master any more."""
         try:
             reply = await self._connection.read_response(timeout=timeout_s, disconnect_on_error=False)
             if getattr(self._pool, "lost_masters", 0) != self._lost_masters:
@@ -127,6 +133,7 @@ class LiveSubscription:
         return _OTHER
 
     async def close(self) -> None:
+        """Drop the connection without a wait for the other end. Idempotent; never raises."""
         with suppress(*REDIS_TROUBLES):
             await self._connection.disconnect(nowait=True)
 
@@ -139,6 +146,7 @@ class PublishedEvents(OfStore):
         self._keeps_history = settings.stream_ttl_s > 0
 
     def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
+        """One round trip, and one more for each event that was published."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             for audience, event_id in events:
                 pipeline.get(self._mark(audience, event_id))
@@ -160,6 +168,7 @@ class PublishedEvents(OfStore):
         return Sighting()
 
     def newest(self, audience: Id | None, limit: int) -> Iterator[PastEvent]:
+        """One XREVRANGE; entries that strangers wrote are passed over."""
         with store_errors():
             entries: Any = self._client.xrevrange(self._stream(audience), count=limit)
         for _, fields in entries:
@@ -172,6 +181,7 @@ class PublishedEvents(OfStore):
                 )
 
     def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
+        """With a user two marks are read; without, SCAN goes through all keys in steps of MARKS_A_STEP."""
         with store_errors():
             if user is not None:
                 marks = {self._mark(user, event_id), self._mark(EVERYBODY, event_id)}
@@ -195,6 +205,7 @@ class PublishedEvents(OfStore):
         return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
+        """SCAN through all keys for seen marks, in steps of MARKS_A_STEP."""
         with store_errors():
             return frozenset(
                 event_id

@@ -56,23 +56,27 @@ class RetrySet(OfStore):
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> frozenset[str]:
+        """One script call; takes the events out of their message in the same step."""
         args: list[str | int | bytes] = [self._max, message_id, event_type, int(only_unfinished)]
         for record, after_s in waiting:
             args += (record.event_id, record.attempt, int(after_s * 1000), msgspec.json.encode(record))
         return frozenset(map(text, self._run("retry_add", args)))
 
     def history(self, event_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """One HMGET; records that cannot be read are left out."""
         with store_errors():
             values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         records = (read_retry(value) for value in values if value is not None)
         return {record.event_id: record.attempts for record in records if record is not None}
 
     def unfinished(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """One HMGET: those that have a record, readable or not."""
         with store_errors():
             values = self._client.hmget(self._keys.RETRY_RECORDS, list(event_ids)) if event_ids else []
         return frozenset(event_id for event_id, value in zip(event_ids, values, strict=True) if value is not None)
 
     def claim(self, limit: int = CLAIM_MAX) -> Claim:
+        """One script call; leases up to ``limit`` for LEASE_S, by Redis' clock."""
         wait_ms, lease, *pairs = self._run("retry_claim", [LEASE_S * 1000, limit])
         found = [
             (text(event_id), value, read_retry(value)) for event_id, value in zip(pairs[::2], pairs[1::2], strict=True)
@@ -85,17 +89,20 @@ class RetrySet(OfStore):
         )
 
     def confirm(self, claim: Claim) -> None:
+        """One script call; what still has the lease's due time is due again RESEND_S after it."""
         if claim.records:
             ids = [record.event_id for record in claim.records]
             self._run("retry_confirm", [claim.lease, RESEND_S * 1000, *ids])
 
     def count(self) -> int:
+        """One HLEN."""
         with store_errors():
             return int(self._client.hlen(self._keys.RETRY_RECORDS))
 
     # For operators
 
     def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
+        """PAGE at a time; those of one due time are read by rank, and so may be missed when others go."""
         low, offset = "-inf" if behind is None else repr(behind[0]), 0
         while True:
             with store_errors():
@@ -112,6 +119,7 @@ class RetrySet(OfStore):
             low, offset = last_due, (offset + PAGE if last_due == low else 0)
 
     def by_queue(self, *, thorough: bool = False) -> tuple[WaitingFor, ...]:
+        """One script call of RETRIES_A_LOOK; thorough: up to LOOKS_MAX of them, 100,000 retries."""
         found: Counter[tuple[str, str]] = Counter()
         for turn in range(LOOKS_MAX if thorough else 1):
             seen, *kinds = self._run("retry_queues", [turn * RETRIES_A_LOOK, RETRIES_A_LOOK])
@@ -122,9 +130,11 @@ class RetrySet(OfStore):
         return tuple(WaitingFor(*kind, number) for kind, number in found.most_common())
 
     def make_due(self, event_ids: Sequence[str]) -> list[str]:
+        """One script call. Idempotent."""
         return self._postpone(event_ids, "0")
 
     def take(self, event_ids: Sequence[str]) -> list[RetryRecord]:
+        """One script call and one HMGET; a half in the due time marks those that are taken."""
         taken = self._postpone(event_ids, f"{LEASE_S * 1000 + 0.5}")
         return [waiting.record for waiting in self._read([(event_id, 0.0) for event_id in taken])]
 
@@ -169,6 +179,7 @@ class DeadLetters(OfStore):
         event_type: str = "",
         only_unfinished: bool = False,
     ) -> int:
+        """One script call, which evicts some thousand letters at most; the next call evicts the rest."""
         what = int(whole) if part is None else " " + " ".join(part)
         args: list[str | int | bytes] = [*self._limits, message_id, what, event_type, int(only_unfinished)]
         for letter in letters:
@@ -179,6 +190,7 @@ class DeadLetters(OfStore):
         return evicted
 
     def history(self, letter_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """One HMGET."""
         found = {}
         for letter_id, value in self._values(letter_ids):
             letter = read_letter(value)
@@ -194,6 +206,7 @@ class DeadLetters(OfStore):
         conditions: Sequence[Sequence[str]] = (),
         take: int = LOOK_MAX,
     ) -> Glance:
+        """One script call, which looks at LOOK_MAX letters at most, whatever matches."""
         met, cursor, more = self._look("whole", cursor, newest_first, between_ms, conditions, take)
         found = (Found(name, at_ms, read_letter(value) or unreadable(name, value)) for name, at_ms, value in met)
         return Glance(found=tuple(found), cursor=cursor, more=more)
@@ -201,6 +214,7 @@ class DeadLetters(OfStore):
     def heads(
         self, *, newest_first: bool = False, between_ms: tuple[int, int], conditions: Sequence[Sequence[str]] = ()
     ) -> Iterator[LetterHead]:
+        """A script call for each LOOK_MAX letters."""
         cursor, more = None, True
         while more:
             found, cursor, more = self._look("head", cursor, newest_first, between_ms, conditions, LOOK_MAX)
@@ -227,6 +241,7 @@ class DeadLetters(OfStore):
         return met, place_then, bool(more)
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
+        """One HMGET; letters that cannot be read are left out."""
         found = ((letter_id, read_letter(value)) for letter_id, value in self._values(letter_ids))
         return {letter_id: letter for letter_id, letter in found if letter is not None}
 
@@ -238,10 +253,12 @@ class DeadLetters(OfStore):
                 yield letter_id, value
 
     def count(self) -> int:
+        """One ZCARD."""
         with store_errors():
             return int(self._client.zcard(self._keys.DEAD_INDEX))
 
     def span_ms(self) -> tuple[int, int]:
+        """One round trip."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
             pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
@@ -249,6 +266,7 @@ class DeadLetters(OfStore):
         return (int(first[0][1]), int(last[0][1])) if first and last else (0, 0)
 
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
+        """One script call; the oldest tombstones beyond TOMBSTONES_MAX fall off. Idempotent."""
         args: list[str | int | bytes] = [TOMBSTONES_MAX, redrive]
         for stone in tombstones:
             fields = {"who": stone.who, "reason": stone.reason, "task": stone.task, "error_class": stone.error_class}
@@ -261,6 +279,7 @@ class KeptEvents(OfStore):
     """``bridge.ports.KeptEvents`` on Redis."""
 
     def look_up(self, event_id: str) -> Kept:
+        """One script call that only reads, so also of a Redis that is full."""
         keys = self._keys
         (seconds, microseconds), record, due, letter, skipped, stone, stone_ms = look(
             self._client,

@@ -117,6 +117,7 @@ class ForeignLists:
         self._client: redis.Redis | None = None
 
     def merge_priorities(self, queues: Sequence[str]) -> dict[str, int]:
+        """One round trip says which queues have such lists; one script each moves up to MERGE_MAX."""
         moved = {}
         try:
             client = self._connected()
@@ -135,6 +136,7 @@ class ForeignLists:
         return moved
 
     def find(self) -> frozenset[str]:
+        """A look of KEYS_A_STEP keys further than the one before."""
         try:
             self._finder.look(self._connected(), KEYS_A_STEP)
         except BaseException as error:
@@ -143,6 +145,7 @@ class ForeignLists:
         return self._finder.found
 
     def close(self) -> None:
+        """Drop the connection; the next look opens another. Idempotent."""
         self._client = None
         self._open.close()
 

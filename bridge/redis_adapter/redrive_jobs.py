@@ -32,9 +32,11 @@ class RedriveJobs(OfStore):
         self._settings = settings
 
     def job(self, job_id: str) -> "RedriveJob":
+        """One of them; asks Redis nothing."""
         return RedriveJob(self._client, self._settings, job_id)
 
     def newest(self, limit: int) -> list[str]:
+        """One ZREVRANGE, of JOBS_MAX at most."""
         with store_errors():
             ids: Any = self._client.zrevrange(self._keys.REDRIVES, 0, limit - 1)
         return [text(job_id) for job_id in ids]
@@ -62,6 +64,7 @@ class RedriveJob(OfStore):
     # The record and the lease
 
     def begin(self, status: RedriveStatus) -> None:
+        """One transaction; the record lives KEPT_S from its last change."""
         fields: dict[Any, Any] = {
             "selection": msgspec.json.encode(status.selection),
             "who": status.who,
@@ -79,6 +82,7 @@ class RedriveJob(OfStore):
             pipeline.execute()
 
     def read(self) -> RedriveRecord | None:
+        """One script call, so that numbers and state are of one moment."""
         (seconds, _), flat, pending, in_flight = look(
             self._client, ("TIME",), ("HGETALL", self._key), ("ZCARD", self._pending), ("ZCARD", self._sent)
         )
@@ -100,6 +104,7 @@ class RedriveJob(OfStore):
         )
 
     def move_to(self, state: RedriveState, reason: str = "", *, total: int | None = None) -> None:
+        """One round trip; keeps the record for KEPT_S from now. Idempotent."""
         fields: dict[Any, Any] = {"state": state.value, "reason": reason, "stop": ""}
         if total is not None:
             fields["total"] = total
@@ -109,37 +114,45 @@ class RedriveJob(OfStore):
             pipeline.execute()
 
     def count_canary(self, letters: int) -> None:
+        """One HINCRBY. Not idempotent."""
         with store_errors():
             self._client.hincrby(self._key, "canary_sent", letters)
 
     def ask_to_stop(self) -> None:
+        """One HSET, which whoever runs it reads with the record. Idempotent."""
         with store_errors():
             self._client.hset(self._key, "stop", "1")
 
     def renew_lease(self, owner: str, lease_s: float) -> int:
+        """One script call, by Redis' clock."""
         return int(self._run("redrive_lease", [owner, int(lease_s * 1000)], redrive=self._key))
 
     # Pending
 
     def add(self, letter_ids: Sequence[str]) -> None:
+        """One ZADD. Idempotent."""
         with store_errors():
             # One score for all: Redis then orders by id, which for UUIDv7 is by time.
             self._client.zadd(self._pending, dict.fromkeys(letter_ids, 0))
 
     def pending(self, number: int, *, start: int = 0) -> list[str]:
+        """One ZRANGE, in the order of the ids."""
         with store_errors():
             ids: Any = self._client.zrange(self._pending, start, start + number - 1)
         return [text(letter_id) for letter_id in ids]
 
     def take_back(self, limit: int) -> int:
+        """One script call; what was sent may then be run twice, and is published once."""
         return int(self._of_letters("redrive_resend", [limit]))
 
     def newest(self) -> dict[str, str]:
+        """One HGETALL."""
         with store_errors():
             values: Any = self._client.hgetall(self._newest)
         return {text(name): text(value) for name, value in values.items()}
 
     def note_newest(self, newest: Mapping[str, str]) -> None:
+        """Kept for KEPT_S, as the record. Idempotent."""
         if newest:
             with store_errors():
                 self._client.hset(self._newest, mapping=dict[Any, Any](newest))
@@ -148,6 +161,7 @@ class RedriveJob(OfStore):
     # Sending
 
     def send(self, owner: str, letter_ids: Sequence[str], message: TaskMessage, queue: Queue) -> frozenset[str]:
+        """One script call; with the broker elsewhere also a message through ``queue`` and an SREM."""
         place = self._queue_prefix + message.queue if self._one_server else self._unconfirmed
         item = queue_item(message, announced=False) if self._one_server else b""
         answer = self._of_letters("redrive_send", [self._id, owner, item, *letter_ids], place=place)
@@ -165,6 +179,7 @@ class RedriveJob(OfStore):
         return frozenset()
 
     def return_message(self, owner: str, letter: DeadLetter, message: WholeMessage) -> bool:
+        """One script call; only where the store is the broker. A second one finds the letter gone."""
         record = entry(message.task, message.queue, b"")
         answer = self._of_letters(
             "redrive_return",
@@ -174,17 +189,20 @@ class RedriveJob(OfStore):
         return text(answer) == "sent"
 
     def unfold(self, owner: str, letter_id: str, parts: Sequence[DeadLetter]) -> None:
+        """One script call for all parts. A second one finds the letter gone."""
         arguments: list[str | int | bytes] = [owner, letter_id, *self._bounds]
         for part in parts:
             arguments += (part.letter_id, msgspec.json.encode(part), msgspec.json.encode(head_of(part)))
         self._of_letters("redrive_unfold", arguments)
 
     def leave_out(self, why: str, letter_ids: Sequence[str]) -> None:
+        """One script call. Idempotent: only pending letters are counted."""
         self._of_letters("redrive_leave", [why, *letter_ids])
 
     # Outcomes
 
     def collect(self, passed_over: int, limit: int) -> Outcomes:
+        """One script call for up to ``limit`` letters. Idempotent: each is counted when it leaves."""
         return Outcomes(*map(int, self._of_letters("redrive_collect", [self._id, passed_over, limit])))
 
     def _of_letters(self, name: str, arguments: Sequence[str | int | bytes], **own: str) -> Answer:

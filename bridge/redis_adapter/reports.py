@@ -35,14 +35,17 @@ class Workers(OfStore):
     """``bridge.ports.WorkerReports`` on Redis."""
 
     def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
+        """One script call, which also samples the counts every SAMPLE_MS, whichever worker comes first."""
         silence_ms = WORKERS_KEPT_S * 1000 if sweep else ""
         self._run("beat", [name, msgspec.json.encode(report), silence_ms, SAMPLE_MS, SAMPLES_MAX, *SAMPLED])
 
     def leave(self, name: str) -> None:
+        """Forget a worker that stops. Idempotent."""
         with store_errors():
             self._client.hdel(self._keys.WORKERS, name)
 
     def known(self) -> tuple[KnownWorker, ...]:
+        """One round trip; ages are by Redis' clock."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.hgetall(self._keys.WORKERS)
@@ -67,6 +70,7 @@ class Producers(OfStore):
     """``bridge.ports.ProducerReports`` on Redis."""
 
     def keep(self, producer: str, report: ProducerReport | None) -> None:
+        """One script call, or an HDEL for None; beyond PRODUCERS_MAX a tenth falls off. Idempotent."""
         if report is None:
             with store_errors():
                 self._client.hdel(self._keys.PRODUCERS, producer)
@@ -76,6 +80,7 @@ class Producers(OfStore):
         self._run("report", [PRODUCERS_MAX, producer, msgspec.json.encode(fields)[1:]])
 
     def all(self) -> list[Reported]:
+        """One round trip, the oldest report first; ages are by Redis' clock."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.hgetall(self._keys.PRODUCERS)

@@ -153,6 +153,7 @@ class Settler:
         self._call = SettleCall(settings, longest_retry_s=longest_retry_s)
 
     def prepare(self, deliveries: Sequence[Delivery]) -> "PendingPublish":
+        """Makes the calls of up to BATCH_MAX events each, and takes a connection; sends nothing."""
         batches = [(self._call.arguments(batch), _events_in(batch)) for batch in _batches(deliveries)]
         return PendingPublish(self._client, batches)
 
@@ -168,6 +169,7 @@ class PendingPublish:
         self._begun = False
 
     def begin(self) -> None:
+        """Send the first call. Idempotent."""
         if self._first is not None and not self._begun:
             self._begun = True
             with store_errors():
@@ -190,6 +192,7 @@ class PendingPublish:
         return unpublished
 
     def abandon(self) -> None:
+        """Close the connection of a call that is under way. Idempotent."""
         if self._first is not None:
             self._first.abandon()
             self._first = None

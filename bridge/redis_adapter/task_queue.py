@@ -44,9 +44,11 @@ class RedisTaskQueue:
         # With the accounting elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if topology(settings).one_server else Announcer(settings)
 
-    def prepare(self) -> None: ...
+    def prepare(self) -> None:
+        """Nothing is imported late here."""
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
+        """One round trip, and one more before it where the accounting is elsewhere."""
         announced = self._announcer is None or self._announcer.announce(messages)
         try:
             self._entries.enter_and_push(
@@ -70,6 +72,7 @@ class RedisTaskQueue:
         """As ``Queue.insist_on_room``: a full Redis is known when it is written to."""
 
     def close(self) -> None:
+        """Drop the connections; the next ``send`` opens others. Idempotent."""
         self._client.close()
         if self._announcer is not None:
             self._announcer.close()
@@ -149,9 +152,11 @@ class QueueNames(OfStore):
     """``bridge.ports.QueueNames`` on Redis: a sorted set by when a queue was named last."""
 
     def note(self, names: Iterable[str]) -> None:
+        """One script call; beyond QUEUES_MAX the names not noted for longest fall off. Idempotent."""
         self._run("note_queues", [QUEUES_MAX, *names])
 
     def all(self) -> tuple[str, ...]:
+        """One ZREVRANGE, the newest first."""
         with store_errors():
             names = cast("list[bytes]", self._client.zrevrange(self._keys.QUEUES, 0, -1))
         return tuple(map(text, names))
