@@ -103,17 +103,7 @@ class Letters:
 
     def ids(self, selection: Selection) -> Iterator[str]:
         """The ids of all letters that match, oldest burial first; one buried again meanwhile may be missed."""
-        for part in chunks(self._heads(selection), CHUNK):
-            # The head answers every filter but a text, which is looked for in the letter itself.
-            if not selection.text:
-                yield from (head.letter_id for head in part)
-                continue
-            whole = self._dead.get_many([head.letter_id for head in part])
-            yield from (
-                head.letter_id
-                for head in part
-                if head.letter_id in whole and _holds(selection, whole[head.letter_id], head.buried_ms)
-            )
+        return (head.letter_id for head in self._heads(selection))
 
     def export(self, selection: Selection, *, payloads: bool = False) -> Iterator[dict[str, Any]]:
         """Every letter that matches as JSON values, oldest burial first.
@@ -132,10 +122,8 @@ class Letters:
         """The letters that match by cause, largest group first."""
         first_ms, last_ms = self._span(selection)
         grouping = Grouping(first_ms=first_ms, last_ms=last_ms)
-        wanted = set(self.ids(selection)) if selection.text else None
         for head in self._heads(selection):
-            if wanted is None or head.letter_id in wanted:
-                grouping.add_parts(head.group, head.task, head.user_id, head.buried_ms, head.letter_id)
+            grouping.add_parts(head.group, head.task, head.user_id, head.buried_ms, head.letter_id)
         samples = grouping.samples()
         letters = self._dead.get_many(list(samples.values()))
         causes = {group: cause_of(letters[sample].failure) for group, sample in samples.items() if sample in letters}
@@ -147,9 +135,8 @@ class Letters:
         Of more than USERS_MAX users, those whose first letter is the oldest are told.
         """
         found: dict[str, UserHit] = {}
-        wanted = set(self.ids(selection)) if selection.text else None
         for head in self._heads(selection):
-            if not head.user_id or (wanted is not None and head.letter_id not in wanted):
+            if not head.user_id:
                 continue
             hit = found.get(head.user_id)
             if hit is None:
@@ -163,11 +150,21 @@ class Letters:
         return tuple(sorted(found.values(), key=lambda hit: (-hit.count, hit.user_id)))
 
     def _heads(self, selection: Selection) -> Iterator[LetterHead]:
+        """Of all letters that match."""
         heads = self._dead.heads(between_ms=(selection.since_ms, selection.until_ms), conditions=selection.conditions())
         if selection.ids:
             wanted = frozenset(selection.ids)
-            return (head for head in heads if head.letter_id in wanted)
-        return heads
+            heads = (head for head in heads if head.letter_id in wanted)
+        return self._with_text(selection, heads) if selection.text else heads
+
+    def _with_text(self, selection: Selection, heads: Iterator[LetterHead]) -> Iterator[LetterHead]:
+        """The head answers every filter but a text, which is looked for in the letter itself."""
+        for part in chunks(heads, CHUNK):
+            letters = self._dead.get_many([head.letter_id for head in part])
+            for head in part:
+                letter = letters.get(head.letter_id)
+                if letter is not None and _holds(selection, letter, head.buried_ms):
+                    yield head
 
     def _span(self, selection: Selection) -> tuple[int, int]:
         """Between which times the letters were dead-lettered."""
