@@ -24,15 +24,12 @@ class SSEPublisherProtocol(Protocol):
 
     async def publish(self, event: SSEEvent) -> Receipt:
         """Publish to the event's own user."""
-        ...
 
     async def publish_to_user(self, user_id: Id, event: SSEEvent) -> Receipt:
         """Publish to another user than the event's own."""
-        ...
 
     async def broadcast(self, event: SSEEvent) -> Receipt:
         """Publish to every connected client."""
-        ...
 
 
 class RedisSSEPublisher:

@@ -1,6 +1,6 @@
 """Every script that a process runs, run once on scratch keys: what no list of rights tells shows here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -95,9 +95,8 @@ def run_scripts(client: redis.Redis, names: Sequence[str], scratch: Scratch, set
     used: set[str] = set()
     try:
         for name in names:
-            call = _settling(scratch, settings) if name == "settle" else _call(name, scratch)
-            used |= set(call.keys)
-            used |= set(_written_by_settle(scratch, settings)) if name == "settle" else set()
+            call, written = _settling(scratch, settings) if name == "settle" else (_call(name, scratch), ())
+            used.update(call.keys, written)
             script(name).send(client, call)
     finally:
         for key in sorted(used):
@@ -110,29 +109,16 @@ def _call(name: str, scratch: Scratch) -> Call:
     return Call(script(name).keys(None, f"{scratch.root}{name}:more", **keys), _CALLS[name])
 
 
-def _settling(scratch: Scratch, settings: Settings) -> Call:
-    """Publish one event to a user and one to everybody, on channels without subscribers."""
+def _settling(scratch: Scratch, settings: Settings) -> tuple[Call, Sequence[str]]:
+    """Publish one event to a user and one to everybody, on channels without subscribers; and what else it writes."""
+    there = unjudged(Settings, settings, prefix=scratch.root)
+    names, user = Keyspace.of(there), UUID(_ID)
     event = SSEEvent(
-        event_type=SSEEventType.IMPORT_STARTED,
-        user_id=UUID(_ID),
-        data={},
-        event_id=UUID(_ID),
-        occurred_at=datetime.now(UTC),
+        event_type=SSEEventType.IMPORT_STARTED, user_id=user, data={}, event_id=user, occurred_at=datetime.now(UTC)
     )
-    addressed = [AddressedEvent(event=event, payload=b"{}", user_id=user_id) for user_id in (event.user_id, None)]
-    call = SettleCall(unjudged(Settings, settings, prefix=scratch.root))
-    keys, arguments = call.arguments([Delivery(event_type="check", events=addressed, skipped=[_ID])])
-    own = Keyspace(scratch.root)
-    channels = {
-        own.BROADCAST_CHANNEL: scratch.channel,
-        up_to_user(own.USER_CHANNEL): scratch.channel,
-        Keyspace.of(unjudged(Settings, settings, prefix=scratch.root)).BROADCAST_CHANNEL: scratch.channel,
-        up_to_user(Keyspace.of(unjudged(Settings, settings, prefix=scratch.root)).USER_CHANNEL): scratch.channel,
-    }
-    return Call(keys, [channels.get(one, one) if isinstance(one, str) else one for one in arguments])
-
-
-def _written_by_settle(scratch: Scratch, settings: Settings) -> Iterator[str]:
-    keys = Keyspace.of(unjudged(Settings, settings, prefix=scratch.root))
-    user = UUID(_ID)
-    yield from (keys.user_stream(user), keys.user_seen(user, user), keys.broadcast_seen(user))
+    addressed = [AddressedEvent(event=event, payload=b"{}", user_id=user_id) for user_id in (user, None)]
+    delivery = Delivery(event_type="check", events=addressed, skipped=[_ID])
+    keys, arguments = SettleCall(there).arguments([delivery])
+    channels = (names.BROADCAST_CHANNEL, up_to_user(names.USER_CHANNEL))
+    written = (names.user_stream(user), names.user_seen(user, user), names.broadcast_seen(user))
+    return Call(keys, [scratch.channel if one in channels else one for one in arguments]), written
