@@ -102,7 +102,7 @@ class RetrySet(OfStore):
     # For operators
 
     def in_order(self, behind: tuple[float, str] | None = None) -> Iterator[WaitingRetry]:
-        """PAGE at a time; those of one due time are read by rank, and so may be missed when others go."""
+        """PAGE at a time; of more with one due time some may be missed when others go meanwhile."""
         low, offset = "-inf" if behind is None else repr(behind[0]), 0
         while True:
             with store_errors():
