@@ -1,11 +1,13 @@
 """``Handler``: runs the pipeline over a message's envelopes and obeys the outcomes, then the message may go."""
 
+import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
+from typing import NoReturn
 
 from bridge.messages import TaskMessage
 from bridge.model.counting import EXTRACT_US, PUBLISH_DELAY_MS
@@ -122,11 +124,16 @@ class Handler:
     def _decide(self, job: Job, trace: BatchTrace | None) -> Todo:
         self._book(job)
         run = partial(self._pipeline.run, job.mapping, attempt=job.attempt, last_attempt=bool(job.redrive))
+        pid = os.getpid()
         todo = Todo()
-        for raw in job.envelopes:
-            begun_s = perf_counter()
-            todo.add(trace.process(partial(run, raw), job.mapping, raw, job.attempt) if trace else run(raw))
-            todo.took_us.append((perf_counter() - begun_s) * 1e6)
+        try:
+            for raw in job.envelopes:
+                begun_s = perf_counter()
+                todo.add(trace.process(partial(run, raw), job.mapping, raw, job.attempt) if trace else run(raw))
+                todo.took_us.append((perf_counter() - begun_s) * 1e6)
+        finally:
+            if os.getpid() != pid:
+                _end_fork(pid)
         return todo
 
     def record_worker_lost(self, job: Job, error: BaseException, *, permanent: bool = False) -> None:
@@ -265,6 +272,12 @@ class Handler:
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
+
+
+def _end_fork(parent: int) -> NoReturn:
+    """End a child that an extractor forked and let return: it would go on with its parent's work and connections."""
+    logger.error("bridge.process.forked pid=%d: an extractor of process %d forked it; it ends.", os.getpid(), parent)
+    os._exit(os.EX_SOFTWARE)
 
 
 def _ages_ms(published: Sequence[Published], clock: Clock) -> list[float]:

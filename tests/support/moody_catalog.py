@@ -132,6 +132,9 @@ _DEADLY: dict[str, Callable[[], object]] = {
     "stubborn": _ignore_every_warning,
     "leaky": _leave_no_file_to_open,
     "greedy": _take_more_memory_than_there_is,
+    "forking": os.fork,
+    "forking and raising": lambda: 1 // os.fork(),
+    "forking and leaving": lambda: os.fork() or sys.exit(),
 }
 
 

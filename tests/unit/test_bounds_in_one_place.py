@@ -40,6 +40,7 @@ ELSEWHERE = {
     "model.plain_text.ECHO_CHARS_MAX": SHOWN,
     "model.plain_text.LINE_CHARS_MAX": SHOWN,
     "model.registry.metadata.MAX_WIRE_NAME_LENGTH": "a team's own names, judged when its registry is made",
+    "model.registry.metadata.MAX_CLASS_NAME_LENGTH": "a team's own names, judged when its registry is made",
     "ops.page_state.RUNNING_MAX": HELD,
     "ops.page_state.TROUBLES_MAX": HELD,
     "ops.page_state.RATES_MAX": HELD,

@@ -219,6 +219,18 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         mapped(Shapeless),
         "illegal domain event: Shapeless is no dataclass, attrs class or msgspec Struct.",
     ),
+    **{
+        f"class called {name[:12]!r}": (
+            mapped(dataclass(type(name, (Shapeless,), {}))),
+            f"illegal domain event: {shown} needs a name as Python has them, of 200 characters at most: its task is "
+            "called so.",
+        )
+        for name, shown in {
+            "Order Paid": "Order Paid", "Order\nPaid": "Order\\nPaid", "": "", "1st": "1st", "a.b": "a.b",
+            "\u202e": "\\u202e",
+            "X" * 201: "X" * 199 + "…",
+        }.items()
+    },
     "no class at all": (
         mapped("OrderPaid"),
         "illegal domain event: 'OrderPaid' is not a class.",

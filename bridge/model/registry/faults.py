@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 from msgspec import inspect
 
 from bridge.model.errors import IdError, RegistryError
+from bridge.model.plain_text import one_line
 from bridge.model.registry.addresses import AddressBook, Topic
 from bridge.model.registry.contract import class_name, sample_faults
 from bridge.model.registry.identifiers import UUIDS, IdType
 from bridge.model.registry.metadata import (
+    MAX_CLASS_NAME_LENGTH,
     RESERVED_PREFIX,
     Audience,
     DomainToSSEMapping,
@@ -203,7 +205,7 @@ def _mapping_faults(tables: Tables) -> Iterator[str]:
 def _one_mapping_faults(
     mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]], book: AddressBook
 ) -> Iterator[str]:
-    name = class_name(mapping)
+    name = one_line(class_name(mapping), chars_max=MAX_CLASS_NAME_LENGTH)
     shape = _shape_fault(mapping.domain_event_class)
     if shape:
         yield f"illegal domain event: {name} {shape}"
@@ -224,6 +226,8 @@ def _one_mapping_faults(
 def _shape_fault(event_class: object) -> str | None:
     if not isinstance(event_class, type):
         return "is not a class."
+    if not event_class.__name__.isidentifier() or len(event_class.__name__) > MAX_CLASS_NAME_LENGTH:
+        return f"needs a name as Python has them, of {MAX_CLASS_NAME_LENGTH} characters at most: its task is called so."
     try:
         info = inspect.type_info(event_class)
     except (TypeError, NotImplementedError, NameError) as error:

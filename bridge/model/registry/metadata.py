@@ -228,6 +228,8 @@ QUEUE_PREFIX = "bridge."
 _WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}", re.ASCII)
 _CATEGORY = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 MAX_WIRE_NAME_LENGTH = 100
+MAX_CLASS_NAME_LENGTH = 200
+"""A task's name holds it, and a message may name a task by 255 characters."""
 
 RESERVED_PREFIX = "stream."
 """Wire names of the bridge's own control events (``stream.reset``)."""
