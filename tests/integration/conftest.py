@@ -1,13 +1,19 @@
 """What tests of several modules ask for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
+from bridge.operations.redrive import Redrives
+from bridge.producer import Emitter
 from bridge.redis_adapter import connect
 from bridge.settings import Settings
+from bridge.wiring import store_of
+from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, VIEWER
+from tests.support.worker import moody_environment
 
 
 @pytest.fixture
@@ -21,3 +27,35 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
 def ops_settings(redis_url: str) -> Settings:
     """The operators' page is on, for both roles."""
     return Settings(broker_url=redis_url, ops_token=OPERATOR, ops_view_token=VIEWER)
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """Of a worker on the settings' servers."""
+    return moody_environment(settings, tmp_path)
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    """A producer's."""
+    emitter = Emitter(settings, registry)
+    yield emitter
+    emitter.close()
+
+
+@pytest.fixture
+def replays(client: redis.Redis, settings: Settings) -> Redrives:
+    """Redrives to the queues of these settings."""
+    return Redrives(store_of(client, settings), settings, registry)
+
+
+@pytest.fixture
+def idle(redis_url: str) -> Settings:
+    """Settings whose queues no worker consumes."""
+    return Settings(broker_url=redis_url, broker_keyprefix="idle:")
+
+
+@pytest.fixture
+def idle_replays(client: redis.Redis, idle: Settings) -> Redrives:
+    """Redrives to queues that no worker consumes."""
+    return Redrives(store_of(client, idle), idle, registry)

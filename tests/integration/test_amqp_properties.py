@@ -20,7 +20,7 @@ from tests.support.brokers import QUEUE, TASK, body_of, envelope
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import WorkerProcess, running_worker
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 CONTENT_TYPE, HEADERS, CORRELATION_ID, TIMESTAMP = 1 << 15, 1 << 13, 1 << 10, 1 << 6
 """Flags of AMQP's properties, in the order of their values."""
@@ -81,13 +81,8 @@ def url(amqp_url: str) -> str:
 @pytest.fixture(scope="module")
 def worker(url: str, redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     folder = tmp_path_factory.mktemp("worker")
-    environment = {
-        "BRIDGE_BROKER_URL": url,
-        "BRIDGE_REDIS_URL": redis_server.url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(folder),
-    }
-    with running_worker(folder, environment) as worker:
+    settings = Settings(broker_url=url, redis_url=redis_server.url)
+    with running_worker(folder, moody_environment(settings, folder)) as worker:
         yield worker
 
 

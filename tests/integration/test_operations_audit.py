@@ -33,7 +33,7 @@ from tests.support import keys
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
+from tests.support.worker import ROOT, WorkerProcess, clean_environment, moody_environment, running_worker
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
 
@@ -43,23 +43,6 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
     client = connect(settings)
     yield client
     client.close()
-
-
-@pytest.fixture
-def emitter(settings: Settings) -> Iterator[Emitter]:
-    emitter = Emitter(settings, registry)
-    yield emitter
-    emitter.close()
-
-
-def environment(settings: Settings, folder: Path, **more: str) -> dict[str, str]:
-    return {
-        "BRIDGE_BROKER_URL": settings.broker_url,
-        "BRIDGE_REDIS_URL": settings.redis_url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(folder),
-        **more,
-    }
 
 
 def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
@@ -89,7 +72,7 @@ def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
     emit(emitter, fine)
     raw = {"headers": {"id": "odd", "task": TASK}, "properties": {}, "content-type": "application/json", "body": "{"}
     client.lpush(QUEUE, "no message at all", json.dumps(raw))
-    more = environment(settings, tmp_path, BRIDGE_VISIBILITY_TIMEOUT_S="2", BRIDGE_TASK_TIME_LIMIT_S="1")
+    more = moody_environment(settings, tmp_path, BRIDGE_VISIBILITY_TIMEOUT_S="2", BRIDGE_TASK_TIME_LIMIT_S="1")
     killed = WorkerProcess(tmp_path / "killed.log", more)
     killed.wait_until_ready()
     killed.kill()
@@ -126,7 +109,7 @@ def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
 
 
 def test_what_was_redelivered_after_a_kill_is_neither_missing_nor_twice(settings, client, emitter, tmp_path) -> None:
-    more = environment(settings, tmp_path, BRIDGE_VISIBILITY_TIMEOUT_S="3", BRIDGE_TASK_TIME_LIMIT_S="2")
+    more = moody_environment(settings, tmp_path, BRIDGE_VISIBILITY_TIMEOUT_S="3", BRIDGE_TASK_TIME_LIMIT_S="2")
     hanging = Moody(user_id=uuid4(), mode="hang", times=1)
     worker = WorkerProcess(tmp_path / "killed.log", more)
     try:
@@ -201,7 +184,7 @@ def test_a_missing_event_that_was_published_under_another_message_is_told_apart(
     emit(emitter, event)
     client.delete(QUEUE)
     emit(emitter, event)
-    with running_worker(tmp_path, environment(settings, tmp_path)):
+    with running_worker(tmp_path, moody_environment(settings, tmp_path)):
         wait_until(lambda: read_balance(client).published == 1, what="it is published")
     found = audit(client, settings)
     assert [listed.elsewhere for listed in found.listed] == ["published"]
@@ -225,7 +208,7 @@ def test_an_event_that_waits_is_traced_with_its_attempts_and_a_discarded_one_wit
 ) -> None:
     event = Moody(user_id=uuid4(), mode="kill", times=99)
     emit(emitter, event)
-    with running_worker(tmp_path, environment(settings, tmp_path)):
+    with running_worker(tmp_path, moody_environment(settings, tmp_path)):
         wait_until(lambda: read_balance(client).retrying == 1, what="it waits")
         (place,) = places(client, settings, event.event_id)
         assert isinstance(place, t.Waiting)
@@ -247,7 +230,7 @@ def test_an_event_in_a_quarantined_message_is_found_in_its_letter(settings, clie
     item = json.loads(client.rpop(QUEUE))
     item["headers"]["task"] = "bridge.Unheard"
     client.lpush(QUEUE, json.dumps(item))
-    with running_worker(tmp_path, environment(settings, tmp_path)):
+    with running_worker(tmp_path, moody_environment(settings, tmp_path)):
         wait_until(lambda: read_balance(client).dead == 1, what="it is quarantined")
     assert audit(client, settings).clean
     (place,) = places(client, settings, event.event_id)
@@ -261,7 +244,7 @@ def test_a_strangers_message_that_was_booked_and_then_quarantined_is_not_missing
     sender = open_queue(settings, registry)
     sender.send([TaskMessage(task="bridge.Unheard", queue=QUEUE, envelopes=[b"{}"], message_id="theirs")])
     sender.close()
-    with running_worker(tmp_path, environment(settings, tmp_path)):
+    with running_worker(tmp_path, moody_environment(settings, tmp_path)):
         wait_until(lambda: read_balance(client).dead == 1, what="it is quarantined")
     found = audit(client, settings)
     assert (found.missing, found.balance.accepted, found.clean) == (0, 1, True)
@@ -281,7 +264,7 @@ def test_a_part_that_is_quarantined_takes_only_its_own_events_with_it(settings, 
         ]
     )
     sender.close()
-    with running_worker(tmp_path, environment(settings, tmp_path)):
+    with running_worker(tmp_path, moody_environment(settings, tmp_path)):
         wait_until(
             lambda: client.hlen(keys.DEAD_LETTERS) == 1 and read_balance(client).published == 1, what="both ended"
         )
@@ -437,7 +420,7 @@ def test_on_rabbitmq_an_audit_says_what_it_can_know(amqp_url, redis_url, client,
     assert [listed.verdict for listed in found.listed] == [Verdict.UNCLEAR]
     found = audit(client, settings, write_off="purged by hand", verdicts=frozenset(Verdict))
     assert (found.written_off, found.clean) == (1, True)
-    with running_worker(tmp_path, environment(settings, tmp_path)):
+    with running_worker(tmp_path, moody_environment(settings, tmp_path)):
         emit(emitter, Moody(user_id=uuid4()))
         wait_until(lambda: read_balance(client).published == 1, what="it is published")
     assert audit(client, settings).clean

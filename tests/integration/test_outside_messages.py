@@ -36,11 +36,11 @@ from tests.support.moody_catalog import Moody, registry
 from tests.support.needs import needs_package
 from tests.support.promptness import busyness
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import WorkerProcess, running_worker
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 PEAK_BYTES = 300 * 2**20
 BOMB_BYTES = 2**30
-INNOCENTS_S = 30.0  # on an idle machine, whatever stands before them
+OTHERS_S = 30.0  # on an idle machine, whatever stands before them
 RUNS_MAX = 2
 TAIL = b',{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 BOUNDS = MessageBounds.of(message_max_bytes=262_144, emit_batch_max=100)
@@ -54,18 +54,18 @@ class Bridge:
     worker: WorkerProcess
     put: Put
 
-    def publish_an_innocent(self) -> None:
+    def publish_another(self) -> None:
         emitter = Emitter(self.settings, registry)
         assert emitter.emit(Moody(user_id=uuid4()))
         assert emitter.flush(WAIT_S)
         emitter.close()
 
-    def letters_after_an_innocent(self, client: redis.Redis, number: int = 1) -> list[DeadLetter]:
+    def letters_after_another(self, client: redis.Redis, number: int = 1) -> list[DeadLetter]:
         """The letters there are when something behind them is published, and they are there."""
         before = Counts(client).read()["published"]
-        self.publish_an_innocent()
+        self.publish_another()
         letters = DeadLetters(client, self.settings)
-        wait_until(lambda: Counts(client).read()["published"] > before, what="the innocent is published")
+        wait_until(lambda: Counts(client).read()["published"] > before, what="the other is published")
         wait_until(lambda: letters.count() >= number, what="the letters are written")
         return list(every_letter(letters))
 
@@ -75,19 +75,11 @@ def bridge(
     request: pytest.FixtureRequest, redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bridge]:
     folder = tmp_path_factory.mktemp("outside")
-    environment = {"BRIDGE_REGISTRY": "tests.support.moody_catalog:registry", "MOODY_DIR": str(folder)}
-    if request.param == "redis":
-        settings = Settings(broker_url=redis_server.url)
-        client = connect(settings)
-        with running_worker(folder, {**environment, "BRIDGE_BROKER_URL": redis_server.url}) as worker:
-            yield Bridge(settings, worker, put_on_redis(client))
-        client.close()
-        return
-    url: str = request.getfixturevalue("amqp_url")
+    on_redis = request.param == "redis"
+    url: str = redis_server.url if on_redis else request.getfixturevalue("amqp_url")
     settings = Settings(broker_url=url, redis_url=redis_server.url)
-    environment |= {"BRIDGE_BROKER_URL": url, "BRIDGE_REDIS_URL": redis_server.url}
-    with running_worker(folder, environment) as worker:
-        yield Bridge(settings, worker, put_on_rabbitmq(url, redis_server.url))
+    with running_worker(folder, moody_environment(settings, folder)) as worker, connect(settings) as client:
+        yield Bridge(settings, worker, put_on_redis(client) if on_redis else put_on_rabbitmq(url, redis_server.url))
 
 
 def _peak_bytes(worker: WorkerProcess) -> int:
@@ -115,7 +107,7 @@ def test_hostile_text_holds_up_nobody(bridge: Bridge, redis_client: redis.Redis,
         hostile = envelope(data={"user_id": str(uuid4()), "number": 1, "mode": HOSTILE[name](size)})
         body = json.dumps([[[hostile]], {}, {}], separators=separators).encode()
         bridge.put(body)
-    bridge.publish_an_innocent()
+    bridge.publish_another()
     fits = len(body) <= BOUNDS.body_bytes and len(json.dumps(hostile)) < 65_000
     wait_until(
         lambda: Counts(redis_client).read()["published"] - before == (3 if fits else 1),
@@ -138,7 +130,7 @@ def test_no_value_of_a_header_ends_a_worker(bridge: Bridge, redis_client: redis.
         with suppress(struct.error):  # AMQP has no such numbers
             bridge.put(body_of(envelope()), headers={name: odd})
             number += 1
-    bridge.publish_an_innocent()
+    bridge.publish_another()
 
     def ended() -> int:
         counts = Counts(redis_client).read()
@@ -159,7 +151,7 @@ def test_levels_are_seen_behind_a_text_and_not_in_one(bridge: Bridge, redis_clie
     tail = b']],{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
     bridge.put(b"[[[" + deep + tail)
     bridge.put(b"[[[" + flat + tail)
-    letters = bridge.letters_after_an_innocent(redis_client)
+    letters = bridge.letters_after_another(redis_client)
     assert [letter.failure.stage for letter in letters] == ["message"]
     wait_until(lambda: Counts(redis_client).read()["published"] == 2, what="the flat one is published")
 
@@ -207,7 +199,7 @@ def test_a_small_body_of_a_gigabyte_is_kept_as_it_was_sent(
 ) -> None:
     bomb = _bomb(name)
     bridge.put(bomb, compression=name)
-    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    (letter,) = bridge.letters_after_another(redis_client)
     assert f"more than {BOUNDS.body_bytes} bytes" in letter.failure.message
     item = json.loads(letter.raw)
     assert item["headers"]["compression"] == name
@@ -225,7 +217,7 @@ def test_remote_control_of_a_gigabyte_holds_up_nobody(bridge: Bridge, redis_clie
             _bomb(name), content_type="application/json", content_encoding="utf-8", headers={"compression": name}
         )
     before = Counts(redis_client).read()["published"]
-    bridge.publish_an_innocent()
+    bridge.publish_another()
     wait_until(lambda: Counts(redis_client).read()["published"] > before, what="the next is published")
     assert bridge.worker.process.poll() is None
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
@@ -252,7 +244,7 @@ def test_a_compressed_message_that_is_refused_for_its_content_is_kept_as_it_was_
 ) -> None:
     body = json.dumps({"no": "message"}).encode()
     bridge.put(bz2.compress(body), compression="application/x-bz2")
-    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    (letter,) = bridge.letters_after_another(redis_client)
     assert body_in(letter.raw) == body
 
 
@@ -261,7 +253,7 @@ def test_no_codec_of_pythons_is_asked(bridge: Bridge, redis_client: redis.Redis,
     """kombu and py-amqp ask them for what a message names; some expand what they read, some take quadratic time."""
     junk = _bomb("zlib")[:700_000] if codec == "zlib_codec" else b"a" * 350_000 + b"-" + b"b" * 350_000
     bridge.put(junk, content_type="application/data", content_encoding=codec)
-    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    (letter,) = bridge.letters_after_another(redis_client)
     assert re.search("reads application/json only|content encoding", letter.failure.message)
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
 
@@ -273,11 +265,11 @@ def test_a_message_of_too_many_is_one_letter(
 ) -> None:
     body = b"[[[" + b"1," * (number - 1) + b"1]]" + TAIL
     bridge.put(b"an older letter")
-    (older,) = bridge.letters_after_an_innocent(redis_client)
+    (older,) = bridge.letters_after_another(redis_client)
     bridge.put(zlib.compress(body) if packed else body, compression="zlib" if packed else "")
     begun = time.monotonic()
-    letter, kept = bridge.letters_after_an_innocent(redis_client, 2)
-    assert (time.monotonic() - begun) / busyness() < INNOCENTS_S
+    letter, kept = bridge.letters_after_another(redis_client, 2)
+    assert (time.monotonic() - begun) / busyness() < OTHERS_S
     assert kept == older
     assert letter.failure.stage == "message"
     assert len(letter.attempts) <= RUNS_MAX
@@ -295,8 +287,8 @@ def test_a_million_elements_in_one_event_take_two_runs_at_most(
     event_id, runs = str(uuid4()), bridge.worker.text().count("soft time limit")
     bridge.put(json.dumps([[[envelope(id=event_id, **changed)]], {}, {}], separators=(",", ":")).encode())
     begun = time.monotonic()
-    (letter,) = bridge.letters_after_an_innocent(redis_client)
-    assert (time.monotonic() - begun) / busyness() < INNOCENTS_S
+    (letter,) = bridge.letters_after_another(redis_client)
+    assert (time.monotonic() - begun) / busyness() < OTHERS_S
     assert len(letter.attempts) <= RUNS_MAX
     assert bridge.worker.text().count("soft time limit") == runs
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
@@ -304,7 +296,7 @@ def test_a_million_elements_in_one_event_take_two_runs_at_most(
 
 def test_what_is_too_large_to_keep_is_cut_and_says_so(bridge: Bridge, redis_client: redis.Redis) -> None:
     bridge.put(b"x" * (2 * RAW_KEPT_MAX))
-    (letter,) = bridge.letters_after_an_innocent(redis_client)
+    (letter,) = bridge.letters_after_another(redis_client)
     assert len(letter.raw) == RAW_KEPT_MAX
     assert "sha256" in letter.cut_from
     assert _peak_bytes(bridge.worker) < PEAK_BYTES
@@ -315,7 +307,7 @@ def test_headers_cannot_forge_a_line_of_the_log(bridge: Bridge, redis_client: re
     bridge.put(body_of(envelope()), headers={"id": forged})
     bridge.put(body_of(envelope()), headers={"task": forged})
     bridge.put(body_of(envelope()), headers={"argsrepr": forged, "origin": forged, "root_id": forged})
-    letters = bridge.letters_after_an_innocent(redis_client, 2)
+    letters = bridge.letters_after_another(redis_client, 2)
     assert len(letters) == 2
     log = bridge.worker.text()
     assert "\x1b" not in log

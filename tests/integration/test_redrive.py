@@ -24,7 +24,6 @@ from bridge.model.errors import DecodeError, OperationRefusedError
 from bridge.model.redrive import RedriveState
 from bridge.operations.dry_run import Expected
 from bridge.operations.letters import Letters, every_letter
-from bridge.operations.redrive import Redrives
 from bridge.operations.redrive.runner import take_lease
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, OperationsLog, StoreClock, connect, read_balance
@@ -40,7 +39,7 @@ from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.moody_catalog import Moody, registry
 from tests.support.processes import COMMAND, clean_environment, run_cli
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import WorkerProcess, running_worker
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 ALL = Selection()
 IDLE_QUEUE = f"idle:{QUEUE}"
@@ -56,33 +55,13 @@ def moody_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def environment(redis_server: EmbeddedServer, moody_dir: Path) -> dict[str, str]:
-    return {
-        "BRIDGE_BROKER_URL": redis_server.url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(moody_dir),
-    }
+    return moody_environment(Settings(broker_url=redis_server.url), moody_dir)
 
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[WorkerProcess]:
     with running_worker(tmp_path_factory.mktemp("worker"), environment) as process:
         yield process
-
-
-@pytest.fixture
-def replays(client: redis.Redis, settings: Settings) -> Redrives:
-    return Redrives(store_of(client, settings), settings, registry)
-
-
-@pytest.fixture
-def idle(redis_url: str) -> Settings:
-    """Settings whose queues no worker consumes."""
-    return Settings(broker_url=redis_url, broker_keyprefix="idle:")
-
-
-@pytest.fixture
-def idle_replays(client: redis.Redis, idle: Settings) -> Redrives:
-    return Redrives(store_of(client, idle), idle, registry)
 
 
 def published(client: redis.Redis) -> list[str]:

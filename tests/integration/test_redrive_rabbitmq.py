@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 import redis
@@ -34,21 +33,6 @@ def settings(amqp_url: str, redis_url: str) -> Settings:
     with Connection(amqp_url) as connection:
         connection.default_channel.queue_delete(QUEUE)
     return Settings(broker_url=amqp_url, redis_url=redis_url)
-
-
-@pytest.fixture
-def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
-    return {
-        "BRIDGE_BROKER_URL": settings.broker_url,
-        "BRIDGE_REDIS_URL": settings.redis_url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(tmp_path),
-    }
-
-
-@pytest.fixture
-def replays(client: redis.Redis, settings: Settings) -> Redrives:
-    return Redrives(store_of(client, settings), settings, registry)
 
 
 def published(client: redis.Redis) -> list[str]:

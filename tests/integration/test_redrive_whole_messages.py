@@ -29,7 +29,7 @@ from tests.support.keys import user_stream
 from tests.support.letters import QUEUE, TASK, a_letter, bury, held_bytes
 from tests.support.moody_catalog import registry
 from tests.support.waiting import wait_until
-from tests.support.worker import WorkerProcess, running_worker
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 ALL = Selection()
 USER = uuid4()
@@ -38,12 +38,7 @@ USER = uuid4()
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedServer) -> Iterator[WorkerProcess]:
     folder = tmp_path_factory.mktemp("worker")
-    environment = {
-        "BRIDGE_BROKER_URL": redis_server.url,
-        "BRIDGE_BROKER_KEYPREFIX": "mine:",
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(folder),
-    }
+    environment = moody_environment(Settings(broker_url=redis_server.url), folder, BRIDGE_BROKER_KEYPREFIX="mine:")
     with running_worker(folder, environment) as process:
         yield process
 
@@ -51,18 +46,6 @@ def worker(tmp_path_factory: pytest.TempPathFactory, redis_server: EmbeddedServe
 @pytest.fixture
 def settings(redis_url: str) -> Settings:
     return Settings(broker_url=redis_url, broker_keyprefix="mine:")
-
-
-@pytest.fixture
-def replays(client: redis.Redis, settings: Settings) -> Redrives:
-    return Redrives(store_of(client, settings), settings, registry)
-
-
-@pytest.fixture
-def idle_replays(client: redis.Redis, redis_url: str) -> Redrives:
-    """Redrives to queues that no worker consumes."""
-    idle = Settings(broker_url=redis_url, broker_keyprefix="idle:")
-    return Redrives(store_of(client, idle), idle, registry)
 
 
 @pytest.fixture(autouse=True)

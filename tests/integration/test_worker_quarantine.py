@@ -20,7 +20,7 @@ from tests.support.counts import Counts
 from tests.support.items import COMPRESSIONS
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import WorkerProcess, running_worker
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 QUEUE = "bridge.moods"
 
@@ -28,12 +28,7 @@ QUEUE = "bridge.moods"
 @pytest.fixture(scope="module")
 def worker(redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     folder = tmp_path_factory.mktemp("quarantine")
-    environment = {
-        "BRIDGE_BROKER_URL": redis_server.url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(folder),
-    }
-    with running_worker(folder, environment) as worker:
+    with running_worker(folder, moody_environment(Settings(broker_url=redis_server.url), folder)) as worker:
         yield worker
 
 

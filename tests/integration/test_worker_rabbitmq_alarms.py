@@ -38,23 +38,6 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
         yield server
 
 
-@pytest.fixture
-def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
-    return {
-        "BRIDGE_BROKER_URL": settings.broker_url,
-        "BRIDGE_REDIS_URL": settings.redis_url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(tmp_path),
-    }
-
-
-@pytest.fixture
-def emitter(settings: Settings) -> Iterator[Emitter]:
-    emitter = Emitter(settings, registry)
-    yield emitter
-    emitter.close()
-
-
 def published(client: redis.Redis, user_id: UUID) -> list[int]:
     """The numbers in a user's stream, in order."""
     entries = client.xrange(f"sse:stream:user:{{{user_id}}}")

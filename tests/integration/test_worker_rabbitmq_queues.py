@@ -1,14 +1,12 @@
 """A queue of RabbitMQ that is not as the bridge declares it, or is gone, holds up no other and loses nothing."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import redis
 from kombu import Connection
 
-from bridge import Emitter, Settings
+from bridge import Settings
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import read_balance
 from bridge.wiring import open_store
@@ -27,23 +25,6 @@ def settings(rabbitmq: RabbitMQ, redis_url: str) -> Settings:
         for name in registry.queues:
             connection.default_channel.queue_delete(name)
     return Settings(broker_url=rabbitmq.url, redis_url=redis_url)
-
-
-@pytest.fixture
-def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
-    return {
-        "BRIDGE_BROKER_URL": settings.broker_url,
-        "BRIDGE_REDIS_URL": settings.redis_url,
-        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
-        "MOODY_DIR": str(tmp_path),
-    }
-
-
-@pytest.fixture
-def emitter(settings: Settings) -> Iterator[Emitter]:
-    emitter = Emitter(settings, registry)
-    yield emitter
-    emitter.close()
 
 
 def a_classic_queue(url: str, name: str, **arguments: object) -> None:

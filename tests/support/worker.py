@@ -10,8 +10,20 @@ from pathlib import Path
 
 import psutil
 
+from bridge import Settings
 from tests.support.processes import ROOT, clean_environment, start
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
+
+
+def moody_environment(settings: Settings, folder: Path, **more: str) -> dict[str, str]:
+    """Of a process with tests.support.moody_catalog on these servers, which counts its attempts in the folder."""
+    return {
+        "BRIDGE_BROKER_URL": settings.broker_url,
+        "BRIDGE_REDIS_URL": settings.redis_url,
+        "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
+        "MOODY_DIR": str(folder),
+        **more,
+    }
 
 
 class WorkerProcess:
