@@ -13,6 +13,8 @@ SOURCES := bridge tests examples benchmarks
 # Real processes, which mostly wait: many tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
 WAITING := tests/contract tests/docs tests/integration tests/acceptance
 MANY := --numprocesses 6 --dist worksteal
+# A file in one process each: what its tests share is started once. The longest begin first, see tests/conftest.py.
+FILES := --numprocesses 8 --dist loadfile --no-loadscope-reorder
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -25,7 +27,7 @@ demo: $(DEMO)  ## Start everything and watch a bank statement being imported, li
 test: $(DEV)  ## Run every suite but smoke and fault: unit, contract, integration, acceptance, docs.
 	@failed=; \
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 tests/unit $(PYTEST_ARGS) || failed=yes; \
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(MANY) $(WAITING) $(PYTEST_ARGS) || failed=yes; \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(FILES) $(WAITING) $(PYTEST_ARGS) || failed=yes; \
 	[ -z "$$failed" ]
 
 test-unit: $(DEV)  ## Run the unit tests only; seconds.

@@ -11,7 +11,9 @@ from bridge.local.redis_server import free_port
 from tests.support.processes import COMMAND, clean_environment
 from tests.support.waiting import PROCESS_TIMEOUT_S
 
-STEPS = 12
+STEP_S = 0.06
+FEW, ALL = range(0, 12, 4), range(12)
+"""The moments of a start, in steps; each test of `make test` has others of them."""
 ENVIRONMENT = {"BRIDGE_GATEWAY_DEV": "1", "BRIDGE_OPS_TOKEN": "x" * 40}
 COMMANDS = {"gateway": ["gateway", "--port"], "ops": ["ops", "--port"], "up": ["up", "--port"], "help": ["--help"]}
 
@@ -35,15 +37,17 @@ def _wait_for_python(process: "subprocess.Popen[str]") -> None:
     assert process.returncode == 0, process.communicate()
 
 
+@pytest.mark.parametrize("steps", [FEW, pytest.param(ALL, marks=pytest.mark.slow)], ids=["few", "all"])
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize(("number", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {0, -signal.SIGTERM})])
 def test_a_signal_while_it_starts_ends_it_in_silence(
-    name: str, number: signal.Signals, codes: set[int], redis_url: str
+    name: str, number: signal.Signals, codes: set[int], steps: range, redis_url: str
 ) -> None:
-    for step in range(STEPS):
+    first = [*COMMANDS].index(name) if steps is FEW else 0
+    for step in steps:
         process = _start(name, redis_url)
         _wait_for_python(process)
-        time.sleep(step * 0.06)  # no waiting for anything: the moments of a start
+        time.sleep((first + step) * STEP_S)  # no waiting for anything: the moments of a start
         process.send_signal(number)
         output, errors = process.communicate(timeout=PROCESS_TIMEOUT_S)
         assert "Traceback" not in errors and "Warning" not in errors, (step, errors)

@@ -146,12 +146,13 @@ class SideBySide(RuleBasedStateMachine):
             self.same(known)
 
 
+@pytest.mark.parametrize("histories", [20, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("opening", REAL, indirect=True)
-def test_memory_and_a_server_are_never_told_apart(opening: Opened) -> None:
+def test_memory_and_a_server_are_never_told_apart(opening: Opened, histories: int) -> None:
     run_state_machine_as_test(
         lambda: SideBySide(opening),
         settings=settings(
-            max_examples=60,
+            max_examples=histories,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

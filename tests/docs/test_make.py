@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
 from tests.support.waiting import PROCESS_TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,10 @@ def test_make_test_runs_every_suite_although_one_fails(failing: str, tmp_path: P
 def test_make_test_succeeds_when_every_suite_does(tmp_path: Path) -> None:
     code, ran = make_test(tmp_path, failing="nothing")
     assert (code, len(ran)) == (0, 2)
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert set(LONGEST) <= {path.stem for path in ROOT.glob("tests/*/test_*.py")}
 
 
 @pytest.mark.parametrize(("failing", "code"), [("lint", 1), ("fault", 1), ("test", 1), ("nothing", 0)])

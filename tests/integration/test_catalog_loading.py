@@ -3,22 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
+from tests.support.processes import clean_environment
+from tests.support.processes import run as run_forked
 from tests.support.team_project import write_project
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 
 BIN = Path(sys.executable).parent
 HAS_DJANGO = find_spec("django") is not None
-KINDS = [
-    False,
-    pytest.param(True, marks=pytest.mark.skipif(not HAS_DJANGO and not os.environ.get("CI"), reason="needs Django")),
-]
+NEEDS_DJANGO = pytest.mark.skipif(not HAS_DJANGO and not os.environ.get("CI"), reason="needs Django")
 EMIT = "import bridge; bridge.configure(); from team_catalog import Placed; from uuid import UUID; "
 EMIT += "assert bridge.emit(Placed(user_id=UUID(int=1))) and bridge.flush(180)"
 
@@ -40,37 +41,43 @@ def run(folder: Path, *argv: str, **given: str) -> "subprocess.CompletedProcess[
     )
 
 
-@pytest.fixture(params=KINDS, ids=lambda django: "django" if django else "plain")
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    return write_project(tmp_path, django=request.param)
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ("sse-bridge", "check"),
-        ("sse-bridge", "registry"),
-        ("python", "-m", "bridge.cli", "check"),
-        ("python", "-c", "from bridge.worker import app; assert 'bridge.Placed' in app.tasks"),
-        ("python", "-c", "from bridge.gateway import app"),
-        ("python", "-c", "from bridge.ops import app"),
-        ("celery", "-A", "bridge.worker", "report"),
-    ],
-    ids=" ".join,
+WAYS = (
+    ("sse-bridge", "check"),
+    ("python", "-c", "from bridge.worker import app; assert 'bridge.Placed' in app.tasks"),
+    ("python", "-c", "from bridge.gateway import app"),
+    ("celery", "-A", "bridge.worker", "report"),
+    ("sse-bridge", "registry"),
+    ("python", "-m", "bridge.cli", "check"),
+    ("python", "-c", "from bridge.ops import app"),
 )
-def test_a_catalog_in_the_current_folder_is_found(
-    tmp_path: Path, project: dict[str, str], argv: tuple[str, ...]
-) -> None:
+
+
+def of_both_kinds(ways: Sequence[Any], *, with_django: int) -> list[Any]:
+    """Every way with a plain catalog and with one that imports models; of the latter all but the first are slow."""
+    models = [
+        pytest.param(True, way, marks=[NEEDS_DJANGO, *([pytest.mark.slow] if number >= with_django else [])])
+        for number, way in enumerate(ways)
+    ]
+    return [*((False, way) for way in ways), *models]
+
+
+def shown(value: object) -> str | None:
+    return {True: "django", False: "plain"}[value] if isinstance(value, bool) else None
+
+
+@pytest.mark.parametrize(("django", "argv"), of_both_kinds(WAYS, with_django=4), ids=shown)
+def test_a_catalog_in_the_current_folder_is_found(tmp_path: Path, django: bool, argv: tuple[str, ...]) -> None:
+    project = write_project(tmp_path, django=django)
     done = run(tmp_path, str(BIN / argv[0]), *argv[1:], **project, BRIDGE_GATEWAY_DEV="1")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("pool", ["prefork", "solo", "threads"])
+@pytest.mark.parametrize(("django", "pool"), of_both_kinds(["prefork", "solo", "threads"], with_django=1), ids=shown)
 def test_a_worker_publishes_what_a_producer_in_that_folder_emits(
-    tmp_path: Path, project: dict[str, str], pool: str, redis_url: str, redis_client: redis.Redis
+    tmp_path: Path, django: bool, pool: str, redis_url: str, redis_client: redis.Redis
 ) -> None:
-    given = {**project, "BRIDGE_BROKER_URL": redis_url}
+    given = {**write_project(tmp_path, django=django), "BRIDGE_BROKER_URL": redis_url}
     with (tmp_path / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             [BIN / "celery", "-A", "bridge.worker", "worker", "-P", pool, "-l", "INFO"],
@@ -92,7 +99,7 @@ def test_a_worker_publishes_what_a_producer_in_that_folder_emits(
         worker.wait(PROCESS_TIMEOUT_S)
 
 
-@pytest.mark.skipif(not HAS_DJANGO and not os.environ.get("CI"), reason="needs Django")
+@NEEDS_DJANGO
 def test_django_s_own_process_may_emit_while_it_gets_ready(
     tmp_path: Path, redis_url: str, redis_client: redis.Redis
 ) -> None:
@@ -109,7 +116,7 @@ def test_django_is_left_alone_when_nobody_asks_for_it(tmp_path: Path) -> None:
     assert run(tmp_path, sys.executable, "-c", code + "assert 'django' not in sys.modules", **project).returncode == 0
 
 
-COMMANDS = (("sse-bridge", "check"), ("sse-bridge", "registry"), ("celery", "-A", "bridge.worker", "report"))
+COMMANDS = (("bridge.cli", "check"), ("bridge.cli", "registry"), ("celery", "-A", "bridge.worker", "report"))
 FAULTS = (
     (
         "import no_such_thing",
@@ -138,14 +145,15 @@ def test_a_catalog_that_cannot_be_imported_is_one_sentence_with_the_place(
 ) -> None:
     text, said = fault
     (tmp_path / "team_catalog.py").write_text(text)
-    done = run(tmp_path, str(BIN / argv[0]), *argv[1:], BRIDGE_REGISTRY="team_catalog:registry")
+    given = clean_environment({"BRIDGE_REGISTRY": "team_catalog:registry"})
+    done = run_forked([sys.executable, "-m", *argv], given, cwd=tmp_path)
     assert done.returncode != 0
     assert said.format(folder=tmp_path.resolve()) in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.skipif(not HAS_DJANGO and not os.environ.get("CI"), reason="needs Django")
+@NEEDS_DJANGO
 def test_django_settings_that_fail_are_one_sentence(tmp_path: Path) -> None:
     project = write_project(tmp_path, django=True)
     (tmp_path / "team_settings.py").write_text("raise LookupError('no secret key')")

@@ -3,11 +3,24 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 COMMANDS = ("--help", "registry", "registry --json", "settings")
+CLOSED = (">&-", "<&-", "<&- >&- 2>&-")
+ENCODED = ("registry", "registry --format markdown", "check")
+ENCODINGS = ("ascii", "latin-1", "koi8-r")
+
+
+def sampled(some: tuple[str, ...], others: tuple[str, ...]) -> list[Any]:
+    """Every pair; what is not needed for each to occur is slow."""
+    return [
+        pytest.param(one, other, marks=[] if (first - second) % len(others) == 0 else pytest.mark.slow)
+        for (first, one), (second, other) in product(enumerate(some), enumerate(others))
+    ]
 
 
 def run(command: str, redirected: str) -> "subprocess.CompletedProcess[str]":
@@ -45,8 +58,7 @@ def test_so_does_one_that_read_errors_as_well(command: str) -> None:
     assert into_a_closed_pipe(command, stderr=subprocess.STDOUT).returncode == 141
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r"])
-@pytest.mark.parametrize("command", ["registry", "registry --format markdown", "check"])
+@pytest.mark.parametrize(("command", "encoding"), sampled(ENCODED, ENCODINGS))
 def test_what_an_encoding_lacks_is_escaped(command: str, encoding: str) -> None:
     argv = [sys.executable, "-m", "bridge.cli", *command.split()]
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "BRIDGE_GATEWAY_DEV": "true"}
@@ -55,8 +67,7 @@ def test_what_an_encoding_lacks_is_escaped(command: str, encoding: str) -> None:
     assert done.stdout.decode("utf-8" if encoding == "ascii" else encoding)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("closed", [">&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("command", "closed"), sampled(COMMANDS, CLOSED))
 def test_a_process_without_standard_streams_does_its_work(command: str, closed: str) -> None:
     done = run(command, closed)
     assert (done.returncode, done.stderr) == (0, "")

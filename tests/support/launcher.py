@@ -4,6 +4,7 @@ A command so started has its own interpreter state, environment, folder, streams
 launcher itself has no thread, no client and no setting, and ends with the process that started it.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import types
 from collections.abc import Mapping, Sequence
@@ -231,6 +233,29 @@ def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
     importlib.invalidate_caches()
 
 
+def _run_and_end(words: Sequence[str]) -> None:
+    """Run, and end as the interpreter does; but without taking it to pieces, which would copy what the forks share.
+
+    Whatever is out of the ordinary is raised, for the interpreter to end with.
+    """
+    code: object = None
+    try:
+        _run(words)
+    except SystemExit as ended:
+        code = ended.code
+    if not isinstance(code, int | None):
+        sys.exit(code)  # type: ignore[arg-type]
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            if not stream.closed:
+                stream.flush()
+    except OSError:
+        sys.exit(code)
+    os._exit((code or 0) & 0xFF)
+
+
 def _run(words: Sequence[str]) -> None:
     """As the interpreter does with these words."""
     kind, what, *arguments = words
@@ -243,4 +268,4 @@ def _run(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _run(_serve(socket.socket(fileno=int(sys.argv[1])))["words"])
+    _run_and_end(_serve(socket.socket(fileno=int(sys.argv[1])))["words"])
