@@ -92,7 +92,8 @@ class Reporter:
 
     def withdraw(self, producer: str) -> None:
         """Withdraw the report of a process that is no more, when its spool has been sent. From any thread."""
-        self._withdrawn.append(producer)
+        if producer.isascii():  # ours are; a spool file may be named in any bytes, which no store takes
+            self._withdrawn.append(producer)
 
     def _run(self) -> None:
         # Takes milliseconds, for which no emit should wait.

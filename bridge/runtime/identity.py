@@ -8,6 +8,8 @@ from importlib.metadata import version
 from typing import Final
 from uuid import uuid4
 
+from bridge.model.bounds import PERSON_CHARS_MAX
+from bridge.model.plain_text import one_line
 from bridge.settings import ReleaseSettings
 
 VERSION: Final = version("sse-bridge")
@@ -28,12 +30,12 @@ def process_name() -> str:
 
 
 def who_am_i() -> str:
-    """``user@host`` of this process."""
+    """``user@host`` of this process, on one line: LOGNAME may be set to any bytes."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return f"{one_line(user, chars_max=PERSON_CHARS_MAX)}@{socket.gethostname()}"
 
 
 def team_release(settings: ReleaseSettings) -> str:

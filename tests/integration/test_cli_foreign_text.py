@@ -146,3 +146,13 @@ def test_what_the_registry_has_no_more_can_still_be_chosen(settings: Settings, c
         done = run(settings, "dead", "list", "--json", *options)
         assert done.returncode == 0
         assert letter.letter_id in done.stdout
+
+
+@pytest.mark.parametrize("name", ["\udcff\udcfe", "a\nb\x1b[31m", "x" * 5_000], ids=["no UTF-8", "lines", "long"])
+def test_whoever_acts_may_be_called_anything(settings: Settings, client: redis.Redis, name: str) -> None:
+    DeadLetters(client, settings).bury([a_letter()])
+    environment = {"BRIDGE_BROKER_URL": settings.broker_url, "LOGNAME": name}
+    done = run_cli("dead", "discard", "--reason", "seen", "-y", environment=environment)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    (entry,) = json.loads(run(settings, "dead", "log", "--json").stdout)
+    assert entry["who"].isprintable() and len(entry["who"]) < 200

@@ -17,6 +17,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
 from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.runtime.supervision import SupervisedThread
 from tests.integration.test_producer_emitter import event, queued
 from tests.support.spool import leave_spool
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
@@ -190,3 +191,17 @@ def test_own_events_do_not_wait_behind_all_that_others_left(redis_url, tmp_path,
     assert emitter.flush(WAIT_S)
     assert len(list(tmp_path.glob("0-*.spool"))) > 1_000
     assert emitter.close()
+
+
+def test_a_file_of_any_name_is_sent_and_troubles_no_thread(redis_url, redis_client, tmp_path) -> None:
+    leave_spool(tmp_path, [7], name="\udcff\udcfe ü")
+    emitter = Emitter(Settings(broker_url=redis_url, spool_dir=str(tmp_path)), REGISTRY)
+    assert emitter.emit(event(8))
+    wait_until(lambda: sorted(numbers(redis_client)) == [7, 8], what="both arrive")
+    wait_until(lambda: not list(tmp_path.glob("\udcff*")), what="the file is gone")
+    assert emitter.close()  # its threads say what is left, and withdraw what the file's process had reported
+    assert not [thread.state for thread in (*emitter._background._threads, reporter_of(emitter)) if thread.state.error]
+
+
+def reporter_of(emitter: Emitter) -> SupervisedThread:
+    return emitter._background._reporter.thread
