@@ -37,8 +37,8 @@ RETRY_AFTER_S = (2.0, 10.0)
 LEFT_EVERY_S = 0.02
 """How often it is looked whether all have left, at the end."""
 NOT_RUNNING = (
-    "This gateway was not started. An application that mounts it must run its lifespan: "
-    "`async with gateway.router.lifespan_context(gateway): yield` in its own."
+    "This gateway was not started. Its server must run its lifespan (no --lifespan off), and so must an application "
+    "that mounts it: `async with gateway.router.lifespan_context(gateway): yield` in its own."
 )
 SWEEP_EVERY_S = 2.0
 """How often it is looked whether connections have ended of which the server said nothing."""
