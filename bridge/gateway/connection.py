@@ -182,6 +182,8 @@ LINGER_S = 1.0
 """What a client has not read this long after the end is thrown away, so that it cannot hold up a shutdown."""
 TAKEN_EVERY_S = 0.05
 """How often it is looked whether a client has taken enough, where the server does not wait for it."""
+HEARTBEAT, LIVE = (comment_frame(words).encode() for words in ("heartbeat", "live"))
+"""Nothing for so long; and: whatever the client had missed was sent."""
 SILENCE_FACTOR = 2
 """The kernel gives up a peer after so many times the patience that we have: we say why."""
 
@@ -244,7 +246,7 @@ class ResponseWriter:
     async def beat(self) -> None:
         """Send a heartbeat if one is due."""
         if self.silence_left_s <= 0:
-            await self.send(comment_frame("heartbeat").encode())
+            await self.send(HEARTBEAT)
             self._counters.heartbeats_sent += 1
 
     async def beating(self, waiting: Coroutine[Any, Any, T]) -> T:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from bridge.gateway.authenticator import Principal
-from bridge.gateway.connection import Ending, ResetReason, ResponseWriter, StalledError
+from bridge.gateway.connection import LIVE, Ending, ResetReason, ResponseWriter, StalledError
 from bridge.gateway.hub import Subscriptions
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EncodedEvent, StreamRequest
@@ -25,7 +25,7 @@ from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from bridge.model.event_log import START, Position
-from bridge.model.events import comment_frame, reset_frame, retry_frame
+from bridge.model.events import reset_frame, retry_frame
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import RetryPolicy
 from bridge.settings import StreamSettings
@@ -197,8 +197,7 @@ class Session:
             await self._wire.send(self._retry_hint(RETRY_SPREAD, position))
             await self._catch_up()
             self._since = self._since or self._cursor
-            # Whatever it had missed was sent.
-            await self._wire.send(comment_frame("live").encode())
+            await self._wire.send(LIVE)
             while True:
                 if self._gap:
                     await self._catch_up()

@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
@@ -25,8 +26,7 @@ from bridge.model.errors import (
     SettingsError,
     StoreError,
 )
-from bridge.ops.fields import Page, PageRequest
-from bridge.ops.page_context import PageContext
+from bridge.ops.page_context import PageContext, PageRequest
 from bridge.ops.sessions import LIFE_S, Role, Session, Sessions, Throttle
 from bridge.settings import OpsSettings
 
@@ -49,6 +49,20 @@ _STATUS_OF: dict[type[BridgeError], HTTPStatus] = {
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     BrokerError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+
+Handler = Callable[[PageContext, PageRequest], Response]
+"""Makes a page, or acts and says where to go on. Runs on a thread: Redis may let it wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A row of the table of pages."""
+
+    method: str  # GET shows, POST acts
+    path: str  # below the application
+    handler: Handler  # makes the answer
+    role: Role = Role.VIEWER  # the least role that may
 
 
 class RefusedError(Exception):

@@ -12,8 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from bridge.model.registry import Registry
 from bridge.ops import dead, overview, redriving
-from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login
-from bridge.ops.fields import Page
+from bridge.ops.access_control import SAFE_HEADERS, AccessControl, Login, Page
 from bridge.ops.monitoring import monitoring_routes
 from bridge.ops.page_context import PageContext
 from bridge.ops.sessions import Role, Sessions, Throttle

@@ -3,8 +3,7 @@
 from starlette.responses import Response
 
 from bridge.operations import Selection, letter_as_dict
-from bridge.ops.fields import PageRequest, read_after, read_reason
-from bridge.ops.page_context import LISTED, PageContext, up_to_now
+from bridge.ops.page_context import LISTED, PageContext, PageRequest, read_after, read_reason, up_to_now
 from bridge.views.failed_events import letter_facts, letter_row, retry_row, write_filters
 
 SAMPLES = 5

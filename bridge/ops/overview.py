@@ -8,8 +8,7 @@ from starlette.responses import Response
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.operations import Tracer, users_in
-from bridge.ops.fields import PageRequest
-from bridge.ops.page_context import PageContext
+from bridge.ops.page_context import PageContext, PageRequest
 from bridge.views.trace import Place, in_words, unknown
 
 GROUPS_SHOWN = 10

@@ -12,8 +12,7 @@ from bridge.model.errors import OperationRefusedError
 from bridge.model.log_entry import LogEntry
 from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.operations import MAX_FAILURES_DEFAULT, Expected, Selection
-from bridge.ops.fields import PageRequest, read_number
-from bridge.ops.page_context import LISTED, PageContext, up_to_now
+from bridge.ops.page_context import LISTED, PageContext, PageRequest, read_number, up_to_now
 from bridge.runtime.supervision import SupervisedThread
 from bridge.views.failed_events import DryRun, write_filters
 

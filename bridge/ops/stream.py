@@ -19,8 +19,7 @@ from bridge.model.events import comment_frame, retry_frame
 from bridge.model.plain_text import plain_logger
 from bridge.ops import overview, redriving
 from bridge.ops.access_control import AccessControl, RefusedError
-from bridge.ops.fields import PageRequest
-from bridge.ops.page_context import PageContext
+from bridge.ops.page_context import PageContext, PageRequest
 from bridge.ops.sessions import Role, Session
 
 logger = plain_logger(__name__)

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from bridge.ops.access_control import Page
 from bridge.ops.asgi import PAGES
-from bridge.ops.fields import Page
 from bridge.settings import Settings
 from tests.support.absurd import ABSURD
 from tests.support.letters import a_letter, bury

@@ -47,8 +47,7 @@ from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
 from bridge.ops.access_control import RefusedError, read_form
-from bridge.ops.fields import read_after, read_number, read_selection
-from bridge.ops.page_context import pretty
+from bridge.ops.page_context import pretty, read_after, read_number, read_selection
 from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.producer.row_validation import RowValidator
 from bridge.redis_adapter import PublishedEvents, connect, reports, store_error

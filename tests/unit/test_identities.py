@@ -21,7 +21,7 @@ from bridge.model.registry import Registry, RetryPolicy, Topic
 from bridge.model.registry.identifiers import INTS, TEXTS, UUIDS, IdType, user_in
 from bridge.model.registry.identity import identity_of
 from bridge.model.registry.metadata import attribute_returned
-from bridge.ops.fields import read_selection
+from bridge.ops.page_context import read_selection
 from bridge.settings import Settings
 from tests.support.identities import Type, by_name, by_number, by_uuid, names, numbers, uuids
 

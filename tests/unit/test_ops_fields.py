@@ -9,14 +9,16 @@ from bridge.model.bounds import FILTER_VALUES_MAX
 from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
 from bridge.operations.selection import FOREVER_MS, Selection
-from bridge.ops.fields import (
+from bridge.ops.page_context import (
+    bars,
     given_filters,
+    moment,
+    pretty,
     read_after,
     read_number,
     read_reason,
     read_selection,
 )
-from bridge.ops.page_context import bars, moment, pretty
 from bridge.views.failed_events import write_filters
 from tests.support.moody_catalog import registry
 
