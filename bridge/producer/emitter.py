@@ -127,8 +127,11 @@ class Emitter:
         self._notice_fork()
         prepared = [accepted for event in events if (accepted := self._prepare(event)) is not None]
         count = self._enqueue(prepared) if prepared else 0
-        if count and self._strict:
-            self._confirm_or_raise()
+        if count and self._strict and not self._background.wait_until_delivered(STRICT_TIMEOUT_S, or_trouble=True):
+            raise DeliveryError(
+                f"The broker did not confirm within {STRICT_TIMEOUT_S:g} s. The events wait in the buffer and may "
+                "still be delivered; emitting the same event again is harmless."
+            )
         return count
 
     def flush(self, timeout_s: float = 5.0) -> bool:
@@ -273,13 +276,6 @@ class Emitter:
         if now - self._last_warning >= WARN_INTERVAL_S:
             self._last_warning = now
             logger.error("bridge.event.overflowed total=%d: %s", self._unaccepted["overflowed"], text)
-
-    def _confirm_or_raise(self) -> None:
-        if not self._background.wait_until_delivered(STRICT_TIMEOUT_S, or_trouble=True):
-            raise DeliveryError(
-                f"The broker did not confirm within {STRICT_TIMEOUT_S:g} s. The events wait in the buffer and may "
-                "still be delivered; emitting the same event again is harmless."
-            )
 
     def _count(self, name: str, number: int = 1) -> None:
         with self._background.progress.changed:

@@ -199,7 +199,8 @@ class SpoolFile:
                 events.append(judged)
                 self._note_read(number)
             else:
-                self._note_kept(judged)
+                self.foreign += judged is RejectedRow.FOREIGN
+                self.damaged += judged is RejectedRow.DAMAGED
             self._passed = number
             if size > SPOOL_ROUND_BYTES_MAX:
                 break
@@ -210,12 +211,6 @@ class SpoolFile:
             self._read[-1] = (self._read[-1][0], number)
         else:
             self._read.append((number, number))
-
-    def _note_kept(self, reason: RejectedRow) -> None:
-        if reason is RejectedRow.FOREIGN:
-            self.foreign += 1
-        else:
-            self.damaged += 1
 
     def _rows(self, *, after: int) -> int:
         return int(self._db.execute("SELECT count(*) FROM events WHERE rowid > ?", (after,)).fetchone()[0])

@@ -173,7 +173,9 @@ class Handler:
             self._pipeline.failed(job.mapping, raw, failure, attempt=job.attempt, permanent=True)
             for raw in job.envelopes
         )
-        self._carry_out([(job, Todo.of(outcomes))])
+        decided = self._prepare([(job, Todo.of(outcomes))])
+        decided.settling.begin()
+        self._finish(decided)
 
     def split(self, job: Job) -> None:
         """Put each envelope back on the queue in a message of its own, as if it came for the first time.
@@ -216,18 +218,6 @@ class Handler:
             task, queue = self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
             self._accounting.book(job.message_id, task, queue, [identify(raw) for raw in job.envelopes])
 
-    def _whole(self, job: Job, *, ending: int) -> tuple[str, str] | None:
-        """Task and queue of the message, if it ends as a whole in this step."""
-        if job.book_id != job.message_id or ending < len(job.envelopes):
-            return None
-        return self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)
-
-    def _carry_out(self, todos: Sequence[tuple[Job, Todo]]) -> None:
-        """Do what was decided."""
-        decided = self._prepare(todos)
-        decided.settling.begin()
-        self._finish(decided)
-
     def _prepare(self, todos: Sequence[tuple[Job, Todo]]) -> _Decided:
         """Make ready what Redis is to publish, and to count as skipped."""
         ending = [(job, todo) for job, todo in todos if todo.published or todo.skipped]
@@ -257,6 +247,8 @@ class Handler:
             todo.add(self._failed(job, outcome.envelope, failure))
 
     def _delivery(self, job: Job, todo: Todo) -> Delivery:
+        all_end = len(todo.published) + len(todo.skipped) == len(job.envelopes)
+        is_whole = all_end and job.book_id == job.message_id
         return Delivery(
             event_type=job.mapping.sse_event_type.value,
             events=[
@@ -268,7 +260,7 @@ class Handler:
                 for outcome in todo.published
             ],
             message_id=job.book_id,
-            whole=self._whole(job, ending=len(todo.published) + len(todo.skipped)),
+            whole=(self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)) if is_whole else None,
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
