@@ -97,6 +97,16 @@ local function write_counts(counts_key)
   end
 end
 
+-- What one letter counted as before, and how many events it is now: a message that was not announced counted as one,
+-- and one that ended in part as more than are left.
+local function count_anew(before, events)
+  if events > before then
+    count('accepted', events - before)
+  else
+    count('duplicate', before - events)
+  end
+end
+
 local function raw_id(text)
   return (string.gsub(string.gsub(text, '-', ''), '%x%x', function(hex) return string.char(tonumber(hex, 16)) end))
 end

@@ -32,12 +32,7 @@ else
   local record = redis.call('HGET', KEYS.open, book_id) or accepted_at() .. ARGV.entry
   redis.call('HSET', KEYS.open, book_id, record .. ARGV.event_ids)
   count('open', events)
-  -- Of a message that was not announced, the letter was one token; of one that ended in part, the rest.
-  if events > weight then
-    count('accepted', events - weight)
-  else
-    count('duplicate', weight - events)
-  end
+  count_anew(weight, events)
 end
 write_counts(KEYS.counts)
 

@@ -47,13 +47,8 @@ for a = AT.letters, #ARGV, 3 do
   end
   pending = pending + redis.call('ZADD', KEYS.pending, 0, event_id)
 end
--- Of a message that was not announced, the letter was one event; an event that has a letter already is accounted for
--- there.
-if letters > accounted then
-  count('accepted', letters - accounted)
-else
-  count('duplicate', accounted - letters)
-end
+-- An event that has a letter already is accounted for there.
+count_anew(accounted, letters)
 write_counts(KEYS.counts)
 redis.call('HINCRBY', KEYS.redrive, 'total', pending - 1)
 return answer('unfolded')
