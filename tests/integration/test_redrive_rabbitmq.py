@@ -12,7 +12,7 @@ from bridge.model.errors import BrokerUnavailableError
 from bridge.model.redrive import RedriveState
 from bridge.operations.letters import every_letter
 from bridge.operations.redrive import Redrives
-from bridge.operations.redrive.rate import WINDOW_MIN
+from bridge.operations.redrive.sending import WINDOW_MIN
 from bridge.operations.selection import Selection
 from bridge.redis_adapter import DeadLetters, read_balance
 from bridge.settings import Settings

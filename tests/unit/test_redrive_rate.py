@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.model.redrive import RedriveState, RedriveStatus
-from bridge.operations.redrive.rate import BRAKE_MIN, WINDOW, WINDOW_MIN, RateLimiter
+from bridge.operations.redrive.sending import BRAKE_MIN, WINDOW, WINDOW_MIN, RateLimiter
 
 
 class Clock:

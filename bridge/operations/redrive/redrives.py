@@ -14,8 +14,8 @@ from bridge.operations.dry_run import Expected, Prediction, Predictor
 from bridge.operations.health import consuming_workers
 from bridge.operations.letters import Letters, chunks
 from bridge.operations.liveness import worker_differences
-from bridge.operations.redrive.rate import STEP
 from bridge.operations.redrive.runner import RedriveRunner, known, take_lease
+from bridge.operations.redrive.sending import STEP
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.ports import Store

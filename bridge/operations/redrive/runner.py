@@ -8,8 +8,7 @@ from bridge.model.redrive import RedriveRecord, RedriveState, RedriveStatus
 from bridge.model.registry import Registry
 from bridge.operations.dry_run import Predictor
 from bridge.operations.letters import Letters, chunks
-from bridge.operations.redrive.rate import STEP, RateLimiter
-from bridge.operations.redrive.sending import Sending
+from bridge.operations.redrive.sending import STEP, RateLimiter, Sending
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.ports import Queue, RedriveJob, Store
