@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.accounting import Ledger, OperationsLog, Starts, StoreOverview, Tally, read_balance
     from bridge.redis_adapter.broker_queues import RedisBrokerQueues, is_there
     from bridge.redis_adapter.client import (
+        MasterWatch,
         StoreClock,
         connect,
         connect_async,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.event_log import History, LiveSubscription, PublishedEvents
     from bridge.redis_adapter.failed_events import DeadLetters, KeptEvents, RetrySet
     from bridge.redis_adapter.keyspace import Keyspace
-    from bridge.redis_adapter.master_watch import MasterWatch
     from bridge.redis_adapter.preflight.servers import (
         MIN_VERSION,
         option_faults,
@@ -48,13 +48,13 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.accounting": "Ledger OperationsLog Starts StoreOverview Tally read_balance",
         "bridge.redis_adapter.broker_queues": "RedisBrokerQueues is_there",
         "bridge.redis_adapter.client": (
-            "StoreClock connect connect_async connect_briefly connect_broker sentinel_options tls_options_of"
+            "MasterWatch StoreClock connect connect_async "
+            "connect_briefly connect_broker sentinel_options tls_options_of"
         ),
         "bridge.redis_adapter.errors": "REDIS_TROUBLES Trouble diagnose store_error",
         "bridge.redis_adapter.event_log": "History LiveSubscription PublishedEvents",
         "bridge.redis_adapter.failed_events": "DeadLetters KeptEvents RetrySet",
         "bridge.redis_adapter.keyspace": "Keyspace",
-        "bridge.redis_adapter.master_watch": "MasterWatch",
         "bridge.redis_adapter.preflight.servers": (
             "MIN_VERSION option_faults read_server server_faults server_pid server_warnings try_servers"
         ),

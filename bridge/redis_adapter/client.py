@@ -1,6 +1,6 @@
-"""Clients of Redis, at an address or behind sentinels: the only place that opens a connection; and Redis' clock."""
+"""Clients of Redis, at an address or behind sentinels: the only place that opens a connection; clock and master."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -17,6 +17,7 @@ from redis.sentinel import Sentinel
 
 from bridge.model.errors import SettingsError
 from bridge.redis_adapter import connections as classes
+from bridge.redis_adapter.connections import ServerSeen
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.settings import ServerSettings
@@ -34,6 +35,7 @@ RETRY_MAX_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
 ASK_TIME_AGAIN_S = 10.0
 """Redis is asked for the time this often; in between it is counted on, by a monotonic clock."""
+
 
 _OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -221,3 +223,22 @@ def sentinel_options(place: RedisPlace, arguments: Mapping[str, Any]) -> dict[st
         "password": password or None,
         **({"ssl": True, **tls} if place.url.startswith("rediss://") else {}),
     }
+
+
+class MasterWatch:
+    """``bridge.ports.MasterWatch`` on Redis, for all connections of a client. Compares nothing with another broker."""
+
+    def __init__(self, client: redis.Redis, settings: ServerSettings) -> None:
+        self._pool = cast("Any", client.connection_pool)
+        if topology(settings).fails_over_as_one:
+            self._pool.seen = ServerSeen()
+
+    def begin(self, claimed_on: str) -> Callable[[], bool]:
+        seen: ServerSeen | None = self._pool.seen
+        if seen is None or not claimed_on:
+            return lambda: True
+        if seen.name not in ("", claimed_on):
+            self._pool.drop_idle(is_no_master=True)
+            seen.name = ""
+        moves = seen.moves
+        return lambda: seen.name in ("", claimed_on) and seen.moves == moves
