@@ -3,17 +3,21 @@
 from bridge.model.accounting import Balance
 from bridge.ports import Store, WorkerPorts
 from bridge.settings import WorkerSettings
-from bridge.testing.accounting import (
-    MemoryAccounting,
-    MemoryMasterWatch,
-    MemoryMetrics,
-    MemoryOperationsLog,
-    MemoryStartCounts,
-)
 from bridge.testing.event_log import MemoryEventLog
 from bridge.testing.failed_events import MemoryDeadLetters, MemoryRetryQueue
 from bridge.testing.live_channel import MemoryChannels
-from bridge.testing.operators import MemoryKept, MemoryOverview, MemoryProducers, MemoryQueueNames, MemoryWorkers
+from bridge.testing.operators import (
+    MemoryAccounting,
+    MemoryKept,
+    MemoryMasterWatch,
+    MemoryMetrics,
+    MemoryOperationsLog,
+    MemoryOverview,
+    MemoryProducers,
+    MemoryQueueNames,
+    MemoryStartCounts,
+    MemoryWorkers,
+)
 from bridge.testing.redrives import MemoryRedriveJobs
 from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue

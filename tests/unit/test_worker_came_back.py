@@ -15,7 +15,7 @@ from bridge.messages.queue_item import DELIVERIES_HEADER
 from bridge.model.bounds import RETURNS_MAX
 from bridge.model.errors import DecodeError, StoreUnavailableError
 from bridge.settings import Settings
-from bridge.testing.accounting import MemoryMasterWatch
+from bridge.testing.operators import MemoryMasterWatch
 from bridge.worker import create_app
 
 NAME = "bridge.FileImportFailed"
