@@ -226,7 +226,7 @@ class Session:
             now = await self._insist(self._replay_reader.now)
             # Who comes now has missed nothing yet, however long ago the newest event was.
             self._cursor, self._read_at_ms = now.horizon, now.read_at_ms
-            self._gap = self._request.resumes
+            self._gap = self._gap or self._request.resumes
             return
         position, event_id = self._request.after, self._request.last_event_id
         if event_id and not position:

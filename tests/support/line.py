@@ -40,6 +40,7 @@ class FakeArchive:
         self.away = False
         self.reads_are_away = False
         self.hangs = False
+        self.released = asyncio.Event()
         self.when_cancelled: Callable[[], Coroutine[Any, Any, Any]] | None = None
 
     async def now(self) -> ReplayPage:
@@ -66,7 +67,7 @@ class FakeArchive:
 
     async def _hang(self) -> None:
         try:
-            await asyncio.Event().wait()
+            await self.released.wait()
         except asyncio.CancelledError:
             if self.when_cancelled is None:
                 raise

@@ -84,6 +84,20 @@ async def test_after_a_loss_of_memory_the_order_may_begin_anew() -> None:
         await line.until(lambda: line.ids == ["50-0", "4-0"])
 
 
+async def test_touch_lost_while_the_start_is_found_means_reading_from_there() -> None:
+    line = Line()
+    line.link()
+    line.replay_reader.hangs = True
+    async with running(line):
+        await line.until(lambda: line.counters.heartbeats_sent)
+        line.subscriptions.unlink()
+        line.link()
+        line.replay_reader.pages = [page("11-0", horizon="11-0")]
+        line.replay_reader.released.set()
+        await line.until(lambda: b"live" in line.sent)
+        assert line.ids == ["11-0"]
+
+
 async def test_a_client_is_told_to_load_anew_only_once_its_history_is_read() -> None:
     """What it loads on a reset told before would lack what is published, and trimmed, until the history is read."""
     line = Line(StreamRequest(resumes=True, last_event_id=uuid4()))
