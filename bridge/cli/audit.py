@@ -1,20 +1,19 @@
 """``sse-bridge audit``: whether the accounting balances, what is missing, and what producers went away with."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import msgspec
 
 from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, json_option, plain, print_json, styled, table
 from bridge.cli.filters import open_named_store
+from bridge.model.registry import Registry
+from bridge.operations import Audit, Auditor, Verdict, went_away
+from bridge.runtime.reports import Reported
 from bridge.settings import OperatorSettings
 from bridge.views.words import moment, span
-
-if TYPE_CHECKING:
-    from bridge.model.registry import Registry
-    from bridge.operations import Audit
-    from bridge.runtime.reports import Reported
 
 
 @click.command()
@@ -62,8 +61,6 @@ def audit(ctx: click.Context, grace_s: float, limit: int, reason: str | None, un
     if unclear and reason is None:
         raise click.UsageError("--unclear belongs to --write-off.")
     settings, registry = load_configured(OperatorSettings)
-    from bridge.operations import Auditor, Verdict
-
     verdicts = frozenset({Verdict.MISSING, Verdict.UNCLEAR} if unclear else {Verdict.MISSING})
     with open_named_store(settings) as store:
         found = Auditor(store, settings, registry).audit(
@@ -93,7 +90,7 @@ PLACES = (
 """Fields of the balance, with what they say of an event."""
 
 
-def describe(found: "Audit", types: dict[str, str]) -> dict[str, Any]:
+def describe(found: Audit, types: dict[str, str]) -> dict[str, Any]:
     """An audit as JSON values."""
     balance = found.balance
     return {
@@ -125,12 +122,8 @@ def describe(found: "Audit", types: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _describe_producer(reported: "Reported") -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    from bridge.operations import went_away
-
-    fields: dict[str, Any] = to_builtins(reported.report)
+def _describe_producer(reported: Reported) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(reported.report)
     return {
         "producer": reported.producer,
         **fields,
@@ -140,11 +133,11 @@ def _describe_producer(reported: "Reported") -> dict[str, Any]:
     }
 
 
-def _types(registry: "Registry") -> dict[str, str]:
+def _types(registry: Registry) -> dict[str, str]:
     return {registry.task_of(row): row.sse_event_type.value for row in registry.mappings}
 
 
-def _print(found: "Audit", types: dict[str, str]) -> None:
+def _print(found: Audit, types: dict[str, str]) -> None:
     out = console()
     balance = found.balance
     shown = table("", "events", "")
@@ -166,7 +159,7 @@ def _print(found: "Audit", types: dict[str, str]) -> None:
         out.print(text, style=colour, soft_wrap=True)
 
 
-def _verdict(found: "Audit") -> str:
+def _verdict(found: Audit) -> str:
     balance = found.balance
     if balance.balanced:
         return "The accounting balances: every accepted event is accounted for."
@@ -180,7 +173,7 @@ def _verdict(found: "Audit") -> str:
     return f"The accounting does NOT balance; {'; '.join(faults)}. Was Redis restored, or written to by hand?"
 
 
-def _table_of_missing(found: "Audit", types: dict[str, str]) -> Any:
+def _table_of_missing(found: Audit, types: dict[str, str]) -> Any:
     shown = table("event", "type", "queue", "message", "accepted", "", title="Missing")
     for event in found.listed:
         state = event.verdict.value + (f"; {event.elsewhere} under another message" if event.elsewhere else "")
@@ -201,7 +194,7 @@ _LATE_FAILURES = (
 )
 
 
-def _remarks(found: "Audit") -> list[tuple[str, str]]:
+def _remarks(found: Audit) -> list[tuple[str, str]]:
     said = [
         (found.missing, "Missing: {:,} (on no queue and claimed by no worker).", "red"),
         (found.unclear, "Unclear: {:,} (on no queue: claimed by a worker, or missing; audit again later).", "yellow"),
@@ -234,9 +227,7 @@ def _remarks(found: "Audit") -> list[tuple[str, str]]:
     return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]
 
 
-def _of_producer(reported: "Reported") -> str:
-    from bridge.operations import went_away
-
+def _of_producer(reported: Reported) -> str:
     report = reported.report
     name = f"{plain(report.host)} pid {report.pid}"
     held = []
@@ -250,8 +241,6 @@ def _of_producer(reported: "Reported") -> str:
     return f"A producer ({name}) holds events that the broker has not: {what}."
 
 
-def _colour(reported: "Reported") -> str:
-    from bridge.operations import went_away
-
+def _colour(reported: Reported) -> str:
     lost = reported.report.waiting + reported.report.abandoned
     return "red" if went_away(reported) and lost else "yellow"

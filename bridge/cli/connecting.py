@@ -12,9 +12,11 @@ from bridge.model.errors import BridgeError, SettingsError, StoreError
 from bridge.model.pipeline import Stage, describe
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
+from bridge.operations import StatusReader, Survey, is_consuming, stranded
 from bridge.settings import Process, Settings
 from bridge.settings.topology import RedisPlace, topology
 from bridge.settings.urls import shown_url
+from bridge.wiring import open_queue, open_store
 
 _BROKEN_OFF = frozenset({"ConnectionError", "TimeoutError", "ConnectionResetError", "InvalidResponse"})
 """What an error is called where a connection stood and nothing sensible came."""
@@ -58,9 +60,6 @@ def inspect_connections(settings: Settings, registry: Registry, processes: Itera
 
 def _inspect_bridge(settings: Settings, registry: Registry) -> Iterator[Finding]:
     """What this registry would leave behind, and whose registry is another one."""
-    from bridge.operations import StatusReader, Survey, is_consuming, stranded
-    from bridge.wiring import open_store
-
     try:
         with open_store(settings, briefly=True) as store:
             status = StatusReader(store, settings, registry).read()
@@ -201,8 +200,6 @@ def _inspect_transport(settings: Settings, registry: Registry) -> Iterator[Findi
 
 
 def _build_producer(settings: Settings, registry: Registry) -> None:
-    from bridge.wiring import open_queue
-
     open_queue(settings, registry).prepare()
     if settings.spool_dir:
         folder = Path(settings.spool_dir)

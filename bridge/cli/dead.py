@@ -4,13 +4,13 @@ from typing import Final
 
 import click
 
-from bridge.cli.console import FiniteRange, json_option, print_json, printable, say
+from bridge.cli.console import FiniteRange, console, json_option, print_json, printable, say, table
 from bridge.cli.failures import print_groups, print_letter, print_rows, print_tombstone
 from bridge.cli.filters import confirm, filter_options, opened, payloads_option, read_after, yes_option
 from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.model.moments import shown_time
-from bridge.operations import Letters, Selection, letter_as_dict
+from bridge.operations import Letters, Redrives, Selection, letter_as_dict
 from bridge.views.failed_events import letter_row, types_in_words
 from bridge.views.words import counted, numbers_in_words
 
@@ -125,8 +125,6 @@ def users(chosen: Selection, limit: int, as_json: bool) -> None:
     if not hit:
         click.echo("No letter of a user matches.")
         return
-    from bridge.cli.console import console, table
-
     shown = table("user", "count", "first seen", "last seen", "types")
     for one in hit[:limit]:
         types = types_in_words(sorted(one.tasks.items(), key=lambda task: -task[1]))
@@ -192,8 +190,6 @@ def log(limit: int, as_json: bool) -> None:
     if as_json:
         print_json(entries)
         return
-    from bridge.cli.console import console, table
-
     shown = table("at, and who", "action, and on what", "numbers, and why")
     shown.columns[0].no_wrap = True
     for entry in entries:
@@ -241,8 +237,6 @@ def redrive(
 
     A redrive is a job: Ctrl-C pauses it, --resume goes on. Events that were published already change nothing.
     """
-    from bridge.operations import Redrives
-
     if resend and not resume:
         raise click.UsageError("--resend goes with --resume.")
     if resume and dry_run:
@@ -274,9 +268,6 @@ def redrive(
 @json_option
 def redrives(as_json: bool) -> None:
     """List the newest redrives with how far they are."""
-    from bridge.cli.console import console, table
-    from bridge.operations import Redrives
-
     with opened() as (store, settings, registry):
         found = Redrives(store, settings, registry).newest()
     if as_json:

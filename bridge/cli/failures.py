@@ -1,13 +1,13 @@
 """How failing events look in a terminal: as a list, by cause, and one whole with every attempt and the traceback."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.console import print_json, printable
-from bridge.model.dead_letter import Cursor, DeadLetter
+from bridge.cli.console import console, print_json, printable, styled, table
+from bridge.model.dead_letter import Cursor, DeadLetter, Tombstone
 from bridge.model.moments import shown_time
+from bridge.model.pipeline import Failure
 from bridge.model.retry import Attempt, WaitingRetry
 from bridge.operations import Group, letter_as_dict, retry_as_dict
 from bridge.views.failed_events import (
@@ -20,10 +20,6 @@ from bridge.views.failed_events import (
 )
 from bridge.views.words import Named, counted, event_class, failure_in_words
 
-if TYPE_CHECKING:
-    from bridge.model.dead_letter import Tombstone
-    from bridge.model.pipeline import Failure
-
 SPARKS = "▁▂▃▄▅▆▇█"
 GROUP_TYPES_MAX = 3
 WHY_CHARS = 100
@@ -31,8 +27,6 @@ WHY_CHARS = 100
 
 def print_rows(rows: Sequence[Row], *, at: str, item: str, following: Cursor | None) -> None:
     """A page of a list: what its times and its items are called, and where the next page begins."""
-    from bridge.cli.console import console, table
-
     shown = table(at, f"{item}, and its user", "type, and why", "tries", "group")
     for column in (0, 1, 4):
         shown.columns[column].no_wrap = True
@@ -51,8 +45,6 @@ def print_rows(rows: Sequence[Row], *, at: str, item: str, following: Cursor | N
 
 def print_groups(groups: tuple[Group, ...], what: str, *, as_json: bool) -> None:
     """Root causes, a paragraph each: a cause is too long for a column."""
-    from bridge.cli.console import console, styled
-
     if as_json:
         print_json([group.as_dict() for group in groups])
         return
@@ -91,7 +83,7 @@ def print_waiting(waiting: WaitingRetry, *, payloads: bool) -> None:
     _print_attempts(attempts, attempts[-1].failure)
 
 
-def print_tombstone(stone: "Tombstone") -> None:
+def print_tombstone(stone: Tombstone) -> None:
     """What is left of a discarded letter."""
     facts = [
         Named("discarded", stone.letter_id),
@@ -111,7 +103,7 @@ def print_facts(facts: Sequence[Named]) -> None:
             click.echo(f"{name:<12}{printable(value)}")
 
 
-def _print_attempts(attempts: Sequence[Attempt], failure: "Failure") -> None:
+def _print_attempts(attempts: Sequence[Attempt], failure: Failure) -> None:
     print_facts(attempts_in_words(attempts) or [Named("failure", failure_in_words(failure))])
     if failure.traceback:
         click.echo("\n" + printable(failure.traceback.rstrip()))

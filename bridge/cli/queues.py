@@ -1,17 +1,15 @@
 """``sse-bridge queues``: every queue that holds something of ours, of whichever registry; and moving it."""
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bridge.cli.console import console, json_option, marked, plain, print_json, table
 from bridge.cli.filters import confirm, opened, yes_option
 from bridge.model.errors import OperationRefusedError, SettingsError
+from bridge.operations import Holding, move_queue, read_holdings
 from bridge.views.words import counted, span
-
-if TYPE_CHECKING:
-    from bridge.operations import Holding
 
 
 @click.group(invoke_without_command=True)
@@ -34,7 +32,6 @@ def queues(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from bridge.operations import read_holdings
 
     with opened() as (store, settings, registry):
         found = read_holdings(store, settings, registry)
@@ -61,8 +58,6 @@ def move(source: str, target: str, dry_run: bool, reason: str, anyway: bool, yes
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong use or settings, 130 Ctrl-C.
     """
-    from bridge.operations import move_queue, read_holdings
-
     with opened() as (store, settings, registry):
         known = {holding.name: holding for holding in read_holdings(store, settings, registry)}
         _expect(source, list(known))
@@ -103,7 +98,7 @@ def _expect(name: str, known: list[str]) -> None:
         raise SettingsError(f"{name!r} is no queue that the registry has, holds something or is consumed; {hint}")
 
 
-def _print(found: "tuple[Holding, ...]") -> None:
+def _print(found: tuple[Holding, ...]) -> None:
     shown = table("queue", "waiting", "oldest", "claimed", "retries", "dead", "workers", "")
     for holding in found:
         shown.add_row(
@@ -119,7 +114,7 @@ def _print(found: "tuple[Holding, ...]") -> None:
             marked("fault", holding.advice)
 
 
-def _numbers(holding: "Holding") -> tuple[Any, ...]:
+def _numbers(holding: Holding) -> tuple[Any, ...]:
     return (
         f"{holding.waiting:,}",
         span(holding.oldest_age_s),

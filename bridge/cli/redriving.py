@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+import msgspec
 
 from bridge.cli.console import print_json, printable, say
 from bridge.model.errors import SettingsError
+from bridge.model.redrive import RedriveState
 from bridge.views.failed_events import DryRun
 from bridge.views.words import counted, numbers_in_words
 
@@ -37,8 +39,6 @@ def read_share(text: str) -> float:
 
 def print_dry_run(predictions: Iterator[Any], *, as_json: bool) -> None:
     """One line a letter as JSON, or a summary."""
-    import msgspec
-
     foreseen = DryRun()
     for prediction in predictions:
         if as_json:
@@ -60,8 +60,6 @@ def _print_dry_run(foreseen: DryRun) -> None:
 
 def run_redrive(redrives: Any, redrive_id: str, *, resend: bool, as_json: bool) -> None:
     """Run it to its end, a stop or Ctrl-C; the last two end the command with an exit code of their own."""
-    from bridge.model.redrive import RedriveState
-
     if redrives.has_no_worker():
         say(
             "No worker consumes the registry's queues: the letters are sent and wait there, until one is started or "

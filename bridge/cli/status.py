@@ -11,13 +11,14 @@ from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, marked, print_json, printable, say, table
 from bridge.cli.filters import named_store
 from bridge.model.errors import StoreError
+from bridge.operations import Status, StatusReader, notes_of
 from bridge.settings import OperatorSettings
 from bridge.views.words import due, span
+from bridge.wiring import open_store
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bridge.operations import Status
 
 SAMPLE_S = 1.0
 """Between the two readings of which the throughput is the difference."""
@@ -49,10 +50,7 @@ def status(ctx: click.Context, as_json: bool, watch: float | None) -> None:
     ctx.exit(0 if shown.healthy else 1)
 
 
-def _statuses(watch_s: float | None) -> Iterator["Status"]:
-    from bridge.operations import StatusReader
-    from bridge.wiring import open_store
-
+def _statuses(watch_s: float | None) -> Iterator[Status]:
     settings, registry = load_configured(OperatorSettings)
     reader = StatusReader(open_store(settings, briefly=True), settings, registry)
     with named_store(settings):
@@ -70,7 +68,7 @@ def _statuses(watch_s: float | None) -> Iterator["Status"]:
             yield shown
 
 
-def document(shown: "Status") -> dict[str, Any]:
+def document(shown: Status) -> dict[str, Any]:
     """The status for programs."""
     made: dict[str, Any] = msgspec.to_builtins(shown)
     del made["metrics"]
@@ -82,7 +80,7 @@ def document(shown: "Status") -> dict[str, Any]:
     return {"healthy": shown.healthy, **made}
 
 
-def _print(shown: "Status") -> None:
+def _print(shown: Status) -> None:
     out = console()
     for section in (_queues(shown), _workers(shown), _producers(shown)):
         if section.row_count:
@@ -96,14 +94,14 @@ def _print(shown: "Status") -> None:
         marked("ok", "events flow.")
 
 
-def _queues(shown: "Status") -> "Table":
+def _queues(shown: Status) -> "Table":
     made = table("queue", "waiting", "oldest", title="Queues")
     for queue in shown.queues:
         made.add_row(queue.name, f"{queue.depth:,}", span(queue.oldest_age_s))
     return made
 
 
-def _workers(shown: "Status") -> "Table":
+def _workers(shown: Status) -> "Table":
     made = table("worker", "heard", "pool", "running", "claimed", "consumed", "queues", title="Workers")
     for worker in shown.workers:
         report = worker.report
@@ -119,9 +117,7 @@ def _workers(shown: "Status") -> "Table":
     return made
 
 
-def _producers(shown: "Status") -> "Table":
-    from bridge.operations import notes_of
-
+def _producers(shown: Status) -> "Table":
     made = table("producer", "accepted", "delivered", "waiting", "spooled", "", title="Producers")
     for producer in shown.producers:
         numbers = (producer.accepted, producer.delivered, producer.waiting, producer.spooled)
@@ -133,7 +129,7 @@ def _producers(shown: "Status") -> "Table":
     return made
 
 
-def _accounting(shown: "Status") -> "Table":
+def _accounting(shown: Status) -> "Table":
     balance = shown.balance
     made = table("accounting", "events", "", title="Events")
     claimed = "" if shown.claimed is None else f"{shown.claimed:,} messages claimed by workers"
@@ -157,7 +153,7 @@ def _accounting(shown: "Status") -> "Table":
     return made
 
 
-def _deaths(shown: "Status") -> str:
+def _deaths(shown: Status) -> str:
     """Since when events die, and whether they still do; says where to go on."""
     if not shown.letters:
         return ""

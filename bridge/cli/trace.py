@@ -1,6 +1,6 @@
 """``sse-bridge trace``: where one event is, and what happened to it."""
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 from uuid import UUID
 
 import click
@@ -8,13 +8,14 @@ import click
 from bridge.catalogs import load_registry
 from bridge.cli.console import console, json_option, plain, print_json, say, styled
 from bridge.cli.filters import open_named_store
+from bridge.model.dead_letter import DeadLetter, Tombstone
+from bridge.model.retry import Attempt
+from bridge.operations import OnItsWay, Place, SkippedEvent, Tracer, Waiting, users_in
+from bridge.ports import Publication
 from bridge.settings import OperatorSettings, load_settings
 from bridge.views.failed_events import attempts_in_words
+from bridge.views.trace import in_words, unknown
 from bridge.views.words import moment
-
-if TYPE_CHECKING:
-    from bridge.model.retry import Attempt
-    from bridge.operations import Place
 
 STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad": "bold red", "quiet": "bold"}
 """By the tone of a place."""
@@ -41,7 +42,6 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
     Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
     """
     settings = load_settings(for_=OperatorSettings)
-    from bridge.operations import Tracer, users_in
 
     whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
 
@@ -55,12 +55,8 @@ def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -
         ctx.exit(1)
 
 
-def describe(place: "Place") -> dict[str, Any]:
+def describe(place: Place) -> dict[str, Any]:
     """A place as JSON values."""
-    from bridge.model.dead_letter import DeadLetter, Tombstone
-    from bridge.operations import OnItsWay, SkippedEvent, Waiting
-    from bridge.ports import Publication
-
     match place:
         case Publication():
             return {
@@ -110,7 +106,7 @@ def describe(place: "Place") -> dict[str, Any]:
             assert_never(place)
 
 
-def _attempt(attempt: "Attempt") -> dict[str, Any]:
+def _attempt(attempt: Attempt) -> dict[str, Any]:
     failure = attempt.failure
     return {
         "number": attempt.number,
@@ -121,9 +117,7 @@ def _attempt(attempt: "Attempt") -> dict[str, Any]:
     }
 
 
-def _print(event_id: UUID, places: list["Place"], settings: OperatorSettings) -> None:
-    from bridge.views.trace import in_words, unknown
-
+def _print(event_id: UUID, places: list[Place], settings: OperatorSettings) -> None:
     if not places:
         say(f"Event {event_id} is unknown.", bold=True)
         say(unknown(settings.seen_life_s))
