@@ -95,8 +95,8 @@ class BridgeConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Connect anew; without the queue that the error names, if it names one."""
-        self._refused.blame(exc)
-        refusals.note_right(exc)
+        if not self._refused.blame(exc):
+            refusals.note_right(exc)
         super().on_connection_error_after_connected(exc)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:

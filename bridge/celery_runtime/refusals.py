@@ -11,7 +11,6 @@ from kombu import Connection, Queue
 
 from bridge.amqp_adapter.errors import diagnose
 from bridge.model.plain_text import plain_logger
-from bridge.redis_adapter import store_error
 
 logger = plain_logger(__name__)
 
@@ -55,14 +54,16 @@ class RefusedQueues:
                 found.append(name)
         return found
 
-    def blame(self, error: BaseException) -> None:
+    def blame(self, error: BaseException) -> bool:
         """Refuse the queue that an error names, if it is one of consuming rather than of the connection."""
         trouble = diagnose(error)
-        if trouble is not None and getattr(error, "reply_code", None) in _OF_A_QUEUE:
-            for name in self._wanted:
-                if f"'{name}'" in trouble.text:
-                    self._until_restart.add(name)
-                    self._note(name, f"{trouble.code}: {trouble.text} {trouble.advice}")
+        if trouble is None or getattr(error, "reply_code", None) not in _OF_A_QUEUE:
+            return False
+        named = [name for name in self._wanted if f"'{name}'" in trouble.text]
+        for name in named:
+            self._until_restart.add(name)
+            self._note(name, f"{trouble.code}: {trouble.text} {trouble.advice}")
+        return bool(named)
 
     def _note(self, name: str, why: str) -> None:
         if self._why.get(name) != why:
@@ -89,8 +90,8 @@ def _refusal(connection: Connection, queue: Queue) -> str:
     return ""
 
 
-CODES = frozenset({"NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE"})
-"""With which a Redis says that its user may not, or that a key is not ours."""
+CODES = frozenset({"NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "ACCESS_REFUSED"})
+"""With which a broker says that its user may not, or that a key is not ours."""
 WAIT_S = 1.0
 """Before the next attempt: Celery makes it at once, hundreds a second."""
 TELL_EVERY_S = 60.0
@@ -122,7 +123,7 @@ class Refusals:
         trouble = diagnose(error)
         if trouble is None or trouble.code not in CODES:
             return False
-        sentence = str(store_error(error))
+        sentence = f"{trouble.code}: {trouble.text} {trouble.advice}"
         self.note(f"It may not take messages either: {sentence}")
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()

@@ -20,6 +20,8 @@ from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, R
 from bridge.settings import AccountingSettings
 
 T = TypeVar("T")
+CLOCK_BEHIND_MAX_S = 60.0
+"""A clock that is corrected by less is nothing to tell of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +81,15 @@ def _liveness(reported: Sequence[Reported], workers: Sequence[KnownWorker], gate
             yield Fault(subject="gateways", sentence=sentence)
 
 
+def _set_back_clock(behind_s: float) -> Iterator[str]:
+    if behind_s > CLOCK_BEHIND_MAX_S:
+        yield (
+            f"Redis' clock is {behind_s:,.0f} s behind the newest position: it was set back, or somebody else wrote "
+            "into a stream of the bridge. Events are published all the same; retries that were put off before wait so "
+            "much longer, unless you say: sse-bridge retries now."
+        )
+
+
 def _set_back(balance: Balance) -> list[Fault]:
     if not balance.set_back:
         return []
@@ -129,6 +140,7 @@ class StatusReader:
             remarks=(
                 *differences(self._own, workers, (said.report for said in reported), figures.gateways),
                 *(key.sentence for key in wrong if key.spared),
+                *_set_back_clock(figures.clock_behind_s),
             ),
             faults=(
                 *refusals,

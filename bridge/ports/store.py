@@ -135,6 +135,7 @@ class Figures:
     recent: Recent  # how events ended in the last minute or so, but for what was redriven or discarded since
     balance: Balance  # the accounting
     wrong_keys: tuple[WrongKey, ...] = ()  # that the rest is told without
+    clock_behind_s: float = 0.0  # how far Redis' clock is behind the newest position; 0 if it is not
 
 
 class Overview(Protocol):

@@ -155,7 +155,8 @@ class StoreOverview(OfStore):
             pipeline.hgetall(keys.GATEWAYS)
             pipeline.lrange(keys.RECENT, 0, -1)
             pipeline.hgetall(keys.COUNTS)
-            time, due, oldest, newest, letters, metrics, gateways, samples, counts = pipeline.execute()
+            pipeline.get(keys.POSITION)
+            time, due, oldest, newest, letters, metrics, gateways, samples, counts, position = pipeline.execute()
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         known = _numbers(counts)
         return Figures(
@@ -170,6 +171,7 @@ class StoreOverview(OfStore):
             recent=self._mended(read_recent(samples, known, now_ms), keys),
             balance=read_balance(self._client, keys),
             wrong_keys=wrong,
+            clock_behind_s=max(0, int(text(position or b"0").partition("-")[0]) - now_ms) / 1000,
         )
 
     def write_refusal(self) -> StoreError | None:

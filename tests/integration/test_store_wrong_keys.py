@@ -69,6 +69,17 @@ def test_a_text_that_is_no_position_is_told_of(
     assert "text that is no position" in wrong.sentence and name in wrong.sentence
 
 
+def test_a_clock_that_was_set_back_is_told_of(settings: Settings, redis_client: redis.Redis) -> None:
+    now_ms = redis_client.time()[0] * 1000
+    with open_store(settings) as store:
+        reader = StatusReader(store, settings, REGISTRY)
+        redis_client.set(keys.POSITION, f"{now_ms}-3")
+        assert not reader.read().remarks
+        redis_client.set(keys.POSITION, f"{now_ms + 3 * 3_600_000}-3")
+        (remark,) = reader.read().remarks
+    assert "s behind the newest position" in remark and "sse-bridge retries now" in remark
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_what_fails_half_way_is_accounted_for_when_the_key_is_mended(
     name: str, settings: Settings, redis_client: redis.Redis

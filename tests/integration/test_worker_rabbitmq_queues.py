@@ -13,7 +13,7 @@ from bridge.wiring import open_store
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import running_worker
+from tests.support.worker import WorkerProcess, running_worker
 
 MOODS, NEWS = "bridge.moods", "bridge.news"
 
@@ -80,6 +80,29 @@ def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environm
         assert worker.text().count("bridge.queue.refused") == 1
         assert f"bridge.queue.refused queue={NEWS}" in worker.text()
         assert "ACCESS_REFUSED" in worker.text()
+
+
+def test_a_user_without_rights_is_told_of_once_and_waited_for(
+    rabbitmq, settings, environment, emitter, client, tmp_path
+):
+    rabbitmq.control("add_user", "nobody", "secret")
+    rabbitmq.control("set_permissions", "nobody", "", "", "")
+    assert emitter.emit(Moody(user_id=uuid4()))
+    assert emitter.flush(WAIT_S)
+    refused = {**environment, "BRIDGE_BROKER_URL": settings.broker_url.replace("guest:guest", "nobody:secret")}
+    worker = WorkerProcess(tmp_path / "worker.log", refused)
+    try:
+        # It tries every second; a turn that was not waited for would be Celery's, with a traceback now and then.
+        wait_until(lambda: worker.text().count("Connected to amqp") >= 8, what="it has tried again and again")
+        assert worker.text().count("bridge.broker.refused") == 1
+        assert "its password and its rights" in worker.text()
+        assert "Traceback" not in worker.text()
+        rabbitmq.control("set_permissions", "nobody", ".*", ".*", ".*")
+        wait_until(lambda: published(client) == 1, what="the event is published")
+        worker.stop()
+    finally:
+        if worker.process.poll() is None:
+            worker.kill()
 
 
 def test_what_is_emitted_after_its_queue_was_deleted_is_not_lost(settings, environment, emitter, client, tmp_path):
