@@ -14,8 +14,7 @@ from bridge.operations import OnItsWay, Place, SkippedEvent, Tracer, Waiting, us
 from bridge.ports import Publication
 from bridge.settings import OperatorSettings, load_settings
 from bridge.views.failed_events import attempts_in_words
-from bridge.views.trace import in_words, unknown
-from bridge.views.words import moment
+from bridge.views.words import in_words, moment, unknown
 
 STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad": "bold red", "quiet": "bold"}
 """By the tone of a place."""

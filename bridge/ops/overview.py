@@ -9,7 +9,7 @@ from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.operations import Tracer, users_in
 from bridge.ops.page_context import PageContext, PageRequest
-from bridge.views.trace import Place, in_words, unknown
+from bridge.views.words import Place, in_words, unknown
 
 GROUPS_SHOWN = 10
 REDRIVES_SHOWN = 5

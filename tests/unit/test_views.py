@@ -24,7 +24,7 @@ from bridge.views.failed_events import (
     retry_row,
     types_in_words,
 )
-from bridge.views.trace import in_words
+from bridge.views.words import in_words
 
 AT_MS = 1_767_225_600_123
 ID, USER = (str(UUID(int=number)) for number in (1, 2))
