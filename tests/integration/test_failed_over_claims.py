@@ -9,13 +9,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import redis
 from kombu import Connection, Message
 
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY, FileImportFailed
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.redis_adapter import DeadLetters, MasterWatch, StoreClock, connect, read_balance
-from bridge.redis_adapter.kombu_support import BREAKS
+from bridge.redis_adapter.kombu_support import BREAKS, script
 from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.jobs import Job
@@ -250,6 +251,19 @@ def test_connections_that_lead_elsewhere_are_made_anew_or_told_of(named: tuple[P
         assert not is_kept()
         with pair.old.client() as old:
             assert old.get("key") == b"old"
+
+
+def test_a_replica_is_not_taken_for_a_server_that_has_nothing(named: tuple[Pair, Proxy]) -> None:
+    pair, _ = named
+    names = {"unacked": "unacked", "unacked_index": "unacked_index", "deliveries": "deliveries"}
+    with pair.old.client() as old, pair.new.client() as new:
+        old.lpush(QUEUE, b"waits", b"is claimed")
+        tag = script("claim").run(old, [1, "t:", QUEUE], [QUEUE], **names)[0]
+        wait_until(lambda: new.hlen("unacked"), what="it is replicated")
+        with pytest.raises(redis.ReadOnlyError):
+            script("claim").run(new, [1, "u:", QUEUE], [QUEUE], **names)
+        with pytest.raises(redis.ReadOnlyError):
+            script("restore").run(new, [-1, 1, 0, "", tag], **names)
 
 
 def _name_of(server: RedisServer) -> str:

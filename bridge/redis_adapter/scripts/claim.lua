@@ -22,8 +22,8 @@ local taken, number, bytes = {}, 0, 0
 local function pop(queue)
   local popped = {}
   while number + #popped < room and bytes < BYTES_ENOUGH do
-    local some = redis.pcall('RPOP', queue, math.min(STEP, room - number - #popped)) or {}
-    if some.err then break end  -- no list; the other queues are served all the same
+    local some = spare('RPOP', queue, math.min(STEP, room - number - #popped))
+    if not some then break end  -- empty, or no list; the other queues are served all the same
     for _, message in ipairs(some) do
       popped[#popped + 1] = message
       bytes = bytes + #message

@@ -69,10 +69,12 @@ local function insist(command, ...)
   for _, key in ipairs({...}) do redis.call(command, key) end
 end
 
--- What is of no account may be lost where its key is of the wrong type; whoever watches the keys tells of it.
+-- What is of no account may be lost where its key is of the wrong type; whoever watches the keys tells of it. Returns
+-- nothing then. Any other refusal ends the script: a replica must not pass for a server that has nothing.
 local function spare(...)
   local answer = redis.pcall(...)
-  if type(answer) == 'table' and answer.err and not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
 end
 
 -- The accounting.

@@ -33,7 +33,7 @@ for i = #tags, 1, -1 do
     redis.call('ZREM', KEYS.unacked_index, tag)
   elseif message and exchange == '' then
     -- A queue that is no list holds up its own claims, and no others.
-    if type(redis.pcall('RPUSH', ARGV.prefix .. queue, message)) == 'number' then
+    if spare('RPUSH', ARGV.prefix .. queue, message) then
       redis.call('HDEL', KEYS.unacked, tag)
       redis.call('ZREM', KEYS.unacked_index, tag)
       if ARGV.died == '1' then spare('HINCRBY', KEYS.deliveries, redis.sha1hex(message), 1) end
