@@ -1,11 +1,12 @@
-"""The ASGI application: routes, the origins that may read, and the wiring of a request to a stream."""
+"""The ASGI application: its routes, the origins that may read, its metrics, and how a request gets its stream."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
+from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -21,18 +22,24 @@ from bridge.gateway.auth import authenticator as shipped_authenticator
 from bridge.gateway.authenticator import Authenticator, OwnAuthenticator, judged, load_authenticator
 from bridge.gateway.connection import connection_of, note_connection, stream_headers
 from bridge.gateway.gateway import Gateway
-from bridge.gateway.metrics import metrics_routes
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import parse_request
-from bridge.model.counting import COUNTERS_STATE
+from bridge.model.counting import COUNTERS_STATE, TEXTS
 from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.registry import Registry
 from bridge.runtime.shutdown import heard_signals
 from bridge.settings import GatewaySettings
 
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+
 EVENTS_PATH = "/api/v1/events"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
+METRICS_PATH = "/metrics"
+PREFIX = "bridge_gateway_process_"
+"""Of metrics of this process; ``bridge.ops`` tells the sum over all."""
 
 CHALLENGE = 'Bearer realm="bridge"'
 CHALLENGE_INVALID = 'Bearer realm="bridge", error="invalid_token"'
@@ -66,7 +73,7 @@ def build_app(settings: GatewaySettings, registry: Registry, authenticator: Auth
             Route(EVENTS_PATH, endpoints.events, methods=["GET"]),
             Route(LIVE_PATH, endpoints.live, methods=["GET"]),
             Route(READY_PATH, endpoints.ready, methods=["GET"]),
-            *metrics_routes(gateway),
+            *_metrics_routes(gateway),
         ],
         middleware=_cors(settings),
         exception_handlers={
@@ -244,3 +251,41 @@ def _sent_host(host: str) -> str:
     if not all(character.isalnum() or character in "-._" for character in host):
         raise ValueError(host)
     return host
+
+
+def _metrics_routes(gateway: Gateway) -> list[Route]:
+    """The route of ``/metrics``; none without prometheus-client."""
+    if not find_spec("prometheus_client"):
+        return []
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector, CollectorRegistry
+
+    class _Collector(Collector):
+        def collect(self) -> "Iterator[Metric]":
+            return _families(gateway)
+
+    collectors = CollectorRegistry()
+    collectors.register(_Collector())
+
+    async def metrics(request: Request) -> Response:
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # the header names no version
+            encode, content_type = choose_encoder("")
+        return Response(encode(collectors), headers={"Content-Type": content_type})
+
+    return [Route(METRICS_PATH, metrics, methods=["GET"])]
+
+
+def _families(gateway: Gateway) -> "Iterator[Metric]":
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    yield GaugeMetricFamily(f"{PREFIX}connections", "Streams open in this process.", value=len(gateway.sessions))
+    running = GaugeMetricFamily(f"{PREFIX}task_running", "1 unless the task failed and waits.", labels=("task",))
+    restarts = CounterMetricFamily(f"{PREFIX}task_restarts", "Times that the task was run again.", labels=("task",))
+    for task in gateway.tasks:
+        running.add_metric((task.name,), float(task.state.running and not task.done()))
+        restarts.add_metric((task.name,), task.state.restarts)
+    yield from (running, restarts)
+    for name, value in gateway.counters.as_dict().items():
+        yield CounterMetricFamily(PREFIX + name, TEXTS[name], value=value)
