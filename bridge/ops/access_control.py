@@ -257,7 +257,8 @@ def base_of(request: Request) -> str:
 
 def is_https(request: Request) -> bool:
     """Whether the browser came by HTTPS. Whoever forges the header binds a cookie of their own more strictly."""
-    return "https" in (request.url.scheme, request.headers.get("X-Forwarded-Proto", "").lower())
+    first = request.headers.get("X-Forwarded-Proto", "").partition(",")[0]  # each proxy of a chain adds its own
+    return "https" in (request.url.scheme, first.strip().lower())
 
 
 def wants_html(request: Request) -> bool:

@@ -114,6 +114,16 @@ async def test_a_cookie_is_secure_behind_https(ops_settings: Settings) -> None:
         assert "Secure" in (await sign_in(client, OPERATOR)).headers["Set-Cookie"]
 
 
+@pytest.mark.parametrize(
+    ("told", "secure"), [("https", True), ("HTTPS , http", True), ("http, https", False), ("", False), (",", False)]
+)
+async def test_a_cookie_is_secure_if_the_first_proxy_was_reached_by_https(
+    ops_settings: Settings, told: str, secure: bool
+) -> None:
+    async with browser(ops_settings, headers={"X-Forwarded-Proto": told}) as client:
+        assert ("Secure" in (await sign_in(client, OPERATOR)).headers["Set-Cookie"]) == secure
+
+
 async def test_signing_in_from_another_site_is_refused(ops_settings: Settings) -> None:
     async with browser(ops_settings, headers={"Origin": "http://evil.example"}) as client:
         answer = await sign_in(client, OPERATOR)
