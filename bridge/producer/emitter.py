@@ -156,10 +156,10 @@ class Emitter:
             Whether nothing is abandoned.
         """
         self._notice_fork()
-        note_closed(self)
         abandoned, spooled = self._background.close(
             self._settings.emit_exit_flush_s if timeout_s is None else timeout_s
         )
+        note_closed(self)  # not before: what interrupts the wait leaves the rest to the end of the process
         if spooled:
             logger.warning("bridge.emitter.spooled events=%d: the next process sends them.", spooled)
         if abandoned:

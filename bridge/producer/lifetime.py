@@ -62,8 +62,15 @@ def after_fork_in_child() -> None:
 
 
 def _at_exit() -> None:
+    timeout_s = None
     for emitter in list(_open):
-        emitter.close()
+        try:
+            emitter.close(timeout_s)
+        except (
+            BaseException
+        ):  # a second Ctrl-C, or a signal handler's exit: no more waiting, but a word on what is left
+            timeout_s = 0.0
+            emitter.close(timeout_s)
 
 
 def close_with_process(emitter: "Emitter") -> None:
