@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from bridge.messages.queue_item import QueueState
@@ -12,7 +13,7 @@ from bridge.model.errors import BrokerError, StoreRefusedError
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.model.retry import WaitingFor
-from bridge.operations.health import STILL_S, Fault, deaths, judge
+from bridge.operations.health import STILL_S, Fault, consuming_workers, deaths, judge
 from bridge.operations.liveness import differences, producer_faults, thread_faults
 from bridge.operations.survey import Survey, read_survey
 from bridge.ports import Figures, Store, WrongKey
@@ -20,6 +21,9 @@ from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, R
 from bridge.settings import AccountingSettings
 
 T = TypeVar("T")
+MISSING_AFTER_S = 60.0
+MISSING_SAMPLE = 1_000
+"""Messages on their way of which one look takes the oldest."""
 CLOCK_BEHIND_MAX_S = 60.0
 """A clock that is corrected by less is nothing to tell of."""
 
@@ -147,6 +151,7 @@ class StatusReader:
                 *(Fault(subject="redis", sentence=key.sentence) for key in wrong if not key.spared),
                 *_set_back(balance),
                 *faults,
+                *(() if refusals or faults else self._missing(balance.open, survey, workers, reported, now_ms)),
                 *deaths(figures.recent),
                 *judge(self._settings, self._registry, survey, workers, takes_writes=hears),
                 *(() if refusals else _liveness(reported, workers, figures.gateways)),
@@ -171,6 +176,25 @@ class StatusReader:
             return survey or Survey(queues=(), claimed=None, retries=()), []
         except BrokerError as error:
             return Survey(queues=(), claimed=None, retries=()), [Fault(subject="broker", sentence=str(error))]
+
+    def _missing(
+        self, events: int, survey: Survey, workers: Sequence[KnownWorker], reported: Sequence[Reported], now_ms: int
+    ) -> Iterator[Fault]:
+        """Tell of what is on its way and nowhere to be seen. It is looked for where nothing waits or is in work."""
+        consuming = [worker.report for worker in consuming_workers(self._settings, workers)]
+        idle = consuming and all(not said.in_hand and said.consumed_age_s > STILL_S for said in consuming)
+        held = survey.claimed or any(queue.depth for queue in survey.queues)
+        if not events or held or not idle or any(said.report.waiting or said.report.spooled for said in reported):
+            return
+        summaries = islice(_around(self._store.accounting.summaries) or (), MISSING_SAMPLE)
+        age_s = (now_ms - min((one.accepted_ms for one in summaries), default=now_ms)) / 1000
+        if age_s > MISSING_AFTER_S:
+            yield Fault(
+                subject="events",
+                sentence=f"{events:,} events are on their way, the oldest for {age_s:,.0f} s, and none is on a queue "
+                "or with a worker: the broker dropped them, as by a policy (TTL, length), or somebody took them. "
+                "List them: sse-bridge audit",
+            )
 
     def _wrong_queues(self) -> Sequence[WrongKey]:
         with suppress(BrokerError):  # the survey tells of it

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
@@ -21,6 +22,7 @@ from bridge.operations.search import OnItsWay, Tracer, Verdict, Whereabouts
 from bridge.operations.selection import Selection
 from bridge.operations.status import StatusReader
 from bridge.ports import Store
+from bridge.runtime.reports import WorkerReport
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
 from bridge.worker.handler import Handler
@@ -28,6 +30,10 @@ from bridge.worker.jobs import Job
 from tests.support.letters import QUEUE, TASK, a_letter
 from tests.support.moody_catalog import registry
 
+REPORT = WorkerReport(
+    host="api", pid=7, node="celery@api", pool="solo", processes=1, queues=(QUEUE,), started="2026-01-01T00:00:00Z",
+    consumed=1, in_hand=0, running=0, consumed_age_s=99.0, loop_age_s=0.1, oldest_task_s=0.0,
+)  # fmt: skip
 SETTINGS = Settings(broker_url="redis://127.0.0.1:1/0")
 ALL = Selection()
 
@@ -230,3 +236,26 @@ def test_a_status_is_read_though_the_broker_is_away(memory, store) -> None:
     status = StatusReader(store, SETTINGS, registry).read()
     assert (status.letters, status.dead_oldest_s, status.retry_next_s) == (1, 0, None)
     assert {fault.subject for fault in status.faults} >= {"broker", "workers"}
+
+
+def test_what_is_on_its_way_and_nowhere_is_told_of_when_nobody_has_any(memory, store) -> None:
+    def told() -> bool:
+        memory.workers.beat("one", replace(REPORT, in_hand=in_hand))
+        faults = StatusReader(store, SETTINGS, registry).read().faults
+        return any("none is on a queue or with a worker" in fault.sentence for fault in faults)
+
+    in_hand, event_id = 0, uuid4()
+    memory.queue.send(
+        [TaskMessage(task=TASK, queue=QUEUE, envelopes=[b"{}"], message_id="m", event_ids=event_id.bytes)]
+    )
+    memory.clock.advance(1_000)
+    assert not told(), "it is on its queue"
+    dropped = memory.queue.claim(QUEUE)
+    assert not told(), "it is claimed"
+    memory.queue.acknowledge(dropped)
+    in_hand = 1
+    assert not told(), "a worker has some"
+    in_hand = 0
+    assert told()
+    (missing,) = Auditor(store, SETTINGS, registry).audit().listed
+    assert missing.event_id == event_id
