@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import hypothesis
@@ -19,6 +19,7 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
 from tests.support.naming import shown
 from tests.support.rabbitmq import RabbitMQ, end_shared_server, shared_server
+from tests.support.streams import Source
 
 # A shell's background job is started with these ignored. What tests start would inherit it, and never hear of an
 # operator's Ctrl-C or of the end that is asked of a worker.
@@ -98,6 +99,20 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """A plain client, to look at what the bridge left behind."""
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
+
+
+@pytest.fixture
+def user() -> UUID:
+    """Somebody new."""
+    return uuid4()
+
+
+@pytest.fixture
+def source(settings: Settings) -> Iterator[Source]:
+    """Publishes events as a worker does."""
+    source = Source(settings)
+    yield source
+    source.close()
 
 
 @pytest.fixture(scope="session")

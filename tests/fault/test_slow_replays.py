@@ -32,13 +32,6 @@ def settings(redis_url: str) -> Settings:
 
 
 @pytest.fixture
-def source(settings: Settings) -> Iterator[Source]:
-    source = Source(settings)
-    yield source
-    source.close()
-
-
-@pytest.fixture
 def gateway(settings: Settings, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     environment = {"BRIDGE_BROKER_URL": settings.broker_url, "BRIDGE_GATEWAY_STREAMS_PER_USER": str(CLIENTS)}
     with gateway_process(tmp_path, environment) as running:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.redrive import Redrives
 from bridge.producer import Emitter
 from bridge.redis_adapter import connect
@@ -13,7 +14,8 @@ from bridge.settings import Settings
 from bridge.wiring import store_of
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, VIEWER
-from tests.support.worker import moody_environment
+from tests.support.streams import Served
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 
 @pytest.fixture
@@ -59,3 +61,26 @@ def idle(redis_url: str) -> Settings:
 def idle_replays(client: redis.Redis, idle: Settings) -> Redrives:
     """Redrives to queues that no worker consumes."""
     return Redrives(store_of(client, idle), idle, registry)
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[Served]:
+    """A gateway in this process."""
+    with Served(settings) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def moody_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the catalog of moods counts its attempts, in the worker and in this process."""
+    folder = tmp_path_factory.mktemp("moody")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOODY_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def worker(redis_server: EmbeddedServer, moody_dir: Path) -> Iterator[WorkerProcess]:
+    """One for all tests of a module, each of which begins with an empty database."""
+    with running_worker(moody_dir, moody_environment(Settings(broker_url=redis_server.url), moody_dir)) as process:
+        yield process

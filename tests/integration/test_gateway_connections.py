@@ -4,7 +4,7 @@ import logging
 import socket
 import struct
 from collections.abc import Iterator
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -18,11 +18,6 @@ SERVERS = {"httptools": "httptools", "h11": "h11", "ours": BoundedProtocol, "our
 CONNECTIONS = 20
 HEALTH = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 WHOLE = b": live\n"
-
-
-@pytest.fixture
-def user() -> UUID:
-    return uuid4()
 
 
 @pytest.fixture

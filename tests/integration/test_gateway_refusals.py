@@ -22,11 +22,6 @@ SSE = {"Accept": "text/event-stream"}
 
 
 @pytest.fixture
-def user() -> UUID:
-    return uuid4()
-
-
-@pytest.fixture
 def settings(redis_url: str) -> Settings:
     return Settings(broker_url=redis_url, jwt_secret=SECRET)
 

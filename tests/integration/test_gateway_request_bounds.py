@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import psutil
@@ -21,11 +21,6 @@ from tests.support.waiting import wait_until
 
 WITHIN_S = 0.5
 PART = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Part: "
-
-
-@pytest.fixture
-def user() -> UUID:
-    return uuid4()
 
 
 @pytest.fixture

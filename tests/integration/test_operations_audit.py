@@ -1,11 +1,6 @@
 """The audit and the trace against a real Redis and a real worker: whatever happened, each event is found or missed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -16,24 +11,22 @@ from kombu import Connection
 
 from bridge import Emitter, Settings
 from bridge.amqp_adapter.broker_queues import read_depths
-from bridge.local.redis_server import EmbeddedServer, free_port
+from bridge.local.redis_server import free_port
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
 from bridge.operations import search as t
-from bridge.operations.audit import Audit, Auditor, went_away
+from bridge.operations.audit import Audit, Auditor
 from bridge.operations.letters import Letters
 from bridge.operations.search import Tracer, Verdict, Whereabouts
 from bridge.operations.selection import Selection
 from bridge.ports import Publication
-from bridge.producer import reporter
-from bridge.redis_adapter import KeptEvents, Ledger, OperationsLog, Producers, connect, read_balance
-from bridge.runtime.reports import ProducerReport
+from bridge.redis_adapter import KeptEvents, Ledger, OperationsLog, connect, read_balance
 from bridge.wiring import open_queue, store_of
 from tests.support import keys
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import ROOT, WorkerProcess, clean_environment, moody_environment, running_worker
+from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
 
@@ -288,114 +281,6 @@ def test_without_its_broker_an_audit_still_balances_and_says_what_it_could_not_s
     found = audit(client, away)
     assert (found.balance.balanced, found.unchecked, found.clean) == (True, 1, False)
     assert "broker did not answer" in found.trouble
-
-
-# Producers
-
-
-def test_a_producer_reports_what_it_holds_and_withdraws_at_its_end(settings, client, monkeypatch) -> None:
-    monkeypatch.setattr(reporter, "INTERVAL_S", 0.05)
-    emitter = Emitter(settings, registry)
-    emit(emitter, Moody(user_id=uuid4()))
-    producers = Producers(client)
-    wait_until(lambda: bool(producers.all()), what="it reports")
-    (said,) = producers.all()
-    assert (said.report.accepted, said.report.delivered, said.report.waiting) == (1, 1, 0)
-    assert said.report.pid == os.getpid()
-    assert audit(client, settings).producers == ()
-    assert emitter.close()
-    assert producers.all() == []
-
-
-def test_a_producer_that_is_killed_with_events_in_its_memory_is_in_the_audit(redis_url, client, tmp_path) -> None:
-    away = f"redis://127.0.0.1:{free_port()}/0"
-    code = (
-        "import time; from uuid import uuid4; from bridge.producer import emitter, reporter\n"
-        "reporter.INTERVAL_S = 0.05\n"
-        "from bridge import emit\n"
-        "from bridge.catalogs.finance import FileImportSucceeded\n"
-        "for number in range(7):\n"
-        "    emit(FileImportSucceeded(user_id=uuid4(), file_name='x', transaction_count=number))\n"
-        "time.sleep(60)\n"
-    )
-    settings = Settings(broker_url=away, redis_url=redis_url)
-    variables = {**clean_environment(), "BRIDGE_BROKER_URL": away, "BRIDGE_REDIS_URL": redis_url}
-    producer = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=variables)
-    producers = Producers(client)
-    try:
-        wait_until(lambda: any(said.report.waiting == 7 for said in producers.all()), what="it says what waits")
-    finally:
-        producer.send_signal(signal.SIGKILL)
-        producer.wait()
-    (said,) = audit(client, settings).producers
-    assert said.report.pid == producer.pid
-    assert not went_away(said)
-    report = json.loads(client.hget(keys.PRODUCERS, said.producer))
-    client.hset(keys.PRODUCERS, said.producer, json.dumps({**report, "at": report["at"] - 3_600_000}))
-    (said,) = audit(client, settings).producers
-    assert went_away(said)
-    assert [gone.producer for gone in audit(client, settings, write_off="burned").producers] == [said.producer]
-    assert audit(client, settings).producers == ()
-    assert OperationsLog(client).newest()[0].action == "audit.forget"
-
-
-def test_an_end_that_abandons_events_is_reported_and_a_spool_is_safe_until_it_is_adopted(
-    redis_url, client, tmp_path
-) -> None:
-    away = Settings(broker_url=f"redis://127.0.0.1:{free_port()}/0", redis_url=redis_url)
-    producers = Producers(client)
-    emitter = Emitter(away, registry)
-    emitter.emit(Moody(user_id=uuid4()))
-    assert not emitter.close(0.1)
-    (said,) = producers.all()
-    assert (said.report.abandoned, said.report.waiting) == (1, 0)
-    client.flushall()
-
-    folder = str(tmp_path / "spool")
-    spooling = Emitter(
-        Settings(broker_url=away.broker_url, redis_url=redis_url, spool_dir=folder),
-        registry,
-    )
-    spooling.emit(Moody(user_id=uuid4()))
-    wait_until(lambda: spooling._background.progress.in_spool == 1, what="it is on disk")
-    assert spooling.close(0.1)
-    (said,) = producers.all()
-    assert (said.report.spooled, said.report.abandoned, said.report.waiting) == (1, 0, 0)
-    heir = Emitter(Settings(broker_url=redis_url, spool_dir=folder), registry)
-    heir.emit(Moody(user_id=uuid4()))
-    wait_until(
-        lambda: said.producer not in {reported.producer for reported in producers.all()}, what="the heir withdraws it"
-    )
-    assert heir.close()
-
-
-def test_the_reports_of_the_killed_stay_within_their_bound(client, monkeypatch) -> None:
-    monkeypatch.setattr("bridge.redis_adapter.reports.PRODUCERS_MAX", 20)
-    producers = Producers(client)
-    for number in range(30):
-        producers.keep(str(number), ProducerReport(host="h", pid=number, started=""))
-    kept = {said.producer for said in producers.all()}
-    assert len(kept) <= 20
-    assert "29" in kept
-
-
-def test_a_silent_broker_does_not_slow_a_callers_emit_down(redis_url, monkeypatch) -> None:
-    monkeypatch.setattr(reporter, "INTERVAL_S", 0.01)
-    with EmbeddedServer(port=free_port()) as books:
-        emitter = Emitter(Settings(broker_url=redis_url, redis_url=books.url), registry)
-        emit(emitter, Moody(user_id=uuid4()))
-        os.kill(books.pid, signal.SIGSTOP)
-        try:
-            costs_s = []
-            for _ in range(20):
-                began = time.monotonic()
-                assert emitter.emit(Moody(user_id=uuid4()))
-                costs_s.append(time.monotonic() - began)
-            assert sorted(costs_s)[10] < 0.1
-            assert emitter.flush(WAIT_S)
-        finally:
-            os.kill(books.pid, signal.SIGCONT)
-        assert emitter.close()
 
 
 # RabbitMQ

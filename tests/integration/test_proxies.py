@@ -34,11 +34,6 @@ def proxy(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def user() -> UUID:
-    return uuid4()
-
-
-@pytest.fixture
 def source(redis_url: str) -> Iterator[Source]:
     source = Source(Settings(broker_url=redis_url, jwt_secret=SECRET))
     yield source

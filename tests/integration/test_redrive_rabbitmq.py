@@ -18,6 +18,7 @@ from bridge.redis_adapter import DeadLetters, read_balance
 from bridge.settings import Settings
 from bridge.wiring import store_of
 from tests.support import keys
+from tests.support.counts import published_ids
 from tests.support.letters import QUEUE, a_letter, bury
 from tests.support.moody_catalog import registry
 from tests.support.processes import COMMAND, clean_environment
@@ -35,19 +36,13 @@ def settings(amqp_url: str, redis_url: str) -> Settings:
     return Settings(broker_url=amqp_url, redis_url=redis_url)
 
 
-def published(client: redis.Redis) -> list[str]:
-    """Every event id of every stream, as often as it stands there."""
-    streams = list(client.scan_iter("sse:stream:user:*", _type="stream"))
-    return sorted(fields[b"event_id"].decode() for stream in streams for _, fields in client.xrange(stream))
-
-
 def test_letters_are_published_once_after_a_canary(environment, client, settings, replays, tmp_path) -> None:
     letters = [a_letter(mode="permanent" if n % 50 == 0 else "ok") for n in range(200)]
     bury(client, settings, letters)
     with running_worker(tmp_path, environment):
         status = replays.run(replays.begin(ALL, canary=20, max_failures=0.5), patience_s=30)
     assert (status.state, status.succeeded, status.failed) == (RedriveState.DONE, 196, 4)
-    assert published(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
+    assert published_ids(client) == sorted(letter.letter_id for n, letter in enumerate(letters) if n % 50)
     assert {letter.replay for letter in every_letter(DeadLetters(client, settings))} == {status.redrive_id}
     assert read_balance(client).balanced
     assert not client.exists(keys.IN_REDRIVE, keys.of_redrive(status.redrive_id)["unconfirmed"])
@@ -63,7 +58,7 @@ def test_a_replay_that_was_killed_goes_on_and_publishes_each_once(environment, c
         status = replays.run(redrive_id, resend=True, patience_s=30)
     # What is taken back to be sent again may be published from the message that was sent before.
     assert (status.state, status.succeeded + status.gone) == (RedriveState.DONE, 400)
-    assert published(client) == sorted(letter.letter_id for letter in letters)
+    assert published_ids(client) == sorted(letter.letter_id for letter in letters)
     assert read_balance(client).balanced
     assert not client.exists(keys.IN_REDRIVE, keys.of_redrive(redrive_id)["unconfirmed"])
 

@@ -1,7 +1,6 @@
 """What becomes of each event in a real worker: published, skipped, retried, dead-lettered; and nothing lost."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -24,14 +23,6 @@ from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
-
-
-@pytest.fixture(scope="module")
-def moody_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("moody")
-    os.environ["MOODY_DIR"] = str(folder)
-    yield folder
-    del os.environ["MOODY_DIR"]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import base64
 import json
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +11,6 @@ import pytest
 import redis
 
 from bridge import Emitter, Settings
-from bridge.local.redis_server import EmbeddedServer
 from bridge.messages.task_message import DECOMPRESSED_MAX
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, connect
@@ -20,16 +18,9 @@ from tests.support.counts import Counts
 from tests.support.items import COMPRESSIONS
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
-from tests.support.worker import WorkerProcess, moody_environment, running_worker
+from tests.support.worker import WorkerProcess
 
 QUEUE = "bridge.moods"
-
-
-@pytest.fixture(scope="module")
-def worker(redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    folder = tmp_path_factory.mktemp("quarantine")
-    with running_worker(folder, moody_environment(Settings(broker_url=redis_server.url), folder)) as worker:
-        yield worker
 
 
 def envelope() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``Counts``: the accounting's counts, of which the scripts keep one each, as a test compares them."""
+"""What the bridge has done, as a test compares it: the accounting's counts, and what stands in the streams."""
 
 import redis
 
@@ -37,3 +37,9 @@ class Counts:
             values = self._client.hgetall(self._keys.COUNTS)
         found = {text(name): int(value) for name, value in values.items()}
         return {name: found.get(name, 0) for name in COUNT_NAMES}
+
+
+def published_ids(client: redis.Redis) -> list[str]:
+    """Every event id of every user's stream, as often as it stands there."""
+    streams = list(client.scan_iter("sse:stream:user:*", _type="stream"))
+    return sorted(fields[b"event_id"].decode() for stream in streams for _, fields in client.xrange(stream))
