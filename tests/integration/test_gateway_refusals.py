@@ -158,7 +158,9 @@ async def test_http_1_0_gets_a_stream_that_ends_with_the_connection(settings: Se
             and b"content-length" not in head.lower()
         )
         assert b"connection: close" in head.lower()
-        lines = body.decode().split("\n")
+        # On a busy machine silence is told before the stream has begun.
+        lines = [line for line in body.decode().split("\n") if not line.startswith(": heartbeat")]
+        lines = lines[next(number for number, line in enumerate(lines) if line) :]
         assert lines[0].startswith("retry: ") and lines[-2].startswith("retry: ")
         assert [line.removeprefix("id: ") for line in lines if line.startswith("id: ")][1:] == ids
         assert not [line for line in lines if "\r" in line]

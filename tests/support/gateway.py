@@ -64,7 +64,7 @@ def running_gateway(folder: Path, environment: Mapping[str, str], *, cwd: Path =
 
 def token_for(user_id: UUID | int | str) -> str:
     """A valid bearer token."""
-    return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 600}, SECRET, algorithm="HS256")
+    return jwt.encode({"sub": str(user_id), "exp": int(time.time()) + 86_400}, SECRET, algorithm="HS256")
 
 
 class Listener:

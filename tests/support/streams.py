@@ -29,8 +29,8 @@ SECRET = "a secret of at least thirty-two bytes"
 EVENTS_PATH = "/api/v1/events"
 
 
-def token(user_id: object, *, ttl_s: float = 600, secret: str = SECRET, **claims: Any) -> str:
-    """A bearer token; a claim of None is left out."""
+def token(user_id: object, *, ttl_s: float = 86_400, secret: str = SECRET, **claims: Any) -> str:
+    """A bearer token, good for longer than a run may take; a claim of None is left out."""
     found = {"sub": str(user_id), "exp": int(time.time() + ttl_s), **claims}
     return jwt.encode({name: value for name, value in found.items() if value is not None}, secret, "HS256")
 
