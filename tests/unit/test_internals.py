@@ -11,7 +11,8 @@ import pytest
 
 import bridge.amqp_adapter
 import bridge.celery_runtime
-from bridge.celery_runtime.internals import INTERNALS, missing
+from bridge.celery_runtime.internals import INTERNALS
+from tests.support.missing_names import missing
 
 LIBRARIES = {"celery", "kombu", "billiard", "amqp"}
 LISTED = {one.name for internals in INTERNALS.values() for one in internals}
