@@ -154,15 +154,15 @@ class Registry:
 
     # Making events by hand
 
-    def sse_event(self, event_type: StrEnum, user_id: Id, data: dict[str, Any]) -> "SSEEvent":
-        """A new SSE event, as of now, for a user; for an application that publishes without a worker.
+    def sse_event(self, event_type: StrEnum, user_id: Id, data: dict[str, Any], **others: Any) -> "SSEEvent":
+        """A new SSE event, for an application that publishes without a worker; ``others`` as for ``SSEEvent``.
 
         Raises:
             ValueError: ``user_id`` is none of the registry's kind, or as for ``SSEEvent``.
         """
         from bridge.model.events import SSEEvent  # producers' processes do without
 
-        return SSEEvent.for_user(self.users.checked(user_id), event_type=event_type, data=data)
+        return SSEEvent.for_user(self.users.checked(user_id), event_type=event_type, data=data, **others)
 
     # Names on the broker
 
