@@ -85,6 +85,7 @@ class Listener:
         self.events: list[ServerSentEvent] = []
         self._client = httpx.Client(timeout=httpx.Timeout(PROCESS_TIMEOUT_S))
         self._opened = threading.Event()
+        self._failure: httpx.HTTPError | None = None
         shown = {"Authorization": f"Bearer {token_for(user_id)}"} if headers is None else headers
         self._headers = {"Accept": "text/event-stream", **shown}
         if last_event_id:
@@ -93,6 +94,7 @@ class Listener:
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
         assert self._opened.wait(WAIT_S), "the stream did not open"
+        assert self._failure is None, f"the stream did not open: {self._failure!r}"
 
     def _read(self) -> None:
         try:
@@ -106,8 +108,10 @@ class Listener:
                         event = decoder.decode(line)
                         if event and event.data:
                             self.events.append(event)
-        except httpx.HTTPError:
-            return
+        except httpx.HTTPError as error:
+            if not self._opened.is_set():
+                self._failure = error
+                self._opened.set()
 
     def wait_for(self, number: int, *, timeout_s: float = 30.0) -> list[ServerSentEvent]:
         """Until at least ``number`` events arrived; all that did."""
