@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeAlias
@@ -192,7 +192,7 @@ class PipelinedScriptCall:
 @cache
 def script(name: str) -> Script:
     """The script in ``scripts/<name>.lua``."""
-    return Script(_source(name))
+    return Script(_sources()[name])
 
 
 class OfStore:
@@ -226,8 +226,11 @@ def as_hash(flat: Sequence[bytes | str]) -> dict[str, str]:
     return dict(zip(words[::2], words[1::2], strict=True))
 
 
-def _source(name: str) -> str:
-    return files(__package__).joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+@cache
+def _sources() -> Mapping[str, str]:
+    """Every script, read with the first: later the process may be another user's, who cannot read the package."""
+    found = (entry for entry in files(__package__).joinpath("scripts").iterdir() if entry.name.endswith(".lua"))
+    return {entry.name.removesuffix(".lua"): entry.read_text(encoding="utf-8") for entry in found}
 
 
 def _listed(source: str) -> list[tuple[str, str, str]]:
@@ -252,7 +255,7 @@ def _behind_prelude(source: str) -> str:
 @cache
 def _blocks() -> Sequence[tuple[Sequence[str], str]]:
     """What each block of the prelude defines, and its text. A block ends before a blank line and text at the margin."""
-    blocks = re.split(r"\n\n(?=\S)", _source("prelude"))
+    blocks = re.split(r"\n\n(?=\S)", _sources()["prelude"])
     return [(_DEFINED.findall(block), block.rstrip("\n") + "\n") for block in blocks if _DEFINED.search(block)]
 
 
