@@ -7,6 +7,7 @@ import pytest
 
 import bridge.redis_adapter
 from bridge.redis_adapter import Keyspace
+from bridge.redis_adapter import script as script_module
 from bridge.redis_adapter.script import Call, Script, script
 
 FOLDER = Path(str(bridge.redis_adapter.__file__)).parent / "scripts"
@@ -16,6 +17,14 @@ DEFINED = re.findall(r"^local (?:function )?(\w+)", (FOLDER / "prelude.lua").rea
 
 def code_of(text: str) -> str:
     return re.sub(r"--[^\n]*", "", text)
+
+
+def test_after_the_first_script_no_other_needs_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that gave up root since may not read the package any more."""
+    script("send")
+    script.cache_clear()
+    monkeypatch.setattr(script_module, "files", None)
+    assert script("report").sha
 
 
 @pytest.mark.parametrize("name", NAMES)
