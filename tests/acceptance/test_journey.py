@@ -139,7 +139,7 @@ def test_categories_are_filtered_live_and_in_replay(server: EmbeddedServer, gate
     everything.wait_for(25)
     wanted = [event.id for event in everything.events if str(event.event).startswith(("import.", "security."))]
     assert [event.id for event in filtered.wait_for(7)] == wanted
-    replayed = Listener(gateway, alice, categories="import&categories=security", last_event_id=everything.events[0].id)
+    replayed = Listener(gateway, alice, categories=["import", "security"], last_event_id=everything.events[0].id)
     rest = [event_id for event_id in wanted if event_id != everything.events[0].id]
     assert [event.id for event in replayed.wait_for(len(rest))] == rest
     assert len(ids) == 25

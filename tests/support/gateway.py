@@ -80,7 +80,7 @@ class Listener:
         *,
         last_event_id: str | None = None,
         headers: Mapping[str, str] | None = None,
-        **query: str,
+        **query: str | list[str],
     ) -> None:
         self.events: list[ServerSentEvent] = []
         self._client = httpx.Client(timeout=httpx.Timeout(PROCESS_TIMEOUT_S))
@@ -99,7 +99,7 @@ class Listener:
     def _read(self) -> None:
         try:
             with self._client.stream("GET", self._url, headers=self._headers) as response:
-                self._response = response
+                self._response = response.raise_for_status()
                 decoder, lines = SSEDecoder(), SSELineDecoder()
                 for text in response.iter_text():
                     for line in lines.decode(text):
