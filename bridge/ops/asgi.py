@@ -1,7 +1,7 @@
 """The operators' ASGI application: which routes there are."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -48,15 +48,24 @@ STATIC = {"ops.css": "text/css", "live.js": "text/javascript", "icon.svg": "imag
 
 def build_app(settings: OpsSettings, registry: Registry) -> Starlette:
     """See ``bridge.ops.create_ops_app``."""
-    app = _build(settings, registry)
+    closing = ExitStack()
+    app = _build(settings, registry, closing)
     app.router.redirect_slashes = False  # it would go to whatever host the request names
+    app.state.closing = closing
     return app
 
 
-def _build(settings: OpsSettings, registry: Registry) -> Starlette:
+def _build(settings: OpsSettings, registry: Registry, closing: ExitStack) -> Starlette:
     if not (settings.ops_token or settings.ops_view_token):
-        return Starlette(routes=monitoring_routes(settings, registry))
+
+        @asynccontextmanager
+        async def closed_after(_app: Starlette) -> AsyncIterator[None]:
+            yield
+            await run_in_threadpool(closing.close)
+
+        return Starlette(routes=monitoring_routes(settings, registry, closing), lifespan=closed_after)
     context = PageContext.of(settings, registry)
+    closing.callback(context.close)
     sessions, throttle = Sessions(settings), Throttle()
     access = AccessControl(settings, context, sessions, throttle)
     streams = Streams(access, context)
@@ -68,10 +77,10 @@ def _build(settings: OpsSettings, registry: Registry) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         with heard_signals(streams.end):
             yield
-        await run_in_threadpool(context.close)
+        await run_in_threadpool(closing.close)
 
     routes: list[BaseRoute] = [
-        *monitoring_routes(settings, registry, refusals),
+        *monitoring_routes(settings, registry, closing, refusals),
         *Login(access, context, sessions).routes(),
         *(access.route(page) for page in PAGES),
         Route(STREAM_PATH, streams.endpoint, methods=["GET"]),

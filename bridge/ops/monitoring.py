@@ -5,6 +5,7 @@ the whole bridge, so scrape one process of this kind, or take ``max`` over sever
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http import HTTPStatus
 from threading import Lock
 from typing import Any
@@ -33,11 +34,23 @@ OUTCOMES = ("published", "skipped", "retried", "retry_full", "dead")
 
 
 def monitoring_routes(
-    settings: OpsSettings, registry: Registry, refusals: Callable[[], dict[str, int]] = dict
+    settings: OpsSettings,
+    registry: Registry,
+    closing: ExitStack,
+    refusals: Callable[[], dict[str, int]] = dict,
 ) -> list[Route]:
-    """The routes, to be mounted by an application; ``refusals`` tells what this process refused so far, by name."""
+    """The routes, to be mounted by an application.
+
+    Args:
+        settings: of the store and the broker.
+        registry: whose queues and types are shown.
+        closing: drops the connections of the routes, when it is closed.
+        refusals: tells what this process refused so far, by name.
+    """
     collectors = CollectorRegistry()
-    collectors.register(BridgeCollector(settings, registry))
+    collector = BridgeCollector(settings, registry)
+    closing.callback(collector.close)
+    collectors.register(collector)
     collectors.register(RefusalCollector(refusals))
 
     def metrics(request: Request) -> Response:
@@ -47,7 +60,9 @@ def monitoring_routes(
             encode, content_type = choose_encoder("")
         return Response(encode(collectors), headers={"Content-Type": content_type})
 
-    health = _Health(StatusReader(open_store(settings, briefly=True), settings, registry))
+    reader = StatusReader(open_store(settings, briefly=True), settings, registry)
+    closing.callback(reader.close)
+    health = _Health(reader)
     return [
         Route(METRICS_PATH, metrics, methods=["GET"]),
         Route(LIVE_PATH, health.live, methods=["GET"], name="live"),
@@ -75,6 +90,10 @@ class BridgeCollector(Collector):
         self._registry = registry
         self._reader = StatusReader(open_store(settings, briefly=True), settings, registry)
         self._turn = Lock()
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._reader.close()
 
     def describe(self) -> list[Metric]:
         """Nothing, so that registering does not read the store."""

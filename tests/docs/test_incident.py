@@ -123,7 +123,9 @@ class Stage:
 
     def scrape(self) -> str:
         """What Prometheus gets."""
-        return AppClient(create_ops_app(self.settings, billing.registry)).get("/metrics").text
+        app = create_ops_app(self.settings, billing.registry)
+        with app.state.closing:
+            return AppClient(app).get("/metrics").text
 
     def run(self, step: Step, command: str) -> tuple[str, list[str], int]:
         """Run a command of the page; what the person sees, the same in colours (at its most telling), the exit code."""
