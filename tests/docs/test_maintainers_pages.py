@@ -125,6 +125,12 @@ def test_every_link_leads_to_a_page_and_a_heading_that_exist(page: Path) -> None
     assert lost == []
 
 
+def test_every_part_of_the_operators_manual_is_in_its_table_of_contents() -> None:
+    page = DOCS / "operating.md"
+    contents = page.read_text().partition("\n## ")[0]
+    assert sorted(headings_of(page) - {"operating"} - set(re.findall(r"\]\(#([^)]+)\)", contents))) == []
+
+
 def headings_of(page: Path) -> set[str]:
     """Anchors as GitHub makes them."""
     lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
