@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import ROOT, clean_environment
-from tests.support.spool import left_over
+from tests.support.spool import waiting_rows
 from tests.support.waiting import PROCESS_TIMEOUT_S
 
 PROGRAM = """
@@ -59,4 +59,5 @@ def test_an_interrupted_end_is_no_silent_one(code: str, sent: signal.Signals, sp
     # What an interruption reaches before it is on the disk is abandoned, and said to be.
     ends = ["spooled", "abandoned"] if spooled else ["abandoned"]
     assert sum(said.count(f"bridge.emitter.{end} events=1") for end in ends) == 2, said
-    assert len(left_over(tmp_path)) == said.count("bridge.emitter.spooled")
+    # Between the disk's word and ours an interruption may come: then the next process sends it all the same.
+    assert said.count("bridge.emitter.spooled") <= waiting_rows(tmp_path) <= 2 * spooled

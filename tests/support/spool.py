@@ -49,6 +49,16 @@ def left_over(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if ".bad" not in path.name)
 
 
+def waiting_rows(folder: Path) -> int:
+    """Events in all spool files of a directory whose processes are no more."""
+    found = 0
+    for path in folder.glob("*.spool"):
+        with closing(sqlite3.connect(path)) as db:
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                found += db.execute("SELECT count(*) FROM events").fetchone()[0]
+    return found
+
+
 def set_aside(folder: Path) -> list[str]:
     """Names of what was set aside there."""
     return sorted(path.name for path in folder.iterdir() if path.name.endswith(".bad"))
