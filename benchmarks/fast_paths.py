@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.messages import TaskMessage
 from bridge.messages.bundling import Envelopes, pass_on
 from bridge.model.events import SSEEvent, encode_payload, json_payload
+from bridge.model.events.sse_event import vouched_event
 from bridge.model.pipeline import EventCodec, Pipeline
 from bridge.model.pipeline.envelope import read_envelope
 from bridge.model.pipeline.pipeline import transform
@@ -257,8 +259,13 @@ class _Worker:
                 self._pipeline.run(mapping, raw)
 
 
-def _checked_event(event_type: Any, user_id: Any, data: Any, event_id: Any, occurred_at: Any) -> SSEEvent:
-    return SSEEvent.for_user(user_id, event_type=event_type, data=data, event_id=event_id, occurred_at=occurred_at)
+_VOUCHED = tuple(signature(vouched_event).parameters)
+
+
+def _checked_event(*given: Any, **named: Any) -> SSEEvent:
+    """What ``vouched_event`` is given, looked at."""
+    values = {**dict(zip(_VOUCHED, given, strict=False)), **named}
+    return SSEEvent.for_user(values.pop("user_id"), **values)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
-from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
+from bridge.model.position import Position
 from bridge.redis_adapter import Gateways
 from bridge.runtime.identity import process_name
 from bridge.runtime.supervision import OnceAKind, supervised

@@ -20,8 +20,8 @@ from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
-from bridge.model.event_log import Position
 from bridge.model.plain_text import plain_logger
+from bridge.model.position import Position
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, connect_async

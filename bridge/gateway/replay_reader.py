@@ -18,7 +18,8 @@ from bridge.model.bounds import (
 )
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
-from bridge.model.event_log import Page, PageOf, Position
+from bridge.model.event_log import Page, PageOf
+from bridge.model.position import Position
 from bridge.model.registry import Id
 from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks

@@ -13,7 +13,8 @@ import msgspec
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.bounds import PARAM_CHARS_MAX
 from bridge.model.counting import Counters
-from bridge.model.event_log import START, Position, StreamedEvent, read_message
+from bridge.model.events.sse_event import StreamedEvent, read_message
+from bridge.model.position import START, Position
 from bridge.model.registry import Registry
 from bridge.model.registry.metadata import is_wire_name
 

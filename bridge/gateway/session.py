@@ -24,9 +24,9 @@ from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from bridge.model.event_log import START, Position
 from bridge.model.events import reset_frame, retry_frame
 from bridge.model.plain_text import plain_logger
+from bridge.model.position import START, Position
 from bridge.model.registry import RetryPolicy
 from bridge.settings import StreamSettings
 

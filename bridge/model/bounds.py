@@ -124,6 +124,8 @@ ADDRESS_CHARS_MAX = 64
 
 # Text that goes into a log line, a record's key or a page
 
+FIELD_CHARS_MAX = 128
+"""Characters of a published event's type, and of whatever else stands in a frame as a word."""
 USER_CHARS_MAX = 128
 """Characters of a user's id, where that is text."""
 USER_INT_MAX = 2**63 - 1

@@ -111,11 +111,15 @@ class PermanentError(BridgeError):
     """
 
 
-class IdError(PermanentError, ValueError):
+class FieldError(PermanentError, ValueError):
+    """What an extractor returned cannot stand in a published event; trying again cannot help."""
+
+
+class IdError(FieldError):
     """This is no id of the kind that the registry says its application uses; trying again cannot help."""
 
 
-class AddressError(PermanentError, ValueError):
+class AddressError(FieldError):
     """This is no address of this registry; trying again cannot help."""
 
 

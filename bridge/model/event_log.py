@@ -1,89 +1,16 @@
-"""What an event log hands over (positions, events, pages), what a channel says, and the frames of clients; pure."""
+"""What an event log hands over in pages, what a live channel says, and the frames that carry no event; pure."""
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import total_ordering
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
-from uuid import UUID
 
 import msgspec
 
-from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS
+from bridge.model.events.sse_event import StreamedEvent
 from bridge.model.plain_text import one_line
+from bridge.model.position import Position
 
 T = TypeVar("T")
-
-
-@total_ordering
-class Position:
-    """A place in the order of all events of all streams, written ``<ms>-<seq>``. Immutable.
-
-    Raises:
-        ValueError: the text is no position.
-    """
-
-    __slots__ = ("_order", "_text")
-
-    def __init__(self, value: str) -> None:
-        ms, separator, seq = value.partition("-")
-        if not (separator and ms.isascii() and ms.isdigit() and seq.isascii() and seq.isdigit()):
-            raise ValueError(f"{value!r} is no position; it is written <ms>-<seq>.")
-        self._text = value
-        self._order = (int(ms), int(seq))
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"Position({self._text!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Position) and self._order == other._order
-
-    def __lt__(self, other: "Position") -> bool:
-        return self._order < other._order
-
-    def __hash__(self) -> int:
-        return hash(self._order)
-
-
-START = Position("0-0")
-"""Before everything."""
-
-
-class StreamedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A published event as a client gets it."""
-
-    event_id: str  # UUIDv7, the frame's id
-    event_type: str  # wire name
-    payload: str  # one line of JSON
-    position: Position  # its place in the order
-
-    @classmethod
-    def of(cls, event_id: str, event_type: str, payload: str, position: str) -> "StreamedEvent":
-        """An event whose payload came from outside, on one line.
-
-        Raises:
-            ValueError: the payload is too large, or the position is none.
-        """
-        if len(payload) > ENTRY_BYTES_MAX:
-            raise ValueError(f"The payload has {len(payload)} characters.")
-        if "\n" in payload or "\r" in payload:
-            # Legal between JSON tokens, but a line break here would end the SSE field.
-            payload = msgspec.json.format(payload, indent=-1)
-        return cls(event_id=event_id, event_type=event_type, payload=payload, position=Position(position))
-
-    def to_sse_format(self) -> str:
-        """As ``SSEEvent.to_sse_format``."""
-        return event_frame(self.event_id, self.event_type, self.payload)
-
-
-def event_frame(event_id: UUID | str, event_type: str, payload_json: str) -> str:
-    """One event as a frame: id line, event line, one data line, empty line.
-
-    Nothing can inject a field: ids are UUIDs, types are a registry's or look like one's, JSON was put on one line.
-    """
-    return f"id: {event_id}\nevent: {event_type}\ndata: {payload_json}\n\n"
 
 
 class Heard(NamedTuple):
@@ -91,41 +18,6 @@ class Heard(NamedTuple):
 
     channel: str
     message: bytes | None
-
-
-class _ChannelMessage(msgspec.Struct):
-    event_id: UUID
-    event_type: str
-    data: msgspec.Raw
-    position: str
-
-
-_message_decoder = msgspec.json.Decoder(_ChannelMessage)
-
-
-def read_message(message: bytes | str) -> StreamedEvent:
-    """The event in a pub/sub message.
-
-    Raises:
-        ValueError: it is none of ours.
-    """
-    try:
-        if len(message) > ENTRY_BYTES_MAX:
-            raise ValueError(f"it has {len(message)} bytes")
-        fields = _message_decoder.decode(message)
-        return StreamedEvent.of(str(fields.event_id), fields.event_type, bytes(fields.data).decode(), fields.position)
-    except PARSER_ERRORS as error:
-        raise ValueError(f"This is no published event: {error}.") from error
-
-
-def read_entry(fields: Mapping[str, str], position: str) -> StreamedEvent:
-    """The event in a stream's entry.
-
-    Raises:
-        KeyError: it is none of ours.
-        ValueError: the same.
-    """
-    return StreamedEvent.of(str(UUID(fields["event_id"])), fields["event_type"], fields["data"], position)
 
 
 class PageOf(msgspec.Struct, Generic[T], frozen=True, kw_only=True, weakref=True):

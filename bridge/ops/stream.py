@@ -14,8 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bridge.model.errors import StoreError
-from bridge.model.event_log import event_frame
 from bridge.model.events import comment_frame, retry_frame
+from bridge.model.events.sse_event import event_frame
 from bridge.model.plain_text import plain_logger
 from bridge.ops import overview, redriving
 from bridge.ops.access_control import AccessControl, RefusedError

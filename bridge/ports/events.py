@@ -7,7 +7,8 @@ from typing import Protocol
 from uuid import UUID
 
 from bridge.model.bounds import REPLAY_BYTES_MAX
-from bridge.model.event_log import Heard, Page, Position
+from bridge.model.event_log import Heard, Page
+from bridge.model.position import Position
 from bridge.model.publishing import Delivery, Receipt
 from bridge.model.registry import Id
 

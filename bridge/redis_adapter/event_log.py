@@ -13,7 +13,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
-from bridge.model.event_log import Heard, Page, Position, StreamedEvent, page_of, read_entry, read_message
+from bridge.model.event_log import Heard, Page, page_of
+from bridge.model.events.sse_event import StreamedEvent, read_entry, read_message
+from bridge.model.position import Position
 from bridge.model.registry import Id
 from bridge.model.registry.identifiers import is_id_text
 from bridge.ports.events import PastEvent, Publication, Sighting

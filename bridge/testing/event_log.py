@@ -9,7 +9,9 @@ from uuid import UUID
 import msgspec
 
 from bridge.model.bounds import REPLAY_BYTES_MAX
-from bridge.model.event_log import START, Page, Position, StreamedEvent, page_of, read_message
+from bridge.model.event_log import Page, page_of
+from bridge.model.events.sse_event import StreamedEvent, read_message
+from bridge.model.position import START, Position
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.model.registry import Id
 from bridge.ports import PastEvent, Publication, Sighting

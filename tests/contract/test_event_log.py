@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.model.errors import StoreError
-from bridge.model.event_log import START, Position
+from bridge.model.position import START, Position
 from bridge.model.publishing import ReceiptStatus
 from tests.contract.conftest import Open
 from tests.support.telling import OTHER, USER, delivery, event, name_of, publish, read_all

@@ -5,7 +5,9 @@ from uuid import UUID
 import pytest
 
 from bridge.model.errors import StoreError
-from bridge.model.event_log import START, Heard, read_message
+from bridge.model.event_log import Heard
+from bridge.model.events.sse_event import read_message
+from bridge.model.position import START
 from bridge.ports import LiveChannel
 from tests.contract.conftest import Open
 from tests.support.telling import OTHER, USER, event, name_of, publish, read_all

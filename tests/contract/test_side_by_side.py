@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from bridge.model.dead_letter import Tombstone
-from bridge.model.event_log import START
+from bridge.model.position import START
 from bridge.settings import Settings
 from tests.contract.conftest import REAL
 from tests.support.adapters import Adapter, Opened, in_memory

@@ -12,7 +12,7 @@ from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
-from bridge.model.event_log import START
+from bridge.model.position import START
 from bridge.redis_adapter import History, connect_async
 from bridge.settings import Settings
 from tests.support.streams import until

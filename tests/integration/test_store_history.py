@@ -9,8 +9,9 @@ import pytest
 import redis
 import redis.asyncio
 
-from bridge.model.event_log import START, Position, StreamedEvent, read_message
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+from bridge.model.events.sse_event import StreamedEvent, read_message
+from bridge.model.position import START, Position
 from bridge.model.publishing import AddressedEvent
 from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter.event_log import PAGE

@@ -8,7 +8,8 @@ import pytest
 import redis
 import redis.asyncio
 
-from bridge.model.event_log import START, Page, Position
+from bridge.model.event_log import Page
+from bridge.model.position import START, Position
 from bridge.redis_adapter import History, connect_async
 from bridge.redis_adapter import event_log as history_module
 from bridge.settings import Settings

@@ -8,7 +8,7 @@ import redis
 import redis.asyncio
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import connect, connect_async, read_balance

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import redis
 
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 from bridge.model.publishing import ReceiptStatus
 from bridge.redis_adapter import RedisSSEPublisher, connect, connect_async
 from bridge.settings import Settings

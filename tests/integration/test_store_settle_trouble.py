@@ -10,7 +10,7 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 from bridge.model.publishing import ReceiptStatus
 from bridge.redis_adapter import connect
 from bridge.settings import Settings

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 import redis
 
-from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
+from bridge.model.position import Position
 from bridge.model.publishing import AddressedEvent, ReceiptStatus
 from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter.event_log import PAGE

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 from tests.support.event_source import Entry, EventSource
 
 

@@ -36,8 +36,8 @@ from bridge.messages.whole_message import read_whole
 from bridge.model.bounds import MessageBounds
 from bridge.model.dead_letter import read_letter, read_tombstone, user_in
 from bridge.model.errors import BridgeError
-from bridge.model.event_log import read_message
 from bridge.model.events.json_payload import encode_payload
+from bridge.model.events.sse_event import read_message
 from bridge.model.pipeline import Failure, Stage, describe, encode_raw, identify
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import cause_of

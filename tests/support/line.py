@@ -14,7 +14,7 @@ from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.session import Session
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 from bridge.settings import Settings
 from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
 from tests.support.waiting import WAIT_S

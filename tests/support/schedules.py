@@ -16,8 +16,8 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.gateway.gateway import Gateway
 from bridge.local.redis_server import EmbeddedServer
-from bridge.model.event_log import Position
 from bridge.model.events import SSEEvent, SSEEventType
+from bridge.model.position import Position
 from bridge.redis_adapter import RedisSSEPublisher, connect_async
 from bridge.settings import Settings
 from tests.support.event_source import AsgiCall, EventSource, read_over_http

@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 
 from bridge import SSEEvent, SSEEventType
 from bridge.model.dead_letter import DeadLetter
-from bridge.model.event_log import Position, StreamedEvent
+from bridge.model.events.sse_event import StreamedEvent
 from bridge.model.pipeline import Failure, Stage
+from bridge.model.position import Position
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.ports import EventLog, Publisher

@@ -110,6 +110,7 @@ class Plain(StrEnum):
     QUOTED = 'shop.order","user_id":"somebody'
     SLASHED = "shop.order\\"
     SEPARATED = "shop.order\u2028"
+    ENDLESS = "shop.order" * 13
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,7 @@ class Plain(StrEnum):
         {"event_type": Plain.QUOTED},
         {"event_type": Plain.SLASHED},
         {"event_type": Plain.SEPARATED},
+        {"event_type": Plain.ENDLESS},
         {"data": None},
         {"data": []},
         {"data": "text"},

@@ -7,7 +7,7 @@ import pytest
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.request import EventEncoder
 from bridge.model.counting import Counters
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 
 AN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 

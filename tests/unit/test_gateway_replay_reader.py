@@ -12,7 +12,8 @@ from bridge.gateway.replay_reader import ReplayPage, ReplayReader
 from bridge.gateway.request import EventEncoder
 from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
 from bridge.model.counting import Counters
-from bridge.model.event_log import START, Page, Position
+from bridge.model.event_log import Page
+from bridge.model.position import START, Position
 
 USER, OTHER = UUID(int=1), UUID(int=2)
 

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, QueryParams
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway.refusal import RequestRefusedError, problem
 from bridge.gateway.request import EncodedEvent, StreamRequest, parse_request
-from bridge.model.event_log import START, Position
+from bridge.model.position import START, Position
 
 AN_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 ANOTHER_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8058")

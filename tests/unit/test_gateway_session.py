@@ -9,7 +9,7 @@ import pytest
 from bridge.gateway.connection import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
-from bridge.model.event_log import START, Position
+from bridge.model.position import START, Position
 from tests.support.line import Line, event, page, running
 from tests.support.waiting import WAIT_S
 

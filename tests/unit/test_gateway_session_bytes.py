@@ -7,7 +7,7 @@ from bridge.gateway.connection import Ending
 from bridge.gateway.replay_reader import ReplayPage
 from bridge.gateway.request import EncodedEvent
 from bridge.model.bounds import QUEUE_BYTES_MAX
-from bridge.model.event_log import Position
+from bridge.model.position import Position
 from tests.support.line import SETTINGS, Line, running
 
 

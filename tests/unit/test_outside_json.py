@@ -10,7 +10,7 @@ from bridge.cli.emit import _object
 from bridge.model.bounds import ENTRY_BYTES_MAX
 from bridge.model.dead_letter import read_letter, read_tombstone
 from bridge.model.errors import DecodeError, EventRefusedError
-from bridge.model.event_log import read_message
+from bridge.model.events.sse_event import read_message
 from bridge.model.pipeline.envelope import encode_raw, parsed, read_envelope
 from bridge.model.registry.identifiers import user_in
 from bridge.operations.dry_run import is_json, occurred_at_of

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from bridge import DomainEvent, DomainToSSEMapping, PermanentError, Registry, RegistryError, SSEEventMetadata, Supersede
+from bridge.model.errors import FieldError
 from bridge.model.pipeline.rehearsal import Remark, rehearse
 
 
@@ -137,6 +138,21 @@ def test_what_a_worker_makes_of_a_sample_is_rehearsed_behind_its_extractors(monk
     assert remark.text.startswith("transform of Placed raised ValueError: no such tenant (test_pipeline_rehearsal.py:")
     (remark,) = remarks(value(lambda event: event.nubmer))
     assert remark.text.startswith("payload_extractor of Placed raised ")
+
+
+def test_what_the_bridge_says_of_an_extracted_value_is_not_taken_for_the_extractors_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An extractor that raises PermanentError gives an event up on purpose; one that returns junk does not."""
+
+    def refuse(*_: object) -> None:
+        raise FieldError("tenant must be a word.")
+
+    monkeypatch.setattr("bridge.model.pipeline.rehearsal.transform", refuse)
+    (remark,) = remarks(value(lambda event: 1))
+    assert remark.fatal
+    assert not remark.meant
+    assert remark.text == "value of the wrong form: Placed: tenant must be a word."
 
 
 def test_a_rule_of_staleness_that_finds_no_key_is_fatal() -> None:

@@ -77,6 +77,20 @@ def test_another_table_is_another_catalog(other: Registry) -> None:
     assert difference(old, other) == "another catalog"
 
 
+def test_an_extractor_that_a_mapping_can_do_without_changes_only_catalogs_that_have_it() -> None:
+    @dataclass(frozen=True)
+    class Newer(DomainToSSEMapping):
+        tenant_extractor: Callable[[Any], str] | None = None
+
+    before = _registry(_with(1))
+    row = before.mappings[0]
+    columns = (row.domain_event_class, row.sse_event_type, row.payload_extractor, row.user_id_extractor)
+    tables = {"event_types": Type, "categories": Category, "events": before.events}
+    assert not difference(before, Registry(mappings=[Newer(*columns)], **tables))
+    with_tenant = Registry(mappings=[Newer(*columns, tenant_extractor=lambda event: "north")], **tables)
+    assert difference(before, with_tenant) == "other code in its extractors"
+
+
 def test_another_type_of_a_field_or_audience_is_another_catalog() -> None:
     extract = _with(0)
     assert difference(_registry(extract), _registry(extract, number=str)) == "another catalog"

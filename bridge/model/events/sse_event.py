@@ -9,13 +9,16 @@ from enum import Enum, StrEnum
 from typing import Any, Self, cast
 from uuid import UUID
 
+import msgspec
 from uuid6 import uuid7
 
-from bridge.model.event_log import event_frame
+from bridge.model.bounds import ENTRY_BYTES_MAX, FIELD_CHARS_MAX, PARSER_ERRORS
+from bridge.model.errors import FieldError
 from bridge.model.events.json_payload import encode_payload
 from bridge.model.events.types import EventType, SSEEventCategory, SSEEventType, utc_now
+from bridge.model.position import Position
 
-_WIRE_SAFE = re.compile(r"[\w.-]+", re.ASCII)
+_WORD = re.compile(rf"[\w.-]{{1,{FIELD_CHARS_MAX}}}", re.ASCII)
 NO_USER = UUID(int=0)
 """The user id of a broadcast that names no user, whatever the application's ids are."""
 _FIELDS = ("event_id", "event_type", "user_id", "data", "occurred_at")
@@ -52,9 +55,7 @@ class SSEEvent:
             raise ValueError(f"event_id must be a UUID, not {type(self.event_id).__name__}.")
         if not isinstance(self.event_type, StrEnum):
             raise ValueError(f"event_type must be a StrEnum member, not {type(self.event_type).__name__}.")
-        if not _WIRE_SAFE.fullmatch(self.event_type):
-            # Registries refuse such names; an event made by hand has not met one yet.
-            raise ValueError(f"event_type must consist of letters, digits, '_', '-' and dots, not {self.event_type!r}.")
+        word("event_type", self.event_type)  # registries refuse others; an event made by hand has not met one yet
         if not isinstance(self.data, dict):
             raise ValueError(f"data must be a dict, not {type(self.data).__name__}.")
         if not isinstance(self.occurred_at, datetime) or self.occurred_at.utcoffset() is None:
@@ -136,6 +137,17 @@ class SSEEvent:
         return event
 
 
+def word(name: str, value: object) -> str:
+    """A field's text that can stand as it is in JSON, in a frame and in a filter; the script and gateways rely on it.
+
+    Raises:
+        FieldError: it is something else. The sentence has the field's name, and not the text, which may be anybody's.
+    """
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise FieldError(f"{name} must be 1 to {FIELD_CHARS_MAX} letters, digits, '_', '-' or dots.")
+    return value
+
+
 def vouched_event(
     event_type: StrEnum, user_id: Any, data: dict[str, Any], event_id: UUID, occurred_at: datetime
 ) -> SSEEvent:
@@ -161,6 +173,79 @@ def columns_of(events: Sequence[SSEEvent]) -> dict[str, list[Any]]:
         "user_id": [event.user_id for event in events],
         "occurred_at": [event.occurred_at for event in events],
     }
+
+
+# The same, read back from a channel or a stream, where a stranger may have written it; and its frame
+
+
+class StreamedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A published event as a client gets it."""
+
+    event_id: str  # UUIDv7, the frame's id
+    event_type: str  # wire name
+    payload: str  # one line of JSON
+    position: Position  # its place in the order
+
+    @classmethod
+    def of(cls, event_id: str, event_type: str, payload: str, position: str) -> "StreamedEvent":
+        """An event whose payload came from outside, on one line.
+
+        Raises:
+            ValueError: the payload is too large, or the position is none.
+        """
+        if len(payload) > ENTRY_BYTES_MAX:
+            raise ValueError(f"The payload has {len(payload)} characters.")
+        if "\n" in payload or "\r" in payload:
+            # Legal between JSON tokens, but a line break here would end the SSE field.
+            payload = msgspec.json.format(payload, indent=-1)
+        return cls(event_id=event_id, event_type=event_type, payload=payload, position=Position(position))
+
+    def to_sse_format(self) -> str:
+        """As ``SSEEvent.to_sse_format``."""
+        return event_frame(self.event_id, self.event_type, self.payload)
+
+
+def event_frame(event_id: UUID | str, event_type: str, payload_json: str) -> str:
+    """One event as a frame: id line, event line, one data line, empty line.
+
+    Nothing can inject a field: ids are UUIDs, types are a registry's or look like one's, JSON was put on one line.
+    """
+    return f"id: {event_id}\nevent: {event_type}\ndata: {payload_json}\n\n"
+
+
+class _ChannelMessage(msgspec.Struct):
+    event_id: UUID
+    event_type: str
+    data: msgspec.Raw
+    position: str
+
+
+_message_decoder = msgspec.json.Decoder(_ChannelMessage)
+
+
+def read_message(message: bytes | str) -> StreamedEvent:
+    """The event in a pub/sub message.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    try:
+        if len(message) > ENTRY_BYTES_MAX:
+            raise ValueError(f"it has {len(message)} bytes")
+        fields = _message_decoder.decode(message)
+        return StreamedEvent.of(str(fields.event_id), fields.event_type, bytes(fields.data).decode(), fields.position)
+    except PARSER_ERRORS as error:
+        raise ValueError(f"This is no published event: {error}.") from error
+
+
+def read_entry(fields: Mapping[str, str], position: str) -> StreamedEvent:
+    """The event in a stream's entry.
+
+    Raises:
+        KeyError: it is none of ours.
+        ValueError: the same.
+    """
+    return StreamedEvent.of(str(UUID(fields["event_id"])), fields["event_type"], fields["data"], position)
 
 
 _EVENT_TYPE_TO_CATEGORY: dict[SSEEventType, SSEEventCategory] = {

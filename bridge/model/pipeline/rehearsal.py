@@ -7,7 +7,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-from bridge.model.errors import DecodeError, PayloadError, PermanentError
+from bridge.model.errors import DecodeError, FieldError, PayloadError, PermanentError
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import Stage, describe
@@ -105,8 +105,12 @@ class _Rehearsal:
     def _judge_user(self, event: Any) -> str | None:
         return user_fault(self._mapping, self._mapping.user_id_extractor(event), self._users)
 
-    def _transform(self, event: Any) -> None:
-        transform(event, self._mapping, self._users)
+    def _transform(self, event: Any) -> str | None:
+        try:
+            transform(event, self._mapping, self._users)
+        except FieldError as error:  # the bridge's own word on what an extractor returned, which no extractor means
+            return f"value of the wrong form: {self._name}: {error}"
+        return None
 
     def _judge_payload(self, event: Any) -> str | None:
         payload = self._mapping.payload_extractor(event)

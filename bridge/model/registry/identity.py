@@ -108,7 +108,8 @@ class _Follower:
 
     def words_of(self, mapping: DomainToSSEMapping) -> Iterator[str]:
         yield f"mapping {mapping.domain_event_class.__qualname__}"
-        extractors = (getattr(mapping, one.name) for one in fields(mapping) if one.name.endswith("_extractor"))
+        named = (getattr(mapping, one.name) for one in fields(mapping) if one.name.endswith("_extractor"))
+        extractors = (one for one in named if one is not None)  # what a mapping does without is no code of it
         for place in (*extractors, getattr(mapping.staleness, "key", None)):
             yield from self._value(place)
         for name, member in sorted(vars(mapping.domain_event_class).items()):
