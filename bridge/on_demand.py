@@ -19,6 +19,7 @@ def on_demand(package: str, sources: Mapping[str, str]) -> tuple[list[str], Call
     source_of = {name: source for source, names in sources.items() for name in names.split()}
 
     def load(name: str) -> Any:
+        """The value of a name; raises AttributeError if the package does not offer it."""
         if name not in source_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(source_of[name]), name)

@@ -100,6 +100,7 @@ class HeartbeatStep(_BoundStep):
         )
 
         def turn() -> None:
+            """Note that the consuming loop still turns, and what it has at hand."""
             heartbeat.turn(loop_state(worker))
 
         worker.timer.call_after(0, turn)

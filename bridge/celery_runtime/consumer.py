@@ -137,6 +137,7 @@ class BridgeConsumer(Consumer):
         trouble = tuple(kind for kind in (*self.connection_errors, *self.channel_errors) if kind is not KeyError)
 
         def on_message(message: Any) -> None:
+            """Check one message, then hand it to Celery; what either cannot take is put aside."""
             try:
                 if not claiming:
                     _refuse_own_marks(message)

@@ -48,6 +48,8 @@ def form_options(markdown_help: str) -> Callable[[Callable[[str], None]], Callab
     """Options --json and --format of a command that gets ``form``: table, json or markdown."""
 
     def decorate(command: Callable[[str], None]) -> Callable[..., None]:
+        """The command with both options, of which it gets one value."""
+
         @json_option
         @click.option(
             "--format",
@@ -59,6 +61,7 @@ def form_options(markdown_help: str) -> Callable[[Callable[[str], None]], Callab
         )
         @wraps(command)
         def with_form(as_json: bool, form: str) -> None:
+            """Run the command; ``--json`` is short for ``--format json`` and wins."""
             command("json" if as_json else form)
 
         return with_form
@@ -75,7 +78,10 @@ def console() -> "Console":
     from rich.console import Console
 
     class PlainConsole(Console):
+        """Leaves a reader that has gone to ``main``, which ends the command quietly; rich would exit by itself."""
+
         def on_broken_pipe(self) -> None:
+            """Raise on the BrokenPipeError that is being handled."""
             raise
 
     width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
@@ -122,7 +128,10 @@ def table(*columns: str, title: str | None = None) -> "Table":
     from rich.table import Table
 
     class PlainTable(Table):
+        """Takes a plain text in a cell for what it is: no markup, nothing that steers the terminal."""
+
         def add_row(self, *cells: Any, **options: Any) -> None:
+            """As rich's, with cells that are texts made printable."""
             super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
     made = PlainTable(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)

@@ -22,6 +22,7 @@ class _Group(click.Group):
     """Finds a command by its other name, too."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or of the name that it stands for; None if there is none."""
         return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
 
 

@@ -71,6 +71,7 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def with_selection(since: str | None, until: str | None, text: str, **given: Any) -> None:
+        """Run the command with one Selection in place of the options."""
         lists = {name: map(str, given.pop(attribute)) for name, attribute in LISTS.items()}
         now_ms = int(time.time() * 1000)
         chosen = read_filters(lists, since=since or "", until=until or "", text=text, now_ms=now_ms)

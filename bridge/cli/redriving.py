@@ -88,6 +88,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
     asked: list[int] = []
 
     def ask(number: int, _: object) -> None:
+        """Note the first Ctrl-C; break off at the second."""
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
@@ -113,6 +114,7 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[Any], None]]:
         task = bar.add_task("redriving")
 
         def show_status(status: Any) -> None:
+            """Move the bar to where the redrive is."""
             words = f"{status.redrive_id}: {status.succeeded:,} succeeded, {status.failed:,} failed"
             bar.update(task, total=status.total, completed=status.finished, description=words)
 
@@ -123,6 +125,7 @@ def _tell_now_and_then() -> Callable[[Any], None]:
     told_at: list[float] = []
 
     def tell(status: Any) -> None:
+        """Print a line, unless one was printed in the last TELL_EVERY_S seconds."""
         if not told_at or time.monotonic() - told_at[-1] >= TELL_EVERY_S:
             told_at[:] = [time.monotonic()]
             say(f"Redrive {status.redrive_id}: {status.finished:,} of {status.total:,}, {status.failed:,} failed.")

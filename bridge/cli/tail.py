@@ -2,25 +2,37 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from uuid import UUID
 
 import click
 
 from bridge.catalogs import load_configured
 from bridge.cli.console import escaped, plain, printable
+from bridge.gateway.refusal import RequestRefusedError
+from bridge.gateway.request import FILTERS, wanted
 from bridge.model.errors import SettingsError, require_extra
 from bridge.settings import StreamSettings
+
+_SHORT = {"categories": ["-c"]}
+
+
+def request_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """An option for each filter of a request to the gateway, under the same name."""
+    for one in reversed(FILTERS):
+        names = [f"--{one.name}", *_SHORT.get(one.name, [])]
+        help_ = "Only these (comma-separated or repeated).  [default: all]"
+        command = click.option(*names, one.name, multiple=True, help=help_)(command)
+    return command
 
 
 @click.command()
 @click.argument("user_id")
-@click.option("--categories", "-c", multiple=True, help="Only these (comma-separated or repeated).  [default: all]")
+@request_filters
 @click.option("--from-start", is_flag=True, help="First show everything that is kept for replay.")
 @click.option("--last-event-id", type=click.UUID, help="First show what came after this event.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: id, type, data.")
-def tail(
-    user_id: str, categories: tuple[str, ...], from_start: bool, last_event_id: UUID | None, as_json: bool
-) -> None:
+def tail(user_id: str, from_start: bool, last_event_id: UUID | None, as_json: bool, **filters: tuple[str, ...]) -> None:
     r"""Follow a user's events in the terminal, as a browser would get them.
 
     Shows the user's own events and the broadcasts, each once, also across a restart of Redis. It is a gateway's
@@ -41,11 +53,9 @@ def tail(
     user = registry.users.parse(user_id.strip())
     require_extra("gateway", "sse-bridge tail", "jwt", "starlette")
     from bridge.cli.stream_follower import Follower
-    from bridge.gateway.refusal import RequestRefusedError
-    from bridge.gateway.request import wanted
 
     try:
-        chosen = wanted(lambda name: {"categories": categories}.get(name, ()), registry)
+        chosen = wanted(filters.__getitem__, registry)
     except RequestRefusedError as error:
         raise SettingsError(str(error)) from None
     follower = Follower(settings, registry, print_event=_print_json if as_json else _print_pretty)

@@ -164,6 +164,7 @@ def logger(*, verbose: bool) -> Callable[[str, str], None]:
     """A printer of lines; without ``verbose`` it leaves out what is said when all goes well."""
 
     def log(name: str, line: str) -> None:
+        """Print one line of a process, if it is not routine."""
         if verbose or not ROUTINE.search(line):
             print_log(name, line)
 

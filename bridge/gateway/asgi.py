@@ -64,6 +64,7 @@ def build_app(settings: GatewaySettings, registry: Registry, authenticator: Auth
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, object]]:
+        """Run the gateway, and send its clients away at the first sign of a shutdown."""
         async with gateway.running():
             with heard_signals(gateway.drain):
                 yield {COUNTERS_STATE: gateway.counters}
@@ -262,12 +263,14 @@ def _metrics_routes(gateway: Gateway) -> list[Route]:
 
     class _Collector(Collector):
         def collect(self) -> "Iterator[Metric]":
+            """What the process counts now; asked at each scrape."""
             return _families(gateway)
 
     collectors = CollectorRegistry()
     collectors.register(_Collector())
 
     async def metrics(request: Request) -> Response:
+        """Answer a scrape, in the format that it asks for, or Prometheus' own."""
         try:
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         except (TypeError, ValueError):  # the header names no version

@@ -151,6 +151,7 @@ class Connection:
             return
 
         def shutdown() -> None:
+            """Act, then do what the server's own does."""
             act()
             stock()
 

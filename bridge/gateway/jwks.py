@@ -179,6 +179,7 @@ class IssuerKeys:
         found.set_running_or_notify_cancel()
 
         def run() -> None:
+            """Fetch, and hand over what came of it."""
             try:
                 found.set_result(self._fetch())
             except Exception as error:

@@ -42,10 +42,12 @@ class _Bounded:
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin to count the time and the bytes of the first request."""
         super().connection_made(transport)  # type: ignore[misc]
         self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Tell each request of the connection that its client has left."""
         self._stop_waiting()
         # uvicorn tells the newest request alone.
         for cycle in {self._answering, self.cycle} - {None}:
@@ -54,6 +56,7 @@ class _Bounded:
         super().connection_lost(exc)  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
+        """Pass on what is within the bounds; abort a connection that is beyond them, or that sends behind a stream."""
         if self._refused or self.transport.is_closing():
             return
         if self._is_streaming():

@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.responses import Response
 
 from bridge.model.errors import BridgeError
 from bridge.model.events import comment_frame, retry_frame
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 STREAM_TYPE = "text/event-stream"
@@ -45,8 +48,10 @@ class RequestRefusedError(BridgeError):
         self.retry_after_s = retry_after_s
 
 
-def problem(refusal: RequestRefusedError) -> Response:
+def problem(refusal: RequestRefusedError) -> "Response":
     """The response that tells a client of a refusal."""
+    from starlette.responses import Response  # `sse-bridge tail` offers the filters of a request also without the extra
+
     document = {
         "type": "about:blank",
         "title": refusal.status.phrase,
@@ -87,8 +92,10 @@ def passes(refusal: RequestRefusedError, accept: str) -> bool:
     return refusal.retry_after_s is not None and STREAM_TYPE in accept.lower()
 
 
-def passing(refusal: RequestRefusedError, headers: Mapping[str, str]) -> Response:
+def passing(refusal: RequestRefusedError, headers: Mapping[str, str]) -> "Response":
     """A stream that ends at once, and says when to come again."""
+    from starlette.responses import Response
+
     delay_ms = max(1, round((refusal.retry_after_s or 0) * 1000))
     body = comment_frame(refusal.detail) + retry_frame(delay_ms)
     return Response(body.encode(), HTTPStatus.OK, headers)

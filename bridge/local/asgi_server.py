@@ -45,6 +45,7 @@ def serve(
 
     class _Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """As uvicorn's, then with the kernel's queue at BACKLOG."""
             await super().startup(sockets)
             # asyncio has one number for the kernel's queue and for what it accepts at once.
             listener.listen(BACKLOG)
@@ -65,6 +66,7 @@ def serve(
         server = _Server(config)
 
         def end(number: int, _frame: FrameType | None) -> None:
+            """End before the start at once, later as uvicorn does."""
             interrupted = number == signal.SIGINT
             if not server.started:
                 os._exit(EXIT_INTERRUPTED if interrupted else 0)

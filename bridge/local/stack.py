@@ -32,10 +32,17 @@ class _Part(Protocol):
     name: str
 
     @property
-    def pid(self) -> int | None: ...
-    def exit_code(self) -> int | None: ...
-    def stop(self) -> None: ...
-    def kill(self) -> None: ...
+    def pid(self) -> int | None:
+        """Of the process; None while there is none."""
+
+    def exit_code(self) -> int | None:
+        """How it ended: below 0 by that signal; None while it runs."""
+
+    def stop(self) -> None:
+        """Ask it to end, and wait; kill it when its grace is over. Idempotent."""
+
+    def kill(self) -> None:
+        """End it at once, without a wait."""
 
 
 class LocalStack:
@@ -105,6 +112,7 @@ class LocalStack:
         """
 
         def settled() -> bool:
+            """Whether there is nothing more to wait for; raises if a part ended."""
             self._raise_if_one_ended()
             return self._asked is not None or condition()
 

@@ -80,6 +80,7 @@ class _Tally:
     written_off: int = 0
 
     def add(self, sought: Sought) -> None:
+        """Count a message's events under its verdict, and list them up to the limit, unless it was not looked for."""
         message, verdict = sought.message, sought.verdict
         self.numbers[verdict] += len(message.event_ids)
         if verdict is Verdict.UNCHECKED:

@@ -108,6 +108,7 @@ class _Subject:
 
     @property
     def known(self) -> bool:
+        """Whether it can be told what the event is about."""
         return bool(self.about)
 
 

@@ -184,6 +184,7 @@ def _time_limit(limit_s: float) -> Iterator[None]:
     """Raise TookTooLongError in the block when it takes too long; in the process that is for trials only."""
 
     def interrupt(*_: object) -> None:
+        """Raise wherever the extractor is."""
         raise TookTooLongError(f"The extractors took longer than {limit_s:g} s.")
 
     signal.signal(signal.SIGALRM, interrupt)

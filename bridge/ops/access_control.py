@@ -87,6 +87,7 @@ class AccessControl:
         """A page that is served only to those who may see it."""
 
         async def endpoint(request: Request) -> Response:
+            """Answer, behind the same checks and with the same headers as every page."""
             return await self.answer(request, lambda: self._serve(request, page))
 
         return Route(page.path, endpoint, methods=[page.method])
@@ -241,6 +242,7 @@ class Login:
 
     async def _leave(self, request: Request) -> Response:
         async def leave() -> Response:
+            """Take the cookie away and lead to the sign-in page."""
             session, _ = self._access.admit(request)
             await self._access.read_own_form(request, session)
             response = RedirectResponse(base_of(request) + LOGIN_PATH, HTTPStatus.SEE_OTHER)

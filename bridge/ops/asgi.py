@@ -60,6 +60,7 @@ def _build(settings: OpsSettings, registry: Registry, closing: ExitStack) -> Sta
 
         @asynccontextmanager
         async def closed_after(_app: Starlette) -> AsyncIterator[None]:
+            """Drop the connections of the routes when the application ends."""
             yield
             await run_in_threadpool(closing.close)
 
@@ -71,10 +72,12 @@ def _build(settings: OpsSettings, registry: Registry, closing: ExitStack) -> Sta
     streams = Streams(access, context)
 
     def refusals() -> dict[str, int]:
+        """What this process turned away so far, by what it was."""
         return {"tokens": throttle.refused, "streams": streams.places.refused}
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        """End the pages' streams at the first sign of a shutdown, and drop the connections at the end."""
         with heard_signals(streams.end):
             yield
         await run_in_threadpool(closing.close)

@@ -54,6 +54,7 @@ def monitoring_routes(
     collectors.register(RefusalCollector(refusals))
 
     def metrics(request: Request) -> Response:
+        """Answer a scrape, in the format that it asks for, or Prometheus' own."""
         try:
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         except (TypeError, ValueError):  # the header names no version

@@ -147,6 +147,7 @@ def _foresee(context: PageContext, selection: Selection) -> DryRun:
     answer: Future[DryRun] = Future()
 
     def run() -> None:
+        """Predict, hand over what came of it, and let the next one in."""
         try:
             made = _predict(context, selection)
         except BaseException as error:

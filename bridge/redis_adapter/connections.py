@@ -120,6 +120,7 @@ class _Checked(_Suspicious):
     """In front of a class of connections for threads."""
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
+        """As redis-py's, then ask whether it is a master, and whether it is still the same one."""
         super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
         self._ask_role()
         if self.seen is not None and self.seen.note(self._ask_name()):
@@ -134,6 +135,7 @@ class _Checked(_Suspicious):
             return ""
 
     def check_health(self) -> None:
+        """Ask for the role when the last answer is older than ROLE_FRESH_S."""
         if not self.asks_while_open:
             super().check_health()  # type: ignore[misc]
         elif monotonic() >= self._role_due:  # which says as well whether anybody is there
@@ -159,6 +161,7 @@ class _Checked(_Suspicious):
             raise
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's; an error that shows the wrong server drops this connection and the idle ones."""
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]
         except RedisError as error:
@@ -172,10 +175,12 @@ class _AsyncChecked(_Suspicious):
     """The same for asyncio."""
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """As redis-py's, then ask whether it is a master."""
         await super().on_connect_check_health(check_health=check_health)  # type: ignore[misc]
         await self._ask_role()
 
     async def check_health(self) -> None:
+        """As for threads."""
         if not self.asks_while_open:
             await super().check_health()  # type: ignore[misc]
         elif monotonic() >= self._role_due:  # which says as well whether anybody is there
@@ -200,6 +205,7 @@ class _AsyncChecked(_Suspicious):
             raise
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As for threads."""
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]
         except RedisError as error:
@@ -223,6 +229,7 @@ class _ResolvesAnew:
     """A master's address is asked for whenever a connection is made, also on an object that had one before."""
 
     def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Connect to the address that the sentinels name now."""
         connection = cast("Any", self)
         if retry_socket_connect and connection._sock is None:
             connection.host, connection.port = connection.connection_pool.get_master_address()
@@ -233,6 +240,7 @@ class _ResolvesAnew:
 
 class _AsyncResolvesAnew:
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Connect to the address that the sentinels name now."""
         connection = cast("Any", self)
         if retry_socket_connect and not connection.is_connected:
             connection.host, connection.port = await connection.connection_pool.get_master_address()
@@ -281,6 +289,7 @@ class _DropsIdle:
     seen: ServerSeen | None = None
 
     def make_connection(self) -> Any:
+        """A connection that tells the pool when it leads to the wrong server."""
         connection = super().make_connection()  # type: ignore[misc]
         connection.on_wrong_peer, connection.seen = WeakMethod(self.drop_idle), self.seen
         return connection

@@ -40,6 +40,7 @@ def _chain(
     loop: asyncio.AbstractEventLoop, act: Callable[[], None], before: Callable[[int, FrameType | None], object]
 ) -> Callable[[int, FrameType | None], None]:
     def handle(number: int, frame: FrameType | None) -> None:
+        """Have the loop act soon, and let the handler before do what it does."""
         loop.call_soon_threadsafe(act)
         before(number, frame)
 

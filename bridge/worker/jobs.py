@@ -91,6 +91,7 @@ class Failures:
         history = self._history(job, ids)
 
         def attempts(event_id: str, failure: Failure) -> tuple[Attempt, ...]:
+            """All attempts of an event, this one included."""
             past = history.get(event_id, ())
             number = past[-1].number + 1 if job.redrive and past else job.attempt
             return extend_history(past, Attempt(number=number, at=now, failure=failure))

@@ -67,6 +67,7 @@ class Quarantine:
         """Keep a waiting retry that could not be tried, under its event's id and with its attempts."""
 
         def write(now: str) -> DeadLetter:
+            """The dead letter of the record, of that moment."""
             return DeadLetter(
                 letter_id=record.event_id,
                 task=record.task,

@@ -1,5 +1,6 @@
 """The command group: every command teaches, starts fast, and says mistakes in sentences."""
 
+import json
 import logging
 import os
 import re
@@ -16,7 +17,9 @@ from click.testing import CliRunner, Result
 import bridge
 from bridge.cli import cli
 from bridge.cli.app import COMMANDS, CommandGroup
+from bridge.cli.tail import request_filters
 from bridge.cli.up import _announce
+from bridge.gateway.request import FILTERS, Filter
 from bridge.local import LocalStack
 from bridge.local.redis_server import free_port
 from bridge.settings import Settings
@@ -193,6 +196,21 @@ def test_a_server_of_ones_own_needs_no_embedded_one(monkeypatch: pytest.MonkeyPa
 
 def test_tail_names_the_extra_that_it_needs() -> None:
     assert "needs the extra 'gateway'" in " ".join(run("tail", "--help").output.split())
+
+
+def test_tail_filters_by_whatever_a_request_to_the_gateway_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    further = Filter("moods", lambda registry: ["calm"], lambda registry: lambda event: None, [])
+    monkeypatch.setattr("bridge.cli.tail.FILTERS", (*FILTERS, further))
+    command = click.command()(request_filters(lambda **given: click.echo(json.dumps(given))))
+    answer = CliRunner().invoke(command, ["--moods", "calm", "-c", "import,ai", "--categories", "security"])
+    assert json.loads(answer.output) == {"categories": ["import,ai", "security"], "moods": ["calm"]}
+
+
+def test_the_help_of_tail_needs_no_extra() -> None:
+    program = "import sys; sys.modules['starlette'] = None; from bridge.cli import main; main()"
+    command = [sys.executable, "-c", program, "tail", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S, check=True)
+    assert "--categories" in shown.stdout
 
 
 def test_tail_wants_one_place_to_begin() -> None:

@@ -84,6 +84,7 @@ def _extractor(event_type: T, renames: dict[str, str]) -> Callable[[Any], dict[s
     plan = tuple((key, renames.get(key, key), key in _AS_TEXT) for key in _FIELDS_OF[event_type])
 
     def extract(event: DomainEvent) -> dict[str, Any]:
+        """The payload of one event."""
         payload: dict[str, Any] = {}
         for key, field_name, as_text in plan:
             value = getattr(event, field_name)

@@ -107,6 +107,7 @@ class _Follower:
         self._seen: set[int] = set()
 
     def words_of(self, mapping: DomainToSSEMapping) -> Iterator[str]:
+        """What is hashed of a mapping's code: extractors, staleness, the event class's methods, and what these call."""
         yield f"mapping {mapping.domain_event_class.__qualname__}"
         named = (getattr(mapping, one.name) for one in fields(mapping) if one.name.endswith("_extractor"))
         extractors = (one for one in named if one is not None)  # what a mapping does without is no code of it

@@ -57,6 +57,7 @@ def _guarded(name: str) -> Any:
     change = getattr(list, name)
 
     def method(self: SealedList[Any], *args: Any, **kwargs: Any) -> Any:
+        """The list's own, unless the list is sealed."""
         if self._refusal:
             self._refuse()
         return change(self, *args, **kwargs)

@@ -94,6 +94,7 @@ class _Trial:
         self._database = database
 
     def may_run(self, command: str) -> bool:
+        """Whether the user may run a command, tried once where it does no harm."""
         if command in _LISTENING:
             return _may_listen(self._client, command, self._channel)
         if command == "select":
@@ -114,6 +115,7 @@ class _Trial:
         return self._allows("access", "EVAL", "return 1", 1, key)
 
     def clean_up(self) -> None:
+        """Remove the scratch keys."""
         for kind in (_ONE, _HASH, _SORTED, _SET, _STREAM, _LIST, f"{_LIST}:other"):
             self._allows("", "DEL", self._scratch.root + kind)
 
