@@ -52,14 +52,18 @@ def app_from_environment(part: type[S], create: Callable[[S, Registry], App]) ->
 def load_registry(path: str = "") -> Registry:
     """Import the registry that ``path`` (``package.module:attribute``) names; the built-in one if it is empty.
 
-    The current folder is importable from then on, if it was not. With DJANGO_SETTINGS_MODULE set, Django is set up
-    first, unless it is or is just being: a catalog may import models.
+    Several, with commas between, are combined to one. The current folder is importable from then on, if it was not.
+    With DJANGO_SETTINGS_MODULE set, Django is set up first, unless it is or is just being: a catalog may import models.
 
     Raises:
         RegistryError: the path is malformed, cannot be imported, names no Registry, or the registry
-            it names has faults. The message says which, and what to do.
+            it names has faults; or several contradict each other. The message says which, and what to do.
     """
-    path = path or BUILT_IN
+    registries = [_load_one(one.strip()) for one in (path or BUILT_IN).split(",")]
+    return registries[0] if len(registries) == 1 else Registry.combined(*registries)
+
+
+def _load_one(path: str) -> Registry:
     registry = load_attribute(path, SETTING, RegistryError)
     if not isinstance(registry, Registry):
         found = "is missing" if registry is None else f"is a {type(registry).__name__}"

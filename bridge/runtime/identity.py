@@ -39,11 +39,14 @@ def who_am_i() -> str:
 
 
 def team_release(settings: ReleaseSettings) -> str:
-    """The team's own version: ``BRIDGE_RELEASE``, or ``__version__`` of the catalog's module or package; else empty."""
+    """The team's own version: ``BRIDGE_RELEASE``, or ``__version__`` of the catalog's module or package; else empty.
+
+    Of several catalogs, the first that has one.
+    """
     if settings.release:
         return settings.release
-    module = settings.registry.partition(":")[0]
-    for name in (module, module.partition(".")[0]):
+    modules = [path.strip().partition(":")[0] for path in settings.registry.split(",")]
+    for name in (name for module in modules for name in (module, module.partition(".")[0])):
         found = getattr(sys.modules.get(name), "__version__", None)
         if isinstance(found, str) and found.isprintable() and found:
             return found[:RELEASE_CHARS_MAX]

@@ -109,7 +109,11 @@ class ServerSettings(Part):
 class CatalogSettings(Part):
     """Which events there are."""
 
-    registry: str = setting("", "The catalog, as package.module:attribute. Empty: the built-in one.", ROUTING)
+    registry: str = setting(
+        "",
+        "The catalog, as package.module:attribute, or several, with commas between. Empty: the built-in one.",
+        ROUTING,
+    )
 
 
 @part

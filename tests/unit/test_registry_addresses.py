@@ -143,7 +143,10 @@ def test_topics_are_declared_and_shown() -> None:
     ("changes", "said"),
     [
         ({"user_id": float}, "illegal user_id: ids can be UUID, int or str, not float."),
-        ({"topics": [order, Topic("order", str)]}, "one name for two topics: 2 topics are called 'order'; keep one."),
+        (
+            {"topics": [order, Topic("order", str)]},
+            "one name for two topics: Topic('order', int) and Topic('order', str) are given; keep one.",
+        ),
         ({"topics": ["order"]}, "topics= takes Topic(name, kind), not str."),
         (
             {"user_id": str},

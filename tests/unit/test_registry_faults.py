@@ -154,11 +154,13 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two mappings for one class": (
         {"mappings": [MAP_PAID, MAP_PAID, MAP_SENT]},
-        "two mappings for one class: OrderPaid has 2; keep one.",
+        f"two mappings for one class: {__name__}.OrderPaid is mapped to {__name__}.Type.PAID and "
+        f"{__name__}.Type.PAID; keep one.",
     ),
     "two classes of one name": (
         {"mappings": [MAP_PAID, DomainToSSEMapping(NAMESAKE, Type.PAID, MAP_PAID.payload_extractor, user_of)]},
-        "one name for two classes: 2 domain event classes are called OrderPaid; rename one.",
+        f"one name for two classes: {__name__}.OrderPaid and {NAMESAKE.__module__}.OrderPaid are one task, "
+        "bridge.OrderPaid; rename one.",
     ),
     "mapping to an unknown type": (
         {"mappings": [DomainToSSEMapping(OrderSent, OtherType.LOST, lambda event: {}, user_of)]},

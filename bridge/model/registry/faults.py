@@ -1,11 +1,11 @@
 """Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum, StrEnum
 from types import NoneType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from msgspec import inspect
 
@@ -27,6 +27,10 @@ from bridge.model.registry.metadata import (
     is_wire_name,
 )
 
+if TYPE_CHECKING:
+    from bridge.model.registry.registry import Registry
+
+T = TypeVar("T")
 _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
     "event_id": inspect.UUIDType,
     "occurred_at": inspect.DateTimeType,
@@ -139,22 +143,33 @@ def find_faults(tables: Tables) -> tuple[str, ...]:
     return (*_address_faults(tables), *_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
 
 
+def unlike_users(registries: Sequence["Registry"]) -> tuple[str, ...]:
+    """Why registries cannot become one: their users' ids are not of one kind. Each is known by its types' enums."""
+    first = registries[:1]
+    return tuple(
+        f"users of two kinds: beside {_names_of(one.event_types)} a user is {one.users.form}, "
+        f"beside {_names_of(other.event_types)} {other.users.form}; give both registries the same user_id=."
+        for one in first
+        for other in registries
+        if other.users != one.users
+    )
+
+
 def _address_faults(tables: Tables) -> Iterator[str]:
     try:
         IdType.of(tables.user_id)
     except IdError as error:
         yield f"illegal user_id: {error}"
-    for name, count in Counter(topic.name for topic in tables.topics).items():
-        if count > 1:
-            yield f"one name for two topics: {count} topics are called {name!r}; keep one."
+    for name, topics in _namesakes(tables.topics, lambda topic: topic.name):
+        kinds = " and ".join(f"Topic({name!r}, {topic.kind.__name__})" for topic in topics)
+        yield f"one name for two topics: {kinds} are given; keep one."
 
 
 def _type_faults(tables: Tables) -> Iterator[str]:
     registered = {meta.event_type for meta in tables.events}
     for what, members in (("type", tables.event_types), ("category", tables.categories)):
-        for name, count in Counter(map(_wire_name, members)).items():
-            if count > 1:
-                yield f"one name for two members: {count} of the given {what} members are called {name!r}; keep one."
+        for name, given in _namesakes(members, _wire_name):
+            yield f"one name for two members: the {what} {name!r} is {_both(map(_full_name, given))}; keep one."
     for event_type in tables.event_types:
         if event_type not in registered:
             yield f"type without metadata: {event_type.name} has no row in the event table; add one."
@@ -164,10 +179,9 @@ def _type_faults(tables: Tables) -> Iterator[str]:
 
 
 def _metadata_faults(tables: Tables) -> Iterator[str]:
-    counts = Counter(_wire_name(meta.event_type) for meta in tables.events)
-    for name, count in counts.items():
-        if count > 1:
-            yield f"duplicate type: {name} has {count} rows of metadata; keep one."
+    for name, rows in _namesakes(tables.events, lambda meta: _wire_name(meta.event_type)):
+        if len({id(meta.event_type) for meta in rows}) == 1:  # two members of one name are named as such
+            yield f"duplicate type: {name} has {len(rows)} rows of metadata; keep one."
     for meta in tables.events:
         name = _wire_name(meta.event_type)
         if not _is_one_of(meta.event_type, tables.event_types):
@@ -184,14 +198,14 @@ def _metadata_faults(tables: Tables) -> Iterator[str]:
 
 
 def _mapping_faults(tables: Tables) -> Iterator[str]:
-    fields_of = {meta.event_type: meta.payload_fields for meta in tables.events}
-    by_class = Counter(mapping.domain_event_class for mapping in tables.mappings)
-    for event_class, count in by_class.items():
-        if count > 1:
-            yield f"two mappings for one class: {_name_of(event_class)} has {count}; keep one."
-    for name, count in Counter(map(_name_of, by_class)).items():
-        if count > 1:
-            yield f"one name for two classes: {count} domain event classes are called {name}; rename one."
+    # By identity: members of two enums are equal if their values are.
+    metadata = {id(meta.event_type): meta for meta in tables.events}
+    for event_class, rows in _namesakes(tables.mappings, lambda mapping: mapping.domain_event_class):
+        told = _both(_full_name(mapping.sse_event_type) for mapping in rows)
+        yield f"two mappings for one class: {_full_name(event_class)} is mapped to {told}; keep one."
+    classes = dict.fromkeys(mapping.domain_event_class for mapping in tables.mappings)
+    for name, given in _namesakes(classes, _name_of):
+        yield f"one name for two classes: {_both(map(_full_name, given))} are one task, bridge.{name}; rename one."
     # Where the addresses have faults, the mappings cannot be held to them.
     book = (
         AddressBook(UUIDS, ())
@@ -199,21 +213,19 @@ def _mapping_faults(tables: Tables) -> Iterator[str]:
         else AddressBook(IdType.of(tables.user_id), tables.topics)
     )
     for mapping in tables.mappings:
-        yield from _one_mapping_faults(mapping, fields_of, book)
+        yield from _one_mapping_faults(mapping, metadata.get(id(mapping.sse_event_type)), book)
 
 
-def _one_mapping_faults(
-    mapping: DomainToSSEMapping, fields_of: dict[StrEnum, Sequence[str]], book: AddressBook
-) -> Iterator[str]:
+def _one_mapping_faults(mapping: DomainToSSEMapping, meta: SSEEventMetadata | None, book: AddressBook) -> Iterator[str]:
     name = one_line(class_name(mapping), chars_max=MAX_CLASS_NAME_LENGTH)
     shape = _shape_fault(mapping.domain_event_class)
     if shape:
         yield f"illegal domain event: {name} {shape}"
         return
-    if not _is_one_of(mapping.sse_event_type, tuple(fields_of)):
+    if meta is None:
         yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
         return
-    yield from sample_faults(mapping, fields_of[mapping.sse_event_type], book)
+    yield from sample_faults(mapping, meta.payload_fields, book)
     if callable(mapping.audience):
         yield (
             f"audience of {name} is a function: topics can be declared, publishing to them is not supported yet; "
@@ -262,6 +274,25 @@ def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:
 def _names_of(members: tuple[StrEnum, ...]) -> str:
     """The enums that the members come from, for a sentence."""
     return " or ".join(dict.fromkeys(type(member).__name__ for member in members)) or "any enum"
+
+
+def _namesakes(rows: Iterable[T], name_of: Callable[[T], Any]) -> Iterator[tuple[Any, list[T]]]:
+    """What more than one row has as its name, and these rows."""
+    found: dict[Any, list[T]] = {}
+    for row in rows:
+        found.setdefault(name_of(row), []).append(row)
+    return ((name, rows_of) for name, rows_of in found.items() if len(rows_of) > 1)
+
+
+def _both(names: Iterable[str]) -> str:
+    return " and ".join(names)
+
+
+def _full_name(thing: object) -> str:
+    """A class, or a member of an enum, with its module: which side of a contradiction it is on."""
+    owner = thing if isinstance(thing, type) else type(thing)
+    name = f"{owner.__module__}.{owner.__qualname__}"
+    return name if thing is owner else f"{name}.{thing.name}" if isinstance(thing, Enum) else repr(thing)
 
 
 def _wire_name(event_type: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from bridge.model.errors import RegistryError
@@ -20,6 +20,14 @@ from bridge.model.registry.metadata import (
 
 if TYPE_CHECKING:
     from bridge.model.events import SSEEvent
+
+T = TypeVar("T")
+_TABLES = ("event_types", "categories", "events", "mappings")
+
+
+def _once(*tables: Iterable[T]) -> list[T]:
+    """Each row once, in order. Not by equality: members of two enums are equal if their values are."""
+    return list({id(row): row for table in tables for row in table}.values())
 
 
 class Registry:
@@ -110,6 +118,57 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self.events)} event types and {len(self.mappings)} mappings>"
+
+    # Building on others
+
+    @classmethod
+    def combined(cls, *registries: "Registry") -> "Registry":
+        """One registry of several teams'. What they share, such as rows of the built-in catalog, is there once.
+
+        Raises:
+            RegistryError: they contradict each other: one name for two types, categories, classes or topics, two
+                mappings of one class, users of two kinds. Each sentence names both sides.
+        """
+        from bridge.model.registry.faults import unlike_users
+
+        if faults := unlike_users(registries):
+            raise RegistryError(faults=faults)
+        return cls(
+            **{name: _once(*(getattr(registry, name) for registry in registries)) for name in _TABLES},
+            topics=dict.fromkeys(topic for registry in registries for topic in registry.topics),
+            user_id=registries[0].users.kind if registries else UUID,
+        )
+
+    def extended(
+        self,
+        *,
+        events: Iterable[SSEEventMetadata] = (),
+        mappings: Iterable[DomainToSSEMapping] = (),
+        topics: Iterable[Topic] = (),
+    ) -> "Registry":
+        """A new registry with further rows; types and categories are taken from the metadata.
+
+        Raises:
+            RegistryError: as for ``Registry``, of old and new rows together.
+        """
+        from bridge.model.registry.faults import Tables
+
+        added = Tables.of(
+            event_types=(),
+            categories=(),
+            events=events,
+            mappings=mappings,
+            user_id=self.users.kind,
+            topics=topics,
+        )
+        return Registry(
+            event_types=(*self.event_types, *_once(meta.event_type for meta in added.events)),
+            categories=_once(self.categories, (meta.category for meta in added.events)),
+            events=(*self.events, *added.events),
+            mappings=(*self.mappings, *added.mappings),
+            user_id=self.users.kind,
+            topics=dict.fromkeys((*self.topics, *added.topics)),
+        )
 
     # Look-ups
 
