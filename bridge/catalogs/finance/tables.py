@@ -7,7 +7,8 @@ from uuid import UUID
 from bridge.catalogs.finance import events as e
 from bridge.model.events.types import DomainEvent
 from bridge.model.events.types import SSEEventType as T
-from bridge.model.registry.metadata import DomainToSSEMapping, SealedList, SSEEventMetadata
+from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.model.registry.sealed_list import SealedList
 
 
 def _event(event_type: T, description: str, *payload_fields: str) -> SSEEventMetadata:

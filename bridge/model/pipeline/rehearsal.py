@@ -119,7 +119,7 @@ class _Rehearsal:
             return f"payload too large: that of {self._name} exceeds BRIDGE_EVENT_MAX_BYTES, {self._event_max_bytes}."
         rule = self._mapping.staleness
         if fault is None and isinstance(rule, Supersede):
-            rule.key_of(payload)  # raises what a redrive of dead letters would die of
+            rule.key_of(dict(payload))  # raises what a redrive of dead letters would die of
         return fault
 
     def _run(self, name: str, judge: Callable[[Any], str | None], event: Any, on: str) -> Iterator[tuple[str, Remark]]:

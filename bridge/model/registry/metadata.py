@@ -1,77 +1,35 @@
 """The rows of a registry: what an event type is, how a domain event becomes one; and the names that follow."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NoReturn, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from bridge.model.registry.addresses import Address
 from bridge.model.registry.identifiers import Id
+from bridge.model.registry.sealed_list import SealedList
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
 
+    class AnyEvent(Protocol):
+        """A domain event of whatever class; the registry judges what the fields hold."""
 
-class SealedList(list[T]):
-    """A list that is open until it is sealed, and refuses every change from then on.
+        @property
+        def event_id(self) -> object:
+            """A UUID."""
 
-    Equal to any list or tuple of the same items; hashable, as what is sealed is a value.
-    """
+        @property
+        def occurred_at(self) -> object:
+            """An aware datetime."""
 
-    __slots__ = ("_refusal",)
-
-    def __init__(self, items: Iterable[T] = ()) -> None:
-        super().__init__(items)
-        self._refusal = ""
-
-    @classmethod
-    def of(cls, items: Iterable[T], refusal: str) -> Self:
-        """A list of ``items`` that is sealed from the start."""
-        return cls(items).seal(refusal)
-
-    def seal(self, refusal: str) -> Self:
-        """Refuse changes from now on. Returns the list itself.
-
-        ``refusal`` is one sentence for the caller that tries, saying what to do instead.
-        """
-        self._refusal = refusal
-        return self
-
-    def __eq__(self, other: object) -> bool:
-        return list.__eq__(self, list(other)) if isinstance(other, list | tuple) else NotImplemented
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(self))
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return type(self).of, (tuple(self), self._refusal)
-
-    def _refuse(self) -> NoReturn:
-        raise TypeError(self._refusal)
-
-
-def _guarded(name: str) -> Any:
-    change = getattr(list, name)
-
-    def method(self: SealedList[Any], *args: Any, **kwargs: Any) -> Any:
-        """The list's own, unless the list is sealed."""
-        if self._refusal:
-            self._refuse()
-        return change(self, *args, **kwargs)
-
-    method.__name__ = name
-    return method
-
-
-for _name in (
-    "append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort",
-    "__delitem__", "__iadd__", "__imul__", "__setitem__",
-):  # fmt: skip
-    setattr(SealedList, _name, _guarded(_name))
-
+    # Without a type in brackets a mapping is one of any event. What is made where such a one is expected must still be
+    # judged by its own class: for that the constructor has a variable of its own, which does not allow ``object``.
+    Event_co = DefaultTypeVar("Event_co", covariant=True, default=object)
+    Event = TypeVar("Event", bound=AnyEvent)
+else:
+    Event_co = TypeVar("Event_co", covariant=True)
 
 MAX_DELAY_S = 31_536_000
 """A year: the longest wait that a policy may ask for."""
@@ -194,8 +152,11 @@ class SSEEventMetadata:
 
 
 @dataclass(frozen=True, slots=True)
-class DomainToSSEMapping:
+class DomainToSSEMapping(Generic[Event_co]):
     """How a domain event becomes an SSE event.
+
+    ``DomainToSSEMapping[OrderPaid]`` to type checkers, which find it out by the first argument and judge the functions
+    by it; at run time the same class.
 
     Attributes:
         domain_event_class: a dataclass, attrs class or msgspec Struct with ``event_id`` and ``occurred_at``.
@@ -211,14 +172,33 @@ class DomainToSSEMapping:
         staleness: what a redrive of dead letters does with an old event; None redrives it, however old.
     """
 
-    domain_event_class: type[Any]
+    domain_event_class: type[Event_co]
     sse_event_type: StrEnum
-    payload_extractor: Callable[[Any], dict[str, Any]]
-    user_id_extractor: Callable[[Any], Id | None]
+    payload_extractor: Callable[[Event_co], Mapping[str, Any]]  # to be a dict; a TypedDict is one, and not to checkers
+    user_id_extractor: Callable[[Event_co], Id | None]
     retry: RetryPolicy | None = None
     audience: Audience | Addressing = Audience.USER
     example: Callable[[], Any] | None = None
     staleness: Staleness | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self: "DomainToSSEMapping[Event]",
+            domain_event_class: type[Event],
+            sse_event_type: StrEnum,
+            payload_extractor: Callable[[Event], Mapping[str, Any]],
+            user_id_extractor: Callable[[Event], Id | None],
+            retry: RetryPolicy | None = None,
+            audience: Audience | Callable[[Event], Address | Collection[Address] | None] = Audience.USER,
+            example: Callable[[], Event | Sequence[Event]] | None = None,
+            staleness: Staleness | None = None,
+        ) -> None: ...
+    else:
+
+        def __class_getitem__(cls, _event: object) -> type[Self]:
+            """The class itself: Python would note an alias in what is made by it, and what is frozen takes no note."""
+            return cls
 
 
 # Names on the broker and on the wire, which are derived from the registry and from nothing else
