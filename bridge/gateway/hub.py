@@ -15,7 +15,7 @@ from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard
 from bridge.model.plain_text import plain_logger
-from bridge.model.registry import Id, RetryPolicy
+from bridge.model.registry import Id, RetryPolicy, User
 from bridge.ports import Channels, LiveChannel
 from bridge.runtime.supervision import end_tasks
 
@@ -68,7 +68,7 @@ class Subscriptions:
 
     def join(self, user_id: Id, member: Member) -> Subscription:
         """Add a member that hears a user and the broadcasts; see ``wait_until_heard``."""
-        channel = self._keys.user_channel(user_id)
+        channel = self._keys.channel(User(user_id))
         subscription = self._subscriptions.get(channel)
         if subscription is None:
             subscription = self._subscriptions[channel] = Subscription(channel)
@@ -79,7 +79,7 @@ class Subscriptions:
 
     def listeners(self, user_id: Id) -> int:
         """How many listen to a user."""
-        subscription = self._subscriptions.get(self._keys.user_channel(user_id))
+        subscription = self._subscriptions.get(self._keys.channel(User(user_id)))
         return len(subscription.members) if subscription else 0
 
     def leave(self, subscription: Subscription, member: Member) -> None:

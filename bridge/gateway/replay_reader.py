@@ -20,7 +20,7 @@ from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Page, PageOf
 from bridge.model.position import Position
-from bridge.model.registry import Id
+from bridge.model.registry import Id, User
 from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks
 
@@ -90,7 +90,7 @@ class ReplayReader:
 
     async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
         """As ``EventLog.locate``."""
-        return await self._queue(lambda: self._history.locate(user_id, event_id))
+        return await self._queue(lambda: self._history.locate([User(user_id)], event_id))
 
     async def read(self, user_id: Id, after: Position, read_at_ms: int) -> ReplayPage:
         """As ``EventLog.read``, shared by all that ask for the same."""
@@ -141,7 +141,7 @@ class ReplayReader:
     async def _read(self, reading: _Reading, user_id: Id, after: Position, read_at_ms: int) -> Page:
         reading.began = next(self._turn)
         limit_bytes = min(REPLAY_BYTES_MAX, max(REPLAY_BYTES_MIN, REPLAYS_BYTES_MAX // (len(self._held) + 1)))
-        return await self._history.read(user_id, after, read_at_ms=read_at_ms, limit_bytes=limit_bytes)
+        return await self._history.read([User(user_id)], after, read_at_ms=read_at_ms, limit_bytes=limit_bytes)
 
     @asynccontextmanager
     async def _place_of(self, user_id: Id) -> AsyncIterator[None]:

@@ -92,8 +92,12 @@ SIGNING_KEYS_MAX = 100
 """Keys of an issuer that are looked at; it has a handful."""
 PARAM_CHARS_MAX = 40
 """Characters of a parameter's name that could be one of ours."""
+STREAMS_MAX = 64
+"""Streams that one client's history is read from, with everyone's: so many addresses it can hear, divided by the
+classes of retention."""
 REPLAY_BYTES_MAX = 2**17
-"""Bytes of events that are read from each of a client's two streams at once, and held until it has taken them."""
+"""Bytes of events that are read from each of a client's streams at once, where it has two, and held until it has taken
+them; of more streams, twice as much in all."""
 REPLAY_BYTES_MIN = 2**14
 """The same when many clients are behind at once, and share ``REPLAYS_BYTES_MAX``."""
 REPLAYS_BYTES_MAX = 2**26

@@ -42,10 +42,10 @@ def page_of(
     complete: bool,
     read_at_ms: int,
 ) -> Page:
-    """Merge streams; one of which more follows than was read limits how far the page can vouch.
+    """Merge streams, an event that stands in several once; one of which more follows limits how far the page can vouch.
 
     ``newest`` is the newest position handed out. Of each stream there is what was read, in order, None for an entry
-    that is no event of ours; and in ``whole``, whether that is all that follows.
+    that is no event of ours; and in ``whole``, whether that is all that follows, up to the end of the page at least.
     """
     cuts = [entries[-1][0] for entries, is_whole in zip(streams, whole, strict=True) if not is_whole]
     # Behind the newest event a stranger's entries may follow. Who read on behind those would take what is published
@@ -54,9 +54,9 @@ def page_of(
     cuts = [cut for cut in cuts if cut <= reached]
     horizon = min(cuts) if cuts else reached
     within = [event for entries in streams for position, event in entries if position <= horizon]
-    events = sorted((event for event in within if event), key=lambda event: event.position)
+    found = {event.position: event for event in within if event}
     return Page(
-        events=tuple(events),
+        events=tuple(found[position] for position in sorted(found)),
         horizon=horizon,
         complete=complete,
         last=not cuts,

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from bridge.model.events import SSEEvent
-from bridge.model.registry import Id
+from bridge.model.registry import EVERYONE, Address, Id, Retention, User
 
 DIRECT = "-"
 """Stands for the message where events were handed over without one."""
@@ -52,6 +52,12 @@ class AddressedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: SSEEvent  # what is published
     payload: bytes  # ``event.data`` as one line of JSON
     user_id: Id | None  # id of the user whose channel and stream it goes to; None for a broadcast
+    addresses: tuple[Address, ...] = ()  # where it goes instead, if there are any: each once, ADDRESSES_MAX at most
+
+    @property
+    def told(self) -> tuple[Address, ...]:
+        """Every address that it goes to."""
+        return self.addresses or ((EVERYONE if self.user_id is None else User(self.user_id)),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,4 +72,5 @@ class Delivery:
     # Task and queue of the message, if every one of its events ends here; otherwise None
     whole: tuple[str, str] | None = None
     skipped: Sequence[str] = ()  # ids of the events that have no recipient
+    retention: Retention | None = None  # the class of its type; None: what the settings say
     metrics: Sequence[tuple[str, int]] = ()  # what else to count, if anything is published: name and by how much

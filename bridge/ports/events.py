@@ -10,7 +10,7 @@ from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.event_log import Heard, Page
 from bridge.model.position import Position
 from bridge.model.publishing import Delivery, Receipt
-from bridge.model.registry import Id
+from bridge.model.registry import Address, Id
 
 
 class PendingPublish(Protocol):
@@ -36,32 +36,47 @@ class Publisher(Protocol):
     def prepare(self, deliveries: Sequence[Delivery]) -> PendingPublish:
         """Make ready to publish, in order; nothing is asked of the log before ``begin``.
 
-        Idempotent by event id and user within the deduplication window (``Settings.seen_life_s``): a second call
+        Idempotent by event id and address within the deduplication window (``Settings.seen_life_s``): a second call
         publishes nothing, and completes what the first left half done. Positions rise from event to event, whoever
         publishes to whomever.
+
+        An event for several addresses is published to all of them at one position, or, where one of them refuses it, to
+        none. If any of them was told of it before, it is a duplicate, and none is told anew.
         """
 
 
 class EventLog(Protocol):
-    """The reading half of the event log: each user's events and the broadcasts, retained within bounds."""
+    """The reading half of the event log: what each address was told, retained within bounds.
+
+    A client hears several addresses (its user's, topics) and always everyone's, which need not be among those that are
+    given; of one that is given twice it hears once. There are fewer than STREAMS_MAX of them, or ValueError is raised.
+    """
 
     async def now(self) -> Page:
         """An empty page up to the newest position handed out; in an empty log, up to a first one."""
 
-    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        """Where an event stands that this user received; None if it is unknown, or older than the window."""
+    async def locate(self, addresses: Sequence[Address], event_id: UUID) -> Position | None:
+        """Where an event stands that one of the addresses was told; None if it is unknown, or older than the window.
+
+        An event has one position, however many addresses it was told. One that was published to several apart has
+        several: then it is the first.
+        """
 
     async def read(
-        self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
+        self, addresses: Sequence[Address], after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
         """The next page after a position, of one moment: nothing before its horizon is missing from it.
 
+        Events of all addresses are in one order, and one that was told to several of them is there once. The page is
+        complete only if nothing can be missing of any address, nor of any class of retention that it has.
+
         Args:
-            user_id: id of the user whose events are read, besides the broadcasts.
+            addresses: whose events are read, besides everyone's.
             after: what the client has had.
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event; 0 if there was none. Without
                 it a client that heard nothing for as long as events are retained counts as behind.
-            limit_bytes: bytes of the user's events, and of the broadcasts, at most; though at least one of each.
+            limit_bytes: bytes of each of two streams at most, and twice as many of all where there are more; though
+                at least one event of each that has any.
         """
 
     async def vouch(self, channel: str, message: bytes) -> bool:
@@ -78,8 +93,8 @@ class Channels(Protocol):
     def BROADCAST_CHANNEL(self) -> str:  # noqa: N802  (a constant of each deployment)
         """Everybody's."""
 
-    def user_channel(self, user_id: Id) -> str:
-        """One user's."""
+    def channel(self, address: Address) -> str:
+        """That of an address."""
 
 
 class LiveChannel(Protocol):

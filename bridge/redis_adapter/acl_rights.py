@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID, uuid4
 
+from bridge.model.registry import EVERYONE, TopicAddress, User
 from bridge.redis_adapter import Keyspace
 from bridge.settings import Process, QueueSettings
 from bridge.settings.topology import topology
@@ -156,8 +157,9 @@ def _on_broker(process: Process, before: str, database: int) -> Rights:
 
 
 def _stream_names(keys: Keyspace) -> Iterator[str]:
-    yield from (keys.BROADCAST_STREAM, keys.POSITION, keys.BEGAN, keys.BROADCAST_TIP)
-    yield from (keys.user_stream(_SAMPLE), keys.user_seen(_SAMPLE, _SAMPLE), keys.broadcast_seen(_SAMPLE))
+    yield from (keys.POSITION, keys.BEGAN, keys.BROADCAST_TIP, keys.RETENTIONS)
+    for address in (User(_SAMPLE), TopicAddress("check", _SAMPLE), EVERYONE):
+        yield from (keys.stream(address), keys.seen(address, _SAMPLE))
 
 
 def _names(keys: Keyspace) -> Iterator[str]:

@@ -16,7 +16,8 @@ from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
 from bridge.model.event_log import Heard, Page, page_of
 from bridge.model.events.sse_event import StreamedEvent, read_entry, read_message
 from bridge.model.position import Position
-from bridge.model.registry import Id
+from bridge.model.registry import Address, Id
+from bridge.model.registry.addresses import heard
 from bridge.model.registry.identifiers import is_id_text
 from bridge.ports.events import PastEvent, Publication, Sighting
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
@@ -41,18 +42,16 @@ class History:
         self._keys = keyspace_of(client)
         self._stream_ttl_s = settings.stream_ttl_s
 
-    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        """One MGET of the two seen marks; None once they have expired (``seen_life_s``)."""
+    async def locate(self, addresses: Sequence[Address], event_id: UUID) -> Position | None:
+        """One MGET of the seen marks; None once they have expired (``seen_life_s``)."""
         with store_errors():
-            marks = await self._client.mget(
-                self._keys.user_seen(user_id, event_id), self._keys.broadcast_seen(event_id)
-            )
-        return next((Position(text(mark)) for mark in marks if mark), None)
+            marks = await self._client.mget([self._keys.seen(one, event_id) for one in heard(addresses)])
+        return min((Position(text(mark)) for mark in marks if mark), default=None)
 
     async def vouch(self, channel: str, message: bytes) -> bool:
         """As ``bridge.ports.EventLog.vouch``; set back as by a fail-over to a replica that lagged behind."""
-        event, owner = read_message(message), seen_owner(channel)
-        mark = self._keys.user_seen(owner, event.event_id) if owner else self._keys.broadcast_seen(event.event_id)
+        event = read_message(message)
+        mark = self._keys.mark_of_message(channel, event.event_id)
         with store_errors():
             known = await script("vouch").run_async(self._client, [str(event.position)], seen=mark)
         return bool(known)
@@ -64,17 +63,16 @@ class History:
         return page_of(Position(text(newest)), complete=True, read_at_ms=int(text(now_ms)))
 
     async def read(
-        self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
+        self, addresses: Sequence[Address], after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
-        """One script call, bounded by PAGE entries a stream and by bytes; changes nothing."""
+        """One script call, bounded by PAGE entries of two streams, and by bytes; changes nothing."""
         with store_errors():
-            newest, complete, now_ms, *streams = await script("read").run_async(
+            newest, complete, now_ms, streams, whole = await script("read").run_async(
                 self._client,
                 [str(after), PAGE, self._stream_ttl_s, read_at_ms, limit_bytes, ENTRY_BYTES_MAX],
-                stream=self._keys.user_stream(user_id),
+                [self._keys.stream(one) for one in heard(addresses)],
             )
-        own, broadcast, *whole = streams
-        entries = [[_entry(entry) for entry in stream] for stream in (own, broadcast)]
+        entries = [[_entry(entry) for entry in stream] for stream in streams]
         return page_of(Position(text(newest)), entries, whole, complete=bool(complete), read_at_ms=int(text(now_ms)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from copy import copy
 from uuid import UUID
 
-from bridge.model.registry import Id
+from bridge.model.registry import EVERYONE, Address, Id, TopicAddress, User
 from bridge.settings import ServerSettings
 from bridge.settings.topology import topology
 
@@ -15,7 +15,7 @@ _KINDS = (
         "hash",
         "COUNTS OPEN RETRY_RECORDS STARTS DEAD_LETTERS DEAD_WEIGHTS DEAD_HEADS METRICS PRODUCERS WORKERS GATEWAYS",
     ),
-    ("hash", "TOMBSTONES IN_REDRIVE"),
+    ("hash", "TOMBSTONES IN_REDRIVE RETENTIONS"),
     ("zset", "RETRY_DUE DEAD_INDEX SKIPPED QUEUES TOMBSTONE_TIMES REDRIVES"),
     ("set", "STRAYS"),
     ("list", "RECENT"),
@@ -40,6 +40,10 @@ class Keyspace:
         self.USER_STREAM = prefix + "sse:stream:user:{%s}"
         self.SEEN = prefix + "sse:seen:{%s}:"
         """Before the event id; for a user, or for the broadcast stream."""
+        self.TOPIC_CHANNEL = channels + "sse:topic:{%s}"
+        self.TOPIC_STREAM = prefix + "sse:stream:topic:{%s}"
+        self.TOPIC_SEEN = prefix + "sse:topic-seen:{%s}:"
+        """As SEEN, for a topic; apart from the users', who may be called as a topic is."""
 
         self.POSITION = prefix + "sse:position"
         """The newest position handed out: a clock that never runs backwards, shared by all streams."""
@@ -48,6 +52,10 @@ class Keyspace:
         for."""
         self.BROADCAST_TIP = prefix + "sse:position:broadcast"
         """Position of the newest broadcast; outlives the stream, so that a reader knows whether it missed one."""
+        self.RETENTIONS = prefix + "sse:retentions"
+        """Hash: class of retention that was ever written to → ``<life of its streams in s> <position of its newest
+        event> <of its newest broadcast, or 0-0>``. So a reader finds every stream that an address has, whatever its
+        own registry says."""
 
         self.COUNTS = prefix + "bridge:counts"
         """Hash: what happened → how often, since the beginning; and ``dead_bytes``, what the dead letters take now."""
@@ -142,6 +150,32 @@ class Keyspace:
         """Mark that a message, which no producer had announced, is in the accounting."""
         return f"{self.prefix}bridge:booked:{message_id}"
 
+    def channel(self, address: Address) -> str:
+        """Pub/sub channel of an address."""
+        return self._named(address, self.USER_CHANNEL, self.TOPIC_CHANNEL, self.BROADCAST_CHANNEL)
+
+    def stream(self, address: Address) -> str:
+        """Stream that keeps what an address was told; of a class of retention, with ``:<class>`` behind it."""
+        return self._named(address, self.USER_STREAM, self.TOPIC_STREAM, self.BROADCAST_STREAM)
+
+    def seen(self, address: Address, event_id: UUID | str) -> str:
+        """Mark that an event was published to an address; its value is the position."""
+        return self._named(address, self.SEEN, self.TOPIC_SEEN, self.SEEN % self.BROADCAST_STREAM) + str(event_id)
+
+    @staticmethod
+    def _named(address: Address, of_user: str, of_topic: str, of_everyone: str) -> str:
+        if isinstance(address, User):
+            return of_user % address.id
+        return of_topic % address if isinstance(address, TopicAddress) else of_everyone
+
+    def mark_of_message(self, channel: str, event_id: str) -> str:
+        """The seen mark of an event that was heard on a channel."""
+        owner = seen_owner(channel)
+        if not owner:
+            return self.seen(EVERYONE, event_id)
+        of_topic = channel.startswith(up_to_user(self.TOPIC_CHANNEL))
+        return (self.TOPIC_SEEN if of_topic else self.SEEN) % owner + event_id
+
     def user_channel(self, user_id: Id) -> str:
         """Pub/sub channel of one user."""
         return self.USER_CHANNEL % user_id
@@ -160,11 +194,11 @@ class Keyspace:
 
     def seen_marks(self, event_id: UUID | str = "*") -> str:
         """Pattern of the seen marks of one event, whoever's they are; or of all."""
-        return f"{self.prefix}sse:seen:{{*}}:{event_id}"
+        return f"{self.prefix}sse:*seen:{{*}}:{event_id}"
 
 
 def up_to_user(pattern: str) -> str:
-    """What stands before the user in the pattern of a channel or key; scripts put the user behind it."""
+    """What stands before the user, or the topic, in the pattern of a channel or key; scripts put that behind it."""
     return pattern.partition("%s")[0]
 
 

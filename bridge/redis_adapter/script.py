@@ -92,9 +92,11 @@ class Script:
         except NoScriptError:
             return execute(*self.command(call, by_text=True))
 
-    async def run_async(self, client: redis.asyncio.Redis, arguments: Words = (), /, **own: str) -> Answer:
+    async def run_async(
+        self, client: redis.asyncio.Redis, arguments: Words = (), more: Sequence[str] = (), /, **own: str
+    ) -> Answer:
         """As ``run``, for asyncio."""
-        return await self.send_async(client, Call(self.keys(keyspace_of(client), **own), arguments))
+        return await self.send_async(client, Call(self.keys(keyspace_of(client), *more, **own), arguments))
 
     async def send_async(self, client: redis.asyncio.Redis, call: Call) -> Answer:
         """As ``send``, for asyncio."""

@@ -13,6 +13,8 @@ import redis
 
 from bridge.model.events.sse_event import columns_of
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
+from bridge.model.registry import Address, Everyone, Retention, User
+from bridge.model.registry.addresses import ADDRESSES_MAX
 from bridge.redis_adapter.client import store_errors, text
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, PipelinedScriptCall, script
@@ -20,7 +22,7 @@ from bridge.redis_adapter.task_queue import ID_BYTES
 from bridge.settings import WorkerSettings
 
 BATCH_MAX = 500
-"""Events in one script call at most: a script blocks Redis for about 7 µs an event."""
+"""Events in one script call at most, one for several addresses as so many: it blocks Redis for about 7 µs each."""
 SKIPPED_MAX = 10_000
 """Skipped events that are remembered, so that `sse-bridge trace` can tell what became of them."""
 TIME_BYTES = 13
@@ -30,7 +32,7 @@ Answer: TypeAlias = bytes | str | Sequence[bytes | str]
 """What the script says: the first position, or one string an event."""
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True):
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A delivery without its events, as ``settle.lua`` reads it."""
 
     id: str
@@ -39,15 +41,17 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     skipped: Sequence[str]
     metrics: Sequence[tuple[str, int]]
+    retention: tuple[str, int, int] | None = None
 
 
 class SettleCall:
     """Builds the arguments of ``settle.lua`` and reads its answers."""
 
-    __slots__ = ("_keys", "_limits")
+    __slots__ = ("_keys", "_limits", "_settings")
 
     def __init__(self, settings: WorkerSettings, *, longest_retry_s: float = 0) -> None:
         keys = Keyspace.of(settings)
+        self._settings = settings
         self._keys = script("settle").keys(keys)
         self._limits: tuple[str | int, ...] = (
             settings.stream_maxlen,
@@ -55,7 +59,8 @@ class SettleCall:
             settings.seen_life_s + max(0, math.ceil(longest_retry_s - settings.longest_retry_s)),
             SKIPPED_MAX,
             keys.BROADCAST_CHANNEL,
-            *(up_to_user(pattern) for pattern in (keys.USER_CHANNEL, keys.USER_STREAM, keys.SEEN)),
+            *map(up_to_user, (keys.USER_CHANNEL, keys.USER_STREAM, keys.SEEN)),
+            *map(up_to_user, (keys.TOPIC_CHANNEL, keys.TOPIC_STREAM, keys.TOPIC_SEEN)),
         )
 
     def arguments(self, deliveries: Sequence[Delivery]) -> Call:
@@ -68,11 +73,19 @@ class SettleCall:
                 events=len(delivery.events),
                 skipped=delivery.skipped,
                 metrics=delivery.metrics,
+                retention=self._kept(delivery.retention),
             )
             for delivery in deliveries
         ]
         addressed = [event for delivery in deliveries for event in delivery.events]
         return Call(self._keys, (*self._limits, _encoder.encode({"messages": messages, **_columns(addressed)})))
+
+    def _kept(self, retention: Retention | None) -> tuple[str, int, int] | None:
+        """Name, length and life in s of a class of retention; None: kept as the settings say, or not at all."""
+        settings = self._settings
+        if retention is None or not settings.retention:
+            return None
+        return retention.name, retention.length or settings.stream_maxlen, retention.seconds or settings.stream_ttl_s
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:
@@ -117,6 +130,9 @@ def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, list[Any]]:
         _EVERYBODY if to is None else _ITS_USER if to is user else str(to)
         for to, user in zip([one.user_id for one in addressed], users, strict=True)
     ]
+    told = [one.addresses for one in addressed]
+    if any(told):
+        columns["to"] = [_places(to) if to else other for to, other in zip(told, columns["to"], strict=True)]
     columns["data"] = [one.payload.decode() for one in addressed]
     columns["occurred_at"] = _moments(columns["occurred_at"])
     if {type(user) for user in users} - {UUID}:
@@ -124,6 +140,18 @@ def _columns(addressed: Sequence[AddressedEvent]) -> dict[str, list[Any]]:
         columns["user_id"] = [str(user) for user in users]
         columns["user_json"] = [msgspec.json.encode(str(user))[1:-1].decode() for user in users]
     return columns
+
+
+def _places(addresses: Sequence[Address]) -> int | str | list[int | str]:
+    """Addresses as ``settle.lua`` is told them."""
+    places = [*map(_place, addresses)]
+    return places if len(places) > 1 else places[0]
+
+
+def _place(address: Address) -> int | str:
+    if isinstance(address, Everyone):
+        return _EVERYBODY
+    return str(address.id) if isinstance(address, User) else f"{{{address}"
 
 
 def _moments(moments: Sequence[datetime]) -> list[str]:
@@ -202,13 +230,19 @@ def _events_in(batch: Sequence[Delivery]) -> int:
     return sum(len(delivery.events) for delivery in batch)
 
 
+def _size(delivery: Delivery) -> int:
+    """For how many events it counts: one that goes to several addresses is written as often."""
+    several = sum(len(one.addresses) - 1 for one in delivery.events if one.addresses)
+    return len(delivery.events) + len(delivery.skipped) + several
+
+
 def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
     """As many deliveries together as one call may take."""
     batch: list[Delivery] = []
     room = BATCH_MAX
     for delivery in deliveries:
         for piece in _pieces(delivery):
-            size = len(piece.events) + len(piece.skipped)
+            size = _size(piece)
             if batch and size > room:
                 yield batch
                 batch, room = [], BATCH_MAX
@@ -220,12 +254,14 @@ def _batches(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
 
 def _pieces(delivery: Delivery) -> Iterator[Delivery]:
     """A delivery, cut if it is larger than one call may be. The pieces of one do not end it as a whole."""
-    if len(delivery.events) + len(delivery.skipped) <= BATCH_MAX:
+    size = _size(delivery)
+    if size <= BATCH_MAX:
         yield delivery
         return
     nothing = replace(delivery, whole=None, events=(), skipped=(), metrics=())
-    for start in range(0, len(delivery.events), BATCH_MAX):
+    most = BATCH_MAX // ADDRESSES_MAX if size > len(delivery.events) + len(delivery.skipped) else BATCH_MAX
+    for start in range(0, len(delivery.events), most):
         metrics = delivery.metrics if start == 0 else ()
-        yield replace(nothing, events=delivery.events[start : start + BATCH_MAX], metrics=metrics)
+        yield replace(nothing, events=delivery.events[start : start + most], metrics=metrics)
     for start in range(0, len(delivery.skipped), BATCH_MAX):
         yield replace(nothing, skipped=delivery.skipped[start : start + BATCH_MAX])

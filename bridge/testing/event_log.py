@@ -1,5 +1,6 @@
 """``MemoryEventLog``: the twin of both halves of the event log, with marks, one order of positions, and retention."""
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +14,22 @@ from bridge.model.event_log import Page, page_of
 from bridge.model.events.sse_event import StreamedEvent, read_message
 from bridge.model.position import START, Position
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
-from bridge.model.registry import Id
+from bridge.model.registry import EVERYONE, Address, Id, Retention, User
+from bridge.model.registry.addresses import heard
 from bridge.ports import PastEvent, Publication, Sighting
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.state import State, Twin
 
 PAGE = 200
-"""Entries of a user, and of the broadcasts, in one page at most."""
-_EVERYBODY = ""
+"""Entries of each of two addresses in one page at most; of more, twice as many in all."""
+_EVERYONE = str(EVERYONE)
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One addressee's events."""
+    """What one address was told, of one class of retention."""
 
+    life_ms: int  # after its newest event all of it is forgotten
     entries: deque[StreamedEvent] = field(default_factory=deque)  # what is retained, in order
     trimmed: bool = False  # whether any was dropped to stay within the bound
     expires_ms: int = 0  # when all of it is forgotten
@@ -34,12 +37,21 @@ class _Stream:
     def after(self, position: Position) -> list[StreamedEvent]:
         return [event for event in self.entries if event.position > position]
 
-    def reaches_back(self, after: Position, had_until_ms: int, ttl_ms: int) -> bool:
+    def reaches_back(self, after: Position, had_until_ms: int) -> bool:
         """Whether nothing behind a position was dropped; a younger stream of that name may have followed on another."""
         first = self.entries[0].position
         if first <= after:
             return True
-        return not self.trimmed and _ms(first) - ttl_ms < had_until_ms
+        return not self.trimmed and _ms(first) - self.life_ms < had_until_ms
+
+
+@dataclass(slots=True)
+class _Class:
+    """What is known of a class of retention, or of what is in none."""
+
+    life_ms: int
+    newest: Position = START  # of all its events
+    newest_broadcast: Position = START
 
 
 class MemoryEventLog(Twin):
@@ -55,10 +67,10 @@ class MemoryEventLog(Twin):
     def __init__(self, state: State, channels: MemoryChannels) -> None:
         super().__init__(state)
         self._channels = channels
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[tuple[str, str], _Stream] = {}  # by address and class of retention
+        self._classes = {"": _Class(state.settings.stream_ttl_s * 1000)}
         self._position: Position | None = None
         self._began = START
-        self._newest_broadcast: Position | None = None
         self._occurred_at: dict[str, datetime] = {}
 
     # Writing
@@ -71,26 +83,24 @@ class MemoryEventLog(Twin):
         self._state.ensure_room()
         everything: list[bool] = []
         for delivery in deliveries:
-            news = [self._publish(event) for event in delivery.events]
+            news = [self._publish(event, delivery.retention) for event in delivery.events]
             self._account(delivery, news)
             everything += news
         return everything
 
-    def _publish(self, addressed: AddressedEvent) -> bool:
+    def _publish(self, addressed: AddressedEvent, retention: Retention | None) -> bool:
         """Publish one event; returns whether that is news."""
-        state, owner = self._state, _owner(addressed.user_id)
-        mark = (owner, str(addressed.event.event_id))
-        if self._marked(*mark) is not None:
+        state, event_id = self._state, str(addressed.event.event_id)
+        if any(self._marked(str(one), event_id) is not None for one in addressed.told):
             return False
         position = self._next_position()
         message = _message(addressed, position)
-        if state.settings.retention:
-            self._append(owner, read_message(message))
-            self._occurred_at[mark[1]] = addressed.event.occurred_at
-        state.marks[mark] = (str(position), state.clock.now_ms() + state.settings.seen_life_s * 1000)
-        if owner == _EVERYBODY:
-            self._newest_broadcast = position
-        self._channels.publish(addressed.user_id, message)
+        self._occurred_at[event_id] = addressed.event.occurred_at
+        for owner in map(str, addressed.told):
+            life_s = self._append(owner, read_message(message), retention)
+            seen_life_s = state.settings.seen_life_s + max(0, life_s - state.settings.stream_ttl_s)
+            state.marks[owner, event_id] = (str(position), state.clock.now_ms() + seen_life_s * 1000)
+            self._channels.publish(owner, message)
         return True
 
     def _marked(self, owner: str, event_id: str) -> str | None:
@@ -107,15 +117,26 @@ class MemoryEventLog(Twin):
         self._position = Position(f"{ms}-{seq + 1}" if ms >= now_ms else f"{now_ms}-0")
         return self._position
 
-    def _append(self, owner: str, event: StreamedEvent) -> None:
+    def _append(self, owner: str, event: StreamedEvent, retention: Retention | None) -> int:
+        """Append it to a stream, if history is kept; returns the stream's life in s."""
         settings = self._state.settings
-        stream = self._stream(owner) or _Stream()
-        self._streams[owner] = stream
+        retention = retention if settings.retention else None
+        name = retention.name if retention else ""
+        life_s = (retention and retention.seconds) or settings.stream_ttl_s
+        known = self._classes.setdefault(name, _Class(life_s * 1000))
+        known.life_ms, known.newest = life_s * 1000, event.position
+        if owner == _EVERYONE:
+            known.newest_broadcast = event.position
+        if not settings.retention:
+            return 0
+        stream = self._stream(owner, name) or _Stream(life_s * 1000)
+        self._streams[owner, name] = stream
         stream.entries.append(event)
-        while len(stream.entries) > settings.stream_maxlen:
+        while len(stream.entries) > ((retention and retention.length) or settings.stream_maxlen):
             stream.entries.popleft()
             stream.trimmed = True
-        stream.expires_ms = self._state.clock.now_ms() + settings.stream_ttl_s * 1000
+        stream.expires_ms = self._state.clock.now_ms() + life_s * 1000
+        return life_s
 
     def _account(self, delivery: Delivery, news: Sequence[bool]) -> None:
         state, published = self._state, sum(news)
@@ -158,28 +179,31 @@ class MemoryEventLog(Twin):
             self._begin(now_ms)
         return page_of(self._newest(), complete=True, read_at_ms=now_ms)
 
-    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
-        marks = [self._marked(owner, str(event_id)) for owner in (_owner(user_id), _EVERYBODY)]
-        return next((Position(mark) for mark in marks if mark is not None), None)
+    async def locate(self, addresses: Sequence[Address], event_id: UUID) -> Position | None:
+        marks = [self._marked(str(one), str(event_id)) for one in heard(addresses)]
+        return min((Position(mark) for mark in marks if mark is not None), default=None)
 
     async def read(
-        self, user_id: Id, after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
+        self, addresses: Sequence[Address], after: Position, *, read_at_ms: int = 0, limit_bytes: int = REPLAY_BYTES_MAX
     ) -> Page:
         now_ms = self._state.clock.now_ms()
         if self._position is None:
             self._begin(now_ms)
-        read = [self._after(owner, after, limit_bytes) for owner in (_owner(user_id), _EVERYBODY)]
+        owners = [str(one) for one in heard(addresses)]
+        there = [stream for owner in owners for name in self._classes if (stream := self._stream(owner, name))]
+        share = 2 / max(2, len(there))
+        read = [_following(stream, after, PAGE * share, limit_bytes * share) for stream in there]
         return page_of(
             self._newest(),
             [[(event.position, event) for event in events] for events, _ in read],
             [is_whole for _, is_whole in read],
-            complete=self._is_complete(_owner(user_id), after, read_at_ms),
+            complete=self._is_complete(owners, after, read_at_ms),
             read_at_ms=now_ms,
         )
 
     async def vouch(self, channel: str, message: bytes) -> bool:
-        event, owner = read_message(message), self._channels.owner_of(channel)
-        if self._marked(owner, event.event_id) == str(event.position):
+        event = read_message(message)
+        if self._marked(channel, event.event_id) == str(event.position):
             return True
         if self._began <= event.position:
             self._begin(max(self._state.clock.now_ms(), _ms(self._newest()) + 1))
@@ -208,10 +232,10 @@ class MemoryEventLog(Twin):
         owners = [owner for owner, marked in self._state.marks if marked == str(event_id)]
         for owner in owners:
             position = self._marked(owner, str(event_id))
-            if position is not None and (user is None or owner in (user, _EVERYBODY)):
+            if position is not None and (user is None or owner in (f"user:{user}", _EVERYONE)):
                 yield Publication(
                     position=position,
-                    user_id=owner or None,
+                    user_id=owner.removeprefix("user:") if owner != _EVERYONE else None,
                     seen_key=f"{owner}:{event_id}",
                     in_stream=any(event.event_id == str(event_id) for event in self._kept(owner)),
                 )
@@ -220,14 +244,16 @@ class MemoryEventLog(Twin):
         return frozenset(name for owner, name in self._state.marks if name in event_ids and self._marked(owner, name))
 
     def _kept(self, owner: str) -> Sequence[StreamedEvent]:
-        stream = self._stream(owner)
-        return stream.entries if stream else ()
+        streams = [stream for name in self._classes if (stream := self._stream(owner, name))]
+        return sorted((event for stream in streams for event in stream.entries), key=lambda event: event.position)
 
     def set_back(self) -> None:
         """Forget everything that was published, as a fail-over to a replica that never heard of it would."""
         self._streams.clear()
         self._state.marks.clear()
-        self._position, self._began, self._newest_broadcast = None, START, None
+        self._classes = {"": self._classes[""]}
+        self._classes[""].newest_broadcast = START
+        self._position, self._began = None, START
 
     def _begin(self, ms: int) -> None:
         self._position = self._began = Position(f"{ms}-0")
@@ -235,38 +261,28 @@ class MemoryEventLog(Twin):
     def _newest(self) -> Position:
         return self._position or START
 
-    def _stream(self, owner: str) -> _Stream | None:
-        stream = self._streams.get(owner)
+    def _stream(self, owner: str, name: str) -> _Stream | None:
+        stream = self._streams.get((owner, name))
         return stream if stream and stream.expires_ms > self._state.clock.now_ms() else None
 
-    def _after(self, owner: str, after: Position, limit_bytes: int) -> tuple[list[StreamedEvent], bool]:
-        """The next events of one stream, and whether that is all of them."""
-        stream = self._stream(owner)
-        following = stream.after(after) if stream else []
-        taken: list[StreamedEvent] = []
-        size = 0
-        for event in following[:PAGE]:
-            size += len(event.payload)
-            if taken and size > limit_bytes:
-                break
-            taken.append(event)
-        return taken, len(taken) == len(following)
-
-    def _is_complete(self, owner: str, after: Position, read_at_ms: int) -> bool:
+    def _is_complete(self, owners: Sequence[str], after: Position, read_at_ms: int) -> bool:
         if after in (START, self._newest()):
             return True
         if not self._began <= after <= self._newest():
             return False
         # Until then the reader has everything, whatever has expired since.
-        ttl_ms = self._state.settings.stream_ttl_s * 1000
         had_until_ms = max(_ms(after), read_at_ms)
-        own, broadcasts = self._stream(owner), self._stream(_EVERYBODY)
-        own_is_whole = (
-            own.reaches_back(after, had_until_ms, ttl_ms) if own else had_until_ms > self._state.clock.now_ms() - ttl_ms
-        )
-        if self._newest_broadcast is None or self._newest_broadcast <= after:
-            return own_is_whole
-        return own_is_whole and broadcasts is not None and broadcasts.reaches_back(after, had_until_ms, ttl_ms)
+        return all(self._is_whole(owner, name, after, had_until_ms) for owner in owners for name in self._classes)
+
+    def _is_whole(self, owner: str, name: str, after: Position, had_until_ms: int) -> bool:
+        known, stream = self._classes[name], self._stream(owner, name)
+        if owner == _EVERYONE and known.newest_broadcast <= after:
+            return True
+        if name and known.newest <= after:
+            return True
+        if stream:
+            return stream.reaches_back(after, had_until_ms)
+        return owner != _EVERYONE and had_until_ms > self._state.clock.now_ms() - known.life_ms
 
 
 class MemoryPendingPublish:
@@ -292,7 +308,20 @@ class MemoryPendingPublish:
 
 
 def _owner(user_id: Id | None) -> str:
-    return _EVERYBODY if user_id is None else str(user_id)
+    return _EVERYONE if user_id is None else str(User(user_id))
+
+
+def _following(stream: _Stream, after: Position, most: float, limit_bytes: float) -> tuple[list[StreamedEvent], bool]:
+    """The next events of one stream, and whether that is all of them."""
+    following = stream.after(after)
+    taken: list[StreamedEvent] = []
+    size = 0
+    for event in following[: math.ceil(most)]:
+        size += len(event.payload)
+        if taken and size > limit_bytes:
+            break
+        taken.append(event)
+    return taken, len(taken) == len(following)
 
 
 def _ms(position: Position) -> int:

@@ -4,7 +4,8 @@ import asyncio
 
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Heard
-from bridge.model.registry import Id
+from bridge.model.registry import Address
+from bridge.model.registry.addresses import EVERYONE_TEXT
 from bridge.testing.state import Faults
 
 UNREAD_MAX = 10_000
@@ -14,19 +15,14 @@ UNREAD_MAX = 10_000
 class MemoryChannels:
     """Satisfies ``bridge.ports.Channels``, and makes connections to them."""
 
-    BROADCAST_CHANNEL = "broadcast"
-    _USER = "user:"
+    BROADCAST_CHANNEL = EVERYONE_TEXT
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.listeners: set[MemoryLiveChannel] = set()
 
-    def user_channel(self, user_id: Id) -> str:
-        return f"{self._USER}{user_id}"
-
-    def owner_of(self, channel: str) -> str:
-        """Whose channel it is; empty for everybody's."""
-        return channel.removeprefix(self._USER) if channel.startswith(self._USER) else ""
+    def channel(self, address: Address) -> str:
+        return str(address)
 
     def connection(self) -> "MemoryLiveChannel":
         """A connection that is not open yet."""
@@ -37,9 +33,8 @@ class MemoryChannels:
         for listener in tuple(self.listeners):
             listener.cut()
 
-    def publish(self, user_id: Id | None, message: bytes) -> None:
+    def publish(self, channel: str, message: bytes) -> None:
         """Tell whoever listens."""
-        channel = self.BROADCAST_CHANNEL if user_id is None else self.user_channel(user_id)
         for listener in tuple(self.listeners):
             listener.tell(channel, message)
 

@@ -7,6 +7,7 @@ import pytest
 from bridge.model.errors import StoreError
 from bridge.model.position import START, Position
 from bridge.model.publishing import ReceiptStatus
+from bridge.model.registry import User
 from tests.contract.conftest import Open
 from tests.support.telling import OTHER, USER, delivery, event, name_of, publish, read_all
 
@@ -59,7 +60,7 @@ async def test_reading_on_from_a_cursor_shows_each_event_once_whatever_comes_mea
         batch = [event(None if (number + place) % 3 else USER) for place in range(90)]
         told += map(name_of, batch)
         publish(adapter.publisher, *batch)
-        page = await adapter.event_log.read(USER, cursor)
+        page = await adapter.event_log.read([User(USER)], cursor)
         assert page.complete
         seen += [one.event_id for one in page.events]
         cursor = page.horizon
@@ -71,7 +72,7 @@ async def test_a_page_holds_at_least_one_event_and_no_more_bytes_than_asked_for(
     adapter = await opened()
     told = [event() for _ in range(5)]
     publish(adapter.publisher, *told)
-    page = await adapter.event_log.read(USER, START, limit_bytes=1)
+    page = await adapter.event_log.read([User(USER)], START, limit_bytes=1)
     assert [one.event_id for one in page.events] == [name_of(told[0])]
     assert page.complete and not page.last and page.horizon == page.events[0].position
 
@@ -81,9 +82,9 @@ async def test_an_id_is_located_for_whoever_received_it(opened: Open) -> None:
     own, shout, others = event(), event(None), event(OTHER)
     publish(adapter.publisher, own, shout, others)
     events, _ = await read_all(adapter.event_log, START)
-    places = [await adapter.event_log.locate(USER, one.event.event_id) for one in (own, shout, others)]
+    places = [await adapter.event_log.locate([User(USER)], one.event.event_id) for one in (own, shout, others)]
     assert places == [events[0].position, events[1].position, None]
-    assert await adapter.event_log.locate(USER, uuid4()) is None
+    assert await adapter.event_log.locate([User(USER)], uuid4()) is None
 
 
 async def test_the_newest_position_is_where_a_newcomer_begins(opened: Open) -> None:
@@ -92,7 +93,7 @@ async def test_the_newest_position_is_where_a_newcomer_begins(opened: Open) -> N
     assert first.horizon > START and first.complete and first.last and not first.events
     publish(adapter.publisher, event(OTHER))
     assert (await adapter.event_log.now()).horizon > first.horizon
-    page = await adapter.event_log.read(USER, first.horizon)
+    page = await adapter.event_log.read([User(USER)], first.horizon)
     assert page.complete and not page.events and page.horizon == (await adapter.event_log.now()).horizon
 
 
@@ -110,27 +111,27 @@ async def test_what_was_trimmed_makes_reading_from_before_it_incomplete(opened: 
 async def test_a_reader_who_was_away_for_longer_than_events_are_kept_is_told_so(opened: Open) -> None:
     adapter = await opened(stream_ttl_s=100)
     publish(adapter.publisher, event())
-    page = await adapter.event_log.read(USER, START)
+    page = await adapter.event_log.read([User(USER)], START)
     adapter.pass_time(90)
     publish(adapter.publisher, event(OTHER))
-    again = await adapter.event_log.read(USER, page.horizon, read_at_ms=page.read_at_ms)
+    again = await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)
     assert again.complete and not again.events
     adapter.pass_time(101)
     publish(adapter.publisher, event(OTHER))
-    assert not (await adapter.event_log.read(USER, page.horizon, read_at_ms=page.read_at_ms)).complete
-    assert (await adapter.event_log.read(USER, again.horizon, read_at_ms=again.read_at_ms + 60_000)).complete
+    assert not (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
+    assert (await adapter.event_log.read([User(USER)], again.horizon, read_at_ms=again.read_at_ms + 60_000)).complete
 
 
 async def test_a_broadcast_that_was_forgotten_is_missing_to_everybody(opened: Open) -> None:
     adapter = await opened(stream_ttl_s=100)
     publish(adapter.publisher, event())
-    page = await adapter.event_log.read(USER, START)
+    page = await adapter.event_log.read([User(USER)], START)
     publish(adapter.publisher, event(None))
     adapter.pass_time(90)
     publish(adapter.publisher, event())
-    assert (await adapter.event_log.read(USER, page.horizon, read_at_ms=page.read_at_ms)).complete
+    assert (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
     adapter.pass_time(20)
-    assert not (await adapter.event_log.read(USER, page.horizon, read_at_ms=page.read_at_ms)).complete
+    assert not (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
 
 
 async def test_positions_that_were_never_handed_out_are_not_vouched_for(opened: Open) -> None:
@@ -139,8 +140,8 @@ async def test_positions_that_were_never_handed_out_are_not_vouched_for(opened: 
     newest = (await adapter.event_log.now()).horizon
     ms = int(str(newest).split("-")[0])
     for foreign in (Position(f"{ms + 10_000}-0"), Position(f"{ms - 10_000}-0")):
-        assert not (await adapter.event_log.read(USER, foreign)).complete
-    assert (await adapter.event_log.read(USER, newest)).complete
+        assert not (await adapter.event_log.read([User(USER)], foreign)).complete
+    assert (await adapter.event_log.read([User(USER)], newest)).complete
 
 
 async def test_without_retention_events_are_still_published_once(opened: Open) -> None:
@@ -149,7 +150,7 @@ async def test_without_retention_events_are_still_published_once(opened: Open) -
     publish(adapter.publisher, one)
     publish(adapter.publisher, one)
     assert adapter.count("published") == 1
-    assert not (await adapter.event_log.read(USER, START)).events
+    assert not (await adapter.event_log.read([User(USER)], START)).events
 
 
 async def test_nothing_is_published_before_it_begins_or_after_it_was_abandoned(opened: Open) -> None:
@@ -172,8 +173,8 @@ async def test_a_log_that_is_away_says_so_to_writers_and_readers(opened: Open) -
     with pytest.raises(StoreError):
         adapter.publisher.prepare([delivery(event())]).unpublished()
     with pytest.raises(StoreError):
-        await adapter.event_log.read(USER, START)
+        await adapter.event_log.read([User(USER)], START)
     with pytest.raises(StoreError):
         await adapter.event_log.now()
     with pytest.raises(StoreError):
-        await adapter.event_log.locate(USER, uuid4())
+        await adapter.event_log.locate([User(USER)], uuid4())

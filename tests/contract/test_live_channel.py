@@ -8,6 +8,7 @@ from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard
 from bridge.model.events.sse_event import read_message
 from bridge.model.position import START
+from bridge.model.registry import User
 from bridge.ports import LiveChannel
 from tests.contract.conftest import Open
 from tests.support.telling import OTHER, USER, event, name_of, publish, read_all
@@ -22,7 +23,7 @@ async def heard(live: LiveChannel, number: int) -> list[Heard]:
 
 async def test_what_is_published_after_the_confirmation_is_heard_once_in_order(opened: Open) -> None:
     adapter = await opened()
-    own, everybodys = adapter.channels.user_channel(USER), adapter.channels.BROADCAST_CHANNEL
+    own, everybodys = adapter.channels.channel(User(USER)), adapter.channels.BROADCAST_CHANNEL
     live = adapter.live()
     await live.open()
     publish(adapter.publisher, event())
@@ -42,7 +43,7 @@ async def test_what_is_published_after_the_confirmation_is_heard_once_in_order(o
 
 async def test_what_was_unsubscribed_is_heard_no_more_and_a_ping_is_answered(opened: Open) -> None:
     adapter = await opened()
-    own = adapter.channels.user_channel(USER)
+    own = adapter.channels.channel(User(USER))
     live = adapter.live()
     await live.open()
     await live.send("SUBSCRIBE", own, adapter.channels.BROADCAST_CHANNEL)
@@ -59,7 +60,7 @@ async def test_what_was_unsubscribed_is_heard_no_more_and_a_ping_is_answered(ope
 
 async def test_a_connection_that_is_cut_says_so_and_never_mends_itself(opened: Open) -> None:
     adapter = await opened()
-    own = adapter.channels.user_channel(USER)
+    own = adapter.channels.channel(User(USER))
     live = adapter.live()
     await live.open()
     await live.send("SUBSCRIBE", own)
@@ -81,7 +82,7 @@ async def test_a_connection_that_is_cut_says_so_and_never_mends_itself(opened: O
 
 async def test_a_log_vouches_for_what_it_knows_and_begins_anew_when_it_was_set_back(opened: Open) -> None:
     adapter = await opened()
-    own = adapter.channels.user_channel(USER)
+    own = adapter.channels.channel(User(USER))
     live = adapter.live()
     await live.open()
     await live.send("SUBSCRIBE", own)
@@ -94,7 +95,7 @@ async def test_a_log_vouches_for_what_it_knows_and_begins_anew_when_it_was_set_b
     position = read_message(said.message).position
     unheard = said.message.replace(read_message(said.message).event_id.encode(), str(UUID(int=1)).encode())
     assert not await adapter.event_log.vouch(own, unheard)
-    assert not (await adapter.event_log.read(USER, position)).complete
+    assert not (await adapter.event_log.read([User(USER)], position)).complete
     assert (await adapter.event_log.now()).horizon > position
 
 

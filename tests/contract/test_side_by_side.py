@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 
 from bridge.model.dead_letter import Tombstone
 from bridge.model.position import START
+from bridge.model.registry import User
 from bridge.settings import Settings
 from tests.contract.conftest import REAL
 from tests.support.adapters import Adapter, Opened, in_memory
@@ -151,7 +152,8 @@ class SideBySide(RuleBasedStateMachine):
             told = [self.runner.run(read_all(one.event_log, START, user)) for one in self.both]
             self.same([[one.event_id for one in events] for events, _ in told])
             known = [
-                [self.runner.run(one.event_log.locate(user, name)) is None for name in EVENTS] for one in self.both
+                [self.runner.run(one.event_log.locate([User(user)], name)) is None for name in EVENTS]
+                for one in self.both
             ]
             self.same(known)
 

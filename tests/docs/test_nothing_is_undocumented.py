@@ -40,11 +40,13 @@ def metric_names() -> list[str]:
 def keys_and_channels() -> list[str]:
     """Every name that a Keyspace makes, with its parameters as the page writes them."""
     keyspace = Keyspace()
-    plain = [value.replace("%s", "<user_id>") for name, value in vars(keyspace).items() if name.isupper()]
+    names = {name: value for name, value in vars(keyspace).items() if name.isupper()}
+    plain = [value.replace("%s", "<topic>" if "TOPIC" in name else "<user_id>") for name, value in names.items()]
+    others = ("of", "of_redrive", "seen_marks", "without", "channel", "stream", "seen", "mark_of_message")
     methods = [
         method
         for name, method in inspect.getmembers(keyspace, inspect.ismethod)
-        if not name.startswith("_") and name not in ("of", "of_redrive", "seen_marks", "without")
+        if not name.startswith("_") and name not in others
     ]
     shown = {"user_id": "<user_id>", "event_id": "<event_id>", "message_id": "<message id>", "redrive_id": "<id>"}
     plain += keyspace.of_redrive("<id>").values()

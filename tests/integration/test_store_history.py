@@ -13,6 +13,7 @@ from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.events.sse_event import StreamedEvent, read_message
 from bridge.model.position import START, Position
 from bridge.model.publishing import AddressedEvent
+from bridge.model.registry import User
 from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
@@ -69,7 +70,7 @@ async def read_on(history: History, after: Position) -> tuple[list[StreamedEvent
     events: list[StreamedEvent] = []
     complete = True
     while True:
-        page = await history.read(USER, after)
+        page = await history.read([User(USER)], after)
         events += page.events
         complete = complete and page.complete
         assert page.horizon >= after
@@ -116,19 +117,19 @@ async def test_an_entry_reads_like_its_channel_message(
         assert subscriber.get_message(timeout=WAIT_S)
         story.tell(addressed())
         message = subscriber.get_message(timeout=WAIT_S)
-    page = await history.read(USER, START)
+    page = await history.read([User(USER)], START)
     assert page.events == (read_message(message["data"]),)
 
 
 async def test_another_users_events_are_never_read(history: History, story: Story) -> None:
     story.tell(addressed(OTHER))
-    page = await history.read(USER, START)
+    page = await history.read([User(USER)], START)
     assert page.events == ()
     assert page.horizon == (await history.now()).horizon
 
 
 async def test_nothing_at_all_is_a_complete_empty_history(history: History) -> None:
-    page = await history.read(USER, START)
+    page = await history.read([User(USER)], START)
     assert (page.events, page.complete, page.last) == ((), True, True)
     assert START < page.horizon == (await history.now()).horizon
     assert START < (await history.now()).horizon == (await history.now()).horizon
@@ -176,7 +177,7 @@ def test_a_line_break_between_json_tokens_cannot_end_a_field() -> None:
 
 
 async def complete_after(history: History, after: Position) -> bool:
-    return (await history.read(USER, after)).complete
+    return (await history.read([User(USER)], after)).complete
 
 
 async def test_a_trimmed_stream_is_incomplete_before_what_it_still_holds(
@@ -209,7 +210,7 @@ async def test_a_flushed_server_cannot_vouch_for_a_position_it_never_gave(
 ) -> None:
     (place,) = story.tell(addressed())
     redis_client.flushall()
-    page = await history.read(USER, place)
+    page = await history.read([User(USER)], place)
     assert (page.complete, page.events) == (False, ())
 
 
@@ -238,7 +239,7 @@ async def test_an_empty_server_vouches_for_the_position_it_gave_until_it_is_flus
 ) -> None:
     place = (await history.now()).horizon
     story.tell(addressed())
-    page = await history.read(USER, place)
+    page = await history.read([User(USER)], place)
     assert (page.complete, len(page.events)) == (True, 1)
     redis_client.flushall()
     story.tell(addressed())
@@ -248,7 +249,7 @@ async def test_an_empty_server_vouches_for_the_position_it_gave_until_it_is_flus
 async def test_who_read_an_empty_history_learns_that_what_came_was_trimmed(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
-    empty = await history.read(USER, START)
+    empty = await history.read([User(USER)], START)
     story.tell(addressed(), addressed())
     redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
     assert not await complete_after(history, empty.horizon)
@@ -283,7 +284,7 @@ async def test_a_stream_that_expired_and_began_anew_is_incomplete_for_those_who_
     (missed,) = story.tell(addressed())
     redis_client.delete(keys.user_stream(USER))  # as its expiry does
     story.tell(addressed())
-    page = await history.read(USER, away_since)
+    page = await history.read([User(USER)], away_since)
     assert missed not in [event.position for event in page.events]
     assert not page.complete
 
@@ -292,9 +293,9 @@ async def test_who_read_on_while_nothing_happened_has_missed_nothing_when_a_stre
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     quiet_since = long_ago(story, redis_client)
-    idle = await history.read(USER, quiet_since)
+    idle = await history.read([User(USER)], quiet_since)
     story.tell(addressed())
-    page = await history.read(USER, quiet_since, read_at_ms=idle.read_at_ms)
+    page = await history.read([User(USER)], quiet_since, read_at_ms=idle.read_at_ms)
     assert (len(page.events), page.complete) == (1, True)
 
 
@@ -312,7 +313,7 @@ async def test_who_has_the_newest_event_has_missed_nothing_however_long_ago(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     newest = long_ago(story, redis_client, hours=200)
-    page = await history.read(USER, newest)
+    page = await history.read([User(USER)], newest)
     assert (page.complete, page.last, page.horizon) == (True, True, newest)
 
 
@@ -332,16 +333,16 @@ async def test_an_event_is_located_by_its_id_for_its_user_and_a_broadcast_for_ev
 ) -> None:
     own, shout, foreign = addressed(), addressed(None), addressed(OTHER)
     places = story.tell(own, shout, foreign)
-    assert await history.locate(USER, own.event.event_id) == places[0]
-    assert await history.locate(USER, shout.event.event_id) == places[1]
-    assert await history.locate(OTHER, shout.event.event_id) == places[1]
+    assert await history.locate([User(USER)], own.event.event_id) == places[0]
+    assert await history.locate([User(USER)], shout.event.event_id) == places[1]
+    assert await history.locate([User(OTHER)], shout.event.event_id) == places[1]
 
 
 async def test_another_users_event_or_an_unknown_one_is_not_located(history: History, story: Story) -> None:
     foreign = addressed(OTHER)
     story.tell(foreign)
-    assert await history.locate(USER, foreign.event.event_id) is None
-    assert await history.locate(USER, addressed().event.event_id) is None
+    assert await history.locate([User(USER)], foreign.event.event_id) is None
+    assert await history.locate([User(USER)], addressed().event.event_id) is None
 
 
 async def test_an_event_is_located_even_when_its_entry_is_trimmed(
@@ -350,4 +351,4 @@ async def test_an_event_is_located_even_when_its_entry_is_trimmed(
     first = addressed()
     (place, *_) = story.tell(first, addressed(), addressed())
     redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
-    assert await history.locate(USER, first.event.event_id) == place
+    assert await history.locate([User(USER)], first.event.event_id) == place

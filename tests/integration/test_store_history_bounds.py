@@ -10,6 +10,7 @@ import redis.asyncio
 
 from bridge.model.event_log import Page
 from bridge.model.position import START, Position
+from bridge.model.registry import User
 from bridge.redis_adapter import History, connect_async
 from bridge.redis_adapter import event_log as history_module
 from bridge.settings import Settings
@@ -29,7 +30,7 @@ async def history(settings: Settings) -> AsyncIterator[History]:
 async def pages(history: History) -> list[Page]:
     found, after = [], START
     while not found or not found[-1].last:
-        found.append(await history.read(USER, after, limit_bytes=LIMIT_BYTES))
+        found.append(await history.read([User(USER)], after, limit_bytes=LIMIT_BYTES))
         after = found[-1].horizon
     return found
 

@@ -9,6 +9,7 @@ import redis.asyncio
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.position import Position
+from bridge.model.registry import User
 from bridge.operations.audit import Auditor
 from bridge.operations.status import StatusReader
 from bridge.redis_adapter import connect, connect_async, read_balance
@@ -70,7 +71,7 @@ async def test_a_client_that_reads_on_is_told_that_it_may_have_missed_something(
     _set_back(redis_client, 4)
     senders[0].enter(_messages(1))
     client = connect_async(settings)
-    page = await History(client, settings).read(uuid4(), Position("2000-0"))
+    page = await History(client, settings).read([User(uuid4())], Position("2000-0"))
     await client.aclose()
     assert not page.complete
 

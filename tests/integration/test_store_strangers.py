@@ -10,6 +10,7 @@ import redis
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.position import Position
 from bridge.model.publishing import AddressedEvent, ReceiptStatus
+from bridge.model.registry import User
 from bridge.redis_adapter import History, connect, connect_async
 from bridge.redis_adapter.event_log import PAGE
 from bridge.settings import Settings
@@ -64,10 +65,10 @@ async def test_entries_ahead_of_everything_hide_no_event_that_follows(
         redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{LAST}-{n}")
     async with connect_async(settings) as client:
         history = History(client, settings)
-        page = await history.read(USER, Position("1-0"))
+        page = await history.read([User(USER)], Position("1-0"))
         while not page.last:
-            page = await history.read(USER, page.horizon)
+            page = await history.read([User(USER)], page.horizon)
         settler.settle(direct(broadcasts := several(2, None)))
-        page = await history.read(USER, page.horizon, read_at_ms=page.read_at_ms)
+        page = await history.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)
     assert page.complete
     assert [event.event_id for event in page.events] == [str(one.event.event_id) for one in broadcasts]

@@ -67,6 +67,7 @@ NO_TEXT = {
     "gateway.replay_reader": "how much is read at once",
     "gateway.connection": "how much is handed to the server",
     "gateway.session": "how much is held for a client",
+    "model.registry.addresses": "how many streams are read for a client",
     "operations.redrive.sending": "how much is sent at once",
     "ports.events": "how much is read at once",
     "producer.spool_folder": "tests/integration/test_producer_spool.py",

@@ -14,6 +14,7 @@ from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_
 from bridge.model.counting import Counters
 from bridge.model.event_log import Page
 from bridge.model.position import START, Position
+from bridge.model.registry import User
 
 USER, OTHER = UUID(int=1), UUID(int=2)
 
@@ -27,13 +28,13 @@ class ScriptedHistory:
         self.now: list[UUID] = []
         self.begun: list[tuple[UUID, Position, int]] = []
 
-    async def read(self, user_id: UUID, after: Position, *, read_at_ms: int, limit_bytes: int) -> Page:
-        self.begun.append((user_id, after, limit_bytes))
-        self.now.append(user_id)
+    async def read(self, addresses: list[User], after: Position, *, read_at_ms: int, limit_bytes: int) -> Page:
+        self.begun.append((addresses[0].id, after, limit_bytes))
+        self.now.append(addresses[0].id)
         try:
             await self.let.wait()
         finally:
-            self.now.remove(user_id)
+            self.now.remove(addresses[0].id)
         horizon = Position(f"{len(self.begun)}-0")
         return Page(events=(), horizon=horizon, complete=True, last=self.last, read_at_ms=1)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 import bridge
+from bridge.model.registry import EVERYONE, Topic, User
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.settings import Settings
 from bridge.settings.topology import topology
@@ -32,6 +33,15 @@ def test_the_database_is_read_as_redis_clients_read_it(url: str, database: int) 
     assert topology(Settings(redis_url=url)).store.database == database
 
 
+def test_a_user_that_is_called_as_a_topic_shares_nothing_with_it() -> None:
+    user, topic = User("order:42"), Topic("order", int)(42)
+    keys = Keyspace("p:", database=3)
+    for name in (keys.channel, keys.stream, lambda one: keys.seen(one, USER)):
+        assert name(user) != name(topic)
+    for address in (user, topic, EVERYONE):
+        assert keys.mark_of_message(keys.channel(address), str(USER)) == keys.seen(address, USER)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_has_the_prefix(name: str) -> None:
     plain, prefixed = getattr(Keyspace(), name), getattr(Keyspace("staging:"), name)
@@ -43,6 +53,10 @@ def test_without_a_prefix_the_names_are_the_documented_ones() -> None:
     assert keys.user_channel(USER) == f"sse:user:{{{USER}}}"
     assert keys.BROADCAST_CHANNEL == "sse:broadcast"
     assert keys.broadcast_seen(USER) == f"sse:seen:{{sse:stream:broadcast}}:{USER}"
+    order = Topic("order", int)(42)
+    assert keys.channel(order) == "sse:topic:{order:42}"
+    assert keys.stream(order) == "sse:stream:topic:{order:42}"
+    assert keys.seen(order, USER) == f"sse:topic-seen:{{order:42}}:{USER}"
     assert keys.COUNTS == "bridge:counts"
     assert keys.redrive("r") == "bridge:replay:r"
     assert keys.booked("m") == "bridge:booked:m"
@@ -51,7 +65,7 @@ def test_without_a_prefix_the_names_are_the_documented_ones() -> None:
 def test_only_channels_have_the_number_of_the_database() -> None:
     plain, other = Keyspace("p:"), Keyspace("p:", database=3)
     differing = {name for name in NAMES if getattr(plain, name) != getattr(other, name)}
-    assert differing == {"BROADCAST_CHANNEL", "USER_CHANNEL"}
+    assert differing == {"BROADCAST_CHANNEL", "USER_CHANNEL", "TOPIC_CHANNEL"}
     assert other.BROADCAST_CHANNEL == "p:/3.sse:broadcast"
 
 

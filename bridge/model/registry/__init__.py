@@ -7,6 +7,7 @@ from bridge.model.registry.metadata import (
     Audience,
     DomainToSSEMapping,
     DropAfter,
+    Retention,
     RetryPolicy,
     SSEEventMetadata,
     Staleness,

@@ -1,12 +1,13 @@
 """``Address``: an audience as value and as text: a user, a topic such as ``order:42``, or everyone. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
 
+from bridge.model.bounds import STREAMS_MAX
 from bridge.model.errors import AddressError, IdError
 from bridge.model.plain_text import echoed
 from bridge.model.registry.identifiers import ID_TYPES, Id, IdType
@@ -19,6 +20,7 @@ RESERVED_NAMES: Final = frozenset({USER, EVERYONE_TEXT})
 ADDRESSES_MAX = 100
 """Addresses of one event, at most."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
+NAME_FORM: Final = "a letter and at most 39 lowercase letters, digits, '_' or '-'"
 
 
 class User(msgspec.Struct, frozen=True):
@@ -65,6 +67,17 @@ class Everyone(msgspec.Struct, frozen=True):
 
 EVERYONE: Final = Everyone()
 Address: TypeAlias = User | TopicAddress | Everyone
+
+
+def heard(addresses: Sequence[Address]) -> list[Address]:
+    """What a client hears that is told these addresses: each once, and everyone's last.
+
+    Raises:
+        ValueError: they are STREAMS_MAX or more.
+    """
+    if len(addresses) >= STREAMS_MAX:
+        raise ValueError(f"One client can hear fewer than {STREAMS_MAX} addresses, not {len(addresses)}.")
+    return [*dict.fromkeys(one for one in addresses if one != EVERYONE), EVERYONE]
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -163,11 +176,14 @@ class AddressBook:
         return ", ".join([f"{USER}:<id>", *(f"{name}:<key>" for name in self._topics)]) + f" and {EVERYONE_TEXT}"
 
 
+def is_name(name: object) -> bool:
+    """Whether a topic, or a class of retention, can be called so: its name becomes part of keys."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise AddressError(
-            f"a topic's name is a letter and at most 39 lowercase letters, digits, '_' or '-', not {name!r}."
-        )
+    if not is_name(name):
+        raise AddressError(f"a topic's name is {NAME_FORM}, not {name!r}.")
     if name in RESERVED_NAMES:
         raise AddressError(f"no topic may be called {name!r}: that is an address of another kind.")
 

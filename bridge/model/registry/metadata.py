@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
-from bridge.model.registry.addresses import Address
+from bridge.model.registry.addresses import NAME_FORM, Address, is_name
 from bridge.model.registry.identifiers import Id
 from bridge.model.registry.sealed_list import SealedList
 
@@ -34,6 +34,9 @@ else:
 MAX_DELAY_S = 31_536_000
 """A year: the longest wait that a policy may ask for."""
 
+RETAINED_MAX = 1_000_000
+LIFE_MAX_S = 31_536_000
+"""What a class of retention may keep, as the settings may."""
 _FROZEN_FIELDS = "payload_fields are part of immutable metadata; make a new SSEEventMetadata instead."
 
 
@@ -125,6 +128,33 @@ Staleness: TypeAlias = DropAfter | Supersede
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """A class of retention: what is in it is kept apart, so that chatter cannot push an alarm out of the history.
+
+    Each address has a stream for each class. What is in none is kept by the settings, as what has no numbers here.
+
+    Attributes:
+        name: 1 to 40 lowercase letters, digits, ``_`` or ``-``; begins with a letter.
+        length: events that are kept for each address, 1..1,000,000; None: ``BRIDGE_STREAM_MAXLEN``.
+        seconds: how long after the newest of them, 1..31,536,000; None: ``BRIDGE_STREAM_TTL_S``.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    name: str
+    length: int | None = None
+    seconds: int | None = None
+
+    def __post_init__(self) -> None:
+        if not is_name(self.name):
+            raise ValueError(f"Retention.name is {NAME_FORM}, not {self.name!r}.")
+        for name, value, most in (("length", self.length, RETAINED_MAX), ("seconds", self.seconds, LIFE_MAX_S)):
+            if value is not None and not (type(value) is int and 1 <= value <= most):
+                raise ValueError(f"Retention.{name} must be a whole number from 1 to {most}, or None, not {value!r}.")
+
+
+@dataclass(frozen=True, slots=True)
 class SSEEventMetadata:
     """What the registry knows of one event type.
 
@@ -134,6 +164,7 @@ class SSEEventMetadata:
         description: one sentence for people.
         payload_fields: the keys of the payload, in order; a contract that every extractor is held to. Any iterable
             of names is taken; what is kept is a list that equals it and cannot be changed.
+        retention: how much of its history is kept; None: as its category's, by the registry, or as the settings say.
 
     Raises:
         ValueError: ``payload_fields`` is one text.
@@ -143,6 +174,7 @@ class SSEEventMetadata:
     category: StrEnum
     description: str
     payload_fields: Sequence[str] = field(default_factory=list)
+    retention: Retention | None = None
 
     def __post_init__(self) -> None:
         # A text would be a field for each of its letters.

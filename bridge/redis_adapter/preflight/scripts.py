@@ -8,6 +8,7 @@ import redis
 
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.model.publishing import AddressedEvent, Delivery
+from bridge.model.registry import EVERYONE, TopicAddress, User
 from bridge.redis_adapter.acl_rights import Scratch
 from bridge.redis_adapter.keyspace import Keyspace, up_to_user
 from bridge.redis_adapter.script import Call, Words, script
@@ -110,15 +111,16 @@ def _call(name: str, scratch: Scratch) -> Call:
 
 
 def _settling(scratch: Scratch, settings: Settings) -> tuple[Call, Sequence[str]]:
-    """Publish one event to a user and one to everybody, on channels without subscribers; and what else it writes."""
+    """Publish events to a user, everybody and a topic, on channels without subscribers; and what else it writes."""
     there = unjudged(Settings, settings, prefix=scratch.root)
     names, user = Keyspace.of(there), UUID(_ID)
     event = SSEEvent(
         event_type=SSEEventType.IMPORT_STARTED, user_id=user, data={}, event_id=user, occurred_at=datetime.now(UTC)
     )
-    addressed = [AddressedEvent(event=event, payload=b"{}", user_id=user_id) for user_id in (user, None)]
+    told = (User(user), EVERYONE, TopicAddress("check", user))
+    addressed = [AddressedEvent(event=event, payload=b"{}", user_id=None, addresses=(one,)) for one in told]
     delivery = Delivery(event_type="check", events=addressed, skipped=[_ID])
     keys, arguments = SettleCall(there).arguments([delivery])
-    channels = (names.BROADCAST_CHANNEL, up_to_user(names.USER_CHANNEL))
-    written = (names.user_stream(user), names.user_seen(user, user), names.broadcast_seen(user))
+    channels = (names.BROADCAST_CHANNEL, up_to_user(names.USER_CHANNEL), up_to_user(names.TOPIC_CHANNEL))
+    written = [name for one in told for name in (names.stream(one), names.seen(one, user))]
     return Call(keys, [scratch.channel if one in channels else one for one in arguments]), written

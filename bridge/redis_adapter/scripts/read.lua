@@ -1,22 +1,49 @@
--- Read what a client has not had yet from its own stream and the broadcast stream, in one moment.
+-- Read what a client has not had yet from the streams of its addresses and the broadcasts', in one moment.
 --
--- KEYS.stream             the user's stream
--- KEYS: broadcast_stream position broadcast_tip began
+-- KEYS: broadcast_tip position began retentions
+-- KEYS.streams…           one an address; the broadcasts' is the last. To each, its classes of retention are found here.
 -- ARGV.after              position after which to read; '0-0' reads all that is retained
--- ARGV.most               entries to return from each stream at most
+-- ARGV.most               entries to return from a stream at most, where there are two; of more, twice as many in all
 -- ARGV.ttl_s              life of a stream in s
 -- ARGV.read_at_ms         Redis time in ms of the reader's last complete reading; 0 if there was none
--- ARGV.bytes_max          bytes to return from each stream at most; the first entry is returned whatever its size
+-- ARGV.bytes_max          bytes to return, as of the entries; the first of each stream is returned whatever its size
 -- ARGV.entry_bytes_max    bytes of one entry at most; of a larger one only the position is returned
 --
 -- Returns: newest position ('0-0' if none), 1 if nothing after ARGV.after can be missing else 0, Redis time in ms
--- (as text), the user's entries, the broadcast entries, 1 if the user's are all that follow else 0, the same of the
--- broadcasts.
+-- (as text), the entries of each stream that is there, and for each of these 1 if they are all that follow, as far as
+-- another stream does not end the page before, else 0.
 
-local after, limit, ttl_s = ARGV.after, tonumber(ARGV.most), tonumber(ARGV.ttl_s)
-local limit_bytes, entry_bytes_max = tonumber(ARGV.bytes_max), tonumber(ARGV.entry_bytes_max)
+local after, ttl_s = ARGV.after, tonumber(ARGV.ttl_s)
+local entry_bytes_max = tonumber(ARGV.entry_bytes_max)
 local now = now_ms()
 local newest = newest_position(KEYS.position, KEYS.began, now)
+
+-- The streams of each address: the settings', and one for each class that was ever written to. `tip`: a position after
+-- which nothing was written there, or to any stream of its class.
+local streams, there = {}, {}
+
+local function add(name, life_s, tip, tip_is_its_own)
+  local is_there = redis.call('EXISTS', name) == 1
+  local stream = {name = name, life_ms = life_s * 1000, tip = tip, tip_is_its_own = tip_is_its_own, is_there = is_there}
+  streams[#streams + 1] = stream
+  if is_there then there[#there + 1] = stream end
+end
+
+local classes = redis.call('HGETALL', KEYS.retentions)
+local broadcast_tip = redis.call('GET', KEYS.broadcast_tip) or '0-0'
+for at = AT.streams, #KEYS do
+  local is_broadcast = at == #KEYS
+  add(KEYS[at], ttl_s, is_broadcast and broadcast_tip, is_broadcast)
+  for i = 1, #classes, 2 do
+    local life_s, tip, tip_of_broadcasts = string.match(classes[i + 1], '^(%d+) (%d+%-%d+) (%d+%-%d+)$')
+    if life_s then add(KEYS[at] .. ':' .. classes[i], life_s, is_broadcast and tip_of_broadcasts or tip, is_broadcast) end
+  end
+end
+
+-- Reading them.
+
+local share = math.max(2, #there)
+local limit, limit_bytes = math.ceil(ARGV.most * 2 / share), ARGV.bytes_max * 2 / share
 
 local function size_of(entry)
   local bytes = 0
@@ -28,20 +55,21 @@ end
 -- more than a few, as large ones may follow on many small ones.
 local STEP = 16
 
-local function read(stream)
+-- Returns the entries up to a position, and the last one's position if more may follow.
+local function read(stream, to)
   local found, bytes, last, number = {}, 0, after, 1
   while true do
-    local entries = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', number)
+    local entries = redis.call('XRANGE', stream, '(' .. last, to, 'COUNT', number)
     for _, entry in ipairs(entries) do
       local size = size_of(entry)
       if size > entry_bytes_max then entry, size = {entry[1], {}}, 0 end
-      if #found > 0 and bytes + size > limit_bytes then return found, 0 end
+      if #found > 0 and bytes + size > limit_bytes then return found, last end
       bytes = bytes + size
       found[#found + 1] = entry
       last = entry[1]
     end
-    if #entries < number then return found, 1 end
-    if #found >= limit then return found, 0 end
+    if #entries < number then return found end
+    if #found >= limit then return found, last end
     local alike = math.floor((limit_bytes - bytes) * #found / math.max(bytes, 1))
     number = math.max(1, math.min(limit - #found, STEP, alike))
   end
@@ -54,25 +82,27 @@ local had_until_ms = math.max(split_position(after), tonumber(ARGV.read_at_ms))
 -- nothing was ever taken from it. An older stream of that name may have expired before this one began; then
 -- it was last written at least a stream's life earlier.
 local function reaches_back(stream)
-  local info = redis.call('XINFO', 'STREAM', stream)
+  local info = redis.call('XINFO', 'STREAM', stream.name)
   local field = {}
   for i = 1, #info, 2 do field[info[i]] = info[i + 1] end
   local first = field['first-entry']
   if first and not is_after(first[1], after) then return true end
   if field['entries-added'] ~= field['length'] then return false end
-  return not first or split_position(first[1]) - ttl_s * 1000 < had_until_ms
+  return not first or split_position(first[1]) - stream.life_ms < had_until_ms
 end
 
-local function user_stream_is_whole()
-  if redis.call('EXISTS', KEYS.stream) == 1 then return reaches_back(KEYS.stream) end
+local function is_whole(stream)
+  if stream.tip and not is_after(stream.tip, after) then return true end
+  if stream.is_there then return reaches_back(stream) end
   -- It would still be there if it had been written after a moment younger than its life.
-  return had_until_ms > now - ttl_s * 1000
+  return not stream.tip_is_its_own and had_until_ms > now - stream.life_ms
 end
 
-local function broadcast_stream_is_whole()
-  local tip = redis.call('GET', KEYS.broadcast_tip)
-  if not tip or not is_after(tip, after) then return true end
-  return redis.call('EXISTS', KEYS.broadcast_stream) == 1 and reaches_back(KEYS.broadcast_stream)
+local function are_whole()
+  for _, stream in ipairs(streams) do
+    if not is_whole(stream) then return false end
+  end
+  return true
 end
 
 local complete = 1
@@ -80,11 +110,14 @@ if after ~= '0-0' and after ~= newest then
   -- A position that was never handed out, or before the order began, means that Redis has lost its memory.
   local began = redis.call('GET', KEYS.began)
   local forgotten = is_after(after, newest) or (began and is_after(began, after))
-  if forgotten or not user_stream_is_whole() or not broadcast_stream_is_whole() then
-    complete = 0
-  end
+  if forgotten or not are_whole() then complete = 0 end
 end
 
-local own, own_is_all = read(KEYS.stream)
-local broadcasts, broadcasts_are_all = read(KEYS.broadcast_stream)
-return {newest, complete, digits(now), own, broadcasts, own_is_all, broadcasts_are_all}
+-- What is behind the last entry of a stream that was not read to its end is not on this page.
+local entries, all, to = {}, {}, '+'
+for at, stream in ipairs(there) do
+  local cut
+  entries[at], cut = read(stream.name, to)
+  all[at], to = cut and 0 or 1, cut or to
+end
+return {newest, complete, digits(now), entries, all}

@@ -1,7 +1,7 @@
--- Publish a batch of events, each exactly once, in order, with its place in its stream; and account for it.
+-- Publish a batch of events, each exactly once, in order, at its position in its streams; and account for it.
 --
 -- KEYS: position broadcast_tip counts metrics open retry_due retry_records dead_index dead_letters skipped
--- KEYS: began broadcast_stream dead_heads strays
+-- KEYS: began broadcast_stream dead_heads strays retentions
 -- ARGV.maxlen            length that a stream is trimmed to
 -- ARGV.stream_ttl_s      life of a stream in s; 0 keeps no history
 -- ARGV.seen_life_s       life of a seen mark in s
@@ -10,14 +10,17 @@
 -- ARGV.user_channel      channel of a user up to the user, which ends in braces: the hash tag
 -- ARGV.user_stream       stream of a user, the same
 -- ARGV.seen              seen mark up to the user, or the broadcast stream; behind these follow '}:' and the event id
+-- ARGV.topic_channel     as of a user: channel of a topic
+-- ARGV.topic_stream      its stream
+-- ARGV.topic_seen        its seen marks
 -- ARGV.batch             the batch, a map in MessagePack. One large argument is read faster than a thousand small ones.
 --   messages   maps: `id` in the accounting ('' if its events are waiting retries or redriven letters; '-' if they were
 --              handed over directly), `record_bytes` while no event was taken from its record (0: not all end),
 --              `event_type`, `events` (how many), `skipped` (ids), `metrics` (pairs: name, by how much it grows if
---              anything is published)
+--              anything is published); where its type is of a class of retention, `retention`: name, length and life in s
 --   to, event_id, user_id, data, occurred_at
---              lists with one value an event, message by message; `to` is 0 for everybody, 1 for its user, or another
---              user's id; ids are text, `data` is JSON
+--              lists with one value an event, message by message; `to` is 0 for everybody, 1 for its user, another
+--              user's id, a topic behind a brace, or a list of these; ids are text, `data` is JSON
 --   user_json  where ids need it: as `user_id`, fit to stand in quotes in JSON
 --
 -- Returns the position of the first event if each was published at the position after the one before. Otherwise one
@@ -33,11 +36,17 @@ local messages, event_id, user_id, data, occurred_at = batch.messages, batch.eve
   batch.occurred_at
 local user_json = batch.user_json or user_id
 local keeps_history = tonumber(ARGV.stream_ttl_s) > 0
-local DUPLICATE, REFUSED = string.byte('='), string.byte('!')
+local DUPLICATE, REFUSED, BRACE = string.byte('='), string.byte('!'), string.byte('{')
 -- Positions are counted in doubles, which tell no greater numbers apart, and write no greater ones in full.
 local MS_MAX, SEQ_MAX = 2 ^ 53 - 1, 2 ^ 32
 local now = now_ms()
-local seen_until = string.format('%.0f', now + ARGV.seen_life_s * 1000)
+
+-- A mark outlives the stream, which a class of retention may let live longer.
+local function seen_until(life_s)
+  return string.format('%.0f', now + (ARGV.seen_life_s + math.max(0, life_s - ARGV.stream_ttl_s)) * 1000)
+end
+
+local usually_seen_until = seen_until(0)
 
 -- Positions.
 
@@ -45,17 +54,22 @@ local seen_until = string.format('%.0f', now + ARGV.seen_life_s * 1000)
 -- went back or what was handed out before is later.
 local ms, seq, ms_text = now, 0, string.format('%.0f-', now)
 
+-- Returns whether the next one changed.
 local function move_past(position)
   local last_ms, last_seq = split_position(position)
-  if last_ms < ms or (last_ms == ms and last_seq < seq) then return end
+  if last_ms < ms or (last_ms == ms and last_seq < seq) then return false end
   ms, seq = last_ms, last_seq + 1
   if seq > SEQ_MAX then ms, seq = ms + 1, 0 end
   ms_text = string.format('%.0f-', ms)
+  return true
 end
 
 -- Refused here, a wrong type of key fails all before anything is published.
 local last = call('GET', KEYS.position)
 call('HLEN', KEYS.counts)
+for _, message in ipairs(messages) do
+  if message.retention then call('HLEN', KEYS.retentions) end
+end
 if last then
   move_past(last)
 else
@@ -66,66 +80,83 @@ end
 -- Addresses.
 
 -- Made once for each addressee: a batch has many events for few of them.
-local address_of = {}
+local address_of, several = {}, false
 
 local function new_address(to)
-  if to == 0 then
+  local address
+  if type(to) == 'table' then
+    address, several = {all = {}}, true
+    for at, one in ipairs(to) do address.all[at] = address_of[one] or new_address(one) end
+    return address
+  elseif to == 0 then
     local stream = KEYS.broadcast_stream
-    address_of[0] = {channel = ARGV.broadcast_channel, stream = stream, seen = ARGV.seen .. stream .. '}:'}
+    local seen = ARGV.seen .. stream .. '}:'
+    address = {channel = ARGV.broadcast_channel, stream = stream, seen = seen, is_broadcast = true}
+  elseif string.byte(to) == BRACE then
+    local topic = string.sub(to, 2) .. '}'
+    address = {
+      channel = ARGV.topic_channel .. topic,
+      stream = ARGV.topic_stream .. topic,
+      seen = ARGV.topic_seen .. topic .. ':'
+    }
   else
-    address_of[to] = {
+    address = {
       channel = ARGV.user_channel .. to .. '}',
       stream = ARGV.user_stream .. to .. '}',
       seen = ARGV.seen .. to .. '}:'
     }
   end
-  return address_of[to]
+  address_of[to] = address
+  return address
 end
 
 local address_at, mark_at, marks, repeated = {}, {}, {}, false
 for n, to in ipairs(batch.to) do
   if to == 1 then to = user_id[n] end
   local address = address_of[to] or new_address(to)
-  local mark = address.seen .. event_id[n]
-  address_at[n], mark_at[n] = address, mark
-  repeated = repeated or marks[mark]
-  marks[mark] = true
+  address_at[n] = address
+  if not address.all then
+    local mark = address.seen .. event_id[n]
+    mark_at[n] = mark
+    repeated = repeated or marks[mark]
+    marks[mark] = true
+  end
 end
 
 -- Usually no event was seen before, and one EXISTS says so faster than a GET for each.
-local all_new = not repeated and #mark_at > 0 and call('EXISTS', unpack(mark_at)) == 0
+local all_new = not repeated and not several and #mark_at > 0 and call('EXISTS', unpack(mark_at)) == 0
 
 -- Publishing one event.
 
 local newest, written, in_a_row = false, {}, true
 
 -- The position key was lost, or strangers wrote into the stream: go on behind its newest id, even if that entry is
--- gone. Returns whether a position follows there.
+-- gone. Returns whether a position follows there; or nothing, and Redis' error.
 local function move_past_stream(stream)
-  local info = call('XINFO', 'STREAM', stream)
+  local info = try('XINFO', 'STREAM', stream)
+  if info.err then return nil, info.err end
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
       if tonumber(string.match(info[i + 1], '^%d+')) >= MS_MAX then return false end
-      move_past(info[i + 1])
+      if move_past(info[i + 1]) then in_a_row = false end
     end
   end
-  in_a_row = false
   return true
 end
 
-local function append(n, stream, position, event_type)
-  return try('XADD', stream, 'MAXLEN', '~', ARGV.maxlen, position, 'event_id', event_id[n], 'event_type', event_type,
-    'user_id', user_id[n], 'data', data[n], 'occurred_at', occurred_at[n])
+local function append(n, stream, position, message)
+  return try('XADD', stream, 'MAXLEN', '~', message.maxlen, position, 'event_id', event_id[n], 'event_type',
+    message.event_type, 'user_id', user_id[n], 'data', data[n], 'occurred_at', occurred_at[n])
 end
 
 -- Returns the position in the stream; or nothing, and Redis' error.
-local function write(n, stream, event_type)
+local function write(n, stream, message)
   local position = ms_text .. seq
   if not keeps_history then return position end
-  local reply = append(n, stream, position, event_type)
+  local reply = append(n, stream, position, message)
   if type(reply) == 'table' and string.find(reply.err, 'equal or smaller', 1, true) and move_past_stream(stream) then
     position = ms_text .. seq
-    reply = append(n, stream, position, event_type)
+    reply = append(n, stream, position, message)
   end
   if type(reply) == 'table' then return nil, reply end
   return position
@@ -137,23 +168,87 @@ local function is_of_stream(words)
     or string.find(words, 'last possible ID', 1, true)
 end
 
+local function stream_of(address, message)
+  return message.suffix and address.stream .. message.suffix or address.stream
+end
+
+local function text_of(n, position, message)
+  return '{"event_id":"' .. event_id[n] .. '","event_type":"' .. message.event_type .. '","user_id":"' .. user_json[n]
+    .. '","data":' .. data[n] .. ',"occurred_at":"' .. occurred_at[n] .. '","position":"' .. position .. '"}'
+end
+
+local function note_written(address, stream, position, message)
+  written[stream], message.newest = message.life_s, position
+  if address.is_broadcast then message.newest_broadcast = position end
+end
+
+-- What was published before to any of these addresses. Returns as `publish`; nothing if it is new.
+local function published_before(n, addresses)
+  local refused
+  for _, address in ipairs(addresses) do
+    local before = try('GET', address.seen .. event_id[n])
+    if type(before) == 'table' then
+      refused = '!' .. before.err
+    elseif before then
+      return '=' .. before
+    end
+  end
+  return refused
+end
+
+-- Why one of these streams takes no event, in Redis' words; nothing if all do: then the next position is behind whatever
+-- is in them. What this batch has written to takes more.
+local function refusal(streams)
+  for _, stream in ipairs(keeps_history and streams or {}) do
+    local follows, words = true
+    if not written[stream] then follows, words = move_past_stream(stream) end
+    if words and not string.find(words, 'no such key', 1, true) then return words end
+    if follows == false then return 'ERR no position follows on the newest entry of ' .. stream end
+  end
+end
+
+-- An event for several addresses stands at one position in all of their streams, or in none: it is judged before anything of
+-- it is written. And it is published once: who was told then was told. Returns as `publish`.
+local function publish_to_several(n, addresses, message)
+  local before = published_before(n, addresses)
+  if before then return before end
+  local streams = {}
+  for at, address in ipairs(addresses) do streams[at] = stream_of(address, message) end
+  local words = refusal(streams)
+  if words then return '!' .. words end
+  local position = ms_text .. seq
+  for _, stream in ipairs(keeps_history and streams or {}) do
+    local reply = append(n, stream, position, message)
+    if type(reply) == 'table' then return nil, reply end
+  end
+  local text = text_of(n, position, message)
+  for at, address in ipairs(addresses) do
+    call('SET', address.seen .. event_id[n], position, 'PXAT', message.seen_until)
+    call('PUBLISH', address.channel, text)
+    note_written(address, streams[at], position, message)
+  end
+  newest, seq = position, seq + 1
+  return position
+end
+
 -- Returns the answer for an event; or nothing, and Redis' error, if Redis itself is in trouble.
-local function publish(n, event_type)
+local function publish(n, message)
   local address, mark = address_at[n], mark_at[n]
+  if address.all then return publish_to_several(n, address.all, message) end
   if not all_new then
     local before = try('GET', mark)
     if type(before) == 'table' then return '!' .. before.err end
     if before then return '=' .. before end
   end
   -- The stream comes before the mark: a failure in between must not leave a mark without an event.
-  local position, failure = write(n, address.stream, event_type)
+  local stream = stream_of(address, message)
+  local position, failure = write(n, stream, message)
   if failure and is_of_stream(failure.err) then return '!' .. failure.err end
   if failure then return nil, failure end
-  call('SET', mark, position, 'PXAT', seen_until)
-  call('PUBLISH', address.channel, '{"event_id":"' .. event_id[n] .. '","event_type":"' .. event_type
-    .. '","user_id":"' .. user_json[n] .. '","data":' .. data[n] .. ',"occurred_at":"' .. occurred_at[n]
-    .. '","position":"' .. position .. '"}')
-  newest, seq, written[address.stream] = position, seq + 1, position
+  call('SET', mark, position, 'PXAT', message.seen_until)
+  call('PUBLISH', address.channel, text_of(n, position, message))
+  note_written(address, stream, position, message)
+  newest, seq = position, seq + 1
   return position
 end
 
@@ -162,9 +257,13 @@ local answers, failure = {}, false
 -- Trouble ends the batch. What was published before it must still be accounted for.
 local function publish_events(message)
   message.first, message.published, message.duplicate = #answers + 1, 0, 0
+  local class = message.retention or {}
+  message.suffix = class[1] and ':' .. class[1]
+  message.maxlen, message.life_s = class[2] or ARGV.maxlen, class[3] or ARGV.stream_ttl_s
+  message.seen_until = class[3] and seen_until(class[3]) or usually_seen_until
   for n = message.first, message.first + message.events - 1 do
     if failure then break end
-    local answer, trouble = publish(n, message.event_type)
+    local answer, trouble = publish(n, message)
     local kind = answer and string.byte(answer)
     answers[n], failure = answer, trouble or false
     if kind == DUPLICATE then
@@ -176,12 +275,40 @@ local function publish_events(message)
   message.ended = message.published + message.duplicate
 end
 
+-- Of more classes than that the one that was written to longest ago is forgotten, but for when that was.
+local CLASSES_MAX = 32
+
+local function forget_a_class()
+  local classes, oldest, oldest_tip = call('HGETALL', KEYS.retentions)
+  for i = 1, #classes, 2 do
+    local tip = string.match(classes[i + 1], '^%d+ (%d+%-%d+)')
+    if classes[i] ~= '' and tip and not (oldest and is_after(tip, oldest_tip)) then oldest, oldest_tip = classes[i], tip end
+  end
+  call('HDEL', KEYS.retentions, oldest)
+  call('HSET', KEYS.retentions, '', '0 ' .. oldest_tip .. ' ' .. oldest_tip)
+end
+
+-- What readers are told of a class of retention: how long its streams live, and where its newest events are.
+local function note_class(name, life_s, of_any, of_broadcasts)
+  local known = call('HGET', KEYS.retentions, name)
+  local tip, broadcast_tip = string.match(known or '', '^%d+ (%d+%-%d+) (%d+%-%d+)$')
+  if not known and call('HLEN', KEYS.retentions) > CLASSES_MAX then forget_a_class() end
+  call('HSET', KEYS.retentions, name,
+    life_s .. ' ' .. (of_any or tip or '0-0') .. ' ' .. (of_broadcasts or broadcast_tip or '0-0'))
+end
+
 local function finish_streams()
   call('SET', KEYS.position, newest)
-  local tip = written[KEYS.broadcast_stream]
-  if tip then call('SET', KEYS.broadcast_tip, tip) end
+  for _, message in ipairs(messages) do
+    local tip, class = message.newest_broadcast, message.retention
+    if class and message.newest then
+      note_class(class[1], class[3], message.newest, tip)
+    elseif tip then
+      call('SET', KEYS.broadcast_tip, tip)
+    end
+  end
   if not keeps_history then return end
-  for stream in pairs(written) do call('EXPIRE', stream, ARGV.stream_ttl_s) end
+  for stream, life_s in pairs(written) do call('EXPIRE', stream, life_s) end
 end
 
 -- Accounting for what ended.

@@ -1,0 +1,148 @@
+"""Events told to several addresses, and in classes of retention: one position an event, once to whoever hears it."""
+
+from uuid import uuid4
+
+import pytest
+
+from bridge.model.bounds import STREAMS_MAX
+from bridge.model.events.sse_event import read_message
+from bridge.model.position import START
+from bridge.model.publishing import ReceiptStatus
+from bridge.model.registry import EVERYONE, Retention, Topic, User
+from tests.contract.conftest import Open
+from tests.support.telling import OTHER, USER, delivery, event, name_of, publish, read_all
+
+ORDER, ORG = Topic("order", int)(42), Topic("org")("7")
+ALARMS = Retention("alarms", length=50, seconds=1000)
+CHATTER = Retention("chatter", length=1, seconds=20)
+
+
+async def test_who_hears_an_event_under_several_addresses_gets_it_once_in_its_place(opened: Open) -> None:
+    adapter = await opened()
+    told = [
+        event(None, None, User(USER), ORDER),
+        event(),
+        event(None, None, ORDER, ORG, User(OTHER)),
+        event(None, None, ORG),
+        event(None, None, EVERYONE, ORDER, User(USER)),
+    ]
+    publish(adapter.publisher, *told)
+    names = [name_of(one) for one in told]
+    heard = {
+        (): [0, 1, 4],
+        (ORDER,): [0, 1, 2, 4],
+        (ORG,): [0, 1, 2, 3, 4],
+        (ORG, ORDER, EVERYONE, ORG): [0, 1, 2, 3, 4],
+    }
+    for topics, places in heard.items():
+        events, complete = await read_all(adapter.event_log, START, USER, *topics)
+        assert [one.event_id for one in events] == [names[place] for place in places] and complete
+        assert [one.position for one in events] == sorted({one.position for one in events})
+    assert adapter.count("published") == 5 and adapter.balance().balanced
+
+
+async def test_an_event_that_any_of_its_addresses_was_told_is_not_published_again(opened: Open) -> None:
+    adapter = await opened()
+    name = uuid4()
+    publish(adapter.publisher, event(None, name, ORDER))
+    pending = adapter.publisher.prepare([delivery(event(None, name, User(USER), ORDER), event(None, None, ORDER, ORG))])
+    assert {place: one.status for place, one in pending.unpublished().items()} == {0: ReceiptStatus.DUPLICATE}
+    assert not (await read_all(adapter.event_log, START))[0]
+    assert len((await read_all(adapter.event_log, START, USER, ORDER))[0]) == 2
+    assert (adapter.count("published"), adapter.count("duplicate")) == (2, 1)
+
+
+async def test_an_id_is_located_at_its_one_position_whoever_asks(opened: Open) -> None:
+    adapter = await opened()
+    one, apart = event(None, None, User(OTHER), ORDER), uuid4()
+    publish(adapter.publisher, one)
+    publish(adapter.publisher, event(None, apart, ORG))
+    publish(adapter.publisher, event(None, apart, ORDER))
+    log = adapter.event_log
+    first, second, third = (await read_all(log, START, USER, ORDER, ORG))[0]
+    name = one.event.event_id
+    assert await log.locate([User(USER)], name) is None
+    assert await log.locate([User(USER), ORDER], name) == await log.locate([User(OTHER)], name) == first.position
+    assert await log.locate([ORDER], apart) == third.position
+    assert await log.locate([ORDER, ORG], apart) == second.position
+
+
+async def test_each_address_hears_it_live_at_the_same_position(opened: Open) -> None:
+    adapter = await opened()
+    live = adapter.live()
+    await live.open()
+    channels = [adapter.channels.channel(one) for one in (User(USER), ORDER, EVERYONE)]
+    await live.send("SUBSCRIBE", *channels)
+    for _ in channels:
+        assert await live.hear(5)
+    one = event(None, None, ORDER, EVERYONE, User(USER), ORG)
+    publish(adapter.publisher, one)
+    heard = [await live.hear(5) for _ in channels]
+    assert [message.channel for message in heard if message] == [channels[1], channels[2], channels[0]]
+    events = {read_message(message.message) for message in heard if message and message.message}
+    assert [found.event_id for found in events] == [name_of(one)]
+    assert all([await adapter.event_log.vouch(message.channel, message.message or b"") for message in heard if message])
+    await live.close()
+
+
+async def test_chatter_pushes_no_alarm_out_and_both_are_in_one_order(opened: Open) -> None:
+    adapter = await opened(stream_maxlen=1)
+    alarm, last = event(None, None, User(USER), ORDER), event(None, None, ORDER)
+    publish(adapter.publisher, alarm, retention=ALARMS)
+    seen = (await adapter.event_log.now()).horizon
+    publish(adapter.publisher, *[event() for _ in range(300)])
+    publish(adapter.publisher, last, retention=ALARMS)
+    events, complete = await read_all(adapter.event_log, START, USER, ORDER)
+    assert events[0].event_id == name_of(alarm) and events[-1].event_id == name_of(last)
+    assert complete and 2 < len(events) < 302
+    assert not (await adapter.event_log.read([User(USER)], seen)).complete
+    assert (await adapter.event_log.read([User(OTHER), ORDER], seen)).complete
+
+
+async def test_each_class_is_kept_for_its_own_life(opened: Open) -> None:
+    adapter = await opened(stream_ttl_s=100)
+    publish(adapter.publisher, event())
+    at = await adapter.event_log.read([User(USER)], START)
+    alarm = event()
+    publish(adapter.publisher, alarm, retention=ALARMS)
+    publish(adapter.publisher, event(), retention=CHATTER)
+    after_alarm = (await adapter.event_log.now()).horizon
+    adapter.pass_time(90)
+    publish(adapter.publisher, event())
+    page = await adapter.event_log.read([User(USER)], at.horizon, read_at_ms=at.read_at_ms)
+    assert not page.complete and page.events[0].event_id == name_of(alarm)
+    assert (await adapter.event_log.read([User(USER)], after_alarm)).complete
+    for _ in range(8):
+        adapter.pass_time(90)
+        publish(adapter.publisher, event())
+    page = await adapter.event_log.read([User(USER)], after_alarm)
+    assert page.complete and len(page.events) == 9
+    assert (await read_all(adapter.event_log, START))[0][1].event_id == name_of(alarm)
+
+
+async def test_a_broadcast_of_a_class_is_missing_when_its_own_history_is_gone(opened: Open) -> None:
+    adapter = await opened(stream_ttl_s=1000)
+    publish(adapter.publisher, event())
+    page = await adapter.event_log.read([User(USER)], START)
+    publish(adapter.publisher, event(), retention=CHATTER)
+    publish(adapter.publisher, event(None), retention=ALARMS)
+    after_alarm = (await adapter.event_log.now()).horizon
+    publish(adapter.publisher, event(None), retention=CHATTER)
+    after_chatter = (await adapter.event_log.now()).horizon
+    adapter.pass_time(10)
+    assert (await adapter.event_log.read([User(OTHER)], page.horizon)).complete
+    adapter.pass_time(20)
+    publish(adapter.publisher, event())
+    assert not (await adapter.event_log.read([User(USER)], after_alarm)).complete
+    assert (await adapter.event_log.read([User(USER)], after_chatter)).complete
+
+
+async def test_many_addresses_are_read_in_pages_that_vouch_for_all_of_them(opened: Open) -> None:
+    adapter = await opened()
+    rooms = [Topic("room", int)(number) for number in range(STREAMS_MAX - 2)]
+    told = [event(None, None, rooms[number % 7], rooms[7 + number % 53]) for number in range(700)]
+    publish(adapter.publisher, *told)
+    events, complete = await read_all(adapter.event_log, START, USER, *rooms)
+    assert [one.event_id for one in events] == [name_of(one) for one in told] and complete
+    with pytest.raises(ValueError, match="can hear fewer than 64"):
+        await adapter.event_log.read([User(USER), *rooms, ORDER], START)
