@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -17,6 +17,7 @@ import redis
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
+from tests.support.databases import Database, end_shared_databases, new_database
 from tests.support.naming import shown
 from tests.support.rabbitmq import RabbitMQ, end_shared_server, shared_server
 from tests.support.streams import Source
@@ -70,6 +71,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         folder = Path(os.environ.pop(SHARED_FOLDER))
         end_shared_server(folder)
+        end_shared_databases(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -119,6 +121,12 @@ def source(settings: Settings) -> Iterator[Source]:
 def rabbitmq_server() -> RabbitMQ:
     """A broker that all tests share, those of other processes of this run, too: to start it is ten seconds' work."""
     return shared_server(Path(os.environ[SHARED_FOLDER]))
+
+
+@pytest.fixture
+def make_database(tmp_path: Path) -> Callable[[str], Database]:
+    """Makes empty databases of a kind (``KINDS``); the server of each kind is shared by all processes of this run."""
+    return lambda kind: new_database(kind, Path(os.environ[SHARED_FOLDER]), tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ COMMANDS = {
     "queues": "List every queue that holds something, also those that the registry has no more; move what is there.",
     "retries": "See and change what waits for its next attempt.",
     "dead": "See, understand and repair dead letters.",
+    "outbox": "Print the statements that make the table of a transactional outbox.",
     "gateway": "Run the gateway that browsers connect to.",
     "ops": "Run the operators' page: see, redrive and discard in a browser.",
 }

@@ -155,3 +155,7 @@ def require_extra(extra: str, needed_for: str, *modules: str) -> None:
 
 class SpoolError(BridgeError):
     """The spool directory cannot be used."""
+
+
+class OutboxError(BridgeError):
+    """The outbox in the application's database cannot be used."""

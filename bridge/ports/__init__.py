@@ -17,6 +17,7 @@ from bridge.ports.events import (
     Sighting,
 )
 from bridge.ports.failed_events import DeadLetters, Kept, KeptEvents, OperationsLog, RetryQueue
+from bridge.ports.outbox import OutboxDatabase
 from bridge.ports.redrives import RedriveJob, RedriveJobs
 from bridge.ports.store import (
     BrokerQueues,

@@ -1,11 +1,13 @@
 """``BackgroundSender``: moves accepted events from the buffer to the broker, on threads of its own.
 
 Without a spool one thread sends what the buffer holds. With one, that thread writes to the spool, and a
-second one sends what the spool holds (see ``Spooler``). A third tells the store how it goes (see ``Reporter``).
+second one sends what the spool holds (see ``Spooler``). A third tells the store how it goes (see ``Reporter``). The
+outbox of each database of the application has one more (see ``Drain``).
 """
 
+import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.producer.batching import BatchLimits
 from bridge.producer.buffer import Buffer
+from bridge.producer.lifetime import EMITTERS
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Progress, Sender
 from bridge.runtime.reports import ProducerReport
@@ -25,6 +28,8 @@ from bridge.settings import ProducerSettings
 from bridge.wiring import open_queue
 
 if TYPE_CHECKING:
+    from bridge.ports import OutboxDatabase
+    from bridge.producer.outbox.drain import Drain
     from bridge.producer.spooler import Spooler
 
 logger = plain_logger(__name__)
@@ -65,6 +70,8 @@ class BackgroundSender:
         self._reporter = Reporter(settings, registry, self._fill_in)
         self._spooler = self._make_spooler(settings, registry) if settings.spool_dir else None
         self._threads = self._make_threads()
+        self._settings, self._registry = settings, registry
+        self._drains: dict[Hashable, Drain] = {}
         self._queue.prepare()
 
     @property
@@ -86,6 +93,24 @@ class BackgroundSender:
             )
             return progress.delivered >= target
 
+    def wait_until_drained(self, timeout_s: float) -> bool:
+        """Wait until the broker has what was committed to outboxes so far; whether it has."""
+        until = time.monotonic() + timeout_s
+        drained = [drain.wait_until_empty(max(0.0, until - time.monotonic())) for drain in [*self._drains.values()]]
+        return all(drained)
+
+    def drain(self, key: Hashable, open_database: "Callable[[], OutboxDatabase]") -> "Drain":
+        """The drain of a database, which runs from the first call on; see ``Emitter.drain``."""
+        found = self._drains.get(key)
+        if found is None:
+            with EMITTERS.lock(), self.progress.changed:
+                found = self._drains.get(key) or self._drains.setdefault(key, self._make_drain(open_database()))
+        if not (found.thread.is_alive() or self.buffer.closing):
+            with suppress(RuntimeError):  # out of threads: the next call tries again
+                found.start()
+            self.start_reporting()
+        return found
+
     def start_reporting(self) -> None:
         """Have the store know of what was not accepted, also if nothing ever is."""
         with self.progress.changed:
@@ -99,11 +124,15 @@ class BackgroundSender:
         Returns:
             How many events are abandoned, and how many wait in the spool for the next process.
         """
+        until = time.monotonic() + timeout_s
         if any(thread.is_alive() for thread in self._threads):
             self.wait_until_delivered(timeout_s)
         elif len(self.buffer):
             self._send_here()
+        self.wait_until_drained(until - time.monotonic())
         self.buffer.close()
+        for drain in self._drains.values():
+            drain.stop(JOIN_TIMEOUT_S)
         for thread in self._threads:
             thread.stopping.set()
         still_running = [thread for thread in self._threads if not thread.join(JOIN_TIMEOUT_S)]
@@ -145,6 +174,20 @@ class BackgroundSender:
             SupervisedThread(self._spooler.send, name="bridge-emitter"),
         ]
 
+    def _make_drain(self, database: "OutboxDatabase") -> "Drain":
+        from bridge.producer.outbox.drain import Drain
+
+        queue = open_queue(self._settings, self._registry)
+        queue.prepare()
+        return Drain(
+            database,
+            queue,
+            settings=self._settings,
+            registry=self._registry,
+            owner=self._reporter.producer,
+            progress=self.progress,
+        )
+
     def _start(self) -> bool:
         """Start what does not run; whether all runs."""
         with self.progress.changed:
@@ -183,6 +226,7 @@ class BackgroundSender:
     def _fill_in(self, report: ProducerReport) -> ProducerReport:
         """What there is to say now; in memory is what neither the broker nor the spool has."""
         progress = self.progress
+        drain_threads = [thread for drain in [*self._drains.values()] for thread in drain.threads]
         with progress.changed:
             accepted, done, spooled = self.buffer.accepted, progress.delivered, progress.in_spool
             self._ages.note(accepted, done)
@@ -197,9 +241,10 @@ class BackgroundSender:
                 unmapped=self._unaccepted["unmapped"],
                 unmapped_classes=tuple(self._unmapped_classes),
                 set_aside=self._spooler.set_aside if self._spooler is not None else 0,
+                outboxes=tuple(drain.report() for drain in [*self._drains.values()]),
                 oldest_s=round(self._ages.oldest_s, 3),
                 accepted_age_s=round(self._ages.accepted_s, 3),
                 sent_age_s=round(progress.sent_age_s, 3),
                 trouble=progress.trouble,
-                threads=tuple(thread.state for thread in self._threads),
+                threads=tuple(thread.state for thread in (*self._threads, *drain_threads)),
             )

@@ -39,24 +39,24 @@ def configure(
 
 def emit(event: Any) -> bool:
     """Accept one domain event; see ``Emitter.emit``. With wrong settings: logged once, and False."""
-    emitter = _get()
+    emitter = process_emitter()
     return emitter.emit(event) if emitter else False
 
 
 def emit_many(events: Iterable[Any]) -> int:
     """Accept several domain events; see ``Emitter.emit_many``."""
-    emitter = _get()
+    emitter = process_emitter()
     return emitter.emit_many(events) if emitter else 0
 
 
 def flush(timeout_s: float = 5.0) -> bool:
     """Wait until the broker has every event accepted so far; see ``Emitter.flush``."""
-    emitter = _get()
+    emitter = process_emitter()
     return emitter.flush(timeout_s) if emitter else False
 
 
-def _get() -> Emitter | None:
-    """The emitter; None if the settings are wrong: a producer's business must not suffer from that."""
+def process_emitter() -> Emitter | None:
+    """Made now if it was not; None if the settings are wrong: a producer's business must not suffer from that."""
     global _emitter, _broken
     if _emitter is not None or _broken:
         return _emitter

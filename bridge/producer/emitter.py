@@ -9,8 +9,8 @@ under load batches grow by themselves, because more arrive while one is sent.
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_registry
 from bridge.catalogs.loading import BUILT_IN
@@ -24,6 +24,11 @@ from bridge.producer.lifetime import after_fork_in_child, close_with_process, ke
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
 from bridge.settings import ProducerSettings, load_settings
+
+if TYPE_CHECKING:
+    from bridge.ports import OutboxDatabase
+    from bridge.producer.outbox.drain import Drain
+    from bridge.producer.outbox.row import OutboxRow
 
 logger = plain_logger(__name__)
 
@@ -135,13 +140,15 @@ class Emitter:
         return count
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until the broker has every event that was accepted before this call.
+        """Wait until the broker has every event that was accepted, or committed to an outbox, before this call.
 
         Returns:
             Whether it has. False after ``timeout_s`` seconds; the events stay in the buffer.
         """
         self._notice_fork()
-        return self._background.wait_until_delivered(timeout_s)
+        until = time.monotonic() + timeout_s
+        delivered = self._background.wait_until_delivered(timeout_s)
+        return self._background.wait_until_drained(max(0.0, until - time.monotonic())) and delivered
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Flush, then stop the background threads. Idempotent; runs by itself when the process exits.
@@ -175,9 +182,44 @@ class Emitter:
             return {name: sent.get(name, 0) + self._unaccepted[name] for name in COUNTER_NAMES}
 
     @property
+    def outbox_url(self) -> str:
+        """The database whose outbox is drained instead of the one that is written to; empty: that one."""
+        return self._settings.outbox_url
+
+    @property
     def trouble(self) -> str:
         """Why the broker did not take what it was sent last; empty if it did."""
         return self._background.progress.trouble
+
+    # The outbox: events that are written in the application's own transaction; see ``bridge.producer.outbox``
+
+    def drain(self, key: Hashable, open_database: "Callable[[], OutboxDatabase]") -> "Drain":
+        """What carries the events of an outbox to the broker, by a thread of its own from the first call on.
+
+        Args:
+            key: the same for the same database.
+            open_database: makes what the drain's thread uses alone; called once a process, and opens no connection.
+        """
+        self._notice_fork()
+        self._watch()
+        return self._background.drain(key, open_database)
+
+    def row_for(self, event: Any, drain: "Drain") -> "OutboxRow | None":
+        """The row of a domain event, for whoever inserts it; None where ``emit`` would return False, or it is full.
+
+        Raises:
+            EventRefusedError: strict only; as of ``emit``.
+        """
+        self._notice_fork()
+        entry = self._prepare(event)
+        if entry is None:
+            return None
+        if not drain.has_room():
+            self._overflow(
+                1, f"the outbox holds {self._settings.outbox_max} events (BRIDGE_OUTBOX_MAX). Check the broker."
+            )
+            return None
+        return drain.row(entry.accepted())
 
     # Accepting, on the caller's thread
 
@@ -262,9 +304,9 @@ class Emitter:
             raise EventRefusedError(text) from error
         logger.error("bridge.event.refused %s", text)
 
-    def _overflow(self, number: int) -> None:
+    def _overflow(self, number: int, text: str = "") -> None:
         self._count("overflowed", number)
-        text = (
+        text = text or (
             "the emitter is closed"
             if self._background.buffer.closing
             else f"the buffer holds {self._settings.emit_buffer_max} events (BRIDGE_EMIT_BUFFER_MAX) "

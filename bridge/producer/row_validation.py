@@ -1,6 +1,6 @@
-"""``RowValidator``: which rows of a spool file are events that this process may send; pure."""
+"""``RowValidator``: which rows of a spool file, or of an outbox, are events that this process may send; pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum, auto
 from typing import Literal
 from uuid import UUID
@@ -41,6 +41,11 @@ class RowValidator:
             registry.task_of(row): (registry.queue_of(row), row.domain_event_class.__name__)
             for row in registry.mappings
         }
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """The tasks whose rows may be sent."""
+        return self._known.keys()
 
     def judge(self, values: Sequence[object]) -> Accepted | RejectedRow:
         """The event in a row's task, envelope and user; every text of a row is read as bytes."""

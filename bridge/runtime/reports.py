@@ -56,6 +56,19 @@ def _named_longer(worker: KnownWorker) -> KnownWorker:
     return msgspec.structs.replace(worker, name=f"{worker.name}~{token}")
 
 
+class OutboxReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process that drains an outbox says of it. Several say it of one table: the newest counts."""
+
+    database: str  # which, without user and password
+    waiting: int = 0  # rows that the broker does not have
+    oldest_s: float = 0.0  # since the oldest of them was emitted
+    set_aside: int = 0  # rows that are not sent: damaged, or perhaps published already
+    foreign: int = 0  # of the waiting, rows of types or schema versions that this process does not know
+    sent: int = 0  # by this process
+    full: bool = False  # whether it takes no more rows
+    trouble: str = ""  # why the table cannot be read, in a sentence; empty if it can
+
+
 class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one process says of its events."""
 
@@ -71,6 +84,7 @@ class ProducerReport(msgspec.Struct, frozen=True, kw_only=True):
     unmapped: int = 0  # their class is not in its registry; the first names of such classes are in ``unmapped_classes``
     unmapped_classes: tuple[str, ...] = ()
     set_aside: int = 0  # spool files that it set aside because they cannot be read
+    outboxes: tuple[OutboxReport, ...] = ()  # the tables that it drains
     oldest_s: float = 0.0  # how long the oldest event waits that the broker does not have
     accepted_age_s: float = 0.0  # since it last accepted an event
     sent_age_s: float = 0.0  # since the broker last took something from it

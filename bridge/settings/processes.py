@@ -21,7 +21,7 @@ PORT = (1, 65_535)
 
 
 @part
-class ProducerSettings(QueueSettings, ReleaseSettings):
+class ProducerSettings(QueueSettings, RetentionSettings, ReleaseSettings):
     """What a process reads that emits events."""
 
     source: str = setting("bridge", "CloudEvents source: which service emits.", chars=(1, 200))
@@ -42,6 +42,24 @@ class ProducerSettings(QueueSettings, ReleaseSettings):
     )
     spool_max_bytes: int = setting(
         268_435_456, "Size of all spool files in the directory.", between=(65_536, 1_099_511_627_776)
+    )
+
+    outbox_url: str = setting(
+        "",
+        "The database whose outbox this process drains, as SQLAlchemy writes it. Empty: the one that it writes to.",
+        URL,
+        ROUTING,
+    )
+    outbox_poll_s: float = setting(
+        1.0, "How often an outbox is looked at for what no commit of this process told of.", between=(0.05, 3600)
+    )
+    outbox_max: int = setting(
+        1_000_000,
+        "Rows in an outbox; when so many wait, `emit` refuses more, and the transaction goes on.",
+        between=(1, 1_000_000_000),
+    )
+    outbox_notify: bool = setting(
+        False, "Listen for what PostgreSQL tells of other processes' commits; the table needs its trigger."
     )
 
     def _faults(self) -> Iterator[str]:

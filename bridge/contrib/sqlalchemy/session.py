@@ -1,0 +1,94 @@
+"""``emit(event, session=session)``: adds the row of an event to a session, and tells its drain of the commit."""
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session, scoped_session
+
+from bridge.contrib.sqlalchemy.database import SqlAlchemyDatabase
+from bridge.contrib.sqlalchemy.table import OutboxEvent
+from bridge.producer.default import process_emitter
+from bridge.producer.emitter import Emitter
+from bridge.producer.outbox.drain import Drain
+
+AnySession: TypeAlias = Session | AsyncSession | scoped_session[Any] | async_scoped_session[Any]
+AnyEngine: TypeAlias = Engine | AsyncEngine
+_DRAIN = "bridge outbox"
+"""Where a session's ``info`` has the drain that is to hear of its commit."""
+
+
+def emit(domain_event: Any, *, session: AnySession, emitter: Emitter | None = None) -> bool:
+    """Have a domain event committed with the session's other changes, or rolled back with them.
+
+    Adds an object to the session, which inserts it at its next flush: one INSERT, and no other statement. An error of
+    that INSERT is an error of the transaction, like any other's. After the commit a thread of this process sends the
+    event; if the process dies before that, any other one does.
+
+    Args:
+        domain_event: as for ``bridge.emit``.
+        session: not committed yet. Of an AsyncSession nothing is awaited.
+        emitter: default: the process' own.
+
+    Returns:
+        As ``bridge.emit``: False if the event is refused, which is logged, counted, and leaves the transaction alone.
+
+    Raises:
+        EventRefusedError: only of a strict emitter.
+        TypeError: ``session`` is none.
+    """
+    sync_session = _sync(session)
+    emitter = emitter or process_emitter()
+    if emitter is None:
+        return False
+    drain = _drain_of(sync_session.get_bind(OutboxEvent), emitter)
+    row = emitter.row_for(domain_event, drain)
+    if row is None:
+        return False
+    sync_session.add(OutboxEvent(row))
+    sync_session.info[_DRAIN] = drain
+    return True
+
+
+def drain(engine: AnyEngine, *, emitter: Emitter | None = None) -> bool:
+    """Begin to send what waits in a database's outbox, at the start of a process; ``emit`` begins by itself.
+
+    Returns:
+        Whether the process has an emitter. Idempotent.
+    """
+    emitter = emitter or process_emitter()
+    if emitter is None:
+        return False
+    _drain_of(engine.sync_engine if isinstance(engine, AsyncEngine) else engine, emitter)
+    return True
+
+
+def _drain_of(bind: Engine | Connection, emitter: Emitter) -> Drain:
+    url = emitter.outbox_url
+    engine = bind.engine
+    # The dialect stays the same object when the engine is disposed of, or given other options.
+    return emitter.drain(url or engine.dialect, lambda: SqlAlchemyDatabase(engine, url))
+
+
+def _sync(session: Any) -> Session:
+    """The session that does the work behind whatever an application calls its session."""
+    if isinstance(session, scoped_session | async_scoped_session):
+        session = session()
+    if isinstance(session, AsyncSession):
+        return session.sync_session
+    if isinstance(session, Session):
+        return session
+    raise TypeError(f"session= must be a Session or an AsyncSession of SQLAlchemy, and is a {type(session).__name__}.")
+
+
+@event.listens_for(Session, "after_commit")
+def _wake(session: Session) -> None:
+    """Also of a savepoint, before the rows are there: to wake the drain too often does no harm."""
+    if _DRAIN in session.info:
+        session.info[_DRAIN].wake()
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _forget(session: Session, transaction: Any) -> None:
+    if transaction.parent is None:
+        session.info.pop(_DRAIN, None)

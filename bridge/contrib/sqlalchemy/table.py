@@ -1,0 +1,113 @@
+"""The table as SQLAlchemy knows it: for the application's metadata, for a migration, and mapped for the session."""
+
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    TypeDecorator,
+)
+from sqlalchemy.dialects.mysql import LONGBLOB
+from sqlalchemy.orm import registry
+
+from bridge.producer.outbox import TABLE, OutboxRow, create_statements, drop_statements
+
+BY_NAME = {"mariadb": "mysql"}
+"""Names of SQLAlchemy's dialects that the outbox has under another."""
+
+
+class Operations(Protocol):
+    """What is used of ``alembic.op``."""
+
+    def execute(self, sqltext: str) -> Any:
+        """Run a statement, or write it down where migrations are run offline."""
+
+    def get_context(self) -> Any:
+        """The context of the migration, which has the dialect."""
+
+
+class _Json(TypeDecorator[bytes]):
+    """JSON as bytes. aiomysql 0.3 can write no bytes with PyMySQL 1.2, which a BLOB takes as text just as well."""
+
+    impl = LargeBinary().with_variant(LONGBLOB, "mysql", "mariadb")
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | str | None:
+        return value.decode() if value is not None and dialect.driver == "aiomysql" else value
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """The table, for an application's own metadata: ``create_all`` and Alembic's autogenerate then know of it."""
+    return Table(
+        TABLE,
+        metadata,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+        Column("event_id", String(36), nullable=False, unique=True),
+        Column("task", String(255), nullable=False),
+        Column("order_key", String(32)),
+        Column("envelope", _Json, nullable=False),
+        Column("created_ms", BigInteger, nullable=False),
+        Column("schema_version", SmallInteger, nullable=False),
+        Column("state", SmallInteger, nullable=False),
+        Column("claimed_by", String(64)),
+        Column("claimed_ms", BigInteger),
+        Index(f"{TABLE}_waiting", "state", "id"),
+        sqlite_autoincrement=True,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mariadb_engine="InnoDB",
+        mariadb_charset="utf8mb4",
+    )
+
+
+def create_outbox(operations: Operations, *, notify: bool = False) -> None:
+    """Make the table, in a migration's ``upgrade()``: ``create_outbox(op)``.
+
+    Args:
+        operations: ``alembic.op``.
+        notify: see ``BRIDGE_OUTBOX_NOTIFY``; PostgreSQL only.
+    """
+    for statement in create_statements(dialect_name(operations.get_context().dialect.name), notify=notify):
+        operations.execute(statement)
+
+
+def drop_outbox(operations: Operations) -> None:
+    """Drop it, in ``downgrade()``. What waits in it is gone."""
+    for statement in drop_statements(dialect_name(operations.get_context().dialect.name)):
+        operations.execute(statement)
+
+
+def dialect_name(name: str) -> str:
+    """What the outbox calls a dialect of SQLAlchemy."""
+    return BY_NAME.get(name, name)
+
+
+class OutboxEvent:
+    """A row that a session inserts. Its number is the database's to give, and is not asked for."""
+
+    def __init__(self, row: OutboxRow) -> None:
+        self.event_id = row.event_id
+        self.task = row.task
+        self.order_key = row.order_key
+        self.envelope = row.envelope
+        self.created_ms = row.created_ms
+        self.schema_version = row.schema_version
+        self.state = row.state
+
+
+_table = outbox_table(MetaData())
+registry().map_imperatively(
+    OutboxEvent,
+    _table,
+    primary_key=[_table.c.event_id],
+    include_properties=[*OutboxRow.__struct_fields__],
+)

@@ -1,0 +1,214 @@
+"""``Drain``: the thread of this process that carries events from one database's outbox to the broker."""
+
+import threading
+import time
+
+from bridge.model.errors import OutboxError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
+from bridge.ports import OutboxDatabase, Queue
+from bridge.producer.batching import Accepted, BatchLimits
+from bridge.producer.outbox.row import OutboxRow
+from bridge.producer.outbox.table import OutboxFigures, OutboxTable
+from bridge.producer.outbox.trouble import BusyError
+from bridge.producer.row_validation import RowValidator
+from bridge.producer.sender import Progress, Sender
+from bridge.runtime.reports import OutboxReport
+from bridge.runtime.supervision import Backoff, SupervisedThread
+from bridge.settings import ProducerSettings
+
+logger = plain_logger(__name__)
+
+ROUND_MAX = 500
+"""Rows that are claimed, sent and removed together at most."""
+BUSY_WAITS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""How long another process that sends from the table is left alone, the longer the longer it does; then the poll's."""
+LOOK_S = 2.0
+"""How often the rows are counted."""
+UNSURE_MARGIN_S = 60.0
+"""So much before an event's id is forgotten it is no longer sent again on the ground that it is known."""
+
+
+class Drain:
+    """Runs from ``start`` until ``stop``; woken by ``wake`` from any thread, and by itself every so often.
+
+    Args:
+        database: used by the drain's thread alone, and closed with it.
+        queue: of the drain's own.
+        owner: name of this process.
+        progress: of this process: says when it closes, and is told of the broker's trouble.
+    """
+
+    def __init__(
+        self,
+        database: OutboxDatabase,
+        queue: Queue,
+        *,
+        settings: ProducerSettings,
+        registry: Registry,
+        owner: str,
+        progress: Progress,
+    ) -> None:
+        validator, remembered_s = RowValidator(registry), settings.seen_life_s - UNSURE_MARGIN_S
+        self._table = OutboxTable(database, validator, owner=owner, remembered_s=remembered_s)
+        self._database = database
+        self._queue = queue
+        self._most = settings.outbox_max
+        self._poll_s = settings.outbox_poll_s
+        limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
+        self._sender = Sender(queue, limits, progress, lambda: self._figures.waiting)
+        self._woken = threading.Event()
+        self._passed = threading.Condition()
+        self._begun = self._emptied = 0  # the number of the present pass, and of the last that left nothing to send
+        self._backoff = Backoff()
+        self._busy = 0
+        self._figures = OutboxFigures()
+        self._look_at = 0.0
+        self._written = 0
+        self._sent = 0
+        self._trouble = ""
+        self.thread = SupervisedThread(self._run, name="bridge-outbox")
+        listener = SupervisedThread(self._listen, name="bridge-outbox-listener")
+        self.threads = (self.thread, listener) if settings.outbox_notify else (self.thread,)
+
+    # From any thread
+
+    def start(self) -> None:
+        """Start the threads, unless they live.
+
+        Raises:
+            RuntimeError: the system has no thread to give.
+        """
+        for thread in self.threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """Rows were committed."""
+        if not self._woken.is_set():
+            self._woken.set()
+
+    def has_room(self) -> bool:
+        """Whether the table may take one more, by what was counted last and has been written since by this process."""
+        return self._figures.waiting + self._written < self._most
+
+    def row(self, event: Accepted) -> OutboxRow:
+        """The row of an event that is about to be inserted; it counts as written until the next look."""
+        self._written += 1
+        return OutboxRow.of(event)
+
+    def wait_until_empty(self, timeout_s: float) -> bool:
+        """Wait until a pass that began after this call leaves nothing to send, but not for a database in trouble.
+
+        Returns:
+            Whether one did in time. What is left is safe: any process sends it.
+        """
+        with self._passed:
+            target = self._begun + 1
+            self._woken.set()
+            self._passed.wait_for(lambda: self._emptied >= target or self._is_stuck(), timeout_s)
+            return self._emptied >= target
+
+    def stop(self, timeout_s: float) -> bool:
+        """Have the threads end, each after what it is at; whether they have ended in time."""
+        for thread in self.threads:
+            thread.stopping.set()
+        self._woken.set()
+        still_running = [thread for thread in self.threads if not thread.join(timeout_s)]
+        if not still_running:
+            self._queue.close()
+        return not still_running
+
+    def report(self) -> OutboxReport:
+        """What there is to say of the table now."""
+        figures = self._figures
+        return OutboxReport(
+            database=self._database.name,
+            waiting=figures.waiting,
+            oldest_s=round(figures.oldest_s, 3),
+            set_aside=figures.set_aside,
+            foreign=figures.foreign,
+            sent=self._sent,
+            full=not self.has_room(),
+            trouble=self._trouble,
+        )
+
+    def _is_stuck(self) -> bool:
+        return bool(self._trouble) or not self.thread.is_alive()
+
+    # The thread that sends
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._woken.clear()
+                if self.thread.stopping.is_set():
+                    return
+                self._begun += 1
+                try:
+                    pause_s = self._pass()
+                    self._look_if_due()
+                except OutboxError as error:
+                    self.thread.stopping.wait(self._note_trouble(error))
+                else:
+                    self._woken.wait(pause_s)
+        finally:
+            self._table.close()
+
+    def _pass(self) -> float:
+        """Send a round; returns the seconds to wait before the next, unless rows are committed.
+
+        Raises:
+            OutboxError: the database does not let us.
+        """
+        try:
+            claim = self._table.claim(ROUND_MAX)
+        except BusyError:
+            self._busy += 1
+            return BUSY_WAITS_S[self._busy - 1] if self._busy <= len(BUSY_WAITS_S) else self._poll_s
+        self._busy = 0
+        self._note_usable()
+        if claim.set_aside:
+            logger.error(
+                "bridge.outbox.set_aside rows=%d database=%s: their column state says why; see docs/outbox.md.",
+                claim.set_aside,
+                self._database.name,
+            )
+        if claim.events:
+            wait_s = self._sender.try_once(claim.events)
+            if wait_s is not None:
+                self._table.release(claim)
+                self.thread.stopping.wait(wait_s)
+                return 0.0
+            self._table.remove(claim)
+            self._sent += len(claim.events)
+        if claim.more:
+            return 0.0
+        with self._passed:
+            self._emptied = self._begun
+            self._passed.notify_all()
+        return self._poll_s
+
+    def _look_if_due(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            self._figures, self._written = self._table.look(self._most), 0
+
+    def _note_trouble(self, error: OutboxError) -> float:
+        """Say it, once a kind; returns the seconds to wait."""
+        if str(error) != self._trouble:
+            logger.error("bridge.outbox.unusable %s", error)
+        with self._passed:
+            self._trouble = str(error)
+            self._passed.notify_all()
+        return self._backoff.next_s()
+
+    def _note_usable(self) -> None:
+        if self._trouble:
+            logger.info("bridge.outbox.returned database=%s", self._database.name)
+            self._trouble, self._backoff = "", Backoff()
+
+    # The thread that listens
+
+    def _listen(self) -> None:
+        for _ in self._database.notices(self.threads[-1].stopping):
+            self.wake()

@@ -1,0 +1,246 @@
+"""``OutboxTable``: claims rows for one process at a time, oldest first, and removes what the broker has.
+
+Only one process sends from a table at any moment, so that nothing overtakes within a user's events. Whoever claims
+writes its name and the time on the rows, and commits, before it sends: no lock and no transaction is held meanwhile,
+and what a process left that died while it sent is known by its name. There is no cursor: a transaction that commits
+late, with a low id, is simply the oldest row at the next look.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from bridge.model.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX
+from bridge.ports.outbox import OutboxDatabase, Run
+from bridge.producer.batching import Accepted
+from bridge.producer.outbox.row import SCHEMA_VERSION, RowState
+from bridge.producer.outbox.schema import DIALECTS, TABLE
+from bridge.producer.outbox.trouble import BusyError, explained
+from bridge.producer.row_validation import RowValidator
+
+LEASE_S = 10.0
+"""For how long rows stay another process' that claimed them and did not end them: another that takes them too
+early sends what the broker may have, which the worker then knows by its id."""
+COUNTED_MAX = 1_000
+"""Rows set aside, or for others, that are counted; of more, so many are shown."""
+COLUMNS = "id, event_id, task, order_key, envelope, created_ms, schema_version, state, claimed_by, claimed_ms"
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that are this process' to send, in their order."""
+
+    ids: Sequence[int] = ()  # of the events
+    events: Sequence[Accepted] = ()
+    set_aside: int = 0  # rows that were found to be unfit, and set aside
+    more: bool = False  # whether there were more than fit into the round
+
+
+class OutboxFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in a table at one moment, in rows."""
+
+    waiting: int = 0  # also those that this process passes over
+    oldest_s: float = 0.0  # since the oldest that waits was emitted, by the database's clock; 0 if none waits
+    set_aside: int = 0  # up to COUNTED_MAX
+    foreign: int = 0  # of a type, or a schema version, that this process does not know; up to COUNTED_MAX
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """What the first look tells of a row."""
+
+    id: int
+    size_bytes: int
+    claimed_by: str | None
+    claimed_ms: int | None
+    now_ms: int
+
+
+class OutboxTable:
+    """One table. Not thread-safe; each call is one transaction, and raises OutboxError where it cannot be done.
+
+    Args:
+        owner: name of this process, which no other has.
+        remembered_s: for how long the broker's side knows an event by its id.
+    """
+
+    def __init__(self, database: OutboxDatabase, validator: RowValidator, *, owner: str, remembered_s: float) -> None:
+        self._database = database
+        self._validator = validator
+        self._owner = owner
+        self._remembered_ms = int(remembered_s * 1000)
+        self._unremoved: list[int] = []
+        tasks = sorted(validator.tasks)
+        self._known = f"schema_version <= {SCHEMA_VERSION} AND task IN ({', '.join(['%s'] * len(tasks))})"
+        self._tasks = tasks
+
+    def check(self) -> None:
+        """See whether the table is there, with its columns.
+
+        Raises:
+            OutboxError: it is not; the message says what to do.
+        """
+        with self._transaction() as run:
+            run(f"SELECT {COLUMNS} FROM {TABLE} WHERE 1 = 0")
+
+    def claim(self, limit: int) -> Claim:
+        """Claim the oldest rows, as many as fit into one round; whatever among them is unfit is set aside.
+
+        Raises:
+            BusyError: another process has them.
+            OutboxError: the database does not let us.
+        """
+        with self._transaction() as run:
+            self._remove(run, self._unremoved)
+            found = self._oldest(run, limit)
+            unsure = [row.id for row in found if self._is_unsure(row)]
+            ids = _fitting([row for row in found if row.id not in unsure])
+            rows = self._take(run, ids, found[0].now_ms) if ids else ()
+            claim, damaged = self._judged(rows)
+            _set_aside(run, unsure, RowState.UNSURE)
+            _set_aside(run, damaged, RowState.DAMAGED)
+        self._unremoved = []
+        more = len(found) == limit or len(ids) + len(unsure) < len(found)
+        return msgspec.structs.replace(claim, set_aside=len(unsure) + len(damaged), more=more)
+
+    def remove(self, claim: Claim) -> None:
+        """Forget rows that the broker has; what cannot be removed now is removed before anything else is claimed."""
+        self._unremoved += claim.ids
+        with self._transaction() as run:
+            self._remove(run, self._unremoved)
+        self._unremoved = []
+
+    def release(self, claim: Claim) -> None:
+        """Leave rows to whoever comes next: the broker did not take them."""
+        with self._transaction() as run:
+            run(
+                f"UPDATE {TABLE} SET claimed_by = NULL, claimed_ms = NULL"
+                f" WHERE id IN ({_listed(claim.ids)}) AND claimed_by = %s",
+                self._owner,
+            )
+
+    def look(self, most: int) -> OutboxFigures:
+        """What is in the table; rows that wait are counted up to ``most``."""
+        now_ms = DIALECTS[self._database.dialect].now_ms
+        waiting = f"FROM {TABLE} WHERE state = {RowState.WAITING}"
+        with self._transaction() as run:
+            oldest = run(f"SELECT created_ms, {now_ms} {waiting} ORDER BY id LIMIT 1")
+            return OutboxFigures(
+                waiting=_counted(run, waiting, most) if oldest else 0,
+                oldest_s=max(0.0, (oldest[0][1] - oldest[0][0]) / 1000) if oldest else 0.0,
+                set_aside=_counted(run, f"FROM {TABLE} WHERE state > {RowState.WAITING}", COUNTED_MAX),
+                foreign=_counted(run, f"{waiting} AND NOT ({self._known})", COUNTED_MAX, *self._tasks) if oldest else 0,
+            )
+
+    def close(self) -> None:
+        """Drop the connection. Idempotent, never raises."""
+        self._database.close()
+
+    # Inside a transaction
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Run]:
+        try:
+            with self._database.transaction() as run:
+                yield run
+        except Exception as error:  # of whatever driver
+            found = explained(error, name=self._database.name, dialect=self._database.dialect)
+            if not isinstance(found, BusyError):
+                self._database.close()  # the other end may not be the one we want: a replica, a closed connection
+            raise found from error
+
+    def _oldest(self, run: Run, limit: int) -> list[_Found]:
+        """The oldest rows that this process knows.
+
+        Raises:
+            BusyError: another process has claimed one of them.
+        """
+        rows = run(
+            f"SELECT id, LENGTH(envelope), claimed_by, claimed_ms, {DIALECTS[self._database.dialect].now_ms}"
+            f" FROM {TABLE} WHERE state = {RowState.WAITING} AND {self._known} ORDER BY id LIMIT {limit}",
+            *self._tasks,
+        )
+        found = [_Found(*row) for row in rows]
+        if any(self._is_others(row) for row in found):
+            raise BusyError("Another process sends from this table.")
+        return found
+
+    def _is_others(self, row: _Found) -> bool:
+        """Whether another process claimed it just now."""
+        claimed_by_other = row.claimed_by is not None and row.claimed_by != self._owner
+        return claimed_by_other and row.now_ms - (row.claimed_ms or 0) < LEASE_S * 1000
+
+    def _is_unsure(self, row: _Found) -> bool:
+        """Whether a process died while it sent the row, so long ago that its id would not be known again."""
+        return row.claimed_by is not None and row.now_ms - (row.claimed_ms or 0) > self._remembered_ms
+
+    def _take(self, run: Run, ids: Sequence[int], now_ms: int) -> Sequence[Sequence[Any]]:
+        """Write our name on rows, and read them.
+
+        Raises:
+            BusyError: another process was faster with one of them.
+        """
+        run(
+            f"UPDATE {TABLE} SET claimed_by = %s, claimed_ms = %s WHERE id IN ({_listed(ids)})"
+            " AND (claimed_by IS NULL OR claimed_by = %s OR claimed_ms <= %s)",
+            *(self._owner, now_ms, self._owner, now_ms - int(LEASE_S * 1000)),
+        )
+        rows = run(
+            f"SELECT id, task, CASE WHEN LENGTH(envelope) <= {SPOOL_ENVELOPE_BYTES_MAX} THEN envelope END, order_key"
+            f" FROM {TABLE} WHERE id IN ({_listed(ids)}) AND claimed_by = %s ORDER BY id",
+            self._owner,
+        )
+        if len(rows) != len(ids):
+            raise BusyError("Another process has just claimed the same rows.")
+        return rows
+
+    def _judged(self, rows: Sequence[Sequence[Any]]) -> tuple[Claim, list[int]]:
+        """What may be sent of these rows, and the ids of the others."""
+        ids: list[int] = []
+        events: list[Accepted] = []
+        damaged: list[int] = []
+        for number, *values in rows:
+            judged = self._validator.judge([_as_bytes(value) for value in values])
+            if isinstance(judged, Accepted):
+                ids.append(number)
+                events.append(judged)
+            else:
+                damaged.append(number)
+        return Claim(ids=ids, events=events), damaged
+
+    def _remove(self, run: Run, ids: Sequence[int]) -> None:
+        if ids:
+            run(f"DELETE FROM {TABLE} WHERE id IN ({_listed(ids)}) AND claimed_by = %s", self._owner)
+
+
+def _fitting(found: Sequence[_Found]) -> list[int]:
+    """The oldest rows whose envelopes are together read in one round; the first, whatever its size."""
+    ids: list[int] = []
+    size = 0
+    for row in found:
+        size += min(row.size_bytes, SPOOL_ENVELOPE_BYTES_MAX)
+        if ids and size > SPOOL_ROUND_BYTES_MAX:
+            break
+        ids.append(row.id)
+    return ids
+
+
+def _set_aside(run: Run, ids: Sequence[int], state: RowState) -> None:
+    if ids:
+        run(f"UPDATE {TABLE} SET state = {state}, claimed_by = NULL WHERE id IN ({_listed(ids)})")
+
+
+def _counted(run: Run, what: str, most: int, *values: object) -> int:
+    return int(run(f"SELECT COUNT(*) FROM (SELECT 1 AS one {what} LIMIT {most}) counted", *values)[0][0])
+
+
+def _listed(ids: Sequence[int]) -> str:
+    """Numbers as they stand in a statement: databases bound how many values one may have."""
+    return ", ".join([str(int(number)) for number in ids])
+
+
+def _as_bytes(value: object) -> object:
+    """A value as the validator reads it; drivers return binary values as several types."""
+    if isinstance(value, str):
+        return value.encode(errors="replace")
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value

@@ -1,0 +1,198 @@
+"""What an outbox's table keeps, on each database and by each kind of driver: whose rows are whose, in which order."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event, text
+
+from bridge.model.errors import OutboxError
+from bridge.producer.outbox.row import SCHEMA_VERSION, RowState
+from bridge.producer.outbox.table import LEASE_S, OutboxTable
+from bridge.producer.outbox.trouble import BusyError
+from tests.support.databases import KINDS, Database
+from tests.support.outbox import REMEMBERED_S, Outbox, imported, row_of
+
+
+@pytest.fixture(params=KINDS)
+def outbox(request: pytest.FixtureRequest, make_database: Callable[[str], Database]) -> Iterator[Outbox]:
+    outbox = Outbox(make_database(request.param))
+    yield outbox
+    outbox.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def table(request: pytest.FixtureRequest, outbox: Outbox) -> OutboxTable:
+    return outbox.table("us", by=request.param)
+
+
+def numbers(table: OutboxTable, limit: int = 100, found: list[str] | None = None) -> list[str]:
+    """Numbers of what is claimed and then sent, round by round."""
+    found = [] if found is None else found
+    more = True
+    while more:
+        claim = table.claim(limit)
+        more = claim.more
+        found += [
+            event.envelope.partition(b'"file_name":"')[2].partition(b".csv")[0].decode() for event in claim.events
+        ]
+        table.remove(claim)
+    return found
+
+
+def test_rows_are_claimed_oldest_first_and_gone_when_they_were_removed(outbox: Outbox, table: OutboxTable) -> None:
+    outbox.insert(*(row_of(imported(number)) for number in range(25)))
+    assert numbers(table, limit=10) == [str(number) for number in range(25)]
+    assert outbox.column("id") == []
+
+
+def test_what_is_claimed_is_no_other_process_until_it_is_released(outbox: Outbox, table: OutboxTable) -> None:
+    outbox.insert(row_of(imported(1)), row_of(imported(2)))
+    claim = table.claim(1)
+    assert len(claim.ids) == 1
+    assert claim.more
+    other = outbox.table("other")
+    with pytest.raises(BusyError):
+        other.claim(1)
+    other.remove(claim)
+    assert len(outbox.column("id")) == 2, "only who claimed a row removes it"
+    table.release(claim)
+    assert numbers(other) == ["1", "2"]
+
+
+def test_what_a_dead_process_claimed_is_anybodys_after_a_while(outbox: Outbox, table: OutboxTable) -> None:
+    outbox.insert(row_of(imported(1)))
+    outbox.table("dead").claim(1)
+    outbox.execute(f"UPDATE bridge_outbox SET claimed_ms = claimed_ms - {int(LEASE_S * 1000) + 1}")
+    assert numbers(table) == ["1"]
+
+
+def test_what_may_have_been_sent_before_its_id_was_forgotten_is_set_aside(outbox: Outbox, table: OutboxTable) -> None:
+    outbox.insert(row_of(imported(1)))
+    outbox.table("dead").claim(1)
+    outbox.execute(f"UPDATE bridge_outbox SET claimed_ms = claimed_ms - {int(REMEMBERED_S * 1000) + 1}")
+    outbox.insert(row_of(imported(2), created_ms=1))  # old, and not claimed: it was never sent
+    assert table.claim(10).set_aside == 1
+    assert outbox.column("state") == [RowState.UNSURE, RowState.WAITING]
+    assert numbers(table) == ["2"]
+    assert table.look(100).set_aside == 1
+
+
+@pytest.mark.parametrize("envelope", [b"", b"{", b"\xff", b"[" * 5000, b'{"specversion":"1.0"}', b"x" * 2**24 + b"x"])
+def test_a_damaged_row_is_set_aside_and_holds_up_no_other(outbox: Outbox, envelope: bytes) -> None:
+    table = outbox.table("us")
+    if outbox.database.kind == "mariadb" and len(envelope) > 2**23:
+        pytest.skip("larger than a statement may be there")
+    outbox.insert(row_of(imported(1), envelope=envelope), row_of(imported(2)))
+    assert numbers(table) == ["2"]
+    assert outbox.column("state") == [RowState.DAMAGED]
+    figures = table.look(100)
+    assert (figures.waiting, figures.set_aside, figures.oldest_s) == (0, 1, 0.0)
+
+
+def test_rows_of_another_catalog_or_a_newer_version_wait_for_who_knows_them(outbox: Outbox, table: OutboxTable) -> None:
+    outbox.insert(
+        row_of(imported(1), task="bridge.Unknown"),
+        row_of(imported(2), schema_version=SCHEMA_VERSION + 1),
+        row_of(imported(3)),
+    )
+    assert numbers(table) == ["3"]
+    figures = table.look(100)
+    assert (figures.waiting, figures.foreign, figures.set_aside) == (2, 2, 0)
+    assert figures.oldest_s > 0
+
+
+def test_a_transaction_that_commits_late_with_a_low_number_is_found(outbox: Outbox, table: OutboxTable) -> None:
+    if outbox.database.kind == "sqlite":
+        pytest.skip("one transaction writes at a time there")
+    late = row_of(imported(1))
+    names = ", ".join(late)
+    values = ", ".join(f":{name}" for name in late)
+    with outbox.engine.connect() as connection:
+        connection.execute(text(f"INSERT INTO bridge_outbox ({names}) VALUES ({values})"), late)
+        outbox.insert(row_of(imported(2)))
+        assert numbers(table) == ["2"], "what is not committed holds up nothing"
+        connection.commit()
+    assert numbers(table) == ["1"]
+
+
+def test_a_round_holds_no_more_bytes_than_are_read_at_once(outbox: Outbox, table: OutboxTable, monkeypatch) -> None:
+    monkeypatch.setattr("bridge.producer.outbox.table.SPOOL_ROUND_BYTES_MAX", 900)
+    outbox.insert(*(row_of(imported(number)) for number in range(9)))
+    claim = table.claim(100)
+    assert 1 <= len(claim.ids) < 9
+    assert claim.more
+    assert len([owner for owner in outbox.column("claimed_by") if owner]) == len(claim.ids)
+
+
+def test_of_processes_that_claim_at_once_one_has_the_rows(outbox: Outbox) -> None:
+    outbox.insert(*(row_of(imported(number)) for number in range(300)))
+
+    def send_all(owner: str) -> list[str]:
+        table = outbox.table(owner)
+        sent: list[str] = []
+        while outbox.column("id"):
+            with suppress(BusyError):
+                numbers(table, 20, sent)
+        table.close()
+        return sent
+
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(send_all, [uuid4().hex for _ in range(4)]))
+    assert sorted(map(int, chain.from_iterable(sent))) == list(range(300))
+    assert all(part == sorted(part, key=int) for part in sent)
+
+
+def test_a_database_without_the_table_or_with_an_older_one_is_told_in_a_sentence(make_database) -> None:
+    for kind in KINDS:
+        outbox = Outbox(make_database(kind), make=False)
+        for by in ("sync", "async"):
+            with pytest.raises(OutboxError, match=r"has no table bridge_outbox: .*sse-bridge outbox --ddl"):
+                outbox.table("us", by=by).check()
+        outbox.execute("CREATE TABLE bridge_outbox (id BIGINT PRIMARY KEY)")
+        for by in ("sync", "async"):
+            with pytest.raises(OutboxError, match=r"another table bridge_outbox: a column is missing"):
+                outbox.table("us", by=by).claim(1)
+        outbox.close()
+
+
+def test_a_database_that_takes_no_writes_is_told_in_a_sentence(outbox: Outbox) -> None:
+    outbox.insert(row_of(imported(1)))
+    table = outbox.table("us")
+    with _read_only(outbox), pytest.raises(OutboxError, match="takes no writes: it is a replica, or read only"):
+        table.claim(1)
+    assert numbers(table) == ["1"], "it is there again when it does"
+
+
+@contextmanager
+def _read_only(outbox: Outbox) -> Iterator[None]:
+    """As a replica is."""
+    kind, name = outbox.database.kind, outbox.database.address.rpartition("/")[2]
+    outbox.engine.dispose()
+    if kind == "sqlite":
+        path = Path("/" + outbox.database.address.lstrip("/"))
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        chosen = event.listens_for(outbox.engine, "connect")(lambda raw, _: raw.execute("PRAGMA query_only = ON"))
+        yield
+        event.remove(outbox.engine, "connect", chosen)
+    elif kind == "postgresql":
+        outbox.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        yield
+        with outbox.engine.connect() as connection:
+            connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE"))
+            connection.commit()
+            connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = off"))
+            connection.commit()
+    else:
+        chosen = event.listens_for(outbox.engine, "connect")(
+            lambda raw, _: raw.cursor().execute("SET SESSION TRANSACTION READ ONLY")
+        )
+        yield
+        event.remove(outbox.engine, "connect", chosen)
+    outbox.engine.dispose()

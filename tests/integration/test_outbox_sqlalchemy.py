@@ -1,0 +1,178 @@
+"""Events that are committed with a session's own changes: what is committed is sent, once; the rest is never seen."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.pool import NullPool, StaticPool
+
+from bridge import Emitter, EventRefusedError, Settings
+from bridge.catalogs.finance import REGISTRY
+from bridge.contrib.sqlalchemy import drain, emit
+from tests.support.databases import KINDS, Database
+from tests.support.outbox import Outbox, imported, row_of
+from tests.support.producers import numbers
+from tests.support.waiting import WAIT_S, wait_until
+
+
+@pytest.fixture
+def emitter(settings: Settings) -> Iterator[Emitter]:
+    emitter = Emitter(settings, REGISTRY)
+    yield emitter
+    emitter.close()
+
+
+@pytest.fixture(params=KINDS)
+def outbox(request: pytest.FixtureRequest, make_database: Callable[[str], Database]) -> Iterator[Outbox]:
+    outbox = Outbox(make_database(request.param))
+    outbox.execute("CREATE TABLE orders (number INTEGER)")
+    yield outbox
+    outbox.close()
+
+
+def test_what_is_committed_is_sent_in_order_and_what_is_rolled_back_is_never_seen(
+    outbox: Outbox, emitter: Emitter, redis_client: redis.Redis
+) -> None:
+    with Session(outbox.engine) as session:
+        for number in (1, 2):
+            assert emit(imported(number), session=session, emitter=emitter)
+        session.flush()
+        assert not redis_client.exists("bridge.import")
+        session.commit()
+        emit(imported(3), session=session, emitter=emitter)
+        session.flush()
+        session.rollback()
+        emit(imported(4), session=session, emitter=emitter)
+        session.commit()
+        emit(imported(5), session=session, emitter=emitter)  # and the session is closed
+    assert emitter.flush(WAIT_S)
+    assert numbers(redis_client) == [1, 2, 4]
+    assert outbox.column("id") == []
+
+
+def test_a_savepoint_that_is_rolled_back_takes_its_events_along(
+    outbox: Outbox, emitter: Emitter, redis_client: redis.Redis
+) -> None:
+    with Session(outbox.engine) as session:
+        emit(imported(1), session=session, emitter=emitter)
+        kept = session.begin_nested()
+        emit(imported(2), session=session, emitter=emitter)
+        kept.commit()
+        undone = session.begin_nested()
+        emit(imported(3), session=session, emitter=emitter)
+        session.flush()
+        undone.rollback()
+        emit(imported(4), session=session, emitter=emitter)
+        session.commit()
+    wait_until(lambda: outbox.column("id") == [], what="woken by the commit behind the savepoints")
+    assert numbers(redis_client) == [1, 2, 4]
+
+
+async def test_an_async_session_commits_events_without_awaiting_emit(
+    outbox: Outbox, emitter: Emitter, redis_client: redis.Redis
+) -> None:
+    engine = create_async_engine(outbox.database.async_url)
+    async with AsyncSession(engine) as session:
+        assert emit(imported(1), session=session, emitter=emitter)
+        await session.commit()
+        emit(imported(2), session=session, emitter=emitter)
+        await session.rollback()
+    await engine.dispose()
+    assert emitter.flush(WAIT_S)
+    assert numbers(redis_client) == [1]
+
+
+def test_one_insert_is_all_that_a_transaction_pays(outbox: Outbox, emitter: Emitter) -> None:
+    statements: list[str] = []
+    event.listen(outbox.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    with Session(outbox.engine) as session:
+        emit(imported(1), session=session, emitter=emitter)
+        session.commit()
+    assert [statement.split()[0] for statement in statements] == ["INSERT"]
+
+
+def test_an_error_of_the_insert_is_the_transactions_own(outbox: Outbox, emitter: Emitter) -> None:
+    twice = imported(1)
+    outbox.insert(row_of(twice, task="bridge.Unknown"))
+    with Session(outbox.engine) as session:
+        assert emit(twice, session=session, emitter=emitter)
+        with pytest.raises(IntegrityError):
+            session.commit()
+    outbox.execute("DROP TABLE bridge_outbox")
+    with Session(outbox.engine) as session:
+        assert emit(twice, session=session, emitter=emitter)
+        with pytest.raises((OperationalError, ProgrammingError)):
+            session.commit()
+
+
+def test_a_refused_event_leaves_the_transaction_alone(outbox: Outbox, emitter: Emitter, settings: Settings) -> None:
+    with Session(outbox.engine) as session:
+        assert not emit(object(), session=session, emitter=emitter)
+        assert not emit(imported("x" * 100_000), session=session, emitter=emitter)
+        session.commit()
+    assert (emitter.counts["unmapped"], emitter.counts["refused"]) == (1, 1)
+    strict = Emitter(settings, REGISTRY, strict=True)
+    with Session(outbox.engine) as session, pytest.raises(EventRefusedError, match="no mapping"):
+        emit(object(), session=session, emitter=strict)
+    strict.close()
+    with pytest.raises(TypeError, match="must be a Session"):
+        emit(imported(1), session=outbox.engine, emitter=emitter)
+
+
+def test_a_full_table_refuses_events_and_not_transactions(outbox: Outbox, redis_url: str) -> None:
+    outbox.insert(*(row_of(imported(number), task="bridge.Unknown") for number in range(3)))
+    emitter = Emitter(Settings(broker_url=redis_url, outbox_max=3), REGISTRY)
+    drain(outbox.engine, emitter=emitter)
+    assert emitter.flush(WAIT_S)
+
+    def refused() -> bool:
+        with Session(outbox.engine) as session:
+            accepted = emit(imported(1), session=session, emitter=emitter)
+            session.rollback()
+        return not accepted
+
+    wait_until(refused, what="the rows were counted")
+    assert emitter.counts["overflowed"] == 1
+    emitter.close()
+
+
+@pytest.mark.parametrize("pool", [{"poolclass": NullPool}, {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}])
+def test_the_drain_takes_no_connection_of_the_applications_pool(
+    outbox: Outbox, emitter: Emitter, redis_client: redis.Redis, pool
+) -> None:
+    engine = create_engine(outbox.database.url, **pool)
+    sessions = scoped_session(sessionmaker(engine))
+    for number in range(5):
+        emit(imported(number), session=sessions, emitter=emitter)
+        sessions.commit()
+        with sessions.begin():  # holds the pool's only connection meanwhile
+            sessions.execute(text("SELECT 1"))
+            assert emitter.flush(WAIT_S)
+    sessions.remove()
+    engine.dispose()
+    assert numbers(redis_client) == [0, 1, 2, 3, 4]
+
+
+def test_a_database_in_memory_is_told_of(emitter: Emitter, caplog: pytest.LogCaptureFixture) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with caplog.at_level(logging.ERROR):
+        drain(engine, emitter=emitter)
+        assert not emitter.flush(WAIT_S)
+    assert "is in the memory of a connection, where no other sees it: name a file." in caplog.text
+    engine.dispose()
+
+
+def test_what_others_committed_is_found_by_the_poll_whoever_they_were(
+    outbox: Outbox, emitter: Emitter, redis_client: redis.Redis
+) -> None:
+    drain(outbox.engine, emitter=emitter)
+    assert emitter.flush(WAIT_S)
+    outbox.insert(*(row_of(imported(number)) for number in range(1200)))
+    wait_until(lambda: outbox.column("id") == [], what="it is polled")
+    assert Counter(numbers(redis_client)) == Counter(range(1200))

@@ -1,0 +1,76 @@
+"""An outbox in a database of any kind, and what stands in it."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine.url import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
+from bridge.contrib.sqlalchemy.database import SqlAlchemyDatabase
+from bridge.contrib.sqlalchemy.table import dialect_name
+from bridge.model.pipeline import EventCodec
+from bridge.producer.batching import Accepted
+from bridge.producer.outbox import OutboxRow, create_statements
+from bridge.producer.outbox.table import OutboxTable
+from bridge.producer.row_validation import RowValidator
+from tests.support.databases import Database
+
+REMEMBERED_S = 1000.0
+TASK, QUEUE = "bridge.FileImportSucceeded", "bridge.import"
+
+
+def imported(number: int = 0, user: UUID | None = None) -> FileImportSucceeded:
+    """An event, told apart by its number."""
+    return FileImportSucceeded(user_id=user or uuid4(), file_name=f"{number}.csv", transaction_count=number)
+
+
+def row_of(event: FileImportSucceeded, **changes: Any) -> dict[str, Any]:
+    """As ``emit`` would write it."""
+    envelope = EventCodec(type(event)).encode(event, source="test")
+    row = OutboxRow.of(Accepted(TASK, QUEUE, event.event_id, envelope, event.user_id.int))
+    return {name: getattr(row, name) for name in row.__struct_fields__} | changes
+
+
+class Outbox:
+    """The table of one database, seen from outside."""
+
+    def __init__(self, database: Database, *, make: bool = True) -> None:
+        self.database = database
+        self.engine: Engine = create_engine(database.url)
+        self._tables: list[OutboxTable] = []
+        if make:
+            self.execute(*create_statements(dialect_name(make_url(database.url).get_backend_name())))
+
+    def execute(self, *statements: str) -> None:
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def insert(self, *rows: dict[str, Any]) -> None:
+        names = list(rows[0])
+        statement = f"INSERT INTO bridge_outbox ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), list(rows))
+
+    def column(self, name: str) -> Sequence[Any]:
+        """Its values in the order of the rows."""
+        with self.engine.connect() as connection:
+            return connection.execute(text(f"SELECT {name} FROM bridge_outbox ORDER BY id")).scalars().all()
+
+    def table(self, owner: str, *, by: str = "sync") -> OutboxTable:
+        """As a process of that name sees it, by a driver for threads or for asyncio."""
+        engine = self.engine
+        if by == "async":
+            engine = create_async_engine(self.database.async_url).sync_engine
+        database = SqlAlchemyDatabase(engine)
+        self._tables.append(OutboxTable(database, RowValidator(REGISTRY), owner=owner, remembered_s=REMEMBERED_S))
+        return self._tables[-1]
+
+    def close(self) -> None:
+        """What was opened by tests, too."""
+        for table in self._tables:
+            table.close()
+        self.engine.dispose()
