@@ -1,15 +1,15 @@
 """Who is asking, and what finds it out: ``Principal``, ``Authenticator``, and an application's own, kept in bounds."""
 
-import asyncio
 import inspect
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 
-from bridge.catalogs.loading import load_attribute, raised_at
+from bridge.catalogs.loading import load_attribute
+from bridge.gateway.asking import Failure, Questions
 from bridge.gateway.refusal import RequestRefusedError, refusal_fault, unavailable
 from bridge.model.counting import Counters
 from bridge.model.errors import BridgeError, IdError, SettingsError, UnauthorizedError
@@ -27,12 +27,14 @@ class Principal:
     Attributes:
         user: id of the user whose events are heard; of the registry's kind.
         expires_at: Unix time in seconds at which the right to hear them ends; None if it does not.
-        topics: that they may hear beside their own events, or what decides it; topics are not delivered yet.
+        topics: those without a ``Topic.may_hear`` that this client may hear: addresses, or a function of an address,
+            sync (run in a thread) or async, that returns True, or False or None. They are asked as that is; so a set
+            that the application changes later counts, too.
     """
 
     user: Id
     expires_at: float | None = None
-    topics: Collection[TopicAddress] | Callable[[TopicAddress], bool] = ()
+    topics: Collection[TopicAddress] | Callable[[TopicAddress], bool | Awaitable[bool | None] | None] = ()
 
 
 class AuthRequest(Protocol):
@@ -77,8 +79,6 @@ logger = plain_logger(__name__)
 SETTING: Final = "BRIDGE_GATEWAY_AUTHENTICATOR"
 IDENTIFY_TIMEOUT_S = 10.0
 """How long an application's authenticator may take over one request."""
-ASKING_MAX = 10_000
-"""Requests over which it may be asked at a time, those included that it never answers."""
 RETRY_AFTER_S = 10.0
 """When a client is told to come again whose request it failed over."""
 
@@ -106,7 +106,7 @@ def judged(found: object, subject: str) -> Authenticator:
     try:
         identify = getattr(found, "identify", None)
     except Exception as error:  # a property of the application's
-        raise SettingsError(f"{subject} has an identify that cannot be read: it raised {_told(error)}.") from None
+        raise SettingsError(f"{subject} has an identify that cannot be read: {Failure.of(error).why}.") from None
     if identify is None:
         kind = type(found).__name__
         raise SettingsError(f"{subject} has no method `async def identify(self, request)`; its type is {kind}.")
@@ -130,37 +130,24 @@ class OwnAuthenticator:
         self._own = own
         self._registry = registry
         self._counters = counters
-        self._asking: set[asyncio.Task[Any]] = set()
+        self._questions = Questions()
 
     async def identify(self, request: AuthRequest) -> Principal:
         """See ``Authenticator``."""
-        if len(self._asking) >= ASKING_MAX:
-            raise self._failed(f"it has not answered {ASKING_MAX} requests yet")
-        answer = await self._answer(request)
-        if isinstance(answer, RequestRefusedError | UnauthorizedError):
-            raise self._sendable(answer)
-        if isinstance(answer, BaseException):
-            raise self._failed(f"it raised {_told(answer)}") from None
+        answer = await self._questions.ask(IDENTIFY_TIMEOUT_S, self._own.identify, request)
+        if isinstance(answer, Failure):
+            if isinstance(answer.error, RequestRefusedError | UnauthorizedError):
+                raise self._sendable(answer.error)
+            raise self._failed(answer.why)
         try:
             principal = self._checked(answer)
         except Exception as error:  # a Principal may be a subclass of the application's
-            why = str(error) if isinstance(error, BridgeError) else f"what it returned raised {_told(error)}"
+            why = str(error) if isinstance(error, BridgeError) else f"of what it returned, {Failure.of(error).why}"
             detail = "Who is asking cannot be found out, by a fault of this application; its log says which."
             raise self._failed(why, RequestRefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, detail)) from None
         if principal.expires_at is not None and principal.expires_at <= time.time():
             raise UnauthorizedError("The right to listen has expired; sign in again.")
         return principal
-
-    async def _answer(self, request: AuthRequest) -> object:
-        """What it returned or raised; waited for in a task of its own, because it may not end when it is cancelled."""
-        task = asyncio.create_task(_outcome(self._own.identify(request)))
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-        try:
-            await asyncio.wait({task}, timeout=IDENTIFY_TIMEOUT_S)
-        finally:
-            task.cancel()
-        return task.result() if task.done() else TimeoutError(f"it took longer than {IDENTIFY_TIMEOUT_S:g} s")
 
     def _sendable(self, answer: RequestRefusedError | UnauthorizedError) -> BridgeError:
         """A refusal of the application's; or of ours, if HTTP cannot say what stands in it."""
@@ -185,23 +172,13 @@ class OwnAuthenticator:
         is_number = isinstance(ends, int | float) and not isinstance(ends, bool)
         if ends is not None and not (is_number and -TIME_MAX_S <= ends <= TIME_MAX_S):
             raise IdError("it returned a Principal whose expires_at is no Unix time in seconds")
-        if not callable(answer.topics):
-            self._registry.addresses.all_checked(answer.topics)
+        self._check_topics(answer.topics)
         return replace(answer, user=self._registry.users.checked(answer.user, "it returned a Principal whose user"))
 
-
-async def _outcome(asked: Coroutine[Any, Any, object]) -> object:
-    """What an application's code returned or raised, whatever that is: an exit must not end the gateway."""
-    try:
-        return await asked
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        return error
-
-
-def _told(error: BaseException) -> str:
-    """The class of an exception and where it was raised; its text may hold what must not be in a log."""
-    if isinstance(error, TimeoutError) and not error.__traceback__:
-        return f"nothing: {error}"
-    return f"{type(error).__name__} {raised_at(error)}".rstrip()
+    def _check_topics(self, topics: object) -> None:
+        if callable(topics):
+            return
+        if not isinstance(topics, Collection):
+            raise IdError("it returned a Principal whose topics are neither a list of addresses nor a function")
+        for address in topics:
+            self._registry.addresses.checked(address)

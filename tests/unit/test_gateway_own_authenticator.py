@@ -14,7 +14,7 @@ import pytest
 from starlette.requests import HTTPConnection
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, authenticator, create_app
+from bridge.gateway import Principal, RequestRefusedError, UnauthorizedError, asking, authenticator, create_app
 from bridge.gateway.authenticator import OwnAuthenticator, load_authenticator
 from bridge.gateway.refusal import passing, problem, unavailable
 from bridge.model.counting import Counters
@@ -163,7 +163,7 @@ async def test_one_that_hangs_is_503_in_bounded_time_even_if_it_ignores_its_end(
 
 
 async def test_one_that_never_answers_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authenticator, "ASKING_MAX", 1)
+    monkeypatch.setattr(asking, "ASKING_MAX", 1)
     release, counters = asyncio.Event(), Counters()
 
     async def wait() -> Principal:
@@ -218,6 +218,9 @@ async def test_a_client_that_leaves_while_it_is_asked_leaves_nothing_behind() ->
         Principal(user=7, expires_at=1_800_000_000_000),  # in milliseconds
         Unmakeable(user=7, tenant=1),
         Principal(user=7, topics=["order:42"]),  # type: ignore[list-item]
+        Principal(user=7, topics="order:42"),  # type: ignore[arg-type]
+        Principal(user=7, topics=None),  # type: ignore[arg-type]
+        Principal(user=7, topics=iter(())),  # type: ignore[arg-type]
     ],
     ids=shown,
 )

@@ -127,6 +127,24 @@ def test_a_topic_has_keys_of_a_kind_that_ids_have() -> None:
         Topic("order", float)
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (True, "may_hear of order must be a function of the principal and the key, not bool."),
+        (lambda principal: True, "may_hear of order must take two arguments: the principal and the key."),
+        (lambda principal, key, tenant: True, "may_hear of order must take two arguments"),
+    ],
+)
+def test_what_cannot_say_who_may_hear_a_topic_is_refused_in_a_sentence(rule: Any, said: str) -> None:
+    with pytest.raises(AddressError, match=said):
+        Topic("order", int, may_hear=rule)
+
+
+@pytest.mark.parametrize("rule", [None, lambda principal, key: True, lambda *both: True, dict[str, str]().get, max])
+def test_whatever_takes_the_principal_and_the_key_can_say_who_may_hear_a_topic(rule: Any) -> None:
+    assert Topic("order", int, may_hear=rule)(42) == order(42)
+
+
 def test_one_event_has_each_address_once_and_none_is_nobody() -> None:
     assert BOOK.all_checked([order(1), User(7), order(1)]) == (order(1), User(7))
     assert BOOK.all_checked(User(7)) == (User(7),)

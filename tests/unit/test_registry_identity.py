@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bridge import Audience, DomainEvent, DomainToSSEMapping, Registry, SSEEventMetadata
+from bridge import Audience, DomainEvent, DomainToSSEMapping, Registry, SSEEventMetadata, Topic
 from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.model.registry.identity import CatalogIdentity, identity_of
 from tests.support.skewed_catalogs import new, newest, old, renamed
@@ -114,6 +114,15 @@ def test_a_helper_of_an_extractor_belongs_to_its_code(monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(globals(), "_helper_now", _helper_now_mended)
     assert before.difference(identity_of(_registry(extract))) == "other code in its extractors"
+
+
+def test_who_may_hear_a_topic_is_no_part_of_what_a_catalog_does() -> None:
+    def catalog(*topics: Topic) -> Registry:
+        return Registry(event_types=Type, categories=Category, events=_registry(_with(0)).events, topics=topics)
+
+    ruled, bare = Topic("order", int, may_hear=lambda principal, key: True), Topic("order", int)
+    assert difference(catalog(ruled), catalog(bare)) == ""
+    assert difference(catalog(ruled), catalog()) == difference(catalog(ruled), catalog(Topic("order"))) != ""
 
 
 def test_code_is_not_compared_over_versions_of_python() -> None:

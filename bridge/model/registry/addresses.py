@@ -1,8 +1,9 @@
 """``Address``: an audience as value and as text: a user, a topic such as ``order:42``, or everyone. Pure."""
 
+import inspect
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -67,6 +68,8 @@ class Everyone(msgspec.Struct, frozen=True):
 
 EVERYONE: Final = Everyone()
 Address: TypeAlias = User | TopicAddress | Everyone
+MayHear: TypeAlias = Callable[[Any, Any], bool | Awaitable[bool | None] | None]
+"""The principal and a key → whether that client may hear the topic with that key; None is no."""
 
 
 def heard(addresses: Sequence[Address]) -> list[Address]:
@@ -86,18 +89,24 @@ class Topic(msgspec.Struct, frozen=True):
     Attributes:
         name: 1 to 40 lowercase letters, digits, ``_`` or ``-``; begins with a letter.
         kind: type of its keys: ``UUID``, ``int`` or ``str``.
+        may_hear: who may listen: a function of the gateway's ``Principal`` and the key, sync (run in a thread) or
+            async, that returns True, or False or None. It is asked before a stream is opened, and again now and then
+            while it is open. Anything else that it returns, an exception, or 10 s without an answer opens nothing.
+            None leaves it to ``Principal.topics``.
 
     Raises:
-        AddressError: the name is none, or reserved.
+        AddressError: the name is none, or reserved; or ``may_hear`` is no such function.
         IdError: there are no such keys.
     """
 
     name: str
     kind: type = str
+    may_hear: MayHear | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name)
         IdType.of(self.kind)
+        _check_rule(self.name, self.may_hear)
 
     def __call__(self, key: Id) -> TopicAddress:
         """The address of one such thing: ``order(42)``.
@@ -186,6 +195,21 @@ def _check_name(name: object) -> None:
         raise AddressError(f"a topic's name is {NAME_FORM}, not {name!r}.")
     if name in RESERVED_NAMES:
         raise AddressError(f"no topic may be called {name!r}: that is an address of another kind.")
+
+
+def _check_rule(name: str, rule: object) -> None:
+    if rule is None:
+        return
+    if not callable(rule):
+        raise AddressError(f"may_hear of {name} must be a function of the principal and the key, not {_name(rule)}.")
+    try:
+        signature = inspect.signature(rule)
+    except (ValueError, TypeError):  # none is known of some callables
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise AddressError(f"may_hear of {name} must take two arguments: the principal and the key.") from None
 
 
 def _plain(value: object) -> Id:

@@ -56,7 +56,8 @@ def identity_of(registry: Registry) -> CatalogIdentity:
     shape, code = hashlib.sha256(), hashlib.sha256()
     follower = _Follower()
     if registry.users.kind is not UUID or registry.topics:
-        shape.update(f"addresses {registry.users.kind.__name__} {registry.topics!r}\n".encode())
+        topics = [(topic.name, topic.kind.__name__) for topic in registry.topics]
+        shape.update(f"addresses {registry.users.kind.__name__} {topics!r}\n".encode())
     for meta in registry.events:
         row = (meta.event_type.value, meta.category.value, tuple(meta.payload_fields))
         shape.update(f"event {row!r}\n".encode())
