@@ -23,7 +23,7 @@ from bridge.gateway.authenticator import Authenticator, OwnAuthenticator, judged
 from bridge.gateway.connection import connection_of, note_connection, stream_headers
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
-from bridge.gateway.request import parse_request
+from bridge.gateway.request import StreamRequest, UnknownTopicError, parse_request
 from bridge.model.counting import COUNTERS_STATE, TEXTS
 from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.registry import Registry
@@ -123,13 +123,24 @@ class Endpoints:
             connection.end()
             return Response()
         principal = await self._authenticator.identify(request)
-        wanted = parse_request(request.query_params, request.headers, self._registry)
-        # No await from here until the stream counts, or more would be admitted than there may be.
+        wanted = self._wanted(request)
         if refusal := self._gateway.refusal(principal):
             raise refusal
+        if wanted.topics:
+            await self._gateway.topic_rights.permit(principal, wanted.topics)
+            if refusal := self._gateway.refusal(principal):  # others came meanwhile
+                raise refusal
+        # No await from here until the stream counts, or more would be admitted than there may be.
         if request.method == "HEAD":
             return Response(headers=stream_headers(request.scope))
         return cast("Response", partial(self._gateway.serve, principal, wanted))
+
+    def _wanted(self, request: Request) -> StreamRequest:
+        try:
+            return parse_request(request.query_params, request.headers, self._registry)
+        except UnknownTopicError:
+            self._gateway.counters.topics_unknown += 1
+            raise
 
     async def live(self, _request: Request) -> Response:
         """The process runs."""
@@ -284,6 +295,10 @@ def _families(gateway: Gateway) -> "Iterator[Metric]":
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     yield GaugeMetricFamily(f"{PREFIX}connections", "Streams open in this process.", value=len(gateway.sessions))
+    hearing = GaugeMetricFamily(f"{PREFIX}topic_streams", "Streams open that hear such topics.", labels=("topic",))
+    for topic, streams in gateway.rechecks.streams_by_topic().items():
+        hearing.add_metric((topic,), streams)
+    yield hearing
     running = GaugeMetricFamily(f"{PREFIX}task_running", "1 unless the task failed and waits.", labels=("task",))
     restarts = CounterMetricFamily(f"{PREFIX}task_restarts", "Times that the task was run again.", labels=("task",))
     for task in gateway.tasks:

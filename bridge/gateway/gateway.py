@@ -18,6 +18,7 @@ from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
+from bridge.gateway.topics import Rechecks, TopicRights
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
@@ -62,6 +63,8 @@ class Gateway:
         self._settings = settings
         self._catalog = str(identity_of(registry))
         self._encoder = EventEncoder(registry, self.counters)
+        self.topic_rights = TopicRights(registry, self.counters)
+        self.rechecks = Rechecks(self.topic_rights, settings.gateway_topics_recheck_s, self.counters)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,6 +82,7 @@ class Gateway:
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
             SupervisedTask(tally.run, name="bridge-gateway-tally"),
             SupervisedTask(self._sweep, name="bridge-gateway-sweep"),
+            SupervisedTask(self.rechecks.run, name="bridge-gateway-rechecks"),
         )
         for task in self.tasks:
             task.start()
@@ -150,10 +154,14 @@ class Gateway:
         )
         self.sessions.add(session)
         self.counters.streams_opened += 1
+        if request.topics:
+            self.counters.topics_opened += 1
+            self.rechecks.watch(session, principal, request.topics)
         try:
             self._note(principal, await session.run(receive))
         finally:
             self.sessions.discard(session)
+            self.rechecks.forget(session)
 
     def drain(self) -> None:
         """End every stream, and open no more."""
@@ -214,9 +222,13 @@ class Gateway:
                 self.counters.cut_stalled += 1
             case Ending.TOKEN_EXPIRED:
                 self.counters.tokens_expired += 1
+            case Ending.TOPICS_WITHDRAWN:
+                self.counters.topics_withdrawn += 1
+            case Ending.TOPICS_UNCONFIRMED:
+                self.counters.topics_unconfirmed += 1
             case Ending.FAILED:
                 self.counters.streams_failed += 1
-        if ending in (Ending.TOO_SLOW, Ending.STALLED):
+        if ending in (Ending.TOO_SLOW, Ending.STALLED, Ending.TOPICS_UNCONFIRMED):
             logger.warning("bridge.gateway.client_cut reason=%s user_id=%s", ending, principal.user)
         else:
             logger.debug("bridge.gateway.stream_ended reason=%s user_id=%s", ending, principal.user)

@@ -7,15 +7,15 @@ import asyncio
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, TypeAlias
 
 from bridge.gateway.request import EncodedEvent
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.event_log import Heard
 from bridge.model.plain_text import plain_logger
-from bridge.model.registry import Id, RetryPolicy, User
+from bridge.model.registry import Address, Id, RetryPolicy, User
 from bridge.ports import Channels, LiveChannel
 from bridge.runtime.supervision import end_tasks
 
@@ -27,7 +27,10 @@ class Member(Protocol):
     """Somebody who listens."""
 
     def offer(self, event: EncodedEvent) -> bool:
-        """Take an event; returns whether the member would like to be given time to work."""
+        """Take an event; returns whether the member would like to be given time to work.
+
+        One that hears several addresses of an event is offered the same object again, right after.
+        """
         ...
 
     def lose_touch(self) -> None:
@@ -49,8 +52,12 @@ class Subscription:
         self.confirmed = asyncio.Event()
 
 
+Hearing: TypeAlias = tuple[Subscription, ...]
+"""What one member hears; everyone's is the last."""
+
+
 class Subscriptions:
-    """One subscription a user, while a client listens to that user; and the broadcast one, which holds every client."""
+    """One subscription an address, while a client hears it; and everyone's, which holds every client."""
 
     def __init__(self, keys: Channels) -> None:
         self._keys = keys
@@ -66,15 +73,18 @@ class Subscriptions:
         """Every channel that should be subscribed."""
         return (*self._subscriptions, self.broadcast.channel)
 
-    def join(self, user_id: Id, member: Member) -> Subscription:
-        """Add a member that hears a user and the broadcasts; see ``wait_until_heard``."""
-        channel = self._keys.channel(User(user_id))
+    def join(self, addresses: Iterable[Address], member: Member) -> Hearing:
+        """Add a member that hears these, and what is for everyone; see ``wait_until_heard``."""
+        hearing = (*(self._of(self._keys.channel(address)) for address in addresses), self.broadcast)
+        for subscription in hearing:
+            subscription.members.add(member)
+        return hearing
+
+    def _of(self, channel: str) -> Subscription:
         subscription = self._subscriptions.get(channel)
         if subscription is None:
             subscription = self._subscriptions[channel] = Subscription(channel)
             self._subscribe(channel)
-        subscription.members.add(member)
-        self.broadcast.members.add(member)
         return subscription
 
     def listeners(self, user_id: Id) -> int:
@@ -82,23 +92,23 @@ class Subscriptions:
         subscription = self._subscriptions.get(self._keys.channel(User(user_id)))
         return len(subscription.members) if subscription else 0
 
-    def leave(self, subscription: Subscription, member: Member) -> None:
-        """Remove a member; the last one ends the subscription. Idempotent."""
-        self.broadcast.members.discard(member)
-        subscription.members.discard(member)
-        if not subscription.members and self._subscriptions.get(subscription.channel) is subscription:
-            del self._subscriptions[subscription.channel]
-            self._command("UNSUBSCRIBE", subscription.channel)
+    def leave(self, hearing: Hearing, member: Member) -> None:
+        """Remove a member; the last one of an address ends its subscription. Idempotent."""
+        for subscription in hearing:
+            subscription.members.discard(member)
+            if not subscription.members and self._subscriptions.get(subscription.channel) is subscription:
+                del self._subscriptions[subscription.channel]
+                self._command("UNSUBSCRIBE", subscription.channel)
 
-    def hears(self, subscription: Subscription) -> bool:
-        """Whether everything published on its channel and on the broadcast channel reaches us."""
-        return subscription.confirmed.is_set() and self.broadcast.confirmed.is_set()
+    def hears(self, hearing: Hearing) -> bool:
+        """Whether everything that is published for a member reaches us."""
+        return all(subscription.confirmed.is_set() for subscription in hearing)
 
-    async def wait_until_heard(self, subscription: Subscription) -> None:
+    async def wait_until_heard(self, hearing: Hearing) -> None:
         """Wait until ``hears`` has become true; ask it again, as it may have changed since."""
-        while not self.hears(subscription):
-            await subscription.confirmed.wait()
-            await self.broadcast.confirmed.wait()
+        while not self.hears(hearing):
+            for subscription in hearing:
+                await subscription.confirmed.wait()
 
     def members_of(self, channel: str) -> tuple[Member, ...]:
         """Who listens to a channel."""
@@ -190,6 +200,7 @@ class Hub:
         self._subscription = subscription
         self._vouch = vouch
         self._newest: tuple[str, bytes, float] | None = None
+        self._newest_event: EncodedEvent | None = None
         self._subscriptions = subscriptions
         self._read = read
         self._counters = counters
@@ -267,11 +278,13 @@ class Hub:
         return False
 
     def _hand_out(self, channel: str, message: bytes) -> bool:
-        event = self._read(message)
+        # An event for several addresses is published on one channel right after the other.
+        again = self._newest is not None and self._newest[1] == message
+        event = self._newest_event if again else self._read(message)
         if event is None:
             logger.warning("bridge.gateway.message_ignored channel=%s bytes=%d", channel, len(message))
             return False
-        self._newest = (channel, message, time.monotonic())
+        self._newest, self._newest_event = (channel, message, time.monotonic()), event
         crowded = False
         for member in self._subscriptions.members_of(channel):
             crowded |= member.offer(event)

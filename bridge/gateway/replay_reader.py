@@ -20,7 +20,7 @@ from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Page, PageOf
 from bridge.model.position import Position
-from bridge.model.registry import Id, User
+from bridge.model.registry import Address
 from bridge.ports import EventLog
 from bridge.runtime.supervision import end_tasks
 
@@ -29,7 +29,9 @@ T = TypeVar("T")
 ReplayPage = PageOf[EncodedEvent]
 """The next part of what a client missed."""
 
-Place = tuple[Id, str, int]
+Addresses = tuple[Address, ...]
+"""What one client hears beside what is for everyone; its user's is the first."""
+Place = tuple[Addresses, str, int]
 """Whose history, after which position, and when it was read last: who agrees in these gets the same answer."""
 
 
@@ -67,9 +69,9 @@ class _Reading:
 class ReplayReader:
     """Looks up and reads what is retained, until it is closed; what is asked later gets StoreUnavailableError.
 
-    Clients of one user at one place share a reading, and the page for as long as one of them holds it. A user has
-    at most ``READERS_PER_USER_MAX`` of the ``READERS_MAX`` readings at once. The more pages are held by slow
-    clients, the smaller are the next.
+    Clients of one user and the same topics, at one place, share a reading, and the page for as long as one of them
+    holds it. A user has at most ``READERS_PER_USER_MAX`` of the ``READERS_MAX`` readings at once. The more pages are
+    held by slow clients, the smaller are the next.
     """
 
     def __init__(self, history: EventLog, encoder: EventEncoder, counters: Counters) -> None:
@@ -77,7 +79,7 @@ class ReplayReader:
         self._encoder = encoder
         self._counters = counters
         self._places = asyncio.Semaphore(READERS_MAX)
-        self._by_user: dict[Id, _Readers] = {}
+        self._by_user: dict[Address, _Readers] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._readings: dict[Place, _Reading] = {}
         self._held: WeakValueDictionary[Place, ReplayPage] = WeakValueDictionary()
@@ -88,13 +90,13 @@ class ReplayReader:
         """As ``EventLog.now``."""
         return self._page(await self._queue(self._history.now))
 
-    async def locate(self, user_id: Id, event_id: UUID) -> Position | None:
+    async def locate(self, addresses: Addresses, event_id: UUID) -> Position | None:
         """As ``EventLog.locate``."""
-        return await self._queue(lambda: self._history.locate([User(user_id)], event_id))
+        return await self._queue(lambda: self._history.locate(addresses, event_id))
 
-    async def read(self, user_id: Id, after: Position, read_at_ms: int) -> ReplayPage:
+    async def read(self, addresses: Addresses, after: Position, read_at_ms: int) -> ReplayPage:
         """As ``EventLog.read``, shared by all that ask for the same."""
-        place = (user_id, str(after), read_at_ms)
+        place = (addresses, str(after), read_at_ms)
         if held := self._held.get(place):
             return held
         asked = next(self._turn)
@@ -118,12 +120,12 @@ class ReplayReader:
         await end_tasks(*self._tasks)
 
     def _begin(self, place: Place, after: Position) -> _Reading:
-        user_id, _, read_at_ms = place
+        addresses, _, read_at_ms = place
         reading = _Reading()
 
         async def read() -> ReplayPage:
-            async with self._place_of(user_id):
-                found = await self._in_turn(lambda: self._read(reading, user_id, after, read_at_ms))
+            async with self._place_of(addresses[0]):
+                found = await self._in_turn(lambda: self._read(reading, addresses, after, read_at_ms))
             page = self._page(found)
             if not page.last:
                 self._held[place] = page
@@ -138,15 +140,15 @@ class ReplayReader:
         if self._readings.get(place) is reading:
             del self._readings[place]
 
-    async def _read(self, reading: _Reading, user_id: Id, after: Position, read_at_ms: int) -> Page:
+    async def _read(self, reading: _Reading, addresses: Addresses, after: Position, read_at_ms: int) -> Page:
         reading.began = next(self._turn)
         limit_bytes = min(REPLAY_BYTES_MAX, max(REPLAY_BYTES_MIN, REPLAYS_BYTES_MAX // (len(self._held) + 1)))
-        return await self._history.read([User(user_id)], after, read_at_ms=read_at_ms, limit_bytes=limit_bytes)
+        return await self._history.read(addresses, after, read_at_ms=read_at_ms, limit_bytes=limit_bytes)
 
     @asynccontextmanager
-    async def _place_of(self, user_id: Id) -> AsyncIterator[None]:
+    async def _place_of(self, user: Address) -> AsyncIterator[None]:
         """One of the user's places among the readers."""
-        readers = self._by_user.setdefault(user_id, _Readers())
+        readers = self._by_user.setdefault(user, _Readers())
         readers.users += 1
         try:
             async with readers.places:
@@ -154,7 +156,7 @@ class ReplayReader:
         finally:
             readers.users -= 1
             if not readers.users:
-                del self._by_user[user_id]
+                del self._by_user[user]
 
     def _page(self, page: Page) -> ReplayPage:
         self._counters.messages_malformed += page.malformed

@@ -1,6 +1,6 @@
 """What a client asks for, read from its request; and events made ready, so that each can choose among them. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -11,11 +11,12 @@ from uuid import UUID
 import msgspec
 
 from bridge.gateway.refusal import RequestRefusedError
-from bridge.model.bounds import PARAM_CHARS_MAX
+from bridge.model.bounds import PARAM_CHARS_MAX, TOPICS_MAX
 from bridge.model.counting import Counters
+from bridge.model.errors import AddressError
 from bridge.model.events.sse_event import StreamedEvent, read_message
 from bridge.model.position import START, Position
-from bridge.model.registry import Registry
+from bridge.model.registry import Registry, TopicAddress
 from bridge.model.registry.metadata import is_wire_name
 
 ECHO_MAX = 5
@@ -41,9 +42,7 @@ def _category_in(registry: Registry) -> Callable[[StreamedEvent], str | None]:
     return lambda event: category_of.get(event.event_type)
 
 
-_LIKE_CATEGORIES = (
-    "cat cats category channel channels event events eventtype eventtypes type types filter filters topic topics"
-)
+_LIKE_CATEGORIES = "cat cats category event events eventtype eventtypes type types filter filters"
 FILTERS = (Filter("categories", lambda registry: list(registry.categories), _category_in, _LIKE_CATEGORIES.split()),)
 
 
@@ -67,6 +66,58 @@ def _chosen(one: Filter, given: Iterable[str], known: Sequence[str]) -> frozense
             members={"unknown": shown, "known": known},
         )
     return frozenset(asked)
+
+
+TOPICS = "topics"
+_LIKE_TOPICS = "topic channel channels room rooms group groups subscribe subscription subscriptions address addresses"
+
+
+class UnknownTopicError(RequestRefusedError):
+    """The request asks for topics that there are not, or for too many."""
+
+    def __init__(self, sentence: str, registry: Registry, unknown: str = "") -> None:
+        members: dict[str, object] = {"known": [f"{topic.name}:<{topic.kind.__name__}>" for topic in registry.topics]}
+        if unknown:
+            members["unknown"] = [unknown[:ECHO_LENGTH_MAX]]
+        super().__init__(HTTPStatus.UNPROCESSABLE_ENTITY, f"In {TOPICS}, {sentence}", members=members)
+
+
+def topics_in(values: Iterable[str], registry: Registry) -> tuple[TopicAddress, ...]:
+    """The topics that the values of the parameter ask for, each once, in order; not yet whether it may be heard.
+
+    Raises:
+        UnknownTopicError: 422, there is no such topic, a key is none of its kind, or they are more than TOPICS_MAX.
+    """
+    texts = [text.strip() for value in values for text in _split(value, registry)]
+    topics = tuple(dict.fromkeys(_topic(text, registry) for text in texts if text))
+    if len(topics) > TOPICS_MAX:
+        raise UnknownTopicError(f"there can be {TOPICS_MAX} for one stream at most, not {len(topics)}.", registry)
+    return topics
+
+
+def _split(value: str, registry: Registry) -> Iterator[str]:
+    """A comma ends an address, but of a topic whose keys are texts, which may hold commas: that is the rest."""
+    with_texts = {topic.name for topic in registry.topics if topic.kind is str}
+    while value:
+        if value.partition(":")[0].strip() in with_texts:
+            yield value
+            return
+        address, _, value = value.partition(",")
+        yield address
+
+
+def _topic(text: str, registry: Registry) -> TopicAddress:
+    try:
+        address = registry.addresses.parse(text)
+    except AddressError as error:
+        raise UnknownTopicError(str(error), registry, text) from None
+    if not isinstance(address, TopicAddress):
+        sentence = "there are only topics: what is for its user or for everyone, each stream has by itself."
+        raise UnknownTopicError(sentence, registry, text)
+    if any(f",{topic.name}:" in text for topic in registry.topics):
+        sentence = f"keys of {address.name} are texts and may hold commas: write {TOPICS}= once for each topic."
+        raise UnknownTopicError(sentence, registry, text)
+    return address
 
 
 class EncodedEvent(msgspec.Struct, frozen=True):
@@ -111,6 +162,7 @@ OTHER_PLACES = frozenset({"after", "cursor", "since"})
 """What people write when they mean where they stopped: ignored, they would miss what came since."""
 NEAR = 0.7
 """Likeness (0 to 1) from which a parameter counts as one of ours, mistyped."""
+_OURS = {**{one.name: one.meant_by for one in FILTERS}, TOPICS: _LIKE_TOPICS.split()}
 NAMES_KEPT = 256
 """Names of parameters of which it is remembered what was meant."""
 POSITION_LIMIT = Position(f"{2**64 - 1}-{2**64 - 1}")
@@ -134,6 +186,7 @@ class StreamRequest:
     """What a client asks for."""
 
     wanted: Wanted = ()
+    topics: tuple[TopicAddress, ...] = ()  # what is heard beside its user's events and everyone's
     resumes: bool = False  # whether the client had a stream before and says where it stopped
     last_event_id: UUID | None = None  # where it stopped; None when it resumes but its id is no event's
     after: Position | None = None  # where it stopped, when it has been given a position and no event since
@@ -147,10 +200,11 @@ class StreamRequest:
 
 
 def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) -> StreamRequest:
-    """Read the filters, where the client stopped (header or query), and nothing else; caches' and tokens' pass by.
+    """Read filters, topics, where the client stopped (header or query), and nothing else; caches' and tokens' pass by.
 
     Raises:
-        RequestRefusedError: 422, a filter has no such value, or a parameter is near to one of ours.
+        RequestRefusedError: 422, a filter has no such value, as in ``topics_in``, or a parameter is near to one of
+            ours.
     """
     parameters = query.multi_items()
     for name in {name for name, _ in parameters}:
@@ -159,6 +213,7 @@ def parse_request(query: Query, headers: Mapping[str, str], registry: Registry) 
     given = headers.get(RESUME_HEADER, "").strip() or _stopped_at(parameters)
     return StreamRequest(
         wanted=wanted(query.getlist, registry),
+        topics=topics_in(query.getlist(TOPICS), registry),
         resumes=bool(given),
         last_event_id=_event_id(given),
         after=_position(given),
@@ -194,7 +249,7 @@ def _refuse_near(name: str) -> None:
         raise RequestRefusedError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"There is no parameter {name!r}; did you mean {meant!r}?",
-            members={"unknown": [name], "known": [*(one.name for one in FILTERS), LAST_EVENT_ID]},
+            members={"unknown": [name], "known": [*_OURS, LAST_EVENT_ID]},
         )
 
 
@@ -202,9 +257,9 @@ def _refuse_near(name: str) -> None:
 def _meant(name: str) -> str:
     """Which of ours a parameter was meant to be; empty for one of ours, and for none. The same few come again."""
     plain = _plain(name)
-    if plain in RESUMES or any(name == one.name for one in FILTERS):
+    if plain in RESUMES or name in _OURS:
         return ""
-    meant = (one.name for one in FILTERS if plain in one.meant_by or _is_near(plain, _plain(one.name)))
+    meant = (ours for ours, like in _OURS.items() if plain in like or _is_near(plain, _plain(ours)))
     return next(meant, LAST_EVENT_ID if plain in OTHER_PLACES or _is_near(plain, "lasteventid") else "")
 
 

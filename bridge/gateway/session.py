@@ -19,7 +19,7 @@ from starlette.types import Receive
 from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import LIVE, Ending, ResetReason, ResponseWriter, StalledError
 from bridge.gateway.hub import Subscriptions
-from bridge.gateway.replay_reader import ReplayReader
+from bridge.gateway.replay_reader import Addresses, ReplayReader
 from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.model.bounds import QUEUE_BYTES_MAX
 from bridge.model.counting import Counters
@@ -27,7 +27,7 @@ from bridge.model.errors import StoreError, StoreRefusedError, StoreUnavailableE
 from bridge.model.events import reset_frame, retry_frame
 from bridge.model.plain_text import plain_logger
 from bridge.model.position import START, Position
-from bridge.model.registry import RetryPolicy
+from bridge.model.registry import RetryPolicy, User
 from bridge.settings import StreamSettings
 
 logger = plain_logger(__name__)
@@ -65,27 +65,24 @@ class Session:
         counters: Counters,
     ) -> None:
         self._principal = principal
-        self._user = principal.user
         self._request = request
+        self._whose: Addresses = (User(principal.user), *request.topics)
         self._wire = wire
-        self._subscriptions = subscriptions
-        self._replay_reader = replay_reader
-        self._settings = settings
-        self._counters = counters
+        self._subscriptions, self._replay_reader = subscriptions, replay_reader
+        self._settings, self._counters = settings, counters
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._pumping: asyncio.Task[None] | None = None
         self._queue: deque[EncodedEvent] = deque()
-        self._queue_bytes = 0
-        self._spilled = 0
+        self._queue_bytes = self._spilled = 0
         self._wake = asyncio.Event()
-        self._holding = True
-        self._gap = False
+        self._holding, self._gap = True, False
         self._reset_due: ResetReason | None = None
         self._since: Position | None = None
         self._cursor = START
-        self._heard = START
+        self._heard = self._heard_at_reset = START
         self._read_at_ms = 0
         self._check_at = _next_check()
-        self._subscription = subscriptions.join(principal.user, self)
+        self._hearing = subscriptions.join(self._whose, self)
 
     def look(self) -> bool:
         """Whether the client's connection has ended while the session still runs."""
@@ -95,6 +92,8 @@ class Session:
 
     def offer(self, event: EncodedEvent) -> bool:
         """See ``Member``. Full of events: a live client is cut. Full of bytes, or not live: the history has them."""
+        if event.position is self._heard:
+            return False  # offered before, under another address
         self._heard = event.position
         if self._ending.done() or not self._request.wants(event):
             return False
@@ -137,9 +136,11 @@ class Session:
         return True
 
     def end(self, ending: Ending) -> None:
-        """End the stream; the first cause counts."""
+        """End the stream, with not a frame more; the first cause counts."""
         if not self._ending.done():
             self._ending.set_result(ending)
+            if self._pumping:
+                self._pumping.cancel()
 
     # Its life
 
@@ -150,16 +151,16 @@ class Session:
         try:
             await self._wire.open()
             listener = asyncio.create_task(self._listen(receive))
-            pump = asyncio.create_task(self._pump())
+            pump = self._pumping = asyncio.create_task(self._pump())
             tasks = [listener, pump]
             ending = await self._ending
-            self._subscriptions.leave(self._subscription, self)
+            self._subscriptions.leave(self._hearing, self)
             pump.cancel()
             await asyncio.wait({pump})
             await self._part(ending, listener)
             return ending
         finally:
-            self._subscriptions.leave(self._subscription, self)
+            self._subscriptions.leave(self._hearing, self)
             self._queue.clear()
             self._queue_bytes = 0
             if expiry:
@@ -210,7 +211,7 @@ class Session:
         except OSError:
             self.end(Ending.CLIENT_LEFT)
         except Exception:
-            logger.exception("bridge.gateway.stream_failed user_id=%s", self._user)
+            logger.exception("bridge.gateway.stream_failed user_id=%s", self._principal.user)
             self.end(Ending.FAILED)
 
     # Where it starts
@@ -230,7 +231,7 @@ class Session:
             return
         position, event_id = self._request.after, self._request.last_event_id
         if event_id and not position:
-            position = await self._insist(partial(self._replay_reader.locate, self._user, event_id))
+            position = await self._insist(partial(self._replay_reader.locate, self._whose, event_id))
         self._cursor = position or START
         self._gap = True
         if not position:
@@ -255,11 +256,11 @@ class Session:
     async def _read_on(self) -> None:
         last = False
         while not (last or self._gap):
-            page = await self._insist(partial(self._replay_reader.read, self._user, self._cursor, self._read_at_ms))
+            page = await self._insist(partial(self._replay_reader.read, self._whose, self._cursor, self._read_at_ms))
             if reason := self._reset_due or (None if page.complete else ResetReason.TRIMMED):
                 self._reset_due = None
                 # After a loss of Redis' memory the order may begin anew, before what was heard.
-                self._heard = page.horizon
+                self._heard_at_reset = self._heard
                 # Only now: of what is published after a reset nothing may be missing, and the history may lose it
                 # before it is read.
                 await self._reset(reason)
@@ -283,7 +284,8 @@ class Session:
             self._queue_bytes -= len(self._queue.popleft().frame)
         if not self._queue:
             # Whatever else was heard was for others' ears; so a later check begins here.
-            self._cursor = max(self._cursor, self._heard)
+            if self._heard is not self._heard_at_reset:
+                self._cursor = max(self._cursor, self._heard)
             return b""
         chunk = self._chunk(self._queue)
         self._queue_bytes -= len(chunk)
@@ -316,8 +318,8 @@ class Session:
     # Patience
 
     async def _until_heard(self) -> None:
-        while not self._subscriptions.hears(self._subscription):
-            await self._wire.beating(self._subscriptions.wait_until_heard(self._subscription))
+        while not self._subscriptions.hears(self._hearing):
+            await self._wire.beating(self._subscriptions.wait_until_heard(self._hearing))
 
     async def _insist(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Read from Redis, again and again while it is away."""

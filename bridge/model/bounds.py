@@ -92,6 +92,8 @@ SIGNING_KEYS_MAX = 100
 """Keys of an issuer that are looked at; it has a handful."""
 PARAM_CHARS_MAX = 40
 """Characters of a parameter's name that could be one of ours."""
+TOPICS_MAX = 32
+"""Topics that one stream hears; each is a channel, and a stream that its history is read from."""
 STREAMS_MAX = 64
 """Streams that one client's history is read from, with everyone's: so many addresses it can hear, divided by the
 classes of retention."""

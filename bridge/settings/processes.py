@@ -124,6 +124,11 @@ class StreamSettings(RetentionSettings, CatalogSettings):
     gateway_send_timeout_s: float = setting(
         30.0, "A client that takes nothing for this long is cut.", between=(0.1, 600)
     )
+    gateway_topics_recheck_s: float = setting(
+        60.0,
+        "Whether a stream may hear its topics is asked again so often; one that may not any more is ended.",
+        between=(0.1, 86_400),
+    )
 
 
 @part

@@ -1,4 +1,5 @@
-"""Randomized schedules against the gateway's promise: each client sees each event once, or a reset that says it cannot.
+"""Randomized schedules against the gateway's promises: a client sees each event once, or a reset that says it cannot;
+and nothing under an address that it may not hear.
 
 Everything is real but one thing: in most schedules the clients call the ASGI application without a socket, through a
 short pipe whose end the gateway notices at once. So ten thousand schedules take minutes; the same schedules run
@@ -23,8 +24,9 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.model.registry import RetryPolicy
 from bridge.redis_adapter import event_log as history
 from tests.fault.conftest import SCALE, SEED
-from tests.support.schedules import InLoop, OverHttp, Schedule, World, schedules
+from tests.support.schedules import Recheck, Schedule, Withdraw, schedules
 from tests.support.waiting import PROCESS_TIMEOUT_S
+from tests.support.world import InLoop, OverHttp, World
 
 BACKOFF = RetryPolicy(base_s=0.004, cap_s=0.05)
 PHASES = (Phase.generate, Phase.shrink) if os.environ.get("FAULT_SHRINK") else (Phase.generate,)
@@ -80,10 +82,12 @@ class Tally:
         async with world.running():
             accounts = await world.play()
         faults = {number: account.faults for number, account in enumerate(accounts) if account.faults}
-        assert not faults, world.story()
+        assert not (faults or world.rights.leaks), world.story()
         resets = sum(account.resets for account in accounts)
         assert schedule.forgets or not resets, f"a reset although nothing can be missing: {world.story()}"
         self._sums["schedules"] += 1
+        self._sums["rights withdrawn"] += sum(isinstance(step, Withdraw) for step in schedule.steps)
+        self._sums["times that all were asked again"] += schedule.steps.count(Recheck())
         self._sums["clients"] += len(accounts)
         self._sums["events shown"] += sum(account.events for account in accounts)
         self._sums["resets"] += resets
@@ -139,7 +143,7 @@ def test_the_same_over_http(server: EmbeddedServer) -> None:
             await tally.played(server, OverHttp(client), schedule)
 
     @times(16)
-    @given(schedules())
+    @given(schedules(rights=False))
     def run(schedule: Schedule) -> None:
         asyncio.run(play(schedule))
 

@@ -12,6 +12,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from bridge.model.event_log import RESET_EVENT
+from bridge.model.registry import EVERYONE, Address, TopicAddress, User
 from tests.support.streams import EVENTS_PATH, token
 from tests.support.waiting import WAIT_S
 
@@ -49,6 +50,22 @@ class Entry:
     latest: int
 
 
+class Watch(Protocol):
+    """Sees what the gateway does, before any of it is on its way to the client."""
+
+    def asks(self, source: "EventSource") -> object:
+        """A request is made; what is returned is handed over with its answer."""
+        ...
+
+    def answered(self, source: "EventSource", asked: object, status: int) -> None:
+        """A request is answered."""
+        ...
+
+    def sends(self, source: "EventSource", text: str) -> None:
+        """A part of the stream is sent."""
+        ...
+
+
 class Dial(Protocol):
     """Makes one connection and reads it; returns when the gateway ends it, is cancelled to hang up."""
 
@@ -64,16 +81,20 @@ class EventSource:
     Args:
         user_id: who it is.
         categories: its filter; empty for everything.
+        topics: what it hears beside its user's events and everyone's.
         dial: how it connects.
         begun: how many events have been handed to the publisher so far.
         certain: how many of the first of these are published for sure.
+        watch: is told what the gateway lets it have.
     """
 
     user_id: UUID
     categories: frozenset[str]
+    topics: tuple[TopicAddress, ...]
     dial: Dial
     begun: Callable[[], int]
     certain: Callable[[], int]
+    watch: "Watch"
     shown: list[Shown] = field(default_factory=list)
     entry: Entry | None = None
     last_event_id: str = ""
@@ -90,8 +111,14 @@ class EventSource:
 
     @property
     def query(self) -> str:
-        """The filter, in the address."""
-        return f"categories={','.join(sorted(self.categories))}" if self.categories else ""
+        """Filter and topics, in the address."""
+        categories = [f"categories={','.join(sorted(self.categories))}"] if self.categories else []
+        return "&".join([*categories, *(f"topics={topic}" for topic in self.topics)])
+
+    @property
+    def hears(self) -> frozenset[Address]:
+        """Every address that it hears."""
+        return frozenset({User(self.user_id), EVERYONE, *self.topics})
 
     @property
     def headers(self) -> dict[str, str]:
@@ -149,6 +176,7 @@ class AsgiCall:
         self.gone = asyncio.Event()
         self._app = app
         self._source = source
+        self._asks = source.watch.asks(source)
         self._asked = False
         self._pipe: deque[str] = deque()
         self._whole = False
@@ -160,6 +188,7 @@ class AsgiCall:
         try:
             await self._read()
         finally:
+            self._source.watch.answered(self._source, self._asks, 0)
             self.abort()
             done, _ = await asyncio.wait({serving}, timeout=ENDS_WITHIN_S)
             assert done, "the gateway goes on serving a client that has left"
@@ -188,9 +217,11 @@ class AsgiCall:
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
+            self._source.watch.answered(self._source, self._asks, message["status"])
             if message["status"] != 200:
                 self.abort()
             return
+        self._source.watch.sends(self._source, message.get("body", b"").decode())
         while len(self._pipe) >= PIPE_MAX and not self.gone.is_set():
             await self._moved.wait()
         if not self.gone.is_set():

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from bridge.model.position import Position
+from bridge.model.registry import Address
 from tests.support.event_source import Entry, EventSource
 
 
@@ -14,14 +14,14 @@ class Publication:
 
     Attributes:
         event_id: its id.
-        user_id: to whom; None for everybody.
+        told: its addresses.
         category: by which clients filter.
         begun: how many were handed to the publisher before it.
         position: where it was published; None while that is not certain.
     """
 
     event_id: str
-    user_id: UUID | None
+    told: tuple[Address, ...]
     category: str
     begun: int
     position: Position | None = None
@@ -29,7 +29,7 @@ class Publication:
     def is_for(self, source: EventSource) -> bool:
         """Whether a client should see it."""
         wanted = not source.categories or self.category in source.categories
-        return wanted and self.user_id in (None, source.user_id)
+        return wanted and not source.hears.isdisjoint(self.told)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ def _faults(stretches: list[_Stretch], order: list[Publication], entry: Entry) -
 def _promised(stretches: list[_Stretch], number: int, order: list[Publication]) -> set[int]:
     """The places that must be in a stretch: all that were published since it began, until its last or until the end.
 
-    A reset says that of what was published before it, not everything is retained; the two streams of a client
+    A reset says that of what was published before it, not everything is retained; the streams of a client
     are trimmed apart, so what follows may have holes, until what was published later.
     """
     stretch = stretches[number]

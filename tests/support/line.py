@@ -9,14 +9,14 @@ from uuid import UUID
 from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import Ending, ResponseWriter
 from bridge.gateway.hub import Subscriptions
-from bridge.gateway.replay_reader import ReplayPage
+from bridge.gateway.replay_reader import Addresses, ReplayPage
 from bridge.gateway.request import EncodedEvent, StreamRequest
 from bridge.gateway.session import Session
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.position import Position
 from bridge.settings import Settings
-from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
+from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED
 from tests.support.waiting import WAIT_S
 
 USER = UUID(int=1)
@@ -37,6 +37,7 @@ class FakeArchive:
         self.newest = Position("10-0")
         self.pages: list[ReplayPage] = []
         self.reads: list[Position] = []
+        self.asked: list[Addresses] = []
         self.away = False
         self.reads_are_away = False
         self.hangs = False
@@ -46,10 +47,12 @@ class FakeArchive:
     async def now(self) -> ReplayPage:
         return await self._answer(page(horizon=str(self.newest)))
 
-    async def locate(self, user_id: UUID, event_id: UUID) -> Position | None:
+    async def locate(self, addresses: Addresses, event_id: UUID) -> Position | None:
+        self.asked.append(addresses)
         return await self._answer(None)
 
-    async def read(self, user_id: UUID, after: Position, read_at_ms: int) -> ReplayPage:
+    async def read(self, addresses: Addresses, after: Position, read_at_ms: int) -> ReplayPage:
+        self.asked.append(addresses)
         self.reads.append(after)
         if self.reads_are_away:
             raise StoreUnavailableError
@@ -109,8 +112,8 @@ class Line:
 
     def link(self) -> None:
         self.subscriptions.link()
-        self.subscriptions.confirm(user_channel(USER))
-        self.subscriptions.confirm(BROADCAST_CHANNEL)
+        for channel in self.subscriptions.channels:
+            self.subscriptions.confirm(channel)
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(WAIT_S):

@@ -48,10 +48,7 @@ class Settler(WorkersSettler):
         return receipts
 
     def _mark(self, event: AddressedEvent) -> str:
-        event_id = event.event.event_id
-        if event.user_id is None:
-            return self._keys.broadcast_seen(event_id)
-        return f"{self._keys.SEEN % event.user_id}{event_id}"
+        return self._keys.seen(event.told[0], event.event.event_id)
 
     def _positions(self, marks: Sequence[str]) -> list[bytes | None]:
         with store_errors():

@@ -16,10 +16,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from bridge.catalogs.finance import REGISTRY
-from bridge.gateway import create_app
+from bridge.gateway import Authenticator, create_app
 from bridge.local.redis_server import free_port
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.publishing import AddressedEvent
+from bridge.model.registry import Address, Registry
 from bridge.settings import Settings
 from tests.support.addressed_events import direct
 from tests.support.settling import Settler
@@ -42,6 +43,8 @@ class Served:
         self,
         settings: Settings,
         *,
+        registry: Registry = REGISTRY,
+        authenticator: Authenticator | None = None,
         loop: str = "auto",
         http: str | type[asyncio.Protocol] = "auto",
         within: Callable[[Starlette], Starlette] = lambda app: app,
@@ -49,7 +52,7 @@ class Served:
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        app = create_app(settings, REGISTRY)
+        app = create_app(settings, registry, authenticator=authenticator)
         self.state = app.state.gateway
         served = within(app)
         config = uvicorn.Config(
@@ -90,14 +93,16 @@ class Source:
         number: int = 1,
         *,
         event_type: SSEEventType = SSEEventType.IMPORT_PROGRESS,
+        told: tuple[Address, ...] = (),
         **payload: Any,
     ) -> list[str]:
-        """Publish to a user, or to everybody; the new ids in order."""
+        """Publish to a user, or to everybody, or to the addresses that are told; the new ids in order."""
         events = [
             SSEEvent(event_type=event_type, user_id=user_id or uuid4(), data={"n": n, **payload}) for n in range(number)
         ]
         addressed_events = [
-            AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id) for event in events
+            AddressedEvent(event=event, payload=encode_payload(event.data), user_id=user_id, addresses=told)
+            for event in events
         ]
         assert all(receipt.ok for receipt in self._settler.settle(direct(addressed_events)))
         return [str(event.event_id) for event in events]

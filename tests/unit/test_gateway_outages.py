@@ -17,13 +17,14 @@ from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
 from bridge.model.counting import Counters
-from bridge.model.registry import RetryPolicy
+from bridge.model.registry import EVERYONE, RetryPolicy, TopicAddress, User
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
 from tests.support.telling import OTHER, USER, event, name_of, publish
 from tests.support.waiting import WAIT_S
 
 SETTINGS = Settings(gateway_dev=True)
+ORDER, ORG = TopicAddress("order", 42), TopicAddress("org", 7)
 
 
 class Gateway:
@@ -40,12 +41,12 @@ class Gateway:
     async def _vouch(self, channel: str, message: bytes, heard_age_s: float) -> None:
         await self.store.event_log.vouch(channel, message)
 
-    def connect(self, last_event_id: Any = None) -> "Client":
+    def connect(self, last_event_id: Any = None, *topics: TopicAddress) -> "Client":
         client = Client()
         wire = ResponseWriter({}, client.take, self.counters, send_timeout_s=5, heartbeat_s=60)
         session = Session(
             principal=Principal(user=USER),
-            request=StreamRequest(resumes=last_event_id is not None, last_event_id=last_event_id),
+            request=StreamRequest(topics=topics, resumes=last_event_id is not None, last_event_id=last_event_id),
             wire=wire,
             subscriptions=self.subscriptions,
             replay_reader=self.reader,
@@ -114,6 +115,56 @@ async def test_a_client_hears_its_own_events_and_the_broadcasts_as_they_are_publ
         publish(store.event_log, *told)
         await until(lambda: len(client.ids) == 3)
         assert client.ids == [name_of(one) for one in told if one.user_id != OTHER]
+
+
+@pytest.mark.parametrize("breathe_every", [1, 32])
+async def test_who_hears_an_event_under_several_addresses_is_shown_it_once_live_replayed_and_in_between(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, breathe_every: int
+) -> None:
+    monkeypatch.setattr(hub_module, "BREATHE_EVERY", breathe_every)
+    audiences = [(User(USER), ORDER, EVERYONE), (ORDER, ORG), (ORG,), (User(OTHER), ORDER), (User(USER), EVERYONE)]
+    told = [event(None, None, *audiences[number % 5]) for number in range(60)]
+    names = [name_of(one) for one in told]
+    expected = {
+        (ORDER, ORG): names,
+        (ORG,): [name for number, name in enumerate(names) if number % 5 != 3],
+        (): [name for number, name in enumerate(names) if number % 5 in (0, 4)],
+    }
+    async with running(store) as gateway:
+        live = {topics: gateway.connect(None, *topics) for topics in expected}
+        await until(lambda: all(b"live" in client.sent for client in live.values()))
+        for number in range(0, 60, 5):
+            publish(store.event_log, *told[number : number + 5])
+            if number % 15 == 0:
+                store.channels.cut()
+            await asyncio.sleep(0)
+        for topics, client in live.items():
+            await until(lambda topics=topics, client=client: len(client.ids) == len(expected[topics]))
+            assert client.ids == expected[topics]
+        resumed = {topics: gateway.connect(told[4].event.event_id, *topics) for topics in expected}
+        for topics, client in resumed.items():
+            await until(lambda client=client: b"live" in client.sent)
+            assert client.ids == [name for name in expected[topics] if name not in names[:5]]
+            assert b"stream.reset" not in client.sent
+
+
+async def test_who_comes_back_with_another_topic_gets_what_it_was_told_since(store: MemoryStore) -> None:
+    before, own = event(None, None, ORDER), event()
+    told = [event(None, None, ORDER), event(None, None, ORG), event()]
+    publish(store.event_log, before, own, *told)
+    async with running(store) as gateway:
+        client = gateway.connect(own.event.event_id, ORDER)
+        await until(lambda: b"live" in client.sent)
+        assert client.ids == [name_of(told[0]), name_of(told[2])]
+
+
+async def test_an_id_of_a_topic_that_is_not_heard_any_more_is_unknown_and_told_so(store: MemoryStore) -> None:
+    topical, own = event(None, None, ORDER), event()
+    publish(store.event_log, topical, own)
+    async with running(store) as gateway:
+        client = gateway.connect(topical.event.event_id)
+        await until(lambda: b"live" in client.sent)
+        assert b"unknown_id" in client.sent and client.ids == [name_of(own)]
 
 
 async def test_what_is_published_while_the_connection_is_cut_comes_once_and_in_order(store: MemoryStore) -> None:

@@ -8,15 +8,15 @@ import pytest
 
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import replay_reader as reader_module
-from bridge.gateway.replay_reader import ReplayPage, ReplayReader
+from bridge.gateway.replay_reader import Addresses, ReplayPage, ReplayReader
 from bridge.gateway.request import EventEncoder
 from bridge.model.bounds import READERS_MAX, READERS_PER_USER_MAX, REPLAY_BYTES_MAX, REPLAY_BYTES_MIN
 from bridge.model.counting import Counters
 from bridge.model.event_log import Page
 from bridge.model.position import START, Position
-from bridge.model.registry import User
+from bridge.model.registry import TopicAddress, User
 
-USER, OTHER = UUID(int=1), UUID(int=2)
+USER, OTHER = (User(UUID(int=1)),), (User(UUID(int=2)),)
 
 
 class ScriptedHistory:
@@ -25,16 +25,16 @@ class ScriptedHistory:
     def __init__(self, *, last: bool = True) -> None:
         self.last = last
         self.let = asyncio.Event()
-        self.now: list[UUID] = []
-        self.begun: list[tuple[UUID, Position, int]] = []
+        self.now: list[Addresses] = []
+        self.begun: list[tuple[Addresses, Position, int]] = []
 
-    async def read(self, addresses: list[User], after: Position, *, read_at_ms: int, limit_bytes: int) -> Page:
-        self.begun.append((addresses[0].id, after, limit_bytes))
-        self.now.append(addresses[0].id)
+    async def read(self, addresses: Addresses, after: Position, *, read_at_ms: int, limit_bytes: int) -> Page:
+        self.begun.append((addresses, after, limit_bytes))
+        self.now.append(addresses)
         try:
             await self.let.wait()
         finally:
-            self.now.remove(addresses[0].id)
+            self.now.remove(addresses)
         horizon = Position(f"{len(self.begun)}-0")
         return Page(events=(), horizon=horizon, complete=True, last=self.last, read_at_ms=1)
 
@@ -44,8 +44,10 @@ def opened(history: ScriptedHistory) -> ReplayReader:
     return ReplayReader(history, EventEncoder(REGISTRY, counters), counters)  # type: ignore[arg-type]
 
 
-def asking(replay_reader: ReplayReader, number: int = 1, user: UUID = USER) -> "list[asyncio.Task[ReplayPage]]":
-    return [asyncio.create_task(replay_reader.read(user, START, 0)) for _ in range(number)]
+def asking(
+    replay_reader: ReplayReader, number: int = 1, addresses: Addresses = USER
+) -> "list[asyncio.Task[ReplayPage]]":
+    return [asyncio.create_task(replay_reader.read(addresses, START, 0)) for _ in range(number)]
 
 
 async def turns(number: int = 10) -> None:
@@ -96,12 +98,25 @@ async def test_one_users_many_places_leave_room_for_others() -> None:
     greedy = [asyncio.create_task(replay_reader.read(USER, Position(f"{n}-0"), 0)) for n in range(60)]
     await turns()
     assert history.now == [USER] * READERS_PER_USER_MAX
-    others = [asyncio.create_task(replay_reader.read(uuid4(), START, 0)) for _ in range(60)]
+    others = [asyncio.create_task(replay_reader.read((User(uuid4()),), START, 0)) for _ in range(60)]
     await turns()
     assert len(history.now) == READERS_MAX
     history.let.set()
     await asyncio.gather(*greedy, *others)
     assert not replay_reader._by_user and not replay_reader._readings
+
+
+async def test_who_hears_other_topics_reads_for_itself_on_its_users_places() -> None:
+    history = ScriptedHistory()
+    replay_reader = opened(history)
+    audiences: list[Addresses] = [(*USER, TopicAddress("order", number)) for number in range(5)]
+    readers = [task for addresses in [USER, *audiences, audiences[0]] for task in asking(replay_reader, 1, addresses)]
+    await turns()
+    assert len(history.now) == READERS_PER_USER_MAX
+    history.let.set()
+    pages = await asyncio.gather(*readers)
+    assert [addresses for addresses, _, _ in history.begun] == [USER, *audiences]
+    assert pages[-1] is pages[1] is not pages[0]
 
 
 async def test_one_that_leaves_leaves_the_others_theirs_and_the_last_ends_the_reading() -> None:
@@ -127,7 +142,7 @@ async def test_the_more_is_held_the_smaller_are_the_next_parts(monkeypatch: pyte
     history = ScriptedHistory(last=False)
     history.let.set()
     replay_reader = opened(history)
-    held = [await replay_reader.read(uuid4(), START, 0) for _ in range(100)]
+    held = [await replay_reader.read((User(uuid4()),), START, 0) for _ in range(100)]
     sizes = [limit_bytes for _, _, limit_bytes in history.begun]
     assert sizes[0] == REPLAY_BYTES_MAX and sizes[-1] == REPLAY_BYTES_MIN
     assert sizes == sorted(sizes, reverse=True) and len(held) == 100

@@ -10,7 +10,8 @@ from bridge.gateway.connection import Ending
 from bridge.gateway.request import StreamRequest
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.position import START, Position
-from tests.support.line import Line, event, page, running
+from bridge.model.registry import TopicAddress, User
+from tests.support.line import USER, Line, event, page, running
 from tests.support.waiting import WAIT_S
 
 
@@ -50,6 +51,25 @@ async def test_what_is_offered_while_the_history_is_read_comes_after_it_and_once
         await line.until(lambda: b"live" in line.sent and len(line.ids) == 4)
         assert line.ids == ["5-0", "11-0", "12-0", "13-0"]
         assert line.replay_reader.reads == [START]
+
+
+async def test_an_event_that_is_offered_under_two_addresses_is_sent_once_whatever_comes_in_between() -> None:
+    line = Line(StreamRequest(topics=(TopicAddress("order", 42),), resumes=True, last_event_id=uuid4()))
+    line.replay_reader.pages = [page("5-0", horizon="10-0")]
+    line.link()
+    held, live = event("11-0"), event("12-0")
+    line.session.offer(held)
+    async with running(line):
+        await line.until(lambda: b"unknown_id" in line.sent)
+        line.session.offer(held)
+        await line.until(lambda: line.ids == ["5-0", "11-0"])
+        line.session.offer(live)
+        await line.until(lambda: line.ids == ["5-0", "11-0", "12-0"])
+        line.session.offer(live)
+        line.session.offer(event("13-0"))
+        await line.until(lambda: len(line.ids) >= 4)
+        assert line.ids == ["5-0", "11-0", "12-0", "13-0"]
+        assert set(line.replay_reader.asked) == {(User(USER), TopicAddress("order", 42))}
 
 
 async def test_touch_lost_while_reading_means_reading_again_from_the_cursor() -> None:

@@ -6,12 +6,15 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.gateway.hub import Subscription, Subscriptions
+from bridge.gateway.hub import Hearing, Subscriptions
 from bridge.gateway.request import EncodedEvent
-from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED, user_channel
+from bridge.model.registry import Address, TopicAddress, User
+from tests.support.keys import BROADCAST_CHANNEL, UNPREFIXED
 from tests.support.waiting import WAIT_S
 
-ALICE, BOB = UUID(int=1), UUID(int=2)
+ALICE, BOB = User(UUID(int=1)), User(UUID(int=2))
+ORDER, ORG = TopicAddress("order", 42), TopicAddress("org", 7)
+channel = UNPREFIXED.channel
 
 
 class Someone:
@@ -36,66 +39,94 @@ def linked() -> Subscriptions:
 def test_one_subscription_serves_all_who_listen_to_a_user() -> None:
     subscriptions = linked()
     first, second = Someone(), Someone()
-    subscription = subscriptions.join(ALICE, first)
-    assert subscriptions.join(ALICE, second) is subscription
-    assert subscriptions.next_command() == ("SUBSCRIBE", user_channel(ALICE))
+    hearing = subscriptions.join([ALICE], first)
+    assert subscriptions.join([ALICE], second) == hearing
+    assert subscriptions.next_command() == ("SUBSCRIBE", channel(ALICE))
     assert subscriptions.next_command() is None
-    subscriptions.leave(subscription, first)
+    subscriptions.leave(hearing, first)
     assert subscriptions.next_command() is None
-    subscriptions.leave(subscription, second)
-    subscriptions.leave(subscription, second)
-    assert subscriptions.next_command() == ("UNSUBSCRIBE", user_channel(ALICE))
+    subscriptions.leave(hearing, second)
+    subscriptions.leave(hearing, second)
+    assert subscriptions.next_command() == ("UNSUBSCRIBE", channel(ALICE))
     assert subscriptions.next_command() is None
     assert subscriptions.members_of(BROADCAST_CHANNEL) == ()
 
 
 def test_a_room_is_heard_once_redis_confirmed_it() -> None:
     subscriptions = linked()
-    subscription = subscriptions.join(ALICE, Someone())
-    assert not subscriptions.hears(subscription)
-    subscriptions.confirm(user_channel(ALICE))
-    assert subscriptions.hears(subscription)
+    hearing = subscriptions.join([ALICE], Someone())
+    assert not subscriptions.hears(hearing)
+    subscriptions.confirm(channel(ALICE))
+    assert subscriptions.hears(hearing)
+
+
+def test_a_member_with_topics_is_among_the_members_of_each_and_hears_once_all_are_confirmed() -> None:
+    subscriptions = linked()
+    member, other = Someone(), Someone()
+    hearing = subscriptions.join([ALICE, ORDER, ORG], member)
+    assert channels_of(hearing) == {channel(ALICE), channel(ORDER), channel(ORG), BROADCAST_CHANNEL}
+    assert subscriptions.next_command() == ("SUBSCRIBE", channel(ALICE), channel(ORDER), channel(ORG))
+    for address in (ORG, ALICE):
+        subscriptions.confirm(channel(address))
+        assert not subscriptions.hears(hearing)
+    subscriptions.confirm(channel(ORDER))
+    assert subscriptions.hears(hearing)
+    assert subscriptions.join([BOB, ORDER], other) != hearing
+    assert subscriptions.next_command() == ("SUBSCRIBE", channel(BOB))
+    assert set(subscriptions.members_of(channel(ORDER))) == {member, other}
+    assert subscriptions.members_of(channel(ORG)) == (member,)
+    assert (subscriptions.listeners(ALICE.id), subscriptions.listeners(BOB.id)) == (1, 1)
+    subscriptions.leave(hearing, member)
+    assert subscriptions.next_command() == ("UNSUBSCRIBE", channel(ALICE), channel(ORG))
+    assert subscriptions.members_of(channel(ORDER)) == (other,)
+
+
+def test_a_user_who_is_called_as_a_topic_is_another_address() -> None:
+    subscriptions = linked()
+    member = Someone()
+    subscriptions.join([User("order:42")], member)
+    assert subscriptions.members_of(channel(TopicAddress("order", 42))) == ()
 
 
 def test_the_confirmation_of_an_ended_subscription_confirms_nothing() -> None:
     subscriptions = linked()
     gone = Someone()
-    subscriptions.leave(subscriptions.join(ALICE, gone), gone)
-    subscription = subscriptions.join(ALICE, Someone())
+    subscriptions.leave(subscriptions.join([ALICE], gone), gone)
+    hearing = subscriptions.join([ALICE], Someone())
     sent = [subscriptions.next_command() for _ in range(3)]
     assert [command[0] for command in sent if command] == ["SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"]
-    subscriptions.confirm(user_channel(ALICE))
-    assert not subscriptions.hears(subscription)
-    subscriptions.confirm(user_channel(ALICE))
-    assert subscriptions.hears(subscription)
+    subscriptions.confirm(channel(ALICE))
+    assert not subscriptions.hears(hearing)
+    subscriptions.confirm(channel(ALICE))
+    assert subscriptions.hears(hearing)
 
 
 def test_a_lost_connection_is_told_to_everybody_and_the_next_one_subscribes_anew() -> None:
     subscriptions = linked()
     alice, bob = Someone(), Someone()
-    subscription = subscriptions.join(ALICE, alice)
-    subscriptions.join(BOB, bob)
-    subscriptions.confirm(user_channel(ALICE))
+    hearing = subscriptions.join([ALICE], alice)
+    subscriptions.join([BOB], bob)
+    subscriptions.confirm(channel(ALICE))
     subscriptions.unlink()
     assert (alice.losses, bob.losses) == (1, 1)
-    assert not subscriptions.hears(subscription)
+    assert not subscriptions.hears(hearing)
     assert subscriptions.next_command() is None
-    late = subscriptions.join(UUID(int=3), Someone())
+    late = subscriptions.join([User(UUID(int=3))], Someone())
     subscriptions.link()
     command = subscriptions.next_command()
     assert command is not None and command[0] == "SUBSCRIBE"
-    assert set(command[1:]) == {user_channel(UUID(int=n)) for n in (1, 2, 3)} | {BROADCAST_CHANNEL}
-    for channel in command[1:]:
-        subscriptions.confirm(channel)
-    assert subscriptions.hears(subscription) and subscriptions.hears(late)
+    assert set(command[1:]) == {channel(User(UUID(int=n))) for n in (1, 2, 3)} | {BROADCAST_CHANNEL}
+    for name in command[1:]:
+        subscriptions.confirm(name)
+    assert subscriptions.hears(hearing) and subscriptions.hears(late)
 
 
 async def test_waiting_for_a_room_ends_when_both_channels_are_heard() -> None:
     subscriptions = Subscriptions(UNPREFIXED)
-    subscription = subscriptions.join(ALICE, Someone())
-    waiting = asyncio.create_task(subscriptions.wait_until_heard(subscription))
+    hearing = subscriptions.join([ALICE], Someone())
+    waiting = asyncio.create_task(subscriptions.wait_until_heard(hearing))
     subscriptions.link()
-    subscriptions.confirm(user_channel(ALICE))
+    subscriptions.confirm(channel(ALICE))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -125,11 +156,13 @@ class World:
 
     def __init__(self) -> None:
         self.subscriptions, self.redis = Subscriptions(UNPREFIXED), FakeRedis()
-        self.inside: list[tuple[Subscription, Someone]] = []
+        self.inside: list[tuple[Hearing, Someone]] = []
         self.up = False
         self.steps = {
             "join a": lambda: self.join(ALICE),
             "join b": lambda: self.join(BOB),
+            "join a with topics": lambda: self.join(ALICE, ORDER, ORG),
+            "join b with a topic": lambda: self.join(BOB, ORG),
             "leave": self.leave,
             "send": self.send,
             "answer": self.answer,
@@ -137,9 +170,9 @@ class World:
             "link": self.link,
         }
 
-    def join(self, user_id: UUID) -> None:
+    def join(self, *addresses: Address) -> None:
         member = Someone()
-        self.inside.append((self.subscriptions.join(user_id, member), member))
+        self.inside.append((self.subscriptions.join(addresses, member), member))
 
     def leave(self) -> None:
         if self.inside:
@@ -167,20 +200,24 @@ class World:
             self.subscriptions.link()
 
 
+def channels_of(hearing: Hearing) -> set[str]:
+    return {subscription.channel for subscription in hearing}
+
+
 @settings(max_examples=200)
 @given(st.lists(st.sampled_from(sorted(World().steps)), max_size=60))
 def test_what_counts_as_heard_is_subscribed_whatever_the_order(steps: list[str]) -> None:
     world = World()
     for step in steps:
         world.steps[step]()
-        for subscription, _ in world.inside:
+        for hearing, _ in world.inside:
             # Redis carries out what was sent in order, so nothing unsent may end what counts as heard.
-            assert (
-                not world.subscriptions.hears(subscription)
-                or {subscription.channel, BROADCAST_CHANNEL} <= world.redis.subscribed
-            )
+            assert not world.subscriptions.hears(hearing) or channels_of(hearing) <= world.redis.subscribed
     world.link()
     while world.send() or world.answer() or world.redis.answers:
         pass
     assert world.redis.subscribed == set(world.subscriptions.channels)
-    assert all(world.subscriptions.hears(subscription) for subscription, _ in world.inside)
+    assert all(world.subscriptions.hears(hearing) for hearing, _ in world.inside)
+    while world.inside:
+        world.leave()
+    assert world.subscriptions.channels == (BROADCAST_CHANNEL,)

@@ -1,0 +1,344 @@
+"""The world in which a schedule runs: its Redis, gateway, publisher and clients, and the judging of them."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Protocol, assert_never
+from uuid import UUID
+
+import httpx
+import redis
+
+from bridge.gateway import create_app
+from bridge.gateway.gateway import Gateway
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.errors import StoreError
+from bridge.model.events import SSEEvent
+from bridge.model.position import Position
+from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
+from bridge.model.registry import Address
+from bridge.redis_adapter import connect_async
+from bridge.redis_adapter.client import store_errors
+from bridge.redis_adapter.script import script
+from bridge.redis_adapter.settler import SettleCall
+from bridge.settings import Settings
+from tests.support.event_source import AsgiCall, EventSource, read_over_http
+from tests.support.exactly_once import Account, Publication, account
+from tests.support.keys import UNPREFIXED
+from tests.support.rights import Rights
+from tests.support.schedules import (
+    APART,
+    AUDIENCES,
+    NODE_MAX,
+    PLACES,
+    STREAM_TTL_S,
+    TABS,
+    TYPES,
+    Breathe,
+    Connect,
+    CutHub,
+    Disconnect,
+    Expire,
+    Grant,
+    Pause,
+    Publish,
+    Recheck,
+    RestartGateway,
+    RestartRedis,
+    RuleTrouble,
+    Schedule,
+    Step,
+    Trim,
+    Trouble,
+    Withdraw,
+)
+from tests.support.streams import SECRET, Served
+from tests.support.waiting import WAIT_S
+
+SETTLES_WITHIN_S = WAIT_S
+REPUBLISH_AFTER_S = 0.005
+
+
+class House(Protocol):
+    """Where the gateway lives."""
+
+    async def open(self, settings: Settings, rights: Rights) -> None:
+        """Start a gateway."""
+        ...
+
+    async def close(self, *, in_order: bool) -> None:
+        """End it. Idempotent."""
+        ...
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The running one."""
+        ...
+
+    async def dial(self, source: EventSource) -> None:
+        """See ``Dial``."""
+        ...
+
+
+class InLoop:
+    """A gateway in this event loop: real but for the sockets of its clients, so a schedule takes milliseconds."""
+
+    def __init__(self) -> None:
+        self.gateway: Gateway | None = None
+        self._app: Any = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+
+    async def open(self, settings: Settings, rights: Rights) -> None:
+        app = create_app(settings, rights.registry, authenticator=rights)
+        await self._stack.enter_async_context(app.router.lifespan_context(app))
+        self._app, self.gateway = app, app.state.gateway
+
+    async def close(self, *, in_order: bool) -> None:
+        self._app = self.gateway = None
+        if not in_order:
+            for call in self._calls:
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def dial(self, source: EventSource) -> None:
+        if self._app is None:
+            raise ConnectionRefusedError
+        call = asyncio.create_task(AsgiCall(self._app, source).run())
+        self._calls.add(call)
+        try:
+            await asyncio.wait({call})
+            if not call.cancelled():
+                call.result()
+        finally:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            self._calls.discard(call)
+
+
+class OverHttp:
+    """A gateway behind uvicorn and real sockets."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._served: Served | None = None
+
+    @property
+    def gateway(self) -> Gateway | None:
+        return self._served.state if self._served else None
+
+    async def open(self, settings: Settings, rights: Rights) -> None:
+        served = Served(settings, registry=rights.registry, authenticator=rights)
+        self._served = await asyncio.to_thread(served.__enter__)
+
+    async def close(self, *, in_order: bool) -> None:
+        served, self._served = self._served, None
+        if served:
+            await asyncio.to_thread(served.__exit__, None, None, None)
+
+    async def dial(self, source: EventSource) -> None:
+        if self._served is None:
+            raise ConnectionRefusedError
+        await read_over_http(self._client, self._served.url, source)
+
+
+class World:
+    """One schedule's Redis, gateway, publisher and clients."""
+
+    def __init__(self, server: EmbeddedServer, house: House, schedule: Schedule) -> None:
+        self._server = server
+        self._house = house
+        self._schedule = schedule
+        self._settings = Settings(
+            broker_url=server.url,
+            jwt_secret=SECRET,
+            stream_maxlen=schedule.stream_maxlen,
+            stream_ttl_s=schedule.stream_ttl_s,
+            gateway_queue_max=schedule.queue_max,
+            gateway_topics_recheck_s=86_400,
+        )
+        self._publications: list[Publication] = []
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._certain = 0
+        self._client = connect_async(self._settings)
+        self._settling = SettleCall(self._settings)
+        self._audience_of: dict[str, tuple[Address, ...]] = {}
+        self.rights = Rights(self._settings, self._audience_of)
+        self._tabs = [
+            EventSource(*tab, house.dial, lambda: len(self._publications), self._count_certain, self.rights)
+            for tab in TABS
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """An empty Redis and a gateway that starts; in the end nothing is left."""
+        prepare(self._server)
+        await self._house.open(self._settings, self.rights)
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(tab.disconnect() for tab in self._tabs))
+            for task in self._publishing:
+                task.cancel()
+            await asyncio.gather(*self._publishing, return_exceptions=True)
+            await self._house.close(in_order=True)
+            await self._client.aclose()
+
+    async def play(self) -> list[Account]:
+        """Run the schedule, let everybody come back and everything arrive; one account a client that ever came."""
+        for step in self._schedule.steps:
+            await self._do(step)
+        self.rights.give_all_back()
+        for tab in self._tabs:
+            if tab.connections:
+                tab.connect()
+        await self._settle()
+        # What would arrive too late or twice arrives before these.
+        for audience in range(len(PLACES)):
+            self._start(self._publish(AUDIENCES[audience], 1, 0))
+        await self._settle()
+        gateway = self._house.gateway
+        assert gateway and not (gateway.counters.streams_failed or gateway.counters.messages_malformed)
+        return self._accounts()
+
+    async def _do(self, step: Step) -> None:
+        match step:
+            case Publish(audience, number, kind):
+                self._start(self._publish(AUDIENCES[audience], number, kind))
+            case Connect(tab):
+                self._tabs[tab].connect()
+            case Disconnect(tab):
+                await self._tabs[tab].disconnect()
+            case Pause(tab):
+                self._tabs[tab].reading.clear()
+            case Breathe(None):
+                await self._settle(quiet=True)
+            case Breathe(turns):
+                for _ in range(turns or 0):
+                    await asyncio.sleep(0)
+            case Recheck():
+                await self.rights.recheck(self._house.gateway)
+            case Withdraw() | Grant() | RuleTrouble():
+                self.rights.change(step)
+            case _:
+                await self._trouble(step)
+
+    async def _trouble(self, step: Trouble) -> None:
+        match step:
+            case RestartGateway(in_order):
+                await self._house.close(in_order=in_order)
+                await self._house.open(self._settings, self.rights)
+            case Trim(place, keep, apart):
+                stream = UNPREFIXED.stream(PLACES[place]) + (f":{APART.name}" if apart else "")
+                await self._client.xtrim(stream, maxlen=keep, approximate=False)
+            case CutHub():
+                await self._client.client_kill_filter(_type="pubsub")
+            case RestartRedis(keeps_memory):
+                if not keeps_memory:
+                    # An event in flight may be published before the loss and again after it, rightly.
+                    await self._all_published()
+                await asyncio.to_thread(restart, self._server, keeps_memory=keeps_memory)
+            case Expire():
+                await self._all_published()
+                await asyncio.sleep(STREAM_TTL_S + 0.05)
+            case _:
+                assert_never(step)
+
+    # Publishing
+
+    def _start(self, publishing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(publishing)
+        self._publishing.add(task)
+
+    async def _publish(self, told: tuple[Address, ...], number: int, kind: int) -> None:
+        for _ in range(number):
+            event = SSEEvent(event_type=TYPES[kind], user_id=UUID(int=9), data={})
+            self._audience_of[str(event.event_id)] = told
+            publication = Publication(
+                event_id=str(event.event_id),
+                told=told,
+                category=TYPES[kind].category.value,
+                begun=len(self._publications),
+            )
+            self._publications.append(publication)
+            addressed = AddressedEvent(event=event, payload=b"{}", user_id=None, addresses=told)
+            retention = APART if kind == len(TYPES) - 1 else None
+            delivery = Delivery(
+                event_type=TYPES[kind].value, events=[addressed], message_id=DIRECT, retention=retention
+            )
+            while publication.position is None:
+                publication.position = await self._send(delivery)
+
+    async def _send(self, delivery: Delivery) -> Position | None:
+        with suppress(StoreError), store_errors():
+            answer = await script("settle").send_async(self._client, self._settling.arguments([delivery]))
+            receipt = self._settling.receipts(answer, 1)[0]
+            if receipt.position:
+                return Position(receipt.position)
+        # As the worker does: the same event again, until it is published.
+        await asyncio.sleep(REPUBLISH_AFTER_S)
+        return None
+
+    def _count_certain(self) -> int:
+        while self._certain < len(self._publications) and self._publications[self._certain].position:
+            self._certain += 1
+        return self._certain
+
+    async def _all_published(self) -> None:
+        publishing, self._publishing = self._publishing, set()
+        await asyncio.gather(*publishing)
+
+    # Judging
+
+    def story(self) -> str:
+        """What happened to whom, for whoever must find the cause."""
+        lines = [str(self._schedule), *self.rights.leaks]
+        names = {p.event_id: number for number, p in enumerate(self._publications)}
+        lines += [
+            f"{n} to {', '.join(map(str, p.told))} {p.category} at {p.position}"
+            for n, p in enumerate(self._publications)
+        ]
+        for tab in self._tabs:
+            if tab.entry:
+                shown = [names.get(s.event_id, s.event_id) if s.event_id else "RESET" for s in tab.shown]
+                faults = account(tab, self._publications).faults
+                ear = [*map(str, tab.topics), *tab.categories]
+                lines.append(f"{tab.user_id} {ear} {tab.entry} was shown {shown}: {faults}")
+        return "\n".join(lines)
+
+    def _accounts(self) -> list[Account]:
+        return [account(tab, self._publications) for tab in self._tabs if tab.entry]
+
+    async def _settle(self, *, quiet: bool = False) -> None:
+        """Until everything is published, and shown to those who read; ``quiet`` leaves the judging for later."""
+        await self._all_published()
+        listening = [tab for tab in self._tabs if tab.listens and self.rights.let(tab)]
+        deadline = asyncio.get_running_loop().time() + (1.0 if quiet else SETTLES_WITHIN_S)
+        while not all(tab.entry and not account(tab, self._publications).faults for tab in listening):
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.002)
+
+
+# Redis
+
+
+def prepare(server: EmbeddedServer) -> None:
+    """Empty it, and have it keep what it acknowledges in nodes that are short."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+        client.config_set("appendfsync", "always")
+        client.config_set("stream-node-max-entries", NODE_MAX)
+
+
+def restart(server: EmbeddedServer, *, keeps_memory: bool) -> None:
+    """Kill it and start it again."""
+    server.kill()
+    if not keeps_memory:
+        shutil.rmtree(server.folder / "appendonlydir")
+    server.start()
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("appendfsync", "always")
+        client.config_set("stream-node-max-entries", NODE_MAX)
