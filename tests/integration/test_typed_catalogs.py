@@ -100,7 +100,7 @@ lost = DomainToSSEMapping(OrderLost, T, lambda e: {"id": e.event_id}, nobody)
 table = [bare, named, DomainToSSEMapping(OrderLost, T, lambda e: {}, lambda e: None)]
 annotated: list[DomainToSSEMapping] = [bare, DomainToSSEMapping(OrderPaid, T, lambda e: {"n": e.number}, buyer)]
 tables: dict[str, tuple[DomainToSSEMapping, ...]] = {"shop": (*table, *annotated, explicit, typed, lost)}
-PAID = SSEEventMetadata(T, Shop.ORDERS, "paid", ("number",))
+PAID = SSEEventMetadata(T, Shop.ORDERS, "paid", payload=Payload)
 registry = Registry(
     event_types=ShopType,
     categories=Shop,

@@ -15,7 +15,7 @@ from bridge.model.pipeline.pipeline import transform
 from bridge.model.pipeline.snapshot import snapshot_taker
 from bridge.model.plain_text import one_line
 from bridge.model.registry import DomainToSSEMapping, Registry, Supersede
-from bridge.model.registry.contract import class_name, examples_of, payload_fault, user_fault
+from bridge.model.registry.contract import class_name, examples_of, payload_fault, type_fault, user_fault
 from bridge.model.registry.sampling import CannotSampleError, Sample, UnwritableTypeError, sample_events
 
 GIVE_EXAMPLE = "give its DomainToSSEMapping an example=, which returns an event or a list of events"
@@ -41,7 +41,8 @@ def rehearse(registry: Registry, *, event_max_bytes: int) -> list[Remark]:
 class _Rehearsal:
     def __init__(self, registry: Registry, mapping: DomainToSSEMapping, event_max_bytes: int) -> None:
         meta = registry.metadata(mapping.sse_event_type)
-        self._promised = meta.payload_fields if meta else ()
+        assert meta is not None  # noqa: S101  (a registry has no mapping without)
+        self._meta = meta
         self._users = registry.users
         self._mapping = mapping
         self._name = class_name(mapping)
@@ -87,6 +88,7 @@ class _Rehearsal:
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_told(error)}."))
         remarks = [*self._run("user_id_extractor", self._judge_user, event, on)]
         remarks += self._run("payload_extractor", self._judge_payload, event, on)
+        remarks += () if remarks else self._judge_type(event, on)
         # Where both are right, so must be what a worker makes of them, and of whatever else the mapping extracts.
         yield from remarks or self._run("transform", self._transform, event, on)
 
@@ -114,13 +116,19 @@ class _Rehearsal:
 
     def _judge_payload(self, event: Any) -> str | None:
         payload = self._mapping.payload_extractor(event)
-        fault = payload_fault(self._mapping, payload, self._promised)
+        fault = payload_fault(self._mapping, payload, self._meta)
         if fault is None and len(encode_payload(payload)) > self._event_max_bytes:
             return f"payload too large: that of {self._name} exceeds BRIDGE_EVENT_MAX_BYTES, {self._event_max_bytes}."
         rule = self._mapping.staleness
         if fault is None and isinstance(rule, Supersede):
             rule.key_of(dict(payload))  # raises what a redrive of dead letters would die of
         return fault
+
+    def _judge_type(self, event: Any, on: str) -> Iterator[tuple[str, Remark]]:
+        found = type_fault(self._mapping, self._mapping.payload_extractor(event), self._meta)
+        if found:
+            unless = "" if found.certain else f"; if real events have other values than the sample, {GIVE_EXAMPLE}"
+            yield "payload", Remark(found.certain, f"{found.text.rstrip('.')}{on and f' (sample{on})'}{unless}.")
 
     def _run(self, name: str, judge: Callable[[Any], str | None], event: Any, on: str) -> Iterator[tuple[str, Remark]]:
         try:

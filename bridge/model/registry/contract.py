@@ -1,15 +1,17 @@
 """What a mapping's extractors must return: a user's id, addresses, a payload with its keys and fit for JSON."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.model.errors import AddressError, IdError, PayloadError
 from bridge.model.events import encode_payload
+from bridge.model.plain_text import one_line
 from bridge.model.registry.addresses import AddressBook
 from bridge.model.registry.identifiers import IdType
-from bridge.model.registry.metadata import DomainToSSEMapping
-from bridge.model.registry.sampling import CannotSampleError, sample_event
+from bridge.model.registry.metadata import DomainToSSEMapping, SSEEventMetadata
+from bridge.model.registry.payload_type import is_of_wrong_kind, keys_of, mismatch
+from bridge.model.registry.sampling import JSON_VALUES, CannotSampleError, sample_event
 
 
 def user_fault(mapping: DomainToSSEMapping, user_id: object, users: IdType) -> str | None:
@@ -48,18 +50,19 @@ def audience_fault(mapping: DomainToSSEMapping, told: object, book: AddressBook)
     return None
 
 
-def payload_fault(mapping: DomainToSSEMapping, payload: object, promised: Sequence[str]) -> str | None:
-    """Why what ``payload_extractor`` returned cannot be published; None if it can."""
+def payload_fault(mapping: DomainToSSEMapping, payload: object, meta: SSEEventMetadata) -> str | None:
+    """Why what ``payload_extractor`` returned cannot be published; None if it can. Its values' types are not judged."""
     name = class_name(mapping)
     if not isinstance(payload, dict):
         return (
             f"payload of the wrong type: payload_extractor of {name} returns {type(payload).__name__}; "
             "it must return a dict."
         )
-    if set(payload) != set(promised):
+    optional = {key for key, needed in keys_of(meta.payload).items() if not needed} if meta.payload else set()
+    if not set(meta.payload_fields) - optional <= set(payload) <= set(meta.payload_fields):
         return (
             f"payload differs from the contract: {name} extracts {listed(payload)}, "
-            f"but {mapping.sse_event_type.value} promises {listed(promised)}."
+            f"but {mapping.sse_event_type.value} promises {listed(meta.payload_fields)}."
         )
     try:
         encode_payload(payload)
@@ -68,7 +71,36 @@ def payload_fault(mapping: DomainToSSEMapping, payload: object, promised: Sequen
     return None
 
 
-def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str], book: AddressBook) -> Iterator[str]:
+class TypeFault(NamedTuple):
+    """A payload that is not of the type that its metadata declares."""
+
+    text: str
+    certain: bool  # and not only of a sample whose values were guessed
+
+
+def type_fault(mapping: DomainToSSEMapping, payload: Mapping[str, Any], meta: SSEEventMetadata) -> TypeFault | None:
+    """How a payload that can be published differs from the declared type; None if it does not, or none is declared."""
+    found = mismatch(encode_payload(payload), meta.payload) if meta.payload else ""
+    if not found:
+        return None
+    text = (
+        f"payload differs from its type: {class_name(mapping)} extracts what is no {_name_of(meta.payload)}: "
+        f"{one_line(found)}."
+    )
+    return TypeFault(text, mapping.example is not None or is_of_wrong_kind(found))
+
+
+def _is_no_guess(mapping: DomainToSSEMapping, meta: SSEEventMetadata) -> bool:
+    """Whether a payload has a wrong type whatever stands in fields of type Any."""
+    for anything in () if mapping.example else JSON_VALUES:
+        with suppress(Exception, SystemExit):  # an extractor is foreign code
+            event = sample_event(mapping.domain_event_class, anything=anything)
+            if type_fault(mapping, mapping.payload_extractor(event), meta) is None:
+                return False
+    return True
+
+
+def sample_faults(mapping: DomainToSSEMapping, meta: SSEEventMetadata, book: AddressBook) -> Iterator[str]:
     """What is wrong with what the extractors return for one sample event.
 
     One that raises there is no fault: it may need data that a sample does not have. `sse-bridge check` says so.
@@ -85,7 +117,11 @@ def sample_faults(mapping: DomainToSSEMapping, promised: Sequence[str], book: Ad
         with suppress(Exception, SystemExit):
             yield from filter(None, [audience_fault(mapping, mapping.audience(event), book)])
     with suppress(Exception, SystemExit):
-        yield from filter(None, [payload_fault(mapping, mapping.payload_extractor(event), promised)])
+        payload = mapping.payload_extractor(event)
+        if fault := payload_fault(mapping, payload, meta):
+            yield fault
+        elif (wrong := type_fault(mapping, payload, meta)) and wrong.certain and _is_no_guess(mapping, meta):
+            yield wrong.text
 
 
 def examples_of(mapping: DomainToSSEMapping) -> Sequence[Any]:
@@ -104,8 +140,11 @@ def examples_of(mapping: DomainToSSEMapping) -> Sequence[Any]:
 
 def class_name(mapping: DomainToSSEMapping) -> str:
     """The name of a mapping's domain event class, whatever stands in its place."""
-    event_class: object = mapping.domain_event_class
-    return event_class.__name__ if isinstance(event_class, type) else repr(event_class)
+    return _name_of(mapping.domain_event_class)
+
+
+def _name_of(found: object) -> str:
+    return found.__name__ if isinstance(found, type) else repr(found)
 
 
 def listed(names: Iterable[object]) -> str:

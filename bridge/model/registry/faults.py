@@ -26,6 +26,7 @@ from bridge.model.registry.metadata import (
     is_category_name,
     is_wire_name,
 )
+from bridge.model.registry.payload_type import schema_fault
 
 if TYPE_CHECKING:
     from bridge.model.registry.registry import Registry
@@ -183,18 +184,24 @@ def _metadata_faults(tables: Tables) -> Iterator[str]:
         if len({id(meta.event_type) for meta in rows}) == 1:  # two members of one name are named as such
             yield f"duplicate type: {name} has {len(rows)} rows of metadata; keep one."
     for meta in tables.events:
-        name = _wire_name(meta.event_type)
-        if not _is_one_of(meta.event_type, tables.event_types):
-            yield f"metadata without type: {name} is not a member of {_names_of(tables.event_types)}; add it there."
-        if not is_wire_name(name):
-            yield f"illegal wire name: {name!r}; use 2 or 3 lowercase segments joined by dots, such as 'order.paid'."
-        elif name.startswith(RESERVED_PREFIX):
-            yield f"reserved wire name: {name}; 'stream.' belongs to the bridge's own control events."
-        if not _is_one_of(meta.category, tables.categories):
-            yield f"unknown category: {meta.category!r} of {name} is not a member of {_names_of(tables.categories)}."
-        for field_name, count in Counter(meta.payload_fields).items():
-            if count > 1:
-                yield f"duplicate payload field: {name} names {field_name!r} {count} times."
+        yield from _one_metadata_faults(meta, tables)
+
+
+def _one_metadata_faults(meta: SSEEventMetadata, tables: Tables) -> Iterator[str]:
+    name = _wire_name(meta.event_type)
+    if not _is_one_of(meta.event_type, tables.event_types):
+        yield f"metadata without type: {name} is not a member of {_names_of(tables.event_types)}; add it there."
+    if not is_wire_name(name):
+        yield f"illegal wire name: {name!r}; use 2 or 3 lowercase segments joined by dots, such as 'order.paid'."
+    elif name.startswith(RESERVED_PREFIX):
+        yield f"reserved wire name: {name}; 'stream.' belongs to the bridge's own control events."
+    if not _is_one_of(meta.category, tables.categories):
+        yield f"unknown category: {meta.category!r} of {name} is not a member of {_names_of(tables.categories)}."
+    if meta.payload and (fault := schema_fault(meta.payload)):
+        yield f"payload type that JSON cannot carry: {_name_of(meta.payload)} of {name}: {fault}."
+    for field_name, count in Counter(meta.payload_fields).items():
+        if count > 1:
+            yield f"duplicate payload field: {name} names {field_name!r} {count} times."
 
 
 def _mapping_faults(tables: Tables) -> Iterator[str]:
@@ -225,7 +232,7 @@ def _one_mapping_faults(mapping: DomainToSSEMapping, meta: SSEEventMetadata | No
     if meta is None:
         yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
         return
-    yield from sample_faults(mapping, meta.payload_fields, book)
+    yield from sample_faults(mapping, meta, book)
     if callable(mapping.audience):
         yield (
             f"audience of {name} is a function: topics can be declared, publishing to them is not supported yet; "

@@ -61,6 +61,10 @@ def identity_of(registry: Registry) -> CatalogIdentity:
     for meta in registry.events:
         row = (meta.event_type.value, meta.category.value, tuple(meta.payload_fields))
         shape.update(f"event {row!r}\n".encode())
+        if meta.payload:
+            shape.update(
+                f"payload {[(name, _type_words(hint)) for name, hint in _fields_of(meta.payload)]!r}\n".encode()
+            )
     for mapping in registry.mappings:
         for word in _shape_of(mapping):
             shape.update(f"{word}\n".encode())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeV
 
 from bridge.model.registry.addresses import NAME_FORM, Address, is_name
 from bridge.model.registry.identifiers import Id
+from bridge.model.registry.payload_type import keys_of
 from bridge.model.registry.sealed_list import SealedList
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ RETAINED_MAX = 1_000_000
 LIFE_MAX_S = 31_536_000
 """What a class of retention may keep, as the settings may."""
 _FROZEN_FIELDS = "payload_fields are part of immutable metadata; make a new SSEEventMetadata instead."
+_NOT_GIVEN: SealedList[str] = SealedList.of((), _FROZEN_FIELDS)
 
 
 class Audience(StrEnum):
@@ -163,24 +165,45 @@ class SSEEventMetadata:
         category: by which clients filter and workers queue.
         description: one sentence for people.
         payload_fields: the keys of the payload, in order; a contract that every extractor is held to. Any iterable
-            of names is taken; what is kept is a list that equals it and cannot be changed.
+            of names is taken; what is kept is a list that equals it and cannot be changed. Default: ``payload``'s.
         retention: how much of its history is kept; None: as its category's, by the registry, or as the settings say.
+        payload: a TypedDict, dataclass, attrs class or msgspec Struct with the payload's keys and their types. The
+            registry holds samples to it, a worker no event: it costs nothing there.
 
     Raises:
-        ValueError: ``payload_fields`` is one text.
+        ValueError: ``payload_fields`` is one text, or differs from the keys of ``payload``; or that is no such type.
     """
 
     event_type: StrEnum
     category: StrEnum
     description: str
-    payload_fields: Sequence[str] = field(default_factory=list)
+    payload_fields: Sequence[str] = field(default_factory=lambda: _NOT_GIVEN)
     retention: Retention | None = None
+    payload: type[Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         # A text would be a field for each of its letters.
         if isinstance(self.payload_fields, str) or not isinstance(self.payload_fields, Iterable):
             raise ValueError(f"payload_fields must be a list of names, not {self.payload_fields!r}.")
-        object.__setattr__(self, "payload_fields", SealedList.of(self.payload_fields, _FROZEN_FIELDS))
+        fields = tuple(self.payload_fields)
+        if self.payload is not None:
+            fields = self._agreed(fields)
+        object.__setattr__(self, "payload_fields", SealedList.of(fields, _FROZEN_FIELDS))
+
+    def _agreed(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        name = getattr(self.event_type, "value", self.event_type)
+        try:
+            keys = tuple(keys_of(self.payload))
+        except ValueError as error:
+            raise ValueError(f"payload of {name}: {error}.") from None
+        if self.payload_fields is _NOT_GIVEN:
+            return keys
+        if set(given) != set(keys):
+            raise ValueError(
+                f"payload_fields of {name} are ({', '.join(map(str, given))}), but its payload has "
+                f"({', '.join(keys)}); leave payload_fields out, or let them agree."
+            )
+        return given
 
 
 @dataclass(frozen=True, slots=True)

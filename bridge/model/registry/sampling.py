@@ -28,7 +28,8 @@ _SCALARS: dict[type[inspect.Type], Any] = {
     inspect.RawType: msgspec.Raw(b'"sample"'),
     inspect.NoneType: None,
 }
-_JSON_VALUES: tuple[Any, ...] = ("sample", ["sample"], {"sample": 1}, 1, 1.5, True)
+JSON_VALUES: tuple[Any, ...] = ("sample", ["sample"], {"sample": 1}, 1, 1.5, True)
+"""What is tried where a hint allows anything."""
 _RECORDS = (inspect.DataclassType, inspect.StructType, inspect.TypedDictType)
 _LISTS = (inspect.ListType, inspect.VarTupleType, inspect.SetType, inspect.FrozenSetType)
 _ALWAYS_SET = frozenset({"event_id", "occurred_at"})
@@ -213,12 +214,12 @@ def _of_text(info: inspect.StrType, _: int) -> list[_Choice]:
 def _of_custom(info: inspect.CustomType, _: int) -> list[_Choice]:
     """Such a class is not decoded: what JSON gives is taken, if it is an instance, as of Iterable or object."""
     try:
-        found = [value for value in _JSON_VALUES if isinstance(value, info.cls)]
+        found = [value for value in JSON_VALUES if isinstance(value, info.cls)]
     except TypeError as error:
         raise CannotSampleError(f"nothing can be told of a {info.cls.__name__}: {error}") from None
     if not found:
         raise UnwritableTypeError(f"JSON cannot carry a {info.cls.__name__}")
-    return [_Choice(_ANYTHING if len(found) == len(_JSON_VALUES) else found[0])]
+    return [_Choice(_ANYTHING if len(found) == len(JSON_VALUES) else found[0])]
 
 
 def _of_moment(info: inspect.DateTimeType, _: int) -> list[_Choice]:
