@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
 import attrs
@@ -54,6 +54,14 @@ class Attrs:
 
 class Renamed(msgspec.Struct, rename="camel", tag="paid"):
     order_number: int
+
+
+T = TypeVar("T")
+
+
+class Many(TypedDict, Generic[T]):
+    values: list[T]
+    count: int
 
 
 class Row(NamedTuple):
@@ -108,6 +116,16 @@ def test_the_fields_follow_from_the_type(kind: Any) -> None:
 
 def test_the_fields_are_the_keys_in_json() -> None:
     assert meta(Renamed).payload_fields == ["type", "orderNumber"]
+
+
+def test_a_type_may_have_parameters() -> None:
+    assert meta(Many[int]).payload_fields == ["values", "count"]
+    right = build(Many[int], lambda event: {"values": [event.number], "count": 1})
+    assert identity_of(right).difference(
+        identity_of(build(Many[str], lambda event: {"values": [event.note], "count": 1}))
+    )
+    with pytest.raises(RegistryError, match=r"what is no .*Many\[str\]: Expected `str`, got `int`"):
+        build(Many[str], lambda event: {"values": [event.number], "count": 1})
 
 
 def test_fields_that_are_given_must_agree() -> None:

@@ -58,7 +58,9 @@ def payload_fault(mapping: DomainToSSEMapping, payload: object, meta: SSEEventMe
             f"payload of the wrong type: payload_extractor of {name} returns {type(payload).__name__}; "
             "it must return a dict."
         )
-    optional = {key for key, needed in keys_of(meta.payload).items() if not needed} if meta.payload else set()
+    optional = (
+        {key for key, needed in keys_of(meta.payload).items() if not needed} if meta.payload is not None else set()
+    )
     if not set(meta.payload_fields) - optional <= set(payload) <= set(meta.payload_fields):
         return (
             f"payload differs from the contract: {name} extracts {listed(payload)}, "
@@ -80,7 +82,7 @@ class TypeFault(NamedTuple):
 
 def type_fault(mapping: DomainToSSEMapping, payload: Mapping[str, Any], meta: SSEEventMetadata) -> TypeFault | None:
     """How a payload that can be published differs from the declared type; None if it does not, or none is declared."""
-    found = mismatch(encode_payload(payload), meta.payload) if meta.payload else ""
+    found = mismatch(encode_payload(payload), meta.payload) if meta.payload is not None else ""
     if not found:
         return None
     text = (

@@ -197,7 +197,7 @@ def _one_metadata_faults(meta: SSEEventMetadata, tables: Tables) -> Iterator[str
         yield f"reserved wire name: {name}; 'stream.' belongs to the bridge's own control events."
     if not _is_one_of(meta.category, tables.categories):
         yield f"unknown category: {meta.category!r} of {name} is not a member of {_names_of(tables.categories)}."
-    if meta.payload and (fault := schema_fault(meta.payload)):
+    if meta.payload is not None and (fault := schema_fault(meta.payload)):
         yield f"payload type that JSON cannot carry: {_name_of(meta.payload)} of {name}: {fault}."
     for field_name, count in Counter(meta.payload_fields).items():
         if count > 1:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from enum import Enum
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -61,10 +61,10 @@ def identity_of(registry: Registry) -> CatalogIdentity:
     for meta in registry.events:
         row = (meta.event_type.value, meta.category.value, tuple(meta.payload_fields))
         shape.update(f"event {row!r}\n".encode())
-        if meta.payload:
-            shape.update(
-                f"payload {[(name, _type_words(hint)) for name, hint in _fields_of(meta.payload)]!r}\n".encode()
-            )
+        if meta.payload is not None:
+            shape.update(f"payload {_type_words(meta.payload)}\n".encode())
+            hints = _fields_of(get_origin(meta.payload) or meta.payload)
+            shape.update(f"payload {[(name, _type_words(hint)) for name, hint in hints]!r}\n".encode())
     for mapping in registry.mappings:
         for word in _shape_of(mapping):
             shape.update(f"{word}\n".encode())

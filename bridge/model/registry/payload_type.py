@@ -1,6 +1,6 @@
 """A type that is declared of a payload: which keys it has, and whether a payload is one. Pure."""
 
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
@@ -24,7 +24,7 @@ def keys_of(declared: object) -> dict[str, bool]:
         raise ValueError(f"it must be {_KINDS}, not {declared!r}")
     keys = {field.encode_name: field.required for field in info.fields}
     if isinstance(info, inspect.TypedDictType):  # of which msgspec sorts the keys
-        return {name: keys[name] for name in info.cls.__annotations__}
+        return {name: keys[name] for name in (get_origin(info.cls) or info.cls).__annotations__}
     tag = getattr(info, "tag_field", None)
     return {tag: True, **keys} if tag else keys
 
