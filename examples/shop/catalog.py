@@ -4,20 +4,27 @@ Point bridge at it: ``BRIDGE_REGISTRY=examples.shop.catalog:registry``.
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from bridge import Audience, DomainToSSEMapping, PermanentError, Registry, RetryPolicy, SSEEventMetadata
 from examples.shop.events import FlashSaleStarted, OrderPaid, OrderPlaced, ParcelShipped
 from examples.shop.types import ShopCategory, ShopEventType
 
+
+class PaidPayload(TypedDict):
+    """What is in ``order.paid``, with types; the other rows below name their fields alone."""
+
+    order_number: str
+    amount: Decimal
+    currency: str
+
+
 EVENTS = (
     SSEEventMetadata(
         ShopEventType.ORDER_PLACED, ShopCategory.ORDERS, "We received an order", ("order_number", "items", "total")
     ),
-    SSEEventMetadata(
-        ShopEventType.ORDER_PAID, ShopCategory.ORDERS, "An order was paid", ("order_number", "amount", "currency")
-    ),
+    SSEEventMetadata(ShopEventType.ORDER_PAID, ShopCategory.ORDERS, "An order was paid", payload=PaidPayload),
     SSEEventMetadata(
         ShopEventType.PARCEL_SHIPPED,
         ShopCategory.DELIVERY,
@@ -48,7 +55,7 @@ def placed(event: OrderPlaced) -> dict[str, Any]:
     }
 
 
-def paid(event: OrderPaid) -> dict[str, Any]:
+def paid(event: OrderPaid) -> PaidPayload:
     return {"order_number": event.order_number, "amount": event.amount, "currency": event.currency}
 
 
