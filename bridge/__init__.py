@@ -50,6 +50,10 @@ if TYPE_CHECKING:
         get_sse_event_metadata,
     )
 
+# Withdrawing rights
+if TYPE_CHECKING:
+    from bridge.rights import disconnect, disconnect_async
+
 # Publishing without a worker
 if TYPE_CHECKING:
     from bridge.producer import SSEEventHandler
@@ -107,6 +111,8 @@ __all__ = [
     "Supersede",
     "Topic",
     "configure",
+    "disconnect",
+    "disconnect_async",
     "emit",
     "emit_many",
     "flush",
@@ -130,6 +136,7 @@ _, __getattr__ = on_demand(
             "get_domain_event_to_sse_mapping get_events_by_category get_registry_statistics "
             "get_sse_event_metadata"
         ),
+        "bridge.rights": "disconnect disconnect_async",
         "bridge.producer": "SSEEventHandler",
         "bridge.redis_adapter": "RedisSSEPublisher SSEPublisherProtocol get_sse_publisher",
         "bridge.model.publishing": "Receipt ReceiptStatus",

@@ -41,6 +41,7 @@ def store_of(client: "redis.Redis", settings: AccountingSettings) -> "Store":
         published=adapters.PublishedEvents(client, settings),
         overview=adapters.StoreOverview(client),
         log=adapters.OperationsLog(client),
+        rights=adapters.RightsRecord(client, settings),
         workers=adapters.Workers(client),
         producers=adapters.Producers(client),
         queues=_broker_queues(settings, ledger),

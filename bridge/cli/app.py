@@ -42,6 +42,7 @@ COMMANDS = {
     "retries": "See and change what waits for its next attempt.",
     "dead": "See, understand and repair dead letters.",
     "outbox": "Print the statements that make the table of a transactional outbox.",
+    "disconnect": "End a user's streams, or a session's, on every gateway, and refuse what was granted before.",
     "gateway": "Run the gateway that browsers connect to.",
     "ops": "Run the operators' page: see, redrive and discard in a browser.",
 }

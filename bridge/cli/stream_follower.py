@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from bridge.cli.console import say
 from bridge.gateway.authenticator import Principal
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.request import StreamRequest, Wanted
+from bridge.gateway.withdrawals import Admission
 from bridge.model.errors import BridgeError, StoreUnavailableError
 from bridge.model.event_log import RESET_EVENT
 from bridge.model.registry import Id, Registry
@@ -56,7 +58,9 @@ class Follower:
                 )
             watching = asyncio.create_task(self._watch())
             try:
-                await self._gateway.serve(Principal(user=user), request, {"type": "http"}, _receive, self._send)
+                # An operator's right is Redis', and no withdrawal ends it.
+                admission = Admission(Principal(user=user), time.monotonic(), ())
+                await self._gateway.serve(admission, request, {"type": "http"}, _receive, self._send)
             finally:
                 await end_tasks(watching)
         raise self._broken or BridgeError("The stream has ended; start the command again.")

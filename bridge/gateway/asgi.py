@@ -1,5 +1,6 @@
 """The ASGI application: its routes, the origins that may read, its metrics, and how a request gets its stream."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from bridge.gateway.connection import connection_of, note_connection, stream_hea
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, UnknownTopicError, parse_request
+from bridge.gateway.withdrawals import Admission
 from bridge.model.counting import COUNTERS_STATE, TEXTS
 from bridge.model.errors import SettingsError, UnauthorizedError
 from bridge.model.registry import Registry
@@ -122,18 +124,20 @@ class Endpoints:
             self._gateway.counters.connections_lost += 1
             connection.end()
             return Response()
+        asked_at = time.monotonic()
         principal = await self._authenticator.identify(request)
+        admission = Admission.of(principal, asked_at)
         wanted = self._wanted(request)
-        if refusal := self._gateway.refusal(principal):
+        if refusal := self._gateway.refusal(admission):
             raise refusal
         if wanted.topics:
             await self._gateway.topic_rights.permit(principal, wanted.topics)
-            if refusal := self._gateway.refusal(principal):  # others came meanwhile
+            if refusal := self._gateway.refusal(admission):  # others came meanwhile
                 raise refusal
         # No await from here until the stream counts, or more would be admitted than there may be.
         if request.method == "HEAD":
             return Response(headers=stream_headers(request.scope))
-        return cast("Response", partial(self._gateway.serve, principal, wanted))
+        return cast("Response", partial(self._gateway.serve, admission, wanted))
 
     def _wanted(self, request: Request) -> StreamRequest:
         try:

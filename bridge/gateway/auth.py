@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from bridge.gateway.authenticator import TIME_MAX_S, Authenticator, Principal
 from bridge.gateway.jwks import IssuerKeys, Key, KeysUnavailableError
 from bridge.gateway.refusal import RequestRefusedError, unavailable
-from bridge.model.bounds import TOKEN_CHARS_MAX
+from bridge.model.bounds import SESSION_CHARS_MAX, TOKEN_CHARS_MAX
 from bridge.model.counting import Counters
 from bridge.model.errors import IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
@@ -72,7 +72,13 @@ class TokenAuthenticator:
             user = self._users.read(claims["sub"])
         except IdError:
             raise UnauthorizedError(f"The token's subject is no {self._users.noun}, so it names no user.") from None
-        return Principal(user=user, expires_at=float(claims["exp"]))
+        return Principal(
+            user=user,
+            expires_at=float(claims["exp"]),
+            session=_session_of(claims),
+            # What does not say when it was issued may be of any time.
+            issued_at=float(claims.get("iat", 0)),
+        )
 
     def _token(self, request: HTTPConnection) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -180,6 +186,12 @@ def _check_times(claims: dict[str, Any]) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (is_number and 0 <= value <= TIME_MAX_S):
             raise UnauthorizedError(f"The token's claim {claim!r} is no time in seconds since 1970.")
+
+
+def _session_of(claims: dict[str, Any]) -> str:
+    """What the issuer calls the session, or else the token."""
+    named = (claims.get(claim) for claim in ("sid", "jti"))
+    return next((name for name in named if isinstance(name, str) and 0 < len(name) <= SESSION_CHARS_MAX), "")
 
 
 def _invalid(error: Exception) -> UnauthorizedError:

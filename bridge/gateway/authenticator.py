@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 from bridge.catalogs.loading import load_attribute
 from bridge.gateway.asking import Failure, Questions
 from bridge.gateway.refusal import RequestRefusedError, refusal_fault, unavailable
+from bridge.model.bounds import SESSION_CHARS_MAX
 from bridge.model.counting import Counters
 from bridge.model.errors import BridgeError, IdError, SettingsError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
@@ -30,11 +31,17 @@ class Principal:
         topics: those without a ``Topic.may_hear`` that this client may hear: addresses, or a function of an address,
             sync (run in a thread) or async, that returns True, or False or None. They are asked as that is; so a set
             that the application changes later counts, too.
+        session: what they signed in with, as opaque text: a session's key, a token's id. ``disconnect`` ends the
+            streams of one; empty: it has no name.
+        issued_at: Unix time in seconds at which this right was given, if whoever asks shows the same for long, as a
+            token: what was issued before a ``disconnect`` is refused. None: the application is asked each time.
     """
 
     user: Id
     expires_at: float | None = None
     topics: Collection[TopicAddress] | Callable[[TopicAddress], bool | Awaitable[bool | None] | None] = ()
+    session: str = ""
+    issued_at: float | None = None
 
 
 class AuthRequest(Protocol):
@@ -168,10 +175,11 @@ class OwnAuthenticator:
     def _checked(self, answer: object) -> Principal:
         if not isinstance(answer, Principal):
             raise IdError(f"it returned a {type(answer).__name__}, not a Principal")
-        ends = answer.expires_at
-        is_number = isinstance(ends, int | float) and not isinstance(ends, bool)
-        if ends is not None and not (is_number and -TIME_MAX_S <= ends <= TIME_MAX_S):
-            raise IdError("it returned a Principal whose expires_at is no Unix time in seconds")
+        for name in ("expires_at", "issued_at"):
+            if not _is_time(getattr(answer, name)):
+                raise IdError(f"it returned a Principal whose {name} is no Unix time in seconds")
+        if not (isinstance(answer.session, str) and len(answer.session) <= SESSION_CHARS_MAX):
+            raise IdError(f"it returned a Principal whose session is no text of at most {SESSION_CHARS_MAX} characters")
         self._check_topics(answer.topics)
         return replace(answer, user=self._registry.users.checked(answer.user, "it returned a Principal whose user"))
 
@@ -182,3 +190,9 @@ class OwnAuthenticator:
             raise IdError("it returned a Principal whose topics are neither a list of addresses nor a function")
         for address in topics:
             self._registry.addresses.checked(address)
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a Unix time in seconds, or none was given."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (is_number and -TIME_MAX_S <= cast("float", value) <= TIME_MAX_S)

@@ -29,6 +29,7 @@ class Ending(StrEnum):
 
     CLIENT_LEFT = "client_left"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105  (a name)
+    WITHDRAWN = "withdrawn"
     TOPICS_WITHDRAWN = "topics_withdrawn"
     TOPICS_UNCONFIRMED = "topics_unconfirmed"
     TOO_SLOW = "too_slow"

@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from bridge.gateway.authenticator import Principal
 from bridge.gateway.connection import FINISH_S, LINGER_S, Ending, ResponseWriter, connection_of
 from bridge.gateway.counter_reporter import CounterReporter
 from bridge.gateway.hub import Hub, Subscriptions
@@ -19,13 +18,14 @@ from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
 from bridge.gateway.topics import Rechecks, TopicRights
+from bridge.gateway.withdrawals import Admission, KnownWithdrawals
 from bridge.model.counting import Counters
-from bridge.model.errors import StoreError
+from bridge.model.errors import BridgeError, StoreError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
 from bridge.model.position import Position
-from bridge.model.registry import Registry
+from bridge.model.registry import Id, Registry
 from bridge.model.registry.identity import identity_of
-from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, connect_async
+from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, WithdrawnRights, connect_async
 from bridge.runtime.supervision import SupervisedTask
 from bridge.settings import StreamSettings
 
@@ -41,6 +41,7 @@ NOT_RUNNING = (
     "This gateway was not started. Its server must run its lifespan (no --lifespan off), and so must an application "
     "that mounts it: `async with gateway.router.lifespan_context(gateway): yield` in its own."
 )
+WITHDRAWN = "Your right to listen was withdrawn; sign in again, and show what you are given then."
 SWEEP_EVERY_S = 2.0
 """How often it is looked whether connections have ended of which the server said nothing."""
 SWEEP_SLICE = 500
@@ -56,7 +57,7 @@ class Gateway:
     def __init__(self, settings: StreamSettings, registry: Registry) -> None:
         self.counters = Counters()
         self.subscriptions = Subscriptions(Keyspace.of(settings))
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, Admission] = {}
         self.draining = False
         self.tasks: tuple[SupervisedTask, ...] = ()
         self._running = False
@@ -75,9 +76,14 @@ class Gateway:
         tally = CounterReporter(
             Gateways(self._client), self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
         )
-        hub = Hub(
-            partial(LiveSubscription, self._client), self.subscriptions, self._encoder.read, self.counters, self._vouch
+        self._withdrawals = KnownWithdrawals(
+            WithdrawnRights(self._client),
+            ttl_s=self._settings.disconnect_ttl_s,
+            counters=self.counters,
+            on_news=self._end_withdrawn,
         )
+        live = partial(LiveSubscription, self._client)
+        hub = Hub(live, self.subscriptions, self._encoder.read, self.counters, self._vouch, self._withdrawals)
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
             SupervisedTask(tally.run, name="bridge-gateway-tally"),
@@ -115,7 +121,13 @@ class Gateway:
         if told:
             logger.warning("bridge.gateway.order_anew clients=%d", told)
 
-    def refusal(self, principal: Principal) -> RequestRefusedError | None:
+    def _end_withdrawn(self) -> None:
+        """End the streams whose right was withdrawn."""
+        for session, admission in tuple(self.sessions.items()):
+            if self._withdrawals.refuses(admission):
+                session.end(Ending.WITHDRAWN)
+
+    def refusal(self, admission: Admission) -> BridgeError | None:
         """Why no further stream can be opened for this user now, if so."""
         if not self._running and not self.draining:
             logger.error("bridge.gateway.not_running: %s", NOT_RUNNING)
@@ -123,18 +135,21 @@ class Gateway:
         retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
         if self.draining:
             return unavailable("This gateway is shutting down; connect again.", retry_after_s)
+        if self._withdrawals.refuses(admission):
+            return UnauthorizedError(WITHDRAWN)
         if len(self.sessions) >= self._settings.gateway_clients_max:
             return unavailable("This gateway has no room for another stream; try again later.", retry_after_s)
-        if self.subscriptions.listeners(principal.user) >= self._settings.gateway_streams_per_user:
+        if self.subscriptions.listeners(admission.principal.user) >= self._settings.gateway_streams_per_user:
             self.counters.users_full += 1
             return unavailable("You have too many streams open; close one, and try again later.", retry_after_s)
         return None
 
     async def serve(
-        self, principal: Principal, request: StreamRequest, scope: Scope, receive: Receive, send: Send
+        self, admission: Admission, request: StreamRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Serve one client until its stream ends."""
         settings = self._settings
+        principal = admission.principal
         connection_of(scope).on_shutdown(self.drain)
         wire = ResponseWriter(
             scope,
@@ -152,15 +167,15 @@ class Gateway:
             settings=settings,
             counters=self.counters,
         )
-        self.sessions.add(session)
+        self.sessions[session] = admission
         self.counters.streams_opened += 1
         if request.topics:
             self.counters.topics_opened += 1
             self.rechecks.watch(session, principal, request.topics)
         try:
-            self._note(principal, await session.run(receive))
+            self._note(principal.user, await session.run(receive))
         finally:
-            self.sessions.discard(session)
+            del self.sessions[session]
             self.rechecks.forget(session)
 
     def drain(self) -> None:
@@ -214,7 +229,7 @@ class Gateway:
         """Whether the hub hears Redis."""
         return self.subscriptions.broadcast.confirmed.is_set()
 
-    def _note(self, principal: Principal, ending: Ending) -> None:
+    def _note(self, user: Id, ending: Ending) -> None:
         match ending:
             case Ending.TOO_SLOW:
                 self.counters.cut_too_slow += 1
@@ -222,6 +237,8 @@ class Gateway:
                 self.counters.cut_stalled += 1
             case Ending.TOKEN_EXPIRED:
                 self.counters.tokens_expired += 1
+            case Ending.WITHDRAWN:
+                self.counters.rights_withdrawn += 1
             case Ending.TOPICS_WITHDRAWN:
                 self.counters.topics_withdrawn += 1
             case Ending.TOPICS_UNCONFIRMED:
@@ -229,6 +246,6 @@ class Gateway:
             case Ending.FAILED:
                 self.counters.streams_failed += 1
         if ending in (Ending.TOO_SLOW, Ending.STALLED, Ending.TOPICS_UNCONFIRMED):
-            logger.warning("bridge.gateway.client_cut reason=%s user_id=%s", ending, principal.user)
+            logger.warning("bridge.gateway.client_cut reason=%s user_id=%s", ending, user)
         else:
-            logger.debug("bridge.gateway.stream_ended reason=%s user_id=%s", ending, principal.user)
+            logger.debug("bridge.gateway.stream_ended reason=%s user_id=%s", ending, user)

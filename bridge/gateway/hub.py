@@ -38,6 +38,23 @@ class Member(Protocol):
         ...
 
 
+class Control(Protocol):
+    """What is said to every gateway, beside what is published."""
+
+    @property
+    def channel(self) -> str:
+        """Where it is heard."""
+        ...
+
+    async def load(self) -> None:
+        """Learn what was said before it was heard."""
+        ...
+
+    def hear(self, message: bytes) -> None:
+        """Act on it."""
+        ...
+
+
 class Subscription:
     """The members of one channel.
 
@@ -187,6 +204,7 @@ class Hub:
         counters: count outages.
         vouch: asked before listening again, with the newest message that was heard, its channel, and how many seconds
             ago: a Redis that does not know it has been set back, and clients must hear of that.
+        control: heard, and made up to date, before anybody is served.
     """
 
     def __init__(
@@ -196,9 +214,11 @@ class Hub:
         read: Callable[[bytes], EncodedEvent | None],
         counters: Counters,
         vouch: Callable[[str, bytes, float], Awaitable[None]],
+        control: Control,
     ) -> None:
         self._subscription = subscription
         self._vouch = vouch
+        self._control = control
         self._newest: tuple[str, bytes, float] | None = None
         self._newest_event: EncodedEvent | None = None
         self._subscriptions = subscriptions
@@ -222,6 +242,7 @@ class Hub:
     async def _listen(self, connection: LiveChannel) -> None:
         try:
             await connection.open()
+            await self._heed(connection)
             if self._newest is not None:
                 channel, message, heard_at = self._newest
                 await self._vouch(channel, message, time.monotonic() - heard_at)
@@ -231,6 +252,13 @@ class Hub:
         finally:
             self._subscriptions.unlink()
             await connection.close()
+
+    async def _heed(self, connection: LiveChannel) -> None:
+        """From here on no word on the control channel is missed."""
+        await connection.send("SUBSCRIBE", self._control.channel)
+        if await connection.hear(PROBE_AFTER_S) is None:
+            raise TimeoutError(f"Redis has not answered for {PROBE_AFTER_S:g} s")
+        await self._control.load()
 
     async def _talk(self, connection: LiveChannel) -> None:
         tasks = [asyncio.create_task(self._write(connection)), asyncio.create_task(self._hear(connection))]
@@ -278,6 +306,9 @@ class Hub:
         return False
 
     def _hand_out(self, channel: str, message: bytes) -> bool:
+        if channel == self._control.channel:
+            self._control.hear(message)
+            return False
         # An event for several addresses is published on one channel right after the other.
         again = self._newest is not None and self._newest[1] == message
         event = self._newest_event if again else self._read(message)

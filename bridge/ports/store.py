@@ -14,6 +14,7 @@ from bridge.model.registry import Registry
 from bridge.ports.events import Publications
 from bridge.ports.failed_events import DeadLetters, KeptEvents, OperationsLog, RetryQueue
 from bridge.ports.redrives import RedriveJobs
+from bridge.ports.rights import RightsRecord
 from bridge.ports.work import Accounting, Clock, Queue
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport
 
@@ -164,6 +165,7 @@ class Store:
     published: Publications
     overview: Overview
     log: OperationsLog
+    rights: RightsRecord
     workers: WorkerReports
     producers: ProducerReports
     queues: BrokerQueues

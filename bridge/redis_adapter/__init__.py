@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.queue_discovery import ForeignLists
     from bridge.redis_adapter.redrive_jobs import RedriveJobs
     from bridge.redis_adapter.reports import METRIC_PREFIX, Gateways, Producers, Workers
+    from bridge.redis_adapter.rights import RightsRecord, WithdrawnRights
     from bridge.redis_adapter.settler import PendingPublish, Settler
     from bridge.redis_adapter.task_queue import Announcer, QueueNames, RedisTaskQueue
 
@@ -62,6 +63,7 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.queue_discovery": "ForeignLists",
         "bridge.redis_adapter.redrive_jobs": "RedriveJobs",
         "bridge.redis_adapter.reports": "Gateways METRIC_PREFIX Producers Workers",
+        "bridge.redis_adapter.rights": "RightsRecord WithdrawnRights",
         "bridge.redis_adapter.settler": "PendingPublish Settler",
         "bridge.redis_adapter.task_queue": "Announcer QueueNames RedisTaskQueue",
     },

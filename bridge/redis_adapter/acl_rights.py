@@ -28,12 +28,14 @@ _SETTLE = (
     "sadd", "srem", "scard", "xadd", "xinfo|stream", "lpush", "lindex", "ltrim", "publish", "info", "type", "mget",
 )  # fmt: skip
 _LISTEN = ("subscribe", "unsubscribe", "client|setname")
-_SERVE = ("get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", *_LISTEN)
+_SERVE = (
+    "get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", "zrange", *_LISTEN,
+)  # fmt: skip
 _OPERATE = (
     "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall",
     "hmget", "hlen", "hexists", "hscan", "hstrlen", "zadd", "zrem", "zcard", "zcount", "zrange",
-    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "sadd", "srem", "scard", "xadd", "xrange", "xrevrange",
-    "xinfo|stream", "lrange", "lindex", "multi", "exec", "info", *_LISTEN,
+    "zrevrange", "zscore", "zmscore", "zremrangebyrank", "zremrangebyscore", "sadd", "srem", "scard", "xadd", "xrange",
+    "xrevrange", "publish", "xinfo|stream", "lrange", "lindex", "multi", "exec", "info", *_LISTEN,
 )  # fmt: skip
 _KOMBU = (
     "sadd", "srem", "scard", "smembers", "zadd", "zrem", "zrange", "zrangebyscore", "zrevrangebyscore", "exists",
@@ -157,7 +159,7 @@ def _on_broker(process: Process, before: str, database: int) -> Rights:
 
 
 def _stream_names(keys: Keyspace) -> Iterator[str]:
-    yield from (keys.POSITION, keys.BEGAN, keys.BROADCAST_TIP, keys.RETENTIONS)
+    yield from (keys.POSITION, keys.BEGAN, keys.BROADCAST_TIP, keys.RETENTIONS, keys.WITHDRAWALS)
     for address in (User(_SAMPLE), TopicAddress("check", _SAMPLE), EVERYONE):
         yield from (keys.stream(address), keys.seen(address, _SAMPLE))
 

@@ -16,7 +16,7 @@ _KINDS = (
         "COUNTS OPEN RETRY_RECORDS STARTS DEAD_LETTERS DEAD_WEIGHTS DEAD_HEADS METRICS PRODUCERS WORKERS GATEWAYS",
     ),
     ("hash", "TOMBSTONES IN_REDRIVE RETENTIONS"),
-    ("zset", "RETRY_DUE DEAD_INDEX SKIPPED QUEUES TOMBSTONE_TIMES REDRIVES"),
+    ("zset", "RETRY_DUE DEAD_INDEX SKIPPED QUEUES TOMBSTONE_TIMES REDRIVES WITHDRAWALS"),
     ("set", "STRAYS"),
     ("list", "RECENT"),
 )
@@ -36,6 +36,8 @@ class Keyspace:
 
         self.BROADCAST_CHANNEL = channels + "sse:broadcast"
         self.BROADCAST_STREAM = prefix + "sse:stream:broadcast"
+        self.CONTROL_CHANNEL = channels + "sse:control"
+        """Where gateways hear who is to be disconnected."""
         self.USER_CHANNEL = channels + "sse:user:{%s}"
         self.USER_STREAM = prefix + "sse:stream:user:{%s}"
         self.SEEN = prefix + "sse:seen:{%s}:"
@@ -56,6 +58,9 @@ class Keyspace:
         """Hash: class of retention that was ever written to → ``<life of its streams in s> <position of its newest
         event> <of its newest broadcast, or 0-0>``. So a reader finds every stream that an address has, whatever its
         own registry says."""
+
+        self.WITHDRAWALS = prefix + "sse:withdrawals"
+        """Sorted set: ``user:<id>`` or ``session:<digest>`` → when it was disconnected, in ms of Redis time."""
 
         self.COUNTS = prefix + "bridge:counts"
         """Hash: what happened → how often, since the beginning; and ``dead_bytes``, what the dead letters take now."""

@@ -166,6 +166,11 @@ class RetentionSettings(ServerSettings):
         "0: as short as is safe (history, redelivery and retries, plus 10 minutes).",
         between=YEAR,
     )
+    disconnect_ttl_s: int = setting(
+        86_400,
+        "How long what was granted before a disconnect stays refused: longer than your tokens live.",
+        between=(60, 2_592_000),
+    )
     visibility_timeout_s: int = setting(
         300, "A message whose worker died is delivered again after this time (Redis).", between=(2, 86_400)
     )

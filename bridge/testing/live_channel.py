@@ -16,6 +16,7 @@ class MemoryChannels:
     """Satisfies ``bridge.ports.Channels``, and makes connections to them."""
 
     BROADCAST_CHANNEL = EVERYONE_TEXT
+    CONTROL_CHANNEL = "control"
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
@@ -33,10 +34,9 @@ class MemoryChannels:
         for listener in tuple(self.listeners):
             listener.cut()
 
-    def publish(self, channel: str, message: bytes) -> None:
-        """Tell whoever listens."""
-        for listener in tuple(self.listeners):
-            listener.tell(channel, message)
+    def publish(self, channel: str, message: bytes) -> int:
+        """Tell whoever listens; returns how many do."""
+        return sum(listener.tell(channel, message) for listener in tuple(self.listeners))
 
 
 class MemoryLiveChannel:
@@ -76,12 +76,14 @@ class MemoryLiveChannel:
     async def close(self) -> None:
         self._channels.listeners.discard(self)
 
-    def tell(self, channel: str, message: bytes) -> None:
-        """Called for everything that is published."""
+    def tell(self, channel: str, message: bytes) -> bool:
+        """Called for everything that is published; returns whether it is heard."""
         if self._unread.qsize() >= UNREAD_MAX:
             self.cut()
-        elif channel in self._subscribed:
+            return False
+        if hears := channel in self._subscribed:
             self._unread.put_nowait(Heard(channel, message))
+        return hears
 
     def cut(self) -> None:
         """Break the connection: what is unread is lost with it."""

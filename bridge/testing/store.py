@@ -19,6 +19,7 @@ from bridge.testing.operators import (
     MemoryWorkers,
 )
 from bridge.testing.redrives import MemoryRedriveJobs
+from bridge.testing.rights import MemoryRights
 from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue
 
@@ -43,6 +44,7 @@ class MemoryStore:
         self.channels = MemoryChannels(self.faults)
         self.event_log = MemoryEventLog(self._state, self.channels)
         self.log = MemoryOperationsLog(self._state)
+        self.rights = MemoryRights(self._state, self.channels)
         self.accounting = MemoryAccounting(self._state, self.log)
         self.starts = MemoryStartCounts(self._state)
         self.metrics = MemoryMetrics(self._state)
@@ -83,6 +85,7 @@ class MemoryStore:
             published=self.event_log,
             overview=MemoryOverview(self._state),
             log=self.log,
+            rights=self.rights,
             workers=self.workers,
             producers=self.producers,
             queues=self.queue,

@@ -27,6 +27,7 @@ from bridge.ports import (
     RetryQueue,
     StartCounts,
     Store,
+    WithdrawnRights,
 )
 from bridge.redis_adapter import (
     DeadLetters as RedisDeadLetters,
@@ -47,6 +48,9 @@ from bridge.redis_adapter import (
 )
 from bridge.redis_adapter import (
     OperationsLog as RedisLog,
+)
+from bridge.redis_adapter import (
+    WithdrawnRights as RedisRights,
 )
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
@@ -83,6 +87,7 @@ class Adapter:
     channels: Channels
     live: Callable[[], LiveChannel]
     cut: Callable[[], None]
+    rights: WithdrawnRights
     store: Store
 
 
@@ -112,6 +117,7 @@ async def in_memory(settings: Settings, away: bool = False) -> AsyncIterator[Ada
         channels=store.channels,
         live=store.channels.connection,
         cut=store.channels.cut,
+        rights=store.rights,
         store=store.operators_store,
     )
 
@@ -179,6 +185,7 @@ class ServerWithClock:
                     channels=Keyspace.of(settings),
                     live=partial(LiveSubscription, async_client),
                     cut=self.cut,
+                    rights=RedisRights(async_client),
                     store=store_of(client, settings),
                 )
 

@@ -28,12 +28,14 @@ from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator
 from bridge.gateway.jwks import read_key_set
 from bridge.gateway.request import parse_request
+from bridge.gateway.withdrawals import KnownWithdrawals
 from bridge.messages.bundling import Claimed, bundle, pass_on
 from bridge.messages.queue_item import read_item
 from bridge.messages.task_message import decompressed
 from bridge.messages.validation import check_message
 from bridge.messages.whole_message import read_whole
 from bridge.model.bounds import MessageBounds
+from bridge.model.counting import Counters
 from bridge.model.dead_letter import read_letter, read_tombstone, user_in
 from bridge.model.errors import BridgeError
 from bridge.model.events.json_payload import encode_payload
@@ -43,6 +45,7 @@ from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import cause_of
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Audience
+from bridge.model.withdrawal import Withdrawal
 from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
 from bridge.operations.selection import Selection, parse_time
@@ -133,6 +136,11 @@ def _describe(text: str) -> Failure:
 def _stream(text: str) -> None:
     for payload in (text, json.dumps({"a": text}), "[\n" + text):
         _entry((b"1-1", ["event_id", str(uuid4()), "event_type", text[:50], "data", payload]))
+
+
+def _control(text: str) -> None:
+    rights: Any = SimpleNamespace(channel="control")
+    KnownWithdrawals(rights, ttl_s=60, counters=Counters(), on_news=lambda: None).hear(text.encode())
 
 
 def _at_once(coroutine: Coroutine[Any, Any, object]) -> object:
@@ -233,6 +241,8 @@ INPUTS: dict[str, Callable[[str], object]] = {
     ),
     "a stream's entry": _stream,
     "a channel's message": lambda text: read_message(text),
+    "the control channel's message": _control,
+    "the control channel's target": lambda text: _control(Withdrawal(text, 1).write().decode()),
     "a channel's event": lambda text: read_message(
         json.dumps({"event_id": str(uuid4()), "event_type": text, "data": {"a": text}, "position": text})
     ),

@@ -65,6 +65,7 @@ NO_TEXT = {
     "celery_runtime.consumer": "a number of RabbitMQ's",
     "celery_runtime.redis_channel": "hands the bounds on",
     "celery_runtime.task": "hands the bounds on",
+    "gateway.authenticator": "what the application says of a principal",
     "gateway.protocol": "tests/integration/test_gateway_request_bounds.py",
     "gateway.replay_reader": "how much is read at once",
     "gateway.connection": "how much is handed to the server",
@@ -76,7 +77,10 @@ NO_TEXT = {
     "producer.spool_folder": "tests/integration/test_producer_spool.py",
     "producer.spool": "how much is written at once",
     "producer.spool_file": "tests/integration/test_producer_spool.py",
+    "redis_adapter.rights": "how many are remembered",
+    "rights": "the application's own words",
     "testing.event_log": "how much is read at once",
+    "testing.rights": "how many are remembered",
     "worker.mover": "how much is sent at once",
 }
 """Modules that apply bounds to something else than text that is handed to them, or where that is tried."""

@@ -18,6 +18,7 @@ from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
 from bridge.model.counting import Counters
 from bridge.model.registry import EVERYONE, RetryPolicy, TopicAddress, User
+from bridge.model.withdrawal import read_order
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
 from tests.support.telling import OTHER, USER, event, name_of, publish
@@ -25,6 +26,23 @@ from tests.support.waiting import WAIT_S
 
 SETTINGS = Settings(gateway_dev=True)
 ORDER, ORG = TopicAddress("order", 42), TopicAddress("org", 7)
+
+
+class Control:
+    """What the hub makes known of the control channel: what was read before anybody was served, and what was heard."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.channel = store.rights.channel
+        self.known: list[str] = []
+        self.loaded = 0
+        self._store = store
+
+    async def load(self) -> None:
+        self.known += [mark.target for mark in (await self._store.rights.read()).marks]
+        self.loaded += 1
+
+    def hear(self, message: bytes) -> None:
+        self.known.append(read_order(message).target)
 
 
 class Gateway:
@@ -35,7 +53,10 @@ class Gateway:
         self.subscriptions = Subscriptions(store.channels)
         encoder = EventEncoder(REGISTRY, self.counters)
         self.reader = ReplayReader(store.event_log, encoder, self.counters)
-        self.hub = Hub(store.channels.connection, self.subscriptions, encoder.read, self.counters, self._vouch)
+        self.control = Control(store)
+        self.hub = Hub(
+            store.channels.connection, self.subscriptions, encoder.read, self.counters, self._vouch, self.control
+        )
         self.tasks: list[asyncio.Task[Any]] = []
 
     async def _vouch(self, channel: str, message: bytes, heard_age_s: float) -> None:
@@ -220,3 +241,17 @@ async def test_a_log_that_was_set_back_ends_in_a_reset_and_not_in_silence(store:
         later = event()
         publish(store.event_log, later)
         await until(lambda: client.ids == [name_of(lost), name_of(later)])
+
+
+async def test_what_the_control_channel_says_is_heard_or_read_before_anybody_is_served(store: MemoryStore) -> None:
+    async with running(store) as gateway:
+        await until(lambda: gateway.subscriptions.broadcast.confirmed.is_set())
+        assert store.rights.withdraw("user:heard").gateways == 1
+        await until(lambda: gateway.control.known == ["user:heard"])
+        store.faults.go_away()
+        store.channels.cut()
+        await until(lambda: not gateway.subscriptions.broadcast.confirmed.is_set())
+        store.faults.mend()
+        assert store.rights.withdraw("user:missed").gateways == 0
+        await until(lambda: gateway.subscriptions.broadcast.confirmed.is_set())
+        assert gateway.control.known[1:] == ["user:heard", "user:missed"]

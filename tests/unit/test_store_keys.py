@@ -65,7 +65,7 @@ def test_without_a_prefix_the_names_are_the_documented_ones() -> None:
 def test_only_channels_have_the_number_of_the_database() -> None:
     plain, other = Keyspace("p:"), Keyspace("p:", database=3)
     differing = {name for name in NAMES if getattr(plain, name) != getattr(other, name)}
-    assert differing == {"BROADCAST_CHANNEL", "USER_CHANNEL", "TOPIC_CHANNEL"}
+    assert differing == {"BROADCAST_CHANNEL", "CONTROL_CHANNEL", "USER_CHANNEL", "TOPIC_CHANNEL"}
     assert other.BROADCAST_CHANNEL == "p:/3.sse:broadcast"
 
 

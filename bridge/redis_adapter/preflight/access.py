@@ -20,6 +20,7 @@ _TRIALS: Mapping[str, tuple[str, Sequence[Any]]] = {
     "zadd": (_SORTED, (1, "m")), "zcard": (_SORTED, ()), "zcount": (_SORTED, (0, 1)), "zrange": (_SORTED, (0, -1)),
     "zrevrange": (_SORTED, (0, -1)), "zrangebyscore": (_SORTED, (0, 1)), "zrevrangebyscore": (_SORTED, (1, 0)),
     "zscore": (_SORTED, ("m",)), "zmscore": (_SORTED, ("m",)), "zremrangebyrank": (_SORTED, (1, 1)),
+    "zremrangebyscore": (_SORTED, (1, 0)),
     "zrem": (_SORTED, ("m",)),
     "sadd": (_SET, ("m",)), "scard": (_SET, ()), "smembers": (_SET, ()),
     "srem": (_SET, ("m",)),

@@ -46,6 +46,7 @@ _CALLS: Mapping[str, Words] = {
     "retry_touch": (1000, _ID),
     "send": (1, 0, _ID, _RECORD, 1, 1, "{}"),
     "vouch": ("1-0",),
+    "withdraw": ("check", 60, 10, "check"),
     "write_off": (10, "check", "check"),
     "claim": (1, "check:", "check"),
     "claimed": (0, 10),
@@ -57,7 +58,7 @@ _CALLS: Mapping[str, Words] = {
 _OPERATORS = (
     "bury", "dead_page", "discard", "log", "look", "now", "read", "redrive_collect", "redrive_lease", "redrive_leave",
     "redrive_resend", "redrive_return", "redrive_send", "redrive_unfold", "retry_touch", "retry_claim", "retry_queues",
-    "write_off",
+    "withdraw", "write_off",
 )  # fmt: skip
 _SCRIPTS: Mapping[Process, Sequence[str]] = {
     "producer": ("send", "report", "note_queues"),

@@ -1,0 +1,37 @@
+"""Ports of rights that can be withdrawn: the record, and whoever reads it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.model.withdrawal import Withdrawals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What came of a withdrawal."""
+
+    gateways: int  # processes that heard of it at once; any other reads the record before it serves anybody
+    evicted: int  # older withdrawals that found no room any more
+
+
+class RightsRecord(Protocol):
+    """Who was disconnected lately, and the channel on which gateways hear of it."""
+
+    def withdraw(self, target: str) -> Told:
+        """Record that a user or session is disconnected now, and tell every gateway. A second call counts anew.
+
+        The record keeps the newest ``WITHDRAWN_MAX`` for ``Settings.disconnect_ttl_s``.
+        """
+
+
+class WithdrawnRights(Protocol):
+    """The gateways' side."""
+
+    @property
+    def channel(self) -> str:
+        """Where withdrawals are heard, as ``Withdrawal.write`` has them."""
+        ...
+
+    async def read(self) -> Withdrawals:
+        """Everything that is in the record."""
+        ...
