@@ -148,8 +148,8 @@ def _inspect_process(process: Process, settings: Settings, registry: Registry) -
 
     for text in try_servers(process, settings):
         yield Finding("fault", process, text)
-    if process == "gateway" and settings.jwt_jwks_url:
-        yield from _inspect_issuer(settings.jwt_jwks_url)
+    for url in [one.jwks_url for one in settings.issuers if one.jwks_url] if process == "gateway" else ():
+        yield from _inspect_issuer(url)
     if topology(settings).broker is None and process != "gateway":
         yield from _inspect_rabbit(process, settings, registry)
     elif process == "worker":
@@ -234,9 +234,7 @@ def _build_nothing(_: Settings, __: Registry) -> None:
 
 
 _IS_CONFIGURED: dict[Process, Callable[[Settings], object]] = {
-    "gateway": lambda settings: (
-        settings.gateway_dev or settings.gateway_authenticator or settings.jwt_secret or settings.jwt_jwks_url
-    ),
+    "gateway": lambda settings: settings.gateway_dev or settings.gateway_authenticator or settings.issuers,
     "ops": lambda settings: settings.ops_token or settings.ops_view_token,
 }
 """What may run elsewhere, with other settings, is built here only if these are meant for it."""

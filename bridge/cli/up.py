@@ -64,7 +64,7 @@ def local_settings(*, port: int | None, broker_url: str | None, dev: bool | None
         overrides["broker_url"] = broker_url
     settings = load_settings(for_=PARTS, **overrides)
     if dev is None:
-        dev = not (settings.jwt_secret or settings.jwt_jwks_url or settings.gateway_authenticator)
+        dev = not (settings.issuers or settings.gateway_authenticator)
     if not dev:
         return settings
     if not is_loopback(settings.gateway_host):

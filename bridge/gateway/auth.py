@@ -1,7 +1,9 @@
 """Who is asking: by a bearer token, or in development by saying so."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +20,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import IdType
 from bridge.model.registry.identifiers import UUIDS
 from bridge.settings import GatewaySettings, is_loopback
+from bridge.settings.issuers import Issuer
 
 logger = plain_logger(__name__)
 
@@ -25,8 +28,16 @@ KEYS_RETRY_AFTER_S = 10.0
 
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^:\[\]]+))(?::\d*)?", re.ASCII)
 
-FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
-"""Token header → the key to verify with, and the only algorithm that it may be used with."""
+FindKeys = Callable[[dict[str, Any]], Awaitable[Sequence[Key]]]
+"""Token header → the keys to verify with, each with the only algorithm that it may be used with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """An issuer, and where its keys are; no other issuer's token is verified with them."""
+
+    issuer: Issuer
+    find_keys: FindKeys
 
 
 def authenticator(settings: GatewaySettings, users: IdType = UUIDS, counters: Counters | None = None) -> Authenticator:
@@ -37,36 +48,38 @@ def authenticator(settings: GatewaySettings, users: IdType = UUIDS, counters: Co
     """
     if settings.gateway_dev:
         return DevelopmentAuthenticator(users)
-    if settings.jwt_jwks_url:
-        return TokenAuthenticator(settings, IssuerKeys.at(settings.jwt_jwks_url, counters or Counters()).find, users)
-    if settings.jwt_secret:
-        return TokenAuthenticator(settings, _shared_secret(settings.jwt_secret), users)
+    if issuers := settings.issuers:
+        counters = counters or Counters()
+        trusted = [Trusted(one, _keys_of(one, counters)) for one in issuers]
+        return TokenAuthenticator(trusted, settings.jwt_cookie, users)
     raise SettingsError(
-        "The gateway cannot know who is asking: set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL for tokens, "
-        "BRIDGE_GATEWAY_AUTHENTICATOR for an authenticator of your own, or BRIDGE_GATEWAY_DEV=true to try it on your "
-        "own machine without tokens."
+        "The gateway cannot know who is asking: set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL for tokens (for several "
+        "issuers BRIDGE_JWT_ISSUERS), BRIDGE_GATEWAY_AUTHENTICATOR for an authenticator of your own, or "
+        "BRIDGE_GATEWAY_DEV=true to try it on your own machine without tokens."
     )
 
 
 class TokenAuthenticator:
     """Reads JSON Web Tokens from the Authorization header or the cookie, never from the address.
 
-    ``find_key`` returns the key for a token's header; a token's subject is read as an id of ``users``.
+    A token is verified with the keys of the issuer that it names, and with no others; its subject is read as an id of
+    ``users``, whoever issued it.
     """
 
-    def __init__(self, settings: GatewaySettings, find_key: FindKey, users: IdType = UUIDS) -> None:
+    def __init__(self, trusted: Sequence[Trusted], cookie: str, users: IdType = UUIDS) -> None:
         self._users = users
-        self._settings = settings
-        self._find_key = find_key
+        self._cookie = cookie
+        self._trusted = {one.issuer.issuer: one for one in trusted}
 
     async def identify(self, request: HTTPConnection) -> Principal:
         """See ``Authenticator``."""
         token = self._token(request)
+        trusted = self._issuer_of(token)
         try:
-            key, algorithm = await self._find_key(_header(token))
+            keys = await trusted.find_keys(_header(token))
         except KeysUnavailableError as error:
             raise unavailable(f"{error} Try again later.", KEYS_RETRY_AFTER_S) from error
-        claims = self._verify(token, key, algorithm)
+        claims = _verify(token, keys, trusted.issuer)
         _check_times(claims)
         try:
             user = self._users.read(claims["sub"])
@@ -83,41 +96,65 @@ class TokenAuthenticator:
     def _token(self, request: HTTPConnection) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            token = request.cookies.get(self._settings.jwt_cookie, "")
+            token = request.cookies.get(self._cookie, "")
         token = token.strip()
         if not token:
             raise UnauthorizedError(
                 "A token is needed: send 'Authorization: Bearer <token>', "
-                f"or the cookie {self._settings.jwt_cookie!r} from a browser."
+                f"or the cookie {self._cookie!r} from a browser."
             )
         if len(token) > TOKEN_CHARS_MAX:
             raise UnauthorizedError(f"The token is longer than {TOKEN_CHARS_MAX} characters.")
         return token
 
-    def _verify(self, token: str, key: Any, algorithm: str) -> dict[str, Any]:
-        audience = self._settings.jwt_audience or None
+    def _issuer_of(self, token: str) -> Trusted:
+        """The only one there is, or the one that the token says it is of: its signature will show."""
+        if len(self._trusted) == 1:
+            return next(iter(self._trusted.values()))
         try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=audience,
-                issuer=self._settings.jwt_issuer or None,
-                # Whether the subject fits is judged by the registry's kind of ids: issuers write numbers, too.
-                options={"require": ["exp", "sub"], "verify_aud": audience is not None, "verify_sub": False},
-            )
-        except jwt.ExpiredSignatureError:
-            raise UnauthorizedError("The token has expired; get a new one.") from None
-        except jwt.ImmatureSignatureError:
-            raise UnauthorizedError("The token is not valid yet, by its claim 'nbf' or 'iat'.") from None
-        except jwt.MissingRequiredClaimError as error:
-            raise UnauthorizedError(f"The token lacks the claim {error.claim!r}.") from None
-        except jwt.InvalidAudienceError:
-            raise UnauthorizedError("The token is for another audience.") from None
-        except jwt.InvalidIssuerError:
-            raise UnauthorizedError("The token is from another issuer.") from None
+            said = jwt.decode(token, options={"verify_signature": False}).get("iss")
         except Exception as error:
             raise _invalid(error) from None
+        trusted = self._trusted.get(said) if isinstance(said, str) else None
+        if trusted is None:
+            raise UnauthorizedError("The token is from another issuer.")
+        return trusted
+
+
+def _verify(token: str, keys: Sequence[Key], issuer: Issuer) -> dict[str, Any]:
+    """The claims of a token that one of these keys has signed."""
+    for key, algorithm in keys:
+        with suppress(jwt.InvalidSignatureError):
+            return _verify_with(token, key, algorithm, issuer)
+    raise UnauthorizedError("The token is not valid.")
+
+
+def _verify_with(token: str, key: Any, algorithm: str, issuer: Issuer) -> dict[str, Any]:
+    audience = issuer.audience or None
+    try:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=audience,
+            issuer=issuer.issuer or None,
+            # Whether the subject fits is judged by the registry's kind of ids: issuers write numbers, too.
+            options={"require": ["exp", "sub"], "verify_aud": audience is not None, "verify_sub": False},
+        )
+    except jwt.InvalidSignatureError:
+        raise
+    except jwt.ExpiredSignatureError:
+        raise UnauthorizedError("The token has expired; get a new one.") from None
+    except jwt.ImmatureSignatureError:
+        raise UnauthorizedError("The token is not valid yet, by its claim 'nbf' or 'iat'.") from None
+    except jwt.MissingRequiredClaimError as error:
+        raise UnauthorizedError(f"The token lacks the claim {error.claim!r}.") from None
+    except jwt.InvalidAudienceError:
+        raise UnauthorizedError("The token is for another audience.") from None
+    except jwt.InvalidIssuerError:
+        raise UnauthorizedError("The token is from another issuer.") from None
+    except Exception as error:
+        raise _invalid(error) from None
 
 
 class DevelopmentAuthenticator:
@@ -201,14 +238,30 @@ def _invalid(error: Exception) -> UnauthorizedError:
     return UnauthorizedError("The token is not valid.")
 
 
-def _shared_secret(secret: str) -> FindKey:
+def _keys_of(issuer: Issuer, counters: Counters) -> FindKeys:
+    """Where an issuer's keys are found.
+
+    Raises:
+        SettingsError: a secret cannot be one.
+    """
+    if issuer.jwks_url:
+        keys = IssuerKeys.at(issuer.jwks_url, counters)
+
+        async def find(header: dict[str, Any]) -> Sequence[Key]:
+            return (await keys.find(header),)
+
+        return find
+    shared: Sequence[Key] = [(_checked(secret), "HS256") for secret in issuer.secrets]
+
+    async def know(_header: dict[str, Any]) -> Sequence[Key]:
+        return shared
+
+    return know
+
+
+def _checked(secret: str) -> str:
     try:
         jwt.encode({}, secret, "HS256")
     except (jwt.PyJWTError, TypeError, ValueError) as error:
         raise SettingsError(f"BRIDGE_JWT_SECRET cannot be a shared secret: {error}") from None
-    key: Key = (secret, "HS256")
-
-    async def find(_header: dict[str, Any]) -> Key:
-        return key
-
-    return find
+    return secret

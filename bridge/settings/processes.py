@@ -1,7 +1,7 @@
 """What each process reads, and nothing else: a process's settings are one frozen value, made of the shared parts."""
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from bridge.settings.declaring import PATH, ROUTING, SAFETY, SECRET, URL, Form, declarations, setting
 from bridge.settings.parts import (
@@ -16,6 +16,10 @@ from bridge.settings.parts import (
 )
 from bridge.settings.urls import is_loopback
 
+if TYPE_CHECKING:
+    from bridge.settings.issuers import Issuer
+
+SECRET_BYTES_MIN = 32
 OPS_TOKEN_CHARS_MIN = 16
 PORT = (1, 65_535)
 
@@ -150,6 +154,9 @@ class GatewaySettings(StreamSettings):
         "", "Origins (comma-separated) whose pages may read the stream. Empty: same origin only.", SAFETY
     )
     jwt_secret: str = setting("", "Shared secret (HS256) of the tokens; 32 bytes or more.", SECRET, SAFETY)
+    jwt_secret_old: str = setting(
+        "", "The shared secret before: tokens of both are believed until you unset it.", SECRET, SAFETY
+    )
     jwt_jwks_url: str = setting(
         "",
         "Where the issuer's public keys are; instead of a secret.",
@@ -159,6 +166,13 @@ class GatewaySettings(StreamSettings):
     )
     jwt_audience: str = setting("", "Audience that tokens must name. Empty: not checked.", SAFETY)
     jwt_issuer: str = setting("", "Issuer that tokens must name. Empty: not checked.", SAFETY)
+    jwt_issuers: str = setting(
+        "",
+        "Several issuers, as a JSON list of objects: issuer, jwks_url or secret (and secret_old), audience; instead of "
+        "the five settings above.",
+        SECRET,
+        SAFETY,
+    )
     jwt_cookie: str = setting(
         "access_token",
         "Cookie that may carry the token, because EventSource cannot send headers.",
@@ -166,11 +180,45 @@ class GatewaySettings(StreamSettings):
         form=Form("1 to 100 letters, digits, _ or -", "[A-Za-z0-9_-]{1,100}"),
     )
 
-    def _faults(self) -> Iterator[str]:
+    @property
+    def issuers(self) -> "tuple[Issuer, ...]":
+        """Whose tokens are believed.
+
+        Raises:
+            ValueError: they cannot be believed as they stand; in sentences.
+        """
+        from bridge.settings.issuers import Issuer, read_issuers
+
+        if self.jwt_issuers:
+            return read_issuers(self.jwt_issuers)
+        one = Issuer(
+            issuer=self.jwt_issuer,
+            jwks_url=self.jwt_jwks_url,
+            secret=self.jwt_secret,
+            secret_old=self.jwt_secret_old,
+            audience=self.jwt_audience,
+        )
+        return (one,) if one.jwks_url or one.secret else ()
+
+    def _token_faults(self) -> Iterator[str]:
+        alone = (self.jwt_secret, self.jwt_secret_old, self.jwt_jwks_url, self.jwt_audience, self.jwt_issuer)
+        if self.jwt_issuers and any(alone):
+            yield "Set BRIDGE_JWT_ISSUERS or the other BRIDGE_JWT_* (but BRIDGE_JWT_COOKIE), not both."
         if self.jwt_secret and self.jwt_jwks_url:
             yield "Set BRIDGE_JWT_SECRET or BRIDGE_JWT_JWKS_URL, not both."
-        if self.jwt_secret and len(self.jwt_secret.encode()) < 32:
-            yield "BRIDGE_JWT_SECRET must have at least 32 bytes; make one with: openssl rand -hex 32."
+        for name, secret in (("BRIDGE_JWT_SECRET", self.jwt_secret), ("BRIDGE_JWT_SECRET_OLD", self.jwt_secret_old)):
+            if secret and len(secret.encode()) < SECRET_BYTES_MIN:
+                yield f"{name} must have at least {SECRET_BYTES_MIN} bytes; make one with: openssl rand -hex 32."
+        if self.jwt_secret_old and not self.jwt_secret:
+            yield "BRIDGE_JWT_SECRET_OLD is the secret before BRIDGE_JWT_SECRET: set that, too."
+        if self.jwt_issuers:
+            try:
+                _ = self.issuers
+            except ValueError as error:
+                yield from str(error).splitlines()
+
+    def _faults(self) -> Iterator[str]:
+        yield from self._token_faults()
         if self.gateway_dev and self.gateway_authenticator:
             yield "Set BRIDGE_GATEWAY_DEV or BRIDGE_GATEWAY_AUTHENTICATOR, not both."
         if self.gateway_dev and not is_loopback(self.gateway_host):

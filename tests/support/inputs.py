@@ -59,6 +59,7 @@ from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.failed_events import read_retry
 from bridge.redis_adapter.queue_discovery import QueueFinder
 from bridge.settings import GatewaySettings, OpsSettings, Settings, read_settings
+from bridge.settings.issuers import read_issuers
 from bridge.worker.quarantine import Quarantine
 from tests.support.letters import a_letter
 
@@ -162,6 +163,12 @@ def _issuers_key(text: str) -> None:
         read_key_set(json.dumps({"keys": [{"kty": "EC", "x": text, "y": text, "kid": text}]}).encode())
 
 
+def _issuers(text: str) -> None:
+    for given in (text, json.dumps([{"issuer": text, "jwks_url": text, "secret": text}])):
+        with suppress(ValueError):
+            read_issuers(given)
+
+
 def _form(text: str) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": f"reason={text}&{text}=1".encode(), "more_body": False}
@@ -263,6 +270,7 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a token": _identify,
     "an issuer's keys": lambda text: read_key_set(text.encode()),
     "an issuer's key": _issuers_key,
+    "the issuers in the settings": _issuers,
     "an origin in the settings": origin_fault,
     "a form": _form,
     "a page's filters": _filters,

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from starlette.requests import HTTPConnection
 
-from bridge.gateway.auth import TokenAuthenticator, authenticator
+from bridge.gateway.auth import TokenAuthenticator, Trusted, authenticator
 from bridge.gateway.jwks import FETCH_PAUSE_S, FRESH_S, IssuerKeys
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.model.counting import Counters
 from bridge.model.errors import SettingsError, UnauthorizedError
-from bridge.settings import Settings
+from bridge.settings import Settings, issuers
 
 SECRET = "a secret of at least thirty-two bytes"
 USER = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -182,7 +182,12 @@ class Issuer:
         self.away = False
         self.asked = 0
         self.now_s = 1000.0
-        self.door = TokenAuthenticator(Settings(), IssuerKeys(self.fetch, Counters(), lambda: self.now_s).find)
+        keys = IssuerKeys(self.fetch, Counters(), lambda: self.now_s)
+
+        async def find(header: dict[str, Any]) -> list[Any]:
+            return [await keys.find(header)]
+
+        self.door = TokenAuthenticator([Trusted(issuers.Issuer(), find)], "access_token")
 
     def fetch(self) -> jwt.PyJWKSet:
         self.asked += 1
