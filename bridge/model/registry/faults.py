@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum, StrEnum
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import inspect
 
@@ -27,9 +27,6 @@ from bridge.model.registry.metadata import (
     is_wire_name,
 )
 from bridge.model.registry.payload_type import schema_fault
-
-if TYPE_CHECKING:
-    from bridge.model.registry.registry import Registry
 
 T = TypeVar("T")
 _REQUIRED_FIELDS: dict[str, type[inspect.Type]] = {
@@ -144,15 +141,14 @@ def find_faults(tables: Tables) -> tuple[str, ...]:
     return (*_address_faults(tables), *_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
 
 
-def unlike_users(registries: Sequence["Registry"]) -> tuple[str, ...]:
-    """Why registries cannot become one: their users' ids are not of one kind. Each is known by its types' enums."""
-    first = registries[:1]
+def unlike_users(registries: Sequence[tuple[Sequence[StrEnum], IdType]]) -> tuple[str, ...]:
+    """Why registries, of which the types and the users are given, cannot become one: these ids are of two kinds."""
     return tuple(
-        f"users of two kinds: beside {_names_of(one.event_types)} a user is {one.users.form}, "
-        f"beside {_names_of(other.event_types)} {other.users.form}; give both registries the same user_id=."
-        for one in first
-        for other in registries
-        if other.users != one.users
+        f"users of two kinds: beside {_names_of(types)} a user is {users.form}, "
+        f"beside {_names_of(others)} {others_users.form}; give both registries the same user_id=."
+        for types, users in registries[:1]
+        for others, others_users in registries
+        if others_users != users
     )
 
 
@@ -278,7 +274,7 @@ def _is_one_of(value: object, members: tuple[StrEnum, ...]) -> bool:
     return any(value is member for member in members)
 
 
-def _names_of(members: tuple[StrEnum, ...]) -> str:
+def _names_of(members: Sequence[StrEnum]) -> str:
     """The enums that the members come from, for a sentence."""
     return " or ".join(dict.fromkeys(type(member).__name__ for member in members)) or "any enum"
 

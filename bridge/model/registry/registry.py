@@ -131,7 +131,7 @@ class Registry:
         """
         from bridge.model.registry.faults import unlike_users
 
-        if faults := unlike_users(registries):
+        if faults := unlike_users([(registry.event_types, registry.users) for registry in registries]):
             raise RegistryError(faults=faults)
         return cls(
             **{name: _once(*(getattr(registry, name) for registry in registries)) for name in _TABLES},
