@@ -114,7 +114,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         # No more than goes into a bundle: while a claim is read, the pool waits for its next one.
         by_pace = self.pace.messages_in(HELD_S, events_max=EVENTS_MAX)
         wanted = CLAIM_MAX if room is None else min(CLAIM_MAX, max(room, by_pace))
-        keys = _CLAIM.keys(None, *(prefix + queue for queue in queues), **self._claim_keys)
+        keys = (*self._keys_of_claim, *[prefix + queue for queue in queues])
         call = Call(keys, [wanted, f"{self._tag_start}{self._claims}:", *queues])
         self._asked, self._woken, self._unanswered = queues, False, wanted
         self._in_poll = self.client.connection
@@ -128,6 +128,10 @@ class ClaimingChannel(QueueWatch, stock.Channel):
     def _claim_keys(self) -> dict[str, str]:
         names = {"unacked": self.unacked_key, "unacked_index": self.unacked_index_key, "deliveries": DELIVERIES_KEY}
         return {name: self.global_keyprefix + key for name, key in names.items()}
+
+    @cached_property
+    def _keys_of_claim(self) -> tuple[str, ...]:
+        return _CLAIM.keys(None, **self._claim_keys)
 
     def _brpop_read(self, **options: Any) -> bool:  # noqa: ARG002  (kombu's signature)
         """Read a claim's answer and deliver what it brought."""

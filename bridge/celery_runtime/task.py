@@ -106,12 +106,13 @@ class BridgeTask(Task):
             Reject: Redis or the broker stays away, or time ran out meanwhile; the message goes back. That is no event's
                 attempt, and ends when they are back.
         """
-        message_id = str(self.request.id)
-        jobs = self.jobs(args, kwargs, message_id, self.request.__dict__)
+        headers: dict[str, Any] = self.request.__dict__  # each look at the request goes through Celery's stack of them
+        message_id = str(headers.get("id"))
+        jobs = self.jobs(args, kwargs, message_id, headers)
         starts, self._waits = 0, False
-        is_kept = self.master.begin(self.request.__dict__.get(CLAIMED_ON_HEADER) or "")
+        is_kept = self.master.begin(headers.get(CLAIMED_ON_HEADER) or "")
         try:
-            if deliveries_of(self.request.__dict__):  # counted once, however long Redis lets us wait afterwards
+            if deliveries_of(headers):  # counted once, however long Redis lets us wait afterwards
                 starts = self._with_patience(lambda: self.handler.starts.add(message_id))
             done = self._with_patience(lambda: self._run(jobs, starts))
             if not is_kept():
@@ -186,25 +187,28 @@ class BridgeTask(Task):
 
     def _with_patience(self, run: Callable[[], T]) -> T:
         """Run, waiting for Redis to come back. Running again is harmless."""
-        # The longer Redis stays away, the more seldom a message goes back: RabbitMQ counts that, too, and has a limit.
-        returns = deliveries_of(self.request.__dict__)
-        patience_s = min(STORE_PATIENCE_S * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
-        deadline = time.monotonic() + patience_s
-        wait_s, trouble = STORE_WAIT_FIRST_S, OnceAKind(logger)
+        begun_s, wait_s = time.monotonic(), STORE_WAIT_FIRST_S
+        trouble: OnceAKind | None = None  # not made for every message
         while True:
             try:
                 return run()
             except StoreError as error:
                 _end_without_files()
+                trouble = trouble or OnceAKind(logger)
                 # A whole store that refuses is no event's fault: no attempt is used up, and no more is consumed.
                 refused = isinstance(error, StoreRefusedError)
                 wait_s = max(wait_s, REFUSED_WAIT_S) if refused else wait_s
-                if time.monotonic() + wait_s > deadline:
+                if time.monotonic() + wait_s > begun_s + self._patience_s():
                     raise
                 trouble.log(error, *(REFUSED if refused else AWAY))
                 self._waits = True
                 time.sleep(wait_s)
                 wait_s = min(2 * wait_s, STORE_WAIT_MAX_S)
+
+    def _patience_s(self) -> float:
+        # The longer Redis stays away, the more seldom a message goes back: RabbitMQ counts that, too, and has a limit.
+        returns = deliveries_of(self.request.__dict__)
+        return min(STORE_PATIENCE_S * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
 
 
 def _end_without_files() -> None:

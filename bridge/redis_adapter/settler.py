@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -111,6 +110,7 @@ _EVERYBODY, _ITS_USER = 0, 1
 _DUPLICATE, _REFUSED = "=", "!"
 _encoder = msgspec.msgpack.Encoder()
 _json_encoder = msgspec.json.Encoder()
+_texts = msgspec.json.Decoder(list[str])
 
 
 def _record_bytes(delivery: Delivery) -> int:
@@ -157,8 +157,10 @@ def _place(address: Address) -> int | str:
 def _moments(moments: Sequence[datetime]) -> list[str]:
     """``isoformat()`` of when each event occurred; of many moments in UTC at once, an eighth of the time."""
     if all(moment.tzinfo is UTC for moment in moments):
-        with suppress(TypeError):  # a subclass of datetime, which msgspec does not write
-            return msgspec.json.decode(_json_encoder.encode(moments).replace(b'Z"', b'+00:00"'), type=list[str])
+        try:  # a context manager would cost a small batch more than the rest
+            return _texts.decode(_json_encoder.encode(moments).replace(b'Z"', b'+00:00"'))
+        except TypeError:  # a subclass of datetime, which msgspec does not write
+            pass
     return [moment.isoformat() for moment in moments]
 
 
