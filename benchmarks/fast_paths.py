@@ -259,13 +259,18 @@ class _Worker:
                 self._pipeline.run(mapping, raw)
 
 
-_VOUCHED = tuple(signature(vouched_event).parameters)
+_OTHERS = tuple(signature(vouched_event).parameters)[5:]
 
 
-def _checked_event(*given: Any, **named: Any) -> SSEEvent:
-    """What ``vouched_event`` is given, looked at."""
-    values = {**dict(zip(_VOUCHED, given, strict=False)), **named}
-    return SSEEvent.for_user(values.pop("user_id"), **values)
+def _checked_event(
+    event_type: Any, user_id: Any, data: Any, event_id: Any, occurred_at: Any, *others: Any, **named: Any
+) -> SSEEvent:
+    """What ``vouched_event`` is given, looked at; whatever further fields it may have."""
+    if others:
+        named |= zip(_OTHERS, others, strict=False)
+    return SSEEvent.for_user(
+        user_id, event_type=event_type, data=data, event_id=event_id, occurred_at=occurred_at, **named
+    )
 
 
 if __name__ == "__main__":

@@ -433,7 +433,30 @@ def _imports(result: dict[str, Any]) -> str:
     )
 
 
+def _in_turns(result: dict[str, Any]) -> str:
+    """The bridge alone, newer code beside older: what was measured since the rest of the page."""
+    facts = result["facts"]
+    lines = [
+        [
+            row["what"],
+            f"{row['before']:,.4g}",
+            f"{row['now']:,.4g}",
+            f"{row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+            row["rounds"],
+        ]
+        for row in result["rows"]
+    ]
+    return (
+        "## Newer code\n\n"
+        f"The rest of this page is of the commits that its first lines name. Since then the bridge was measured without the peers: "
+        f"commit {result['commit']} beside {facts['before']}, both on one machine in turns. Ratio: the newer by the older, the median "
+        f"of all rounds, and its 95 % interval by bootstrap; below 1 is less. {facts['how']}\n\n"
+        + _table(["", facts["before"], result["commit"], "ratio", "rounds"], lines)
+    )
+
+
 _SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "in_turns": _in_turns,
     "bursts": _bursts,
     "single_emits": _single_emits,
     "script_ceiling": _script_ceiling,
