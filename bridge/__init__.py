@@ -20,7 +20,7 @@ from bridge.on_demand import on_demand
 from bridge.producer import Emitter, configure, emit, emit_many, flush
 
 # The language
-from bridge.model.events import DomainEvent
+from bridge.model.events import DomainEvent, Event
 
 if TYPE_CHECKING:
     from bridge.model.events import EventType, SSEEvent, SSEEventCategory, SSEEventType, get_category_for_event_type
@@ -37,6 +37,9 @@ from bridge.model.registry import (
     Topic,
 )
 from bridge.catalogs import load_registry
+
+if TYPE_CHECKING:
+    from bridge.catalogs.shorthand import catalog_of
 
 # The built-in catalog
 if TYPE_CHECKING:
@@ -89,6 +92,7 @@ __all__ = [
     "DomainToSSEMapping",
     "DropAfter",
     "Emitter",
+    "Event",
     "EventRefusedError",
     "EventType",
     "PermanentError",
@@ -110,6 +114,7 @@ __all__ = [
     "StoreUnavailableError",
     "Supersede",
     "Topic",
+    "catalog_of",
     "configure",
     "disconnect",
     "disconnect_async",
@@ -131,6 +136,7 @@ _, __getattr__ = on_demand(
     __name__,
     {
         "bridge.model.events": "EventType SSEEvent SSEEventCategory SSEEventType get_category_for_event_type",
+        "bridge.catalogs.shorthand": "catalog_of",
         "bridge.catalogs.finance": (
             "DOMAIN_TO_SSE_MAPPING SSE_EVENT_REGISTRY get_all_sse_event_types "
             "get_domain_event_to_sse_mapping get_events_by_category get_registry_statistics "

@@ -39,7 +39,8 @@ LEFT_EVERY_S = 0.02
 """How often it is looked whether all have left, at the end."""
 NOT_RUNNING = (
     "This gateway was not started. Its server must run its lifespan (no --lifespan off), and so must an application "
-    "that mounts it: `async with gateway.router.lifespan_context(gateway): yield` in its own."
+    "that mounts it: by add_bridge(…, lifespan_of=that application), or by `async with "
+    "gateway.router.lifespan_context(gateway): yield` in its own."
 )
 WITHDRAWN = "Your right to listen was withdrawn; sign in again, and show what you are given then."
 SWEEP_EVERY_S = 2.0

@@ -6,12 +6,25 @@ from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
+import msgspec
 from uuid6 import uuid7
 
 
 def utc_now() -> datetime:
     """The current time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """What an event of your own may be based on: then it has only its own fields to declare.
+
+    Attributes:
+        event_id: a UUIDv7; the published SSE event keeps it, which makes a redelivery recognisable.
+        occurred_at: when it happened; aware, UTC.
+    """
+
+    event_id: UUID = msgspec.field(default_factory=uuid7)
+    occurred_at: datetime = msgspec.field(default_factory=utc_now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

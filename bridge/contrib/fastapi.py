@@ -1,0 +1,105 @@
+"""FastAPI: ``add_bridge`` with any dependency of the application's as the way of knowing who is asking."""
+
+import json
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from starlette.applications import Starlette
+
+from bridge.contrib import starlette
+from bridge.gateway import RequestRefusedError, UnauthorizedError
+from bridge.model.registry import Registry
+from bridge.settings import Settings
+
+
+def add_bridge(
+    app: FastAPI,
+    who: Callable[..., Any],
+    *,
+    settings: Settings | None = None,
+    registry: Registry | None = None,
+    lifespan_of: Starlette | None = None,
+) -> starlette.AppGateway:
+    """As ``bridge.contrib.starlette.add_bridge``; ``who`` is a dependency, as it stands in ``Depends(who)``.
+
+    It may ask for whatever FastAPI injects: the request, cookies, headers, a database by another dependency. It is
+    done, and what it opened is closed, before the stream begins. What it raises (an ``HTTPException``, or what the
+    application has a handler for) refuses the request with its status; an answer that leads elsewhere is a 401.
+    """
+    asking = DependencyAnswer(app, who)
+    return starlette.add_bridge(app, asking, settings=settings, registry=registry, lifespan_of=lifespan_of)
+
+
+class DependencyAnswer:
+    """What a dependency returns for a request, as FastAPI itself finds it out: by a route in front of nothing else."""
+
+    def __init__(self, app: FastAPI, who: Callable[..., Any]) -> None:
+        self._app = app
+        self._stack: Any = None
+        self._asking = FastAPI(openapi_url=None)
+
+        async def answer(request: Request, found: Any = Depends(who)) -> Response:  # noqa: B008  (FastAPI's way)
+            request.scope["state"][_FOUND].append(found)
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+
+        self._asking.add_api_route("/{path:path}", answer, methods=["GET"])
+
+    async def __call__(self, request: Request) -> Any:
+        """The answer.
+
+        Raises:
+            UnauthorizedError: the dependency says 401, or leads to a page for signing in.
+            RequestRefusedError: it refuses otherwise.
+        """
+        found: list[Any] = []
+        scope = dict(request.scope)
+        scope["state"] = {**scope.get("state", {}), _FOUND: found}
+        scope["method"] = "GET"
+        refusal = _Refusal()
+        await self._routed()(scope, _nothing, refusal.hear)
+        if found:
+            return found[0]
+        raise refusal.error()
+
+    def _routed(self) -> Any:
+        # Tests replace dependencies, and handlers may be added, after the bridge was.
+        self._asking.dependency_overrides = self._app.dependency_overrides
+        if self._stack is None:
+            self._asking.exception_handlers.update(self._app.exception_handlers)
+            self._stack = self._asking.build_middleware_stack()
+        return self._stack
+
+
+_FOUND = "bridge_who"
+
+
+class _Refusal:
+    """An answer that is no user."""
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._body = b""
+
+    async def hear(self, message: MutableMapping[str, Any]) -> None:
+        self._status = message.get("status", self._status)
+        self._body += message.get("body", b"")
+
+    def error(self) -> RequestRefusedError | UnauthorizedError:
+        if self._status < HTTPStatus.BAD_REQUEST:
+            return UnauthorizedError(starlette.SIGN_IN)
+        if self._status == HTTPStatus.UNAUTHORIZED:
+            return UnauthorizedError(self._sentence(starlette.SIGN_IN))
+        return RequestRefusedError(HTTPStatus(self._status), self._sentence("This application refuses the request."))
+
+    def _sentence(self, otherwise: str) -> str:
+        detail = None
+        with suppress(ValueError, AttributeError):
+            detail = json.loads(self._body).get("detail")
+        return detail if isinstance(detail, str) and detail else otherwise
+
+
+async def _nothing() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}

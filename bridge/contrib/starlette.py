@@ -1,0 +1,143 @@
+"""Starlette: ``add_bridge`` puts the gateway into an application, with the application's own way of knowing its users.
+
+For FastAPI's dependencies there is ``bridge.contrib.fastapi``.
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from bridge.catalogs import load_registry
+from bridge.gateway import Principal, UnauthorizedError, create_app
+from bridge.gateway.asgi import EVENTS_PATH
+from bridge.model.errors import IdError, SettingsError
+from bridge.model.registry import IdType, Registry
+from bridge.producer import configure
+from bridge.settings import Settings, load_settings
+
+Who: TypeAlias = Callable[[Request], Any]
+"""A request → who is asking: a user's id, an object that has it as ``id``, a ``Principal``, or None; also async."""
+SIGN_IN = "This stream is for signed-in users; sign in first."
+
+
+def add_bridge(
+    app: Starlette,
+    who: Who,
+    *,
+    settings: Settings | None = None,
+    registry: Registry | None = None,
+    lifespan_of: Starlette | None = None,
+) -> "AppGateway":
+    """Serve ``GET /api/v1/events`` from an application, to the users that it knows; and let its code ``emit``.
+
+    The gateway and the emitter of this process (``bridge.emit``) begin and end with the application's lifespan, around
+    what that does already. Call it before the application is started; with several workers each has its own.
+
+    Args:
+        app: whose middleware runs before ``who`` is asked, so that ``request.session`` and ``request.user`` are there.
+        who: asked when a stream is opened; one that is not async runs in a thread. None, or a user that is not
+            authenticated, is a 401.
+        settings: default: read from the environment.
+        registry: default: the one that the settings name.
+        lifespan_of: the application that the server runs, where ``app`` is mounted in it: Starlette runs the lifespan
+            of no mounted application.
+
+    Returns:
+        An ASGI application: the gateway of the lifespan that runs, for looking at.
+
+    Raises:
+        SettingsError: a setting is wrong, or ``who`` cannot be asked.
+        RegistryError: the registry cannot be loaded.
+    """
+    if not callable(who):
+        raise SettingsError(f"add_bridge wants a function of the request that says who is asking, not {who!r}.")
+    settings = settings or load_settings(for_=("gateway", "producer"))
+    registry = registry or load_registry(settings.registry)
+    authenticator = AppAuthenticator(app, who, registry.users)
+    gateway = AppGateway(lambda: create_app(settings, registry, authenticator=authenticator))
+    # Before the others: one of the application's may match every path.
+    app.router.routes.insert(0, Route(EVENTS_PATH, gateway))
+    _extend_lifespan(lifespan_of or app, gateway, settings, registry)
+    return gateway
+
+
+class AppGateway:
+    """The gateway of an application; another for each lifespan, as tests start one application again and again."""
+
+    def __init__(self, make: Callable[[], Starlette]) -> None:
+        self._make = make
+        self.current = make()  # so that what is wrong is known now; it says so where no lifespan is ever run
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        await self.current(scope, receive, send)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """For one lifespan."""
+        self.current = self._make()
+        async with self.current.router.lifespan_context(self.current):
+            yield
+
+
+class AppAuthenticator:
+    """Asks a function of the application's."""
+
+    def __init__(self, app: Starlette, who: Who, users: IdType) -> None:
+        self._app = app
+        self._who = who
+        self._users = users
+
+    async def identify(self, request: Request) -> Principal:
+        """See ``Authenticator``."""
+        # The gateway is an application, too; but ``request.app`` is to be the one that was written.
+        own = Request({**request.scope, "app": self._app})
+        return principal_of(await _answer(self._who, own), self._users)
+
+
+async def _answer(who: Who, request: Request) -> Any:
+    is_async = inspect.iscoroutinefunction(who) or inspect.iscoroutinefunction(type(who).__call__)
+    found: Awaitable[Any] | Any = who(request) if is_async else await run_in_threadpool(who, request)
+    return await found if inspect.isawaitable(found) else found
+
+
+def principal_of(found: Any, users: IdType) -> Principal:
+    """The principal that an application's answer stands for; an id of another kind is left for the gateway to refuse.
+
+    Raises:
+        UnauthorizedError: there is no user.
+    """
+    if isinstance(found, Principal):
+        return found
+    if found is None or getattr(found, "is_authenticated", True) is False:
+        raise UnauthorizedError(SIGN_IN)
+    user = found if isinstance(found, UUID | int | str) else getattr(found, "id", found)
+    with suppress(IdError):
+        user = users.read(user)
+    return Principal(user=user)
+
+
+def _extend_lifespan(app: Starlette, gateway: AppGateway, settings: Settings, registry: Registry) -> None:
+    own = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(running: Any) -> AsyncIterator[Any]:
+        async with gateway.running():
+            emitter = configure(settings, registry)
+            try:
+                async with own(running) as state:
+                    yield state
+            finally:
+                # In a thread: streams end meanwhile.
+                await asyncio.to_thread(emitter.close)
+
+    app.router.lifespan_context = lifespan
