@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.model.dead_letter import DeadLetter, LetterHead, head_of
 from bridge.model.errors import IdError, SettingsError
-from bridge.model.moments import shown_time
+from bridge.model.moments import LAST_MS, shown_time
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.failure import GROUP_CHARS, cause_of
 from bridge.model.plain_text import echoed
@@ -19,8 +19,6 @@ from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.model.retry import RetryRecord
 
 FOREVER_MS = 1 << 52
-LAST_MS = 253_402_300_799_999
-"""The end of the year 9999, which is the last that has a date."""
 _AGO = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _GROUP = re.compile(rf"[0-9a-f]{{1,{GROUP_CHARS}}}")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 from bridge.messages.queue_item import QueuedMessage, QueueState
 from bridge.model.accounting import Balance, Recent
 from bridge.model.errors import StoreError
-from bridge.model.plain_text import one_line
+from bridge.model.plain_text import echoed, one_line
 from bridge.model.registry import Registry
 from bridge.ports.events import Publications
 from bridge.ports.failed_events import DeadLetters, KeptEvents, OperationsLog, RetryQueue
@@ -21,16 +21,23 @@ from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, R
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrongKey:
-    """A key of the bridge under which something else is kept."""
+    """A key of the bridge under which, or in a field of which, something else is kept."""
 
     name: str
     holds: str  # what is there, in words
     wants: str  # what should be
     spared: bool = False  # whether events flow all the same
+    field: str | None = None  # in which it is; None where it is the whole key
+    until: str = "you delete the field (HDEL)"  # what ends it, where it is in a field
 
     @property
     def sentence(self) -> str:
         """What is the matter, and what to do."""
+        if self.field is not None:
+            return (
+                f"The key {one_line(self.name)} holds {self.holds} in its field {echoed(self.field)} and must hold a "
+                f"{self.wants} there: somebody else writes to this database. Until {self.until}, it is left out."
+            )
         then = "what the bridge keeps there is not written and not shown" if self.spared else "events wait for it"
         return (
             f"The key {one_line(self.name)} holds a {self.holds} and must hold a {self.wants}: somebody else writes to "

@@ -9,13 +9,14 @@ import msgspec
 import redis
 
 from bridge.model.accounting import Balance, OpenMessage, Recent, Summary
+from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.errors import StoreError
 from bridge.model.log_entry import LogEntry
 from bridge.ports.store import Figures, WrongKey
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
-from bridge.redis_adapter.errors import diagnose
+from bridge.redis_adapter.client import keyspace_of, moment_ms, numbers, store_errors, text
+from bridge.redis_adapter.errors import is_strangers
 from bridge.redis_adapter.keyspace import Keyspace
-from bridge.redis_adapter.reports import read_gateways, read_recent
+from bridge.redis_adapter.reports import read_gateways, read_recent, strange_fields
 from bridge.redis_adapter.script import Call, OfStore, as_hash, look, script
 from bridge.redis_adapter.task_queue import ID_BYTES, entry
 from bridge.settings import RetentionSettings
@@ -39,8 +40,16 @@ def read_balance(client: redis.Redis, keys: Keyspace | None = None) -> Balance:
     raw, retrying, letters = look(
         client, ("HGETALL", keys.COUNTS), ("HLEN", keys.RETRY_RECORDS), ("HLEN", keys.DEAD_LETTERS)
     )
-    counts = {name: int(value) for name, value in as_hash(raw).items()}
-    return Balance.of(counts, retrying=retrying, letters=letters)
+    return Balance.of(numbers(as_hash(raw).items()), retrying=retrying, letters=letters)
+
+
+_head_of_record = re.compile(rb"[0-9]{1,14} [^ \n]+ [^ \n]+\n").match
+
+
+def _is_record(record: bytes) -> bool:
+    """Whether it is one of ours. What a stranger wrote is passed over: no event is in it."""
+    head = _head_of_record(record)
+    return head is not None and not (len(record) - head.end()) % ID_BYTES
 
 
 class Ledger(OfStore):
@@ -67,7 +76,8 @@ class Ledger(OfStore):
         """One HGET: those ids that are left in the message's record."""
         with store_errors():
             record = cast("bytes | None", self._client.hget(self._keys.OPEN, message_id))
-        waiting = {str(event_id) for event_id in read_record(message_id, record).event_ids} if record else set()
+        is_ours = record is not None and _is_record(record)
+        waiting = set(map(str, read_record(message_id, record).event_ids)) if record and is_ours else set()
         return frozenset(waiting.intersection(event_ids))
 
     def balance(self) -> Balance:
@@ -88,9 +98,8 @@ class Ledger(OfStore):
     def summaries(self) -> Iterator[Summary]:
         """HSCAN through all records, SCAN_COUNT at a time."""
         for message_id, record in self._records():
-            head, _, ids = record.partition(b"\n")
-            accepted_ms, _, queue = head.split(b" ")
-            yield Summary(message_id.decode(), int(accepted_ms), queue.decode(), len(ids) // ID_BYTES)
+            accepted_ms, _, queue, ids = _parts(record)
+            yield Summary(text(message_id), accepted_ms, queue, len(ids) // ID_BYTES)
 
     def get(self, message_ids: Sequence[str]) -> list[OpenMessage]:
         """One HMGET; messages of which nothing is in flight are left out."""
@@ -98,14 +107,13 @@ class Ledger(OfStore):
             return []
         with store_errors():
             records = cast("list[bytes | None]", self._client.hmget(self._keys.OPEN, list(message_ids)))
-        return [read_record(name, record) for name, record in zip(message_ids, records, strict=True) if record]
+        found = zip(message_ids, records, strict=True)
+        return [read_record(name, record) for name, record in found if record and _is_record(record)]
 
     def holding(self, event_id: UUID) -> list[OpenMessage]:
         """Looks through all records, which are not decoded unless the id's 16 bytes occur in one."""
         found = [
-            read_record(message_id.decode(), record)
-            for message_id, record in self._records()
-            if event_id.bytes in record
+            read_record(text(message_id), record) for message_id, record in self._records() if event_id.bytes in record
         ]
         # Its bytes may also lie across the ids of two others; and a scan may show a message twice.
         return list({message.message_id: message for message in found if event_id in message.event_ids}.values())
@@ -116,18 +124,23 @@ class Ledger(OfStore):
             with store_errors():
                 answer = self._client.hscan(self._keys.OPEN, cursor, count=SCAN_COUNT)
             cursor, records = cast("tuple[int, dict[bytes, bytes]]", answer)
-            yield from records.items()
+            yield from ((message_id, record) for message_id, record in records.items() if _is_record(record))
             if not cursor:
                 return
 
 
+def _parts(record: bytes) -> tuple[int, str, str, bytes]:
+    head, _, ids = record.partition(b"\n")
+    accepted_ms, task, queue = text(head).split(" ")
+    return int(accepted_ms), task, queue, ids
+
+
 def read_record(message_id: str, record: bytes) -> OpenMessage:
     """A message from its record."""
-    head, _, ids = record.partition(b"\n")
-    accepted_ms, task, queue = head.decode().split(" ")
+    accepted_ms, task, queue, ids = _parts(record)
     return OpenMessage(
         message_id=message_id,
-        accepted_ms=int(accepted_ms),
+        accepted_ms=accepted_ms,
         task=task,
         queue=queue,
         event_ids=tuple(UUID(bytes=ids[at : at + ID_BYTES]) for at in range(0, len(ids), ID_BYTES)),
@@ -145,20 +158,21 @@ class StoreOverview(OfStore):
         """Three round trips, and a fourth if events died lately; they are not of one moment."""
         wrong = self.wrong_keys()
         keys = self._keys.without([key.name for key in wrong])
+        hashes = (keys.COUNTS, keys.METRICS, keys.GATEWAYS, keys.WORKERS, keys.PRODUCERS)
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.zrange(keys.RETRY_DUE, 0, 0, withscores=True)
             pipeline.zrange(keys.DEAD_INDEX, 0, 0, withscores=True)
             pipeline.zrange(keys.DEAD_INDEX, -1, -1, withscores=True)
             pipeline.zcard(keys.DEAD_INDEX)
-            pipeline.hgetall(keys.METRICS)
-            pipeline.hgetall(keys.GATEWAYS)
             pipeline.lrange(keys.RECENT, 0, -1)
-            pipeline.hgetall(keys.COUNTS)
             pipeline.get(keys.POSITION)
-            time, due, oldest, newest, letters, metrics, gateways, samples, counts, position = pipeline.execute()
+            for key in hashes:
+                pipeline.hgetall(key)
+            time, due, oldest, newest, letters, samples, position, *held = pipeline.execute()
+        counts, metrics, gateways, *_ = held
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
-        known = _numbers(counts)
+        known = numbers(counts.items())
         return Figures(
             at_ms=now_ms,
             retry_next_ms=_score(due),
@@ -166,12 +180,12 @@ class StoreOverview(OfStore):
             dead_newest_ms=_score(newest),
             letters=letters,
             letters_bytes=known.get("dead_bytes", 0),
-            metrics=_numbers(metrics),
+            metrics=numbers(metrics.items()),
             gateways=read_gateways(gateways, now_ms),
             recent=self._mended(read_recent(samples, known, now_ms), keys),
             balance=read_balance(self._client, keys),
-            wrong_keys=wrong,
-            clock_behind_s=max(0, int(text(position or b"0").partition("-")[0]) - now_ms) / 1000,
+            wrong_keys=(*wrong, *strange_fields(keys, dict(zip(hashes, held, strict=True)))),
+            clock_behind_s=max(0, moment_ms(position.partition(b"-")[0]) - now_ms) / 1000 if position else 0.0,
         )
 
     def write_refusal(self) -> StoreError | None:
@@ -218,10 +232,6 @@ def _score(entries: Any) -> float | None:
     return float(entries[0][1]) if entries else None
 
 
-def _numbers(found: Any) -> dict[str, int]:
-    return {text(name): int(value) for name, value in cast("dict[bytes, bytes]", found).items()}
-
-
 class Starts(OfStore):
     """``bridge.ports.StartCounts`` on Redis: they tell poison messages from the ones claimed beside them."""
 
@@ -254,7 +264,7 @@ class Tally(OfStore):
                 pipe.hincrby(self._keys.METRICS, field, number)
             for answer in pipe.execute(raise_on_error=False):
                 # No event waits for its numbers, where strangers wrote; whoever watches the keys tells of it.
-                if isinstance(answer, Exception) and diagnose(answer).code != "WRONGTYPE":
+                if isinstance(answer, Exception) and not is_strangers(answer):
                     raise answer
 
 
@@ -285,12 +295,15 @@ class OperationsLog(OfStore):
 
 
 def _read_entry(position: str, fields: dict[str, str]) -> LogEntry:
-    numbers = msgspec.json.decode(fields.get("numbers") or "{}", type=dict[str, int])
+    try:
+        counted = msgspec.json.decode(fields.get("numbers") or "{}", type=dict[str, int])
+    except PARSER_ERRORS:  # a stranger's entry
+        counted = {}
     return LogEntry(
-        at_ms=int(position.partition("-")[0]),
+        at_ms=moment_ms(position.partition("-")[0]),
         who=fields.get("who", ""),
         action=fields.get("action", ""),
         selection=fields.get("selection", ""),
-        numbers=numbers,
+        numbers=counted,
         reason=fields.get("reason", ""),
     )

@@ -1,6 +1,7 @@
 """Clients of Redis, at an address or behind sentinels: the only place that opens a connection; clock and master."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -16,6 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from bridge.model.errors import SettingsError
+from bridge.model.moments import LAST_MS
 from bridge.redis_adapter import connections as classes
 from bridge.redis_adapter.connections import ServerSeen
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
@@ -33,6 +35,8 @@ RETRIES = 3
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 1.0
 HEALTH_CHECK_INTERVAL_S = 10
+is_number = re.compile("-?[0-9]{1,14}").fullmatch
+"""As ``whole`` of the scripts' prelude: a double tells no greater ones apart."""
 ASK_TIME_AGAIN_S = 10.0
 """Redis is asked for the time this often; in between it is counted on, by a monotonic clock."""
 
@@ -128,8 +132,18 @@ def store_errors() -> Iterator[None]:
 
 
 def text(value: bytes | str) -> str:
-    """A Redis reply as text."""
-    return value.decode() if isinstance(value, bytes) else value
+    r"""A Redis reply as text; what a stranger wrote that is no UTF-8 as ``\xff``, which no JSON takes for a text."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def moment_ms(score: bytes | str | float) -> int:
+    """A score as ms since the epoch; the nearest such moment where a stranger wrote what no calendar knows."""
+    return int(min(max(float(score), 0), LAST_MS))
+
+
+def numbers(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> dict[str, int]:
+    """Name → number, without what is no whole number or too large for one, as a stranger may have written it."""
+    return {text(name): int(value) for name, value in pairs if is_number(text(value))}
 
 
 class StoreClock:

@@ -93,6 +93,7 @@ _CODE = re.compile(r"(?:-)?([A-Z]{2,20})(?: |$)")
 _INNER_CODE = re.compile(r"@?user_script:? ?[0-9]{0,6}:? ([A-Z]{3,20}) ")
 _NO_RIGHT = "user executing the script can't"
 """How Redis says NOPERM from within a script."""
+_NO_NUMBER = ("hash value is not an integer", "would overflow")
 _NO_SUCH_USER = "invalid username-password"
 _NO_MASTER = "No master found"
 _CONNECTING = ("connecting to", "Timeout connecting", _NO_MASTER, "No connection available")
@@ -112,6 +113,12 @@ def diagnose(error: BaseException) -> Trouble:
     if isinstance(error, redis_errors.InvalidResponse):
         return Trouble(ErrorKind.WRONG_PEER, name, text, "What answers there does not speak the protocol of Redis.")
     return Trouble(ErrorKind.PERMANENT, name, text, _OTHER)
+
+
+def is_strangers(error: BaseException) -> bool:
+    """Whether somebody else wrote what stands under the key, so that nothing can be added to it."""
+    trouble = diagnose(error)
+    return trouble.code == "WRONGTYPE" or any(words in trouble.text for words in _NO_NUMBER)
 
 
 def store_error(error: BaseException) -> StoreError:

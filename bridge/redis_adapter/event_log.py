@@ -46,7 +46,7 @@ class History:
         """One MGET of the seen marks; None once they have expired (``seen_life_s``)."""
         with store_errors():
             marks = await self._client.mget([self._keys.seen(one, event_id) for one in heard(addresses)])
-        return min((Position(text(mark)) for mark in marks if mark), default=None)
+        return min((position for mark in marks if (position := _position(mark)) is not None), default=None)
 
     async def vouch(self, channel: str, message: bytes) -> bool:
         """As ``bridge.ports.EventLog.vouch``; set back as by a fail-over to a replica that lagged behind."""
@@ -76,11 +76,19 @@ class History:
         return page_of(Position(text(newest)), entries, whole, complete=bool(complete), read_at_ms=int(text(now_ms)))
 
 
+def _position(mark: Any) -> Position | None:
+    """What a seen mark says; None for none, and for one that a stranger wrote."""
+    with suppress(ValueError):
+        return Position(text(mark or b""))
+    return None
+
+
 def _entry(entry: object) -> tuple[Position, StreamedEvent | None]:
     """Its position and, unless it was written by a stranger, its event."""
     position, pairs = cast("tuple[bytes | str, list[bytes | str]]", entry)
     try:
-        fields = {text(name): text(value) for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        words = [word.decode() if isinstance(word, bytes) else word for word in pairs]
+        fields = dict(zip(words[::2], words[1::2], strict=True))
         event = read_entry(fields, text(position))
     except (KeyError, *PARSER_ERRORS):
         return Position(text(position)), None
@@ -161,7 +169,7 @@ class PublishedEvents(OfStore):
         if isinstance(mark, redis.ResponseError):
             return Sighting(refusal=str(mark))
         if mark is not None:
-            entries: Any = self._client.xrange(self._stream(audience), text(mark), text(mark))
+            entries = self._at(audience, text(mark))
             return Sighting(published=True, payload=entries[0][1].get(b"data", b"") if entries else b"")
         if self._keeps_history and kind not in (b"none", b"stream"):
             return Sighting(refusal=f"Its stream's key holds a {text(kind)}.")
@@ -196,8 +204,15 @@ class PublishedEvents(OfStore):
 
     def _publication(self, mark: str, owner: str, position: str) -> Publication:
         user = None if owner == self._keys.BROADCAST_STREAM else owner
-        entries = self._client.xrange(self._stream(user), position, position)
-        return Publication(position=position, user_id=user, seen_key=mark, in_stream=bool(entries))
+        return Publication(position=position, user_id=user, seen_key=mark, in_stream=bool(self._at(user, position)))
+
+    def _at(self, audience: Id | None, position: str) -> list[Any]:
+        """The entry that a seen mark tells of; none for a mark that a stranger wrote."""
+        try:
+            place = str(Position(position))
+        except ValueError:
+            return []
+        return cast("list[Any]", self._client.xrange(self._stream(audience), place, place))
 
     def _owner(self, mark: str) -> str:
         """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is not one of ours."""

@@ -26,7 +26,7 @@ from bridge.model.moments import shown_time
 from bridge.model.plain_text import plain_logger
 from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingFor, WaitingRetry
 from bridge.ports.failed_events import Kept
-from bridge.redis_adapter.client import store_errors, text
+from bridge.redis_adapter.client import moment_ms, store_errors, text
 from bridge.redis_adapter.script import OfStore, look
 from bridge.settings import AccountingSettings
 
@@ -149,7 +149,7 @@ class RetrySet(OfStore):
         for (_, due), value in zip(places, values, strict=True):
             record = None if value is None else read_retry(value)
             if record is not None:
-                yield WaitingRetry(record=record, due_ms=int(due), taken=due % 1 != 0)
+                yield WaitingRetry(record=record, due_ms=moment_ms(due), taken=due % 1 != 0)
 
 
 def read_retry(value: bytes | str) -> RetryRecord | None:
@@ -236,8 +236,8 @@ class DeadLetters(OfStore):
         for words in conditions:
             args += (len(words), *words)
         more, at_ms, letter_id, *found = self._run("dead_page", args)
-        place_then = Cursor(at_ms=int(float(at_ms)), letter_id=text(letter_id)) if at_ms else None
-        met = zip(map(text, found[::3]), map(int, map(float, found[1::3])), found[2::3], strict=True)
+        place_then = Cursor(at_ms=moment_ms(at_ms), letter_id=text(letter_id)) if at_ms else None
+        met = zip(map(text, found[::3]), map(moment_ms, found[1::3]), found[2::3], strict=True)
         return met, place_then, bool(more)
 
     def get_many(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
@@ -263,7 +263,7 @@ class DeadLetters(OfStore):
             pipeline.zrange(self._keys.DEAD_INDEX, 0, 0, withscores=True)
             pipeline.zrange(self._keys.DEAD_INDEX, -1, -1, withscores=True)
             first, last = pipeline.execute()
-        return (int(first[0][1]), int(last[0][1])) if first and last else (0, 0)
+        return (moment_ms(first[0][1]), moment_ms(last[0][1])) if first and last else (0, 0)
 
     def discard(self, tombstones: Sequence[Tombstone], *, redrive: str = "") -> tuple[int, int]:
         """One script call; the oldest tombstones beyond TOMBSTONES_MAX fall off. Idempotent."""
@@ -291,13 +291,13 @@ class KeptEvents(OfStore):
             ("HGET", keys.TOMBSTONES, event_id),
             ("ZSCORE", keys.TOMBSTONE_TIMES, event_id),
         )
-        at = "" if stone_ms is None else shown_time(int(float(stone_ms)))
+        at = "" if stone_ms is None else shown_time(moment_ms(stone_ms))
         return Kept(
             now_ms=int(seconds) * 1000 + int(microseconds) / 1000,
             waits=record is not None,
             retry=None if record is None else read_retry(record),
-            due_ms=None if due is None else float(due),
+            due_ms=None if due is None else moment_ms(due),
             letter=None if letter is None else read_letter(letter) or unreadable(event_id, letter),
-            skipped_ms=None if skipped is None else int(float(skipped)),
+            skipped_ms=None if skipped is None else moment_ms(skipped),
             tombstone=None if stone is None else read_tombstone(event_id, stone, at),
         )

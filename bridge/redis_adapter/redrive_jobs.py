@@ -8,8 +8,10 @@ import redis
 
 from bridge.messages import TaskMessage
 from bridge.messages.whole_message import WholeMessage
+from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.dead_letter import DeadLetter, head_of
 from bridge.model.errors import OperationRefusedError
+from bridge.model.plain_text import one_line
 from bridge.model.redrive import Outcomes, RedriveRecord, RedriveState, RedriveStatus
 from bridge.ports.work import Queue
 from bridge.redis_adapter.client import store_errors, text
@@ -87,20 +89,8 @@ class RedriveJob(OfStore):
             self._client, ("TIME",), ("HGETALL", self._key), ("ZCARD", self._pending), ("ZCARD", self._sent)
         )
         fields = as_hash(flat)
-        if "state" not in fields:
-            return None
-        values: dict[str, Any] = {
-            **fields,
-            "selection": msgspec.json.decode(fields["selection"]),
-            "max_failures": float(fields["max_failures"]) if fields["max_failures"] else None,
-            "replay_id": self._id,
-            "pending": pending,
-            "under_way": in_flight,
-        }
-        return RedriveRecord(
-            status=msgspec.convert(values, RedriveStatus, strict=False),
-            is_leased=bool(fields.get("owner")) and int(fields.get("lease_ends", 0)) >= int(seconds) * 1000,
-            stop_asked=bool(fields.get("stop")),
+        return (
+            _read(self._key, self._id, fields, pending, in_flight, int(seconds) * 1000) if "state" in fields else None
         )
 
     def move_to(self, state: RedriveState, reason: str = "", *, total: int | None = None) -> None:
@@ -215,3 +205,27 @@ class RedriveJob(OfStore):
         if isinstance(answer, bytes | str) and text(answer) == "lease":
             raise OperationRefusedError(f"Another process took over redrive {self._id}.")
         return answer
+
+
+def _read(
+    key: str, redrive_id: str, fields: Mapping[str, str], pending: int, in_flight: int, now_ms: int
+) -> RedriveRecord:
+    """How far a redrive is, from its record.
+
+    Raises:
+        OperationRefusedError: a stranger wrote into the record.
+    """
+    try:
+        selection = msgspec.json.decode(fields["selection"])
+        max_failures = float(fields["max_failures"]) if fields["max_failures"] else None
+        known = {"selection": selection, "max_failures": max_failures, "pending": pending, "under_way": in_flight}
+        return RedriveRecord(
+            status=msgspec.convert({**fields, **known, "replay_id": redrive_id}, RedriveStatus, strict=False),
+            is_leased=bool(fields.get("owner")) and int(fields.get("lease_ends", 0)) >= now_ms,
+            stop_asked=bool(fields.get("stop")),
+        )
+    except (KeyError, *PARSER_ERRORS) as error:
+        why = one_line(
+            f"Somebody else wrote into the key {key}, so that redrive {redrive_id} cannot be read ({error})."
+        )
+        raise OperationRefusedError(f"{why} Its letters stay: begin another.") from error

@@ -1,6 +1,7 @@
 """What processes say of themselves, by process in a hash of their kind; and how events ended lately, by samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import cast
 
 import msgspec
@@ -9,10 +10,15 @@ import redis.asyncio
 
 from bridge.model.accounting import Recent
 from bridge.model.bounds import PARSER_ERRORS
-from bridge.redis_adapter.client import keyspace_of, store_errors, text
+from bridge.model.plain_text import plain_logger
+from bridge.ports.store import WrongKey
+from bridge.redis_adapter.client import is_number, keyspace_of, store_errors, text
+from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.script import OfStore, script
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport, told_apart
 from bridge.runtime.supervision import Supervised
+
+logger = plain_logger(__name__)
 
 WORKERS_KEPT_S = 86_400
 """A worker that was silent for longer is swept when another one starts."""
@@ -21,6 +27,12 @@ PRODUCERS_MAX = 1000
 GATEWAYS_KEPT_S = 60
 """A gateway process that was silent for longer is gone, and so are its streams."""
 METRIC_PREFIX = "gateway:"
+STRANGE_MAX = 3
+"""Fields of a key that are named, of those that strangers wrote."""
+MENDED = (
+    "what bridge:counts held there was no number, so somebody else writes to this database. It is computed from the "
+    "other counts, so that the accounting balances; whether it did before cannot be told any more."
+)
 SAMPLE_MS = 5_000
 """Between two samples at the least."""
 SAMPLES_MAX = 36
@@ -35,9 +47,12 @@ class Workers(OfStore):
     """``bridge.ports.WorkerReports`` on Redis."""
 
     def beat(self, name: str, report: WorkerReport, *, sweep: bool = False) -> None:
-        """One script call, which also samples the counts every SAMPLE_MS, whichever worker comes first."""
+        """One script call, which also mends the counts, and samples them every SAMPLE_MS, whoever comes first."""
         silence_ms = WORKERS_KEPT_S * 1000 if sweep else ""
-        self._run("beat", [name, msgspec.json.encode(report), silence_ms, SAMPLE_MS, SAMPLES_MAX, *SAMPLED])
+        limits = (silence_ms, SAMPLE_MS, SAMPLES_MAX)
+        mended = self._run("beat", [name, msgspec.json.encode(report), *limits, *SAMPLED])
+        if mended:
+            logger.error("bridge.counts.mended %s: %s", ", ".join(map(text, mended)), MENDED)
 
     def leave(self, name: str) -> None:
         """Forget a worker that stops. Idempotent."""
@@ -55,12 +70,36 @@ class Workers(OfStore):
         return told_apart([worker for worker in read if worker is not None])
 
 
+def strange_fields(keys: Keyspace, held: Mapping[str, Mapping[bytes, bytes]]) -> Iterator[WrongKey]:
+    """Fields of these hashes that no process of ours wrote, up to STRANGE_MAX a key; ``held`` is what each holds."""
+    kinds = (
+        (keys.COUNTS, "number", lambda value: is_number(text(value))),
+        (keys.METRICS, "number", lambda value: is_number(text(value))),
+        (keys.GATEWAYS, "report", lambda value: read_gateways({b"": value}, 0).processes),
+        (keys.WORKERS, "report", lambda value: _read_worker("", value, 0)),
+        (keys.PRODUCERS, "report", _read_producer),
+    )
+    for key, wants, read in kinds:
+        strange = (text(name) for name, value in held.get(key, {}).items() if not read(value))
+        until = {"until": "a worker has counted it anew"} if key == keys.COUNTS else {}
+        for name in islice(strange, STRANGE_MAX):
+            holds = f"what is no {wants}"
+            yield WrongKey(name=key, field=name, holds=holds, wants=wants, spared=True, **until)
+
+
+def _moment(word: str) -> int:
+    """A number as a script writes it; ValueError for what a stranger wrote."""
+    if not is_number(word):
+        raise ValueError(word)
+    return int(word)
+
+
 def _read_worker(name: str, record: bytes | str, now_ms: int) -> KnownWorker | None:
     """None for what another version wrote."""
     at, _, report = text(record).partition(" ")
     try:
         said = msgspec.json.decode(report, type=WorkerReport)
-        silent_s = max(0, now_ms - int(at)) / 1000
+        silent_s = max(0, now_ms - _moment(at)) / 1000
         return KnownWorker(name=f"{said.host}:{said.pid}", silent_s=silent_s, report=said, process=name)
     except PARSER_ERRORS:
         return None
@@ -154,9 +193,11 @@ def read_gateways(records: Mapping[bytes, bytes], now_ms: int) -> GatewayStates:
     living = {}
     catalogs = []
     for name, record in records.items():
-        at, streams, catalog, *threads = text(record).split(" ", 3)
+        at, streams, catalog, *threads = [*text(record).split(" ", 3), "", ""]
+        if not (is_number(at) and is_number(streams)):
+            continue  # a stranger's
         if now_ms - int(at) <= GATEWAYS_KEPT_S * 1000:
-            living[text(name)] = (int(streams), _troubled(threads[0]) if threads else ())
+            living[text(name)] = (int(streams), _troubled(threads[0]))
             catalogs.append((text(name).rpartition(":")[0], catalog))
     return GatewayStates(
         processes=len(living),
@@ -168,8 +209,8 @@ def read_gateways(records: Mapping[bytes, bytes], now_ms: int) -> GatewayStates:
 
 def _troubled(written: str) -> tuple[Supervised, ...]:
     try:
-        return msgspec.json.decode(written, type=tuple[Supervised, ...])
-    except msgspec.MsgspecError:
+        return msgspec.json.decode(written or "[]", type=tuple[Supervised, ...])
+    except PARSER_ERRORS:
         return ()
 
 
@@ -200,7 +241,7 @@ def read_recent(samples: Sequence[bytes], counts: Mapping[str, int], now_ms: int
 
 def _read_sample(sample: bytes) -> list[int] | None:
     try:
-        numbers = [int(word) for word in text(sample).split()]
+        numbers = list(map(_moment, text(sample).split()))
     except ValueError:
         return None
     return numbers if len(numbers) == 1 + len(SAMPLED) else None

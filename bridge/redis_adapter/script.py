@@ -12,7 +12,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
-from bridge.redis_adapter.client import keyspace_of, store_errors
+from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.keyspace import Keyspace
 
 Words: TypeAlias = Sequence[str | int | float | bytes]
@@ -224,7 +224,7 @@ def look(client: redis.Redis, *commands: Command) -> Sequence[Any]:
 
 def as_hash(flat: Sequence[bytes | str]) -> dict[str, str]:
     """A hash in a look's answer."""
-    words = [word.decode() if isinstance(word, bytes) else word for word in flat]
+    words = list(map(text, flat))
     return dict(zip(words[::2], words[1::2], strict=True))
 
 

@@ -53,7 +53,7 @@ from bridge.ops.access_control import RefusedError, read_form
 from bridge.ops.page_context import pretty, read_after, read_number, read_selection
 from bridge.ops.sessions import Role, Sessions, Throttle
 from bridge.producer.row_validation import RowValidator
-from bridge.redis_adapter import PublishedEvents, connect, reports, store_error
+from bridge.redis_adapter import PublishedEvents, accounting, connect, redrive_jobs, reports, store_error
 from bridge.redis_adapter.broker_queues import QueuedMessage
 from bridge.redis_adapter.event_log import _entry
 from bridge.redis_adapter.failed_events import read_retry
@@ -283,6 +283,9 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a store's words": lambda text: store_error(redis.ResponseError(text)),
     "a broker's words": lambda text: broker_error(OSError(text), "It is away."),
     "a worker's report": lambda text: reports._read_worker("one", f"1 {text}", 0),
+    "a gateway's report": lambda text: reports.read_gateways({b"one": f"1 1 - {text}".encode()}, 0),
+    "an entry of the log": lambda text: accounting._read_entry("1-1", {"numbers": text}),
+    "a redrive's record": lambda text: redrive_jobs._read("key", "id", {"selection": text, "state": text}, 0, 0, 0),
     "a producer's report": lambda text: reports._read_producer(text.encode()),
     "a queue's name": lambda text: QueueFinder("")._note([text.encode()]),
     "what stands on a queue": lambda text: QueuedMessage(

@@ -3,9 +3,11 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from msgspec.structs import replace
 
+from bridge.model.errors import OperationRefusedError
 from bridge.model.log_entry import LogEntry
 from bridge.model.redrive import RedriveState, RedriveStatus
 from bridge.model.registry import Registry
@@ -130,9 +132,12 @@ class Redrives:
         return known(self._store.redrives.job(redrive_id), redrive_id).status
 
     def newest(self, limit: int = 20) -> list[RedriveStatus]:
-        """The newest redrives, newest first."""
-        found = map(self.status, self._store.redrives.newest(limit))
-        return [status for status in found if status is not None]
+        """The newest redrives, newest first, without those that cannot be read."""
+        found: list[RedriveStatus] = []
+        for redrive_id in self._store.redrives.newest(limit):
+            with suppress(OperationRefusedError):  # told to whoever asks for that one
+                found += filter(None, [self.status(redrive_id)])
+        return found
 
     def is_being_run(self, redrive_id: str) -> bool:
         """Whether a living process, here or elsewhere, runs a redrive."""

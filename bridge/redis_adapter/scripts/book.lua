@@ -9,6 +9,7 @@
 insist('HLEN', KEYS.open, KEYS.counts)
 if not redis.call('SET', KEYS.booked, '1', 'NX', 'EX', ARGV.mark_life_s) then return 0 end
 if redis.call('HSETNX', KEYS.open, ARGV.id, accepted_at() .. ARGV.entry) == 0 then return 0 end
-redis.call('HINCRBY', KEYS.counts, 'accepted', ARGV.events)
-redis.call('HINCRBY', KEYS.counts, 'open', ARGV.events)
+count('accepted', tonumber(ARGV.events))
+count('open', tonumber(ARGV.events))
+write_counts(KEYS.counts)
 return 1

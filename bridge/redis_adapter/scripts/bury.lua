@@ -73,6 +73,20 @@ end
 
 local evicted = 0
 
+-- Each call leaves no more than the bound. A number that is larger before one, or none, may be a stranger's, and no letter
+-- is evicted for that: it is counted anew.
+local function held_bytes()
+  local bytes = whole(redis.call('HGET', KEYS.counts, 'dead_bytes') or '0')
+  if bytes and bytes >= 0 and bytes <= tonumber(ARGV.bytes_max) then return bytes end
+  bytes = 0
+  for _, id in ipairs(redis.call('ZRANGE', KEYS.dead_index, 0, -1)) do
+    bytes = bytes + redis.call('HSTRLEN', KEYS.dead_letters, id)
+  end
+  bytes = bytes - (tally.dead_bytes or 0)
+  redis.call('HSET', KEYS.counts, 'dead_bytes', digits(bytes))
+  return bytes
+end
+
 local function evict(ids)
   for _, id in ipairs(ids) do
     take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, id)
@@ -91,7 +105,7 @@ local surplus = redis.call('ZCARD', KEYS.dead_index) - ARGV.most
 if surplus > 0 then evict(oldest(surplus)) end
 
 -- The newest letter stays, however large.
-local bytes_before = redis.call('HGET', KEYS.counts, 'dead_bytes') or 0
+local bytes_before = held_bytes()
 local function is_too_large() return bytes_before + (tally.dead_bytes or 0) > tonumber(ARGV.bytes_max) end
 for _, id in ipairs(is_too_large() and oldest(redis.call('ZCARD', KEYS.dead_index) - 1) or {}) do
   if is_too_large() then evict({id}) end

@@ -41,11 +41,12 @@ for i = AT.queues, #KEYS do
   for at, message in ipairs(popped) do
     number = number + 1
     local tag = tag_start .. number
-    local times = any_came_back and redis.call('HGET', KEYS.deliveries, redis.sha1hex(message)) or '0'
+    local times = any_came_back and redis.call('HGET', KEYS.deliveries, redis.sha1hex(message))
     entries[2 * at - 1], entries[2 * at] = tag, '[' .. message .. from
     scores[2 * at - 1], scores[2 * at] = now, tag
     local last = 4 * number
-    taken[last - 3], taken[last - 2], taken[last - 1], taken[last] = tag, i - AT.queues + 1, message, times or '0'
+    taken[last - 3], taken[last - 2], taken[last - 1], taken[last] = tag, i - AT.queues + 1, message,
+      times and string.match(times, '^%d+$') or '0'
   end
   if #entries > 0 then
     -- At once: an error over the next queue must not find these in no place. Nor may one here, where strangers wrote.

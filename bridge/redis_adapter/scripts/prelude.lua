@@ -16,20 +16,28 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- A whole number; nothing for what is none, as a stranger may have written it, or is too large to be told exactly.
+local function whole(text)
+  local found = text and string.match(text, '^%-?(%d+)$')
+  return found and #found <= 14 and tonumber(text)
+end
+
 -- What the record of an open message begins with.
 local function accepted_at()
   return string.format('%013.0f ', now_ms())
 end
 
--- Positions: `<ms>-<seq>`, one order for all streams.
+-- Positions: `<ms>-<seq>`, one order for all streams. Nothing for what is none, as a stranger may have written it.
 local function split_position(position)
   local ms, seq = string.match(position, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
+  if ms and #ms <= 16 then return tonumber(ms), tonumber(seq) end
 end
 
+-- Also where one of them is no position: then nothing before can be vouched for.
 local function is_after(position, other)
   local ms, seq = split_position(position)
   local other_ms, other_seq = split_position(other)
+  if not (ms and other_ms) then return true end
   return ms > other_ms or (ms == other_ms and seq > other_seq)
 end
 
@@ -37,7 +45,7 @@ end
 -- could not be told later what it missed. A full Redis refuses that; reading goes on all the same.
 local function newest_position(position_key, began_key, now)
   local newest = redis.call('GET', position_key)
-  if newest then return newest end
+  if newest and split_position(newest) then return newest end
   newest = digits(now) .. '-0'
   local began = redis.pcall('SET', began_key, newest)
   if began.err or redis.pcall('SET', position_key, newest).err then return '0-0' end
@@ -69,12 +77,18 @@ local function insist(command, ...)
   for _, key in ipairs({...}) do redis.call(command, key) end
 end
 
--- What is of no account may be lost where its key is of the wrong type; whoever watches the keys tells of it. Returns
--- nothing then. Any other refusal ends the script: a replica must not pass for a server that has nothing.
+-- What is of no account may be lost where its key is of the wrong type, or the number that is to grow is none any more;
+-- whoever watches the keys tells of it. Returns nothing then. Any other refusal ends the script: a replica must not pass
+-- for a server that has nothing.
+local STRANGE = {'WRONGTYPE', 'hash value is not an integer', 'would overflow'}
+
 local function spare(...)
   local answer = redis.pcall(...)
   if type(answer) ~= 'table' or not answer.err then return answer end
-  if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
+  for _, words in ipairs(STRANGE) do
+    if string.find(answer.err, words, 1, true) then return nil end
+  end
+  error(answer)
 end
 
 -- The accounting.
@@ -93,9 +107,10 @@ local function count(name, number)
   tally[name] = (tally[name] or 0) + (number or 1)
 end
 
+-- A count of which a stranger made text stops no event: the next beat of a worker computes it from the others.
 local function write_counts(counts_key)
   for name, number in pairs(tally) do
-    if number ~= 0 then redis.call('HINCRBY', counts_key, name, number) end
+    if number ~= 0 then spare('HINCRBY', counts_key, name, number) end
   end
 end
 
@@ -200,7 +215,7 @@ end
 
 -- Returns how many events a letter stands for that is taken out for good: one that holds a whole message, all of them.
 local function take_weight(weights_key, id)
-  local weight = tonumber(redis.call('HGET', weights_key, id) or 1)
+  local weight = whole(redis.call('HGET', weights_key, id)) or 1
   if weight > 1 then
     redis.call('HDEL', weights_key, id)
     count('dead_bundled', 1 - weight)

@@ -54,11 +54,14 @@ end
 -- What is read and not returned costs its time again: so one entry, then as many as fit if they are alike, and never
 -- more than a few, as large ones may follow on many small ones.
 local STEP = 16
+-- No entry can follow this one, which a stranger may have written.
+local LAST = '18446744073709551615-18446744073709551615'
 
 -- Returns the entries up to a position, and the last one's position if more may follow.
 local function read(stream, to)
   local found, bytes, last, number = {}, 0, after, 1
   while true do
+    if last == LAST then return found end
     local entries = redis.call('XRANGE', stream, '(' .. last, to, 'COUNT', number)
     for _, entry in ipairs(entries) do
       local size = size_of(entry)
@@ -76,7 +79,7 @@ local function read(stream, to)
 end
 
 -- Until then the reader has everything, whatever streams have expired since.
-local had_until_ms = math.max(split_position(after), tonumber(ARGV.read_at_ms))
+local had_until_ms = math.max(split_position(after) or 0, tonumber(ARGV.read_at_ms))
 
 -- Trimming takes the oldest first: a stream is whole after a position if it still reaches back to it, or if
 -- nothing was ever taken from it. An older stream of that name may have expired before this one began; then
@@ -88,7 +91,7 @@ local function reaches_back(stream)
   local first = field['first-entry']
   if first and not is_after(first[1], after) then return true end
   if field['entries-added'] ~= field['length'] then return false end
-  return not first or split_position(first[1]) - stream.life_ms < had_until_ms
+  return not first or (split_position(first[1]) or math.huge) - stream.life_ms < had_until_ms
 end
 
 local function is_whole(stream)
@@ -109,6 +112,7 @@ local complete = 1
 if after ~= '0-0' and after ~= newest then
   -- A position that was never handed out, or before the order began, means that Redis has lost its memory.
   local began = redis.call('GET', KEYS.began)
+  if began and not split_position(began) then redis.pcall('SET', KEYS.began, newest) end
   local forgotten = is_after(after, newest) or (began and is_after(began, after))
   if forgotten or not are_whole() then complete = 0 end
 end

@@ -40,7 +40,7 @@ local function finish(letters, field)
   redis.call('HDEL', KEYS.in_redrive, unpack(letters))
   redis.call('SREM', KEYS.unconfirmed, unpack(letters))
   redis.call('HDEL', KEYS.returned, unpack(letters))
-  redis.call('HINCRBY', KEYS.redrive, field, #letters)
+  spare('HINCRBY', KEYS.redrive, field, #letters)
 end
 
 if #done > 0 then redis.call('HDEL', KEYS.dead_heads, unpack(done)) end

@@ -9,7 +9,7 @@
 
 local now = now_ms()
 local owner = redis.call('HGET', KEYS.redrive, 'owner') or ''
-local ends = tonumber(redis.call('HGET', KEYS.redrive, 'lease_ends') or 0)
+local ends = whole(redis.call('HGET', KEYS.redrive, 'lease_ends')) or 0
 
 if owner ~= ARGV.owner and owner ~= '' and ends > now then return ends - now end
 if ARGV.lease_ms == '0' then

@@ -6,5 +6,5 @@
 
 local left = 0
 for a = AT.ids, #ARGV do left = left + redis.call('ZREM', KEYS.pending, ARGV[a]) end
-if left > 0 then redis.call('HINCRBY', KEYS.redrive, ARGV.reason, left) end
+if left > 0 then spare('HINCRBY', KEYS.redrive, ARGV.reason, left) end
 return left

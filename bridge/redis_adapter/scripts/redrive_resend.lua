@@ -13,5 +13,5 @@ for _, id in ipairs(ids) do
   redis.call('HDEL', KEYS.in_redrive, id)
   redis.call('SREM', KEYS.unconfirmed, id)
 end
-if #ids > 0 then redis.call('HINCRBY', KEYS.redrive, 'sent', -#ids) end
+if #ids > 0 then spare('HINCRBY', KEYS.redrive, 'sent', -#ids) end
 return #ids

@@ -20,7 +20,7 @@ local id, book_id = ARGV.id, ARGV.book_id
 if redis.call('HGET', KEYS.redrive, 'owner') ~= ARGV.owner then return redis.status_reply('lease') end
 if redis.call('ZREM', KEYS.pending, id) == 0 then return redis.status_reply('gone') end
 if not take_letter(KEYS.dead_index, KEYS.dead_letters, KEYS.dead_heads, id) then
-  redis.call('HINCRBY', KEYS.redrive, 'gone', 1)
+  spare('HINCRBY', KEYS.redrive, 'gone', 1)
   return redis.status_reply('gone')
 end
 
@@ -39,6 +39,6 @@ write_counts(KEYS.counts)
 redis.call('ZADD', KEYS.sent, now, id)
 redis.call('HSET', KEYS.returned, id, book_id)
 redis.call('EXPIRE', KEYS.returned, ARGV.kept_s)
-redis.call('HINCRBY', KEYS.redrive, 'sent', 1)
+spare('HINCRBY', KEYS.redrive, 'sent', 1)
 redis.call('LPUSH', KEYS.queue, ARGV.message)
 return redis.status_reply('sent')

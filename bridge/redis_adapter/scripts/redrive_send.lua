@@ -27,7 +27,7 @@ local function sift()
   for at, id in ipairs(ids) do
     if pending[at] and not buried[at] then
       redis.call('ZREM', KEYS.pending, id)
-      redis.call('HINCRBY', KEYS.redrive, 'gone', 1)
+      spare('HINCRBY', KEYS.redrive, 'gone', 1)
     end
     if not pending[at] or not buried[at] then
       gone[#gone + 1] = id
@@ -47,7 +47,7 @@ local function mark_as_sent()
   redis.call('ZREM', KEYS.pending, unpack(ids))
   redis.call('ZADD', KEYS.sent, unpack(times))
   redis.call('HSET', KEYS.in_redrive, unpack(redrives))
-  redis.call('HINCRBY', KEYS.redrive, 'sent', #ids)
+  spare('HINCRBY', KEYS.redrive, 'sent', #ids)
 end
 
 local gone, busy = sift()

@@ -16,14 +16,14 @@ insist('ZCARD', KEYS.dead_index, KEYS.retry_due, KEYS.pending)
 insist('SCARD', KEYS.strays)
 local id = ARGV.id
 local function answer(word, field)
-  if field then redis.call('HINCRBY', KEYS.redrive, field, 1) end
+  if field then spare('HINCRBY', KEYS.redrive, field, 1) end
   return redis.status_reply(word)
 end
 
 -- Whether its events' letters find room when this letter is gone.
 local function fits()
   local letters = redis.call('ZCARD', KEYS.dead_index) - 1 + (#ARGV - AT.letters + 1) / 3
-  local bytes = (redis.call('HGET', KEYS.counts, 'dead_bytes') or 0) - redis.call('HSTRLEN', KEYS.dead_letters, id)
+  local bytes = (whole(redis.call('HGET', KEYS.counts, 'dead_bytes')) or 0) - redis.call('HSTRLEN', KEYS.dead_letters, id)
   for a = AT.letters, #ARGV, 3 do bytes = bytes + #ARGV[a + 1] end
   return letters <= tonumber(ARGV.most) and bytes <= tonumber(ARGV.bytes_max)
 end
@@ -50,5 +50,5 @@ end
 -- An event that has a letter already is accounted for there.
 count_anew(accounted, letters)
 write_counts(KEYS.counts)
-redis.call('HINCRBY', KEYS.redrive, 'total', pending - 1)
+spare('HINCRBY', KEYS.redrive, 'total', pending - 1)
 return answer('unfolded')

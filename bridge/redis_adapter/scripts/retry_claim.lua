@@ -13,7 +13,7 @@ local claimed = {}
 
 for _, id in ipairs(redis.call('ZRANGE', KEYS.retry_due, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV.most)) do
   local record = redis.call('HGET', KEYS.retry_records, id)
-  if record then
+  if record and string.match(id, '^[ -~]+$') then  -- what is no text is a stranger's, and no event's id
     redis.call('ZADD', KEYS.retry_due, lease_ends, id)
     claimed[#claimed + 1] = id
     claimed[#claimed + 1] = record

@@ -14,12 +14,12 @@
 -- by a restore: what is missing is counted, once, by whoever has seen most. No position from before can be vouched for,
 -- so the order begins anew.
 --
--- Returns how many events the accounting knows to be accepted, 0 if nothing was entered; and how often it was set back.
+-- Returns how many events the accounting knows to be accepted, 0 if nothing was entered or that is no number any more; and how often it was set back.
 
 local now, accepted, pushed = accepted_at(), 0, {}
 -- Asked for here, a wrong type of key fails all before anything is written.
 for queue = AT.queues, #KEYS do redis.call('LLEN', KEYS[queue]) end
-local times = tonumber(redis.call('HGET', KEYS.counts, 'set_back_times') or 0)
+local times = whole(redis.call('HGET', KEYS.counts, 'set_back_times')) or 0
 
 -- One LPUSH a queue, however many messages it gets.
 for a = AT.messages, #ARGV, 5 do
@@ -37,23 +37,23 @@ end
 -- he had not seen is to be added.
 local function lost_of(known, times)
   if tonumber(ARGV.seen_times) < times then
-    return ARGV.seen - (redis.call('HGET', KEYS.counts, 'set_back_seen') or 0), times
+    return ARGV.seen - (whole(redis.call('HGET', KEYS.counts, 'set_back_seen')) or 0), times
   end
   return ARGV.seen - (known - accepted), ARGV.seen_times + 1
 end
 
-local known = 0
-if accepted > 0 then
-  known = redis.call('HINCRBY', KEYS.counts, 'accepted', accepted)
+-- Of a count that is text now nothing can be told.
+local known = accepted > 0 and spare('HINCRBY', KEYS.counts, 'accepted', accepted) or 0
+if known > 0 then
   local lost, times_then = lost_of(known, times)
   if lost > 0 then
     times = times_then
     known = redis.call('HINCRBY', KEYS.counts, 'accepted', lost)
-    redis.call('HINCRBY', KEYS.counts, 'set_back', lost)
+    spare('HINCRBY', KEYS.counts, 'set_back', lost)
     redis.call('HSET', KEYS.counts, 'set_back_times', times, 'set_back_seen', ARGV.seen)
     begin_anew(KEYS.position, KEYS.began)
   end
-  redis.call('HINCRBY', KEYS.counts, 'open', accepted)
 end
+if accepted > 0 then spare('HINCRBY', KEYS.counts, 'open', accepted) end
 for queue, messages in pairs(pushed) do redis.call('LPUSH', KEYS[AT.queues - 1 + queue], unpack(messages)) end
 return {known, times}

@@ -70,7 +70,7 @@ call('HLEN', KEYS.counts)
 for _, message in ipairs(messages) do
   if message.retention then call('HLEN', KEYS.retentions) end
 end
-if last then
+if last and split_position(last) then
   move_past(last)
 else
   call('SET', KEYS.began, ms_text .. '0')
@@ -282,8 +282,10 @@ local function forget_a_class()
   local classes, oldest, oldest_tip = call('HGETALL', KEYS.retentions)
   for i = 1, #classes, 2 do
     local tip = string.match(classes[i + 1], '^%d+ (%d+%-%d+)')
+    if not tip then call('HDEL', KEYS.retentions, classes[i]) end  -- a stranger's
     if classes[i] ~= '' and tip and not (oldest and is_after(tip, oldest_tip)) then oldest, oldest_tip = classes[i], tip end
   end
+  if not oldest then return end
   call('HDEL', KEYS.retentions, oldest)
   call('HSET', KEYS.retentions, '', '0 ' .. oldest_tip .. ' ' .. oldest_tip)
 end

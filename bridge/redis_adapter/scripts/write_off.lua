@@ -23,9 +23,9 @@ while a <= #ARGV do
 end
 
 if #ARGV < AT.messages then
-  local set_back = tonumber(redis.call('HGET', KEYS.counts, 'set_back') or 0)
+  local set_back = whole(redis.call('HGET', KEYS.counts, 'set_back')) or 0
   -- What a worker had claimed meanwhile ended all the same, unaccounted for.
-  local arrived = math.min(set_back, tonumber(redis.call('HGET', KEYS.counts, 'unbooked') or 0))
+  local arrived = math.min(set_back, whole(redis.call('HGET', KEYS.counts, 'unbooked')) or 0)
   number = set_back - arrived
   count('set_back', -set_back)
   count('unbooked', -arrived)
