@@ -18,7 +18,12 @@ _BY_REPLY: Final[Mapping[int, tuple[str, ErrorKind, str]]] = {
     313: ("NO_CONSUMERS", ErrorKind.TRANSIENT, ""),
     320: ("CONNECTION_FORCED", ErrorKind.WRONG_PEER, ""),
     402: ("INVALID_PATH", ErrorKind.PERMANENT, "BRIDGE_BROKER_URL names a virtual host that is not there."),
-    403: ("ACCESS_REFUSED", ErrorKind.PERMANENT, "Give the user in BRIDGE_BROKER_URL its password and its rights."),
+    403: (
+        "ACCESS_REFUSED",
+        ErrorKind.PERMANENT,
+        "Give the user in BRIDGE_BROKER_URL its password and its rights: to configure, write and read on its virtual "
+        "host (rabbitmqctl set_permissions).",
+    ),
     NOT_FOUND: ("NOT_FOUND", ErrorKind.WRONG_PEER, ""),
     405: ("RESOURCE_LOCKED", ErrorKind.TRANSIENT, "Another connection has that queue for itself."),
     406: (

@@ -124,7 +124,7 @@ class Refusals:
         if trouble is None or trouble.code not in CODES:
             return False
         sentence = f"{trouble.code}: {trouble.text} {trouble.advice}"
-        self.note(f"It may not take messages either: {sentence}")
+        self.note(f"It may not take messages: {sentence}")
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()
             logger.error("bridge.broker.refused: this worker takes no messages until it may. %s", sentence)

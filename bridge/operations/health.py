@@ -73,8 +73,9 @@ def judge(
     if any(worker.report.blocked for worker in consuming):
         yield Fault(subject="broker", sentence=BLOCKED)
     if not consuming:
-        sentence = "No worker consumes. Start one: celery -A bridge.worker worker"
-        yield Fault(subject="workers", sentence=sentence)
+        if not any(worker.silent_s <= STILL_S and worker.report.forbidden for worker in workers):
+            sentence = "No worker consumes. Start one: celery -A bridge.worker worker"
+            yield Fault(subject="workers", sentence=sentence)
     else:
         served = {queue for worker in consuming for queue in worker.report.queues}
         for name in registry.queues:
@@ -140,10 +141,11 @@ def _worker_faults(settings: AccountingSettings, worker: KnownWorker) -> Iterato
             f"What it holds comes back {settings.visibility_timeout_s} s after it was claimed (Redis)."
         )
     elif not is_consuming(settings, worker):
-        yield f"Worker {name} lives, but its loop has stood still for {report.loop_age_s:.0f} s: restart it."
+        stands = f"lives, but its loop has stood still for {report.loop_age_s:.0f} s: restart it."
+        yield f"Worker {name} {f'consumes nothing. {report.forbidden}' if report.forbidden else stands}"
     for queue, why in report.refused.items() if silent_s <= STILL_S else ():
         yield f"Worker {name} may not consume the queue {queue}. {why}"
-    if silent_s <= STILL_S and report.forbidden:
+    if report.forbidden and is_consuming(settings, worker):
         yield f"Worker {name} cannot publish. {report.forbidden}"
     if silent_s <= STILL_S and report.oldest_task_s > settings.task_time_limit_s + STILL_S:
         yield (

@@ -36,6 +36,11 @@ def published(client: redis.Redis) -> int:
     return read_balance(client).published
 
 
+def faults(settings: Settings) -> str:
+    with open_store(settings, briefly=True) as store:
+        return " ".join(fault.sentence for fault in StatusReader(store, settings, registry).read().faults)
+
+
 @pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "stream"}], ids=["classic", "stream"])
 def test_the_other_queues_are_consumed_and_it_is_named(arguments, emitter, settings, environment, client, tmp_path):
     a_classic_queue(settings.broker_url, MOODS, **arguments)
@@ -97,6 +102,10 @@ def test_a_user_without_rights_is_told_of_once_and_waited_for(
         assert worker.text().count("bridge.broker.refused") == 1
         assert "its password and its rights" in worker.text()
         assert "Traceback" not in worker.text()
+        said = "consumes nothing. It may not take messages: ACCESS_REFUSED"
+        wait_until(lambda: said in faults(settings), what="status names the right")
+        assert "restart it" not in faults(settings)
+        assert "Start one" not in faults(settings)
         rabbitmq.control("set_permissions", "nobody", ".*", ".*", ".*")
         wait_until(lambda: published(client) == 1, what="the event is published")
         worker.stop()

@@ -64,6 +64,11 @@ def test_a_solo_worker_may_be_held_up_by_its_message_until_the_time_limit() -> N
     assert "its loop has stood still for 11 s" in sentences(worker(pool="solo", loop_age_s=11))[0]
 
 
+def test_a_worker_that_waits_for_a_right_is_told_of_by_the_right() -> None:
+    assert sentences(worker(loop_age_s=11, forbidden="It may not.")) == ["Worker h:1 consumes nothing. It may not."]
+    assert sentences(worker(forbidden="It may not.")) == ["Worker h:1 cannot publish. It may not."]
+
+
 def test_a_hanging_pool_process_is_a_fault() -> None:
     assert sentences(worker(running=1, oldest_task_s=125)) == []
     assert "has run one message for 131 s, beyond the limit of 120 s" in sentences(worker(oldest_task_s=131))[0]
