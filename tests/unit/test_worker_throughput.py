@@ -53,6 +53,30 @@ def test_what_is_new_counts_more_and_more(clock: Clock) -> None:
     assert pace.messages_in(0.25, events_max=2_000) == pytest.approx(1, abs=1)
 
 
+def _sizes(clock: Clock, *, delivery_s: float, message_s: float) -> list[int]:
+    """Messages of ten events in each of many deliveries, which take so long by themselves, and for each message."""
+    pace, sizes = ThroughputEstimator(), [1]
+    for _ in range(300):
+        pace.begin("tag", sizes[-1], 10 * sizes[-1])
+        clock.now_s += delivery_s + message_s * sizes[-1]
+        pace.end("tag")
+        bundled = min(pace.messages_in(0.25, events_max=2_000), pace.events_in(0.25) // 10)
+        sizes.append(max(1, bundled))
+    return sizes
+
+
+@pytest.mark.parametrize("delivery_s", [0.13, 0.17, 0.2, 0.24])
+def test_what_a_delivery_takes_by_itself_does_not_keep_them_small(clock: Clock, delivery_s: float) -> None:
+    sizes = _sizes(clock, delivery_s=delivery_s, message_s=0.0001)
+    assert min(sizes[-50:]) > 50
+    assert 10 * max(sizes) <= 2_000
+
+
+def test_slow_messages_are_not_taken_together_for_that(clock: Clock) -> None:
+    sizes = _sizes(clock, delivery_s=0.001, message_s=0.2)
+    assert max(sizes) <= 2 and sum(sizes) / len(sizes) < 1.3
+
+
 def test_it_can_begin_anew_and_knows_no_strangers(clock: Clock) -> None:
     pace = learned(clock, messages=1, events=1, took_s=0.01)
     pace.end("never begun")
