@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from bridge.redis_adapter import Ledger
 
 
-def open_store(settings: AccountingSettings, *, briefly: bool = False) -> "Store":
+def open_store(settings: AccountingSettings, *, briefly: bool = False, insists: bool = True) -> "Store":
     """The store of a bridge. Opens no connection before its first use; closed by ``close`` or as a context.
 
-    ``briefly``: give up soon when it does not answer, and try nothing twice.
+    ``briefly``: give up soon when it does not answer, and try nothing twice. ``insists``: as of ``connect``.
     """
     from bridge.redis_adapter import connect, connect_briefly
 
-    return store_of(connect_briefly(settings) if briefly else connect(settings), settings)
+    return store_of(connect_briefly(settings) if briefly else connect(settings, insists=insists), settings)
 
 
 def store_of(client: "redis.Redis", settings: AccountingSettings) -> "Store":

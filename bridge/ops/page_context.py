@@ -174,7 +174,7 @@ class PageContext:
     @classmethod
     def of(cls, settings: OpsSettings, registry: Registry) -> "PageContext":
         """A context for these settings. Opens no connection before its first use."""
-        store = open_store(settings)
+        store = open_store(settings, insists=False)  # a person waits for each page
         return cls(
             settings=settings,
             registry=registry,

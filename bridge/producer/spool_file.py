@@ -22,6 +22,8 @@ SIZE_MIN = 512
 """Bytes of the smallest page that SQLite knows; it takes what is shorter for empty."""
 
 SCHEMA = "CREATE TABLE events (id INTEGER PRIMARY KEY, task TEXT, queue TEXT, envelope BLOB, user TEXT)"
+ROWS_BEGIN = -(2**63)
+"""Before every number that a row may have; ours begin at 1, and a file may be anybody's."""
 _COLUMNS = {"id", "task", "queue", "envelope", "user"}
 _UNREADABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 """SQLite's codes for a file that will never be read. The others tell of the disk, the memory, or somebody's lock."""
@@ -58,7 +60,7 @@ class SpoolFile:
         self._busy_timeout_s = busy_timeout_s
         self._mutex = SQLITE.lock()
         self._closed = False
-        self._passed = 0  # rows up to here were sent, or cannot be
+        self._passed = ROWS_BEGIN  # rows up to here were sent, or cannot be
         self._read: list[tuple[int, int]] = []  # runs of rows that were handed out
         self._handed_out: list[Accepted] = []  # what they hold
         self._sent: list[tuple[int, int]] = []  # runs of rows that are still to be removed
@@ -140,7 +142,7 @@ class SpoolFile:
             with suppress(sqlite3.Error):
                 if self._sent:
                     self._db.executemany("DELETE FROM events WHERE rowid BETWEEN ? AND ?", self._sent)
-                empty = not self._rows(after=0)
+                empty = not self._rows(after=ROWS_BEGIN)
             with suppress(sqlite3.Error):
                 self._db.close()
             if empty:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,15 +14,17 @@ from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.errors import StoreError
 from bridge.model.log_entry import LogEntry
 from bridge.ports.store import Figures, WrongKey
-from bridge.redis_adapter.client import keyspace_of, moment_ms, numbers, store_errors, text
+from bridge.redis_adapter.client import is_number, keyspace_of, moment_ms, numbers, store_errors, text
 from bridge.redis_adapter.errors import is_strangers
 from bridge.redis_adapter.keyspace import Keyspace
-from bridge.redis_adapter.reports import read_gateways, read_recent, strange_fields
+from bridge.redis_adapter.reports import read_gateways, read_producer, read_recent, read_worker
 from bridge.redis_adapter.script import Call, OfStore, as_hash, look, script
 from bridge.redis_adapter.task_queue import ID_BYTES, entry
 from bridge.settings import RetentionSettings
 
 SCAN_COUNT = 500
+STRANGE_MAX = 3
+"""Fields of a key that are named, of those that strangers wrote."""
 ENTRIES_MAX = 10_000
 """Entries that the log of operations keeps."""
 PROBE_LIFE_MS = 1
@@ -184,7 +187,7 @@ class StoreOverview(OfStore):
             gateways=read_gateways(gateways, now_ms),
             recent=self._mended(read_recent(samples, known, now_ms), keys),
             balance=read_balance(self._client, keys),
-            wrong_keys=(*wrong, *strange_fields(keys, dict(zip(hashes, held, strict=True)))),
+            wrong_keys=(*wrong, *_strange_fields(keys, dict(zip(hashes, held, strict=True)))),
             clock_behind_s=max(0, moment_ms(position.partition(b"-")[0]) - now_ms) / 1000 if position else 0.0,
         )
 
@@ -226,6 +229,23 @@ def wrong_keys(client: redis.Redis, kinds: Mapping[str, str], spared: Collection
         for key, wants in kinds.items()
         if (found := holds[key]) not in ("none", wants)
     )
+
+
+def _strange_fields(keys: Keyspace, held: Mapping[str, Mapping[bytes, bytes]]) -> Iterator[WrongKey]:
+    """Fields of these hashes that no process of ours wrote, up to STRANGE_MAX a key; ``held`` is what each holds."""
+    kinds = (
+        (keys.COUNTS, "number", lambda value: is_number(text(value))),
+        (keys.METRICS, "number", lambda value: is_number(text(value))),
+        (keys.GATEWAYS, "report", lambda value: read_gateways({b"": value}, 0).processes),
+        (keys.WORKERS, "report", lambda value: read_worker("", value, 0)),
+        (keys.PRODUCERS, "report", read_producer),
+    )
+    for key, wants, read in kinds:
+        strange = (text(name) for name, value in held.get(key, {}).items() if not read(value))
+        until = {"until": "a worker has counted it anew"} if key == keys.COUNTS else {}
+        for name in islice(strange, STRANGE_MAX):
+            holds = f"what is no {wants}"
+            yield WrongKey(name=key, field=name, holds=holds, wants=wants, spared=True, **until)
 
 
 def _score(entries: Any) -> float | None:

@@ -72,9 +72,15 @@ def keyspace_of(client: "redis.Redis | redis.asyncio.Redis") -> Keyspace:
     return Keyspace(database=int(client.connection_pool.connection_kwargs.get("db") or 0))
 
 
-def connect(settings: ServerSettings) -> redis.Redis:
-    """A client for threads and processes. Opens no connection before its first command."""
-    return _client(settings, topology(settings).store, retry=Retry(_backoff(), RETRIES))
+def connect(settings: ServerSettings, *, insists: bool = True) -> redis.Redis:
+    """A client for threads and processes. Opens no connection before its first command.
+
+    ``insists``: ask again what was not answered in time; without it, only what a broken connection did not take.
+    """
+    retry = Retry(_backoff(), RETRIES)
+    if not insists:
+        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return _client(settings, topology(settings).store, retry=retry)
 
 
 def connect_broker(settings: ServerSettings, *, briefly: bool = False) -> redis.Redis:

@@ -1,7 +1,6 @@
 """What processes say of themselves, by process in a hash of their kind; and how events ended lately, by samples."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -11,9 +10,7 @@ import redis.asyncio
 from bridge.model.accounting import Recent
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.plain_text import plain_logger
-from bridge.ports.store import WrongKey
 from bridge.redis_adapter.client import is_number, keyspace_of, store_errors, text
-from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.script import OfStore, script
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport, told_apart
 from bridge.runtime.supervision import Supervised
@@ -27,8 +24,6 @@ PRODUCERS_MAX = 1000
 GATEWAYS_KEPT_S = 60
 """A gateway process that was silent for longer is gone, and so are its streams."""
 METRIC_PREFIX = "gateway:"
-STRANGE_MAX = 3
-"""Fields of a key that are named, of those that strangers wrote."""
 MENDED = (
     "what bridge:counts held there was no number, so somebody else writes to this database. It is computed from the "
     "other counts, so that the accounting balances; whether it did before cannot be told any more."
@@ -66,25 +61,8 @@ class Workers(OfStore):
             pipeline.hgetall(self._keys.WORKERS)
             (seconds, microseconds), records = pipeline.execute()
         now_ms = seconds * 1000 + microseconds // 1000
-        read = (_read_worker(text(name), record, now_ms) for name, record in records.items())
+        read = (read_worker(text(name), record, now_ms) for name, record in records.items())
         return told_apart([worker for worker in read if worker is not None])
-
-
-def strange_fields(keys: Keyspace, held: Mapping[str, Mapping[bytes, bytes]]) -> Iterator[WrongKey]:
-    """Fields of these hashes that no process of ours wrote, up to STRANGE_MAX a key; ``held`` is what each holds."""
-    kinds = (
-        (keys.COUNTS, "number", lambda value: is_number(text(value))),
-        (keys.METRICS, "number", lambda value: is_number(text(value))),
-        (keys.GATEWAYS, "report", lambda value: read_gateways({b"": value}, 0).processes),
-        (keys.WORKERS, "report", lambda value: _read_worker("", value, 0)),
-        (keys.PRODUCERS, "report", _read_producer),
-    )
-    for key, wants, read in kinds:
-        strange = (text(name) for name, value in held.get(key, {}).items() if not read(value))
-        until = {"until": "a worker has counted it anew"} if key == keys.COUNTS else {}
-        for name in islice(strange, STRANGE_MAX):
-            holds = f"what is no {wants}"
-            yield WrongKey(name=key, field=name, holds=holds, wants=wants, spared=True, **until)
 
 
 def _moment(word: str) -> int:
@@ -94,7 +72,7 @@ def _moment(word: str) -> int:
     return int(word)
 
 
-def _read_worker(name: str, record: bytes | str, now_ms: int) -> KnownWorker | None:
+def read_worker(name: str, record: bytes | str, now_ms: int) -> KnownWorker | None:
     """None for what another version wrote."""
     at, _, report = text(record).partition(" ")
     try:
@@ -127,7 +105,7 @@ class Producers(OfStore):
                 "tuple[tuple[int, int], dict[bytes, bytes]]", tuple(pipeline.execute())
             )
         now_ms = seconds * 1000 + microseconds / 1000
-        found = ((text(name), _read_producer(value)) for name, value in values.items())
+        found = ((text(name), read_producer(value)) for name, value in values.items())
         reports = [
             Reported(producer=name, age_s=max(0.0, now_ms - report.at) / 1000, report=report)
             for name, report in found
@@ -136,7 +114,8 @@ class Producers(OfStore):
         return sorted(reports, key=lambda reported: reported.report.at)
 
 
-def _read_producer(value: bytes) -> ProducerReport | None:
+def read_producer(value: bytes) -> ProducerReport | None:
+    """None for what another version wrote."""
     try:
         return msgspec.json.decode(value, type=ProducerReport)
     except PARSER_ERRORS:

@@ -282,11 +282,11 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a variable's value": lambda text: read_settings({"BRIDGE_JWT_PORT": text, "BRIDGE_PREFIX": text}),
     "a store's words": lambda text: store_error(redis.ResponseError(text)),
     "a broker's words": lambda text: broker_error(OSError(text), "It is away."),
-    "a worker's report": lambda text: reports._read_worker("one", f"1 {text}", 0),
+    "a worker's report": lambda text: reports.read_worker("one", f"1 {text}", 0),
     "a gateway's report": lambda text: reports.read_gateways({b"one": f"1 1 - {text}".encode()}, 0),
     "an entry of the log": lambda text: accounting._read_entry("1-1", {"numbers": text}),
     "a redrive's record": lambda text: redrive_jobs._read("key", "id", {"selection": text, "state": text}, 0, 0, 0),
-    "a producer's report": lambda text: reports._read_producer(text.encode()),
+    "a producer's report": lambda text: reports.read_producer(text.encode()),
     "a queue's name": lambda text: QueueFinder("")._note([text.encode()]),
     "what stands on a queue": lambda text: QueuedMessage(
         message_id="", book_id="", claimed=False, body=b64encode(text.encode()).decode()
