@@ -1,15 +1,12 @@
 """How big the fault suite is: bounded by default, as long as one likes with FAULT_SCALE."""
 
-import os
 import random
 from collections.abc import Iterator
 
 import pytest
 
 from bridge.local.redis_server import EmbeddedServer
-from tests.fault.load import SCALE
-
-SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
+from tests.fault.load import SCALE, SEED
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.support.moody_catalog import Moody
 from tests.support.waiting import PATIENCE, wait_until
 
 SCALE = float(os.environ.get("FAULT_SCALE", "1"))
+SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
 
 USERS = 20
 VISIBILITY_TIMEOUT_S = 3

@@ -8,29 +8,19 @@ the size of a page are made small, so that a short schedule meets them.
 """
 
 import asyncio
-import os
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 
-from bridge.gateway import hub, session
 from bridge.local.redis_server import EmbeddedServer, free_port
-from bridge.model.registry import RetryPolicy
-from bridge.redis_adapter import event_log as history
-from tests.fault.conftest import SCALE, SEED
-from tests.support.schedules import Recheck, Schedule, Withdraw, schedules
+from tests.support.schedule_runs import Tally, make_hasty, times
+from tests.support.schedules import Schedule, schedules
+from tests.support.stores import OnRedis
 from tests.support.waiting import PROCESS_TIMEOUT_S
-from tests.support.world import InLoop, OverHttp, World
-
-BACKOFF = RetryPolicy(base_s=0.004, cap_s=0.05)
-PHASES = (Phase.generate, Phase.shrink) if os.environ.get("FAULT_SHRINK") else (Phase.generate,)
-"""A schedule that fails waits in vain at its end; so shrinking takes minutes, and is done when asked for."""
+from tests.support.world import InLoop, OverHttp
 
 
 @pytest.fixture(scope="module")
@@ -43,59 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "BACKOFF", BACKOFF)
-    monkeypatch.setattr(session, "BACKOFF", BACKOFF)
-    monkeypatch.setattr(session, "CHECK_EVERY_S", 0.2)
-    monkeypatch.setattr(history, "PAGE", 3)
-
-
-def times(number: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """How often a test draws a schedule, and from which seed."""
-
-    def limit(test: Callable[..., None]) -> Callable[..., None]:
-        bounded = hypothesis_settings(
-            max_examples=max(1, round(number * SCALE)),
-            deadline=None,
-            database=None,
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-        )
-        return seed(SEED)(bounded(test))
-
-    return limit
-
-
-class Tally:
-    """What all schedules of a test came to."""
-
-    def __init__(self) -> None:
-        self._sums: Counter[str] = Counter()
-        self._began = time.monotonic()
-
-    def play(self, server: EmbeddedServer, house: InLoop | OverHttp, schedule: Schedule) -> None:
-        """Run one schedule and judge it."""
-        asyncio.run(self.played(server, house, schedule))
-
-    async def played(self, server: EmbeddedServer, house: InLoop | OverHttp, schedule: Schedule) -> None:
-        """The same, in a loop that runs."""
-        world = World(server, house, schedule)
-        async with world.running():
-            accounts = await world.play()
-        faults = {number: account.faults for number, account in enumerate(accounts) if account.faults}
-        assert not (faults or world.rights.leaks), world.story()
-        resets = sum(account.resets for account in accounts)
-        assert schedule.forgets or not resets, f"a reset although nothing can be missing: {world.story()}"
-        self._sums["schedules"] += 1
-        self._sums["rights withdrawn"] += sum(isinstance(step, Withdraw) for step in schedule.steps)
-        self._sums["times that all were asked again"] += schedule.steps.count(Recheck())
-        self._sums["clients"] += len(accounts)
-        self._sums["events shown"] += sum(account.events for account in accounts)
-        self._sums["resets"] += resets
-        self._sums["resets with nothing missing"] += sum(account.idle_resets for account in accounts)
-
-    def __str__(self) -> str:
-        figures = ", ".join(f"{number} {name}" for name, number in self._sums.items())
-        return f"FAULT_SEED={SEED}: {figures}; {time.monotonic() - self._began:.0f} s"
+    make_hasty(monkeypatch)
 
 
 def test_each_client_sees_each_event_once_or_a_reset(server: EmbeddedServer) -> None:
@@ -104,7 +42,7 @@ def test_each_client_sees_each_event_once_or_a_reset(server: EmbeddedServer) -> 
     @times(200)
     @given(schedules())
     def run(schedule: Schedule) -> None:
-        tally.play(server, InLoop(), schedule)
+        tally.play(OnRedis(server), InLoop(), schedule)
 
     run()
     print(f"everything may happen: {tally}")
@@ -116,7 +54,7 @@ def test_where_nothing_is_forgotten_there_is_no_reset(server: EmbeddedServer) ->
     @times(100)
     @given(schedules(forgetting=False))
     def run(schedule: Schedule) -> None:
-        tally.play(server, InLoop(), schedule)
+        tally.play(OnRedis(server), InLoop(), schedule)
 
     run()
     print(f"nothing is forgotten: {tally}")
@@ -128,7 +66,7 @@ def test_when_streams_expire_each_client_sees_each_event_once_or_a_reset(server:
     @times(4)
     @given(schedules(expiring=True))
     def run(schedule: Schedule) -> None:
-        tally.play(server, InLoop(), schedule)
+        tally.play(OnRedis(server), InLoop(), schedule)
 
     run()
     print(f"streams expire: {tally}")
@@ -140,7 +78,7 @@ def test_the_same_over_http(server: EmbeddedServer) -> None:
     async def play(schedule: Schedule) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with httpx.AsyncClient(timeout=httpx.Timeout(PROCESS_TIMEOUT_S), limits=limits) as client:
-            await tally.played(server, OverHttp(client), schedule)
+            await tally.played(OnRedis(server), OverHttp(client), schedule)
 
     @times(16)
     @given(schedules(rights=False))

@@ -1,36 +1,25 @@
-"""The world in which a schedule runs: its Redis, gateway, publisher and clients, and the judging of them."""
+"""The world in which a schedule runs: its store, gateway, publisher and clients, and the judging of them."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, assert_never
 from uuid import UUID
 
 import httpx
-import redis
 
 from bridge.gateway import create_app
 from bridge.gateway.gateway import Gateway
-from bridge.local.redis_server import EmbeddedServer
-from bridge.model.errors import StoreError
 from bridge.model.events import SSEEvent
-from bridge.model.position import Position
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.model.registry import Address
-from bridge.redis_adapter import connect_async
-from bridge.redis_adapter.client import store_errors
-from bridge.redis_adapter.script import script
-from bridge.redis_adapter.settler import SettleCall
 from bridge.settings import Settings
 from tests.support.event_source import AsgiCall, EventSource, read_over_http
 from tests.support.exactly_once import Account, Publication, account
-from tests.support.keys import UNPREFIXED
 from tests.support.rights import Rights
 from tests.support.schedules import (
     APART,
     AUDIENCES,
-    NODE_MAX,
     PLACES,
     STREAM_TTL_S,
     TABS,
@@ -53,6 +42,7 @@ from tests.support.schedules import (
     Trouble,
     Withdraw,
 )
+from tests.support.stores import Store
 from tests.support.streams import SECRET, Served
 from tests.support.waiting import WAIT_S
 
@@ -145,14 +135,15 @@ class OverHttp:
 
 
 class World:
-    """One schedule's Redis, gateway, publisher and clients."""
+    """One schedule's store, gateway, publisher and clients."""
 
-    def __init__(self, server: EmbeddedServer, house: House, schedule: Schedule) -> None:
-        self._server = server
+    def __init__(self, store: Store, house: House, schedule: Schedule) -> None:
+        self._store = store
         self._house = house
         self._schedule = schedule
         self._settings = Settings(
-            broker_url=server.url,
+            broker_url=store.url,
+            prefix=store.prefix,
             jwt_secret=SECRET,
             stream_maxlen=schedule.stream_maxlen,
             stream_ttl_s=schedule.stream_ttl_s,
@@ -162,8 +153,6 @@ class World:
         self._publications: list[Publication] = []
         self._publishing: set[asyncio.Task[None]] = set()
         self._certain = 0
-        self._client = connect_async(self._settings)
-        self._settling = SettleCall(self._settings)
         self._audience_of: dict[str, tuple[Address, ...]] = {}
         self.rights = Rights(self._settings, self._audience_of)
         self._tabs = [
@@ -173,8 +162,8 @@ class World:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """An empty Redis and a gateway that starts; in the end nothing is left."""
-        prepare(self._server)
+        """An empty store and a gateway that starts; in the end nothing is left."""
+        self._store.prepare(self._settings)
         await self._house.open(self._settings, self.rights)
         try:
             yield
@@ -184,7 +173,7 @@ class World:
                 task.cancel()
             await asyncio.gather(*self._publishing, return_exceptions=True)
             await self._house.close(in_order=True)
-            await self._client.aclose()
+            await self._store.close()
 
     async def play(self) -> list[Account]:
         """Run the schedule, let everybody come back and everything arrive; one account a client that ever came."""
@@ -231,15 +220,14 @@ class World:
                 await self._house.close(in_order=in_order)
                 await self._house.open(self._settings, self.rights)
             case Trim(place, keep, apart):
-                stream = UNPREFIXED.stream(PLACES[place]) + (f":{APART.name}" if apart else "")
-                await self._client.xtrim(stream, maxlen=keep, approximate=False)
+                await self._store.trim(PLACES[place], APART.name if apart else "", keep)
             case CutHub():
-                await self._client.client_kill_filter(_type="pubsub")
+                await self._store.cut()
             case RestartRedis(keeps_memory):
                 if not keeps_memory:
                     # An event in flight may be published before the loss and again after it, rightly.
                     await self._all_published()
-                await asyncio.to_thread(restart, self._server, keeps_memory=keeps_memory)
+                await self._store.restart(keeps_memory=keeps_memory)
             case Expire():
                 await self._all_published()
                 await asyncio.sleep(STREAM_TTL_S + 0.05)
@@ -268,18 +256,10 @@ class World:
             delivery = Delivery(
                 event_type=TYPES[kind].value, events=[addressed], message_id=DIRECT, retention=retention
             )
-            while publication.position is None:
-                publication.position = await self._send(delivery)
-
-    async def _send(self, delivery: Delivery) -> Position | None:
-        with suppress(StoreError), store_errors():
-            answer = await script("settle").send_async(self._client, self._settling.arguments([delivery]))
-            receipt = self._settling.receipts(answer, 1)[0]
-            if receipt.position:
-                return Position(receipt.position)
-        # As the worker does: the same event again, until it is published.
-        await asyncio.sleep(REPUBLISH_AFTER_S)
-        return None
+            # As the worker does: the same event again, until it is published.
+            while not (position := await self._store.publish(delivery)):  # noqa: ASYNC110  (polls what has no event)
+                await asyncio.sleep(REPUBLISH_AFTER_S)
+            publication.position = position
 
     def _count_certain(self) -> int:
         while self._certain < len(self._publications) and self._publications[self._certain].position:
@@ -320,25 +300,3 @@ class World:
             if asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.sleep(0.002)
-
-
-# Redis
-
-
-def prepare(server: EmbeddedServer) -> None:
-    """Empty it, and have it keep what it acknowledges in nodes that are short."""
-    with redis.Redis.from_url(server.url) as client:
-        client.flushall()
-        client.config_set("appendfsync", "always")
-        client.config_set("stream-node-max-entries", NODE_MAX)
-
-
-def restart(server: EmbeddedServer, *, keeps_memory: bool) -> None:
-    """Kill it and start it again."""
-    server.kill()
-    if not keeps_memory:
-        shutil.rmtree(server.folder / "appendonlydir")
-    server.start()
-    with redis.Redis.from_url(server.url) as client:
-        client.config_set("appendfsync", "always")
-        client.config_set("stream-node-max-entries", NODE_MAX)

@@ -1,0 +1,179 @@
+"""The stores under a schedule: a Redis that can be killed, or the twins of its adapters, in memory."""
+
+import asyncio
+import shutil
+from contextlib import suppress
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, ClassVar, Protocol
+
+import pytest
+import redis
+
+from bridge.gateway import gateway as gateway_module
+from bridge.local.redis_server import EmbeddedServer
+from bridge.model.errors import StoreError
+from bridge.model.position import Position
+from bridge.model.publishing import Delivery
+from bridge.model.registry import Address
+from bridge.redis_adapter import connect_async
+from bridge.redis_adapter.client import store_errors
+from bridge.redis_adapter.script import script
+from bridge.redis_adapter.settler import SettleCall
+from bridge.settings import Settings
+from bridge.testing import MemoryStore
+from tests.support.keys import UNPREFIXED
+from tests.support.schedules import NODE_MAX
+
+
+class Store(Protocol):
+    """What a schedule does to a store."""
+
+    url: str
+    prefix: str
+
+    def prepare(self, settings: Settings) -> None:
+        """Make it an empty one."""
+        ...
+
+    async def publish(self, delivery: Delivery) -> Position | None:
+        """Publish one event; None if that is not certain."""
+        ...
+
+    async def trim(self, address: Address, retention: str, keep: int) -> None:
+        """Cut a stream to its newest entries."""
+        ...
+
+    async def cut(self) -> None:
+        """Close every subscription."""
+        ...
+
+    async def restart(self, *, keeps_memory: bool) -> None:
+        """Be away for a moment, and forget everything or nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+class OnRedis:
+    """A server, one schedule at a time."""
+
+    prefix = ""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.url = server.url
+        self._server = server
+
+    def prepare(self, settings: Settings) -> None:
+        """Have it keep what it acknowledges, in nodes that are short."""
+        self._client, self._settling = connect_async(settings), SettleCall(settings)
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()
+        self._configure()
+
+    def _configure(self) -> None:
+        with redis.Redis.from_url(self.url) as client:
+            client.config_set("appendfsync", "always")
+            client.config_set("stream-node-max-entries", NODE_MAX)
+
+    async def publish(self, delivery: Delivery) -> Position | None:
+        with suppress(StoreError), store_errors():
+            answer = await script("settle").send_async(self._client, self._settling.arguments([delivery]))
+            receipt = self._settling.receipts(answer, 1)[0]
+            return Position(receipt.position) if receipt.position else None
+        return None
+
+    async def trim(self, address: Address, retention: str, keep: int) -> None:
+        stream = UNPREFIXED.stream(address) + (f":{retention}" if retention else "")
+        await self._client.xtrim(stream, maxlen=keep, approximate=False)
+
+    async def cut(self) -> None:
+        await self._client.client_kill_filter(_type="pubsub")
+
+    async def restart(self, *, keeps_memory: bool) -> None:
+        await asyncio.to_thread(self._restart, keeps_memory)
+
+    def _restart(self, keeps_memory: bool) -> None:
+        self._server.kill()
+        if not keeps_memory:
+            shutil.rmtree(self._server.folder / "appendonlydir")
+        self._server.start()
+        self._configure()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class OnTwins:
+    """A store in memory. Each has a prefix of its own, by which the gateways of ``gateways_on_twins`` find theirs."""
+
+    url = "redis://127.0.0.1:1"
+    _stores: ClassVar[dict[str, MemoryStore]] = {}
+    _numbers = count(1)
+
+    def __init__(self) -> None:
+        self.prefix = f"{next(self._numbers)}:"
+
+    def prepare(self, settings: Settings) -> None:
+        self._store = self._stores[self.prefix] = MemoryStore(settings)
+
+    @classmethod
+    def of(cls, settings: Settings) -> MemoryStore:
+        """The store that settings name."""
+        return cls._stores[settings.prefix]
+
+    async def publish(self, delivery: Delivery) -> Position | None:
+        [event] = delivery.events
+        self._store.event_log.publish([delivery])
+        return await self._store.event_log.locate(event.told[:1], event.event.event_id)
+
+    async def trim(self, address: Address, retention: str, keep: int) -> None:
+        stream = self._store.event_log._streams.get((str(address), retention))
+        while stream and len(stream.entries) > max(keep, 1):  # a stream of the twin's is never empty
+            stream.entries.popleft()
+            stream.trimmed = True
+
+    async def cut(self) -> None:
+        self._store.channels.cut()
+
+    async def restart(self, *, keeps_memory: bool) -> None:
+        self._store.clock.advance(1)
+        if not keeps_memory:
+            self._store.event_log.set_back()
+        self._store.channels.cut()
+
+    async def close(self) -> None:
+        del self._stores[self.prefix]
+
+
+class _Gateways:
+    """Takes no counts, and tells where the order began."""
+
+    def __init__(self, client: Any) -> None:
+        self._log = client.store.event_log
+
+    async def add(self, name: str, **_: object) -> str:
+        return str(self._log._began)
+
+    async def leave(self, name: str) -> None:
+        """Nothing is left behind."""
+
+
+def gateways_on_twins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have gateways find twins where their adapters were; everything else of them is real."""
+
+    async def close() -> None:
+        pass
+
+    twins = {
+        "connect_async": lambda settings: SimpleNamespace(store=OnTwins.of(settings), aclose=close),
+        "Keyspace": SimpleNamespace(of=lambda settings: OnTwins.of(settings).channels),
+        "History": lambda client, settings: client.store.event_log,
+        "LiveSubscription": lambda client: client.store.channels.connection(),
+        "WithdrawnRights": lambda client: client.store.rights,
+        "Gateways": _Gateways,
+    }
+    for name, twin in twins.items():
+        monkeypatch.setattr(gateway_module, name, twin, raising=False)
