@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from bridge.catalogs import load_registry
 from bridge.gateway import Principal, UnauthorizedError, create_app
-from bridge.gateway.asgi import EVENTS_PATH
+from bridge.gateway.asgi import EVENTS_PATH, TICKET_PATH
 from bridge.model.errors import IdError, SettingsError
 from bridge.model.registry import IdType, Registry
 from bridge.producer import configure
@@ -65,7 +65,7 @@ def add_bridge(
     authenticator = AppAuthenticator(app, who, registry.users)
     gateway = AppGateway(lambda: create_app(settings, registry, authenticator=authenticator))
     # Before the others: one of the application's may match every path.
-    app.router.routes.insert(0, Route(EVENTS_PATH, gateway))
+    app.router.routes[:0] = [Route(EVENTS_PATH, gateway), Route(TICKET_PATH, gateway)]
     _extend_lifespan(lifespan_of or app, gateway, settings, registry)
     return gateway
 

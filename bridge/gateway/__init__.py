@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bridge.gateway.authenticator import Authenticator, AuthRequest, Principal
     from bridge.gateway.configured_app import app
     from bridge.gateway.refusal import RequestRefusedError
+    from bridge.gateway.tickets import issue_ticket, issue_ticket_async
 
 __all__ = [
     "AuthRequest",
@@ -22,6 +23,8 @@ __all__ = [
     "UnauthorizedError",
     "app",
     "create_app",
+    "issue_ticket",
+    "issue_ticket_async",
 ]
 
 _, __getattr__ = on_demand(
@@ -30,6 +33,7 @@ _, __getattr__ = on_demand(
         "bridge.gateway.configured_app": "app",
         "bridge.gateway.authenticator": "Authenticator AuthRequest Principal",
         "bridge.gateway.refusal": "RequestRefusedError",
+        "bridge.gateway.tickets": "issue_ticket issue_ticket_async",
     },
 )
 

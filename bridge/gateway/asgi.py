@@ -1,7 +1,7 @@
 """The ASGI application: its routes, the origins that may read, its metrics, and how a request gets its stream."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from bridge.gateway.connection import connection_of, note_connection, stream_hea
 from bridge.gateway.gateway import Gateway
 from bridge.gateway.refusal import RequestRefusedError, passes, passing, problem
 from bridge.gateway.request import StreamRequest, UnknownTopicError, parse_request
+from bridge.gateway.tickets import TicketAuthenticator, hide_tickets, issue, refuse_foreign, tickets_of
 from bridge.gateway.withdrawals import Admission
 from bridge.model.counting import COUNTERS_STATE, TEXTS
 from bridge.model.errors import SettingsError, UnauthorizedError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 EVENTS_PATH = "/api/v1/events"
+TICKET_PATH = EVENTS_PATH + "/ticket"
 LIVE_PATH = "/health/live"
 READY_PATH = "/health/ready"
 METRICS_PATH = "/metrics"
@@ -56,13 +58,13 @@ def build_app(settings: GatewaySettings, registry: Registry, authenticator: Auth
         own = load_authenticator(settings.gateway_authenticator)
     else:
         own = None
-    endpoints = Endpoints(
-        gateway,
+    asked = (
         shipped_authenticator(settings, registry.users, gateway.counters)
         if own is None  # an authenticator may be falsy, as an empty table of sessions is
-        else OwnAuthenticator(own, registry, gateway.counters),
-        registry,
+        else OwnAuthenticator(own, registry, gateway.counters)
     )
+    origins = _origins(settings)
+    endpoints = Endpoints(gateway, TicketAuthenticator(asked, gateway.take_ticket, registry), registry, origins)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, object]]:
@@ -74,11 +76,12 @@ def build_app(settings: GatewaySettings, registry: Registry, authenticator: Auth
     app = _Application(
         routes=[
             Route(EVENTS_PATH, endpoints.events, methods=["GET"]),
+            Route(TICKET_PATH, endpoints.ticket, methods=["POST"]),
             Route(LIVE_PATH, endpoints.live, methods=["GET"]),
             Route(READY_PATH, endpoints.ready, methods=["GET"]),
             *_metrics_routes(gateway),
         ],
-        middleware=_cors(settings),
+        middleware=_cors(origins),
         exception_handlers={
             RequestRefusedError: endpoints.refuse,
             UnauthorizedError: endpoints.challenge,
@@ -96,13 +99,17 @@ class _Application(Starlette):
         if scope["type"] == "http":
             # Here ``send`` is still the server's own, unless we are mounted; our own middleware wraps it.
             note_connection(scope, receive, send)
+            hide_tickets(scope)
         await super().__call__(scope, receive, send)
 
 
 class Endpoints:
     """The endpoints, and what they answer when they refuse."""
 
-    def __init__(self, gateway: Gateway, authenticator: Authenticator, registry: Registry) -> None:
+    def __init__(
+        self, gateway: Gateway, authenticator: TicketAuthenticator, registry: Registry, origins: Sequence[str]
+    ) -> None:
+        self._origins = origins
         self._gateway = gateway
         self._authenticator = authenticator
         self._registry = registry
@@ -138,6 +145,24 @@ class Endpoints:
         if request.method == "HEAD":
             return Response(headers=stream_headers(request.scope))
         return cast("Response", partial(self._gateway.serve, admission, wanted))
+
+    async def ticket(self, request: Request) -> Response:
+        """A ticket for whoever asks by a session or a token, and the topics that the query names."""
+        refuse_foreign(request, self._origins)
+        if tickets_of(request):
+            raise RequestRefusedError(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "A ticket opens a stream, and gets no other one."
+            )
+        asked_at = time.monotonic()
+        principal = await self._authenticator.otherwise.identify(request)
+        wanted = self._wanted(request)
+        if refusal := self._gateway.refusal(Admission.of(principal, asked_at)):
+            raise refusal
+        if wanted.topics:
+            await self._gateway.topic_rights.permit(principal, wanted.topics)
+        document = await issue(self._gateway.tickets, principal, self._registry, wanted.topics)
+        self._gateway.counters.tickets_issued += 1
+        return JSONResponse(document, HTTPStatus.CREATED, {"Cache-Control": "no-store"})
 
     def _wanted(self, request: Request) -> StreamRequest:
         try:
@@ -183,14 +208,18 @@ class Endpoints:
         """Answer what the router refuses: no such path, no such method."""
         http = cast("HTTPException", error)
         status = HTTPStatus(http.status_code)
-        detail = f"There is only GET {EVENTS_PATH}, {LIVE_PATH} and {READY_PATH}."
+        detail = f"There is only GET {EVENTS_PATH}, {LIVE_PATH} and {READY_PATH}, and POST {TICKET_PATH}."
         return await self.refuse(request, RequestRefusedError(status, detail, headers=http.headers))
 
 
-def _cors(settings: GatewaySettings) -> list[Middleware]:
+def _origins(settings: GatewaySettings) -> list[str]:
     origins = [origin.strip() for origin in settings.gateway_cors_origins.split(",") if origin.strip()]
     if faults := [fault for origin in origins if (fault := origin_fault(origin))]:
         raise SettingsError("BRIDGE_GATEWAY_CORS_ORIGINS: " + " ".join(faults))
+    return origins
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
     if not origins:
         return []
     return [
@@ -198,7 +227,7 @@ def _cors(settings: GatewaySettings) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_credentials=True,
-            allow_methods=["GET"],
+            allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Cache-Control", "Last-Event-ID"],
         )
     ]

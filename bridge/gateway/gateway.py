@@ -25,7 +25,8 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.position import Position
 from bridge.model.registry import Id, Registry
 from bridge.model.registry.identity import identity_of
-from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, WithdrawnRights, connect_async
+from bridge.ports import Tickets as TicketsPort
+from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, Tickets, WithdrawnRights, connect_async
 from bridge.runtime.supervision import SupervisedTask
 from bridge.settings import StreamSettings
 
@@ -77,6 +78,7 @@ class Gateway:
         tally = CounterReporter(
             Gateways(self._client), self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
         )
+        self._tickets = Tickets(self._client)
         self._withdrawals = KnownWithdrawals(
             WithdrawnRights(self._client),
             ttl_s=self._settings.disconnect_ttl_s,
@@ -122,6 +124,29 @@ class Gateway:
         if told:
             logger.warning("bridge.gateway.order_anew clients=%d", told)
 
+    async def take_ticket(self, digest: str) -> bytes | None:
+        """As ``bridge.ports.Tickets.take``.
+
+        Raises:
+            RequestRefusedError: the gateway was not started.
+        """
+        return await self.tickets.take(digest)
+
+    @property
+    def tickets(self) -> TicketsPort:
+        """Where tickets are kept.
+
+        Raises:
+            RequestRefusedError: the gateway was not started.
+        """
+        if not self._running:
+            raise self._not_running()
+        return self._tickets
+
+    def _not_running(self) -> RequestRefusedError:
+        logger.error("bridge.gateway.not_running: %s", NOT_RUNNING)
+        return RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, NOT_RUNNING)
+
     def _end_withdrawn(self) -> None:
         """End the streams whose right was withdrawn."""
         for session, admission in tuple(self.sessions.items()):
@@ -131,8 +156,7 @@ class Gateway:
     def refusal(self, admission: Admission) -> BridgeError | None:
         """Why no further stream can be opened for this user now, if so."""
         if not self._running and not self.draining:
-            logger.error("bridge.gateway.not_running: %s", NOT_RUNNING)
-            return RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, NOT_RUNNING)
+            return self._not_running()
         retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
         if self.draining:
             return unavailable("This gateway is shutting down; connect again.", retry_after_s)

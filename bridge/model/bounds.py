@@ -84,6 +84,10 @@ REQUEST_S = 10.0
 """Seconds from the first byte of a request, or from the connection, until the request is whole; later is 408."""
 REQUESTS_UNFINISHED_MAX = 1_024
 """Connections of a server that have not sent a whole request; the one that has waited longest makes room."""
+TICKET_CHARS_MAX = 100
+"""Characters of a ticket that is looked up; one of ours has 43."""
+TICKETS_PER_USER_MAX = 100
+"""Tickets of one user while one is good."""
 WITHDRAWN_MAX = 10_000
 """Disconnected users and sessions that are remembered; each gateway reads them all whenever it connects to Redis."""
 SESSION_CHARS_MAX = 1_000

@@ -97,6 +97,7 @@ class Counters:
     cut_stalled: int = _counted("Clients cut because they took nothing for BRIDGE_GATEWAY_SEND_TIMEOUT_S.")
     connections_lost: int = _counted("Streams ended, or not begun, as their connection ended without a server's word.")
     tokens_expired: int = _counted("Streams ended at their token's end.")
+    tickets_issued: int = _counted("Tickets issued by this gateway.")
     rights_withdrawn: int = _counted("Streams ended because their user or session was disconnected.")
     topics_opened: int = _counted("Streams that got their 200 and hear topics; among the opened.")
     topics_unknown: int = _counted("Requests for topics that there are not, or for too many; among the refused.")

@@ -1,4 +1,4 @@
-"""Rights that were withdrawn: what is recorded, and how processes tell each other; pure."""
+"""Rights that are lent and withdrawn: what is recorded, and how processes tell each other; pure."""
 
 import hashlib
 
@@ -7,6 +7,8 @@ import msgspec
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.registry import Id
 
+TICKET_S = 30
+"""How long a ticket is good."""
 SESSION_DIGEST_CHARS = 32
 """Of a session's digest: 128 bits."""
 

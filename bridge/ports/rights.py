@@ -1,4 +1,4 @@
-"""Ports of rights that can be withdrawn: the record, and whoever reads it."""
+"""Ports of rights that can be withdrawn, or lent for a moment: the record, whoever reads it, and tickets."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,18 @@ class RightsRecord(Protocol):
 
         The record keeps the newest ``WITHDRAWN_MAX`` for ``Settings.disconnect_ttl_s``.
         """
+
+
+class Tickets(Protocol):
+    """What one-use tickets stand for, by a digest of each."""
+
+    async def issue(self, digest: str, user: str, record: bytes) -> bool:
+        """Keep a ticket's record for ``TICKET_S``, unless its user has got ``TICKETS_PER_USER_MAX`` in that time."""
+        ...
+
+    async def take(self, digest: str) -> bytes | None:
+        """What was kept, once: the time in ms of the store, a blank, and the record. None if there is none."""
+        ...
 
 
 class WithdrawnRights(Protocol):

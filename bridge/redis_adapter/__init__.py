@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bridge.redis_adapter.rights import RightsRecord, WithdrawnRights
     from bridge.redis_adapter.settler import PendingPublish, Settler
     from bridge.redis_adapter.task_queue import Announcer, QueueNames, RedisTaskQueue
+    from bridge.redis_adapter.tickets import Tickets, TicketWriter
 
 __all__, __getattr__ = on_demand(
     __name__,
@@ -65,6 +66,7 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.reports": "Gateways METRIC_PREFIX Producers Workers",
         "bridge.redis_adapter.rights": "RightsRecord WithdrawnRights",
         "bridge.redis_adapter.settler": "PendingPublish Settler",
+        "bridge.redis_adapter.tickets": "TicketWriter Tickets",
         "bridge.redis_adapter.task_queue": "Announcer QueueNames RedisTaskQueue",
     },
 )

@@ -29,7 +29,8 @@ _SETTLE = (
 )  # fmt: skip
 _LISTEN = ("subscribe", "unsubscribe", "client|setname")
 _SERVE = (
-    "get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", "zrange", *_LISTEN,
+    "get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", "zrange", "getdel",
+    *_LISTEN,
 )  # fmt: skip
 _OPERATE = (
     "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall",
@@ -137,7 +138,9 @@ def _on_store(process: Process, settings: QueueSettings) -> Rights:
             return Rights((*_EVERY, *_SETTLE), (accounting, streams), channels, tuple(_names(keys)))
         case "gateway":
             own = (keys.METRICS, keys.GATEWAYS)
-            return Rights((*_EVERY, *_SERVE), (streams, *own), channels, (*_stream_names(keys), *own))
+            return Rights(
+                (*_EVERY, *_SERVE), (streams, *own), channels, (*_stream_names(keys), *_ticket_names(keys), *own)
+            )
     return Rights((*_EVERY, *_OPERATE), (accounting, streams), channels, tuple(_names(keys)))
 
 
@@ -162,6 +165,10 @@ def _stream_names(keys: Keyspace) -> Iterator[str]:
     yield from (keys.POSITION, keys.BEGAN, keys.BROADCAST_TIP, keys.RETENTIONS, keys.WITHDRAWALS)
     for address in (User(_SAMPLE), TopicAddress("check", _SAMPLE), EVERYONE):
         yield from (keys.stream(address), keys.seen(address, _SAMPLE))
+
+
+def _ticket_names(keys: Keyspace) -> Iterator[str]:
+    yield from (keys.ticket("check"), keys.tickets_issued("check"))
 
 
 def _names(keys: Keyspace) -> Iterator[str]:

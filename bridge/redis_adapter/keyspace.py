@@ -155,6 +155,14 @@ class Keyspace:
         """Mark that a message, which no producer had announced, is in the accounting."""
         return f"{self.prefix}bridge:booked:{message_id}"
 
+    def ticket(self, digest: str) -> str:
+        """What a ticket stands for."""
+        return f"{self.prefix}sse:ticket:{digest}"
+
+    def tickets_issued(self, user_id: Id) -> str:
+        """How many tickets a user got lately."""
+        return f"{self.prefix}sse:tickets:{{{user_id}}}"
+
     def channel(self, address: Address) -> str:
         """Pub/sub channel of an address."""
         return self._named(address, self.USER_CHANNEL, self.TOPIC_CHANNEL, self.BROADCAST_CHANNEL)

@@ -49,6 +49,7 @@ def keys_and_channels() -> list[str]:
         if not name.startswith("_") and name not in others
     ]
     shown = {"user_id": "<user_id>", "event_id": "<event_id>", "message_id": "<message id>", "redrive_id": "<id>"}
+    shown |= {"digest": "<digest>"}
     plain += keyspace.of_redrive("<id>").values()
     return plain + [method(*(shown[name] for name in inspect.signature(method).parameters)) for method in methods]
 

@@ -28,6 +28,7 @@ from bridge.gateway.asgi import origin_fault
 from bridge.gateway.auth import authenticator
 from bridge.gateway.jwks import read_key_set
 from bridge.gateway.request import parse_request
+from bridge.gateway.tickets import TicketAuthenticator, hide_tickets
 from bridge.gateway.withdrawals import KnownWithdrawals
 from bridge.messages.bundling import Claimed, bundle, pass_on
 from bridge.messages.queue_item import read_item
@@ -163,6 +164,20 @@ def _issuers_key(text: str) -> None:
         read_key_set(json.dumps({"keys": [{"kty": "EC", "x": text, "y": text, "kid": text}]}).encode())
 
 
+def _ticket(text: str) -> None:
+    async def take(_: str) -> bytes:
+        return b"1 " + json.dumps({"user": text, "topics": [text], "session": text}).encode()
+
+    scope = {"type": "http", "headers": [], "path": "/", "query_string": ("ticket=" + text).encode()}
+    for given in (scope, {**scope, "bridge.tickets": ["x"]}):
+        hide_tickets(given)
+        with suppress(BridgeError):
+            _at_once(TicketAuthenticator(_anybody, take, REGISTRY).identify(Request(given)))
+
+
+_anybody: Any = None
+
+
 def _issuers(text: str) -> None:
     for given in (text, json.dumps([{"issuer": text, "jwks_url": text, "secret": text}])):
         with suppress(ValueError):
@@ -268,6 +283,7 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a filter's time": lambda text: parse_time(text, 0),
     "a filter's names": lambda text: Selection(types=(text,), users=(text,), text=text).conditions(),
     "a token": _identify,
+    "a ticket": _ticket,
     "an issuer's keys": lambda text: read_key_set(text.encode()),
     "an issuer's key": _issuers_key,
     "the issuers in the settings": _issuers,

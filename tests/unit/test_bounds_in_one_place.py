@@ -77,6 +77,7 @@ NO_TEXT = {
     "producer.spool_folder": "tests/integration/test_producer_spool.py",
     "producer.spool": "how much is written at once",
     "producer.spool_file": "tests/integration/test_producer_spool.py",
+    "redis_adapter.tickets": "how many are issued",
     "redis_adapter.rights": "how many are remembered",
     "rights": "the application's own words",
     "testing.event_log": "how much is read at once",

@@ -245,7 +245,7 @@ async def test_one_that_is_falsy_is_asked_all_the_same() -> None:
     settings = Settings(jwt_secret="s" * 32)
     app = create_app(settings, identities.numbers, authenticator=Sessions())
     endpoint = app.router.routes[0].endpoint  # type: ignore[attr-defined]
-    assert isinstance(endpoint.__self__._authenticator, OwnAuthenticator)
+    assert isinstance(endpoint.__self__._authenticator.otherwise, OwnAuthenticator)
 
 
 def test_one_that_is_given_needs_no_settings_of_tokens() -> None:

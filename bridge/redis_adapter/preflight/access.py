@@ -12,6 +12,7 @@ from bridge.redis_adapter.errors import diagnose
 
 _ONE, _HASH, _SORTED, _SET, _STREAM, _LIST = "string", "hash", "sorted", "set", "stream", "list"
 _TRIALS: Mapping[str, tuple[str, Sequence[Any]]] = {
+    "getdel": (_ONE, ()),
     "get": (_ONE, ()), "set": (_ONE, (1, "EX", 60)), "mget": (_ONE, ()), "exists": (_ONE, ()), "expire": (_ONE, (60,)),
     "pexpire": (_ONE, (60_000,)), "type": (_ONE, ()), "watch": (_ONE, ()), "del": (_ONE, ()),
     "hset": (_HASH, ("f", 1)), "hget": (_HASH, ("f",)), "hsetnx": (_HASH, ("f", 1)), "hincrby": (_HASH, ("f", 1)),

@@ -46,6 +46,7 @@ _CALLS: Mapping[str, Words] = {
     "retry_touch": (1000, _ID),
     "send": (1, 0, _ID, _RECORD, 1, 1, "{}"),
     "vouch": ("1-0",),
+    "ticket": ("{}", 60, 10),
     "withdraw": ("check", 60, 10, "check"),
     "write_off": (10, "check", "check"),
     "claim": (1, "check:", "check"),
@@ -65,7 +66,7 @@ _SCRIPTS: Mapping[Process, Sequence[str]] = {
     "worker": (
         "beat", "book", "bury", "retry_add", "retry_claim", "retry_confirm", "send", "settle", "now", "note_queues",
     ),
-    "gateway": ("now", "read", "vouch", "gateway"),
+    "gateway": ("now", "read", "vouch", "gateway", "ticket"),
     "ops": _OPERATORS,
     "cli": _OPERATORS,
 }  # fmt: skip
