@@ -75,8 +75,7 @@ def test_all_queues_are_refused_and_none_is_missed_afterwards(settings, environm
 
 
 def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environment, emitter, client, tmp_path) -> None:
-    rabbitmq.control("add_user", "worker", "secret")
-    rabbitmq.control("set_permissions", "worker", ".*", ".*", rf"^(?!{NEWS}$).*")
+    rabbitmq.add_user("worker", read=f"^(?!{NEWS}$).*")
     emitter.emit_many([Announced(user_id=None, text="x"), *(Moody(user_id=uuid4(), number=n) for n in range(50))])
     assert emitter.flush(WAIT_S)
     allowed = {**environment, "BRIDGE_BROKER_URL": settings.broker_url.replace("guest:guest", "worker:secret")}
@@ -90,8 +89,7 @@ def test_a_user_without_the_right_to_read_one_queue(rabbitmq, settings, environm
 def test_a_user_without_rights_is_told_of_once_and_waited_for(
     rabbitmq, settings, environment, emitter, client, tmp_path
 ):
-    rabbitmq.control("add_user", "nobody", "secret")
-    rabbitmq.control("set_permissions", "nobody", "", "", "")
+    rabbitmq.add_user("nobody", configure="", write="", read="")
     assert emitter.emit(Moody(user_id=uuid4()))
     assert emitter.flush(WAIT_S)
     refused = {**environment, "BRIDGE_BROKER_URL": settings.broker_url.replace("guest:guest", "nobody:secret")}
@@ -106,7 +104,7 @@ def test_a_user_without_rights_is_told_of_once_and_waited_for(
         wait_until(lambda: said in faults(settings), what="status names the right")
         assert "restart it" not in faults(settings)
         assert "Start one" not in faults(settings)
-        rabbitmq.control("set_permissions", "nobody", ".*", ".*", ".*")
+        rabbitmq.permit_all("nobody")
         wait_until(lambda: published(client) == 1, what="the event is published")
         worker.stop()
     finally:

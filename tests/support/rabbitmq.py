@@ -35,9 +35,11 @@ Wait = fun W() -> case Ask(rabbit_alarm, get_alarms, []) of {alarms} -> ok; _ ->
 {calls}, halt().
 """
 """Calls inside the server. rabbitmqctl takes many times as long to start."""
-NEW_HOST = """Ask(rabbit_vhost, add, [<<"{host}">>, <<"test">>]),
-Ask(rabbit_auth_backend_internal, set_permissions,
-    [<<"guest">>, <<"{host}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>])"""
+ALL = {"configure": ".*", "write": ".*", "read": ".*"}
+RIGHTS = """Ask(rabbit_auth_backend_internal, set_permissions,
+    [<<"{user}">>, <<"{host}">>, <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"test">>])"""
+NEW_HOST = f"""Ask(rabbit_vhost, add, [<<"{{host}}">>, <<"test">>]), {RIGHTS}"""
+NEW_USER = f"""Ask(rabbit_auth_backend_internal, add_user, [<<"{{user}}">>, <<"secret">>, <<"test">>]), {RIGHTS}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,20 @@ class RabbitMQ:
     def with_a_new_host(self) -> Self:
         """The same broker, with a virtual host that is empty."""
         host = f"host-{uuid4()}"
-        self._call(NEW_HOST.format(host=host))
+        self._call(NEW_HOST.format(user="guest", host=host, **ALL))
         return replace(self, url=f"{self.url.rpartition('/')[0].rstrip('/')}/{host}")
+
+    def add_user(self, user: str, **rights: str) -> None:
+        """One with the password "secret"; ``configure``, ``write`` and ``read`` match names of this virtual host."""
+        self._call(NEW_USER.format(user=user, host=self._host, **ALL | rights))
+
+    def permit_all(self, user: str) -> None:
+        """Give a user every right on this virtual host."""
+        self._call(RIGHTS.format(user=user, host=self._host, **ALL))
+
+    @property
+    def _host(self) -> str:
+        return self.url.rpartition("/")[2] or "/"
 
     def _set_bound(self, call: str, *, alarms: str) -> None:
         """Wait until the alarms are as given, too."""
@@ -77,16 +91,6 @@ class RabbitMQ:
         subprocess.run(
             ["erl", *arguments, "-eval", program], env=self.environment, timeout=PROCESS_TIMEOUT_S, check=True
         )
-
-    def control(self, *arguments: str) -> str:
-        """What rabbitmqctl answers."""
-        host = self.url.rpartition("/")[2] or "/"
-        command = [str(find_rabbitmq().with_name("rabbitmqctl")), "--quiet", "--vhost", host, *arguments]
-        answer = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S, check=False
-        )
-        assert answer.returncode == 0, answer
-        return answer.stdout
 
 
 def find_rabbitmq() -> Path:
