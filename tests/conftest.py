@@ -1,12 +1,13 @@
 """Fixtures for all suites: one real server for the session, an empty database for each test."""
 
 import functools
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Set
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ import httpx
 import hypothesis
 import pytest
 import redis
+from hypothesis.internal.conjecture import providers
 
 from bridge.local.redis_server import EmbeddedServer
 from bridge.settings import Settings
@@ -54,10 +56,25 @@ SHARED_FOLDER = "TESTS_SHARED_FOLDER"
 """The variable that names the folder of what the processes of a run share."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     """Keeps the order but for the longest files."""
+    with pytest.MonkeyPatch.context() as patch:
+        # hypothesis would look for constants in each of our modules, in each process; its first test does so anyway.
+        patch.setattr(providers, "_get_local_constants", lambda: None)
+        yield
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: no process looks through it for garbage, now or later."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_configure(config: pytest.Config) -> None:
