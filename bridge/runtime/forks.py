@@ -61,8 +61,8 @@ def _wiped_page() -> mmap.mmap | None:
     return page
 
 
-FORK_WAIT_S = 5.0
-"""How long a fork waits at most for what a gate guards."""
+FORK_WAIT_S = 30.0
+"""How long a fork waits at most for what a gate guards. A child that is born in an import never gets beyond it."""
 
 
 class ForkGate:

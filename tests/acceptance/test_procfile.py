@@ -23,6 +23,14 @@ from tests.support.gateway import SECRET, Listener
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
+HONCHO = """
+from honcho import manager
+from honcho.command import main
+
+manager.KILL_WAIT = {wait_s}  # instead of 5 s, which a worker may want to end on a busy machine
+main()
+"""
+
 
 class Honcho:
     """``honcho start`` in the repository, with its log in a file."""
@@ -34,7 +42,7 @@ class Honcho:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "honcho", "start", "--no-colour"],
+                [sys.executable, "-c", HONCHO.format(wait_s=PROCESS_TIMEOUT_S / 2), "start", "--no-colour"],
                 cwd=ROOT,
                 env={
                     **clean_environment(),

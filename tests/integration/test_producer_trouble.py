@@ -19,6 +19,7 @@ from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
 from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.producer import default
 from bridge.redis_adapter import RedisTaskQueue
+from bridge.redis_adapter.client import REPLY_TIMEOUT_S
 from tests.integration.test_producer_emitter import QUEUE, event, queued
 from tests.support.processes import clean_environment, run
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
@@ -49,12 +50,14 @@ def test_a_broker_in_trouble_costs_the_caller_nothing_and_loses_nothing(own_serv
         own_server.stop()
     else:
         os.kill(frozen_pid, signal.SIGSTOP)
-    slowest_s = 0.0
+    took_s = []
     for number in range(2000):
         begin = time.perf_counter()
         assert emitter.emit(event(number))
-        slowest_s = max(slowest_s, time.perf_counter() - begin)
-    assert slowest_s < 0.5  # Celery's own takes 0.6 s, or several
+        took_s.append(time.perf_counter() - begin)
+    # Celery's own takes 0.6 s, or several. Here the machine may be busy for some, but none waits for an answer.
+    assert sorted(took_s)[-10] < 0.5
+    assert max(took_s) < REPLY_TIMEOUT_S / 2
     assert emitter.flush(0.2) is False
     if trouble == "refused":
         wait_until(lambda: emitter.counts["broker_errors"], what="the trouble is counted")

@@ -21,6 +21,7 @@ from bridge import Settings
 from bridge.amqp_adapter.kombu_options import transport_options
 from bridge.celery_runtime.config import consuming_transport
 from bridge.celery_runtime.redis_channel import DELIVERIES_KEY
+from bridge.redis_adapter.queue_watch import POLL_S
 from bridge.redis_adapter.script import script
 from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, wait_until
 from tests.support.worker import ROOT
@@ -156,7 +157,7 @@ def test_an_idle_worker_gets_a_message_at_once_and_asks_redis_little(redis_url, 
     drain(consuming, lambda: len(sink.got) == 40)
     thread.join()
     waits_s = sorted(at - begin for begin, at in zip(sent, sink.at[1:], strict=True))
-    assert waits_s[len(waits_s) // 4] < 0.02  # the machine may be busy for the others
+    assert waits_s[len(waits_s) // 4] < POLL_S / 10  # the machine may be busy for the others
     before = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]
     for _ in range(10):
         _tick(consuming)

@@ -29,7 +29,7 @@ from tests.support.counts import published_ids
 from tests.support.items import envelopes_of
 from tests.support.letters import QUEUE, TASK, a_letter, bury
 from tests.support.processes import COMMAND, clean_environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_S, wait_until
 
 ALL = Selection()
 IDLE_QUEUE = f"idle:{QUEUE}"
@@ -120,7 +120,7 @@ def test_killing_the_process_at_any_moment_sends_nothing_twice_and_forgets_nothi
     with _letters_end(settings):
         for _ in range(5):
             _run_and_kill(client, redrive_id, idle_environment, after_s=dice.uniform(0, 0.25))
-        status = idle_replays.run(redrive_id, patience_s=10)
+        status = idle_replays.run(redrive_id, patience_s=WAIT_S)
     assert (status.state, status.succeeded) == (RedriveState.DONE, 3000), status
     sent = _ids_on_the_queue(client)
     assert sorted(sent) == sorted(letter.letter_id for letter in letters)

@@ -1,6 +1,8 @@
 """A fork as a server in C does it, without Python's hooks, at a moment at which CPython itself survives that."""
 
 import ctypes
+import os
+import signal
 import sys
 import threading
 import time
@@ -12,25 +14,42 @@ _SAYS = ("State:", "voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
 
 
 def fork_without_hooks() -> int:
-    """Fork once every other thread sleeps, and has for a moment.
+    """Fork while every other thread sleeps, from a moment before to a moment after.
 
     One that waits for the interpreter's lock, or is in C code that has locks of its own, is no more in the child, which
-    then waits for it for good at its first switch: no code of ours runs there that could help.
+    then waits for it for good at its first switch: no code of ours runs there that could help. So a child that was born
+    while one woke up is taken back before it has done anything.
     """
-    while not _all_asleep():
-        continue
+    while True:
+        before = _others()
+        time.sleep(QUIET_S)
+        if before != _others() or not all("S (sleeping)" in text for text in before.values()):
+            continue
+        hears, tells = os.pipe()
+        pid = _fork()
+        if pid == 0:
+            os.read(hears, 1)  # killed here, if it was born at the wrong moment
+            os.close(hears)
+            os.close(tells)
+            return 0
+        if before == _others():
+            os.write(tells, b".")
+            os.close(hears)
+            os.close(tells)
+            return pid
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(hears)
+        os.close(tells)
+
+
+def _fork() -> int:
     interval_s = sys.getswitchinterval()
     sys.setswitchinterval(1_000)  # who wakes up now asks for no switch, for which the child would wait as well
     try:
-        return ctypes.PyDLL(None).fork()
+        return int(ctypes.PyDLL(None).fork())
     finally:
         sys.setswitchinterval(interval_s)
-
-
-def _all_asleep() -> bool:
-    before = _others()
-    time.sleep(QUIET_S)
-    return before == _others() and all("S (sleeping)" in text for text in before.values())
 
 
 def _others() -> dict[str, str]:
