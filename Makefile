@@ -14,7 +14,7 @@ SOURCES := bridge tests examples benchmarks
 WAITING := tests/contract tests/docs tests/integration tests/acceptance
 MANY := --numprocesses 6 --dist worksteal
 # A file in one process each: what its tests share is started once. The longest begin first, see tests/conftest.py.
-FILES := --numprocesses 8 --dist loadfile --no-loadscope-reorder
+FILES := --numprocesses 10 --dist loadfile --no-loadscope-reorder
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \

@@ -1,5 +1,6 @@
 """Fixtures for all suites: one real server for the session, an empty database for each test."""
 
+import fcntl
 import functools
 import gc
 import os
@@ -44,11 +45,15 @@ hypothesis.settings.load_profile("busy")
 httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
 
 LONGEST = (
-    "test_worker_outages", "test_cli_up", "test_ops_health", "test_ops_page", "test_worker_rabbitmq_alarms",
-    "test_bank_demo_page", "test_redrive", "test_producer_imports", "test_worker_rabbitmq_queues",
-    "test_outside_messages", "test_operations_audit", "test_producer_liveness", "test_gateway_faults",
-    "test_catalog_loading", "test_producer_prefork_servers", "test_inputs_in_proportion", "test_incident",
-    "test_side_by_side",
+    "test_worker_rabbitmq_alarms", "test_ops_health", "test_bank_demo_page", "test_cli_up", "test_producer_imports",
+    "test_worker_rabbitmq_queues", "test_ops_page", "test_worker_outages", "test_catalog_loading",
+    "test_store_wrong_keys", "test_producer_liveness", "test_outside_messages",
+    "test_redrive_whole_messages_rabbitmq", "test_worker_rabbitmq", "test_foreign_producer", "test_rules_for_change",
+    "test_incident", "test_proxies", "test_cli_output", "test_ops_page_absurd", "test_operations_commands",
+    "test_worker_bundles", "test_check_rights", "test_gateway_hostile_issuer", "test_operations_audit",
+    "test_worker_outcomes", "test_event_source", "test_side_by_side", "test_redrive_interrupted",
+    "test_inputs_in_proportion", "test_gateway_faults", "test_producer_interrupted_end", "test_two_bridges",
+    "test_ops_metrics", "test_words",
 )  # fmt: skip
 """The files that begin first, since a file runs in one process and the last one to end is waited for."""
 
@@ -65,6 +70,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
         yield
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, object, object]:
+    """Lets one process of a run compile a file of tests; the others would do it in the same moment, and each again."""
+    made = f"{collector.path.stem}.{sys.implementation.cache_tag}-pytest-{pytest.__version__}.pyc"
+    if not isinstance(collector, pytest.Module) or (collector.path.parent / "__pycache__" / made).exists():
+        return (yield)
+    with (Path(os.environ[SHARED_FOLDER]) / f"{collector.path.stem}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -158,7 +158,7 @@ class SideBySide(RuleBasedStateMachine):
             self.same(known)
 
 
-@pytest.mark.parametrize("histories", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("histories", [10, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("opening", REAL, indirect=True)
 def test_memory_and_a_server_are_never_told_apart(opening: Opened, histories: int) -> None:
     run_state_machine_as_test(
