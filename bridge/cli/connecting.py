@@ -104,9 +104,6 @@ def _inspect_redis(subject: str, shown: str, connect: Callable[[], Any]) -> Iter
     except (StoreError, SettingsError) as error:
         text = f"{shown} cannot be used: {error}{_about_tls(shown, error)}"
         yield Finding("fault", subject, text)
-    except TypeError:  # by which redis-py says that it does not know an option
-        text = f"{shown} cannot be used: redis-py does not know an option of this URL. Take it out, or spell it right."
-        yield Finding("fault", subject, text)
     else:
         yield from judge_redis(info, shown, subject)
 

@@ -30,6 +30,8 @@ SENTINEL_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 BRIEF_TIMEOUT_S = 1.0
+TIMEOUT_MAX_S = 86_400
+"""The longest that a URL may ask for."""
 RETRIES = 3
 """How often a command is tried again on a new connection, where its user leaves that to the client."""
 RETRY_FIRST_S = 0.1
@@ -224,7 +226,25 @@ def _arguments(place: RedisPlace, options: Mapping[str, Any]) -> tuple[str, dict
         arguments = {name: value for name, value in arguments.items() if name not in _TCP_ONLY}
     if place.sentinels:
         del arguments["host"], arguments["port"]
+    _try_options(kind, arguments)
     return kind, arguments
+
+
+def _try_options(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Make a connection without opening it; redis-py would stumble over its options at the first command.
+
+    Raises:
+        SettingsError: it knows one of them not at all, or no such time.
+    """
+    try:
+        classes.DIRECT[kind](**{name: value for name, value in arguments.items() if name != "max_connections"})
+    except TypeError as error:
+        said = "has an option that redis-py does not know. Take it out, or spell it right."
+        raise SettingsError(f"BRIDGE_REDIS_URL or BRIDGE_BROKER_URL {said}") from error
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if not 0 < arguments.get(name, REPLY_TIMEOUT_S) <= TIMEOUT_MAX_S:
+            said = f"has a {name} that is no time between 0 and {TIMEOUT_MAX_S:,} s."
+            raise SettingsError(f"BRIDGE_REDIS_URL or BRIDGE_BROKER_URL {said}")
 
 
 def tls_options_of(url: str) -> dict[str, Any]:

@@ -22,9 +22,11 @@ def url_faults(variable: str, url: str, schemes: Sequence[str]) -> Iterator[str]
         return
     try:
         members = [urlsplit(member if "://" in member else f"sentinel://{member}") for member in url.split(";")]
-        _ = [member.port for member in members]
+        ports = [member.port for member in members]
     except ValueError:
-        yield f"{variable} has a port that is no number between 0 and 65535."
+        ports = [0]
+    if 0 in ports:  # clients would silently take another one
+        yield f"{variable} has a port that is no number between 1 and 65535."
         return
     if members[0].scheme == "sentinel" and url:
         yield from _sentinel_faults(variable, members)
