@@ -27,6 +27,7 @@ from bridge.redis_adapter import (
     read_server,
     server_faults,
     server_warnings,
+    watch_server,
 )
 from bridge.runtime.identity import release, team_release
 from bridge.settings import WorkerSettings
@@ -56,13 +57,16 @@ class RetryMoverStep(_BoundStep):
     def start(self, worker: Any) -> None:  # noqa: ARG002  (Celery's signature)
         """Start the mover with connections of its own."""
         client = connect(self.settings)
+        queue = open_queue(self.settings, self.registry)
+        server = watch_server(self.settings, client, queue)  # before the first connection
         clock = StoreClock(client)
         _warn_about(client)
         self._mover = RetryMover(
             RetrySet(client, self.settings),
-            open_queue(self.settings, self.registry),
+            queue,
             Quarantine(DeadLetters(client, self.settings), clock, release(self.settings)),
             Router(self.registry, Workers(client)),
+            lambda: server.moves,
         )
         self._mover.start()
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         connect_broker,
         sentinel_options,
         tls_options_of,
+        watch_server,
     )
     from bridge.redis_adapter.errors import REDIS_TROUBLES, Trouble, diagnose, store_error
     from bridge.redis_adapter.event_log import History, LiveSubscription, PublishedEvents
@@ -51,7 +52,7 @@ __all__, __getattr__ = on_demand(
         "bridge.redis_adapter.broker_queues": "RedisBrokerQueues is_there",
         "bridge.redis_adapter.client": (
             "MasterWatch StoreClock connect connect_async "
-            "connect_briefly connect_broker sentinel_options tls_options_of"
+            "connect_briefly connect_broker sentinel_options tls_options_of watch_server"
         ),
         "bridge.redis_adapter.errors": "REDIS_TROUBLES Trouble diagnose store_error",
         "bridge.redis_adapter.event_log": "History LiveSubscription PublishedEvents",

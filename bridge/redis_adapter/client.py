@@ -265,6 +265,15 @@ def sentinel_options(place: RedisPlace, arguments: Mapping[str, Any]) -> dict[st
     }
 
 
+def watch_server(settings: ServerSettings, client: redis.Redis, queue: object) -> ServerSeen:
+    """Where the connections of a client of the store and of a queue lead, if both fail over as one."""
+    seen = ServerSeen()
+    if topology(settings).fails_over_as_one:
+        for pool in (client.connection_pool, cast("Any", queue).connection_pool):
+            cast("Any", pool).seen = seen
+    return seen
+
+
 class MasterWatch:
     """``bridge.ports.MasterWatch`` on Redis, for all connections of a client. Compares nothing with another broker."""
 

@@ -3,7 +3,7 @@
 import time
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
 import msgspec
@@ -43,6 +43,11 @@ class RedisTaskQueue:
         self._prefix = settings.queue_prefix
         # With the accounting elsewhere, they are written first: what is announced and not sent is found by an audit.
         self._announcer = None if topology(settings).one_server else Announcer(settings)
+
+    @property
+    def connection_pool(self) -> Any:
+        """Of the connections on which messages are sent."""
+        return self._client.connection_pool
 
     def prepare(self) -> None:
         """Nothing is imported late here."""

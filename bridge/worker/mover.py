@@ -1,7 +1,7 @@
 """``RetryMover``: puts due retries back on their queue; any number of workers may run one."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -82,14 +82,23 @@ class RetryMover:
     """Claims due retries under a lease, sends them, and confirms.
 
     If it dies after sending and before confirming, the lease ends and they are sent once more, which is
-    harmless: an event that was published is recognised.
+    harmless: an event that was published is recognised. So they are, too, where another server became the master
+    meanwhile (``moves`` says how often that was seen): what was sent to the old one may be nowhere.
     """
 
-    def __init__(self, retries: RetryQueue, sender: Queue, quarantine: Quarantine, router: Router) -> None:
+    def __init__(
+        self,
+        retries: RetryQueue,
+        sender: Queue,
+        quarantine: Quarantine,
+        router: Router,
+        moves: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._retries = retries
         self._sender = sender
         self._quarantine = quarantine
         self._router = router
+        self._moves = moves
         self._thread = SupervisedThread(self._run, name="bridge-retry-mover")
 
     def start(self) -> None:
@@ -109,6 +118,7 @@ class RetryMover:
             BrokerError: the broker is away, or refuses; the claimed retries are due again after their lease.
         """
         self._sender.insist_on_room()
+        moves = self._moves()
         claim = self._retries.claim()
         for event_id, raw in claim.unreadable:
             self._quarantine.bury_record(
@@ -119,7 +129,10 @@ class RetryMover:
             self._quarantine.bury_retry(record, DecodeError(GONE.format(task=record.task)))
         if routed:
             self._sender.send(list(_messages(routed)))
-        if claim.records:
+        if self._moves() != moves:
+            self._sender.close()  # it may still lead to the old one
+            logger.warning("bridge.retries.moved_again retries=%d: another Redis became the master", len(claim.records))
+        elif claim.records:
             self._retries.confirm(claim)
         return POLL_S if claim.next_due_s is None else min(POLL_S, max(POLL_MIN_S, claim.next_due_s))
 

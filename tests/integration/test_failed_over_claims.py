@@ -15,13 +15,26 @@ from kombu import Connection, Message
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY, FileImportFailed
 from bridge.celery_runtime.redis_channel import ClaimingChannel
-from bridge.redis_adapter import DeadLetters, MasterWatch, StoreClock, connect, read_balance
+from bridge.model.retry import LEASE_S, RESEND_S, RetryRecord
+from bridge.redis_adapter import (
+    DeadLetters,
+    MasterWatch,
+    RedisTaskQueue,
+    RetrySet,
+    StoreClock,
+    Workers,
+    connect,
+    read_balance,
+    watch_server,
+)
 from bridge.redis_adapter.kombu_support import BREAKS, script
 from bridge.wiring import worker_ports
 from bridge.worker.handler import Handler
 from bridge.worker.jobs import Job
+from bridge.worker.mover import RetryMover, Router
 from bridge.worker.quarantine import Quarantine
 from tests.integration.test_redis_transport import Sink, connection, drain
+from tests.support.letters import a_letter
 from tests.support.own_redis import RedisServer
 from tests.support.pairs import Pair, running_pair
 from tests.support.proxy import Proxy
@@ -251,6 +264,45 @@ def test_connections_that_lead_elsewhere_are_made_anew_or_told_of(named: tuple[P
         assert not is_kept()
         with pair.old.client() as old:
             assert old.get("key") == b"old"
+
+
+def test_a_retry_that_went_to_the_old_master_is_moved_again_soon(named: tuple[Pair, Proxy]) -> None:
+    pair, name = named
+    settings = Settings(broker_url=f"redis://127.0.0.1:{name.port}/0")
+    client, queue = connect(settings), RedisTaskQueue(settings)
+    server = watch_server(settings, client, queue)
+    retries = RetrySet(client, settings)
+    letters = Quarantine(DeadLetters(client, settings), StoreClock(client))
+    mover = RetryMover(retries, queue, letters, Router(REGISTRY, Workers(client)), lambda: server.moves)
+    _let_wait(retries)
+    mover.move()
+    with pair.old.client() as old, pair.new.client() as new:
+        assert (old.llen(QUEUE), new.llen(QUEUE)) == (1, 1)
+        pair.part()
+        name.move(pair.new.port)
+        client.connection_pool.disconnect()  # the queue's connection leads to the old one still
+        event_id = _let_wait(RetrySet(new, settings))
+        mover.move()
+        assert (old.llen(QUEUE), new.llen(QUEUE)) == (2, 1)
+        due_ms, (seconds, _) = new.zscore("bridge:retry:due", event_id), new.time()
+        assert due_ms - seconds * 1000 <= (LEASE_S + 1) * 1000
+        new.zadd("bridge:retry:due", {event_id: 1})  # its lease has ended
+        mover.move()
+        assert new.llen(QUEUE) == 2
+        assert new.zscore("bridge:retry:due", event_id) - seconds * 1000 > RESEND_S * 1000
+    queue.close()
+    client.close()
+
+
+def _let_wait(retries: RetrySet) -> str:
+    """A retry that is due."""
+    event = FileImportFailed(user_id=uuid4(), file_name="a", reason="b")
+    letter = a_letter(task="bridge.FileImportFailed", letter_id=str(event.event_id))
+    record = RetryRecord(
+        event_id=letter.letter_id, task=letter.task, queue=QUEUE, envelope=letter.envelope, attempts=letter.attempts
+    )
+    retries.add([(record, 0.0)])
+    return record.event_id
 
 
 def test_a_replica_is_not_taken_for_a_server_that_has_nothing(named: tuple[Pair, Proxy]) -> None:
