@@ -26,16 +26,19 @@ class ClaimingPoller(stock.MultiChannelPoller):
         self._turns_every_s: float | None = None
 
     def on_poll_start(self) -> None:
-        """Acknowledge what is done, then claim where there is room and reason to."""
+        """Claim where there is room and reason to, and write down what is done while Redis answers."""
         for channel in self._channels:
             if channel.in_doubt:
                 raise OtherServerError("Another Redis may be the master now.")
-            channel.qos.flush_acknowledgements()
             channel.deliver_parted()
             channel.keep_listening()
             if channel.active_queues and channel.qos.can_consume():
                 self._listen_for_changes(channel)
         super().on_poll_start()
+        # Waiting for this first would hold up the next message; should the worker die between the two, what was done is
+        # delivered again and recognised, as after a death a moment earlier.
+        for channel in self._channels:
+            channel.qos.flush_acknowledgements()
 
     def on_readable(self, fileno: int) -> None:
         """Read whatever arrived; wake-ups also while no message may be taken, or they would spin the loop."""
