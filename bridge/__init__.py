@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 # Registry
 from bridge.model.registry import (
+    EVERYONE,
     Audience,
     DomainToSSEMapping,
     DropAfter,
     Registry,
+    Retention,
     RetryPolicy,
     SSEEventMetadata,
     Supersede,
     Topic,
+    User,
 )
 from bridge.catalogs import load_registry
 
@@ -82,6 +85,7 @@ from bridge.model.errors import (
 
 __all__ = [
     "DOMAIN_TO_SSE_MAPPING",
+    "EVERYONE",
     "SSE_EVENT_REGISTRY",
     "Audience",
     "BridgeError",
@@ -101,6 +105,7 @@ __all__ = [
     "RedisSSEPublisher",
     "Registry",
     "RegistryError",
+    "Retention",
     "RetryPolicy",
     "SSEEvent",
     "SSEEventCategory",
@@ -114,6 +119,7 @@ __all__ = [
     "StoreUnavailableError",
     "Supersede",
     "Topic",
+    "User",
     "catalog_of",
     "configure",
     "disconnect",

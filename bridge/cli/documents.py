@@ -42,7 +42,7 @@ def _describe_event(registry: Registry, meta: SSEEventMetadata) -> dict[str, Any
                 "domain_event": row.domain_event_class.__name__,
                 "task": registry.task_of(row),
                 "queue": registry.queue_of(row),
-                "audience": str(row.audience),
+                "audience": row.audience_words,
                 "staleness": _staleness(row.staleness),
                 "renames": find_renames(row),
             }
@@ -176,8 +176,8 @@ def _category_section(registry: Registry, category: str, events: list[SSEEventMe
 
 
 def _source(source: dict[str, Any]) -> str:
-    everybody = " (to everybody)" if source["audience"] == Audience.BROADCAST else ""
-    return f"`{source['domain_event']}`{everybody}"
+    told = {Audience.BROADCAST: " (to everybody)", "addresses": " (to the addresses that it names)"}
+    return f"`{source['domain_event']}`{told.get(source['audience'], '')}"
 
 
 # The settings

@@ -19,7 +19,6 @@ from bridge.model.events.types import utc_now
 from bridge.model.pipeline.envelope import wire_names
 from bridge.model.registry import DomainToSSEMapping, Id, Registry
 from bridge.model.registry.contract import examples_of
-from bridge.model.registry.metadata import attribute_returned
 from bridge.model.registry.sampling import CannotSampleError, sample_event
 from bridge.settings import ProducerSettings
 from bridge.settings.urls import shown_url
@@ -157,7 +156,7 @@ def example_json(mapping: DomainToSSEMapping, user_id: Id | None = None) -> str:
 def _user_field(mapping: DomainToSSEMapping) -> str:
     """The field that the mapping's extractor returns as it is, as JSON calls it; or else ``user_id``."""
     names = wire_names(mapping.domain_event_class)
-    name = attribute_returned(mapping.user_id_extractor) or "user_id"
+    name = mapping.user_field or "user_id"
     if name not in names:
         raise EventRefusedError(
             f"--user cannot tell where a {mapping.domain_event_class.__name__} has its user, because its "

@@ -102,9 +102,8 @@ PARAM_CHARS_MAX = 40
 """Characters of a parameter's name that could be one of ours."""
 TOPICS_MAX = 32
 """Topics that one stream hears; each is a channel, and a stream that its history is read from."""
-STREAMS_MAX = 64
-"""Streams that one client's history is read from, with everyone's: so many addresses it can hear, divided by the
-classes of retention."""
+HEARD_MAX = 64
+"""Addresses that one client's history is read for, everyone's included; each has a stream a class of retention."""
 REPLAY_BYTES_MAX = 2**17
 """Bytes of events that are read from each of a client's streams at once, where it has two, and held until it has taken
 them; of more streams, twice as much in all."""

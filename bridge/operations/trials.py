@@ -109,6 +109,7 @@ class _Published(msgspec.Struct, frozen=True, tag=True):
 
     event: bytes
     payload: bytes
+    addresses: tuple[str, ...]
 
 
 class _Skipped(msgspec.Struct, frozen=True, tag=True):
@@ -155,7 +156,8 @@ class Trials:
         except TookTooLongError as error:
             return _answers.encode(_Failed(_no_end("TookTooLongError", str(error))))
         if isinstance(outcome, Published):
-            return _answers.encode(_Published(msgspec.json.encode(outcome.event.to_dict()), outcome.payload))
+            event, told = msgspec.json.encode(outcome.event.to_dict()), tuple(map(str, outcome.addresses))
+            return _answers.encode(_Published(event, outcome.payload, told))
         if isinstance(outcome, Skipped):
             return _answers.encode(_Skipped(outcome.event_id))
         return _answers.encode(_Failed(outcome.failure))
@@ -176,7 +178,13 @@ class Trials:
             parse_type=lambda _: trial.mapping.sse_event_type,
             parse_user=lambda text: NO_USER if text == str(NO_USER) else self._pipeline.users.parse(text),
         )
-        return Published(event=event, payload=said.payload, audience=trial.mapping.audience, envelope=trial.raw)
+        return Published(
+            event=event,
+            payload=said.payload,
+            audience=trial.mapping.audience,
+            addresses=tuple(map(self._pipeline.addresses.parse, said.addresses)),
+            envelope=trial.raw,
+        )
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class EventLog(Protocol):
     """The reading half of the event log: what each address was told, retained within bounds.
 
     A client hears several addresses (its user's, topics) and always everyone's, which need not be among those that are
-    given; of one that is given twice it hears once. There are fewer than STREAMS_MAX of them, or ValueError is raised.
+    given; of one that is given twice it hears once. There are fewer than HEARD_MAX of them, or ValueError is raised.
     """
 
     async def now(self) -> Page:

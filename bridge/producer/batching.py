@@ -13,7 +13,6 @@ from bridge.messages import OVERHEAD_BYTES, TaskMessage
 from bridge.model.pipeline import EventCodec, Snapshot
 from bridge.model.registry import Audience, DomainToSSEMapping, IdType
 from bridge.model.registry.identifiers import UUIDS
-from bridge.model.registry.metadata import attribute_returned
 
 User: TypeAlias = str | int
 """What tells one user from another; of a UUID its number, which is compared in a tenth of the time."""
@@ -171,14 +170,18 @@ def user_reader(mapping: DomainToSSEMapping, users: IdType = UUIDS) -> Callable[
 
     Returns:
         A reader of the attribute that the mapping's extractor returns as it is. Where it does anything else, and where
-        an event is for everybody, a reader of nothing: such an event keeps its place among all others. Numbers and
-        texts are checked, and IdError raised; for UUIDs the type of the event's field does that.
+        an event is for everybody or for addresses that a function returns, a reader of nothing: such an event keeps its
+        place among all others. Numbers and texts are checked, and IdError raised; for UUIDs the type of the event's
+        field does that.
     """
-    name = attribute_returned(mapping.user_id_extractor) if mapping.audience is Audience.USER else None
-    if name is None:
+    name = mapping.user_field
+    if name is None or mapping.audience is Audience.BROADCAST:
         return lambda _: None
     read = attrgetter(name)
-    return read if users.plain is not None else lambda event: _checked(read(event), users)
+    is_its_user = mapping.audience is Audience.USER
+    if users.plain is not None:
+        return read if is_its_user else lambda _: None
+    return lambda event: _checked(read(event), users) if is_its_user else _only_checked(read(event), users)
 
 
 def known(user: object) -> User | None:
@@ -191,3 +194,7 @@ def known(user: object) -> User | None:
 
 def _checked(user: object, users: IdType) -> object:
     return None if user is None else users.checked(user)
+
+
+def _only_checked(user: object, users: IdType) -> None:
+    _checked(user, users)

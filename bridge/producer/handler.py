@@ -7,10 +7,10 @@ from typing import Any
 from bridge.catalogs import load_registry
 from bridge.model.events import SSEEvent
 from bridge.model.pipeline.failure import ExcInfo, Stage, describe, reportable
-from bridge.model.pipeline.pipeline import transform
+from bridge.model.pipeline.pipeline import addresses_of, transform
 from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.publishing import Receipt, ReceiptStatus
-from bridge.model.registry import Audience, DomainToSSEMapping, Registry
+from bridge.model.registry import Address, Audience, DomainToSSEMapping, Registry
 from bridge.redis_adapter import SSEPublisherProtocol
 
 
@@ -42,7 +42,7 @@ class SSEEventHandler:
         self._publisher = publisher
         self._logger = logger or plain_logger(__name__)
         registry = registry or load_registry()
-        self._users = registry.users
+        self._addresses = registry.addresses
         self._mapping: Mapping[type[Any], DomainToSSEMapping] = registry.by_class
 
     async def handle(self, event: Any) -> None:
@@ -51,10 +51,11 @@ class SSEEventHandler:
             mapping = self._mapping.get(type(event))
             if mapping is None:
                 return
-            sse_event = transform(event, mapping, self._users)
-            if sse_event is None:
+            addresses = addresses_of(event, mapping, self._addresses)
+            sse_event = None if addresses is None else transform(event, mapping, self._addresses.users)
+            if addresses is None or sse_event is None:
                 return
-            self._log(event, sse_event, await self._publish(sse_event, mapping))
+            self._log(event, sse_event, await self._publish(sse_event, mapping, addresses))
         except Exception as error:  # extractors and publishers are foreign code; the business carries on
             failure = describe(error, Stage.PUBLISH)
             self._log_failure(
@@ -69,7 +70,11 @@ class SSEEventHandler:
         """The domain event classes that are published."""
         return list(self._mapping)
 
-    async def _publish(self, event: SSEEvent, mapping: DomainToSSEMapping) -> Receipt | None:
+    async def _publish(
+        self, event: SSEEvent, mapping: DomainToSSEMapping, addresses: tuple[Address, ...]
+    ) -> Receipt | None:
+        if addresses:
+            return await self._publisher.publish_to(addresses, event)
         if mapping.audience is Audience.BROADCAST:
             return await self._publisher.broadcast(event)
         return await self._publisher.publish(event)

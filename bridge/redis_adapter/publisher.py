@@ -1,15 +1,17 @@
 """``RedisSSEPublisher``: publishing from asyncio code, by the same script and keys as the worker."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import redis.asyncio
 
 from bridge.catalogs import load_configured
-from bridge.model.errors import BridgeError, IdError
+from bridge.model.errors import AddressError, BridgeError, IdError
 from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.plain_text import plain_logger
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
-from bridge.model.registry import Id, IdType
+from bridge.model.registry import Address, Id, IdType, Registry
+from bridge.model.registry.addresses import AddressBook
 from bridge.model.registry.identifiers import UUIDS
 from bridge.redis_adapter.client import connect_async, store_errors
 from bridge.redis_adapter.script import script
@@ -31,6 +33,9 @@ class SSEPublisherProtocol(Protocol):
     async def broadcast(self, event: SSEEvent) -> Receipt:
         """Publish to every connected client."""
 
+    async def publish_to(self, addresses: Address | Collection[Address], event: SSEEvent) -> Receipt:
+        """Publish to one address or several."""
+
 
 class RedisSSEPublisher:
     """Publishes through Redis streams and pub/sub. Implements ``SSEPublisherProtocol``.
@@ -38,13 +43,20 @@ class RedisSSEPublisher:
     Args:
         client: an asyncio client, e.g. from ``bridge.redis_adapter.connect_async``; stays yours to close.
         users: what the application's users are called: ``registry.users``; default: UUIDs.
+        registry: says that, which topics there are, and of which class of retention a type is.
     """
 
     def __init__(
-        self, client: redis.asyncio.Redis, settings: WorkerSettings | None = None, *, users: IdType = UUIDS
+        self,
+        client: redis.asyncio.Redis,
+        settings: WorkerSettings | None = None,
+        *,
+        users: IdType = UUIDS,
+        registry: Registry | None = None,
     ) -> None:
         settings = settings or WorkerSettings()
-        self._users = users
+        self._registry = registry
+        self._addresses = registry.addresses if registry else AddressBook(users, ())
         self._client = client
         self._call = SettleCall(settings)
         self._script = script("settle")
@@ -62,7 +74,7 @@ class RedisSSEPublisher:
         ``Receipt.status``.
         """
         try:
-            user = self._users.checked(user_id)  # any text here would become part of a Redis key
+            user = self._addresses.users.checked(user_id)  # any text here would become part of a Redis key
         except IdError as error:
             return self._failure(event, str(error).rstrip("."))
         return await self._send(event, user)
@@ -71,11 +83,22 @@ class RedisSSEPublisher:
         """Publish to everybody, whoever the event names; otherwise as ``publish_to_user``."""
         return await self._send(event, None)
 
+    async def publish_to(self, addresses: Address | Collection[Address], event: SSEEvent) -> Receipt:
+        """Publish to ``User(id)``, a topic's address, ``EVERYONE`` or several of them, whoever the event names.
+
+        To all at one position, or to none; otherwise as ``publish_to_user``. An event without an address is refused.
+        """
+        try:
+            told = self._addresses.all_checked(addresses)
+        except AddressError as error:
+            return self._failure(event, str(error).rstrip("."))
+        return await self._send(event, None, told) if told else self._failure(event, "it has no address")
+
     async def aclose(self) -> None:
         """Close the client. For who has no other hold of it: see ``get_sse_publisher``."""
         await self._client.aclose()
 
-    async def _send(self, event: SSEEvent, user_id: Id | None) -> Receipt:
+    async def _send(self, event: SSEEvent, user_id: Id | None, told: tuple[Address, ...] = ()) -> Receipt:
         try:
             payload = encode_payload(event.data)
             if len(payload) > self._event_max_bytes:
@@ -83,8 +106,13 @@ class RedisSSEPublisher:
                     event,
                     f"its payload has {len(payload)} bytes; at most {self._event_max_bytes} are allowed",
                 )
-            addressed = AddressedEvent(event=event, payload=payload, user_id=user_id)
-            delivery = Delivery(event_type=event.event_type.value, events=[addressed], message_id=DIRECT)
+            addressed = AddressedEvent(event=event, payload=payload, user_id=user_id, addresses=told)
+            delivery = Delivery(
+                event_type=event.event_type.value,
+                events=[addressed],
+                message_id=DIRECT,
+                retention=self._registry.retention_of(event.event_type) if self._registry else None,
+            )
             with store_errors():
                 answer = await self._script.send_async(self._client, self._call.arguments([delivery]))
             return self._call.receipts(answer, 1)[0]
@@ -108,4 +136,4 @@ def get_sse_publisher() -> RedisSSEPublisher:
         RegistryError: the registry that they name cannot be loaded.
     """
     settings, registry = load_configured(WorkerSettings)  # it publishes as a worker does
-    return RedisSSEPublisher(connect_async(settings), settings, users=registry.users)
+    return RedisSSEPublisher(connect_async(settings), settings, registry=registry)

@@ -256,12 +256,14 @@ class Handler:
                     event=outcome.event,
                     payload=outcome.payload,
                     user_id=None if outcome.audience is Audience.BROADCAST else outcome.event.user_id,
+                    addresses=outcome.addresses,
                 )
                 for outcome in todo.published
             ],
             message_id=job.book_id,
             whole=(self._registry.task_of(job.mapping), self._registry.queue_of(job.mapping)) if is_whole else None,
             skipped=[str(outcome.event_id) for outcome in todo.skipped],
+            retention=self._registry.retention_of(job.mapping.sse_event_type),
             metrics=[*EXTRACT_US.tally(todo.took_us), *PUBLISH_DELAY_MS.tally(_ages_ms(todo.published, self._clock))],
         )
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from bridge.model.bounds import STREAMS_MAX
+from bridge.model.bounds import HEARD_MAX
 from bridge.model.events.sse_event import read_message
 from bridge.model.position import START
 from bridge.model.publishing import ReceiptStatus
@@ -139,7 +139,7 @@ async def test_a_broadcast_of_a_class_is_missing_when_its_own_history_is_gone(op
 
 async def test_many_addresses_are_read_in_pages_that_vouch_for_all_of_them(opened: Open) -> None:
     adapter = await opened()
-    rooms = [Topic("room", int)(number) for number in range(STREAMS_MAX - 2)]
+    rooms = [Topic("room", int)(number) for number in range(HEARD_MAX - 2)]
     told = [event(None, None, rooms[number % 7], rooms[7 + number % 53]) for number in range(700)]
     publish(adapter.publisher, *told)
     events, complete = await read_all(adapter.event_log, START, USER, *rooms)

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 
 from bridge.model.dead_letter import Tombstone
 from bridge.model.position import START
-from bridge.model.registry import User
+from bridge.model.registry import EVERYONE, Address, Retention, Topic, User
 from bridge.settings import Settings
 from tests.contract.conftest import REAL
 from tests.support.adapters import Adapter, Opened, in_memory
@@ -28,7 +28,11 @@ MESSAGES = ["m", "n", "o"]
 some_events = st.lists(st.sampled_from(EVENTS), min_size=1, max_size=3)
 an_event = st.sampled_from(EVENTS)
 a_message = st.sampled_from(["", *MESSAGES])
-a_user = st.sampled_from([USER, OTHER, None])
+ORDER, ORG = Topic("order", int)(1), Topic("org")("a:b")
+told = st.sampled_from(
+    [(User(USER),), (User(OTHER),), (EVERYONE,), (ORDER,), (ORG, User(USER)), (ORDER, EVERYONE), (ORDER, ORG)]
+)
+a_class = st.sampled_from([None, Retention("alarms", seconds=9000), Retention("chatter", seconds=1000)])
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -64,11 +68,14 @@ class SideBySide(RuleBasedStateMachine):
         for one in self.both:
             one.accounting.book(message, TASK, QUEUE, ids)
 
-    @rule(message=a_message, ids=some_events, user=a_user, skipped=st.lists(an_event, max_size=1))
-    def publish(self, message: str, ids: list[UUID], user: UUID | None, skipped: list[UUID]) -> None:
-        events = [event(user, name) for name in ids]
+    @rule(message=a_message, ids=some_events, told=told, skipped=st.lists(an_event, max_size=1), retention=a_class)
+    def publish(
+        self, message: str, ids: list[UUID], told: tuple[Address, ...], skipped: list[UUID], retention: Retention | None
+    ) -> None:
+        events = [event(None, name, *told) for name in ids]
+        names = [str(name) for name in skipped]
         for one in self.both:
-            publish(one.publisher, *events, message_id=message, skipped=[str(name) for name in skipped])
+            publish(one.publisher, *events, message_id=message, skipped=names, retention=retention)
 
     @rule(
         message=a_message,
@@ -148,12 +155,11 @@ class SideBySide(RuleBasedStateMachine):
 
     @invariant()
     def the_same_is_told(self) -> None:
-        for user in (USER, OTHER) if self.both else ():
-            told = [self.runner.run(read_all(one.event_log, START, user)) for one in self.both]
-            self.same([[one.event_id for one in events] for events, _ in told])
+        for heard in ([User(USER)], [User(OTHER), ORDER, ORG]) if self.both else ():
+            found = [self.runner.run(read_all(one.event_log, START, USER, *heard)) for one in self.both]
+            self.same([[one.event_id for one in events] for events, _ in found])
             known = [
-                [self.runner.run(one.event_log.locate([User(user)], name)) is None for name in EVENTS]
-                for one in self.both
+                [self.runner.run(one.event_log.locate(heard, name)) is None for name in EVENTS] for one in self.both
             ]
             self.same(known)
 

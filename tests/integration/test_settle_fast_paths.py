@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bridge import SSEEvent, SSEEventType
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
+from bridge.model.registry import EVERYONE, Topic, User
 from bridge.redis_adapter import Keyspace, Settler
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settler import SettleCall
@@ -25,14 +26,20 @@ from tests.support.slow_settle import slow_settle, state_of
 
 ANNOUNCED = "announced"
 TASK, QUEUE, EVENTS = "bridge.Moody", "bridge.moods", 50
-USERS = [UUID(int=1), UUID(int=2), None]
+ORDER = Topic("order", int)
+USERS: list[Any] = [
+    *(UUID(int=1), UUID(int=2), None),
+    *((ORDER(1),), (User(UUID(int=2)), ORDER(1)), (EVERYONE, ORDER(2), User(UUID(int=1)))),
+]
 IDS = [UUID(int=number) for number in range(1, 7)]
 
 
-def addressed(event_id: UUID, to: UUID | None = USERS[0]) -> AddressedEvent:
+def addressed(event_id: UUID, to: Any = USERS[0]) -> AddressedEvent:
+    """Of an event to a user, to everybody (None), or to addresses."""
     values: dict[str, Any] = {"event_type": SSEEventType.IMPORT_STARTED, "user_id": UUID(int=1), "data": {}}
     event = SSEEvent(**values, event_id=event_id, occurred_at=datetime(2026, 1, 1, tzinfo=UTC))
-    return AddressedEvent(event=event, payload=b"{}", user_id=to)
+    told = to if isinstance(to, tuple) else ()
+    return AddressedEvent(event=event, payload=b"{}", user_id=None if told else to, addresses=told)
 
 
 def announce(client: redis.Redis, own: Keyspace, message_id: str, ids: Sequence[UUID]) -> None:
@@ -107,7 +114,7 @@ def test_letters_of_which_one_is_gone_leave_one_by_one(client, calls) -> None:
 class Message:
     """One message: which events go where, what is skipped, how it is known to the accounting."""
 
-    events: Sequence[tuple[UUID, UUID | None]]
+    events: Sequence[tuple[UUID, Any]]
     skipped: Sequence[UUID]
     record: Sequence[UUID] | None
     message_id: str

@@ -17,15 +17,18 @@ from bridge.model.registry import (
     DomainToSSEMapping,
     Everyone,
     Registry,
+    Retention,
     SSEEventMetadata,
     Topic,
     TopicAddress,
     User,
 )
 from bridge.model.registry.addresses import ADDRESSES_MAX
+from bridge.model.registry.metadata import RETENTIONS_MAX
 from tests.unit.test_registry_identifiers import NAMES, NUMBERS
 
 USER = UUID("0190f0a1-0000-7000-8000-000000000001")
+CHATTER, ALARMS = Retention("chatter", 10, 60), Retention("alarms", seconds=86_400)
 order, page, tenant = Topic("order", int), Topic("page"), Topic("tenant", UUID)
 
 
@@ -35,6 +38,7 @@ class Category(StrEnum):
 
 class Type(StrEnum):
     PAID = "order.paid"
+    SENT = "order.sent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +49,20 @@ class OrderPaid:
     order_id: int
 
 
-def registry(audience: Any = Audience.USER, user: Any = lambda event: event.user_id, **changes: Any) -> Registry:
+def registry(
+    audience: Any = Audience.USER,
+    user: Any = lambda event: event.user_id,
+    of_type: Retention | None = None,
+    more: Retention | None = None,
+    **changes: Any,
+) -> Registry:
     return Registry(
         event_types=Type,
         categories=Category,
-        events=[SSEEventMetadata(Type.PAID, Category.ORDERS, "paid", ["order_id"])],
+        events=[
+            SSEEventMetadata(Type.PAID, Category.ORDERS, "paid", ["order_id"], of_type),
+            SSEEventMetadata(Type.SENT, Category.ORDERS, "sent", [], more),
+        ],
         mappings=[
             DomainToSSEMapping(
                 OrderPaid, Type.PAID, lambda event: {"order_id": event.order_id}, user, audience=audience
@@ -171,8 +184,15 @@ def test_topics_are_declared_and_shown() -> None:
             "user_id_extractor of OrderPaid returns int; it must return a text, or None for no recipient.",
         ),
         ({"user": lambda _: 2**70}, "illegal user: user_id_extractor of OrderPaid returns what cannot be one"),
-        ({"audience": "user"}, "audience of OrderPaid must be Audience.USER or Audience.BROADCAST, not 'user'."),
-        ({"audience": EVERYONE}, "audience of OrderPaid must be Audience.USER or Audience.BROADCAST"),
+        ({"audience": "user"}, "Audience.BROADCAST, or a function that returns addresses, not 'user'."),
+        ({"audience": EVERYONE}, "audience of OrderPaid must be Audience.USER, Audience.BROADCAST, or a function"),
+        ({"user": None}, "no recipient: OrderPaid has no user_id_extractor, and no audience that says who is told"),
+        ({"retention": {"orders": CHATTER}}, "retention of an unknown category: 'orders' is not a member of Category."),
+        ({"retention": {Category.ORDERS: 3}}, "retention= takes a dict of category → Retention(name, …)."),
+        (
+            {"retention": {Category.ORDERS: CHATTER}, "more": Retention("chatter", 5)},
+            "one name for 2 retentions: those called 'chatter' differ; give each class a name of its own.",
+        ),
     ],
 )
 def test_a_registry_says_what_is_wrong_with_its_ids_and_topics(changes: Any, said: str) -> None:
@@ -195,11 +215,35 @@ def test_an_audience_that_returns_what_is_no_address_is_a_fault(told: Any, said:
     ).replace("TopicAddress: ", "").replace("an address is User(id), a topic's, or EVERYONE, ", "")
 
 
+@pytest.mark.parametrize("user", [None, lambda event: event.user_id])
 @pytest.mark.parametrize(
     "told", [lambda event: order(event.order_id), lambda event: [User(1), EVERYONE], lambda _: None]
 )
-def test_publishing_to_topics_is_refused_as_yet_and_never_dropped(told: Any) -> None:
-    assert faults_of(audience=told) == (
-        "audience of OrderPaid is a function: topics can be declared, publishing to them is not supported yet; "
-        "use Audience.USER or Audience.BROADCAST."
-    )
+def test_a_function_says_who_is_told_with_a_user_or_without(told: Any, user: Any) -> None:
+    assert registry(audience=told, user=user).mappings[0].audience_words == "addresses"
+    assert registry(audience=Audience.BROADCAST, user=None).mappings[0].user_field is None
+
+
+def test_a_class_of_retention_is_the_type_s_or_else_the_category_s() -> None:
+    assert registry().retention_of(Type.PAID) is None
+    assert registry(retention={Category.ORDERS: CHATTER}).retention_of(Type.PAID) == CHATTER
+    assert registry(retention={Category.ORDERS: CHATTER}, of_type=ALARMS).retention_of(Type.PAID) == ALARMS
+
+
+def test_no_more_classes_can_be_declared_than_are_read_at_once() -> None:
+    categories = StrEnum("Many", [f"C{number}" for number in range(RETENTIONS_MAX + 1)])
+    types = StrEnum("Kinds", {f"T{number}": f"a.t{number}" for number in range(RETENTIONS_MAX + 1)})
+    rows = [
+        SSEEventMetadata(kind, category, "", [], Retention(f"r{number}"))
+        for number, (kind, category) in enumerate(zip(types, categories, strict=True))
+    ]
+    with pytest.raises(RegistryError, match="too many retentions: 8 classes are declared; 7 at most"):
+        Registry(event_types=types, categories=categories, events=rows)
+
+
+@pytest.mark.parametrize(
+    "values", [("Alarms",), ("a" * 41,), ("a", 0), ("a", True), ("a", 1.5), ("a", 10**7), ("a", None, 0), (None,)]
+)
+def test_a_retention_out_of_its_range_is_refused(values: Any) -> None:
+    with pytest.raises(ValueError, match=r"^Retention\.\w+ .*[^\n]\.$"):
+        Retention(*values)

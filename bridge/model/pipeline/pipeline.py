@@ -15,9 +15,9 @@ from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.events.sse_event import NO_USER, vouched_event
 from bridge.model.pipeline.envelope import EventCodec, encode_raw, parsed, wire_names
 from bridge.model.pipeline.failure import Failure, Stage, describe
-from bridge.model.registry import Addressing, Audience, DomainToSSEMapping, IdType, Registry, RetryPolicy
+from bridge.model.registry import Address, Addressing, Audience, DomainToSSEMapping, IdType, Registry, RetryPolicy
+from bridge.model.registry.addresses import AddressBook
 from bridge.model.registry.identifiers import UUIDS
-from bridge.model.registry.metadata import attribute_returned
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
     event: SSEEvent  # what clients get
     payload: bytes  # ``event.data`` as one line of JSON
-    audience: Audience | Addressing  # the event's user, or broadcast
+    audience: Audience | Addressing  # the event's user, broadcast, or as its function says:
+    addresses: tuple[Address, ...] = ()
     envelope: object  # what it came from, so that a refused write can still be retried or dead-lettered
 
 
@@ -70,7 +71,7 @@ _ID_TYPES = frozenset({UUID, uuid6.UUID})
 
 
 def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) -> SSEEvent | None:
-    """Run the mapping's extractors; None when there is no recipient.
+    """Run the mapping's extractors; None when there is no recipient, as far as its user says that.
 
     The SSE event keeps the domain event's id and time: that is what makes a redelivery recognisable.
 
@@ -78,9 +79,9 @@ def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) ->
         IdError: ``user_id_extractor`` returns what is no user's id.
         Exception: whatever an extractor raises, or ValueError when it returns the wrong type.
     """
-    user_id = mapping.user_id_extractor(event)
+    user_id = mapping.user_id_extractor(event) if mapping.user_id_extractor else None
     if user_id is None:
-        if mapping.audience is not Audience.BROADCAST:
+        if mapping.audience is Audience.USER:
             return None
         user_id = NO_USER
     elif type(user_id) is not users.plain:
@@ -98,6 +99,18 @@ def transform(event: Any, mapping: DomainToSSEMapping, users: IdType = UUIDS) ->
     )
 
 
+def addresses_of(event: Any, mapping: DomainToSSEMapping, book: AddressBook) -> tuple[Address, ...] | None:
+    """Where an event goes whose mapping has a function for that; None if it goes nowhere, nothing if there is none.
+
+    Raises:
+        AddressError: the function returns what is no address.
+        Exception: whatever it raises.
+    """
+    if isinstance(mapping.audience, Audience):
+        return ()
+    return book.all_checked(mapping.audience(event)) or None
+
+
 class Pipeline:
     """Decides what becomes of each event; does nothing about it.
 
@@ -108,12 +121,14 @@ class Pipeline:
 
     Attributes:
         users: the registry's kind of user ids.
+        addresses: which addresses the registry has.
     """
 
     def __init__(
         self, registry: Registry, *, retry: RetryPolicy, event_max_bytes: int, random: Callable[[], float]
     ) -> None:
         self.users = registry.users
+        self.addresses = registry.addresses
         self._retry = retry
         self._event_max_bytes = event_max_bytes
         self._random = random
@@ -134,12 +149,17 @@ class Pipeline:
             json = self._bounded(encode_raw(raw), "envelope")
             event = self._codecs[mapping.domain_event_class].decode(json)
             stage = Stage.EXTRACT
+            addresses = addresses_of(event, mapping, self.addresses)
+            if addresses is None:
+                return Skipped(event_id=event.event_id)
             sse_event = transform(event, mapping, self.users)
             if sse_event is None:
                 return Skipped(event_id=event.event_id)
             stage = Stage.ENCODE
             payload = self._bounded(encode_payload(sse_event.data), "payload")
-            return Published(event=sse_event, payload=payload, audience=mapping.audience, envelope=raw)
+            return Published(
+                event=sse_event, payload=payload, audience=mapping.audience, addresses=addresses, envelope=raw
+            )
         except (SystemExit, KeyboardInterrupt):
             raise  # the process is told to end, which is no attempt
         except BaseException as error:  # extractors are foreign code: also CancelledError or GeneratorExit
@@ -202,7 +222,7 @@ class Pipeline:
     def _user_of(self, mapping: DomainToSSEMapping, event: Any) -> str:
         """The user that a failed event names; empty if that fails, too."""
         try:
-            return self.users.text(mapping.user_id_extractor(event))
+            return self.users.text(mapping.user_id_extractor(event)) if mapping.user_id_extractor else ""
         except Exception:  # foreign code, on an event that is in trouble already
             return ""
 
@@ -217,7 +237,7 @@ class Pipeline:
 
 def _user_field(mapping: DomainToSSEMapping) -> str:
     """The field of the wire that the mapping's extractor returns as it is; ``user_id`` if it does anything else."""
-    name = attribute_returned(mapping.user_id_extractor) or "user_id"
+    name = mapping.user_field or "user_id"
     return wire_names(mapping.domain_event_class).get(name, name)
 
 

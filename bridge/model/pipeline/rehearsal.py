@@ -14,8 +14,15 @@ from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.pipeline.pipeline import transform
 from bridge.model.pipeline.snapshot import snapshot_taker
 from bridge.model.plain_text import one_line
-from bridge.model.registry import DomainToSSEMapping, Registry, Supersede
-from bridge.model.registry.contract import class_name, examples_of, payload_fault, type_fault, user_fault
+from bridge.model.registry import Audience, DomainToSSEMapping, Registry, Supersede
+from bridge.model.registry.contract import (
+    audience_fault,
+    class_name,
+    examples_of,
+    payload_fault,
+    type_fault,
+    user_fault,
+)
 from bridge.model.registry.sampling import CannotSampleError, Sample, UnwritableTypeError, sample_events
 
 GIVE_EXAMPLE = "give its DomainToSSEMapping an example=, which returns an event or a list of events"
@@ -44,6 +51,7 @@ class _Rehearsal:
         assert meta is not None  # noqa: S101  (a registry has no mapping without)
         self._meta = meta
         self._users = registry.users
+        self._addresses = registry.addresses
         self._mapping = mapping
         self._name = class_name(mapping)
         self._codec = EventCodec(mapping.domain_event_class)
@@ -87,6 +95,7 @@ class _Rehearsal:
         except Exception as error:  # the class may have code of its own
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_told(error)}."))
         remarks = [*self._run("user_id_extractor", self._judge_user, event, on)]
+        remarks += self._run("audience", self._judge_audience, event, on)
         remarks += self._run("payload_extractor", self._judge_payload, event, on)
         remarks += () if remarks else self._judge_type(event, on)
         # Where both are right, so must be what a worker makes of them, and of whatever else the mapping extracts.
@@ -105,7 +114,12 @@ class _Rehearsal:
         return envelope
 
     def _judge_user(self, event: Any) -> str | None:
-        return user_fault(self._mapping, self._mapping.user_id_extractor(event), self._users)
+        extract = self._mapping.user_id_extractor
+        return user_fault(self._mapping, extract(event), self._users) if extract else None
+
+    def _judge_audience(self, event: Any) -> str | None:
+        told = self._mapping.audience
+        return None if isinstance(told, Audience) else audience_fault(self._mapping, told(event), self._addresses)
 
     def _transform(self, event: Any) -> str | None:
         try:

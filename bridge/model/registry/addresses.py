@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
-from bridge.model.bounds import STREAMS_MAX
+from bridge.model.bounds import HEARD_MAX
 from bridge.model.errors import AddressError, IdError
 from bridge.model.plain_text import echoed
 from bridge.model.registry.identifiers import ID_TYPES, Id, IdType
@@ -76,10 +76,10 @@ def heard(addresses: Sequence[Address]) -> list[Address]:
     """What a client hears that is told these addresses: each once, and everyone's last.
 
     Raises:
-        ValueError: they are STREAMS_MAX or more.
+        ValueError: they are HEARD_MAX or more.
     """
-    if len(addresses) >= STREAMS_MAX:
-        raise ValueError(f"One client can hear fewer than {STREAMS_MAX} addresses, not {len(addresses)}.")
+    if len(addresses) >= HEARD_MAX:
+        raise ValueError(f"One client can hear fewer than {HEARD_MAX} addresses, not {len(addresses)}.")
     return [*dict.fromkeys(one for one in addresses if one != EVERYONE), EVERYONE]
 
 

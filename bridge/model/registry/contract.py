@@ -37,7 +37,7 @@ def _is_guessed(mapping: DomainToSSEMapping, users: IdType) -> bool:
         return False
     with suppress(Exception, SystemExit):  # an extractor is foreign code
         event = sample_event(mapping.domain_event_class, anything=1)
-        return bool(users.text(mapping.user_id_extractor(event)))
+        return bool(mapping.user_id_extractor and users.text(mapping.user_id_extractor(event)))
     return False
 
 
@@ -113,8 +113,9 @@ def sample_faults(mapping: DomainToSSEMapping, meta: SSEEventMetadata, book: Add
         return
     except Exception:  # an example is foreign code
         return
-    with suppress(Exception, SystemExit):  # an extractor is foreign code and may raise anything
-        yield from filter(None, [user_fault(mapping, mapping.user_id_extractor(event), book.users)])
+    if mapping.user_id_extractor:
+        with suppress(Exception, SystemExit):  # an extractor is foreign code and may raise anything
+            yield from filter(None, [user_fault(mapping, mapping.user_id_extractor(event), book.users)])
     if callable(mapping.audience):
         with suppress(Exception, SystemExit):
             yield from filter(None, [audience_fault(mapping, mapping.audience(event), book)])

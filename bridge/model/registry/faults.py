@@ -1,7 +1,7 @@
 """Every way in which a registry can be wrong, found in one pass and said in one sentence each."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import Enum, StrEnum
 from types import NoneType
@@ -17,9 +17,11 @@ from bridge.model.registry.identifiers import UUIDS, IdType
 from bridge.model.registry.metadata import (
     MAX_CLASS_NAME_LENGTH,
     RESERVED_PREFIX,
+    RETENTIONS_MAX,
     Audience,
     DomainToSSEMapping,
     DropAfter,
+    Retention,
     RetryPolicy,
     SSEEventMetadata,
     Supersede,
@@ -73,6 +75,7 @@ _CELLS: dict[str, dict[str, tuple[_Judge, str]]] = {
         "event_type": (_is_hashable, "a member of event_types"),
         "description": (_is_a(str), "a text"),
         "payload_fields": (lambda names: all(isinstance(name, str) for name in names), "names"),
+        "retention": (_is_a(Retention, NoneType), "a Retention, or None"),
     },
     "mappings": {
         "domain_event_class": (_is_hashable, "a class"),
@@ -96,9 +99,10 @@ class Tables:
     mappings: tuple[DomainToSSEMapping, ...]
     user_id: type
     topics: tuple[Topic, ...]
+    retention: Mapping[StrEnum, Retention]
 
     @classmethod
-    def of(cls, *, user_id: type, **given: Any) -> "Tables":
+    def of(cls, *, user_id: type, retention: Mapping[StrEnum, Retention], **given: Any) -> "Tables":
         """The tables as they were given.
 
         Raises:
@@ -113,9 +117,21 @@ class Tables:
                 faults.append(f"{word} of the wrong type: {name}= takes {form}, not {type(rows).__name__}.")
             else:
                 faults += _wrong_rows(name, given[name])
+        if not isinstance(retention, Mapping) or not all(isinstance(one, Retention) for one in retention.values()):
+            faults.append("retention of the wrong type: retention= takes a dict of category → Retention(name, …).")
         if faults:
             raise RegistryError(faults=tuple(faults))
-        return cls(user_id=user_id, **given)
+        return cls(user_id=user_id, retention=dict(retention), **given)
+
+    def retentions(self) -> dict[StrEnum, Retention]:
+        """Event type → its class of retention, of those that have one."""
+        found = {}
+        for meta in self.events:
+            of_category = (one for category, one in self.retention.items() if category is meta.category)
+            retention = meta.retention or next(of_category, None)
+            if retention:
+                found[meta.event_type] = retention
+        return found
 
 
 def _wrong_rows(name: str, rows: Sequence[Any]) -> Iterator[str]:
@@ -138,7 +154,13 @@ def find_faults(tables: Tables) -> tuple[str, ...]:
     Runs every extractor once on a sample event. One that raises there is not a fault (it may need data that a
     sample does not have); what it returns is, if it could never be published.
     """
-    return (*_address_faults(tables), *_type_faults(tables), *_metadata_faults(tables), *_mapping_faults(tables))
+    return (
+        *_address_faults(tables),
+        *_type_faults(tables),
+        *_metadata_faults(tables),
+        *_retention_faults(tables),
+        *_mapping_faults(tables),
+    )
 
 
 def unlike_users(registries: Sequence[tuple[Sequence[StrEnum], IdType]]) -> tuple[str, ...]:
@@ -150,6 +172,14 @@ def unlike_users(registries: Sequence[tuple[Sequence[StrEnum], IdType]]) -> tupl
         for others, others_users in registries
         if others_users != users
     )
+
+
+def unlike_retentions(registries: Sequence[Mapping[StrEnum, Retention]]) -> Iterator[str]:
+    """Why registries, of which the retentions are given, cannot become one: they keep one category in two ways."""
+    given = {kept for retention in registries for kept in retention.items()}
+    for category, count in Counter(category for category, _ in given).items():
+        if count > 1:
+            yield f"{count} retentions of one category: {category.value} is kept in as many ways; keep one."
 
 
 def _address_faults(tables: Tables) -> Iterator[str]:
@@ -200,6 +230,18 @@ def _one_metadata_faults(meta: SSEEventMetadata, tables: Tables) -> Iterator[str
             yield f"duplicate payload field: {name} names {field_name!r} {count} times."
 
 
+def _retention_faults(tables: Tables) -> Iterator[str]:
+    for category in tables.retention:
+        if not _is_one_of(category, tables.categories):
+            yield f"retention of an unknown category: {category!r} is not a member of {_names_of(tables.categories)}."
+    classes = set(tables.retentions().values())
+    for name, count in Counter(one.name for one in classes).items():
+        if count > 1:
+            yield f"one name for {count} retentions: those called {name!r} differ; give each class a name of its own."
+    if len(classes) > RETENTIONS_MAX:
+        yield f"too many retentions: {len(classes)} classes are declared; {RETENTIONS_MAX} at most can be read at once."
+
+
 def _mapping_faults(tables: Tables) -> Iterator[str]:
     # By identity: members of two enums are equal if their values are.
     metadata = {id(meta.event_type): meta for meta in tables.events}
@@ -229,13 +271,13 @@ def _one_mapping_faults(mapping: DomainToSSEMapping, meta: SSEEventMetadata | No
         yield f"mapping to an unknown type: {name} publishes {mapping.sse_event_type!r}, which has no metadata."
         return
     yield from sample_faults(mapping, meta, book)
-    if callable(mapping.audience):
+    if mapping.audience is Audience.USER and mapping.user_id_extractor is None:
+        yield f"no recipient: {name} has no user_id_extractor, and no audience that says who is told instead."
+    if not isinstance(mapping.audience, Audience) and not callable(mapping.audience):
         yield (
-            f"audience of {name} is a function: topics can be declared, publishing to them is not supported yet; "
-            "use Audience.USER or Audience.BROADCAST."
+            f"audience of {name} must be Audience.USER, Audience.BROADCAST, or a function that returns addresses, "
+            f"not {mapping.audience!r}."
         )
-    elif not isinstance(mapping.audience, Audience):
-        yield f"audience of {name} must be Audience.USER or Audience.BROADCAST, not {mapping.audience!r}."
 
 
 def _shape_fault(event_class: object) -> str | None:

@@ -66,6 +66,9 @@ def identity_of(registry: Registry) -> CatalogIdentity:
             hints = _fields_of(get_origin(meta.payload) or meta.payload)
             shape.update(f"payload {[(name, _type_words(hint)) for name, hint in hints]!r}\n".encode())
     for mapping in registry.mappings:
+        retention = registry.retention_of(mapping.sse_event_type)
+        if retention:
+            shape.update(f"{retention!r}\n".encode())
         for word in _shape_of(mapping):
             shape.update(f"{word}\n".encode())
         for word in follower.words_of(mapping):
@@ -76,7 +79,7 @@ def identity_of(registry: Registry) -> CatalogIdentity:
 def _shape_of(mapping: DomainToSSEMapping) -> Iterator[str]:
     domain_class = mapping.domain_event_class
     staleness = mapping.staleness
-    yield f"mapping {domain_class.__qualname__} {mapping.sse_event_type.value} {mapping.audience!s}"
+    yield f"mapping {domain_class.__qualname__} {mapping.sse_event_type.value} {mapping.audience_words}"
     yield f"retry {mapping.retry!r} staleness {type(staleness).__name__} {getattr(staleness, 'after_s', '')!r}"
     for name, hint in _fields_of(domain_class):
         yield f"field {name} {_type_words(hint)}"
@@ -115,7 +118,9 @@ class _Follower:
         """What is hashed of a mapping's code: extractors, staleness, the event class's methods, and what these call."""
         yield f"mapping {mapping.domain_event_class.__qualname__}"
         named = (getattr(mapping, one.name) for one in fields(mapping) if one.name.endswith("_extractor"))
-        extractors = (one for one in named if one is not None)  # what a mapping does without is no code of it
+        extractors = [one for one in named if one is not None]  # what a mapping does without is no code of it
+        if callable(mapping.audience):
+            extractors.append(mapping.audience)
         for place in (*extractors, getattr(mapping.staleness, "key", None)):
             yield from self._value(place)
         for name, member in sorted(vars(mapping.domain_event_class).items()):

@@ -38,6 +38,8 @@ MAX_DELAY_S = 31_536_000
 RETAINED_MAX = 1_000_000
 LIFE_MAX_S = 31_536_000
 """What a class of retention may keep, as the settings may."""
+RETENTIONS_MAX = 7
+"""Classes of retention of one registry, the settings' own not counted."""
 _FROZEN_FIELDS = "payload_fields are part of immutable metadata; make a new SSEEventMetadata instead."
 _NOT_GIVEN: SealedList[str] = SealedList.of((), _FROZEN_FIELDS)
 
@@ -219,9 +221,10 @@ class DomainToSSEMapping(Generic[Event_co]):
         payload_extractor: domain event → payload; its keys must equal the type's ``payload_fields``.
             May be run again after a failure or a crash, so it must not change anything.
         user_id_extractor: domain event → id of the user to tell, of the registry's kind, or None for no recipient.
+            Where ``audience`` says who is told, it only says whose the event is, and may be left out.
         retry: policy of this mapping; None means the settings' policy.
-        audience: the user (default) or broadcast. A function of the event that returns addresses is understood, and
-            refused by the registry as yet.
+        audience: the user (default), broadcast, or a function: domain event → one address or several
+            (``User(id)``, a topic's, ``EVERYONE``; ADDRESSES_MAX at most), or None for no recipient.
         example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
             needed only where those that are built from the class's type hints are not like real ones.
         staleness: what a redrive of dead letters does with an old event; None redrives it, however old.
@@ -230,7 +233,7 @@ class DomainToSSEMapping(Generic[Event_co]):
     domain_event_class: type[Event_co]
     sse_event_type: StrEnum
     payload_extractor: Callable[[Event_co], Mapping[str, Any]]  # to be a dict; a TypedDict is one, and not to checkers
-    user_id_extractor: Callable[[Event_co], Id | None]
+    user_id_extractor: Callable[[Event_co], Id | None] | None = None
     retry: RetryPolicy | None = None
     audience: Audience | Addressing = Audience.USER
     example: Callable[[], Any] | None = None
@@ -243,7 +246,7 @@ class DomainToSSEMapping(Generic[Event_co]):
             domain_event_class: type[Event],
             sse_event_type: StrEnum,
             payload_extractor: Callable[[Event], Mapping[str, Any]],
-            user_id_extractor: Callable[[Event], Id | None],
+            user_id_extractor: Callable[[Event], Id | None] | None = None,
             retry: RetryPolicy | None = None,
             audience: Audience | Callable[[Event], Address | Collection[Address] | None] = Audience.USER,
             example: Callable[[], Event | Sequence[Event]] | None = None,
@@ -254,6 +257,16 @@ class DomainToSSEMapping(Generic[Event_co]):
         def __class_getitem__(cls, _event: object) -> type[Self]:
             """The class itself: Python would note an alias in what is made by it, and what is frozen takes no note."""
             return cls
+
+    @property
+    def audience_words(self) -> str:
+        """Who is told, in a word: ``user``, ``broadcast``, or ``addresses`` where a function says it."""
+        return str(self.audience) if isinstance(self.audience, Audience) else "addresses"
+
+    @property
+    def user_field(self) -> str | None:
+        """The attribute of the event that ``user_id_extractor`` returns as it is, if it does nothing else."""
+        return attribute_returned(self.user_id_extractor) if self.user_id_extractor else None
 
 
 # Names on the broker and on the wire, which are derived from the registry and from nothing else

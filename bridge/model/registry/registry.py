@@ -13,6 +13,7 @@ from bridge.model.registry.metadata import (
     QUEUE_PREFIX,
     TASK_PREFIX,
     DomainToSSEMapping,
+    Retention,
     SSEEventMetadata,
     queue_name,
     task_name,
@@ -39,7 +40,8 @@ class Registry:
         events: metadata, one row a type.
         mappings: at most one a domain event class.
         user_id: what the application calls its users: ``UUID``, ``int`` or ``str``.
-        topics: what clients may listen to beside a user's own events; declared, not published to as yet.
+        topics: what clients may listen to beside a user's own events, and a mapping's ``audience`` may tell.
+        retention: category → class of retention of its types, where it is not the settings'; a type's own counts first.
 
     Raises:
         RegistryError: the tables have faults; all are listed, in the message and in ``faults``.
@@ -49,6 +51,7 @@ class Registry:
         "_by_name",
         "_by_task",
         "_metadata",
+        "_retentions",
         "_types",
         "addresses",
         "by_class",
@@ -56,6 +59,7 @@ class Registry:
         "event_types",
         "events",
         "mappings",
+        "retention",
         "topics",
         "users",
     )
@@ -69,6 +73,7 @@ class Registry:
         mappings: Iterable[DomainToSSEMapping] = (),
         user_id: type = UUID,
         topics: Iterable[Topic] = (),
+        retention: Mapping[StrEnum, Retention] = MappingProxyType({}),
     ) -> None:
         from bridge.model.registry.faults import Tables, find_faults  # not before there is something to look through
 
@@ -79,6 +84,7 @@ class Registry:
             mappings=mappings,
             user_id=user_id,
             topics=topics,
+            retention=retention,
         )
         faults = find_faults(tables)
         if faults:
@@ -89,6 +95,8 @@ class Registry:
         set_once("events", tables.events)
         set_once("mappings", tables.mappings)
         set_once("topics", tables.topics)
+        set_once("retention", MappingProxyType(tables.retention))
+        set_once("_retentions", tables.retentions())
         set_once("users", IdType.of(user_id))
         set_once("addresses", AddressBook(self.users, tables.topics))
         set_once("_metadata", {meta.event_type: meta for meta in tables.events})
@@ -104,8 +112,10 @@ class Registry:
     topics: tuple[Topic, ...]
     users: IdType  # reads and writes the users' ids; the one place where that is done
     addresses: AddressBook  # reads and judges addresses
+    retention: Mapping[StrEnum, Retention]  # category → class of retention; read-only
     by_class: Mapping[type[Any], DomainToSSEMapping]  # domain event class → mapping; read-only
     _metadata: Mapping[StrEnum, SSEEventMetadata]
+    _retentions: Mapping[StrEnum, Retention]
     _types: Mapping[str, SSEEventMetadata]
     _by_name: Mapping[str, DomainToSSEMapping]
     _by_task: Mapping[str, DomainToSSEMapping]
@@ -129,13 +139,18 @@ class Registry:
             RegistryError: they contradict each other: one name for two types, categories, classes or topics, two
                 mappings of one class, users of two kinds. Each sentence names both sides.
         """
-        from bridge.model.registry.faults import unlike_users
+        from bridge.model.registry.faults import unlike_retentions, unlike_users
 
-        if faults := unlike_users([(registry.event_types, registry.users) for registry in registries]):
+        faults = (
+            *unlike_users([(registry.event_types, registry.users) for registry in registries]),
+            *unlike_retentions([registry.retention for registry in registries]),
+        )
+        if faults:
             raise RegistryError(faults=faults)
         return cls(
             **{name: _once(*(getattr(registry, name) for registry in registries)) for name in _TABLES},
             topics=dict.fromkeys(topic for registry in registries for topic in registry.topics),
+            retention={category: one for registry in registries for category, one in registry.retention.items()},
             user_id=registries[0].users.kind if registries else UUID,
         )
 
@@ -160,6 +175,7 @@ class Registry:
             mappings=mappings,
             user_id=self.users.kind,
             topics=topics,
+            retention={},
         )
         return Registry(
             event_types=(*self.event_types, *_once(meta.event_type for meta in added.events)),
@@ -168,6 +184,7 @@ class Registry:
             mappings=(*self.mappings, *added.mappings),
             user_id=self.users.kind,
             topics=dict.fromkeys((*self.topics, *added.topics)),
+            retention=self.retention,
         )
 
     # Look-ups
@@ -206,6 +223,10 @@ class Registry:
             KeyError: the type is not in this registry.
         """
         return self._metadata[event_type].category
+
+    def retention_of(self, event_type: StrEnum) -> Retention | None:
+        """The class of retention of an event type; None if it is kept as the settings say."""
+        return self._retentions.get(event_type)
 
     def in_category(self, category: StrEnum) -> list[SSEEventMetadata]:
         """The metadata of a category, in the order of the table."""

@@ -40,13 +40,7 @@ local DUPLICATE, REFUSED, BRACE = string.byte('='), string.byte('!'), string.byt
 -- Positions are counted in doubles, which tell no greater numbers apart, and write no greater ones in full.
 local MS_MAX, SEQ_MAX = 2 ^ 53 - 1, 2 ^ 32
 local now = now_ms()
-
--- A mark outlives the stream, which a class of retention may let live longer.
-local function seen_until(life_s)
-  return string.format('%.0f', now + (ARGV.seen_life_s + math.max(0, life_s - ARGV.stream_ttl_s)) * 1000)
-end
-
-local usually_seen_until = seen_until(0)
+local seen_until = string.format('%.0f', now + ARGV.seen_life_s * 1000)
 
 -- Positions.
 
@@ -90,8 +84,7 @@ local function new_address(to)
     return address
   elseif to == 0 then
     local stream = KEYS.broadcast_stream
-    local seen = ARGV.seen .. stream .. '}:'
-    address = {channel = ARGV.broadcast_channel, stream = stream, seen = seen, is_broadcast = true}
+    address = {channel = ARGV.broadcast_channel, stream = stream, seen = ARGV.seen .. stream .. '}:'}
   elseif string.byte(to) == BRACE then
     local topic = string.sub(to, 2) .. '}'
     address = {
@@ -168,22 +161,14 @@ local function is_of_stream(words)
     or string.find(words, 'last possible ID', 1, true)
 end
 
-local function stream_of(address, message)
-  return message.suffix and address.stream .. message.suffix or address.stream
-end
-
-local function text_of(n, position, message)
-  return '{"event_id":"' .. event_id[n] .. '","event_type":"' .. message.event_type .. '","user_id":"' .. user_json[n]
+local function text_of(n, position, event_type)
+  return '{"event_id":"' .. event_id[n] .. '","event_type":"' .. event_type .. '","user_id":"' .. user_json[n]
     .. '","data":' .. data[n] .. ',"occurred_at":"' .. occurred_at[n] .. '","position":"' .. position .. '"}'
 end
 
-local function note_written(address, stream, position, message)
-  written[stream], message.newest = message.life_s, position
-  if address.is_broadcast then message.newest_broadcast = position end
-end
-
--- What was published before to any of these addresses. Returns as `publish`; nothing if it is new.
-local function published_before(n, addresses)
+-- An event for several addresses stands at one position in all of their streams, or in none: it is judged before anything of
+-- it is written. And it is published once: who was told then was told. Returns as `publish`.
+local function publish_to_several(n, addresses, message)
   local refused
   for _, address in ipairs(addresses) do
     local before = try('GET', address.seen .. event_id[n])
@@ -193,62 +178,52 @@ local function published_before(n, addresses)
       return '=' .. before
     end
   end
-  return refused
-end
-
--- Why one of these streams takes no event, in Redis' words; nothing if all do: then the next position is behind whatever
--- is in them. What this batch has written to takes more.
-local function refusal(streams)
-  for _, stream in ipairs(keeps_history and streams or {}) do
+  if refused then return refused end
+  local streams = {}
+  for at, address in ipairs(keeps_history and addresses or {}) do
+    local stream = address.stream .. (message.suffix or '')
+    streams[at] = stream
+    -- What this batch has written to takes more. Of the others, the next position is then behind whatever is in them.
     local follows, words = true
     if not written[stream] then follows, words = move_past_stream(stream) end
-    if words and not string.find(words, 'no such key', 1, true) then return words end
-    if follows == false then return 'ERR no position follows on the newest entry of ' .. stream end
+    if words and not string.find(words, 'no such key', 1, true) then return '!' .. words end
+    if follows == false then return '!ERR no position follows on the newest entry of ' .. stream end
   end
-end
-
--- An event for several addresses stands at one position in all of their streams, or in none: it is judged before anything of
--- it is written. And it is published once: who was told then was told. Returns as `publish`.
-local function publish_to_several(n, addresses, message)
-  local before = published_before(n, addresses)
-  if before then return before end
-  local streams = {}
-  for at, address in ipairs(addresses) do streams[at] = stream_of(address, message) end
-  local words = refusal(streams)
-  if words then return '!' .. words end
   local position = ms_text .. seq
-  for _, stream in ipairs(keeps_history and streams or {}) do
+  for _, stream in ipairs(streams) do
     local reply = append(n, stream, position, message)
     if type(reply) == 'table' then return nil, reply end
+    written[stream] = message.life_s
   end
-  local text = text_of(n, position, message)
-  for at, address in ipairs(addresses) do
+  local text = text_of(n, position, message.event_type)
+  for _, address in ipairs(addresses) do
     call('SET', address.seen .. event_id[n], position, 'PXAT', message.seen_until)
     call('PUBLISH', address.channel, text)
-    note_written(address, streams[at], position, message)
+    if address == address_of[0] then message.newest_broadcast = position end
   end
-  newest, seq = position, seq + 1
+  message.newest, newest, seq = position, position, seq + 1
   return position
 end
 
 -- Returns the answer for an event; or nothing, and Redis' error, if Redis itself is in trouble.
 local function publish(n, message)
   local address, mark = address_at[n], mark_at[n]
-  if address.all then return publish_to_several(n, address.all, message) end
+  if not mark then return publish_to_several(n, address.all, message) end
   if not all_new then
     local before = try('GET', mark)
     if type(before) == 'table' then return '!' .. before.err end
     if before then return '=' .. before end
   end
+  local stream = address.stream
+  if message.suffix then stream = stream .. message.suffix end
   -- The stream comes before the mark: a failure in between must not leave a mark without an event.
-  local stream = stream_of(address, message)
   local position, failure = write(n, stream, message)
   if failure and is_of_stream(failure.err) then return '!' .. failure.err end
   if failure then return nil, failure end
   call('SET', mark, position, 'PXAT', message.seen_until)
-  call('PUBLISH', address.channel, text_of(n, position, message))
-  note_written(address, stream, position, message)
-  newest, seq = position, seq + 1
+  call('PUBLISH', address.channel, text_of(n, position, message.event_type))
+  if address == address_of[0] then message.newest_broadcast = position end
+  message.newest, newest, seq, written[stream] = position, position, seq + 1, message.life_s
   return position
 end
 
@@ -257,10 +232,13 @@ local answers, failure = {}, false
 -- Trouble ends the batch. What was published before it must still be accounted for.
 local function publish_events(message)
   message.first, message.published, message.duplicate = #answers + 1, 0, 0
-  local class = message.retention or {}
-  message.suffix = class[1] and ':' .. class[1]
-  message.maxlen, message.life_s = class[2] or ARGV.maxlen, class[3] or ARGV.stream_ttl_s
-  message.seen_until = class[3] and seen_until(class[3]) or usually_seen_until
+  message.maxlen, message.life_s, message.seen_until = ARGV.maxlen, ARGV.stream_ttl_s, seen_until
+  local class = message.retention
+  if class then
+    message.suffix, message.maxlen, message.life_s = ':' .. class[1], class[2], class[3]
+    -- A mark outlives the stream.
+    message.seen_until = string.format('%.0f', seen_until + math.max(0, class[3] - ARGV.stream_ttl_s) * 1000)
+  end
   for n = message.first, message.first + message.events - 1 do
     if failure then break end
     local answer, trouble = publish(n, message)
@@ -278,25 +256,23 @@ end
 -- Of more classes than that the one that was written to longest ago is forgotten, but for when that was.
 local CLASSES_MAX = 32
 
-local function forget_a_class()
-  local classes, oldest, oldest_tip = call('HGETALL', KEYS.retentions)
-  for i = 1, #classes, 2 do
-    local tip = string.match(classes[i + 1], '^%d+ (%d+%-%d+)')
-    if not tip then call('HDEL', KEYS.retentions, classes[i]) end  -- a stranger's
-    if classes[i] ~= '' and tip and not (oldest and is_after(tip, oldest_tip)) then oldest, oldest_tip = classes[i], tip end
-  end
-  if not oldest then return end
-  call('HDEL', KEYS.retentions, oldest)
-  call('HSET', KEYS.retentions, '', '0 ' .. oldest_tip .. ' ' .. oldest_tip)
-end
-
 -- What readers are told of a class of retention: how long its streams live, and where its newest events are.
 local function note_class(name, life_s, of_any, of_broadcasts)
   local known = call('HGET', KEYS.retentions, name)
-  local tip, broadcast_tip = string.match(known or '', '^%d+ (%d+%-%d+) (%d+%-%d+)$')
-  if not known and call('HLEN', KEYS.retentions) > CLASSES_MAX then forget_a_class() end
-  call('HSET', KEYS.retentions, name,
-    life_s .. ' ' .. (of_any or tip or '0-0') .. ' ' .. (of_broadcasts or broadcast_tip or '0-0'))
+  local broadcast_tip = string.match(known or '', '^%d+ %d+%-%d+ (%d+%-%d+)$')
+  if not known and call('HLEN', KEYS.retentions) > CLASSES_MAX then
+    local classes, oldest, oldest_tip = call('HGETALL', KEYS.retentions)
+    for i = 1, #classes, 2 do
+      local tip = string.match(classes[i + 1], '^%d+ (%d+%-%d+)')
+      if not tip then call('HDEL', KEYS.retentions, classes[i]) end  -- a stranger's
+      if classes[i] ~= '' and tip and not (oldest and is_after(tip, oldest_tip)) then
+        oldest, oldest_tip = classes[i], tip
+      end
+    end
+    if oldest then call('HDEL', KEYS.retentions, oldest) end
+    if oldest then call('HSET', KEYS.retentions, '', '0 ' .. oldest_tip .. ' ' .. oldest_tip) end
+  end
+  call('HSET', KEYS.retentions, name, life_s .. ' ' .. of_any .. ' ' .. (of_broadcasts or broadcast_tip or '0-0'))
 end
 
 local function finish_streams()
