@@ -10,7 +10,7 @@ from bridge.catalogs import load_configured
 from bridge.cli.console import FiniteRange, console, json_option, plain, print_json, styled, table
 from bridge.cli.filters import open_named_store
 from bridge.model.registry import Registry
-from bridge.operations import Audit, Auditor, Verdict, went_away
+from bridge.operations import Audit, Auditor, OutboxState, Verdict, went_away
 from bridge.runtime.reports import Reported
 from bridge.settings import OperatorSettings
 from bridge.views.words import moment, span
@@ -224,7 +224,16 @@ def _remarks(found: Audit) -> list[tuple[str, str]]:
         found.missing or found.balance.set_back or found.unclear or found.unrecorded or found.trouble or found.unchecked
     ):
         remarks.append(("Nothing that the broker took is missing.", "green"))
+    remarks += [(_of_outbox(outbox), "yellow") for outbox in found.outboxes]
     return remarks + [(_of_producer(reported), _colour(reported)) for reported in found.producers]
+
+
+def _of_outbox(outbox: OutboxState) -> str:
+    aside = f", and {outbox.set_aside:,} that are set aside" if outbox.set_aside else ""
+    return (
+        f"The outbox of {plain(outbox.database)} holds {outbox.waiting:,} events that the broker has not{aside} "
+        "(safe: they are in the database, and enter the accounting when they are sent)."
+    )
 
 
 def _of_producer(reported: Reported) -> str:

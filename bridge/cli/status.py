@@ -82,7 +82,7 @@ def document(shown: Status) -> dict[str, Any]:
 
 def _print(shown: Status) -> None:
     out = console()
-    for section in (_queues(shown), _workers(shown), _producers(shown)):
+    for section in (_queues(shown), _workers(shown), _producers(shown), _outboxes(shown)):
         if section.row_count:
             out.print(section)
     out.print(_accounting(shown))
@@ -126,6 +126,14 @@ def _producers(shown: Status) -> "Table":
             *(f"{number:,}" for number in numbers),
             "; ".join(notes_of(producer)),
         )
+    return made
+
+
+def _outboxes(shown: Status) -> "Table":
+    made = table("outbox", "waiting", "oldest", "set aside", "drained by", title="Outboxes")
+    for outbox in shown.outboxes:
+        numbers = f"{outbox.waiting:,}", span(outbox.oldest_s), f"{outbox.set_aside:,}", f"{outbox.drained_by:,}"
+        made.add_row(printable(outbox.database), *numbers)
     return made
 
 

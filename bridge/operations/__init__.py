@@ -13,6 +13,7 @@ from bridge.operations.holdings import Holding, move_queue, read_holdings
 from bridge.operations.known import found_categories
 from bridge.operations.letters import Letters, letter_as_dict
 from bridge.operations.liveness import notes_of
+from bridge.operations.outboxes import OutboxState
 from bridge.operations.redrive import MAX_FAILURES_DEFAULT, Redrives
 from bridge.operations.retries import Retries, retry_as_dict
 from bridge.operations.search import OnItsWay, Place, SkippedEvent, Tracer, Verdict, Waiting, Whereabouts

@@ -14,6 +14,7 @@ from bridge.model.errors import BrokerError
 from bridge.model.log_entry import LogEntry
 from bridge.model.registry import Registry
 from bridge.operations.health import consuming_workers, stranded
+from bridge.operations.outboxes import OutboxState, outboxes_of
 from bridge.operations.search import Sought, Verdict, search
 from bridge.operations.survey import Survey, read_survey
 from bridge.ports import Store
@@ -60,6 +61,7 @@ class Audit:
     listed: tuple[MissingEvent, ...]  # the missing and unclear ones, up to the limit
     producers: tuple[Reported, ...]  # that hold events, or ended with some; in no order that matters
     written_off: int  # by this audit; they are in ``missing`` and ``unclear`` too
+    outboxes: tuple[OutboxState, ...] = ()  # tables in which events wait; they are safe, and not in the balance yet
     stranded: tuple[str, ...] = ()  # what waits where no worker looks, a sentence each; it is not missing
 
     @property
@@ -132,6 +134,7 @@ class Auditor:
         if write_off:
             # Without messages: what Redis forgot when it was set back, which no record names any more.
             tally.written_off += self._ledger.write_off([], who=who_am_i(), reason=write_off)
+        outboxes = outboxes_of(self._store.producers.all())
         survey = self._read_survey(tally)
         known = {*self._registry.queues, *(queue.name for queue in survey.queues)}
         self._look(tally, known, grace_s, write_off, verdicts)
@@ -145,6 +148,7 @@ class Auditor:
             listed=tuple(self._with_whereabouts(tally.listed)),
             producers=self._producers(write_off),
             written_off=tally.written_off,
+            outboxes=tuple(outbox for outbox in outboxes if outbox.waiting or outbox.set_aside),
             stranded=self._stranded(survey),
         )
 

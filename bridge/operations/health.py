@@ -29,7 +29,7 @@ DEATHS_MIN = 3
 class Fault:
     """Why the bridge is not healthy."""
 
-    subject: str  # workers, producers, gateways, queues, retries, events, broker or redis
+    subject: str  # workers, producers, outboxes, gateways, queues, retries, events, broker or redis
     sentence: str  # what is the matter, and what to do
 
 

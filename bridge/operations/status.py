@@ -15,6 +15,7 @@ from bridge.model.registry.identity import identity_of
 from bridge.model.retry import WaitingFor
 from bridge.operations.health import STILL_S, Fault, consuming_workers, deaths, judge
 from bridge.operations.liveness import differences, producer_faults, thread_faults
+from bridge.operations.outboxes import OutboxState, outbox_faults, outbox_remarks, outboxes_of
 from bridge.operations.survey import Survey, read_survey
 from bridge.ports import Figures, Store, WrongKey
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported
@@ -40,6 +41,7 @@ class Status(Figures):
     faults: tuple[Fault, ...]  # why the bridge is not healthy; none if it is
     # What is no fault, and worth knowing: processes that have another catalog than this one.
     remarks: tuple[str, ...] = ()
+    outboxes: tuple[OutboxState, ...] = ()  # tables of applications from which producers send
     retries: tuple[WaitingFor, ...] = ()  # what waits for which task on which queue, of the retries that are due next
 
     @property
@@ -133,6 +135,7 @@ class StatusReader:
         known = _around(self._store.workers.known)
         hears = not refusals and known is not None
         workers, reported = tuple(known or ()), _around(self._store.producers.all) or ()
+        outboxes = outboxes_of(reported)
         return Status(
             **{each.name: getattr(figures, each.name) for each in fields(figures)} | {"wrong_keys": wrong},
             queues=survey.queues,
@@ -141,7 +144,9 @@ class StatusReader:
             published_per_s=self._rate(now_ms, balance.published),
             producers=tuple(said.report for said in reported),
             retries=survey.retries,
+            outboxes=outboxes,
             remarks=(
+                *outbox_remarks(outboxes),
                 *differences(self._own, workers, (said.report for said in reported), figures.gateways),
                 *(key.sentence for key in wrong if key.spared),
                 *_set_back_clock(figures.clock_behind_s),
@@ -154,6 +159,7 @@ class StatusReader:
                 *(() if refusals or faults else self._missing(balance.open, survey, workers, reported, now_ms)),
                 *deaths(figures.recent),
                 *judge(self._settings, self._registry, survey, workers, takes_writes=hears),
+                *(Fault(subject="outboxes", sentence=sentence) for sentence in outbox_faults(outboxes)),
                 *(() if refusals else _liveness(reported, workers, figures.gateways)),
             ),
         )

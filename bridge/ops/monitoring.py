@@ -20,7 +20,7 @@ from starlette.routing import Route
 from bridge.model.counting import EXTRACT_US, FOREIGN_PRIORITY, PUBLISH_DELAY_MS, TEXTS, Distribution
 from bridge.model.errors import StoreError
 from bridge.model.registry import Registry
-from bridge.operations import Fault, Status, StatusReader, is_consuming
+from bridge.operations import Fault, OutboxState, Status, StatusReader, is_consuming
 from bridge.redis_adapter import METRIC_PREFIX
 from bridge.runtime.reports import ProducerReport
 from bridge.runtime.supervision import Supervised
@@ -118,6 +118,7 @@ def families(status: Status, registry: Registry, settings: OpsSettings) -> Itera
     yield from (family(name, text, value=figure(status)) for name, family, text, figure in _FIGURES)
     yield from _queues(status, settings)
     yield from _processes(status, settings)
+    yield from _outboxes(status)
     yield from _gateways(status)
     delay, extract = PUBLISH_DELAY_MS.read(status.metrics), EXTRACT_US.read(status.metrics)
     yield _histogram("bridge_publish_delay_seconds", "From an event's own time to its publication.", delay, 1_000)
@@ -177,6 +178,24 @@ def _processes(status: Status, settings: OpsSettings) -> Iterator[Metric]:
         for host in hosts:
             gauge.add_metric((host,), of_all(figure(p) for p in status.producers if p.host == host))
         yield gauge
+
+
+def _outboxes(status: Status) -> Iterator[Metric]:
+    for name, text, figure in _OUTBOX_FIGURES:
+        gauge = GaugeMetricFamily(f"bridge_outbox_{name}", text, labels=("database",))
+        for outbox in status.outboxes:
+            gauge.add_metric((outbox.database,), figure(outbox))
+        yield gauge
+
+
+_OUTBOX_FIGURES: tuple[tuple[str, str, Callable[[OutboxState], float]], ...] = (
+    ("waiting_events", "Events in an application's table that the broker does not have.", lambda o: o.waiting),
+    ("oldest_event_seconds", "How long the oldest of them waits.", lambda o: o.oldest_s),
+    ("set_aside_rows", "Rows that are not sent: damaged, or perhaps published before.", lambda o: o.set_aside),
+    ("foreign_rows", "Rows of types that the process draining it does not know.", lambda o: o.foreign),
+    ("drains", "Processes that are heard and drain it.", lambda o: o.drained_by),
+    ("in_trouble", "1 if a process cannot read or write it.", lambda o: bool(o.trouble)),
+)
 
 
 _PRODUCER_FIGURES: tuple[tuple[str, Any, str, Callable[[ProducerReport], float]], ...] = (

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import blake2b
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from bridge.model.registry.identity import identity_of
 from bridge.producer.lifetime import new_name
 from bridge.redis_adapter import Producers, connect_briefly
 from bridge.runtime.identity import team_release
-from bridge.runtime.reports import ProducerReport
+from bridge.runtime.reports import OutboxReport, ProducerReport
 from bridge.runtime.supervision import OnceAKind, SupervisedThread
 from bridge.settings import ProducerSettings
 
@@ -89,6 +90,7 @@ class Reporter:
         self._told = False
         self._trouble = OnceAKind(logger)
         self._withdrawn: deque[str] = deque()
+        self._outboxes: set[str] = set()
 
     def withdraw(self, producer: str) -> None:
         """Withdraw the report of a process that is no more, when its spool has been sent. From any thread."""
@@ -107,6 +109,7 @@ class Reporter:
                 is_idle = not report.oldest_s and report.accepted_age_s > INTERVAL_S and not report.trouble
                 due_at = time.monotonic() + (IDLE_INTERVAL_S if is_idle else INTERVAL_S)
                 self._told |= self._keep(self.producer, report)
+                self._note_outboxes(report)
         self._tell_last()
         self._client.close()
 
@@ -119,7 +122,16 @@ class Reporter:
             self._keep(self.producer, report)
         elif self._told:
             self._keep(self.producer, None)
+        for outbox in report.outboxes:
+            if outbox.waiting:
+                self._keep(_left_behind(outbox), replace(self._self, left=True, outboxes=(outbox,)))
         self._tell_withdrawn()
+
+    def _note_outboxes(self, report: ProducerReport) -> None:
+        """Withdraw what a process that ended said of an outbox, now that we speak of it: once a process."""
+        for outbox in report.outboxes:
+            if outbox.database not in self._outboxes and self._keep(_left_behind(outbox), None):
+                self._outboxes.add(outbox.database)
 
     def _tell_withdrawn(self) -> None:
         while self._withdrawn and self._keep(self._withdrawn[0], None):
@@ -134,3 +146,8 @@ class Reporter:
             return False
         self._trouble.over()
         return True
+
+
+def _left_behind(outbox: OutboxReport) -> str:
+    """Under which name it is kept what waits in an outbox that no process may be draining: one a database."""
+    return f"outbox-{blake2b(outbox.database.encode(), digest_size=16).hexdigest()}"

@@ -14,6 +14,7 @@ from bridge.producer.batching import Accepted, BatchLimits, batch
 from bridge.runtime.supervision import Backoff
 
 if TYPE_CHECKING:
+    from bridge.messages import TaskMessage
     from bridge.ports import Queue
 
 logger = plain_logger(__name__)
@@ -122,8 +123,12 @@ class Sender:
 
     def try_once(self, events: Sequence[Accepted]) -> float | None:
         """Send, without trying again; None if the broker has all, otherwise the seconds to wait before another try."""
+        return self.try_messages(batch(events, self._limits))
+
+    def try_messages(self, messages: Sequence["TaskMessage"]) -> float | None:
+        """As ``try_once``, of events that are packed already."""
         try:
-            self._queue.send(batch(events, self._limits))
+            self._queue.send(messages)
         except Exception as error:  # as in ``send``
             return self._note(error)
         self._note_success()

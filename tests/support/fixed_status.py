@@ -2,6 +2,7 @@
 
 from bridge.messages.queue_item import QueueState
 from bridge.model.accounting import Balance, Recent
+from bridge.operations.outboxes import OutboxState
 from bridge.operations.status import Status
 from bridge.runtime.reports import GatewayStates, ProducerReport
 
@@ -21,6 +22,20 @@ STATUS = Status(
         ProducerReport(started="", host="a", pid=1, waiting=5, spooled=1),
         ProducerReport(started="", host="a", pid=2, waiting=6),
         ProducerReport(started="", host="b", pid=1, spooled=7),
+    ),
+    outboxes=(
+        OutboxState(
+            database="postgresql://db/shop",
+            waiting=8,
+            oldest_s=3.5,
+            set_aside=2,
+            foreign=1,
+            full=False,
+            drained_by=2,
+            age_s=1.0,
+            sent_age_s=0.5,
+            trouble="",
+        ),
     ),
     gateways=GatewayStates(processes=2, connections=40),
     balance=Balance(

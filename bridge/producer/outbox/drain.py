@@ -2,14 +2,19 @@
 
 import threading
 import time
+from hashlib import blake2b
+from uuid import UUID
 
+from msgspec.structs import replace
+
+from bridge.messages import TaskMessage
 from bridge.model.errors import OutboxError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.ports import OutboxDatabase, Queue
-from bridge.producer.batching import Accepted, BatchLimits
+from bridge.producer.batching import Accepted, BatchLimits, batch
 from bridge.producer.outbox.row import OutboxRow
-from bridge.producer.outbox.table import OutboxFigures, OutboxTable
+from bridge.producer.outbox.table import Claim, OutboxFigures, OutboxTable
 from bridge.producer.outbox.trouble import BusyError
 from bridge.producer.row_validation import RowValidator
 from bridge.producer.sender import Progress, Sender
@@ -55,8 +60,8 @@ class Drain:
         self._queue = queue
         self._most = settings.outbox_max
         self._poll_s = settings.outbox_poll_s
-        limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
-        self._sender = Sender(queue, limits, progress, lambda: self._figures.waiting)
+        self._limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
+        self._sender = Sender(queue, self._limits, progress, lambda: self._figures.waiting)
         self._woken = threading.Event()
         self._passed = threading.Condition()
         self._begun = self._emptied = 0  # the number of the present pass, and of the last that left nothing to send
@@ -174,7 +179,7 @@ class Drain:
                 self._database.name,
             )
         if claim.events:
-            wait_s = self._sender.try_once(claim.events)
+            wait_s = self._sender.try_messages(self._messages(claim))
             if wait_s is not None:
                 self._table.release(claim)
                 self.thread.stopping.wait(wait_s)
@@ -187,6 +192,10 @@ class Drain:
             self._emptied = self._begun
             self._passed.notify_all()
         return self._poll_s
+
+    def _messages(self, claim: Claim) -> list[TaskMessage]:
+        """A round's messages, which have the same ids whenever and by whichever process they are sent."""
+        return [replace(message, message_id=_id_of(message.event_ids)) for message in batch(claim.events, self._limits)]
 
     def _look_if_due(self) -> None:
         if time.monotonic() >= self._look_at:
@@ -212,3 +221,8 @@ class Drain:
     def _listen(self) -> None:
         for _ in self._database.notices(self.threads[-1].stopping):
             self.wake()
+
+
+def _id_of(event_ids: bytes) -> str:
+    """A message's id, made of what is in it."""
+    return str(UUID(bytes=blake2b(event_ids, digest_size=16).digest(), version=4))

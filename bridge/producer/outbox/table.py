@@ -1,9 +1,11 @@
 """``OutboxTable``: claims rows for one process at a time, oldest first, and removes what the broker has.
 
 Only one process sends from a table at any moment, so that nothing overtakes within a user's events. Whoever claims
-writes its name and the time on the rows, and commits, before it sends: no lock and no transaction is held meanwhile,
-and what a process left that died while it sent is known by its name. There is no cursor: a transaction that commits
-late, with a low id, is simply the oldest row at the next look.
+writes the name of the round and the time on the rows, and commits, before it sends: no lock and no transaction is held
+meanwhile. There is no cursor: a transaction that commits late, with a low id, is the oldest row at the next look.
+
+A round keeps its name and its rows until they are gone: whichever process sends them again, after a refusal or a death,
+sends the same messages, which the accounting knows by their ids.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,6 +33,8 @@ COLUMNS = "id, event_id, task, order_key, envelope, created_ms, schema_version, 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that are this process' to send, in their order."""
 
+    round: str = ""  # its name; empty without rows
+    claimed_ms: int = 0  # when, by the database's clock
     ids: Sequence[int] = ()  # of the events
     events: Sequence[Accepted] = ()
     set_aside: int = 0  # rows that were found to be unfit, and set aside
@@ -51,9 +55,14 @@ class _Found(msgspec.Struct, frozen=True):
 
     id: int
     size_bytes: int
-    claimed_by: str | None
-    claimed_ms: int | None
+    round: str | None
+    claimed_ms: int | None  # None as long as it was not claimed, 0 if the broker did not take it
     now_ms: int
+
+    @property
+    def age_ms(self) -> float:
+        """Since it was claimed; endless if no process may be sending it."""
+        return self.now_ms - self.claimed_ms if self.claimed_ms else float("inf")
 
 
 class OutboxTable:
@@ -69,7 +78,9 @@ class OutboxTable:
         self._validator = validator
         self._owner = owner
         self._remembered_ms = int(remembered_s * 1000)
-        self._unremoved: list[int] = []
+        self._rounds = 0
+        self._held = Claim()
+        self._sent: Claim | None = None  # a round that the broker has, and that could not be removed
         tasks = sorted(validator.tasks)
         self._known = f"schema_version <= {SCHEMA_VERSION} AND task IN ({', '.join(['%s'] * len(tasks))})"
         self._tasks = tasks
@@ -91,33 +102,29 @@ class OutboxTable:
             OutboxError: the database does not let us.
         """
         with self._transaction() as run:
-            self._remove(run, self._unremoved)
+            self._remove(run, self._sent)
             found = self._oldest(run, limit)
-            unsure = [row.id for row in found if self._is_unsure(row)]
-            ids = _fitting([row for row in found if row.id not in unsure])
-            rows = self._take(run, ids, found[0].now_ms) if ids else ()
-            claim, damaged = self._judged(rows)
+            unsure = [row.id for row in found if row.round and self._remembered_ms < row.age_ms < float("inf")]
+            chosen = _of_one_round([row for row in found if row.id not in unsure])
+            claim, damaged = self._judged(*self._take(run, chosen)) if chosen else (Claim(), [])
             _set_aside(run, unsure, RowState.UNSURE)
             _set_aside(run, damaged, RowState.DAMAGED)
-        self._unremoved = []
-        more = len(found) == limit or len(ids) + len(unsure) < len(found)
+        self._sent, self._held = None, claim
+        more = len(found) == limit or len(chosen) + len(unsure) < len(found)
         return msgspec.structs.replace(claim, set_aside=len(unsure) + len(damaged), more=more)
 
     def remove(self, claim: Claim) -> None:
         """Forget rows that the broker has; what cannot be removed now is removed before anything else is claimed."""
-        self._unremoved += claim.ids
+        self._sent = claim
         with self._transaction() as run:
-            self._remove(run, self._unremoved)
-        self._unremoved = []
+            self._remove(run, claim)
+        self._sent = None
 
     def release(self, claim: Claim) -> None:
         """Leave rows to whoever comes next: the broker did not take them."""
+        ids, whose = _listed(claim.ids), "claimed_by = %s AND claimed_ms = %s"
         with self._transaction() as run:
-            run(
-                f"UPDATE {TABLE} SET claimed_by = NULL, claimed_ms = NULL"
-                f" WHERE id IN ({_listed(claim.ids)}) AND claimed_by = %s",
-                self._owner,
-            )
+            run(f"UPDATE {TABLE} SET claimed_ms = 0 WHERE id IN ({ids}) AND {whose}", claim.round, claim.claimed_ms)
 
     def look(self, most: int) -> OutboxFigures:
         """What is in the table; rows that wait are counted up to ``most``."""
@@ -161,40 +168,40 @@ class OutboxTable:
             *self._tasks,
         )
         found = [_Found(*row) for row in rows]
-        if any(self._is_others(row) for row in found):
+        if any(row.age_ms < LEASE_S * 1000 and not self._is_ours(row) for row in found):
             raise BusyError("Another process sends from this table.")
         return found
 
-    def _is_others(self, row: _Found) -> bool:
-        """Whether another process claimed it just now."""
-        claimed_by_other = row.claimed_by is not None and row.claimed_by != self._owner
-        return claimed_by_other and row.now_ms - (row.claimed_ms or 0) < LEASE_S * 1000
+    def _is_ours(self, row: _Found) -> bool:
+        """Whether the last claim of the row was this process'."""
+        return (row.round, row.claimed_ms) == (self._held.round, self._held.claimed_ms)
 
-    def _is_unsure(self, row: _Found) -> bool:
-        """Whether a process died while it sent the row, so long ago that its id would not be known again."""
-        return row.claimed_by is not None and row.now_ms - (row.claimed_ms or 0) > self._remembered_ms
-
-    def _take(self, run: Run, ids: Sequence[int], now_ms: int) -> Sequence[Sequence[Any]]:
-        """Write our name on rows, and read them.
+    def _take(self, run: Run, chosen: Sequence[_Found]) -> tuple[Claim, Sequence[Sequence[Any]]]:
+        """Claim rows, under the name of their round or of a new one, and read them.
 
         Raises:
             BusyError: another process was faster with one of them.
         """
+        first, ids = chosen[0], _listed([row.id for row in chosen])
+        self._rounds += 1
+        name = first.round or f"{self._owner}/{self._rounds}"
+        free = f"claimed_ms IS NULL OR claimed_ms <= {first.now_ms - int(LEASE_S * 1000)}"
+        if self._is_ours(first):
+            free += f" OR claimed_ms = {first.claimed_ms}"
         run(
-            f"UPDATE {TABLE} SET claimed_by = %s, claimed_ms = %s WHERE id IN ({_listed(ids)})"
-            " AND (claimed_by IS NULL OR claimed_by = %s OR claimed_ms <= %s)",
-            *(self._owner, now_ms, self._owner, now_ms - int(LEASE_S * 1000)),
+            f"UPDATE {TABLE} SET claimed_by = %s, claimed_ms = %s WHERE id IN ({ids}) AND ({free})",
+            *(name, first.now_ms),
         )
         rows = run(
             f"SELECT id, task, CASE WHEN LENGTH(envelope) <= {SPOOL_ENVELOPE_BYTES_MAX} THEN envelope END, order_key"
-            f" FROM {TABLE} WHERE id IN ({_listed(ids)}) AND claimed_by = %s ORDER BY id",
-            self._owner,
+            f" FROM {TABLE} WHERE id IN ({ids}) AND claimed_by = %s AND claimed_ms = %s ORDER BY id",
+            *(name, first.now_ms),
         )
-        if len(rows) != len(ids):
+        if len(rows) != len(chosen):
             raise BusyError("Another process has just claimed the same rows.")
-        return rows
+        return Claim(round=name, claimed_ms=first.now_ms), rows
 
-    def _judged(self, rows: Sequence[Sequence[Any]]) -> tuple[Claim, list[int]]:
+    def _judged(self, claim: Claim, rows: Sequence[Sequence[Any]]) -> tuple[Claim, list[int]]:
         """What may be sent of these rows, and the ids of the others."""
         ids: list[int] = []
         events: list[Accepted] = []
@@ -206,28 +213,32 @@ class OutboxTable:
                 events.append(judged)
             else:
                 damaged.append(number)
-        return Claim(ids=ids, events=events), damaged
+        return msgspec.structs.replace(claim, ids=ids, events=events), damaged
 
-    def _remove(self, run: Run, ids: Sequence[int]) -> None:
-        if ids:
-            run(f"DELETE FROM {TABLE} WHERE id IN ({_listed(ids)}) AND claimed_by = %s", self._owner)
+    def _remove(self, run: Run, claim: Claim | None) -> None:
+        if claim is not None and claim.ids:
+            run(f"DELETE FROM {TABLE} WHERE id IN ({_listed(claim.ids)}) AND claimed_by = %s", claim.round)
 
 
-def _fitting(found: Sequence[_Found]) -> list[int]:
-    """The oldest rows whose envelopes are together read in one round; the first, whatever its size."""
-    ids: list[int] = []
+def _of_one_round(found: Sequence[_Found]) -> list[_Found]:
+    """The oldest rows that are sent together: of their round, or new ones as far as they are read at once."""
+    chosen: list[_Found] = []
     size = 0
     for row in found:
-        size += min(row.size_bytes, SPOOL_ENVELOPE_BYTES_MAX)
-        if ids and size > SPOOL_ROUND_BYTES_MAX:
+        if row.round != found[0].round:
+            if found[0].round:
+                continue
             break
-        ids.append(row.id)
-    return ids
+        size += min(row.size_bytes, SPOOL_ENVELOPE_BYTES_MAX)
+        if chosen and size > SPOOL_ROUND_BYTES_MAX:
+            break
+        chosen.append(row)
+    return chosen
 
 
 def _set_aside(run: Run, ids: Sequence[int], state: RowState) -> None:
     if ids:
-        run(f"UPDATE {TABLE} SET state = {state}, claimed_by = NULL WHERE id IN ({_listed(ids)})")
+        run(f"UPDATE {TABLE} SET state = {state}, claimed_by = NULL, claimed_ms = NULL WHERE id IN ({_listed(ids)})")
 
 
 def _counted(run: Run, what: str, most: int, *values: object) -> int:

@@ -1,0 +1,136 @@
+"""What an outbox costs on PostgreSQL: the INSERT beside a bare one, an idle commit's way to the channel, and draining.
+
+Prints medians of turns that alternate, as the machine may not be alone; the bounds leave room for that.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, insert, text
+from sqlalchemy.orm import Session
+
+from bridge import Emitter, Settings
+from bridge.catalogs.finance import REGISTRY
+from bridge.contrib.sqlalchemy import drain, emit
+from bridge.contrib.sqlalchemy.table import OutboxEvent
+from bridge.redis_adapter import connect
+from tests.support.databases import Database
+from tests.support.keys import user_channel
+from tests.support.outbox import Outbox, imported, row_of
+from tests.support.worker import running_worker
+
+TABLE = OutboxEvent.__table__  # type: ignore[attr-defined]
+ROUNDS = 600
+COMMITS = 200
+EVENTS = 50_000
+TIMES_MAX = 1.5
+LATENCY_MAX_S = 0.010
+DRAINED_MIN_PER_S = 5_000
+
+
+def inserts(engine: Engine, emitter: Emitter, rounds: int) -> float:
+    """In a transaction that has begun, without COMMIT: of the same row, by emit, by the session and by the driver."""
+    wall: dict[str, list[float]] = {"session": [], "emit": [], "driver": []}
+    cpu: dict[str, list[float]] = {"session": [], "emit": [], "driver": []}
+    names = list(row_of(imported()))
+    by_driver = f"INSERT INTO bridge_outbox ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+    for number in range(rounds):
+        for way in sorted(wall, reverse=bool(number % 2)):
+            with Session(engine) as session:
+                session.execute(text("SELECT 1"))
+                told = imported(number)
+                row = row_of(told)
+                driver: Any = session.connection().connection.driver_connection
+                begun, begun_cpu = time.perf_counter(), time.thread_time()
+                if way == "session":
+                    session.execute(insert(TABLE), row)
+                elif way == "emit":
+                    emit(told, session=session, emitter=emitter)
+                    session.flush()
+                else:
+                    driver.execute(by_driver, tuple(row.values()))
+                wall[way].append(time.perf_counter() - begun)
+                cpu[way].append(time.thread_time() - begun_cpu)
+                session.rollback()
+    for way, took in wall.items():
+        times = statistics.median(took) / statistics.median(wall["session"])
+        print(f"insert by {way}: {_us(took)}, of processor {_us(cpu[way])}; {times:.2f} times the session's")
+    return statistics.median(wall["emit"]) / statistics.median(wall["session"])
+
+
+def _us(took: Sequence[float]) -> str:
+    return f"{statistics.median(took) * 1e6:.0f} us"
+
+
+def latency(engine: Engine, emitter: Emitter, settings: Settings, number: int) -> float:
+    """From the return of COMMIT, and from its beginning, to the message on the user's channel."""
+    user = uuid4()
+    client = connect(settings)
+    heard = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    heard.subscribe(user_channel(user))
+    heard.get_message(timeout=1)
+    took: list[float] = []
+    whole: list[float] = []
+    for count in range(number + 10):
+        time.sleep(0.03)
+        with Session(engine) as session:
+            emit(imported(count, user), session=session, emitter=emitter)
+            session.flush()
+            begun = time.perf_counter()
+            session.commit()
+            committed = time.perf_counter()
+        while heard.get_message(timeout=10) is None:
+            pass
+        took.append(time.perf_counter() - committed)
+        whole.append(time.perf_counter() - begun)
+    took, whole = took[10:], whole[10:]
+    p90 = sorted(took)[len(took) * 9 // 10]
+    print(f"commit to channel, idle: p50 {_us(took)}, p90 {p90 * 1e6:.0f} us; with the COMMIT itself p50 {_us(whole)}")
+    return statistics.median(took)
+
+
+def draining(outbox: Outbox, settings: Settings, number: int) -> float:
+    """Of a table that holds so many events."""
+    rows = [row_of(imported(count)) for count in range(number)]
+    for begin in range(0, number, 1000):
+        outbox.insert(*rows[begin : begin + 1000])
+    emitter = Emitter(settings, REGISTRY)
+    begun, begun_cpu = time.perf_counter(), time.process_time()
+    drain(outbox.engine, emitter=emitter)
+    while not emitter.flush(60):
+        pass
+    took = time.perf_counter() - begun
+    processor = (time.process_time() - begun_cpu) / number
+    print(f"drained {number} in {took:.2f} s: {number / took:,.0f}/s, {processor * 1e6:.0f} us of processor an event")
+    emitter.close()
+    assert not outbox.column("id")
+    return number / took
+
+
+@pytest.fixture
+def outbox(make_database: Callable[[str], Database]) -> Iterator[Outbox]:
+    outbox = Outbox(make_database("postgresql"))
+    yield outbox
+    outbox.close()
+
+
+def test_an_event_in_a_transaction_costs_little_more_than_a_row(outbox: Outbox, settings: Settings) -> None:
+    emitter = Emitter(settings, REGISTRY)
+    assert inserts(outbox.engine, emitter, ROUNDS) <= TIMES_MAX
+    emitter.close()
+
+
+def test_an_idle_commit_is_soon_on_the_channel(outbox: Outbox, settings: Settings, tmp_path: Path) -> None:
+    emitter = Emitter(settings, REGISTRY)
+    with running_worker(tmp_path, {"BRIDGE_BROKER_URL": settings.broker_url}):
+        assert latency(outbox.engine, emitter, settings, COMMITS) <= LATENCY_MAX_S
+    emitter.close()
+
+
+def test_a_full_table_is_drained(outbox: Outbox, settings: Settings) -> None:
+    assert max(draining(outbox, settings, EVENTS) for _ in range(3)) >= DRAINED_MIN_PER_S
