@@ -55,7 +55,8 @@ def _kill(
 ) -> "Counter[str]":
     """Have processes die, each replaced by the next, until enough has been killed and committed; all end in order."""
     moments: Counter[str] = Counter()
-    order = [MOMENTS[number % len(MOMENTS)] for number in range(kills)]
+    first = dice.randrange(len(MOMENTS))
+    order = [MOMENTS[(first + number) % len(MOMENTS)] for number in range(kills)]
     dice.shuffle(order)
 
     def begun(place: int) -> "subprocess.Popen[bytes]":

@@ -33,7 +33,7 @@ DIALECTS: Mapping[str, Dialect] = {
     ),
     # AUTOINCREMENT: an id is never given twice, or a slow process could remove another event's row.
     "sqlite": Dialect(
-        id_type="INTEGER PRIMARY KEY AUTOINCREMENT",
+        id_type="INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
         bytes_type="BLOB",
         now_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     ),
@@ -55,7 +55,7 @@ def create_statements(dialect: str, *, notify: bool = False) -> list[str]:
     made = [
         f"CREATE TABLE {TABLE} (\n"
         f"    id {words.id_type},\n"
-        "    event_id VARCHAR(36) NOT NULL UNIQUE,\n"
+        "    event_id VARCHAR(36) NOT NULL,\n"
         "    task VARCHAR(255) NOT NULL,\n"
         "    order_key VARCHAR(32),\n"
         f"    envelope {words.bytes_type} NOT NULL,\n"
@@ -63,7 +63,8 @@ def create_statements(dialect: str, *, notify: bool = False) -> list[str]:
         "    schema_version SMALLINT NOT NULL,\n"
         "    state SMALLINT NOT NULL,\n"
         "    claimed_by VARCHAR(64),\n"
-        "    claimed_ms BIGINT\n"
+        "    claimed_ms BIGINT,\n"
+        "    UNIQUE (event_id)\n"
         f"){words.options}",
         f"CREATE INDEX {TABLE}_waiting ON {TABLE} (state, id)",
     ]
