@@ -1,13 +1,14 @@
-"""``emit(event, session=session)``: adds the row of an event to a session, and tells its drain of the commit."""
+"""``emit(event, session=session)``: inserts the row of an event in a session, and tells its drain of the commit."""
 
 from typing import Any, TypeAlias
 
+from msgspec.structs import asdict
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
 from bridge.contrib.sqlalchemy.database import SqlAlchemyDatabase
-from bridge.contrib.sqlalchemy.table import OutboxEvent
+from bridge.contrib.sqlalchemy.table import INSERT, OutboxEvent
 from bridge.producer.default import process_emitter
 from bridge.producer.emitter import Emitter
 from bridge.producer.outbox.drain import Drain
@@ -21,13 +22,13 @@ _DRAIN = "bridge outbox"
 def emit(domain_event: Any, *, session: AnySession, emitter: Emitter | None = None) -> bool:
     """Have a domain event committed with the session's other changes, or rolled back with them.
 
-    Adds an object to the session, which inserts it at its next flush: one INSERT, and no other statement. An error of
-    that INSERT is an error of the transaction, like any other's. After the commit a thread of this process sends the
-    event; if the process dies before that, any other one does.
+    One INSERT, and no other statement: of a Session at once, of an AsyncSession at its next flush, so that nothing is
+    awaited here. An error of that INSERT is an error of the transaction, like any other's. After the commit a thread of
+    this process sends the event; if the process dies before that, any other one does.
 
     Args:
         domain_event: as for ``bridge.emit``.
-        session: not committed yet. Of an AsyncSession nothing is awaited.
+        session: not committed yet.
         emitter: default: the process' own.
 
     Returns:
@@ -36,8 +37,9 @@ def emit(domain_event: Any, *, session: AnySession, emitter: Emitter | None = No
     Raises:
         EventRefusedError: only of a strict emitter.
         TypeError: ``session`` is none.
+        SQLAlchemyError: the INSERT failed; roll back.
     """
-    sync_session = _sync(session)
+    is_async, sync_session = _sync(session)
     emitter = emitter or process_emitter()
     if emitter is None:
         return False
@@ -45,7 +47,10 @@ def emit(domain_event: Any, *, session: AnySession, emitter: Emitter | None = No
     row = emitter.row_for(domain_event, drain)
     if row is None:
         return False
-    sync_session.add(OutboxEvent(row))
+    if is_async:
+        sync_session.add(OutboxEvent(row))
+    else:  # in half the time that a flush takes
+        sync_session.connection({"mapper": OutboxEvent}).execute(INSERT, asdict(row))
     sync_session.info[_DRAIN] = drain
     return True
 
@@ -70,14 +75,14 @@ def _drain_of(bind: Engine | Connection, emitter: Emitter) -> Drain:
     return emitter.drain(url or engine.dialect, lambda: SqlAlchemyDatabase(engine, url))
 
 
-def _sync(session: Any) -> Session:
-    """The session that does the work behind whatever an application calls its session."""
+def _sync(session: Any) -> tuple[bool, Session]:
+    """Whether a session is awaited, and the one that does the work behind whatever an application calls its session."""
     if isinstance(session, scoped_session | async_scoped_session):
         session = session()
     if isinstance(session, AsyncSession):
-        return session.sync_session
+        return True, session.sync_session
     if isinstance(session, Session):
-        return session
+        return False, session
     raise TypeError(f"session= must be a Session or an AsyncSession of SQLAlchemy, and is a {type(session).__name__}.")
 
 

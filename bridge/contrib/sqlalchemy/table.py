@@ -111,3 +111,5 @@ registry().map_imperatively(
     primary_key=[_table.c.event_id],
     include_properties=[*OutboxRow.__struct_fields__],
 )
+INSERT = _table.insert()
+"""Of what an ``OutboxRow`` holds."""
