@@ -65,10 +65,12 @@ class MemoryLiveChannel:
     async def hear(self, timeout_s: float) -> Heard | None:
         if self._unread.empty():
             self._ensure_open()
-        try:
-            heard = await asyncio.wait_for(self._unread.get(), timeout_s)
-        except TimeoutError:
-            return None
+            try:
+                heard = await asyncio.wait_for(self._unread.get(), timeout_s)
+            except TimeoutError:
+                return None
+        else:  # what has come is read on without a pause, as from a socket
+            heard = self._unread.get_nowait()
         if heard is None:
             self._ensure_open()
         return heard
