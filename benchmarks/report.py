@@ -439,8 +439,9 @@ def _in_turns(result: dict[str, Any]) -> str:
     lines = [
         [
             row["what"],
-            f"{row['before']:,.4g}",
-            f"{row['now']:,.4g}",
+            _four_digits(row["before"]),
+            _four_digits(row["now"]),
+            row["commit"],
             f"{row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
             row["rounds"],
         ]
@@ -448,11 +449,15 @@ def _in_turns(result: dict[str, Any]) -> str:
     ]
     return (
         "## Newer code\n\n"
-        f"The rest of this page is of the commits that its first lines name. Since then the bridge was measured without the peers: "
-        f"commit {result['commit']} beside {facts['before']}, both on one machine in turns. Ratio: the newer by the older, the median "
-        f"of all rounds, and its 95 % interval by bootstrap; below 1 is less. {facts['how']}\n\n"
-        + _table(["", facts["before"], result["commit"], "ratio", "rounds"], lines)
+        "All other figures of this page are of the commits that its first lines name. Since then the bridge was measured without the "
+        f"peers, newer commits beside {facts['before']}, on one machine in turns. Ratio: the newer by the older, the median of all "
+        f"rounds, and its 95 % interval by bootstrap; below 1 is less. {facts['how']}\n\n"
+        + _table(["", facts["before"], "newer", "commit", "ratio", "rounds"], lines)
     )
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
 
 
 _SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {

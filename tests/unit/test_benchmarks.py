@@ -165,10 +165,11 @@ class TestReport:
         assert "- for the worker, 10 users: none\n" in page
 
     def test_the_page_says_how_newer_code_compares_and_which_code_the_rest_is_of(self, tmp_path: Path) -> None:
-        row = {"what": "µs", "before": 8.0, "now": 6.0, "ratio": 0.75, "low": 0.7, "high": 0.8, "rounds": 5}
+        row = {"what": "events/s", "before": 8_000.4, "now": 6.0, "commit": "abcdef0", "rounds": 5}
+        row |= {"ratio": 0.75, "low": 0.7, "high": 0.8}
         page = _page_of(tmp_path, "in_turns", [row], {"before": "1234567", "how": "Load 2."})
-        assert "| µs | 8 | 6 | 0.750 (0.700 to 0.800) | 5 |" in page
-        assert "beside 1234567, both on one machine in turns" in page
+        assert "| events/s | 8,000 | 6 | abcdef0 | 0.750 (0.700 to 0.800) | 5 |" in page
+        assert "newer commits beside 1234567, on one machine in turns" in page
 
     def test_the_drawing_is_well_formed_and_shows_each_bar(self, tmp_path: Path) -> None:
         _page(tmp_path, [_row("bridge", 1, 900), _row("celery_redis", 1, 30)])
