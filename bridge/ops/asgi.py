@@ -1,7 +1,7 @@
 """The operators' ASGI application: which routes there are."""
 
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -57,14 +57,7 @@ def build_app(settings: OpsSettings, registry: Registry) -> Starlette:
 
 def _build(settings: OpsSettings, registry: Registry, closing: ExitStack) -> Starlette:
     if not (settings.ops_token or settings.ops_view_token):
-
-        @asynccontextmanager
-        async def closed_after(_app: Starlette) -> AsyncIterator[None]:
-            """Drop the connections of the routes when the application ends."""
-            yield
-            await run_in_threadpool(closing.close)
-
-        return Starlette(routes=monitoring_routes(settings, registry, closing), lifespan=closed_after)
+        return Starlette(routes=monitoring_routes(settings, registry, closing), lifespan=_lifespan(closing))
     context = PageContext.of(settings, registry)
     closing.callback(context.close)
     sessions, throttle = Sessions(settings), Throttle()
@@ -75,13 +68,6 @@ def _build(settings: OpsSettings, registry: Registry, closing: ExitStack) -> Sta
         """What this process turned away so far, by what it was."""
         return {"tokens": throttle.refused, "streams": streams.places.refused}
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        """End the pages' streams at the first sign of a shutdown, and drop the connections at the end."""
-        with heard_signals(streams.end):
-            yield
-        await run_in_threadpool(closing.close)
-
     routes: list[BaseRoute] = [
         *monitoring_routes(settings, registry, closing, refusals),
         *Login(access, context, sessions).routes(),
@@ -89,9 +75,22 @@ def _build(settings: OpsSettings, registry: Registry, closing: ExitStack) -> Sta
         Route(STREAM_PATH, streams.endpoint, methods=["GET"]),
         Route("/static/{name}", static, methods=["GET"]),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=_lifespan(closing, streams.end))
     app.state.streams = streams
     return app
+
+
+def _lifespan(
+    closing: ExitStack, end_streams: Callable[[], None] = lambda: None
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        """End the pages' streams at the first sign of a shutdown, and drop the connections at the end."""
+        with heard_signals(end_streams):
+            yield
+        await run_in_threadpool(closing.close)
+
+    return lifespan
 
 
 async def static(request: Request) -> Response:
