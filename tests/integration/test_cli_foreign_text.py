@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from uuid import UUID
 
 import msgspec
 import pytest
 import redis
 
-from bridge.redis_adapter import DeadLetters, Producers, Workers, connect
+from bridge.redis_adapter import DeadLetters, Producers, Workers
 from bridge.redis_adapter.task_queue import Entries
 from bridge.runtime.reports import ProducerReport, WorkerReport
 from bridge.settings import Settings
@@ -32,12 +31,6 @@ REPORT = {
     "loop_age_s": 100.0,
     "oldest_task_s": 0.0,
 }
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

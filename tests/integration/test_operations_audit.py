@@ -1,12 +1,9 @@
 """The audit and the trace against a real Redis and a real worker: whatever happened, each event is found or missed."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import pytest
-import redis
 from kombu import Connection
 
 from bridge import Emitter, Settings
@@ -15,40 +12,20 @@ from bridge.local.redis_server import free_port
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import DeadLetter
 from bridge.operations import search as t
-from bridge.operations.audit import Audit, Auditor
 from bridge.operations.letters import Letters
-from bridge.operations.search import Tracer, Verdict, Whereabouts
+from bridge.operations.search import Verdict, Whereabouts
 from bridge.operations.selection import Selection
 from bridge.ports import Publication
-from bridge.redis_adapter import KeptEvents, Ledger, OperationsLog, connect, read_balance
+from bridge.redis_adapter import KeptEvents, Ledger, OperationsLog, read_balance
 from bridge.wiring import open_queue, store_of
 from tests.support import keys
+from tests.support.auditing import audit, emit, places
 from tests.support.items import envelopes_of
 from tests.support.moody_catalog import Announced, Moody, registry
-from tests.support.waiting import WAIT_S, wait_until
+from tests.support.waiting import wait_until
 from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 TASK, QUEUE = "bridge.Moody", "bridge.moods"
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    client = connect(settings)
-    yield client
-    client.close()
-
-
-def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
-    return Auditor(store_of(client, settings), settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
-
-
-def emit(emitter: Emitter, *events: object) -> None:
-    assert emitter.emit_many(events) == len(events)
-    assert emitter.flush(WAIT_S)
-
-
-def places(client: redis.Redis, settings: Settings, event_id: UUID, user_id: UUID | None = None) -> list[t.Place]:
-    return Tracer(store_of(client, settings)).trace(event_id, user_id)
 
 
 def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(

@@ -6,40 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from uuid import uuid4
-
-import pytest
-import redis
 
 from bridge import Emitter, Settings
 from bridge.local.redis_server import EmbeddedServer, free_port
-from bridge.operations.audit import Audit, Auditor, went_away
+from bridge.operations.audit import went_away
 from bridge.producer import reporter
-from bridge.redis_adapter import OperationsLog, Producers, connect
+from bridge.redis_adapter import OperationsLog, Producers
 from bridge.runtime.reports import ProducerReport
-from bridge.wiring import store_of
 from tests.support import keys
+from tests.support.auditing import audit, emit
 from tests.support.moody_catalog import Moody, registry
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    client = connect(settings)
-    yield client
-    client.close()
-
-
-def audit(client: redis.Redis, settings: Settings, **options: object) -> Audit:
-    return Auditor(store_of(client, settings), settings, registry).audit(**{"grace_s": 0, **options})  # type: ignore[arg-type]
-
-
-def emit(emitter: Emitter, *events: object) -> None:
-    assert emitter.emit_many(events) == len(events)
-    assert emitter.flush(WAIT_S)
-
 
 # Producers
 

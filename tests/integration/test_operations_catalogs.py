@@ -1,13 +1,11 @@
 """Processes of different releases: status, check and a dry run say whose code is another one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import redis
 
 from bridge import Settings
-from bridge.redis_adapter import DeadLetters, connect
+from bridge.redis_adapter import DeadLetters
 from tests.support import keys
 from tests.support.letters import a_letter
 from tests.support.processes import run_cli
@@ -15,12 +13,6 @@ from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
 CATALOGS = "tests.support.skewed_catalogs"
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def test_a_process_with_another_catalog_than_a_worker_says_so(

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.ops import create_ops_app
-from bridge.redis_adapter import Ledger, connect, read_balance
+from bridge.redis_adapter import Ledger, read_balance
 from tests.support import keys
 from tests.support.keys import user_stream
 from tests.support.ops import AppClient
@@ -23,12 +23,6 @@ from tests.support.worker import running_worker
 CATALOGS = "tests.support.skewed_catalogs"
 NUMBER = 30
 MOVE = "sse-bridge queues move bridge.orders bridge.purchases"
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def environment(settings: Settings, catalog: str) -> dict[str, str]:

@@ -1,18 +1,16 @@
 """Whom dead letters hit, where events name their user in a field of another name."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
 import redis
 
 from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
 from bridge.model.pipeline import EventCodec
 from bridge.operations.letters import every_letter
-from bridge.redis_adapter import DeadLetters, connect
+from bridge.redis_adapter import DeadLetters
 from bridge.wiring import open_queue
 from tests.support.customer_catalog import OrderPaid, OrderShipped, registry
 from tests.support.processes import run_cli
@@ -20,12 +18,6 @@ from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
 CATALOG = "tests.support.customer_catalog:registry"
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def test_letters_know_the_user_that_the_mapping_names(settings: Settings, client: redis.Redis, tmp_path: Path) -> None:

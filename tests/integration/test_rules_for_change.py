@@ -1,6 +1,6 @@
 """The rules for change of docs/operating.md, each with real workers of two releases: nothing lost, nothing silent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -9,7 +9,7 @@ import redis
 
 from bridge import DomainEvent, Emitter, Registry, Settings
 from bridge.operations.letters import every_letter
-from bridge.redis_adapter import DeadLetters, connect, read_balance
+from bridge.redis_adapter import DeadLetters, read_balance
 from tests.support import keys
 from tests.support.processes import run_cli
 from tests.support.skewed_catalogs import New, Old, Retyped, Shorter, new, old, renamed, retyped, shorter
@@ -18,12 +18,6 @@ from tests.support.worker import running_worker
 
 CATALOGS = "tests.support.skewed_catalogs"
 NUMBER = 20
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def environment(settings: Settings, catalog: str) -> dict[str, str]:

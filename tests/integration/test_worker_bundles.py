@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +13,7 @@ import redis
 from bridge import Emitter, Settings
 from bridge.messages import TaskMessage
 from bridge.operations.letters import every_letter
-from bridge.redis_adapter import DeadLetters, connect, read_balance
+from bridge.redis_adapter import DeadLetters, read_balance
 from bridge.wiring import open_queue
 from tests.support import keys
 from tests.support.counts import Counts
@@ -29,12 +28,6 @@ QUEUE = "bridge.moods"
 def settings(redis_url: str) -> Settings:
     """One event a message: the most that there is to bundle."""
     return Settings(broker_url=redis_url, emit_batch_max=1)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:

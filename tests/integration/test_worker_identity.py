@@ -15,7 +15,7 @@ import redis
 from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.operations.health import STILL_S
 from bridge.operations.status import StatusReader
-from bridge.redis_adapter import Workers, connect
+from bridge.redis_adapter import Workers
 from bridge.runtime.identity import process_name
 from bridge.runtime.reports import WorkerReport
 from bridge.settings import Settings
@@ -41,12 +41,6 @@ REPORT = {
     "loop_age_s": 0.1,
     "oldest_task_s": 0.0,
 }
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def test_two_workers_with_one_host_name_and_process_id_are_two(client: redis.Redis) -> None:

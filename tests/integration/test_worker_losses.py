@@ -1,7 +1,6 @@
 """What a run that did not end costs: an attempt of each event, unless that would be somebody's last; and time."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +11,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from bridge import Settings
 from bridge.celery_runtime.task import BridgeTask, OutOfTimeError
 from bridge.model.errors import StoreUnavailableError
-from bridge.redis_adapter import DeadLetters, connect
+from bridge.redis_adapter import DeadLetters
 from bridge.wiring import worker_ports
 from bridge.worker import create_app
 from bridge.worker.handler import Handler
@@ -20,13 +19,6 @@ from bridge.worker.jobs import Job
 from tests.support.hasty_catalog import registry as hasty
 from tests.support.letters import a_letter
 from tests.support.moody_catalog import registry as moody
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    client = connect(settings)
-    yield client
-    client.close()
 
 
 def test_nobody_is_charged_when_the_last_attempt_of_one_is_lost(settings: Settings, client: redis.Redis) -> None:

@@ -12,7 +12,7 @@ from bridge.local.redis_server import EmbeddedServer
 from bridge.operations.letters import every_letter
 from bridge.operations.redrive import Redrives
 from bridge.operations.selection import Selection
-from bridge.redis_adapter import DeadLetters, connect, read_balance
+from bridge.redis_adapter import DeadLetters, read_balance
 from bridge.wiring import store_of
 from tests.support.counts import Counts
 from tests.support.hasty_catalog import registry as hasty
@@ -35,13 +35,6 @@ def worker(redis_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactor
     }
     with running_worker(folder, environment) as process:
         yield process
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    client = connect(settings)
-    yield client
-    client.close()
 
 
 def _among_others(mode: str) -> list[tuple[int, str]]:

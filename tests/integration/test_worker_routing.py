@@ -1,7 +1,6 @@
 """Retries and messages that nobody would read: routed by the registry of today, brought in, or kept with the cause."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,19 +12,13 @@ from bridge import DomainEvent, Settings
 from bridge.model.pipeline import EventCodec, Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.operations.letters import every_letter
-from bridge.redis_adapter import DeadLetters, RetrySet, Workers, connect, read_balance
+from bridge.redis_adapter import DeadLetters, RetrySet, Workers, read_balance
 from tests.support import keys
 from tests.support.skewed_catalogs import New, Old
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
 CATALOGS = "tests.support.skewed_catalogs"
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with connect(settings) as made:
-        yield made
 
 
 def environment(settings: Settings, catalog: str) -> dict[str, str]:
