@@ -41,8 +41,8 @@ class _Json(TypeDecorator[bytes]):
     impl = LargeBinary().with_variant(LONGBLOB, "mysql", "mariadb")
     cache_ok = True
 
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | str | None:
-        return value.decode() if value is not None and dialect.driver == "aiomysql" else value
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return bytes.decode if dialect.driver == "aiomysql" else super().bind_processor(dialect)
 
 
 def outbox_table(metadata: MetaData) -> Table:
