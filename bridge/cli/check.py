@@ -8,7 +8,7 @@ from bridge.catalogs import BUILT_IN, load_registry
 from bridge.cli.connecting import Finding, inspect_building, inspect_connections
 from bridge.cli.console import json_option, marked, print_json
 from bridge.model.errors import RegistryError
-from bridge.model.pipeline.rehearsal import rehearse
+from bridge.model.pipeline.rehearsal import gaps, rehearse
 from bridge.model.registry import Registry
 from bridge.settings import PROCESSES, Process, Settings, read_settings
 
@@ -102,11 +102,8 @@ def _inspect_registry(
     remarks = rehearse(registry, event_max_bytes=settings.event_max_bytes) if rehearsed else []
     if not any(remark.fatal for remark in remarks):
         yield Finding("ok", "registry", _summary(registry, path))
-    for remark in remarks:
+    for remark in [*remarks, *gaps(registry)]:
         yield Finding("fault" if remark.fatal else "warning", "registry", remark.text)
-    for meta in registry.gaps():
-        text = f"no domain event is mapped to {meta.event_type.value}; the worker never publishes it."
-        yield Finding("warning", "registry", text)
 
 
 def _summary(registry: Registry, path: str) -> str:

@@ -19,6 +19,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.producer.batching import BatchLimits
 from bridge.producer.buffer import Buffer
+from bridge.producer.diversion import diversion
 from bridge.producer.lifetime import EMITTERS
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Progress, Sender
@@ -105,7 +106,7 @@ class BackgroundSender:
         if found is None:
             with EMITTERS.lock(), self.progress.changed:
                 found = self._drains.get(key) or self._drains.setdefault(key, self._make_drain(open_database()))
-        if not (found.thread.is_alive() or self.buffer.closing):
+        if not (found.thread.is_alive() or self.buffer.closing or diversion()):
             with suppress(RuntimeError):  # out of threads: the next call tries again
                 found.start()
             self.start_reporting()

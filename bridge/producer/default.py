@@ -1,6 +1,7 @@
 """``emit``, ``emit_many`` and ``flush``: one emitter for the process, made at first use from the environment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bridge.model.errors import BridgeError
@@ -35,6 +36,30 @@ def configure(
     if previous is not None:
         previous.close()
     return emitter
+
+
+def is_made() -> bool:
+    """Whether the process has an emitter."""
+    return _emitter is not None
+
+
+@contextmanager
+def replaced(emitter: Emitter) -> Iterator[None]:
+    """Have ``emit`` use another emitter meanwhile, unless ``configure`` is called, which stays as it always does."""
+    global _emitter, _broken
+    with EMITTERS.lock():
+        before, _emitter, _broken = (_emitter, _broken), emitter, False
+    try:
+        yield
+    finally:
+        with EMITTERS.lock():
+            if _emitter is emitter:
+                _emitter, _broken = before
+                superseded: Emitter | None = emitter
+            else:
+                superseded = before[0]
+        if superseded is not None:
+            superseded.close()
 
 
 def emit(event: Any) -> bool:

@@ -19,7 +19,8 @@ from bridge.model.pipeline import EventCodec, snapshot_taker
 from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.background_sender import BackgroundSender
-from bridge.producer.batching import Route, Unwritten, Written, user_reader
+from bridge.producer.batching import Entry, Route, Unwritten, Written, user_reader
+from bridge.producer.diversion import diversion
 from bridge.producer.lifetime import after_fork_in_child, close_with_process, keep_inherited, note_closed, note_made
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
@@ -83,7 +84,7 @@ class Emitter:
         self._watched = ForkMark()
         self._flag = self._watched.flag
         self._background = self._new_background()
-        self._put = self._background.buffer.put
+        self._put: Callable[[Entry], bool] = self._background.buffer.put
         note_made(self)
 
     # Front
@@ -244,7 +245,7 @@ class Emitter:
             self._refuse(event, error)
             return None
         if route is None:
-            self._note_unmapped(type(event))
+            self._note_unmapped(event)
             return None
         try:
             trace = note_emitted(name_of(type(event)), event.event_id, route.queue)
@@ -267,31 +268,37 @@ class Emitter:
 
     def _enqueue(self, prepared: list[Written]) -> int:
         """Put events into the buffer as far as there is room; returns how many."""
+        if (test := diversion()) is not None:
+            for entry in prepared:
+                test.written(entry)
+            return len(prepared)
         self._watch()
         count = self._background.buffer.put_many(prepared)
         if count < len(prepared):
             self._overflow(len(prepared) - count)
         return count
 
-    def _note_unmapped(self, event_class: type[Any]) -> None:
+    def _note_unmapped(self, event: Any) -> None:
         self._count("unmapped")
-        name = _full_name_of(event_class)[:CLASS_CHARS_MAX]
+        name = _full_name_of(type(event))[:CLASS_CHARS_MAX]
         text = (
             f"{name} has no mapping in the catalog that this process uses ({self._settings.registry or BUILT_IN}), so "
             "that none of its events is sent. Does BRIDGE_REGISTRY name your catalog, and has it a mapping for exactly "
             "this class?"
         )
+        self._tell_test(event, text)
         if self._strict:
             raise EventRefusedError(text)
         if name not in self._unmapped_classes and len(self._unmapped_classes) < UNMAPPED_CLASSES_MAX:
             self._unmapped_classes[name] = None
             logger.warning("bridge.event.unmapped %s", text)
-        self._watch()
-        self._background.start_reporting()
+        if diversion() is None:
+            self._watch()
+            self._background.start_reporting()
 
     def _watch(self) -> None:
         """Have this process close the emitter when it ends."""
-        if not self._watched:
+        if not self._watched and diversion() is None:
             self._watched.set()
             close_with_process(self)
 
@@ -300,9 +307,14 @@ class Emitter:
         is_ours = issubclass(type(error), PayloadError | IdError)  # isinstance would ask the error itself
         reason = str(error) if is_ours else f"it could not be read ({name_of(type(error))})."
         text = f"{_called(event)} was not accepted: {reason}"
+        self._tell_test(event, text)
         if self._strict:
             raise EventRefusedError(text) from error
         logger.error("bridge.event.refused %s", text)
+
+    def _tell_test(self, event: Any, text: str) -> None:
+        if (test := diversion()) is not None:
+            test.note_refused(event, text)
 
     def _overflow(self, number: int, text: str = "") -> None:
         self._count("overflowed", number)
@@ -331,6 +343,10 @@ class Emitter:
         if self._pid != os.getpid():
             after_fork_in_child()
 
+    def divert(self, diverted: bool) -> None:
+        """Have each event pass where a test takes it, or no longer; see ``bridge.producer.diversion``."""
+        self._put = _no_room if diverted else self._background.buffer.put
+
     def forget_parent(self) -> None:
         """In a forked child: the parent's threads, connection and events are the parent's."""
         if self._pid == os.getpid():
@@ -343,6 +359,10 @@ class Emitter:
         self._watched.clear()
         self._background = self._new_background()
         self._put = self._background.buffer.put
+
+
+def _no_room(_: Entry) -> bool:
+    return False
 
 
 def _called(event: Any) -> str:

@@ -11,6 +11,7 @@ from bridge.model.pipeline.pipeline import addresses_of, transform
 from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.publishing import Receipt, ReceiptStatus
 from bridge.model.registry import Address, Audience, DomainToSSEMapping, Registry
+from bridge.producer.diversion import diversion
 from bridge.redis_adapter import SSEPublisherProtocol
 
 
@@ -53,11 +54,16 @@ class SSEEventHandler:
                 return
             addresses = addresses_of(event, mapping, self._addresses)
             sse_event = None if addresses is None else transform(event, mapping, self._addresses.users)
+            if (test := diversion()) is not None:
+                test.handled(event)
+                return
             if addresses is None or sse_event is None:
                 return
             self._log(event, sse_event, await self._publish(sse_event, mapping, addresses))
         except Exception as error:  # extractors and publishers are foreign code; the business carries on
             failure = describe(error, Stage.PUBLISH)
+            if (test := diversion()) is not None:
+                test.note_refused(event, f"{name_of(type(event))} was not published: {failure.message}")
             self._log_failure(
                 event, name_of(type(error)), failure.message, ReceiptStatus.FAILED, reportable(error, failure)
             )

@@ -43,6 +43,12 @@ def note_made(emitter: "Emitter") -> None:
         _emitters.add(emitter)
 
 
+def emitters() -> "list[Emitter]":
+    """Every emitter of the process."""
+    with EMITTERS.lock():
+        return list(_emitters)
+
+
 def note_closed(emitter: "Emitter") -> None:
     """There is nothing left to deliver at the end."""
     _open.discard(emitter)

@@ -50,6 +50,7 @@ ELSEWHERE = {
     "ops.stream.STREAMS_MAX": HELD,
     "ops.stream.VIEWER_STREAMS_MAX": HELD,
     "ops.sessions.ADDRESSES_MAX": HELD,
+    "testing.emitted.SHOWN_CHARS_MAX": SHOWN,
     "ops.sessions.KNOWN_MAX": HELD,
     "producer.emitter.CLASS_CHARS_MAX": SHOWN,
     "producer.outbox.trouble.CHARS_MAX": SHOWN,

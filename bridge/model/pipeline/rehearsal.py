@@ -12,7 +12,7 @@ from bridge.model.events import encode_payload
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.pipeline.pipeline import transform
-from bridge.model.pipeline.snapshot import snapshot_taker
+from bridge.model.pipeline.snapshot import Snapshot, snapshot_taker
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Audience, DomainToSSEMapping, Registry, Supersede
 from bridge.model.registry.contract import (
@@ -36,6 +36,32 @@ class Remark:
     fatal: bool  # events would die of it
     text: str  # the sentence, with the class, what is special about the event, and what to do
     meant: bool = False  # the extractor gives such events up on purpose
+
+
+def written(event: Any, codec: EventCodec, take: Callable[[Any], Snapshot | None], event_max_bytes: int) -> bytes:
+    """The envelope, as ``emit`` writes it.
+
+    Raises:
+        PayloadError: ``emit`` refuses the event.
+        Exception: of the class's own code, for which ``emit`` refuses it as well.
+    """
+    snapshot = take(event)
+    envelope = (
+        codec.wrap(snapshot, event.event_id, event.occurred_at, source=SOURCE)
+        if snapshot
+        else codec.encode(event, source=SOURCE)
+    )
+    if len(envelope) > event_max_bytes:
+        raise PayloadError(f"it has {len(envelope)} bytes (BRIDGE_EVENT_MAX_BYTES is {event_max_bytes})")
+    return envelope
+
+
+def gaps(registry: Registry) -> list[Remark]:
+    """Types that no mapping leads to."""
+    return [
+        Remark(False, f"no domain event is mapped to {meta.event_type.value}; the worker never publishes it.")
+        for meta in registry.gaps()
+    ]
 
 
 def rehearse(registry: Registry, *, event_max_bytes: int) -> list[Remark]:
@@ -88,7 +114,7 @@ class _Rehearsal:
         """What goes wrong with one sample: the step and a remark."""
         on = f" with {sample.special}" if sample.special else ""
         try:
-            envelope = self._written(sample.event)
+            envelope = written(sample.event, self._codec, self._take, self._event_max_bytes)
             event = self._codec.decode(envelope)
         except (PayloadError, DecodeError) as error:
             return (yield "travel", Remark(True, f"{self._name}{on} does not reach a worker: {_sentence(error)}."))
@@ -100,18 +126,6 @@ class _Rehearsal:
         remarks += () if remarks else self._judge_type(event, on)
         # Where both are right, so must be what a worker makes of them, and of whatever else the mapping extracts.
         yield from remarks or self._run("transform", self._transform, event, on)
-
-    def _written(self, event: Any) -> bytes:
-        """The envelope, as ``emit`` writes it."""
-        snapshot = self._take(event)
-        envelope = (
-            self._codec.wrap(snapshot, event.event_id, event.occurred_at, source=SOURCE)
-            if snapshot
-            else self._codec.encode(event, source=SOURCE)
-        )
-        if len(envelope) > self._event_max_bytes:
-            raise PayloadError(f"it has {len(envelope)} bytes (BRIDGE_EVENT_MAX_BYTES is {self._event_max_bytes})")
-        return envelope
 
     def _judge_user(self, event: Any) -> str | None:
         extract = self._mapping.user_id_extractor

@@ -1,0 +1,46 @@
+"""``Diversion``: what takes events instead of the broker and Redis while a test looks; see ``bridge.testing``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from bridge.producer.batching import Written
+from bridge.producer.lifetime import emitters
+
+
+class Diversion(Protocol):
+    """Told on the thread of whoever emits; it must not raise."""
+
+    def written(self, entry: Written) -> None:
+        """An emitter accepted an event."""
+
+    def handled(self, event: Any) -> None:
+        """An ``SSEEventHandler`` would have published an event, or found no recipient."""
+
+    def note_refused(self, event: Any, reason: str) -> None:
+        """An event was not accepted, for a reason in one sentence."""
+
+
+_diversions: list[Diversion] = []
+
+
+def diversion() -> Diversion | None:
+    """The one that was begun last; None in every process but a test's."""
+    return _diversions[-1] if _diversions else None
+
+
+@contextmanager
+def divert(to: Diversion) -> Iterator[None]:
+    """Have every event of this process go there, from all threads and emitters. The innermost takes all."""
+    _diversions.append(to)
+    _tell_emitters()
+    try:
+        yield
+    finally:
+        _diversions[:] = [one for one in _diversions if one is not to]
+        _tell_emitters()
+
+
+def _tell_emitters() -> None:
+    for emitter in emitters():
+        emitter.divert(diversion() is not None)

@@ -1,0 +1,57 @@
+"""The pytest plugin: its fixture, and that a run of pytest that uses none of it pays for none of it."""
+
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from tests.support.worker import ROOT
+
+pytest_plugins = ("pytester",)
+CONFTEST = """
+import pytest
+from tests.support.orders import registry
+
+@pytest.fixture
+def bridge_registry():
+    return registry
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+def test_the_fixture_records_and_its_failures_read_well(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile("""
+        from bridge import emit
+        from tests.support.orders import OrderPaid, OrderShipped
+
+        def test_passes(emitted):
+            emit(OrderPaid(user_id=1, number="7"))
+            assert emitted.only(OrderPaid).number == "7"
+
+        def test_begins_anew(emitted):
+            emitted.nothing()
+
+        def test_fails(emitted):
+            emit(OrderShipped(user_id=2))
+            emitted.only(OrderPaid)
+    """)
+    result = pytester.runpytest_inprocess("-p", "sse_bridge_pytest")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*emitted.only(OrderPaid)", "E *One OrderPaid was expected, not 0. Emitted:", "E *1. OrderShipped(*"]
+    )
+    result.stdout.no_fnmatch_line("*def only(*")
+
+
+def test_the_plugin_is_named_and_loads_nothing_of_the_bridge() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (module,) = project["entry-points"]["pytest11"].values()
+    code = f"import sys, {module}; print([name for name in ('bridge', 'redis', 'celery') if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
