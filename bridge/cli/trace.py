@@ -22,7 +22,7 @@ STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad
 
 @click.command()
 @click.argument("event_id", type=click.UUID)
-@click.option("--user", metavar="ID", help="Whose event it is; saves looking through all seen marks.")
+@click.option("--user", metavar="ID", help="A user that was told; saves looking through all seen marks.")
 @json_option
 @click.pass_context
 def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -> None:
@@ -62,8 +62,9 @@ def describe(place: Place) -> dict[str, Any]:
                 "place": "published",
                 "position": place.position,
                 "at": moment(place.at_ms),
+                "address": place.address,
                 "user_id": place.user_id,
-                "broadcast": place.user_id is None,
+                "broadcast": place.is_broadcast,
                 "in_stream": place.in_stream,
                 "seen_key": place.seen_key,
             }

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -15,9 +14,9 @@ from bridge.messages.whole_message import WholeMessage, read_whole
 from bridge.model.bounds import PARSER_ERRORS, MessageBounds
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Failure, Outcome, Pipeline, Published, Skipped, Stage
-from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy
+from bridge.model.registry import EVERYONE, Audience, DomainToSSEMapping, DropAfter, Registry, RetryPolicy, User
 from bridge.operations.trials import Trial, Trials
-from bridge.ports import Publications, Sighting
+from bridge.ports import Destination, Publications, Sighting
 from bridge.settings import AccountingSettings
 from bridge.settings.topology import topology
 
@@ -102,6 +101,12 @@ class Predictor:
         """The mapping that a redrive would use; None if the letter cannot be sent."""
         return None if letter.raw or not is_json(letter.envelope) else self._registry.mapping_of_task(letter.task)
 
+    def destination_of(self, outcome: Published) -> Destination:
+        """Where an event would be published to."""
+        everyone_or_user = EVERYONE if outcome.audience is Audience.BROADCAST else User(outcome.event.user_id)
+        retention = self._registry.retention_of(outcome.event.event_type)
+        return Destination(addresses=outcome.addresses or (everyone_or_user,), retention=retention)
+
     def whole_message(self, letter: DeadLetter) -> WholeMessage | None:
         """The message that a redrive would put back as it was; None if the letter holds none, or it cannot be."""
         message = read_whole(letter) if self.in_one_step else None
@@ -125,7 +130,9 @@ class Predictor:
         """What would become of each letter, superseding apart; publishes nothing."""
         outcomes = self.outcomes(letters)
         published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
-        found = self._published.look_up([(audience_of(outcome), outcome.event.event_id) for outcome in published])
+        found = self._published.look_up(
+            [(self.destination_of(outcome), outcome.event.event_id) for outcome in published]
+        )
         sightings = dict(zip(map(id, published), found, strict=True))
         return [
             self._judge(letter, outcome, sightings.get(id(outcome), Sighting()))
@@ -190,11 +197,6 @@ def _read_payload(payload: bytes) -> dict[str, Any]:
         return msgspec.json.decode(payload or b"{}", type=dict[str, Any])
     except PARSER_ERRORS:  # a stranger's entry
         return {}
-
-
-def audience_of(outcome: Published) -> UUID | None:
-    """Whose stream an event would be published to; None for the broadcasts'."""
-    return None if outcome.audience is Audience.BROADCAST else outcome.event.user_id
 
 
 def differences(told: dict[str, Any], today: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

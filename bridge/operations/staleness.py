@@ -9,9 +9,9 @@ import msgspec
 
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.pipeline import Outcome, Published
-from bridge.model.registry import Registry, Supersede
-from bridge.operations.dry_run import Predictor, audience_of, is_too_old, occurred_at_of, why_too_old
-from bridge.ports import Publications
+from bridge.model.registry import Address, Registry, Supersede
+from bridge.operations.dry_run import Predictor, is_too_old, occurred_at_of, why_too_old
+from bridge.ports import Destination, Publications
 
 HISTORY_LOOK_MAX = 1000
 """Entries of a stream, newest first, that are searched for a newer event."""
@@ -79,22 +79,28 @@ class Staleness:
         occurred_at = occurred_at_of(letter.envelope)
         if not isinstance(outcome, Published) or occurred_at is None:
             return _Subject(rule=rule)
-        about = _about(outcome, rule, outcome.payload)
+        destination = self._predictor.destination_of(outcome)
+        about = _about(outcome, rule, outcome.payload, destination)
         age = f"{int(occurred_at.timestamp() * 1_000_000):020d} {letter.letter_id}"
-        return _Subject(rule=rule, about=about, age=age, outcome=outcome)
+        return _Subject(rule=rule, about=about, age=age, outcome=outcome, destination=destination)
 
     def _published_later(self, subject: "_Subject") -> str:
-        """The id of a newer published event about the same thing; empty if none is retained."""
-        outcome = subject.outcome
-        assert outcome is not None  # noqa: S101  (the caller looked)
-        for past in self._published.newest(audience_of(outcome), HISTORY_LOOK_MAX):
-            if (
-                past.event_type == outcome.event.event_type.value
-                and past.occurred_at > outcome.event.occurred_at
-                and _about(outcome, subject.rule, past.payload) == subject.about
-            ):
-                return past.event_id
-        return ""
+        """The id of a newer published event about the same thing, which all were told; empty if none is retained."""
+        assert subject.destination is not None  # noqa: S101  (the caller looked)
+        first, *others = (self._newer(subject, address) for address in subject.destination.addresses)
+        return next((event_id for event_id in first if all(event_id in other for other in others)), "")
+
+    def _newer(self, subject: "_Subject", address: Address) -> list[str]:
+        """The newer events about the same thing that one address was told, newest first."""
+        outcome, destination = subject.outcome, subject.destination
+        assert outcome is not None and destination is not None  # noqa: S101  (the caller looked)
+        return [
+            past.event_id
+            for past in self._published.newest(address, HISTORY_LOOK_MAX, retention=destination.retention)
+            if past.event_type == outcome.event.event_type.value
+            and past.occurred_at > outcome.event.occurred_at
+            and _about(outcome, subject.rule, past.payload, destination) == subject.about
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +111,7 @@ class _Subject:
     about: str = ""
     age: str = ""
     outcome: Published | None = None
+    destination: Destination | None = None
 
     @property
     def known(self) -> bool:
@@ -112,11 +119,12 @@ class _Subject:
         return bool(self.about)
 
 
-def _about(outcome: Published, rule: Supersede, payload: bytes) -> str:
-    """Type, address and key as one short name; empty if the payload has no key."""
+def _about(outcome: Published, rule: Supersede, payload: bytes, destination: Destination | None) -> str:
+    """Type, addresses and key as one short name; empty if the payload has no key."""
     try:
         key = rule.key_of(msgspec.json.decode(payload, type=dict[str, Any]))
     except Exception:  # the team's own function, or a payload of an older release
         return ""
-    words = f"{outcome.event.event_type.value}\0{audience_of(outcome)}\0{key!r}"
+    told = " ".join(map(str, destination.addresses)) if destination else ""
+    words = f"{outcome.event.event_type.value}\0{told}\0{key!r}"
     return hashlib.sha256(words.encode()).hexdigest()[:24]

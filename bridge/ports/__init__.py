@@ -7,6 +7,7 @@ method that writes says what a second call changes. Event ids are UUIDs as text 
 
 from bridge.ports.events import (
     Channels,
+    Destination,
     EventLog,
     LiveChannel,
     PastEvent,

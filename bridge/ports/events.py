@@ -10,7 +10,8 @@ from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.event_log import Heard, Page
 from bridge.model.position import Position
 from bridge.model.publishing import Delivery, Receipt
-from bridge.model.registry import Address, Id
+from bridge.model.registry import Address, Retention
+from bridge.model.registry.addresses import EVERYONE_TEXT, USER
 
 
 class PendingPublish(Protocol):
@@ -144,9 +145,20 @@ class Publication:
     """An event stands, or stood, in a stream."""
 
     position: str  # its place in the order of all events
-    user_id: str | None  # None for a broadcast
+    address: str  # the address that was told, as text
     seen_key: str  # the key that remembers it
     in_stream: bool  # whether a client that reconnects can still get it
+
+    @property
+    def user_id(self) -> str | None:
+        """The user's id, where the address is a user's."""
+        kind, _, user_id = self.address.partition(":")
+        return user_id if kind == USER else None
+
+    @property
+    def is_broadcast(self) -> bool:
+        """Whether everyone was told."""
+        return self.address == EVERYONE_TEXT
 
     @property
     def at_ms(self) -> int:
@@ -154,22 +166,30 @@ class Publication:
         return int(self.position.partition("-")[0])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    """Where an event goes: its addresses, and the class of retention of its type."""
+
+    addresses: tuple[Address, ...]
+    retention: Retention | None = None
+
+
 class Publications(Protocol):
     """What clients were told, looked up event by event; for operators."""
 
-    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
-        """For each event and its user (None: everybody): whether it was published, and whether it could be."""
+    def look_up(self, events: Sequence[tuple[Destination, UUID]]) -> list[Sighting]:
+        """For each event: whether any of its addresses was told of it, and whether all could be."""
 
-    def newest(self, user_id: Id | None, limit: int) -> Iterator[PastEvent]:
-        """Up to so many of a user's retained events (None: of the broadcasts), newest first."""
+    def newest(self, address: Address, limit: int, *, retention: Retention | None = None) -> Iterator[PastEvent]:
+        """Up to so many retained events that an address was told, of one class of retention, newest first."""
 
     def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
         """Where an event was published.
 
         Args:
             event_id: id of the event.
-            user: canonical id of its user, if known: large stores answer at once then; otherwise all are looked
-                through.
+            user: canonical id of a user: large stores answer at once then, and only whether that user or everyone was
+                told; otherwise all are looked through.
         """
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:

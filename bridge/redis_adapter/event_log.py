@@ -16,13 +16,11 @@ from bridge.model.bounds import ENTRY_BYTES_MAX, PARSER_ERRORS, REPLAY_BYTES_MAX
 from bridge.model.event_log import Heard, Page, page_of
 from bridge.model.events.sse_event import StreamedEvent, read_entry, read_message
 from bridge.model.position import Position
-from bridge.model.registry import Address, Id
+from bridge.model.registry import EVERYONE, Address, Retention
 from bridge.model.registry.addresses import heard
-from bridge.model.registry.identifiers import is_id_text
-from bridge.ports.events import PastEvent, Publication, Sighting
+from bridge.ports.events import Destination, PastEvent, Publication, Sighting
 from bridge.redis_adapter.client import keyspace_of, store_errors, text
 from bridge.redis_adapter.errors import REDIS_TROUBLES, store_error
-from bridge.redis_adapter.keyspace import seen_owner
 from bridge.redis_adapter.script import OfStore, script
 from bridge.settings import RetentionSettings
 
@@ -31,7 +29,6 @@ PAGE = 200
 CONNECTION_NAME = "bridge-gateway-hub"
 """As CLIENT LIST shows it."""
 MARKS_A_STEP = 1000
-EVERYBODY = None
 
 
 class History:
@@ -153,32 +150,36 @@ class PublishedEvents(OfStore):
         super().__init__(client)
         self._keeps_history = settings.stream_ttl_s > 0
 
-    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
+    def look_up(self, events: Sequence[tuple[Destination, UUID]]) -> list[Sighting]:
         """One round trip, and one more for each event that was published."""
         with store_errors(), self._client.pipeline(transaction=False) as pipeline:
-            for audience, event_id in events:
-                pipeline.get(self._mark(audience, event_id))
-                pipeline.type(self._stream(audience))
-            answers = pipeline.execute(raise_on_error=False)
+            for destination, event_id in events:
+                for stream, address in self._streams(destination):
+                    pipeline.get(self._keys.seen(address, event_id))
+                    pipeline.type(stream)
+            answers = iter(pipeline.execute(raise_on_error=False))
             return [
-                self._sighting(audience, mark, kind)
-                for (audience, _), mark, kind in zip(events, answers[::2], answers[1::2], strict=True)
+                self._sighting([(stream, next(answers), next(answers)) for stream, _ in self._streams(destination)])
+                for destination, _ in events
             ]
 
-    def _sighting(self, audience: Id | None, mark: Any, kind: Any) -> Sighting:
-        if isinstance(mark, redis.ResponseError):
-            return Sighting(refusal=str(mark))
-        if mark is not None:
-            entries = self._at(audience, text(mark))
-            return Sighting(published=True, payload=entries[0][1].get(b"data", b"") if entries else b"")
-        if self._keeps_history and kind not in (b"none", b"stream"):
-            return Sighting(refusal=f"Its stream's key holds a {text(kind)}.")
-        return Sighting()
+    def _sighting(self, told: Sequence[tuple[str, Any, Any]]) -> Sighting:
+        """Of each address its stream, the mark, and what the stream's key holds."""
+        refusals = [str(mark) for _, mark, _ in told if isinstance(mark, redis.ResponseError)]
+        for stream, mark, _ in told:
+            if isinstance(mark, bytes | str):
+                entries = self._at(stream, text(mark))
+                return Sighting(published=True, payload=entries[0][1].get(b"data", b"") if entries else b"")
+        if self._keeps_history:
+            kinds = [kind for _, _, kind in told if kind not in (b"none", b"stream")]
+            refusals += [f"Its stream's key holds a {text(kind)}." for kind in kinds]
+        return Sighting(refusal=refusals[0] if refusals else "")
 
-    def newest(self, audience: Id | None, limit: int) -> Iterator[PastEvent]:
+    def newest(self, address: Address, limit: int, *, retention: Retention | None = None) -> Iterator[PastEvent]:
         """One XREVRANGE; entries that strangers wrote are passed over."""
+        ((stream, _),) = self._streams(Destination(addresses=(address,), retention=retention))
         with store_errors():
-            entries: Any = self._client.xrevrange(self._stream(audience), count=limit)
+            entries: Any = self._client.xrevrange(stream, count=limit)
         for _, fields in entries:
             with suppress(KeyError, *PARSER_ERRORS):
                 yield PastEvent(
@@ -192,32 +193,29 @@ class PublishedEvents(OfStore):
         """With a user two marks are read; without, SCAN goes through all keys in steps of MARKS_A_STEP."""
         with store_errors():
             if user is not None:
-                marks = {self._mark(user, event_id), self._mark(EVERYBODY, event_id)}
+                marks = {self._keys.user_seen(user, event_id), self._keys.seen(EVERYONE, event_id)}
             else:
                 found = self._client.scan_iter(match=self._keys.seen_marks(event_id), count=MARKS_A_STEP)
                 marks = {text(key) for key in found}
+            classes: Any = self._client.hkeys(self._keys.RETENTIONS) if marks else ()
             for mark in sorted(marks):
                 position = cast("bytes | None", self._client.get(mark))
-                owner = self._owner(mark)
-                if position is not None and owner:
-                    yield self._publication(mark, owner, text(position))
+                named = self._keys.told_by(mark)
+                if position is not None and named:
+                    yield self._publication(mark, *named, text(position), [text(one) for one in classes])
 
-    def _publication(self, mark: str, owner: str, position: str) -> Publication:
-        user = None if owner == self._keys.BROADCAST_STREAM else owner
-        return Publication(position=position, user_id=user, seen_key=mark, in_stream=bool(self._at(user, position)))
+    def _publication(self, mark: str, address: str, stream: str, position: str, classes: Sequence[str]) -> Publication:
+        streams = [stream, *(f"{stream}:{name}" for name in classes)]
+        kept = any(self._at(one, position) for one in streams)
+        return Publication(position=position, address=address, seen_key=mark, in_stream=kept)
 
-    def _at(self, audience: Id | None, position: str) -> list[Any]:
+    def _at(self, stream: str, position: str) -> list[Any]:
         """The entry that a seen mark tells of; none for a mark that a stranger wrote."""
         try:
             place = str(Position(position))
         except ValueError:
             return []
-        return cast("list[Any]", self._client.xrange(self._stream(audience), place, place))
-
-    def _owner(self, mark: str) -> str:
-        """Whose seen mark it is: a user's id, or the broadcast stream; empty if it is not one of ours."""
-        owner = seen_owner(mark)
-        return owner if owner == self._keys.BROADCAST_STREAM or is_id_text(owner) else ""
+        return cast("list[Any]", self._client.xrange(stream, place, place))
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:
         """SCAN through all keys for seen marks, in steps of MARKS_A_STEP."""
@@ -228,10 +226,7 @@ class PublishedEvents(OfStore):
                 if (event_id := text(key).rpartition(":")[2]) in event_ids
             )
 
-    def _stream(self, audience: Id | None) -> str:
-        return self._keys.BROADCAST_STREAM if audience is None else self._keys.user_stream(audience)
-
-    def _mark(self, audience: Id | None, event_id: UUID) -> str:
-        if audience is None:
-            return self._keys.broadcast_seen(event_id)
-        return self._keys.user_seen(audience, event_id)
+    def _streams(self, destination: Destination) -> Iterator[tuple[str, Address]]:
+        """The stream that each address has of an event's class."""
+        suffix = f":{destination.retention.name}" if destination.retention else ""
+        return ((self._keys.stream(address) + suffix, address) for address in destination.addresses)

@@ -5,6 +5,8 @@ from copy import copy
 from uuid import UUID
 
 from bridge.model.registry import EVERYONE, Address, Id, TopicAddress, User
+from bridge.model.registry.addresses import EVERYONE_TEXT, USER
+from bridge.model.registry.identifiers import is_id_text
 from bridge.settings import ServerSettings
 from bridge.settings.topology import topology
 
@@ -188,6 +190,17 @@ class Keyspace:
             return self.seen(EVERYONE, event_id)
         of_topic = channel.startswith(up_to_user(self.TOPIC_CHANNEL))
         return (self.TOPIC_SEEN if of_topic else self.SEEN) % owner + event_id
+
+    def told_by(self, mark: str) -> tuple[str, str] | None:
+        """The address, as text, and the stream that a seen mark is of; None if it is not one of ours."""
+        owner = seen_owner(mark)
+        if owner == self.BROADCAST_STREAM:
+            return EVERYONE_TEXT, self.BROADCAST_STREAM
+        if not is_id_text(owner):
+            return None
+        if mark.startswith(up_to_user(self.TOPIC_SEEN)):
+            return owner, self.TOPIC_STREAM % owner
+        return f"{USER}:{owner}", self.USER_STREAM % owner
 
     def user_channel(self, user_id: Id) -> str:
         """Pub/sub channel of one user."""

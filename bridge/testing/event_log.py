@@ -14,9 +14,9 @@ from bridge.model.event_log import Page, page_of
 from bridge.model.events.sse_event import StreamedEvent, read_message
 from bridge.model.position import START, Position
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery, Receipt, ReceiptStatus
-from bridge.model.registry import EVERYONE, Address, Id, Retention, User
+from bridge.model.registry import EVERYONE, Address, Retention
 from bridge.model.registry.addresses import heard
-from bridge.ports import PastEvent, Publication, Sighting
+from bridge.ports import Destination, PastEvent, Publication, Sighting
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.state import State, Twin
 
@@ -211,16 +211,18 @@ class MemoryEventLog(Twin):
 
     # Looking up
 
-    def look_up(self, events: Sequence[tuple[Id | None, UUID]]) -> list[Sighting]:
-        return [self._sighting(_owner(user_id), str(event_id)) for user_id, event_id in events]
+    def look_up(self, events: Sequence[tuple[Destination, UUID]]) -> list[Sighting]:
+        return [self._sighting(destination, str(event_id)) for destination, event_id in events]
 
-    def _sighting(self, owner: str, event_id: str) -> Sighting:
-        kept = (event.payload for event in self._kept(owner) if event.event_id == event_id)
-        return Sighting(published=self._marked(owner, event_id) is not None, payload=next(kept, "").encode())
+    def _sighting(self, destination: Destination, event_id: str) -> Sighting:
+        owners = [str(one) for one in destination.addresses]
+        kept = (event.payload for owner in owners for event in self._kept(owner) if event.event_id == event_id)
+        published = any(self._marked(owner, event_id) is not None for owner in owners)
+        return Sighting(published=published, payload=next(kept, "").encode())
 
-    def newest(self, user_id: Id | None, limit: int) -> Iterator[PastEvent]:
-        found = list(self._kept(_owner(user_id)))[: -limit - 1 : -1]
-        for event in found:
+    def newest(self, address: Address, limit: int, *, retention: Retention | None = None) -> Iterator[PastEvent]:
+        stream = self._stream(str(address), retention.name if retention else "")
+        for event in list(stream.entries if stream else ())[: -limit - 1 : -1]:
             yield PastEvent(
                 event_id=event.event_id,
                 event_type=event.event_type,
@@ -235,7 +237,7 @@ class MemoryEventLog(Twin):
             if position is not None and (user is None or owner in (f"user:{user}", _EVERYONE)):
                 yield Publication(
                     position=position,
-                    user_id=owner.removeprefix("user:") if owner != _EVERYONE else None,
+                    address=owner,
                     seen_key=f"{owner}:{event_id}",
                     in_stream=any(event.event_id == str(event_id) for event in self._kept(owner)),
                 )
@@ -305,10 +307,6 @@ class MemoryPendingPublish:
 
     def abandon(self) -> None:
         self._deliveries = None
-
-
-def _owner(user_id: Id | None) -> str:
-    return _EVERYONE if user_id is None else str(User(user_id))
 
 
 def _following(stream: _Stream, after: Position, most: float, limit_bytes: float) -> tuple[list[StreamedEvent], bool]:

@@ -122,10 +122,10 @@ def unknown(seen_life_s: float) -> str:
 
 
 def _published(place: Publication) -> Place:
-    audience = "everybody" if place.user_id is None else f"user {place.user_id}"
     kept = "still in the stream" if place.in_stream else "no longer in the stream"
     facts = [Named("position", f"{place.position}, {kept}"), Named("seen mark", place.seen_key)]
-    return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {audience}", facts=facts)
+    told = "everybody" if place.is_broadcast else f"user {place.user_id}" if place.user_id else place.address
+    return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {told}", facts=facts)
 
 
 def _buried(letter: DeadLetter) -> Place:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bridge import BridgeError, Registry, Settings, load_settings
+from bridge import BridgeError, Registry, Settings, User, load_settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.gateway import create_app
 from bridge.local import serve
@@ -154,7 +154,7 @@ class _Endpoints:
     def _recent(self) -> list[dict[str, Any]]:
         """The newest events that are kept, newest first: what a page that is opened later shows."""
         try:
-            newest = list(self._store.published.newest(self._plan.user_id, RECENT))
+            newest = list(self._store.published.newest(User(self._plan.user_id), RECENT))
         except BridgeError:
             return []
         return [
@@ -178,7 +178,7 @@ class _Endpoints:
         answer: dict[str, int | None] = {"kept": None, "published": None, "queued": None}
         status = StatusReader(self._store, self._settings, self._registry)
         try:
-            kept = self._store.published.newest(self._plan.user_id, self._settings.stream_maxlen)
+            kept = self._store.published.newest(User(self._plan.user_id), self._settings.stream_maxlen)
             answer["kept"] = sum(1 for _ in kept)
             found = status.read()
         except BridgeError:

@@ -7,6 +7,8 @@ import pytest
 from bridge.messages import TaskMessage
 from bridge.model.dead_letter import Tombstone
 from bridge.model.errors import StoreError
+from bridge.model.registry import EVERYONE, Retention, Topic, User
+from bridge.ports import Destination
 from bridge.runtime.reports import ProducerReport, WorkerReport
 from tests.contract.conftest import Open
 from tests.support.adapters import Adapter
@@ -174,17 +176,35 @@ async def test_what_clients_were_told_is_found_with_what_it_said(opened: Open) -
     publish(adapter.publisher, mine)
     publish(adapter.publisher, everybodys)
     ids = [one.event.event_id for one in (mine, everybodys, new)]
-    sightings = adapter.store.published.look_up([(USER, ids[0]), (None, ids[1]), (USER, ids[2])])
+    to_user, to_all = Destination(addresses=(User(USER),)), Destination(addresses=(EVERYONE,))
+    sightings = adapter.store.published.look_up([(to_user, ids[0]), (to_all, ids[1]), (to_user, ids[2])])
     assert [(one.published, one.payload, one.refusal) for one in sightings] == [
         (True, mine.payload, ""),
         (True, everybodys.payload, ""),
         (False, b"", ""),
     ]
-    assert [past.event_id for past in adapter.store.published.newest(USER, 10)] == [name_of(mine)]
+    assert [past.event_id for past in adapter.store.published.newest(User(USER), 10)] == [name_of(mine)]
     (found,) = adapter.store.published.find(ids[0])
     assert (found.user_id, found.in_stream) == (str(USER), True)
     assert not list(adapter.store.published.find(ids[0], str(OTHER)))
     assert adapter.store.published.published({name_of(mine), name_of(new)}) == {name_of(mine)}
+
+
+async def test_what_topics_were_told_is_found_by_address_and_class(opened: Open) -> None:
+    adapter = await opened()
+    room, alarms = Topic("room", int)(1), Retention("alarms")
+    one = event(None, None, User(USER), room)
+    publish(adapter.publisher, one, retention=alarms)
+    published = adapter.store.published
+    found = {place.address: place for place in published.find(one.event.event_id)}
+    assert found.keys() == {f"user:{USER}", "room:1"} and all(place.in_stream for place in found.values())
+    assert (found["room:1"].user_id, found[f"user:{USER}"].user_id) == (None, str(USER))
+    assert not any(place.is_broadcast for place in found.values())
+    told = Destination(addresses=(EVERYONE, room), retention=alarms)
+    (sighting,) = published.look_up([(told, one.event.event_id)])
+    assert (sighting.published, sighting.payload) == (True, one.payload)
+    assert [past.event_id for past in published.newest(room, 10, retention=alarms)] == [name_of(one)]
+    assert not list(published.newest(room, 10))
 
 
 async def test_the_figures_are_of_now(opened: Open) -> None:

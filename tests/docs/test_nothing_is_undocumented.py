@@ -42,7 +42,7 @@ def keys_and_channels() -> list[str]:
     keyspace = Keyspace()
     names = {name: value for name, value in vars(keyspace).items() if name.isupper()}
     plain = [value.replace("%s", "<topic>" if "TOPIC" in name else "<user_id>") for name, value in names.items()]
-    others = ("of", "of_redrive", "seen_marks", "without", "channel", "stream", "seen", "mark_of_message")
+    others = ("of", "of_redrive", "seen_marks", "without", "channel", "stream", "seen", "mark_of_message", "told_by")
     methods = [
         method
         for name, method in inspect.getmembers(keyspace, inspect.ismethod)

@@ -45,7 +45,7 @@ from bridge.model.pipeline import Failure, Stage, describe, encode_raw, identify
 from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import cause_of
 from bridge.model.plain_text import one_line
-from bridge.model.registry import Audience
+from bridge.model.registry import EVERYONE
 from bridge.model.withdrawal import Withdrawal
 from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
@@ -202,7 +202,7 @@ def _past_events(text: str) -> None:
     fields = {b"event_id": text, b"event_type": text, b"occurred_at": text, b"data": text}
     client = connect(Settings())
     client.xrevrange = lambda *_, **__: [(b"1-1", fields)]
-    list(PublishedEvents(client, Settings()).newest(Audience.BROADCAST, 1))
+    list(PublishedEvents(client, Settings()).newest(EVERYONE, 1))
 
 
 def _caller(text: str) -> None:

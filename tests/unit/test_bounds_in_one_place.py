@@ -73,7 +73,6 @@ NO_TEXT = {
     "gateway.session": "how much is held for a client",
     "model.registry.addresses": "how many streams are read for a client",
     "operations.redrive.sending": "how much is sent at once",
-    "ports.events": "how much is read at once",
     "producer.outbox.table": "tests/contract/test_outbox.py",
     "producer.spool_folder": "tests/integration/test_producer_spool.py",
     "producer.spool": "how much is written at once",

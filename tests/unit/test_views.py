@@ -125,8 +125,16 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
     ("place", "told"),
     [
         (
-            Publication(position=f"{AT_MS}-0", user_id=None, seen_key="k", in_stream=False),
+            Publication(position=f"{AT_MS}-0", address="everyone", seen_key="k", in_stream=False),
             "published 2026-01-01T00:00:00.123Z to everybody",
+        ),
+        (
+            Publication(position=f"{AT_MS}-0", address="user:a:b", seen_key="k", in_stream=False),
+            "published 2026-01-01T00:00:00.123Z to user a:b",
+        ),
+        (
+            Publication(position=f"{AT_MS}-0", address="order:42", seen_key="k", in_stream=True),
+            "published 2026-01-01T00:00:00.123Z to order:42",
         ),
         (
             search.OnItsWay(

@@ -113,8 +113,8 @@ class Supersede:
     """Staleness: an event is not redriven when a newer one about the same thing is, or was published already.
 
     Attributes:
-        key: a payload field, or a function of the payload. Events of one type, for one user, with equal keys
-            supersede each other.
+        key: a payload field, or a function of the payload. Events of one type, for the same user or addresses,
+            with equal keys supersede each other.
     """
 
     key: str | Callable[[dict[str, Any]], object]
