@@ -1,6 +1,7 @@
 """``bridge.testing.capture``: all that is emitted is recorded as a real emit judges it, and nothing is sent."""
 
 import asyncio
+import os
 import threading
 import unittest
 from collections.abc import Iterator
@@ -146,6 +147,21 @@ def test_threads_and_tasks_are_captured(emitted: Emitted) -> None:
     for thread in threads:
         thread.join()
     assert len(emitted) == 100
+
+
+def test_what_a_forked_child_emits_is_not_sent_either() -> None:
+    emitter = Emitter(NOWHERE, registry)
+    emitter.emit(paid("in use"))
+    try:
+        with capture(registry) as emitted:
+            child = os.fork()
+            if not child:
+                emitter.emit(paid("in the child"))
+                os._exit(emitter.counts["accepted"])
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not emitted
+    finally:
+        emitter.close(0)
 
 
 async def test_a_handler_publishes_nothing_and_is_judged(emitted: Emitted) -> None:

@@ -55,3 +55,11 @@ def test_the_plugin_is_named_and_loads_nothing_of_the_bridge() -> None:
     code = f"import sys, {module}; print([name for name in ('bridge', 'redis', 'celery') if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_the_image_is_built_with_it() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY ")]
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for package in packages["packages"]:
+        assert [package] in copied and f"!{package}" in ignored
