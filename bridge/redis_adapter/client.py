@@ -146,7 +146,12 @@ def text(value: bytes | str) -> str:
 
 def moment_ms(score: bytes | str | float) -> int:
     """A score as ms since the epoch; the nearest such moment where a stranger wrote what no calendar knows."""
-    return int(min(max(float(score), 0), LAST_MS))
+    return int(exact_ms(score))
+
+
+def exact_ms(score: bytes | str | float) -> float:
+    """As ``moment_ms``, with the fraction that says of a retry that it is being tried."""
+    return min(max(float(score), 0.0), float(LAST_MS))
 
 
 def numbers(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> dict[str, int]:

@@ -26,7 +26,7 @@ from bridge.model.moments import shown_time
 from bridge.model.plain_text import plain_logger
 from bridge.model.retry import CLAIM_MAX, LEASE_S, RESEND_S, Attempt, Claim, RetryRecord, WaitingFor, WaitingRetry
 from bridge.ports.failed_events import Kept
-from bridge.redis_adapter.client import moment_ms, store_errors, text
+from bridge.redis_adapter.client import exact_ms, moment_ms, store_errors, text
 from bridge.redis_adapter.script import OfStore, look
 from bridge.settings import AccountingSettings
 
@@ -296,7 +296,7 @@ class KeptEvents(OfStore):
             now_ms=int(seconds) * 1000 + int(microseconds) / 1000,
             waits=record is not None,
             retry=None if record is None else read_retry(record),
-            due_ms=None if due is None else moment_ms(due),
+            due_ms=None if due is None else exact_ms(due),
             letter=None if letter is None else read_letter(letter) or unreadable(event_id, letter),
             skipped_ms=None if skipped is None else moment_ms(skipped),
             tombstone=None if stone is None else read_tombstone(event_id, stone, at),

@@ -15,13 +15,13 @@ from bridge.model.errors import OperationRefusedError
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.position import START
 from bridge.model.publishing import AddressedEvent, Delivery
-from bridge.model.registry import User
+from bridge.model.registry import EVERYONE, User
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.operations import StatusReader
 from bridge.operations.audit import Auditor
 from bridge.operations.redrive import Redrives
 from bridge.ops.monitoring import BridgeCollector
-from bridge.ports import Store
+from bridge.ports import Destination, Store
 from bridge.redis_adapter import History, Ledger, connect_async
 from bridge.redis_adapter.reports import Workers
 from bridge.redis_adapter.task_queue import Entries
@@ -162,7 +162,7 @@ def _readers(store: Store, settings: Settings) -> dict[str, Callable[[], object]
         "letters": lambda: (list(store.dead_letters.heads(between_ms=(0, 2**53))), store.dead_letters.span_ms()),
         "looks": lambda: store.dead_letters.look(between_ms=(0, 2**53)),
         "kept": lambda: store.kept.look_up(EVENT),
-        "published": lambda: (list(store.published.find(UUID(EVENT))), store.published.look_up([(None, UUID(EVENT))])),
+        "published": lambda: (list(store.published.find(UUID(EVENT))), store.published.look_up([(Destination(addresses=(EVERYONE,)), UUID(EVENT))])),
         "redrives": redrives.newest,
         "log": store.log.newest,
         "queues": store.queue_names.all,
