@@ -162,7 +162,10 @@ def _readers(store: Store, settings: Settings) -> dict[str, Callable[[], object]
         "letters": lambda: (list(store.dead_letters.heads(between_ms=(0, 2**53))), store.dead_letters.span_ms()),
         "looks": lambda: store.dead_letters.look(between_ms=(0, 2**53)),
         "kept": lambda: store.kept.look_up(EVENT),
-        "published": lambda: (list(store.published.find(UUID(EVENT))), store.published.look_up([(Destination(addresses=(EVERYONE,)), UUID(EVENT))])),
+        "published": lambda: (
+            list(store.published.find(UUID(EVENT))),
+            store.published.look_up([(Destination(addresses=(EVERYONE,)), UUID(EVENT))]),
+        ),
         "redrives": redrives.newest,
         "log": store.log.newest,
         "queues": store.queue_names.all,
