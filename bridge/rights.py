@@ -5,7 +5,7 @@ from functools import partial
 
 from bridge.catalogs import load_registry
 from bridge.model.bounds import REASON_CHARS_MAX
-from bridge.model.errors import OperationRefusedError
+from bridge.model.errors import IdError, OperationRefusedError
 from bridge.model.registry import Id, Registry
 from bridge.operations import disconnect_session, disconnect_user
 from bridge.runtime.identity import who_am_i
@@ -48,12 +48,18 @@ def disconnect(
     if (user is None) == (session is None):
         raise OperationRefusedError("Say who is to be disconnected: disconnect(user), or disconnect(session=…).")
     settings = settings or load_settings(for_=OperatorSettings)
-    registry = registry or load_registry(settings.registry)
+    catalog = registry or load_registry(settings.registry)
     logged = {"who": who or who_am_i(), "reason": reason[:REASON_CHARS_MAX]}
     with open_store(settings) as store:
-        if user is not None:
-            return disconnect_user(store, registry, user, **logged).gateways
-        return disconnect_session(store, session or "", **logged).gateways
+        if user is None:
+            return disconnect_session(store, session or "", **logged).gateways
+        try:
+            return disconnect_user(store, catalog, user, **logged).gateways
+        except IdError as error:
+            if registry is not None:
+                raise
+            named = f"{error} So says the catalog {settings.registry}: "
+            raise IdError(f"{named}name yours by BRIDGE_REGISTRY, or give it as registry=.") from None
 
 
 async def disconnect_async(

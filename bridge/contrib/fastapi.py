@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 
 from bridge.contrib import starlette
 from bridge.gateway import RequestRefusedError, UnauthorizedError
+from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
 from bridge.settings import Settings
 
@@ -28,7 +29,11 @@ def add_bridge(
     It may ask for whatever FastAPI injects: the request, cookies, headers, a database by another dependency. It is
     done, and what it opened is closed, before the stream begins. What it raises (an ``HTTPException``, or what the
     application has a handler for) refuses the request with its status; an answer that leads elsewhere is a 401.
+    What the application asks of each of its routes (``FastAPI(dependencies=…)``) is asked first.
     """
+    if not callable(who):
+        raise SettingsError(f"add_bridge wants the dependency itself, as it stands in Depends(…), not {who!r}.")
+    starlette.check_application(app)
     asking = DependencyAnswer(app, who)
     return starlette.add_bridge(app, asking, settings=settings, registry=registry, lifespan_of=lifespan_of)
 
@@ -45,7 +50,7 @@ class DependencyAnswer:
             request.scope["state"][_FOUND].append(found)
             return Response(status_code=HTTPStatus.NO_CONTENT)
 
-        self._asking.add_api_route("/{path:path}", answer, methods=["GET"])
+        self._asking.add_api_route("/{path:path}", answer, methods=["GET"], dependencies=app.router.dependencies)
 
     async def __call__(self, request: Request) -> Any:
         """The answer.

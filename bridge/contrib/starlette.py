@@ -55,11 +55,16 @@ def add_bridge(
         An ASGI application: the gateway of the lifespan that runs, for looking at.
 
     Raises:
-        SettingsError: a setting is wrong, or ``who`` cannot be asked.
+        SettingsError: a setting is wrong, ``who`` cannot be asked, or the application has such a route already.
         RegistryError: the registry cannot be loaded.
     """
     if not callable(who):
         raise SettingsError(f"add_bridge wants a function of the request that says who is asking, not {who!r}.")
+    check_application(app)
+    if not isinstance(registry, Registry | None):
+        raise SettingsError(
+            f"add_bridge wants registry= to be a Registry, not {registry!r}; BRIDGE_REGISTRY names one."
+        )
     settings = settings or load_settings(for_=("gateway", "producer"))
     registry = registry or load_registry(settings.registry)
     authenticator = AppAuthenticator(app, who, registry.users)
@@ -68,6 +73,19 @@ def add_bridge(
     app.router.routes[:0] = [Route(EVENTS_PATH, gateway), Route(TICKET_PATH, gateway)]
     _extend_lifespan(lifespan_of or app, gateway, settings, registry)
     return gateway
+
+
+def check_application(app: object) -> None:
+    """See whether the gateway can be put into it.
+
+    Raises:
+        SettingsError: it is no application, or has a route of its own where the gateway's would be.
+    """
+    if not isinstance(app, Starlette):
+        raise SettingsError(f"add_bridge wants the application itself, not {type(app).__name__}.")
+    for path in (EVENTS_PATH, TICKET_PATH):
+        if any(getattr(route, "path", "") == path for route in app.router.routes):
+            raise SettingsError(f"This application has a route {path} already, from itself or by an add_bridge before.")
 
 
 class AppGateway:

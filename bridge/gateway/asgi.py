@@ -131,6 +131,8 @@ class Endpoints:
             self._gateway.counters.connections_lost += 1
             connection.end()
             return Response()
+        if refusal := self._gateway.closed():
+            raise refusal  # before the application is asked, which may not be started either
         asked_at = time.monotonic()
         principal = await self._authenticator.identify(request)
         admission = Admission.of(principal, asked_at)

@@ -153,13 +153,18 @@ class Gateway:
             if self._withdrawals.refuses(admission):
                 session.end(Ending.WITHDRAWN)
 
+    def closed(self) -> BridgeError | None:
+        """Why no stream can be opened for anybody now, if so."""
+        if self.draining:
+            retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
+            return unavailable("This gateway is shutting down; connect again.", retry_after_s)
+        return None if self._running else self._not_running()
+
     def refusal(self, admission: Admission) -> BridgeError | None:
         """Why no further stream can be opened for this user now, if so."""
-        if not self._running and not self.draining:
-            return self._not_running()
+        if refusal := self.closed():
+            return refusal
         retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
-        if self.draining:
-            return unavailable("This gateway is shutting down; connect again.", retry_after_s)
         if self._withdrawals.refuses(admission):
             return UnauthorizedError(WITHDRAWN)
         if len(self.sessions) >= self._settings.gateway_clients_max:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
@@ -142,7 +142,64 @@ def test_a_function_is_wanted(settings: Settings) -> None:
         for_starlette.add_bridge(Starlette(), None, settings=settings, registry=numbers)  # type: ignore[arg-type]
 
 
+WRONG: dict[str, Callable[[Settings], object]] = {
+    "application itself": lambda settings: for_starlette.add_bridge(
+        APIRouter(),
+        lambda request: 7,
+        settings=settings,
+        registry=numbers,  # type: ignore[arg-type]
+    ),
+    "to be a Registry": lambda settings: for_starlette.add_bridge(
+        Starlette(),
+        lambda request: 7,
+        settings=settings,
+        registry="shop:registry",  # type: ignore[arg-type]
+    ),
+    "dependency itself": lambda settings: for_fastapi.add_bridge(
+        FastAPI(), Depends(lambda: 7), settings=settings, registry=numbers
+    ),
+    f"has a route {EVENTS}": lambda settings: for_fastapi.add_bridge(
+        FastAPI(routes=[Route(EVENTS, lambda request: JSONResponse({}))]),
+        lambda: 7,
+        settings=settings,
+        registry=numbers,
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_what_cannot_be_added_is_told_in_a_sentence(sentence: str, settings: Settings) -> None:
+    with pytest.raises(bridge.SettingsError, match=sentence):
+        WRONG[sentence](settings)
+
+
+def test_a_gateway_is_added_once(settings: Settings) -> None:
+    app = FastAPI()
+    for_fastapi.add_bridge(app, lambda: 7, settings=settings, registry=numbers)
+    with pytest.raises(bridge.SettingsError, match="an add_bridge before"):
+        for_fastapi.add_bridge(app, lambda: 7, settings=settings, registry=numbers)
+
+
+def test_nobody_is_asked_while_the_application_is_not_started(settings: Settings) -> None:
+    mounted = FastAPI()
+    for_fastapi.add_bridge(mounted, lambda request: request.app.state.database, settings=settings, registry=numbers)
+    with TestClient(Starlette(routes=[Mount("/shop", mounted)])) as client:
+        assert "was not started" in client.get("/shop" + EVENTS).json()["detail"]
+
+
 # FastAPI's dependencies
+
+
+def test_what_is_asked_of_every_route_is_asked_of_the_stream(settings: Settings) -> None:
+    def closed(x_key: Annotated[str, Header()] = "") -> None:
+        if x_key != "open":
+            raise HTTPException(403, "The shop is closed.")
+
+    app = FastAPI(dependencies=[Depends(closed)])
+    for_fastapi.add_bridge(app, lambda: 7, settings=settings, registry=numbers)
+    refused, said = status(app)
+    assert refused == 403 and "The shop is closed." in said
+    assert status(app, **{"X-Key": "open"})[0] == 200
 
 
 class Sessions:

@@ -142,6 +142,7 @@ def test_a_stream_that_opens_while_its_gateway_has_no_redis_ends_before_it_is_se
 
 WRONG: list[tuple[str, Callable[[], object]]] = [
     ("must be a UUID, not int", lambda: bridge.disconnect(7, registry=REGISTRY)),
+    ("So says the catalog .*BRIDGE_REGISTRY", lambda: bridge.disconnect(7)),
     ("Say who", lambda: bridge.disconnect(registry=REGISTRY)),
     ("Say who", lambda: bridge.disconnect(UUID(int=1), session="one", registry=REGISTRY)),
     ("not empty", lambda: bridge.disconnect(session="", registry=REGISTRY)),
