@@ -8,11 +8,12 @@ import msgspec
 
 from bridge.catalogs import load_registry
 from bridge.model.errors import RegistryError
-from bridge.model.events.sse_event import event_frame
+from bridge.model.events.sse_event import StreamedEvent
 from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Retry, Skipped, snapshot_taker
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.pipeline.rehearsal import gaps, rehearse, written
 from bridge.model.plain_text import name_of, one_line
+from bridge.model.position import START
 from bridge.model.publishing import AddressedEvent
 from bridge.model.registry import Audience, DomainToSSEMapping, Id, Registry, RetryPolicy
 from bridge.settings import WorkerSettings, load_settings
@@ -105,13 +106,20 @@ def _message(outcome: Published) -> Message:
     event = outcome.event
     user = event.user_id if outcome.audience is Audience.USER else None
     addressed = AddressedEvent(event=event, payload=outcome.payload, user_id=user, addresses=outcome.addresses)
+    streamed = StreamedEvent(
+        event_id=str(event.event_id),
+        event_type=event.event_type.value,
+        payload=outcome.payload.decode(),
+        position=START,
+    )
+    frame = streamed.to_sse_format()
     return Message(
         type=event.event_type.value,
-        payload=msgspec.json.decode(outcome.payload),
+        payload=msgspec.json.decode(frame.partition("\ndata: ")[2]),
         user=user,
         addresses=tuple(map(str, addressed.told)),
         event_id=str(event.event_id),
-        frame=event_frame(event.event_id, event.event_type.value, outcome.payload.decode()).encode(),
+        frame=frame.encode(),
     )
 
 

@@ -140,12 +140,14 @@ class SSEEvent:
 def word(name: str, value: object) -> str:
     """A field's text that can stand as it is in JSON, in a frame and in a filter; the script and gateways rely on it.
 
+    A plain one, whatever subclass of ``str`` it was: encoders do not take those, and some print as something else.
+
     Raises:
         FieldError: it is something else. The sentence has the field's name, and not the text, which may be anybody's.
     """
     if not isinstance(value, str) or not _WORD.fullmatch(value):
         raise FieldError(f"{name} must be 1 to {FIELD_CHARS_MAX} letters, digits, '_', '-' or dots.")
-    return value
+    return str.__str__(value)
 
 
 def vouched_event(
