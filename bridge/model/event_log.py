@@ -54,9 +54,10 @@ def page_of(
     cuts = [cut for cut in cuts if cut <= reached]
     horizon = min(cuts) if cuts else reached
     within = [event for entries in streams for position, event in entries if position <= horizon]
-    found = {event.position: event for event in within if event}
+    # A stranger's entry may have the position of one of ours: an event is known by its id, too.
+    found = {(event.position, event.event_id): event for event in within if event}
     return Page(
-        events=tuple(found[position] for position in sorted(found)),
+        events=tuple(found[place] for place in sorted(found)),
         horizon=horizon,
         complete=complete,
         last=not cuts,

@@ -72,3 +72,16 @@ async def test_entries_ahead_of_everything_hide_no_event_that_follows(
         page = await history.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)
     assert page.complete
     assert [event.event_id for event in page.events] == [str(one.event.event_id) for one in broadcasts]
+
+
+async def test_a_strangers_entry_at_the_position_of_an_event_hides_nothing(
+    settings: Settings, settler: Settler, redis_client: redis.Redis
+) -> None:
+    (first, event) = several(2)
+    settler.settle(direct([first]))
+    (receipt,) = settler.settle(direct([event]))
+    fields = {"event_id": str(OTHER), "event_type": "[[[[", "data": "{}", "occurred_at": "{}"}
+    redis_client.xadd(keys.BROADCAST_STREAM, fields, id=receipt.position or "")  # type: ignore[arg-type]
+    async with connect_async(settings) as client:
+        page = await History(client, settings).read([User(USER)], Position("1-0"))
+    assert {str(first.event.event_id), str(event.event.event_id)} <= {found.event_id for found in page.events}

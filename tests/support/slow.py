@@ -1,11 +1,13 @@
 """Clients that ask for a stream and do not read it, on bare sockets."""
 
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
 from tests.support.streams import EVENTS_PATH, token
+from tests.support.waiting import PROCESS_TIMEOUT_S
 
 RECEIVE_BYTES = 4096
 """What the kernel holds for a client that does not read, at the least that it allows."""
@@ -29,9 +31,10 @@ def ask(port: int, sent: bytes, *, receive_bytes: int = RECEIVE_BYTES) -> socket
 
 
 def read_until(asking: socket.socket, word: bytes) -> bytes:
-    """What comes until a word has; AssertionError when the connection ends before it."""
-    got = b""
+    """What comes until a word has; AssertionError when the connection ends before it, or only heartbeats come."""
+    got, until = b"", time.monotonic() + PROCESS_TIMEOUT_S
     while word not in got:
+        assert time.monotonic() < until, f"{word!r} does not come: {got[-500:]!r}"
         part = asking.recv(4096)
         assert part, f"ended without {word!r}: {got[-500:]!r}"
         got += part
