@@ -176,7 +176,7 @@ class AsgiCall:
         self.gone = asyncio.Event()
         self._app = app
         self._source = source
-        self._asks = source.watch.asks(source)
+        self._asks: object = None
         self._asked = False
         self._pipe: deque[str] = deque()
         self._whole = False
@@ -184,6 +184,8 @@ class AsgiCall:
 
     async def run(self) -> None:
         """Until the gateway ends the stream; cancelled to hang up."""
+        # Only here: what is cancelled before it begins asks for nothing, and would never be answered.
+        self._asks = self._source.watch.asks(self._source)
         serving = asyncio.create_task(self._app(self._scope(), self._receive, self._send))  # type: ignore[arg-type]
         try:
             await self._read()
