@@ -157,12 +157,15 @@ class Endpoints:
             )
         asked_at = time.monotonic()
         principal = await self._authenticator.otherwise.identify(request)
+        admission = Admission.of(principal, asked_at)
         wanted = self._wanted(request)
-        if refusal := self._gateway.refusal(Admission.of(principal, asked_at)):
+        if refusal := self._gateway.refusal(admission):
             raise refusal
         if wanted.topics:
             await self._gateway.topic_rights.permit(principal, wanted.topics)
-        document = await issue(self._gateway.tickets, principal, self._registry, wanted.topics)
+        document = await issue(self._gateway.tickets, admission, self._registry, wanted.topics)
+        if refusal := self._gateway.refusal(admission):  # its user was disconnected meanwhile
+            raise refusal
         self._gateway.counters.tickets_issued += 1
         return JSONResponse(document, HTTPStatus.CREATED, {"Cache-Control": "no-store"})
 

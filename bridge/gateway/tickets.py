@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from starlette.types import Scope
 from bridge.catalogs import load_registry
 from bridge.gateway.authenticator import RETRY_AFTER_S, Authenticator, Principal
 from bridge.gateway.refusal import RequestRefusedError, unavailable
+from bridge.gateway.withdrawals import Admission
 from bridge.model.bounds import PARSER_ERRORS, TICKET_CHARS_MAX, TICKETS_PER_USER_MAX
 from bridge.model.errors import BridgeError, OperationRefusedError, StoreError, UnauthorizedError
 from bridge.model.registry import Registry, TopicAddress
@@ -140,16 +142,18 @@ class TicketAuthenticator:
 
 
 async def issue(
-    box: Tickets, principal: Principal, registry: Registry, topics: Sequence[TopicAddress] = ()
+    box: Tickets, admission: Admission, registry: Registry, topics: Sequence[TopicAddress] = ()
 ) -> dict[str, object]:
-    """A new ticket, as the gateway answers it.
+    """A new ticket, as the gateway answers it; it counts as issued when the authenticator was asked.
 
     Raises:
         RequestRefusedError: 429, the user has too many; 503, Redis is away.
     """
     ticket = new_ticket()
+    user, record = written(admission.principal, registry, topics)
+    age_ms = math.ceil((time.monotonic() - admission.asked_at) * 1000)
     try:
-        kept = await box.issue(digest_of(ticket), *written(principal, registry, topics))
+        kept = await box.issue(digest_of(ticket), user, record, age_ms)
     except StoreError as error:
         raise unavailable("No ticket can be issued now; try again later.", RETRY_AFTER_S) from error
     if not kept:

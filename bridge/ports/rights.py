@@ -27,12 +27,15 @@ class RightsRecord(Protocol):
 class Tickets(Protocol):
     """What one-use tickets stand for, by a digest of each."""
 
-    async def issue(self, digest: str, user: str, record: bytes) -> bool:
-        """Keep a ticket's record for ``TICKET_S``, unless its user has got ``TICKETS_PER_USER_MAX`` in that time."""
+    async def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
+        """Keep a ticket's record for ``TICKET_S``, unless its user has got ``TICKETS_PER_USER_MAX`` in that time.
+
+        It counts as issued ``age_ms`` ago, when its user was last known: a disconnect since then is worth more.
+        """
         ...
 
     async def take(self, digest: str) -> bytes | None:
-        """What was kept, once: the time in ms of the store, a blank, and the record. None if there is none."""
+        """What was kept, once: since when it counts, in ms of the store, a blank, the record. None if there is none."""
         ...
 
 

@@ -14,10 +14,10 @@ from bridge.redis_adapter.script import Call, OfStore, script
 class TicketWriter(OfStore):
     """The writing half of ``bridge.ports.Tickets``, for threads."""
 
-    def issue(self, digest: str, user: str, record: bytes) -> bool:
+    def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
         """One script call."""
         with store_errors():
-            return bool(script("ticket").send(self._client, _call(self._client, digest, user, record)))
+            return bool(script("ticket").send(self._client, _call(self._client, digest, user, record, age_ms)))
 
 
 class Tickets:
@@ -26,10 +26,12 @@ class Tickets:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
 
-    async def issue(self, digest: str, user: str, record: bytes) -> bool:
+    async def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
         """One script call."""
         with store_errors():
-            return bool(await script("ticket").send_async(self._client, _call(self._client, digest, user, record)))
+            return bool(
+                await script("ticket").send_async(self._client, _call(self._client, digest, user, record, age_ms))
+            )
 
     async def take(self, digest: str) -> bytes | None:
         """One GETDEL."""
@@ -38,7 +40,7 @@ class Tickets:
         return cast("bytes | None", found)
 
 
-def _call(client: "redis.Redis | redis.asyncio.Redis", digest: str, user: str, record: bytes) -> Call:
+def _call(client: "redis.Redis | redis.asyncio.Redis", digest: str, user: str, record: bytes, age_ms: int) -> Call:
     keys = keyspace_of(client)
     own = script("ticket").keys(None, ticket=keys.ticket(digest), issued=keys.tickets_issued(user))
-    return Call(own, [record, TICKET_S, TICKETS_PER_USER_MAX])
+    return Call(own, [record, TICKET_S, TICKETS_PER_USER_MAX, age_ms])
