@@ -1,5 +1,6 @@
 """FastAPI: ``add_bridge`` with any dependency of the application's as the way of knowing who is asking."""
 
+import asyncio
 import json
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -64,7 +65,7 @@ class DependencyAnswer:
         scope["state"] = {**scope.get("state", {}), _FOUND: found}
         scope["method"] = "GET"
         refusal = _Refusal()
-        await self._routed()(scope, _nothing, refusal.hear)
+        await self._routed()(scope, refusal.receive, refusal.hear)
         if found:
             return found[0]
         raise refusal.error()
@@ -82,15 +83,26 @@ _FOUND = "bridge_who"
 
 
 class _Refusal:
-    """An answer that is no user."""
+    """An answer that is no user, and the server's side of its request: without a body, and of a client that stays."""
 
     def __init__(self) -> None:
         self._status = 0
         self._body = b""
+        self._asked = False
+        self._complete = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        if self._asked:
+            await self._complete.wait()  # a disconnect that comes sooner would cut the answer off
+            return {"type": "http.disconnect"}
+        self._asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def hear(self, message: MutableMapping[str, Any]) -> None:
         self._status = message.get("status", self._status)
         self._body += message.get("body", b"")
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._complete.set()
 
     def error(self) -> RequestRefusedError | UnauthorizedError:
         if self._status < HTTPStatus.BAD_REQUEST:
@@ -104,7 +116,3 @@ class _Refusal:
         with suppress(ValueError, AttributeError):
             detail = json.loads(self._body).get("detail")
         return detail if isinstance(detail, str) and detail else otherwise
-
-
-async def _nothing() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
