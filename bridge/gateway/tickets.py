@@ -20,7 +20,7 @@ from bridge.gateway.withdrawals import Admission
 from bridge.model.bounds import PARSER_ERRORS, TICKET_CHARS_MAX, TICKETS_PER_USER_MAX
 from bridge.model.errors import BridgeError, OperationRefusedError, StoreError, UnauthorizedError
 from bridge.model.registry import Registry, TopicAddress
-from bridge.model.withdrawal import TICKET_S
+from bridge.model.withdrawal import TICKET_S, SessionDigest, session_target
 from bridge.ports import Tickets
 from bridge.redis_adapter import TicketWriter, connect
 from bridge.settings import StreamSettings, load_settings
@@ -43,7 +43,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     user: str
     expires_at: float | None = None
     topics: tuple[str, ...] = ()
-    session: str = ""
+    session: str = ""  # its target: whoever reads this must not learn its key
     issued_at: float | None = None
 
 
@@ -84,7 +84,8 @@ def written(principal: Principal, registry: Registry, topics: Sequence[TopicAddr
     """
     told = topics if callable(principal.topics) else principal.topics
     user = registry.users.text(principal.user)
-    record = _Record(user, principal.expires_at, tuple(map(str, told)), principal.session, principal.issued_at)
+    session = session_target(principal.session) if principal.session else ""
+    record = _Record(user, principal.expires_at, tuple(map(str, told)), session, principal.issued_at)
     return user, msgspec.json.encode(record)
 
 
@@ -136,7 +137,7 @@ class TicketAuthenticator:
             user=user,
             expires_at=min(said.expires_at or now + STREAM_S, now + STREAM_S),
             topics=[topic for topic in topics if isinstance(topic, TopicAddress)],
-            session=said.session,
+            session=SessionDigest(said.session),
             issued_at=issued_at if said.issued_at is None else min(issued_at, said.issued_at),
         )
 

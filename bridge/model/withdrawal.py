@@ -41,8 +41,16 @@ def user_target(user: Id) -> str:
     return f"user:{user}"
 
 
+class SessionDigest(str):
+    """What a ticket knows in place of a session's key: its ``session_target``, which is no key to be digested again."""
+
+    __slots__ = ()
+
+
 def session_target(session: str) -> str:
     """How a session is called in the record: by a digest, as whoever knows its key could use it."""
+    if isinstance(session, SessionDigest):
+        return str(session)
     digest = hashlib.sha256(session.encode(errors="surrogatepass")).hexdigest()
     return f"session:{digest[:SESSION_DIGEST_CHARS]}"
 

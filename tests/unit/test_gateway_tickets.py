@@ -1,5 +1,6 @@
 """No ticket, session or withdrawal of one user is ever worth anything to another; and an address shows no ticket."""
 
+import json
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -18,7 +19,7 @@ from bridge.gateway.withdrawals import Admission, KnownWithdrawals
 from bridge.model.counting import Counters
 from bridge.model.errors import UnauthorizedError
 from bridge.model.registry import Registry, Topic
-from bridge.model.withdrawal import Withdrawal, session_target, user_target
+from bridge.model.withdrawal import SessionDigest, Withdrawal, session_target, user_target
 from tests.support.identities import numbers
 
 NOW_S = 1_800_000_000.0
@@ -99,7 +100,7 @@ async def test_a_ticket_opens_one_stream_of_its_own_user_and_none_after_a_discon
             assert (found is None) == (ticket in spent)
             spent.add(ticket)
             if found:
-                assert (found.user, found.session) == (user, session)
+                assert (found.user, found.session) == (user, session_target(session) if session else "")
                 # Later than the disconnect by the monotonic clock: what counts is when the ticket was issued.
                 assert rights.refuses(Admission.of(found, time.monotonic() + 60)) == (ticket in out)
         elif issued:
@@ -128,6 +129,24 @@ async def test_what_a_principal_may_hear_and_until_when_goes_with_the_ticket() -
     assert endless is not None and endless.expires_at is not None
     assert time.time() < endless.expires_at <= time.time() + 3600
     assert await believed(box, box.issue(Principal(user=7, expires_at=1.0))) is None
+
+
+@given(TEXTS.filter(bool))
+async def test_of_a_session_a_ticket_knows_no_more_than_a_disconnect_needs(session: str) -> None:
+    box = Box()
+    ticket = box.issue(Principal(user=7, session=session))
+    (record,) = box.kept.values()
+    assert json.loads(record.partition(b" ")[2]) == {"user": "7", "session": session_target(session)}
+    found = await believed(box, ticket)
+    assert found is not None
+    assert session_target(session) in Admission.of(found, 0.0).targets
+    again = await believed(box, box.issue(found))
+    assert again is not None and again.session == found.session
+
+
+def test_a_session_that_is_called_as_a_target_is_none() -> None:
+    named = session_target("a")
+    assert session_target(SessionDigest(named)) == named != session_target(named)
 
 
 @pytest.mark.parametrize(
