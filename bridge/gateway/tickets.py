@@ -172,7 +172,11 @@ def refuse_foreign(request: Request, origins: Sequence[str]) -> None:
     origin = request.headers.get("Origin")
     if origin is None or origin in origins:
         return
-    if urlsplit(origin).netloc != request.headers.get("Host", "-"):
+    try:
+        is_own = urlsplit(origin).netloc == request.headers.get("Host", "-")
+    except ValueError:  # no browser sends such
+        is_own = False
+    if not is_own:
         raise RequestRefusedError(
             HTTPStatus.FORBIDDEN,
             "Pages of another origin get no ticket here, unless BRIDGE_GATEWAY_CORS_ORIGINS names it: their own server "

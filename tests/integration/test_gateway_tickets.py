@@ -82,14 +82,26 @@ async def test_a_ticket_of_before_a_disconnect_opens_nothing(
 
 @pytest.mark.parametrize(
     ("origin", "expected"),
-    [(None, 201), (SHOP, 201), ("{own}", 201), ("https://evil.example", 403), ("null", 403), ("http://127.0.0.1", 403)],
+    [
+        (None, 201),
+        (SHOP, 201),
+        ("{own}", 201),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://127.0.0.1", 403),
+        ("http://[", 403),
+        ("http://[::1", 403),
+        ("http://℀.example", 403),
+        ("//[v1.a]x", 403),
+        ("", 403),
+    ],
 )
 async def test_who_may_post(
     origin: str | None, expected: int, settings: Settings, client: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(settings) as served:
-        headers = shown(user) | ({"Origin": origin.replace("{own}", served.url)} if origin else {})
-        answer = await client.post(served.url + TICKET_PATH, headers=headers)
+        sent = {} if origin is None else {"Origin": origin.replace("{own}", served.url).encode()}
+        answer = await client.post(served.url + TICKET_PATH, headers=shown(user) | sent)  # type: ignore[operator]
         assert answer.status_code == expected
         assert answer.headers.get("access-control-allow-origin") == (SHOP if origin == SHOP else None)
         assert (await client.post(served.url + TICKET_PATH)).status_code == 401
