@@ -44,8 +44,8 @@ def add_bridge(
 
     Args:
         app: whose middleware runs before ``who`` is asked, so that ``request.session`` and ``request.user`` are there.
-        who: asked when a stream is opened; one that is not async runs in a thread. None, or a user that is not
-            authenticated, is a 401.
+        who: asked when a stream is opened; one that is not async runs in a thread. None, or a user whose
+            ``is_authenticated``, a value or a method, does not say so, is a 401.
         settings: default: read from the environment.
         registry: default: the one that the settings name.
         lifespan_of: the application that the server runs, where ``app`` is mounted in it: Starlette runs the lifespan
@@ -119,7 +119,10 @@ class AppAuthenticator:
         """See ``Authenticator``."""
         # The gateway is an application, too; but ``request.app`` is to be the one that was written.
         own = Request({**request.scope, "app": self._app})
-        return principal_of(await _answer(self._who, own), self._users)
+        found = await _answer(self._who, own)
+        if found is None or not await _is_signed_in(found):
+            raise UnauthorizedError(SIGN_IN)
+        return principal_of(found, self._users)
 
 
 async def _answer(who: Who, request: Request) -> Any:
@@ -128,16 +131,24 @@ async def _answer(who: Who, request: Request) -> Any:
     return await found if inspect.isawaitable(found) else found
 
 
-def principal_of(found: Any, users: IdType) -> Principal:
-    """The principal that an application's answer stands for; an id of another kind is left for the gateway to refuse.
+async def _is_signed_in(found: Any) -> bool:
+    """Whether a user says so of itself; who says nothing is one. Some frameworks' users have a method for it."""
+    said: Any = getattr(found, "is_authenticated", True)
+    if callable(said):
+        with suppress(ValueError):  # no signature is known of some callables
+            try:
+                inspect.signature(said).bind()
+            except TypeError:
+                named = f"{type(found).__name__}.is_authenticated"
+                raise SettingsError(f"{named} wants arguments; return None for who is not signed in") from None
+        said = said()
+    return bool(await said if inspect.isawaitable(said) else said)
 
-    Raises:
-        UnauthorizedError: there is no user.
-    """
+
+def principal_of(found: Any, users: IdType) -> Principal:
+    """The principal that an answer stands for; an id of another kind is left for the gateway to refuse."""
     if isinstance(found, Principal):
         return found
-    if found is None or getattr(found, "is_authenticated", True) is False:
-        raise UnauthorizedError(SIGN_IN)
     user = found if isinstance(found, UUID | int | str) else getattr(found, "id", found)
     with suppress(IdError):
         user = users.read(user)

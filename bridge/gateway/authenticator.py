@@ -145,7 +145,8 @@ class OwnAuthenticator:
         if isinstance(answer, Failure):
             if isinstance(answer.error, RequestRefusedError | UnauthorizedError):
                 raise self._sendable(answer.error)
-            raise self._failed(answer.why)
+            why = str(answer.error) if isinstance(answer.error, SettingsError) else answer.why
+            raise self._failed(why)
         try:
             principal = self._checked(answer)
         except Exception as error:  # a Principal may be a subclass of the application's
