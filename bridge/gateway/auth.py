@@ -138,8 +138,14 @@ def _verify_with(token: str, key: Any, algorithm: str, issuer: Issuer) -> dict[s
             algorithms=[algorithm],
             audience=audience,
             issuer=issuer.issuer or None,
-            # Whether the subject fits is judged by the registry's kind of ids: issuers write numbers, too.
-            options={"require": ["exp", "sub"], "verify_aud": audience is not None, "verify_sub": False},
+            # Whether the subject fits is judged by the registry's kind of ids, and a session by us: issuers write
+            # numbers, too.
+            options={
+                "require": ["exp", "sub"],
+                "verify_aud": audience is not None,
+                "verify_sub": False,
+                "verify_jti": False,
+            },
         )
     except jwt.InvalidSignatureError:
         raise
@@ -226,9 +232,16 @@ def _check_times(claims: dict[str, Any]) -> None:
 
 
 def _session_of(claims: dict[str, Any]) -> str:
-    """What the issuer calls the session, or else the token."""
-    named = (claims.get(claim) for claim in ("sid", "jti"))
-    return next((name for name in named if isinstance(name, str) and 0 < len(name) <= SESSION_CHARS_MAX), "")
+    """What the issuer calls the session, or else the token; a name that no ``disconnect`` takes is passed over."""
+    for claim in ("sid", "jti"):
+        value = claims.get(claim)
+        # Issuers write their database's numbers, too.
+        name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(name, str | None):
+            raise UnauthorizedError(f"The token's claim {claim!r} is neither a text nor a whole number.")
+        if name and len(name) <= SESSION_CHARS_MAX:
+            return name
+    return ""
 
 
 def _invalid(error: Exception) -> UnauthorizedError:

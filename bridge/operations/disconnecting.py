@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bridge.model.bounds import SESSION_CHARS_MAX
 from bridge.model.errors import OperationRefusedError
 from bridge.model.log_entry import LogEntry
 from bridge.model.plain_text import plain_logger
@@ -33,10 +34,15 @@ def disconnect_session(store: Store, session: str, *, who: str, reason: str = ""
     """End the streams of one session, as ``Principal.session`` names it.
 
     Raises:
-        OperationRefusedError: it has no name.
+        OperationRefusedError: it has no name, or a longer one than any session.
     """
     if not (isinstance(session, str) and session):
         raise OperationRefusedError("A session is named by a text that is not empty: a session's key, a token's id.")
+    if len(session) > SESSION_CHARS_MAX:
+        raise OperationRefusedError(
+            f"No session has a name of more than {SESSION_CHARS_MAX} characters: disconnect the user, or name "
+            "sessions shorter."
+        )
     return _disconnect(store, session_target(session), who, reason)
 
 

@@ -146,6 +146,7 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ("Say who", lambda: bridge.disconnect(registry=REGISTRY)),
     ("Say who", lambda: bridge.disconnect(UUID(int=1), session="one", registry=REGISTRY)),
     ("not empty", lambda: bridge.disconnect(session="", registry=REGISTRY)),
+    ("more than 1000 characters", lambda: bridge.disconnect(session="x" * 1_001, registry=REGISTRY)),
 ]
 
 

@@ -73,6 +73,7 @@ NO_TEXT = {
     "gateway.session": "how much is held for a client",
     "model.registry.addresses": "how many streams are read for a client",
     "operations.redrive.sending": "how much is sent at once",
+    "operations.disconnecting": "the application's own words",
     "producer.outbox.table": "tests/contract/test_outbox.py",
     "producer.spool_folder": "tests/integration/test_producer_spool.py",
     "producer.spool": "how much is written at once",

@@ -94,3 +94,29 @@ async def test_a_token_of_any_shape_is_refused(make: Callable[[], str]) -> None:
 async def test_the_signature_of_these_tests_is_a_right_one() -> None:
     assert (await identify(signed(claims()))).user == USER
     assert (await identify(signed(claims(exp=f"{SOON}.5")))).expires_at == SOON + 0.5
+
+
+@pytest.mark.parametrize(
+    ("said", "session"),
+    [
+        ({}, ""),
+        ({"sid": '"browser"', "jti": '"one"'}, "browser"),
+        ({"sid": "17", "jti": '"one"'}, "17"),
+        ({"sid": "0"}, "0"),
+        ({"jti": "17"}, "17"),
+        ({"sid": "null", "jti": '"one"'}, "one"),
+        ({"sid": '""', "jti": "null"}, ""),
+        ({"sid": '"' + "x" * 1_000 + '"'}, "x" * 1_000),
+        ({"sid": '"' + "x" * 1_001 + '"', "jti": '"one"'}, "one"),
+        ({"sid": "1" * 1_001}, ""),
+    ],
+)
+async def test_a_session_is_called_as_its_issuer_wrote_it(said: dict[str, str], session: str) -> None:
+    assert (await identify(signed(claims(**said)))).session == session
+
+
+@pytest.mark.parametrize("claim", ["sid", "jti"])
+@pytest.mark.parametrize("said", ["true", "false", "1.5", "[]", "{}"])
+async def test_a_session_that_is_no_name_is_refused(claim: str, said: str) -> None:
+    with pytest.raises(UnauthorizedError, match=f"'{claim}' is neither a text nor a whole number"):
+        await identify(signed(claims(**{claim: said})))
