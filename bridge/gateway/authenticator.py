@@ -148,7 +148,8 @@ class OwnAuthenticator:
             why = str(answer.error) if isinstance(answer.error, SettingsError) else answer.why
             raise self._failed(why)
         try:
-            principal = self._checked(answer)
+            user = user_of(answer, self._registry, "it returned")
+            principal = replace(cast("Principal", answer), user=user)
         except Exception as error:  # a Principal may be a subclass of the application's
             why = str(error) if isinstance(error, BridgeError) else f"of what it returned, {Failure.of(error).why}"
             detail = "Who is asking cannot be found out, by a fault of this application; its log says which."
@@ -173,24 +174,36 @@ class OwnAuthenticator:
         )
         return refusal or unavailable("Who is asking cannot be found out now; try again later.", RETRY_AFTER_S)
 
-    def _checked(self, answer: object) -> Principal:
-        if not isinstance(answer, Principal):
-            raise IdError(f"it returned a {type(answer).__name__}, not a Principal")
-        for name in ("expires_at", "issued_at"):
-            if not _is_time(getattr(answer, name)):
-                raise IdError(f"it returned a Principal whose {name} is no Unix time in seconds")
-        if not (isinstance(answer.session, str) and len(answer.session) <= SESSION_CHARS_MAX):
-            raise IdError(f"it returned a Principal whose session is no text of at most {SESSION_CHARS_MAX} characters")
-        self._check_topics(answer.topics)
-        return replace(answer, user=self._registry.users.checked(answer.user, "it returned a Principal whose user"))
 
-    def _check_topics(self, topics: object) -> None:
-        if callable(topics):
-            return
-        if not isinstance(topics, Collection):
-            raise IdError("it returned a Principal whose topics are neither a list of addresses nor a function")
-        for address in topics:
-            self._registry.addresses.checked(address)
+def user_of(given: object, registry: Registry, said: str) -> Id:
+    """The user of a principal that an application gave, all of which must be of the registry's kinds and in bounds.
+
+    Args:
+        given: by the application.
+        registry: knows users and topics.
+        said: subject and verb of the error's sentence, which goes on with what was given.
+
+    Raises:
+        IdError: it is none.
+    """
+    if not isinstance(given, Principal):
+        raise IdError(f"{said} a {type(given).__name__}, not a Principal")
+    for name in ("expires_at", "issued_at"):
+        if not _is_time(getattr(given, name)):
+            raise IdError(f"{said} a Principal whose {name} is no Unix time in seconds")
+    if not (isinstance(given.session, str) and len(given.session) <= SESSION_CHARS_MAX):
+        raise IdError(f"{said} a Principal whose session is no text of at most {SESSION_CHARS_MAX} characters")
+    _check_topics(given.topics, registry, said)
+    return registry.users.checked(given.user, f"{said} a Principal whose user")
+
+
+def _check_topics(topics: object, registry: Registry, said: str) -> None:
+    if callable(topics):
+        return
+    if not isinstance(topics, Collection):
+        raise IdError(f"{said} a Principal whose topics are neither a list of addresses nor a function")
+    for address in topics:
+        registry.addresses.checked(address)
 
 
 def _is_time(value: object) -> bool:

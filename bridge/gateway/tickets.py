@@ -14,10 +14,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from bridge.catalogs import load_registry
-from bridge.gateway.authenticator import RETRY_AFTER_S, Authenticator, Principal
+from bridge.gateway.authenticator import RETRY_AFTER_S, Authenticator, Principal, user_of
 from bridge.gateway.refusal import RequestRefusedError, unavailable
 from bridge.gateway.withdrawals import Admission
-from bridge.model.bounds import PARSER_ERRORS, TICKET_CHARS_MAX, TICKETS_PER_USER_MAX
+from bridge.model.bounds import PARSER_ERRORS, TICKET_CHARS_MAX, TICKET_TOPICS_MAX, TICKETS_PER_USER_MAX
 from bridge.model.errors import BridgeError, OperationRefusedError, StoreError, UnauthorizedError
 from bridge.model.registry import Registry, TopicAddress
 from bridge.model.withdrawal import TICKET_S, SessionDigest, session_target
@@ -36,6 +36,7 @@ USED_UP = (
     "connection, also to reconnect."
 )
 TOO_MANY = f"More than {TICKETS_PER_USER_MAX} tickets in {TICKET_S} s are refused; try again later."
+TOO_MANY_TOPICS = f"A ticket holds {TICKET_TOPICS_MAX} topics at most: name those that its stream is to hear."
 BYTES = 32
 
 
@@ -77,12 +78,16 @@ def digest_of(ticket: str) -> str:
 
 
 def written(principal: Principal, registry: Registry, topics: Sequence[TopicAddress] = ()) -> tuple[str, bytes]:
-    """A principal's user and what is kept of it; ``topics`` stand for what a function of its own decides.
+    """A principal's user and what is kept of it; ``topics`` stand for what a function decides, or a long list has.
 
     Raises:
+        OperationRefusedError: it would hold too many topics.
         IdError: its user is no id of the registry's kind.
     """
-    told = topics if callable(principal.topics) else principal.topics
+    listed = () if callable(principal.topics) else tuple(principal.topics)
+    told = topics if callable(principal.topics) or (topics and len(listed) > TICKET_TOPICS_MAX) else listed
+    if len(told) > TICKET_TOPICS_MAX:
+        raise OperationRefusedError(TOO_MANY_TOPICS)
     user = registry.users.text(principal.user)
     session = session_target(principal.session) if principal.session else ""
     record = _Record(user, principal.expires_at, tuple(map(str, told)), session, principal.issued_at)
@@ -148,10 +153,13 @@ async def issue(
     """A new ticket, as the gateway answers it; it counts as issued when the authenticator was asked.
 
     Raises:
-        RequestRefusedError: 429, the user has too many; 503, Redis is away.
+        RequestRefusedError: 422, it would hold too many topics; 429, the user has too many; 503, Redis is away.
     """
     ticket = new_ticket()
-    user, record = written(admission.principal, registry, topics)
+    try:
+        user, record = written(admission.principal, registry, topics)
+    except OperationRefusedError as refusal:
+        raise RequestRefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{refusal} POST …?topics= does so.") from None
     age_ms = math.ceil((time.monotonic() - admission.asked_at) * 1000)
     try:
         kept = await box.issue(digest_of(ticket), user, record, age_ms)
@@ -198,19 +206,19 @@ def issue_ticket(
         What the page appends to the address: ``?ticket=…``, once, within 30 s. Never log it.
 
     Raises:
-        OperationRefusedError: its topics are a function, or its user has too many tickets.
-        IdError: its user is no id of the registry's kind.
+        OperationRefusedError: its topics are a function or too many, or its user has too many tickets.
+        IdError: it is none, or a part of it is not of the registry's kind or out of bounds.
         StoreError: Redis is away or refuses.
     """
-    if callable(principal.topics):
-        raise OperationRefusedError("A ticket holds a list of topics: give the Principal one in place of a function.")
     settings = settings or load_settings(for_=StreamSettings)
     registry = registry or load_registry(settings.registry)
-    for topic in principal.topics:
-        registry.addresses.checked(topic)
+    user_of(principal, registry, "a ticket was asked for")
+    if callable(principal.topics):
+        raise OperationRefusedError("A ticket holds a list of topics: give the Principal one in place of a function.")
+    user, record = written(principal, registry)
     ticket = new_ticket()
     with connect(settings) as client:
-        if not TicketWriter(client).issue(digest_of(ticket), *written(principal, registry)):
+        if not TicketWriter(client).issue(digest_of(ticket), user, record):
             raise OperationRefusedError(TOO_MANY)
     return ticket
 

@@ -88,6 +88,8 @@ TICKET_CHARS_MAX = 100
 """Characters of a ticket that is looked up; one of ours has 43."""
 TICKETS_PER_USER_MAX = 100
 """Tickets of one user while one is good."""
+TICKET_TOPICS_MAX = 256
+"""Topics that one ticket holds, of which its stream hears ``TOPICS_MAX``: Redis keeps so many for each ticket."""
 WITHDRAWN_MAX = 10_000
 """Disconnected users and sessions that are remembered; each gateway reads them all whenever it connects to Redis."""
 SESSION_CHARS_MAX = 1_000
