@@ -194,3 +194,28 @@ def test_the_kind_is_named_by_its_type(kind: type, ids: IdType) -> None:
 def test_any_other_kind_is_refused(kind: Any) -> None:
     with pytest.raises(IdError, match="ids can be UUID, int or str"):
         IdType.of(kind)
+
+
+class Account:
+    id = 7
+
+
+class Broken:
+    @property
+    def id(self) -> int:
+        raise LookupError("a secret")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (Account(), "the user must be a whole number, not Account: give its id."),
+        (Broken(), "the user must be a whole number, not Broken."),
+        (7.0, "the user must be a whole number, not float."),
+        (None, "the user must be a whole number, not NoneType."),
+    ],
+)
+def test_an_object_in_the_place_of_its_id_is_told_so(value: object, sentence: str) -> None:
+    with pytest.raises(IdError) as refusal:
+        INTS.checked(value, "the user")
+    assert str(refusal.value) == sentence

@@ -86,7 +86,8 @@ class IdType(msgspec.Struct, frozen=True):
             IdError: it is of another kind, or out of bounds. The sentence names it as ``what``, and does not repeat it.
         """
         if not isinstance(value, self.kind) or isinstance(value, bool):
-            raise IdError(f"{what} must be {self.form}, not {type(value).__name__}.")
+            hint = ": give its id" if _has_id(value) else ""
+            raise IdError(f"{what} must be {self.form}, not {type(value).__name__}{hint}.")
         if isinstance(value, UUID):
             return value
         if isinstance(value, int):
@@ -101,6 +102,13 @@ class IdType(msgspec.Struct, frozen=True):
     def text(self, value: object) -> str:
         """The canonical text of an id, as it stands in keys and messages; raises as ``checked``."""
         return str(self.checked(value))
+
+
+def _has_id(value: object) -> bool:
+    """Whether it is an object in the place of its id."""
+    with suppress(Exception):  # a property of the application's
+        return hasattr(value, "id")
+    return False
 
 
 UUIDS: Final = IdType(UUID, "UUID", "UUIDs", UUID)
