@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -142,6 +143,19 @@ async def test_of_a_session_a_ticket_knows_no_more_than_a_disconnect_needs(sessi
     assert session_target(session) in Admission.of(found, 0.0).targets
     again = await believed(box, box.issue(found))
     assert again is not None and again.session == found.session
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tenant(Principal):
+    """Of an application."""
+
+    tenant: str
+
+
+async def test_what_an_application_added_to_a_principal_does_not_go_with_the_ticket() -> None:
+    box = Box()
+    found = await believed(box, box.issue(Tenant(user=7, tenant="west")))
+    assert type(found) is Principal
 
 
 def test_a_session_that_is_called_as_a_target_is_none() -> None:
