@@ -33,7 +33,7 @@ from bridge.settings import StreamSettings
 logger = plain_logger(__name__)
 
 CHECK_EVERY_S = 60.0
-"""The history is read now and then, jittered by half, because a gap in pub/sub makes no sound."""
+"""The history is read now and then, jittered by half, as a gap in pub/sub makes no sound; a short one more often."""
 CHUNK_BYTES = 65_536
 """Frames are sent together up to this size, so that a stalled client is noticed within one chunk."""
 RETRY_SPREAD = (0.5, 1.5)
@@ -73,15 +73,13 @@ class Session:
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._pumping: asyncio.Task[None] | None = None
         self._queue: deque[EncodedEvent] = deque()
-        self._queue_bytes = self._spilled = 0
+        self._queue_bytes = self._spilled = self._read_at_ms = 0
         self._wake = asyncio.Event()
         self._holding, self._gap = True, False
         self._reset_due: ResetReason | None = None
         self._since: Position | None = None
-        self._cursor = START
-        self._heard = self._heard_at_reset = START
-        self._read_at_ms = 0
-        self._check_at = _next_check()
+        self._cursor = self._heard = self._heard_at_reset = START
+        self._check_at = _next_check(self._settings)
         self._hearing = subscriptions.join(self._whose, self)
 
     def look(self) -> bool:
@@ -312,7 +310,7 @@ class Session:
         except TimeoutError:
             await self._wire.beat()
         if time.monotonic() >= self._check_at:
-            self._check_at = _next_check()
+            self._check_at = _next_check(self._settings)
             self._gap = self._gap or self._settings.retention
 
     # Patience
@@ -345,5 +343,7 @@ class Session:
         return retry_frame(round(delay_s * 1000), position).encode()
 
 
-def _next_check() -> float:
-    return time.monotonic() + CHECK_EVERY_S * random.uniform(*RETRY_SPREAD)  # noqa: S311  (no secret)
+def _next_check(settings: StreamSettings) -> float:
+    """Before half the life of any history is over (see LIFE_MIN_S): what expired in between would pass for a gap."""
+    every_s = min(CHECK_EVERY_S, settings.stream_ttl_s / 3 or CHECK_EVERY_S)
+    return time.monotonic() + every_s * random.uniform(*RETRY_SPREAD)  # noqa: S311  (no secret)

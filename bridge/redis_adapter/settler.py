@@ -84,7 +84,7 @@ class SettleCall:
         settings = self._settings
         if retention is None or not settings.retention:
             return None
-        return retention.name, retention.length or settings.stream_maxlen, retention.seconds or settings.stream_ttl_s
+        return retention.name, retention.length or settings.stream_maxlen, retention.life_s(settings.stream_ttl_s)
 
     @staticmethod
     def receipts(answer: Answer, number: int) -> list[Receipt]:

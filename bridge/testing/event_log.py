@@ -122,7 +122,7 @@ class MemoryEventLog(Twin):
         settings = self._state.settings
         retention = retention if settings.retention else None
         name = retention.name if retention else ""
-        life_s = (retention and retention.seconds) or settings.stream_ttl_s
+        life_s = retention.life_s(settings.stream_ttl_s) if retention else settings.stream_ttl_s
         known = self._classes.setdefault(name, _Class(life_s * 1000))
         known.life_ms, known.newest = life_s * 1000, event.position
         if owner == _EVERYONE:

@@ -9,12 +9,13 @@ from bridge.model.events.sse_event import read_message
 from bridge.model.position import START
 from bridge.model.publishing import ReceiptStatus
 from bridge.model.registry import EVERYONE, Retention, Topic, User
+from bridge.model.registry.metadata import LIFE_MIN_S
 from tests.contract.conftest import Open
 from tests.support.telling import OTHER, USER, delivery, event, name_of, publish, read_all
 
 ORDER, ORG = Topic("order", int)(42), Topic("org")("7")
-ALARMS = Retention("alarms", length=50, seconds=1000)
-CHATTER = Retention("chatter", length=1, seconds=20)
+ALARMS = Retention("alarms", length=50, seconds=10_000)
+CHATTER = Retention("chatter", length=1, seconds=200)
 
 
 async def test_who_hears_an_event_under_several_addresses_gets_it_once_in_its_place(opened: Open) -> None:
@@ -100,20 +101,20 @@ async def test_chatter_pushes_no_alarm_out_and_both_are_in_one_order(opened: Ope
 
 
 async def test_each_class_is_kept_for_its_own_life(opened: Open) -> None:
-    adapter = await opened(stream_ttl_s=100)
+    adapter = await opened(stream_ttl_s=1000)
     publish(adapter.publisher, event())
     at = await adapter.event_log.read([User(USER)], START)
     alarm = event()
     publish(adapter.publisher, alarm, retention=ALARMS)
     publish(adapter.publisher, event(), retention=CHATTER)
     after_alarm = (await adapter.event_log.now()).horizon
-    adapter.pass_time(90)
+    adapter.pass_time(900)
     publish(adapter.publisher, event())
     page = await adapter.event_log.read([User(USER)], at.horizon, read_at_ms=at.read_at_ms)
     assert not page.complete and page.events[0].event_id == name_of(alarm)
     assert (await adapter.event_log.read([User(USER)], after_alarm)).complete
     for _ in range(8):
-        adapter.pass_time(90)
+        adapter.pass_time(900)
         publish(adapter.publisher, event())
     page = await adapter.event_log.read([User(USER)], after_alarm)
     assert page.complete and len(page.events) == 9
@@ -121,7 +122,7 @@ async def test_each_class_is_kept_for_its_own_life(opened: Open) -> None:
 
 
 async def test_a_broadcast_of_a_class_is_missing_when_its_own_history_is_gone(opened: Open) -> None:
-    adapter = await opened(stream_ttl_s=1000)
+    adapter = await opened(stream_ttl_s=10_000)
     publish(adapter.publisher, event())
     page = await adapter.event_log.read([User(USER)], START)
     publish(adapter.publisher, event(), retention=CHATTER)
@@ -129,12 +130,25 @@ async def test_a_broadcast_of_a_class_is_missing_when_its_own_history_is_gone(op
     after_alarm = (await adapter.event_log.now()).horizon
     publish(adapter.publisher, event(None), retention=CHATTER)
     after_chatter = (await adapter.event_log.now()).horizon
-    adapter.pass_time(10)
+    adapter.pass_time(100)
     assert (await adapter.event_log.read([User(OTHER)], page.horizon)).complete
-    adapter.pass_time(20)
+    adapter.pass_time(200)
     publish(adapter.publisher, event())
     assert not (await adapter.event_log.read([User(USER)], after_alarm)).complete
     assert (await adapter.event_log.read([User(USER)], after_chatter)).complete
+
+
+async def test_a_look_every_ninety_seconds_is_complete_however_short_a_class_lives(opened: Open) -> None:
+    adapter = await opened()
+    publish(adapter.publisher, event())
+    for _ in range(3):
+        page = await adapter.event_log.read([User(USER)], START)
+        adapter.pass_time(90)
+        publish(adapter.publisher, event(OTHER), event(None, None, ORDER), retention=Retention("typing", seconds=2))
+        again = await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)
+        assert again.complete and not again.events
+    adapter.pass_time(LIFE_MIN_S + 1)
+    assert not (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
 
 
 async def test_many_addresses_are_read_in_pages_that_vouch_for_all_of_them(opened: Open) -> None:

@@ -1,6 +1,7 @@
 """One client's life, against a scripted history: the orders of events that a real Redis shows too seldom."""
 
 import asyncio
+import dataclasses
 import gc
 from uuid import uuid4
 
@@ -8,10 +9,12 @@ import pytest
 
 from bridge.gateway.connection import Ending
 from bridge.gateway.request import StreamRequest
+from bridge.gateway.session import CHECK_EVERY_S, RETRY_SPREAD
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.position import START, Position
 from bridge.model.registry import TopicAddress, User
-from tests.support.line import USER, Line, event, page, running
+from bridge.model.registry.metadata import LIFE_MIN_S
+from tests.support.line import SETTINGS, USER, Line, event, page, running
 from tests.support.waiting import WAIT_S
 
 
@@ -220,3 +223,15 @@ async def test_the_first_cause_of_an_ending_counts() -> None:
         line.session.end(Ending.TOKEN_EXPIRED)
         assert await task is Ending.SHUTDOWN
         assert line.sent.splitlines()[-1].startswith(b"retry: ")
+
+
+async def test_a_short_history_is_looked_at_before_half_its_life_is_over() -> None:
+    line = Line(settings=dataclasses.replace(SETTINGS, stream_ttl_s=1))
+    line.link()
+    async with running(line):
+        await line.until(lambda: len(line.replay_reader.reads) >= 3)
+    assert line.counters.resets == 0
+
+
+def test_the_shortest_class_lives_for_twice_as_long_as_a_client_goes_unchecked() -> None:
+    assert 2 * CHECK_EVERY_S * max(RETRY_SPREAD) <= LIFE_MIN_S

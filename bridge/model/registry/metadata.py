@@ -38,6 +38,9 @@ MAX_DELAY_S = 31_536_000
 RETAINED_MAX = 1_000_000
 LIFE_MAX_S = 31_536_000
 """What a class of retention may keep, as the settings may."""
+LIFE_MIN_S = 180
+"""No class is kept for less: a connected client looks for gaps in its history every 90 seconds at most, and must find
+none that is only the class having expired since."""
 RETENTIONS_MAX = 7
 """Classes of retention of one registry, the settings' own not counted."""
 _FROZEN_FIELDS = "payload_fields are part of immutable metadata; make a new SSEEventMetadata instead."
@@ -140,7 +143,8 @@ class Retention:
     Attributes:
         name: 1 to 40 lowercase letters, digits, ``_`` or ``-``; begins with a letter.
         length: events that are kept for each address, 1..1,000,000; None: ``BRIDGE_STREAM_MAXLEN``.
-        seconds: how long after the newest of them, 1..31,536,000; None: ``BRIDGE_STREAM_TTL_S``.
+        seconds: how long after the newest of them at least, 1..31,536,000, and in any case for three minutes; None:
+            ``BRIDGE_STREAM_TTL_S``.
 
     Raises:
         ValueError: a value is out of its range.
@@ -156,6 +160,10 @@ class Retention:
         for name, value, most in (("length", self.length, RETAINED_MAX), ("seconds", self.seconds, LIFE_MAX_S)):
             if value is not None and not (type(value) is int and 1 <= value <= most):
                 raise ValueError(f"Retention.{name} must be a whole number from 1 to {most}, or None, not {value!r}.")
+
+    def life_s(self, default_s: int) -> int:
+        """How long its streams live after their newest event, where the settings' live for ``default_s``."""
+        return max(self.seconds, LIFE_MIN_S) if self.seconds else default_s
 
 
 @dataclass(frozen=True, slots=True)
