@@ -58,8 +58,9 @@ class Keyspace:
         """Position of the newest broadcast; outlives the stream, so that a reader knows whether it missed one."""
         self.RETENTIONS = prefix + "sse:retentions"
         """Hash: class of retention that was ever written to → ``<life of its streams in s> <position of its newest
-        event> <of its newest broadcast, or 0-0>``. So a reader finds every stream that an address has, whatever its
-        own registry says."""
+        event> <of its newest broadcast, or 0-0>``; after a change of its life `` <shorter life in s> <position of the
+        newest event that it may hold for>``, too, until the longer one has passed. So a reader finds every stream that
+        an address has, whatever its own registry says."""
 
         self.WITHDRAWALS = prefix + "sse:withdrawals"
         """Sorted set: ``user:<id>`` or ``session:<digest>`` → when it was disconnected, in ms of Redis time."""

@@ -29,7 +29,6 @@ _EVERYONE = str(EVERYONE)
 class _Stream:
     """What one address was told, of one class of retention."""
 
-    life_ms: int  # after its newest event all of it is forgotten
     entries: deque[StreamedEvent] = field(default_factory=deque)  # what is retained, in order
     trimmed: bool = False  # whether any was dropped to stay within the bound
     expires_ms: int = 0  # when all of it is forgotten
@@ -37,12 +36,10 @@ class _Stream:
     def after(self, position: Position) -> list[StreamedEvent]:
         return [event for event in self.entries if event.position > position]
 
-    def reaches_back(self, after: Position, had_until_ms: int) -> bool:
+    def reaches_back(self, known: "_Class", after: Position, had_until_ms: int) -> bool:
         """Whether nothing behind a position was dropped; a younger stream of that name may have followed on another."""
         first = self.entries[0].position
-        if first <= after:
-            return True
-        return not self.trimmed and _ms(first) - self.life_ms < had_until_ms
+        return first <= after or not (self.trimmed or known.may_have_expired(had_until_ms, _ms(first)))
 
 
 @dataclass(slots=True)
@@ -52,6 +49,24 @@ class _Class:
     life_ms: int
     newest: Position = START  # of all its events
     newest_broadcast: Position = START
+    shorter_ms: int = 0  # an earlier life, or that of other workers; 0 for none
+    newest_of_shorter: Position = START  # of what may have been written for it
+
+    def note(self, life_ms: int, position: Position, now_ms: int) -> None:
+        """An event was written for a life."""
+        if _ms(self.newest_of_shorter) + self.life_ms < now_ms:
+            self.shorter_ms = 0
+        if life_ms < self.life_ms:
+            self.shorter_ms, self.newest_of_shorter = min(self.shorter_ms or life_ms, life_ms), position
+        elif life_ms > self.life_ms:
+            self.shorter_ms, self.newest_of_shorter = min(self.shorter_ms or self.life_ms, self.life_ms), self.newest
+            self.life_ms = life_ms
+        self.newest = position
+
+    def may_have_expired(self, had_until_ms: int, at_ms: int) -> bool:
+        """Whether a stream of which nothing is left at a moment may have held what a reader has not had."""
+        of_shorter_ms = min(_ms(self.newest_of_shorter), at_ms - self.shorter_ms) if self.shorter_ms else -1
+        return had_until_ms <= max(at_ms - self.life_ms, of_shorter_ms)
 
 
 class MemoryEventLog(Twin):
@@ -124,18 +139,18 @@ class MemoryEventLog(Twin):
         name = retention.name if retention else ""
         life_s = retention.life_s(settings.stream_ttl_s) if retention else settings.stream_ttl_s
         known = self._classes.setdefault(name, _Class(life_s * 1000))
-        known.life_ms, known.newest = life_s * 1000, event.position
+        known.note(life_s * 1000, event.position, self._state.clock.now_ms())
         if owner == _EVERYONE:
             known.newest_broadcast = event.position
         if not settings.retention:
             return 0
-        stream = self._stream(owner, name) or _Stream(life_s * 1000)
+        stream = self._stream(owner, name) or _Stream()
         self._streams[owner, name] = stream
         stream.entries.append(event)
         while len(stream.entries) > ((retention and retention.length) or settings.stream_maxlen):
             stream.entries.popleft()
             stream.trimmed = True
-        stream.expires_ms = self._state.clock.now_ms() + life_s * 1000
+        stream.expires_ms = max(stream.expires_ms, self._state.clock.now_ms() + life_s * 1000)
         return life_s
 
     def _account(self, delivery: Delivery, news: Sequence[bool]) -> None:
@@ -283,8 +298,8 @@ class MemoryEventLog(Twin):
         if name and known.newest <= after:
             return True
         if stream:
-            return stream.reaches_back(after, had_until_ms)
-        return owner != _EVERYONE and had_until_ms > self._state.clock.now_ms() - known.life_ms
+            return stream.reaches_back(known, after, had_until_ms)
+        return owner != _EVERYONE and not known.may_have_expired(had_until_ms, self._state.clock.now_ms())
 
 
 class MemoryPendingPublish:

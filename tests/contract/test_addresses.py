@@ -151,6 +151,36 @@ async def test_a_look_every_ninety_seconds_is_complete_however_short_a_class_liv
     assert not (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
 
 
+@pytest.mark.parametrize("lives_s", [(200, 3600), (3600, 200, 3600), (200, 900, 3600)])
+async def test_what_expired_by_a_shorter_life_is_missing_though_the_class_lives_longer_now(
+    opened: Open, lives_s: tuple[int, ...]
+) -> None:
+    adapter = await opened()
+    publish(adapter.publisher, event(None, None, ORDER), retention=Retention("typing", seconds=lives_s[0]))
+    page = await adapter.event_log.read([User(USER)], START)
+    adapter.pass_time(1)
+    publish(adapter.publisher, event(), retention=Retention("typing", seconds=min(lives_s)))
+    adapter.pass_time(400)
+    for life_s in lives_s[1:]:
+        publish(adapter.publisher, event(None, None, ORG), retention=Retention("typing", seconds=life_s))
+    assert not (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
+    publish(adapter.publisher, event(), retention=Retention("typing", seconds=3600))
+    assert not (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
+    page = await adapter.event_log.read([User(USER)], START)
+    adapter.pass_time(3000)
+    publish(adapter.publisher, event(None, None, ORG), retention=Retention("typing", seconds=3600))
+    assert (await adapter.event_log.read([User(USER)], page.horizon, read_at_ms=page.read_at_ms)).complete
+
+
+async def test_what_is_kept_stays_though_its_class_lives_for_less_now(opened: Open) -> None:
+    adapter = await opened()
+    told = [event(), event()]
+    publish(adapter.publisher, told[0], retention=Retention("typing", seconds=3600))
+    publish(adapter.publisher, told[1], retention=Retention("typing", seconds=200))
+    adapter.pass_time(3000)
+    assert [one.event_id for one in (await read_all(adapter.event_log, START))[0]] == list(map(name_of, told))
+
+
 async def test_many_addresses_are_read_in_pages_that_vouch_for_all_of_them(opened: Open) -> None:
     adapter = await opened()
     rooms = [Topic("room", int)(number) for number in range(HEARD_MAX - 2)]

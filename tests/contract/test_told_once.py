@@ -16,7 +16,12 @@ from tests.support.telling import OTHER, USER, delivery, event
 
 ROOM, TEAM = Topic("room", int), Topic("team")
 ADDRESSES: list[Address] = [User(USER), User(OTHER), ROOM(1), ROOM(2), TEAM("a:b"), EVERYONE]
-CLASSES = [None, None, Retention("alarms", length=5, seconds=5000), Retention("chatter", length=1, seconds=200)]
+CLASSES = [
+    None,
+    None,
+    Retention("alarms", length=5, seconds=5000),
+    *(Retention("chatter", 1, life_s) for life_s in (200, 900)),
+]
 LISTENERS: list[list[Address]] = [[User(USER)], [User(OTHER), ROOM(1), TEAM("a:b")], [User(USER), ROOM(1), ROOM(2)]]
 NAMES = [UUID(int=(7 << 76) | (2 << 62) | number) for number in range(40)]
 

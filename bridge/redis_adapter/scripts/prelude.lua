@@ -41,6 +41,21 @@ local function is_after(position, other)
   return ms > other_ms or (ms == other_ms and seq > other_seq)
 end
 
+-- What is noted of a class of retention, as keyspace.py says. Nothing for what is no such note.
+local function class_of(note)
+  local life_s, tip, broadcast_tip, rest = string.match(note, '^(%d+) (%d+%-%d+) (%d+%-%d+)(.*)$')
+  if not life_s then return nil end
+  local shorter_s, of_shorter = string.match(rest, '^ (%d+) (%d+%-%d+)$')
+  if rest ~= '' and not (shorter_s and split_position(of_shorter)) then return nil end
+  return {
+    life_s = tonumber(life_s),
+    tip = tip,
+    broadcast_tip = broadcast_tip,
+    shorter_s = tonumber(shorter_s),
+    of_shorter = of_shorter
+  }
+end
+
 -- The newest position handed out. In an empty Redis the order begins with this reading: a reader that is told '0-0'
 -- could not be told later what it missed. A full Redis refuses that; reading goes on all the same.
 local function newest_position(position_key, began_key, now)

@@ -22,21 +22,25 @@ local newest = newest_position(KEYS.position, KEYS.began, now)
 -- which nothing was written there, or to any stream of its class.
 local streams, there = {}, {}
 
-local function add(name, life_s, tip, tip_is_its_own)
+local function add(name, lives, tip, tip_is_its_own)
   local is_there = redis.call('EXISTS', name) == 1
-  local stream = {name = name, life_ms = life_s * 1000, tip = tip, tip_is_its_own = tip_is_its_own, is_there = is_there}
+  local stream = {name = name, lives = lives, tip = tip, tip_is_its_own = tip_is_its_own, is_there = is_there}
   streams[#streams + 1] = stream
   if is_there then there[#there + 1] = stream end
 end
 
-local classes = redis.call('HGETALL', KEYS.retentions)
+local settings, names, classes = {life_s = ttl_s}, {}, {}
+local notes = redis.call('HGETALL', KEYS.retentions)
+for i = 1, #notes, 2 do
+  local class = class_of(notes[i + 1])
+  if class then names[#names + 1], classes[#classes + 1] = notes[i], class end
+end
 local broadcast_tip = redis.call('GET', KEYS.broadcast_tip) or '0-0'
 for at = AT.streams, #KEYS do
   local is_broadcast = at == #KEYS
-  add(KEYS[at], ttl_s, is_broadcast and broadcast_tip, is_broadcast)
-  for i = 1, #classes, 2 do
-    local life_s, tip, tip_of_broadcasts = string.match(classes[i + 1], '^(%d+) (%d+%-%d+) (%d+%-%d+)$')
-    if life_s then add(KEYS[at] .. ':' .. classes[i], life_s, is_broadcast and tip_of_broadcasts or tip, is_broadcast) end
+  add(KEYS[at], settings, is_broadcast and broadcast_tip, is_broadcast)
+  for i, class in ipairs(classes) do
+    add(KEYS[at] .. ':' .. names[i], class, is_broadcast and class.broadcast_tip or class.tip, is_broadcast)
   end
 end
 
@@ -81,9 +85,16 @@ end
 -- Until then the reader has everything, whatever streams have expired since.
 local had_until_ms = math.max(split_position(after) or 0, tonumber(ARGV.read_at_ms))
 
+-- Whether a stream of which nothing is left at a moment, in ms, may have held what the reader has not had: then it was last
+-- written at least its life before.
+local function may_have_expired(lives, at_ms)
+  if had_until_ms <= at_ms - lives.life_s * 1000 then return true end
+  return lives.shorter_s and had_until_ms <= split_position(lives.of_shorter)
+    and had_until_ms <= at_ms - lives.shorter_s * 1000
+end
+
 -- Trimming takes the oldest first: a stream is whole after a position if it still reaches back to it, or if
--- nothing was ever taken from it. An older stream of that name may have expired before this one began; then
--- it was last written at least a stream's life earlier.
+-- nothing was ever taken from it. An older stream of that name may have expired before this one began.
 local function reaches_back(stream)
   local info = redis.call('XINFO', 'STREAM', stream.name)
   local field = {}
@@ -91,14 +102,13 @@ local function reaches_back(stream)
   local first = field['first-entry']
   if first and not is_after(first[1], after) then return true end
   if field['entries-added'] ~= field['length'] then return false end
-  return not first or (split_position(first[1]) or math.huge) - stream.life_ms < had_until_ms
+  return not first or not may_have_expired(stream.lives, split_position(first[1]) or math.huge)
 end
 
 local function is_whole(stream)
   if stream.tip and not is_after(stream.tip, after) then return true end
   if stream.is_there then return reaches_back(stream) end
-  -- It would still be there if it had been written after a moment younger than its life.
-  return not stream.tip_is_its_own and had_until_ms > now - stream.life_ms
+  return not stream.tip_is_its_own and not may_have_expired(stream.lives, now)
 end
 
 local function are_whole()

@@ -256,10 +256,26 @@ end
 -- Of more classes than that the one that was written to longest ago is forgotten, but for when that was.
 local CLASSES_MAX = 32
 
+-- A class may change its life, and in a rolling deploy has two in turn. What was written for the shorter one may be gone
+-- before the longer one has passed: readers are told both, and where the newest event is that the shorter one may hold for.
+local function lives_of(class, life_s, of_any)
+  if not class then return life_s, '' end
+  local longer_s, shorter_s, of_shorter = class.life_s, class.shorter_s, class.of_shorter
+  if shorter_s and split_position(of_shorter) + longer_s * 1000 < now then shorter_s = nil end
+  if life_s < longer_s then
+    shorter_s, of_shorter = math.min(shorter_s or life_s, life_s), of_any
+  elseif life_s > longer_s then
+    shorter_s, of_shorter, longer_s = math.min(shorter_s or longer_s, longer_s), class.tip, life_s
+  end
+  return longer_s, shorter_s and ' ' .. shorter_s .. ' ' .. of_shorter or ''
+end
+
 -- What readers are told of a class of retention: how long its streams live, and where its newest events are.
 local function note_class(name, life_s, of_any, of_broadcasts)
   local known = call('HGET', KEYS.retentions, name)
-  local broadcast_tip = string.match(known or '', '^%d+ %d+%-%d+ (%d+%-%d+)$')
+  local class = known and class_of(known)
+  local broadcast_tip = class and class.broadcast_tip
+  local longer_s, shorter = lives_of(class, life_s, of_any)
   if not known and call('HLEN', KEYS.retentions) > CLASSES_MAX then
     local classes, oldest, oldest_tip = call('HGETALL', KEYS.retentions)
     for i = 1, #classes, 2 do
@@ -272,7 +288,8 @@ local function note_class(name, life_s, of_any, of_broadcasts)
     if oldest then call('HDEL', KEYS.retentions, oldest) end
     if oldest then call('HSET', KEYS.retentions, '', '0 ' .. oldest_tip .. ' ' .. oldest_tip) end
   end
-  call('HSET', KEYS.retentions, name, life_s .. ' ' .. of_any .. ' ' .. (of_broadcasts or broadcast_tip or '0-0'))
+  call('HSET', KEYS.retentions, name,
+    longer_s .. ' ' .. of_any .. ' ' .. (of_broadcasts or broadcast_tip or '0-0') .. shorter)
 end
 
 local function finish_streams()
@@ -286,7 +303,14 @@ local function finish_streams()
     end
   end
   if not keeps_history then return end
-  for stream, life_s in pairs(written) do call('EXPIRE', stream, life_s) end
+  for stream, life_s in pairs(written) do
+    -- What was kept for longer stays. The settings' streams are many, and have one life.
+    if life_s == ARGV.stream_ttl_s then
+      call('EXPIRE', stream, life_s)
+    elseif call('EXPIRE', stream, life_s, 'NX') == 0 then
+      call('EXPIRE', stream, life_s, 'GT')
+    end
+  end
 end
 
 -- Accounting for what ended.
