@@ -1,11 +1,12 @@
 """What an event log hands over in pages, what a live channel says, and the frames that carry no event; pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.events.sse_event import StreamedEvent
 from bridge.model.plain_text import one_line
 from bridge.model.position import Position
@@ -41,8 +42,11 @@ def page_of(
     *,
     complete: bool,
     read_at_ms: int,
+    limit_bytes: int = REPLAY_BYTES_MAX,
 ) -> Page:
     """Merge streams, an event that stands in several once; one of which more follows limits how far the page can vouch.
+
+    The page ends where its payloads are more than twice ``limit_bytes``, though not before its second position.
 
     ``newest`` is the newest position handed out. Of each stream there is what was read, in order, None for an entry
     that is no event of ours; and in ``whole``, whether that is all that follows, up to the end of the page at least.
@@ -56,14 +60,29 @@ def page_of(
     within = [event for entries in streams for position, event in entries if position <= horizon]
     # A stranger's entry may have the position of one of ours: an event is known by its id, too.
     found = {(event.position, event.event_id): event for event in within if event}
+    if full_at := _full_at(found, 2 * limit_bytes):
+        horizon = full_at
+        cuts.append(full_at)
+        within = [event for entries in streams for position, event in entries if position <= horizon]
     return Page(
-        events=tuple(found[place] for place in sorted(found)),
+        events=tuple(found[place] for place in sorted(found) if place[0] <= horizon),
         horizon=horizon,
         complete=complete,
         last=not cuts,
         read_at_ms=read_at_ms,
         malformed=within.count(None),
     )
+
+
+def _full_at(found: Mapping[tuple[Position, str], StreamedEvent], limit_bytes: int) -> Position | None:
+    """The position up to which events fit, and at least those of the first do; None if all do."""
+    size_bytes, last = 0, None
+    for (position, _), event in sorted(found.items()):
+        size_bytes += len(event.payload)
+        if last and position != last and size_bytes > limit_bytes:
+            return last
+        last = position
+    return None
 
 
 # Frames that carry no event, as the HTML standard defines them. Nothing can inject a field: JSON escapes every line

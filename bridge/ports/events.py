@@ -77,7 +77,7 @@ class EventLog(Protocol):
             read_at_ms: ``Page.read_at_ms`` of the last page that reached the newest event; 0 if there was none. Without
                 it a client that heard nothing for as long as events are retained counts as behind.
             limit_bytes: bytes of each of two streams at most, and twice as many of all where there are more; though
-                at least one event of each that has any.
+                at least one event.
         """
 
     async def vouch(self, channel: str, message: bytes) -> bool:

@@ -70,7 +70,14 @@ class History:
                 [self._keys.stream(one) for one in heard(addresses)],
             )
         entries = [[_entry(entry) for entry in stream] for stream in streams]
-        return page_of(Position(text(newest)), entries, whole, complete=bool(complete), read_at_ms=int(text(now_ms)))
+        return page_of(
+            Position(text(newest)),
+            entries,
+            whole,
+            complete=bool(complete),
+            read_at_ms=int(text(now_ms)),
+            limit_bytes=limit_bytes,
+        )
 
 
 def _position(mark: Any) -> Position | None:

@@ -205,7 +205,8 @@ class MemoryEventLog(Twin):
         if self._position is None:
             self._begin(now_ms)
         owners = [str(one) for one in heard(addresses)]
-        there = [stream for owner in owners for name in self._classes if (stream := self._stream(owner, name))]
+        streams = [stream for owner in owners for name in self._classes if (stream := self._stream(owner, name))]
+        there = [stream for stream in streams if stream.after(after)]
         share = 2 / max(2, len(there))
         read = [_following(stream, after, PAGE * share, limit_bytes * share) for stream in there]
         return page_of(
@@ -214,6 +215,7 @@ class MemoryEventLog(Twin):
             [is_whole for _, is_whole in read],
             complete=self._is_complete(owners, after, read_at_ms),
             read_at_ms=now_ms,
+            limit_bytes=limit_bytes,
         )
 
     async def vouch(self, channel: str, message: bytes) -> bool:

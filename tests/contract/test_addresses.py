@@ -3,8 +3,9 @@
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from bridge.model.bounds import HEARD_MAX
+from bridge.model.bounds import HEARD_MAX, TOPICS_MAX
 from bridge.model.events.sse_event import read_message
 from bridge.model.position import START
 from bridge.model.publishing import ReceiptStatus
@@ -179,6 +180,23 @@ async def test_what_is_kept_stays_though_its_class_lives_for_less_now(opened: Op
     publish(adapter.publisher, told[1], retention=Retention("typing", seconds=200))
     adapter.pass_time(3000)
     assert [one.event_id for one in (await read_all(adapter.event_log, START))[0]] == list(map(name_of, told))
+
+
+async def test_of_many_addresses_with_one_large_event_each_a_page_has_few(opened: Open) -> None:
+    adapter = await opened()
+    rooms = [Topic("room", int)(number) for number in range(TOPICS_MAX)]
+    large, limit_bytes = b'{"a":"' + b"x" * 60_000 + b'"}', 2**17
+    told = [replace(event(None, None, room), payload=large) for room in reversed(rooms)]
+    told.append(replace(event(None, None, *rooms), payload=large))
+    publish(adapter.publisher, *told[::2])
+    publish(adapter.publisher, *told[1::2], retention=ALARMS)
+    pages, after = [], START
+    while not pages or not pages[-1].last:
+        pages.append(await adapter.event_log.read([User(USER), *rooms], after, limit_bytes=limit_bytes))
+        after = pages[-1].horizon
+    assert [one.event_id for page in pages for one in page.events] == list(map(name_of, told[::2] + told[1::2]))
+    assert max(sum(len(one.payload) for one in page.events) for page in pages) <= 2 * limit_bytes
+    assert all(page.complete for page in pages)
 
 
 async def test_many_addresses_are_read_in_pages_that_vouch_for_all_of_them(opened: Open) -> None:
