@@ -5,7 +5,7 @@ from copy import copy
 from uuid import UUID
 
 from bridge.model.registry import EVERYONE, Address, Id, TopicAddress, User
-from bridge.model.registry.addresses import EVERYONE_TEXT, USER
+from bridge.model.registry.addresses import EVERYONE_TEXT, USER, is_name
 from bridge.model.registry.identifiers import is_id_text
 from bridge.settings import ServerSettings
 from bridge.settings.topology import topology
@@ -197,11 +197,10 @@ class Keyspace:
         owner = seen_owner(mark)
         if owner == self.BROADCAST_STREAM:
             return EVERYONE_TEXT, self.BROADCAST_STREAM
-        if not is_id_text(owner):
-            return None
         if mark.startswith(up_to_user(self.TOPIC_SEEN)):
-            return owner, self.TOPIC_STREAM % owner
-        return f"{USER}:{owner}", self.USER_STREAM % owner
+            name, _, key = owner.partition(":")
+            return (owner, self.TOPIC_STREAM % owner) if is_name(name) and is_id_text(key) else None
+        return (f"{USER}:{owner}", self.USER_STREAM % owner) if is_id_text(owner) else None
 
     def user_channel(self, user_id: Id) -> str:
         """Pub/sub channel of one user."""

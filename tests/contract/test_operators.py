@@ -207,6 +207,15 @@ async def test_what_topics_were_told_is_found_by_address_and_class(opened: Open)
     assert not list(published.newest(room, 10))
 
 
+async def test_a_topic_is_found_however_long_its_address_is(opened: Open) -> None:
+    adapter = await opened()
+    room, user = Topic("r" * 40)("k" * 128), User("u" * 128)
+    one = event(None, None, room, user)
+    publish(adapter.publisher, one)
+    found = list(adapter.store.published.find(one.event.event_id))
+    assert {place.address for place in found} == {str(room), str(user)} and all(place.in_stream for place in found)
+
+
 async def test_the_figures_are_of_now(opened: Open) -> None:
     adapter = await opened()
     waiting(adapter, 100)
