@@ -106,17 +106,25 @@ def test_rows_of_another_catalog_or_a_newer_version_wait_for_who_knows_them(outb
 
 
 def test_a_transaction_that_commits_late_with_a_low_number_is_found(outbox: Outbox, table: OutboxTable) -> None:
-    if outbox.database.kind == "sqlite":
-        pytest.skip("one transaction writes at a time there")
-    late = row_of(imported(1))
-    names = ", ".join(late)
-    values = ", ".join(f":{name}" for name in late)
-    with outbox.engine.connect() as connection:
-        connection.execute(text(f"INSERT INTO bridge_outbox ({names}) VALUES ({values})"), late)
+    with _uncommitted(outbox, row_of(imported(1))) as commit:
         outbox.insert(row_of(imported(2)))
         assert numbers(table) == ["2"], "what is not committed holds up nothing"
-        connection.commit()
+        commit()
     assert numbers(table) == ["1"]
+
+
+def test_no_statement_waits_for_a_row_that_is_not_committed(outbox: Outbox) -> None:
+    if outbox.database.kind == "mariadb":
+        event.listen(
+            outbox.engine, "connect", lambda raw, _: raw.cursor().execute("SET SESSION innodb_lock_wait_timeout = 1")
+        )
+    outbox.engine.dispose()
+    table = outbox.table("us")
+    outbox.insert(*(row_of(imported(number)) for number in range(98)), row_of(imported(98), envelope=b"{"))
+    with _uncommitted(outbox, row_of(imported(99))):
+        table.release(table.claim(100))
+        assert numbers(table) == [str(number) for number in range(98)]
+    assert outbox.column("state") == [RowState.DAMAGED]
 
 
 def test_a_round_holds_no_more_bytes_than_are_read_at_once(outbox: Outbox, table: OutboxTable, monkeypatch) -> None:
@@ -188,6 +196,18 @@ def test_a_database_that_takes_no_writes_is_told_in_a_sentence(outbox: Outbox) -
     with _read_only(outbox), pytest.raises(OutboxError, match="takes no writes: it is a replica, or read only"):
         table.claim(1)
     assert numbers(table) == ["1"], "it is there again when it does"
+
+
+@contextmanager
+def _uncommitted(outbox: Outbox, row: dict[str, object]) -> Iterator[Callable[[], None]]:
+    """A transaction that has inserted a row; yields its commit, without which it is rolled back."""
+    if outbox.database.kind == "sqlite":
+        pytest.skip("one transaction writes at a time there")
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    with outbox.engine.connect() as connection:
+        connection.execute(text(f"INSERT INTO bridge_outbox ({names}) VALUES ({values})"), row)
+        yield connection.commit
 
 
 @contextmanager

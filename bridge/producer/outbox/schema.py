@@ -16,6 +16,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     bytes_type: str
     now_ms: str  # its own clock, in ms since the epoch
     options: str = ""  # at the end of CREATE TABLE
+    delete: str = "DELETE FROM"
+    by_id: str = TABLE  # the table, where rows are changed or deleted by their ids
 
 
 DIALECTS: Mapping[str, Dialect] = {
@@ -24,12 +26,15 @@ DIALECTS: Mapping[str, Dialect] = {
         bytes_type="BYTEA",
         now_ms="CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
     ),
-    # MariaDB 10.6 and MySQL 8 or later
+    # MariaDB 10.6 and MySQL 8 or later. For many ids their optimizers may scan the table, and a scan that writes waits
+    # for each row that another transaction has not committed.
     "mysql": Dialect(
         id_type="BIGINT AUTO_INCREMENT PRIMARY KEY",
         bytes_type="LONGBLOB",
         now_ms="TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
         options=" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4",
+        delete=f"DELETE {TABLE} FROM",
+        by_id=f"{TABLE} FORCE INDEX (PRIMARY)",
     ),
     # AUTOINCREMENT: an id is never given twice, or a slow process could remove another event's row.
     "sqlite": Dialect(

@@ -18,7 +18,7 @@ from bridge.model.bounds import SPOOL_ENVELOPE_BYTES_MAX, SPOOL_ROUND_BYTES_MAX
 from bridge.ports.outbox import OutboxDatabase, Run
 from bridge.producer.batching import Accepted
 from bridge.producer.outbox.row import SCHEMA_VERSION, RowState
-from bridge.producer.outbox.schema import DIALECTS, TABLE
+from bridge.producer.outbox.schema import DIALECTS, TABLE, Dialect
 from bridge.producer.outbox.trouble import BusyError, explained
 from bridge.producer.row_validation import RowValidator
 
@@ -107,8 +107,8 @@ class OutboxTable:
             unsure = [row.id for row in found if row.round and self._remembered_ms < row.age_ms < float("inf")]
             chosen = _of_one_round([row for row in found if row.id not in unsure])
             claim, damaged = self._judged(*self._take(run, chosen)) if chosen else (Claim(), [])
-            _set_aside(run, unsure, RowState.UNSURE)
-            _set_aside(run, damaged, RowState.DAMAGED)
+            self._set_aside(run, unsure, RowState.UNSURE)
+            self._set_aside(run, damaged, RowState.DAMAGED)
         self._sent, self._held = None, claim
         more = len(found) == limit or len(chosen) + len(unsure) < len(found)
         return msgspec.structs.replace(claim, set_aside=len(unsure) + len(damaged), more=more)
@@ -124,14 +124,17 @@ class OutboxTable:
         """Leave rows to whoever comes next: the broker did not take them."""
         ids, whose = _listed(claim.ids), "claimed_by = %s AND claimed_ms = %s"
         with self._transaction() as run:
-            run(f"UPDATE {TABLE} SET claimed_ms = 0 WHERE id IN ({ids}) AND {whose}", claim.round, claim.claimed_ms)
+            run(
+                f"UPDATE {self._words.by_id} SET claimed_ms = 0 WHERE id IN ({ids}) AND {whose}",
+                claim.round,
+                claim.claimed_ms,
+            )
 
     def look(self, most: int) -> OutboxFigures:
         """What is in the table; rows that wait are counted up to ``most``."""
-        now_ms = DIALECTS[self._database.dialect].now_ms
         waiting = f"FROM {TABLE} WHERE state = {RowState.WAITING}"
         with self._transaction() as run:
-            oldest = run(f"SELECT created_ms, {now_ms} {waiting} ORDER BY id LIMIT 1")
+            oldest = run(f"SELECT created_ms, {self._words.now_ms} {waiting} ORDER BY id LIMIT 1")
             return OutboxFigures(
                 waiting=_counted(run, waiting, most) if oldest else 0,
                 oldest_s=max(0.0, (oldest[0][1] - oldest[0][0]) / 1000) if oldest else 0.0,
@@ -144,6 +147,10 @@ class OutboxTable:
         self._database.close()
 
     # Inside a transaction
+
+    @property
+    def _words(self) -> Dialect:
+        return DIALECTS[self._database.dialect]
 
     @contextmanager
     def _transaction(self) -> Iterator[Run]:
@@ -163,7 +170,7 @@ class OutboxTable:
             BusyError: another process has claimed one of them.
         """
         rows = run(
-            f"SELECT id, LENGTH(envelope), claimed_by, claimed_ms, {DIALECTS[self._database.dialect].now_ms}"
+            f"SELECT id, LENGTH(envelope), claimed_by, claimed_ms, {self._words.now_ms}"
             f" FROM {TABLE} WHERE state = {RowState.WAITING} AND {self._known} ORDER BY id LIMIT {limit}",
             *self._tasks,
         )
@@ -189,7 +196,7 @@ class OutboxTable:
         if self._is_ours(first):
             free += f" OR claimed_ms = {first.claimed_ms}"
         run(
-            f"UPDATE {TABLE} SET claimed_by = %s, claimed_ms = %s WHERE id IN ({ids}) AND ({free})",
+            f"UPDATE {self._words.by_id} SET claimed_by = %s, claimed_ms = %s WHERE id IN ({ids}) AND ({free})",
             *(name, first.now_ms),
         )
         rows = run(
@@ -217,7 +224,13 @@ class OutboxTable:
 
     def _remove(self, run: Run, claim: Claim | None) -> None:
         if claim is not None and claim.ids:
-            run(f"DELETE FROM {TABLE} WHERE id IN ({_listed(claim.ids)}) AND claimed_by = %s", claim.round)
+            ids = _listed(claim.ids)
+            run(f"{self._words.delete} {self._words.by_id} WHERE id IN ({ids}) AND claimed_by = %s", claim.round)
+
+    def _set_aside(self, run: Run, ids: Sequence[int], state: RowState) -> None:
+        if ids:
+            changes = f"state = {int(state)}, claimed_by = NULL, claimed_ms = NULL"
+            run(f"UPDATE {self._words.by_id} SET {changes} WHERE id IN ({_listed(ids)})")
 
 
 def _of_one_round(found: Sequence[_Found]) -> list[_Found]:
@@ -234,11 +247,6 @@ def _of_one_round(found: Sequence[_Found]) -> list[_Found]:
             break
         chosen.append(row)
     return chosen
-
-
-def _set_aside(run: Run, ids: Sequence[int], state: RowState) -> None:
-    if ids:
-        run(f"UPDATE {TABLE} SET state = {state}, claimed_by = NULL, claimed_ms = NULL WHERE id IN ({_listed(ids)})")
 
 
 def _counted(run: Run, what: str, most: int, *values: object) -> int:
