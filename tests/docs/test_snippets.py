@@ -146,6 +146,7 @@ def test_the_shop_needs_nothing_but_what_bridge_brings() -> None:
     imported = {
         (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).partition(".")[0]  # type: ignore[union-attr]
         for path in SHOP.glob("*.py")
+        if path.name != "pay_order.py"  # for those who have a database and SQLAlchemy
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import | ast.ImportFrom)
     }

@@ -13,11 +13,12 @@ from bridge.gateway.request import EventEncoder
 from bridge.model.counting import Counters
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.position import START
+from bridge.model.registry import User
 from bridge.redis_adapter import History, connect_async
 from bridge.settings import Settings
 from tests.support.streams import until
 
-USER = UUID(int=1)
+HEARD = (User(UUID(int=1)),)
 TURNS = range(30)
 """Of the event loop; a first reading, which connects, takes fewer."""
 TIMES = 5
@@ -38,7 +39,7 @@ async def test_a_reading_given_up_at_any_moment_leaves_no_connection(
     clients = []
     for pause in range(TIMES):
         client, replay_reader = opened(settings)
-        reading = asyncio.create_task(replay_reader.read(USER, START, 0))
+        reading = asyncio.create_task(replay_reader.read(HEARD, START, 0))
         for _ in range(turns):
             await asyncio.sleep(0)
         reading.cancel()
@@ -55,7 +56,7 @@ async def test_a_reading_given_up_at_any_moment_leaves_no_connection(
 
 async def test_a_closed_archive_reads_nothing(settings: Settings) -> None:
     client, replay_reader = opened(settings)
-    await replay_reader.read(USER, START, 0)
+    await replay_reader.read(HEARD, START, 0)
     await replay_reader.close()
     with pytest.raises(StoreUnavailableError):
         await replay_reader.now()

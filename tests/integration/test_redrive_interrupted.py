@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ def test_two_processes_do_not_run_one_replay(client, settings, idle_replays, mon
     redrive_id = idle_replays.begin(ALL)
     monkeypatch.setattr("bridge.operations.redrive.runner.LEASE_S", 0.1)
     take_lease(store_of(client, settings).redrives.job(redrive_id), redrive_id, "other")
-    client.hset(keys.redrive(redrive_id), "lease_ends", 1 << 62)
+    client.hset(keys.redrive(redrive_id), "lease_ends", int(time.time() * 1000) + 3_600_000)
     with pytest.raises(OperationRefusedError, match="is being run by other"):
         idle_replays.run(redrive_id)
     assert client.llen(IDLE_QUEUE) == 0

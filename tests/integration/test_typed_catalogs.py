@@ -116,7 +116,8 @@ def rows(given: Iterable[DomainToSSEMapping]) -> DomainToSSEMapping:
 
 def try_out(event: OrderPaid) -> None:
     print(registry.by_class[OrderPaid].payload_extractor(event)["number"])
-    print(explicit.user_id_extractor(event), rows(table).domain_event_class.__name__)
+    buyer_of = explicit.user_id_extractor
+    print(buyer_of and buyer_of(event), rows(table).domain_event_class.__name__)
 """
 WRONG = """
 DomainToSSEMapping(OrderPaid, T, lambda e: {"number": e.numbr}, buyer)  # wrong

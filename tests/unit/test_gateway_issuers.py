@@ -159,6 +159,10 @@ async def test_a_token_tells_of_its_session_and_of_when_it_was_issued() -> None:
     assert await told(jti="token") == ("token", 0)
     assert await told() == ("", 0)
     assert await told(sid="x" * 1001) == ("", 0)
+    assert await told(sid=17) == ("17", 0)
+    for unusable in (True, ["17"], 1.5):
+        with pytest.raises(UnauthorizedError, match="'sid' is neither a text nor"):
+            await told(sid=unusable)
 
 
 ONE = {"issuer": "shop", "secret": NEW}
