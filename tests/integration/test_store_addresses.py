@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 import redis
 
+from bridge.model.errors import StoreRefusedError
 from bridge.model.publishing import ReceiptStatus
 from bridge.model.registry import EVERYONE, Retention, Topic, User
 from bridge.redis_adapter import History, Settler, connect, connect_async
@@ -50,6 +51,20 @@ def test_where_one_stream_refuses_nothing_of_the_event_is_written(
     assert settler.prepare([delivery(refused, other)]).unpublished().keys() == {1}
     entries = [redis_client.xrange(stream) for stream in streams]
     assert [len(found) for found in entries] == [1, 1, 1] and entries[0] == entries[1] == entries[2]
+
+
+@pytest.mark.parametrize("rules", ["-xinfo ~* &*", "~sse:stream* ~sse:position* ~sse:retentions ~bridge:* %W~sse:* &*"])
+def test_without_a_right_no_event_is_refused_for_good(
+    rules: str, redis_url: str, redis_client: redis.Redis, settings: Settings
+) -> None:
+    redis_client.execute_command("ACL", "SETUSER", "short", "reset", "on", ">secret", "+@all", *rules.split())
+    one = event(None, None, User(USER), ROOM(1))
+    with connect(Settings(broker_url=redis_url.replace("redis://", "redis://short:secret@"))) as client:
+        with pytest.raises(StoreRefusedError, match="rights"):
+            Settler(client, settings).prepare([delivery(one)]).unpublished()
+        redis_client.execute_command("ACL", "SETUSER", "short", "allkeys", "+@all")
+        assert not Settler(client, settings).prepare([delivery(one)]).unpublished()
+    redis_client.execute_command("ACL", "DELUSER", "short")
 
 
 def test_one_position_is_behind_whatever_is_in_any_of_its_streams(settler: Settler, redis_client: redis.Redis) -> None:

@@ -155,10 +155,13 @@ local function write(n, stream, message)
   return position
 end
 
--- What Redis says of one stream alone: it is another thing, or a stranger wrote it up to where no position follows.
-local function is_of_stream(words)
-  return string.find(words, 'WRONGTYPE', 1, true) or string.find(words, 'equal or smaller', 1, true)
-    or string.find(words, 'last possible ID', 1, true)
+-- What Redis says of one key alone is the answer for an event: it is another thing, or a stranger wrote a stream up to where
+-- no position follows. Anything else (a missing right, a server that is full) is Redis' error, and ends the batch.
+local function refusal(failure)
+  for _, words in ipairs({'WRONGTYPE', 'equal or smaller', 'last possible ID'}) do
+    if string.find(failure.err, words, 1, true) then return '!' .. failure.err end
+  end
+  return nil, failure
 end
 
 local function text_of(n, position, event_type)
@@ -173,12 +176,12 @@ local function publish_to_several(n, addresses, message)
   for _, address in ipairs(addresses) do
     local before = try('GET', address.seen .. event_id[n])
     if type(before) == 'table' then
-      refused = '!' .. before.err
+      refused = before
     elseif before then
       return '=' .. before
     end
   end
-  if refused then return refused end
+  if refused then return refusal(refused) end
   local streams = {}
   for at, address in ipairs(keeps_history and addresses or {}) do
     local stream = address.stream .. (message.suffix or '')
@@ -186,7 +189,7 @@ local function publish_to_several(n, addresses, message)
     -- What this batch has written to takes more. Of the others, the next position is then behind whatever is in them.
     local follows, words = true
     if not written[stream] then follows, words = move_past_stream(stream) end
-    if words and not string.find(words, 'no such key', 1, true) then return '!' .. words end
+    if words and not string.find(words, 'no such key', 1, true) then return refusal({err = words}) end
     if follows == false then return '!ERR no position follows on the newest entry of ' .. stream end
   end
   local position = ms_text .. seq
@@ -211,15 +214,14 @@ local function publish(n, message)
   if not mark then return publish_to_several(n, address.all, message) end
   if not all_new then
     local before = try('GET', mark)
-    if type(before) == 'table' then return '!' .. before.err end
+    if type(before) == 'table' then return refusal(before) end
     if before then return '=' .. before end
   end
   local stream = address.stream
   if message.suffix then stream = stream .. message.suffix end
   -- The stream comes before the mark: a failure in between must not leave a mark without an event.
   local position, failure = write(n, stream, message)
-  if failure and is_of_stream(failure.err) then return '!' .. failure.err end
-  if failure then return nil, failure end
+  if failure then return refusal(failure) end
   call('SET', mark, position, 'PXAT', message.seen_until)
   call('PUBLISH', address.channel, text_of(n, position, message.event_type))
   if address == address_of[0] then message.newest_broadcast = position end
