@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY
@@ -85,16 +86,20 @@ def test_a_script_that_ends_after_its_commit_has_sent_what_it_committed(
     outbox.close()
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("by", ["psycopg", "psycopg for asyncio", "asyncpg", "BRIDGE_OUTBOX_URL"])
 def test_a_notification_wakes_a_process_that_did_not_commit(
-    make_database: Callable[[str], Database], redis_url: str, redis_client: redis.Redis, driver: str
+    make_database: Callable[[str], Database], redis_url: str, redis_client: redis.Redis, by: str
 ) -> None:
     outbox = Outbox(make_database("postgresql"), make=False)
     outbox.execute(*create_statements("postgresql", notify=True))
-    url = outbox.database.url.replace("psycopg", driver)
+    database = outbox.database
+    engine: Engine | AsyncEngine = outbox.engine
+    if by in ("psycopg for asyncio", "asyncpg"):
+        engine = create_async_engine(database.async_url if by == "asyncpg" else database.url)
+    url = database.async_url if by == "BRIDGE_OUTBOX_URL" else ""
     settings = Settings(broker_url=redis_url, outbox_poll_s=3600, outbox_notify=True, outbox_url=url)
     emitter = Emitter(settings, REGISTRY)
-    drain(outbox.engine, emitter=emitter)
+    drain(engine, emitter=emitter)
     assert emitter.flush(WAIT_S)
     wait_until(lambda: _listens(outbox), what="it listens")
     for number in range(3):

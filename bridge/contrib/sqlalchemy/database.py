@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
@@ -43,6 +44,8 @@ class SqlAlchemyDatabase:
     def __init__(self, engine: Engine, url: str = "") -> None:
         self._url = make_url(url) if url else engine.url
         self._source = None if url else engine
+        # A URL may name a driver for threads and for asyncio alike, as psycopg's does: the engine says which.
+        self._is_async = (self._url.get_dialect() if url else engine.dialect).is_async
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,7 +88,7 @@ class SqlAlchemyDatabase:
 
     def _do(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call into SQLAlchemy; its drivers for asyncio must be called from a loop."""
-        if not self._url.get_dialect().is_async:
+        if not self._is_async:
             return function(*arguments)
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
@@ -110,7 +113,10 @@ class SqlAlchemyDatabase:
             raise OutboxError(f"{self.name} is in the memory of a connection, where no other sees it: name a file.")
         if self._source is None:
             return create_engine(self._url, poolclass=NullPool)
-        return create_engine(self._url, pool=self._source.pool.recreate())
+        pool = self._source.pool.recreate()
+        if self._is_async:
+            return create_async_engine(self._url, pool=pool).sync_engine
+        return create_engine(self._url, pool=pool)
 
     def _run(self, connection: Connection, sql: str, *values: object) -> Sequence[Sequence[Any]]:
         return self._do(_fetched, connection, _styled(sql, connection.dialect.paramstyle, len(values)), values)
