@@ -6,7 +6,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from bridge.model.bounds import REPLAY_BYTES_MAX
 from bridge.model.events.sse_event import StreamedEvent
 from bridge.model.plain_text import one_line
 from bridge.model.position import Position
@@ -42,7 +41,7 @@ def page_of(
     *,
     complete: bool,
     read_at_ms: int,
-    limit_bytes: int = REPLAY_BYTES_MAX,
+    limit_bytes: int = 0,
 ) -> Page:
     """Merge streams, an event that stands in several once; one of which more follows limits how far the page can vouch.
 
@@ -75,7 +74,7 @@ def page_of(
 
 
 def _full_at(found: Mapping[tuple[Position, str], StreamedEvent], limit_bytes: int) -> Position | None:
-    """The position up to which events fit, and at least those of the first do; None if all do."""
+    """The position up to which events fit, and at least the first position's do; None if all do."""
     size_bytes, last = 0, None
     for (position, _), event in sorted(found.items()):
         size_bytes += len(event.payload)
