@@ -17,7 +17,7 @@ WAIT_S = 2.0
 
 
 def notices_of(engine: Engine, stopping: Event) -> Iterator[None]:
-    """See ``bridge.ports.OutboxDatabase.notices``.
+    """See ``bridge.ports.OutboxDatabase.notices``. The first comes once it listens: nothing was heard before.
 
     Raises:
         OutboxError: with this driver nothing is heard.
@@ -49,6 +49,7 @@ def _psycopg_notices(engine: Engine, stopping: Event) -> Iterator[None]:
     connection = _connected(engine, f"LISTEN {CHANNEL}")
     try:
         driver: Any = connection.connection.driver_connection
+        yield None
         while not stopping.is_set():
             for _ in driver.notifies(timeout=WAIT_S, stop_after=1):
                 yield None
@@ -60,6 +61,7 @@ async def _async_psycopg_notices(engine: Engine, stopping: Event) -> AsyncGenera
     connection = await greenlet_spawn(_connected, engine, f"LISTEN {CHANNEL}")
     try:
         driver: Any = connection.connection.driver_connection
+        yield None
         while not stopping.is_set():
             async for _ in driver.notifies(timeout=WAIT_S, stop_after=1):
                 yield None
@@ -73,6 +75,7 @@ async def _asyncpg_notices(engine: Engine, stopping: Event) -> AsyncGenerator[No
         driver: Any = connection.connection.driver_connection
         notice = asyncio.Event()
         await driver.add_listener(CHANNEL, lambda *_: notice.set())
+        yield None
         while not stopping.is_set():
             try:
                 await asyncio.wait_for(notice.wait(), WAIT_S)
