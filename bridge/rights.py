@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from bridge.catalogs import load_registry
+from bridge.catalogs.loading import BUILT_IN
 from bridge.model.bounds import REASON_CHARS_MAX
 from bridge.model.errors import IdError, OperationRefusedError
 from bridge.model.registry import Id, Registry
@@ -48,17 +49,16 @@ def disconnect(
     if (user is None) == (session is None):
         raise OperationRefusedError("Say who is to be disconnected: disconnect(user), or disconnect(session=…).")
     settings = settings or load_settings(for_=OperatorSettings)
-    catalog = registry or load_registry(settings.registry)
     logged = {"who": who or who_am_i(), "reason": reason[:REASON_CHARS_MAX]}
     with open_store(settings) as store:
         if user is None:
             return disconnect_session(store, session or "", **logged).gateways
         try:
-            return disconnect_user(store, catalog, user, **logged).gateways
+            return disconnect_user(store, registry or load_registry(settings.registry), user, **logged).gateways
         except IdError as error:
             if registry is not None:
                 raise
-            named = f"{error} So says the catalog {settings.registry}: "
+            named = f"{error} So says the catalog {settings.registry or BUILT_IN}: "
             raise IdError(f"{named}name yours by BRIDGE_REGISTRY, or give it as registry=.") from None
 
 
