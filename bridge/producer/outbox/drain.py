@@ -168,6 +168,7 @@ class Drain:
         try:
             claim = self._table.claim(ROUND_MAX)
         except BusyError:
+            self._note_usable()  # it answers, if for another process
             self._busy += 1
             return BUSY_WAITS_S[self._busy - 1] if self._busy <= len(BUSY_WAITS_S) else self._poll_s
         self._busy = 0
