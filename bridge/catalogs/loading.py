@@ -10,7 +10,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import Any, Final, TypeVar
 
-from bridge.model.errors import BridgeError, RegistryError
+from bridge.model.errors import BridgeError, RegistryError, SettingsError
 from bridge.model.plain_text import one_line
 from bridge.model.registry.registry import Registry
 from bridge.settings import CatalogSettings, load_settings
@@ -29,10 +29,14 @@ CAUSES_MAX = 10
 def load_configured(part: type[S]) -> tuple[S, Registry]:
     """What a process reads of the environment's settings, and the registry that they name.
 
+    With DJANGO_SETTINGS_MODULE set, Django is set up first: its settings.py may say what the environment does not.
+
     Raises:
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is wrong, or Django cannot be set up.
         RegistryError: the registry cannot be loaded.
     """
+    _make_current_folder_importable()
+    _set_up_django("", SettingsError)
     settings = load_settings(for_=part)
     return settings, load_registry(settings.registry)
 
@@ -91,7 +95,7 @@ def load_attribute(path: str, setting: str, failure: type[BridgeError]) -> Any:
         raise failure(f"{setting} is {path!r}; write it as 'package.module:attribute'.")
     if path != BUILT_IN:
         _make_current_folder_importable()
-        _set_up_django(path, setting, failure)
+        _set_up_django(f" for {setting}, {path!r}", failure)
     return getattr(_imported(module_name, path, setting, failure), attribute, None)
 
 
@@ -105,7 +109,7 @@ def _make_current_folder_importable() -> None:
         sys.path.insert(0, here)
 
 
-def _set_up_django(path: str, setting: str, failure: type[BridgeError]) -> None:
+def _set_up_django(why: str, failure: type[BridgeError]) -> None:
     named = os.environ.get("DJANGO_SETTINGS_MODULE")
     if not named or not find_spec("django"):
         return
@@ -118,8 +122,7 @@ def _set_up_django(path: str, setting: str, failure: type[BridgeError]) -> None:
         django.setup()
     except (Exception, SystemExit) as error:  # settings and applications are foreign code
         raise failure(
-            f"Django could not be set up for {setting}, {path!r}: DJANGO_SETTINGS_MODULE is {named!r}, "
-            f"and {_why(error)}."
+            f"Django could not be set up{why}: DJANGO_SETTINGS_MODULE is {named!r}, and {_why(error)}."
         ) from error
 
 

@@ -1,4 +1,7 @@
-"""Reading ``BRIDGE_*``; the only reader of the environment. Each process judges what it uses, and no more."""
+"""Reading ``BRIDGE_*``; the only reader of the environment. Each process judges what it uses, and no more.
+
+An application that has a settings file of its own may put what that says beneath the environment.
+"""
 
 import os
 import re
@@ -20,6 +23,9 @@ NAME_CHARS_MAX = 100
 """Characters that are shown of an unknown name."""
 Reader: TypeAlias = type[Part] | Process | Iterable[Process] | None
 
+_beneath: dict[str, Any] = {}
+"""What the application's settings file says, by names without ``BRIDGE_``."""
+
 
 @dataclass(slots=True)
 class Reading:
@@ -28,6 +34,30 @@ class Reading:
     settings: Settings  # every value that could be read, whoever reads it; usable only if there are no faults
     faults: list[str] = field(default_factory=list)  # why these processes must not start, one sentence each
     remarks: list[str] = field(default_factory=list)  # what may be a mistake and harms none of them
+
+
+def put_beneath(values: Mapping[str, Any]) -> None:
+    """Have ``load_settings`` take these where the environment says nothing; judged when they are read, as that is.
+
+    Args:
+        values: by name, in upper case and without ``BRIDGE_``; texts, or values of the settings' types. They replace
+            what an earlier call said.
+    """
+    _beneath.clear()
+    _beneath.update(values)
+
+
+def overruled() -> list[str]:
+    """The names, in the environment, of what was put beneath it and of which it says something else."""
+    names = [name for name in _beneath if name.lower() in DECLARATIONS and environment_name(name) in os.environ]
+    return [environment_name(name) for name in names if _differs(DECLARATIONS[name.lower()], _beneath[name])]
+
+
+def _differs(declared: Declaration, value: object) -> bool:
+    try:
+        return bool(declared.read(os.environ[environment_name(declared.name)].strip()) != declared.read(value))
+    except ValueError:  # one of them is told as a fault, or does not count
+        return True
 
 
 @overload
@@ -40,7 +70,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, for_: Reader = No
     """Read ``BRIDGE_*`` from the environment. What may be a mistake and does no harm is logged as a warning.
 
     Args:
-        environ: defaults to ``os.environ``.
+        environ: defaults to ``os.environ``, and what was put beneath it.
         for_: who will use the settings: the class of what it reads, as ``GatewaySettings``, of which one is returned;
             or producer, worker, gateway, ops, cli, or several. Default: all. Values that are wrong and that none of
             them reads keep their defaults.
@@ -60,10 +90,14 @@ def load_settings(environ: Mapping[str, str] | None = None, *, for_: Reader = No
 
 def read_settings(environ: Mapping[str, str] | None = None, *, for_: Reader = None, **overrides: Any) -> Reading:
     """As ``load_settings``, with everything that there is to say instead of an exception or a log."""
+    beneath: Mapping[str, Any] = _beneath if environ is None else {}
     environ = os.environ if environ is None else environ
     parts = parts_for(for_)
     reading = Reading(Settings())
     values: dict[str, Any] = {}
+    for key, value in beneath.items():
+        if environment_name(key) not in environ and key.lower() not in overrides:
+            values |= _read_key(key, value, parts, reading)
     for variable, text in environ.items():
         if not variable.startswith(PREFIX):
             continue
@@ -94,6 +128,16 @@ def _read(declared: Declaration, value: object, parts: Iterable[type[Part]], rea
     else:
         readers = " or ".join(sorted(f"the {process}" for process in readers_of(declared.name)))
         reading.remarks.append(f"{fault} It is left alone here: only {readers} reads it.")
+    return {}
+
+
+def _read_key(key: str, value: object, parts: Iterable[type[Part]], reading: Reading) -> dict[str, Any]:
+    """As ``_read``, of a settings file, where whatever is no setting is a mistake."""
+    name = key.lower()
+    if name in DECLARATIONS and key.isupper():
+        return _read(DECLARATIONS[name], value, parts, reading)
+    name = name.removeprefix(PREFIX.lower())
+    reading.faults.append(_unknown(environment_name(key), mistyped(name, DECLARATIONS)))
     return {}
 
 

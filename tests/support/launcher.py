@@ -37,6 +37,8 @@ PRELOADED = (
 """What the bridge's own modules import when they run."""
 RUN_BY_IMPORT = ("__main__", "configured_app")
 """Those of the bridge's modules that read the environment when they are imported."""
+DJANGO = "bridge.contrib.django"
+"""Of it Django itself imports what it needs, in its own order."""
 _FIXED_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")
 """What an interpreter reads when it begins, and a fork no more."""
 
@@ -182,7 +184,10 @@ def _next_line(answer: int, timeout_s: float | None) -> str | None:
 def _serve(control: socket.socket) -> dict[str, Any]:
     """Fork for every request; returns it in the fork that is to become the command, and ends elsewhere."""
     ours = (module.name for module in pkgutil.walk_packages(bridge.__path__, "bridge."))
-    for module in (*PRELOADED, *(name for name in ours if not name.endswith(RUN_BY_IMPORT))):
+    for module in (
+        *PRELOADED,
+        *(name for name in ours if not (name.startswith(DJANGO) or name.endswith(RUN_BY_IMPORT))),
+    ):
         importlib.import_module(module)
     gc.freeze()
     guardians: list[int] = []

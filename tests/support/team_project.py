@@ -57,6 +57,20 @@ class OrdersConfig(AppConfig):
 """
 
 
+WITH_BRIDGE = """
+INSTALLED_APPS = ["orders", "django.contrib.auth", "django.contrib.contenttypes", "bridge.contrib.django"]
+BRIDGE = {{{bridge}}}
+"""
+
+
+def write_bridge_project(folder: Path, bridge: str = "") -> dict[str, str]:
+    """One of Django that has the bridge among its applications, and these settings of it."""
+    project = write_project(folder, django=True)
+    with (folder / "team_settings.py").open("a") as settings:
+        settings.write(WITH_BRIDGE.format(bridge=bridge))
+    return {"DJANGO_SETTINGS_MODULE": project["DJANGO_SETTINGS_MODULE"]}
+
+
 def write_project(folder: Path, *, django: bool = False) -> dict[str, str]:
     """Write it; the variables that name it."""
     imports = "from orders.models import Order" if django else ""
