@@ -163,6 +163,13 @@ def make_database(tmp_path: Path) -> Callable[[str], Database]:
 
 
 @pytest.fixture(scope="module")
+def module_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Database]:
+    """The database of a kind that the tests of a module share, one after the other: ``Outbox`` makes its table anew."""
+    shared = Path(os.environ[SHARED_FOLDER])
+    return functools.cache(lambda kind: new_database(kind, shared, tmp_path_factory.mktemp(kind)))
+
+
+@pytest.fixture(scope="module")
 def rabbitmq(rabbitmq_server: RabbitMQ) -> RabbitMQ:
     """That broker, with a virtual host of the module's own."""
     return rabbitmq_server.with_a_new_host()

@@ -29,9 +29,8 @@ def emitter(settings: Settings) -> Iterator[Emitter]:
 
 
 @pytest.fixture(params=KINDS)
-def outbox(request: pytest.FixtureRequest, make_database: Callable[[str], Database]) -> Iterator[Outbox]:
-    outbox = Outbox(make_database(request.param))
-    outbox.execute("CREATE TABLE orders (number INTEGER)")
+def outbox(request: pytest.FixtureRequest, module_database: Callable[[str], Database]) -> Iterator[Outbox]:
+    outbox = Outbox(module_database(request.param))
     yield outbox
     outbox.close()
 

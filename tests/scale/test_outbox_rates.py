@@ -19,7 +19,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.contrib.sqlalchemy import drain, emit
 from bridge.contrib.sqlalchemy.table import OutboxEvent
 from bridge.redis_adapter import connect
-from tests.support.databases import Database
+from tests.support.databases import DURABLE, Database
 from tests.support.keys import user_channel
 from tests.support.outbox import Outbox, imported, row_of
 from tests.support.worker import running_worker
@@ -117,7 +117,8 @@ def draining(outbox: Outbox, settings: Settings, number: int) -> float:
 
 
 @pytest.fixture
-def outbox(make_database: Callable[[str], Database]) -> Iterator[Outbox]:
+def outbox(monkeypatch: pytest.MonkeyPatch, make_database: Callable[[str], Database]) -> Iterator[Outbox]:
+    monkeypatch.setenv(DURABLE, "1")
     outbox = Outbox(make_database("postgresql"))
     yield outbox
     outbox.close()

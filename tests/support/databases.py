@@ -28,6 +28,8 @@ DRIVERS = {"postgresql": "psycopg", "mariadb": "pymysql", "sqlite": "pysqlite"}
 ASYNC_DRIVERS = {"postgresql": "asyncpg", "mariadb": "aiomysql", "sqlite": "aiosqlite"}
 USERS = {"postgresql": "postgres", "mariadb": "mysql"}
 """Neither server runs as root."""
+DURABLE = "TESTS_DURABLE_DATABASES"
+"""The variable with which they write to the disk as in production, for measurements: no test ends a server to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def _start_postgresql(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     options = [
         "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", str(folder),
         "-c", "max_connections=200", "-c", "shared_buffers=64MB",
+        *(() if os.environ.get(DURABLE) else ("-c", "fsync=off", "-c", "full_page_writes=off")),
     ]  # fmt: skip
     return _begun([*user, str(Path(program).with_name("postgres")), *options], folder)
 
@@ -136,7 +139,8 @@ def _start_mariadb(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     options = [
         f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--pid-file={folder}/pid",
         "--skip-grant-tables", "--skip-networking=0", "--skip-name-resolve", "--max-connections=200",
-        "--innodb-log-file-size=48M",
+        "--innodb-log-file-size=48M", "--max-allowed-packet=64M",
+        *(() if os.environ.get(DURABLE) else ("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync")),
     ]  # fmt: skip
     return _begun([*user, program, *common, *options], folder)
 

@@ -42,7 +42,8 @@ class Outbox:
         self.engine: Engine = create_engine(database.url)
         self._tables: list[OutboxTable] = []
         if make:
-            self.execute(*create_statements(dialect_name(make_url(database.url).get_backend_name())))
+            dialect = dialect_name(make_url(database.url).get_backend_name())
+            self.execute("DROP TABLE IF EXISTS bridge_outbox", *create_statements(dialect))
 
     def execute(self, *statements: str) -> None:
         with self.engine.begin() as connection:
