@@ -19,6 +19,7 @@ RUN mkdir bridge && touch bridge/__init__.py README.md LICENSE \
     && /opt/bridge/bin/pip uninstall --yes sse-bridge
 COPY README.md LICENSE ./
 COPY bridge bridge
+COPY sse_bridge sse_bridge
 COPY sse_bridge_pytest sse_bridge_pytest
 RUN /opt/bridge/bin/pip install --no-deps .
 

@@ -9,7 +9,7 @@ DEV := .venv/.installed-dev
 DEMO := .venv/.installed-demo
 BENCH := .venv/.installed-bench
 BATCHES := .venv-batches
-SOURCES := bridge sse_bridge_pytest tests examples benchmarks
+SOURCES := bridge sse_bridge sse_bridge_pytest tests examples benchmarks
 # Real processes, which mostly wait: many tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
 WAITING := tests/contract tests/docs tests/integration tests/acceptance
 MANY := --numprocesses 6 --dist worksteal
@@ -70,7 +70,7 @@ docs: $(DEV)  ## Write docs/events.md and docs/settings.md anew from the registr
 
 clean:  ## Remove the environment and everything that can be made again.
 	rm -rf .venv $(BATCHES) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find bridge sse_bridge_pytest tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bridge sse_bridge sse_bridge_pytest tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): pyproject.toml constraints.txt
 	@.ci/install dev

@@ -19,7 +19,7 @@ def bridge_registry() -> "Registry | None":
 @pytest.fixture
 def emitted(bridge_registry: "Registry | None") -> "Iterator[Emitted]":
     """What the code under test emits, in this process and by any thread; nothing of it is sent. See docs/testing.md."""
-    from bridge.testing import capture
+    from sse_bridge.testing import capture
 
     with capture(bridge_registry) as found:
         yield found

@@ -13,11 +13,12 @@ from typing import Any, Final, TypeVar
 from bridge.model.errors import BridgeError, RegistryError, SettingsError
 from bridge.model.plain_text import one_line
 from bridge.model.registry.registry import Registry
+from bridge.on_demand import ROOT
 from bridge.settings import CatalogSettings, load_settings
 from bridge.settings.urls import shown_url
 
 SETTING: Final = "BRIDGE_REGISTRY"
-BUILT_IN = "bridge.catalogs.finance.catalog:REGISTRY"
+BUILT_IN = f"{ROOT}.catalogs.finance.catalog:REGISTRY"
 """The catalog that is used when nothing else is asked for."""
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 App = TypeVar("App")
@@ -136,14 +137,24 @@ def _imported(module_name: str, path: str, setting: str, failure: type[BridgeErr
         if module_name == wanted or module_name.startswith(f"{wanted}."):
             raise failure(
                 f"{setting} names {path!r}, but there is no module {wanted!r}. Check the spelling, and that its "
-                "folder is the current one or on PYTHONPATH."
+                f"folder is the current one or on PYTHONPATH.{_about_namesake(error)}"
             ) from error
         raise failure(
             f"{setting} names {path!r}, but there is no module {wanted!r}, which is imported "
-            f"{raised_at(error) or 'there'}. Install it, or check the spelling."
+            f"{raised_at(error) or 'there'}. Install it, or check the spelling.{_about_namesake(error)}"
         ) from error
     except (Exception, SystemExit) as error:  # foreign code runs on import and may raise anything
-        raise failure(f"{setting} names {path!r}, but importing {module_name!r} failed: {_why(error)}.") from error
+        said = f"{setting} names {path!r}, but importing {module_name!r} failed: {_why(error)}."
+        raise failure(said + _about_namesake(error)) from error
+
+
+def _about_namesake(error: BaseException) -> str:
+    """What to write where a name of ours was not found because another package is called ``bridge`` too."""
+    from sse_bridge.naming import ALIAS, NAME, namesakes
+
+    if not isinstance(error, ImportError) or (error.name or "").partition(".")[0] not in (NAME, ALIAS):
+        return ""
+    return "".join(f" {said}" for said in namesakes())
 
 
 def _why(error: BaseException) -> str:

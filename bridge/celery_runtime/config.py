@@ -12,8 +12,8 @@ from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
 
 CLAIMING_TRANSPORTS = {
-    "bridge-redis": "bridge.celery_runtime.redis_transport:ClaimingTransport",
-    "bridge-sentinel": "bridge.celery_runtime.redis_transport:ClaimingSentinelTransport",
+    "bridge-redis": f"{__package__}.redis_transport:ClaimingTransport",
+    "bridge-sentinel": f"{__package__}.redis_transport:ClaimingSentinelTransport",
 }
 
 
@@ -72,8 +72,8 @@ def celery_config(settings: WorkerSettings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 2,
         "worker_concurrency": settings.worker_concurrency,
         # Celery's own may wait forever for a process that was killed; `-P solo` and the like still win.
-        "worker_pool": "bridge.celery_runtime.prefork:TaskPool",
-        "worker_consumer": "bridge.celery_runtime.consumer:BridgeConsumer",
+        "worker_pool": f"{__package__}.prefork:TaskPool",
+        "worker_consumer": f"{__package__}.consumer:BridgeConsumer",
         "worker_soft_shutdown_timeout": 10.0,
         "worker_enable_soft_shutdown_on_idle": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,

@@ -75,7 +75,7 @@ class BridgeTask(Task):
     """Takes 1..N envelopes of one type. The rules below hold in any app, whatever its configuration."""
 
     abstract = True
-    Request = "bridge.celery_runtime.task:BridgeRequest"
+    Request = f"{__name__}:BridgeRequest"
 
     acks_late = True
     acks_on_failure = True

@@ -99,7 +99,7 @@ class CommandGroup(click.Group):
         """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
         command.help = keep_lines(command.help or "")
         if cmd_name not in BEGIN_LATER:
             raise_interruption()

@@ -11,6 +11,7 @@ from bridge.model.errors import RegistryError
 from bridge.model.pipeline.rehearsal import gaps, rehearse
 from bridge.model.registry import Registry
 from bridge.settings import PROCESSES, Process, Settings, read_settings
+from sse_bridge.naming import namesakes
 
 
 @click.command()
@@ -84,6 +85,7 @@ def inspect_configuration(
     if not findings:
         findings.append(Finding("ok", "settings", "all values are valid."))
     findings += [Finding("warning", "settings", remark) for remark in reading.remarks]
+    findings += [Finding("warning", "bridge", remark) for remark in namesakes()]
     path = registry_path or reading.settings.registry or BUILT_IN
     registry: Registry | None = None
     try:

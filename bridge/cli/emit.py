@@ -20,6 +20,7 @@ from bridge.model.pipeline.envelope import wire_names
 from bridge.model.registry import DomainToSSEMapping, Id, Registry
 from bridge.model.registry.contract import examples_of
 from bridge.model.registry.sampling import CannotSampleError, sample_event
+from bridge.on_demand import ROOT
 from bridge.settings import ProducerSettings
 from bridge.settings.urls import shown_url
 
@@ -72,7 +73,7 @@ def _send(settings: ProducerSettings, registry: Registry, event: object) -> UUID
     from bridge.producer import Emitter
 
     # What the emitter logs is said below, in one sentence.
-    logging.getLogger("bridge").addHandler(logging.NullHandler())
+    logging.getLogger(ROOT).addHandler(logging.NullHandler())
     emitter = Emitter(settings, registry, strict=True)
     try:
         emitter.emit(event)

@@ -15,6 +15,7 @@ from bridge.gateway.withdrawals import Admission
 from bridge.model.errors import BridgeError, StoreUnavailableError
 from bridge.model.event_log import RESET_EVENT
 from bridge.model.registry import Id, Registry
+from bridge.on_demand import ROOT
 from bridge.runtime.supervision import end_tasks
 from bridge.settings import StreamSettings
 from bridge.settings.urls import shown_url
@@ -45,7 +46,7 @@ class Follower:
             Exception: whatever printing an event raises.
         """
         # Outages are said below, in sentences.
-        logging.getLogger("bridge.gateway").addHandler(logging.NullHandler())
+        logging.getLogger(f"{ROOT}.gateway").addHandler(logging.NullHandler())
         self._hide_unknown_id = from_start
         resumes = from_start or last_event_id is not None
         request = StreamRequest(wanted=wanted, resumes=resumes, last_event_id=last_event_id)

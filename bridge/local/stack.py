@@ -75,12 +75,12 @@ class LocalStack:
         """Start a Celery worker."""
         # In a container every process is root. Celery warns because of pickle, which this worker never reads.
         python = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet"]
-        argv = [*python, "-A", "bridge.worker", "worker", "--loglevel", "INFO"]
+        argv = [*python, "-A", "sse_bridge.worker", "worker", "--loglevel", "INFO"]
         return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S)
 
     def add_gateway(self, settings: Settings) -> Child:
         """Start the gateway."""
-        return self.add("gateway", ["-m", "bridge.cli", "gateway"], settings)
+        return self.add("gateway", ["-m", "sse_bridge.cli", "gateway"], settings)
 
     def add(
         self, name: str, argv: list[str], settings: Settings, *, ready: str | None = None, grace_s: float = 10.0

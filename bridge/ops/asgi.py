@@ -98,5 +98,5 @@ async def static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in STATIC:
         return Response("There is no such file.", 404, media_type="text/plain", headers=SAFE_HEADERS)
-    content = files("bridge.ops").joinpath("static", name).read_bytes()
+    content = files(__package__).joinpath("static", name).read_bytes()
     return Response(content, media_type=STATIC[name], headers={**SAFE_HEADERS, "Cache-Control": "no-cache"})

@@ -270,7 +270,7 @@ def _note(request: PageRequest) -> str:
 def environment() -> Environment:
     """The templates, with the filters by which values get their looks."""
     made = Environment(
-        loader=PackageLoader("bridge.ops", "templates"),
+        loader=PackageLoader(f"{__package__}", "templates"),
         autoescape=True,
         finalize=visible,
         undefined=StrictUndefined,

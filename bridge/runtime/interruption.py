@@ -10,7 +10,7 @@ EXIT_INTERRUPTED = 130
 """Of a command that Ctrl-C ended."""
 
 _COMMAND = "sse-bridge"
-_MODULE = "bridge.cli"
+_MODULES = {"bridge.cli", "sse_bridge.cli"}
 
 
 def end_at_once(_number: int, _frame: object) -> None:
@@ -21,7 +21,7 @@ def end_at_once(_number: int, _frame: object) -> None:
 def is_command() -> bool:
     """Whether this process is ``sse-bridge``, or ``python -m bridge.cli``; also before its module is imported."""
     given = getattr(sys, "argv", None) or [""]
-    return given[0].rpartition(os.sep)[2] == _COMMAND or (given[0] == "-m" and _MODULE in sys.orig_argv)
+    return given[0].rpartition(os.sep)[2] == _COMMAND or (given[0] == "-m" and not _MODULES.isdisjoint(sys.orig_argv))
 
 
 def expect_interruption() -> None:

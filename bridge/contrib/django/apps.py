@@ -17,7 +17,7 @@ from bridge.settings import put_beneath
 class BridgeConfig(AppConfig):
     """Its label, ``bridge``, is the first word of the ids of its checks."""
 
-    name = "bridge.contrib.django"
+    name = f"{__package__}"
     label = "bridge"
     verbose_name = "Server-Sent Events"
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from bridge.model.plain_text import name_of, one_line
+from bridge.on_demand import ROOT
 
 MAX_MESSAGE_CHARS = 500
 MAX_TRACEBACK_CHARS = 8_000
@@ -84,7 +85,7 @@ def _class_name(cls: type[BaseException]) -> str:
         top = cls.__module__.partition(".")[0]
         if top == "builtins":
             return cls.__name__
-        return f"{top if top == 'bridge' else cls.__module__}.{cls.__qualname__}"
+        return f"{'bridge' if top == ROOT else cls.__module__}.{cls.__qualname__}"
     except Exception:  # its metaclass raised
         return name_of(cls)
 

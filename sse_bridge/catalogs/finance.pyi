@@ -1,0 +1,2 @@
+from bridge.catalogs.finance.catalog import *
+from bridge.catalogs.finance.events import *
