@@ -98,6 +98,9 @@ def test_waiting_retries_survive_a_restart_of_redis_and_worker(tmp_path: Path) -
         "BRIDGE_BROKER_URL": server.url,
         "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
         "MOODY_DIR": str(tmp_path),
+        # What the killed worker held when the first of them waited comes back after this time.
+        "BRIDGE_VISIBILITY_TIMEOUT_S": "4",
+        "BRIDGE_TASK_TIME_LIMIT_S": "2",
     }
     client = connect(settings)
     try:
