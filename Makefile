@@ -33,7 +33,7 @@ test: $(DEV)  ## Run every suite but smoke and fault: unit, contract, integratio
 test-unit: $(DEV)  ## Run the unit tests only; seconds.
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
-test-slow: $(DEV)  ## Run every combination of what `make test` samples: the tests that are marked slow.
+test-slow: $(DEV)  ## Run every combination of what `make test` samples, and long stories: the tests marked slow.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow $(MANY) $(WAITING) $(PYTEST_ARGS)
 
 fault: $(DEV)  ## Break things under load and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.

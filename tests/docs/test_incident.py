@@ -161,6 +161,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield made
 
 
+@pytest.mark.slow
 def test_the_story_is_true(stage: Stage) -> None:
     names, page, pictures = Names(), "", {}
     faults: list[str] = []

@@ -1,5 +1,6 @@
 """One word per idea: the private words that were given up stay out of the package, its messages and its pages."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,12 @@ KEPT_IN = {"stray": ("bridge/", "docs/glossary.md", "docs/architecture.md", "doc
 """The wire name of a late failure (glossary), where its key, its count and its metric are made or explained."""
 
 
+@functools.cache
+def lines_of(path: Path) -> list[tuple[str, str]]:
+    """Each line of a file, and its words."""
+    return [(line, words_of(line)) for line in path.read_text().splitlines()]
+
+
 def words_of(text: str) -> str:
     """The text with names taken apart: ``EndStray`` and ``end_stray`` are two words."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
@@ -62,9 +69,9 @@ def words_of(text: str) -> str:
 
 def found_in(path: Path, word: str) -> Iterator[str]:
     kept = KEPT.get(word) if any(str(path.relative_to(ROOT)).startswith(p) for p in KEPT_IN.get(word, ("",))) else None
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        said = words_of(re.sub(kept, "", line) if kept else line)
-        if re.search(rf"\b{word}s?\b", said):
+    retired = re.compile(rf"\b{word}s?\b")
+    for number, (line, words) in enumerate(lines_of(path), 1):
+        if retired.search(words) and (not kept or retired.search(words_of(re.sub(kept, "", line)))):
             yield f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
 
 

@@ -65,7 +65,7 @@ def shown(value: object) -> str | None:
     return {True: "django", False: "plain"}[value] if isinstance(value, bool) else None
 
 
-@pytest.mark.parametrize(("django", "argv"), of_both_kinds(WAYS, with_django=4), ids=shown)
+@pytest.mark.parametrize(("django", "argv"), of_both_kinds(WAYS, with_django=2), ids=shown)
 def test_a_catalog_in_the_current_folder_is_found(tmp_path: Path, django: bool, argv: tuple[str, ...]) -> None:
     project = write_project(tmp_path, django=django)
     done = run(tmp_path, str(BIN / argv[0]), *argv[1:], **project, BRIDGE_GATEWAY_DEV="1")

@@ -37,7 +37,7 @@ with Session(create_engine(sys.argv[1])) as session:
 """
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", ["postgresql", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_every_process_of_a_preforking_server_drains_what_it_commits(
     make_database: Callable[[str], Database], redis_url: str, redis_client: redis.Redis, tmp_path: Path, kind: str
 ) -> None:

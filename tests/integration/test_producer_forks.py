@@ -10,8 +10,10 @@ from tests.support.producers import numbers
 from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import ROOT, clean_environment
 
-CHILDREN = (12, pytest.param(40, marks=pytest.mark.slow))
-"""Spread over 0 to 200 ms after the first event of their parent."""
+EVERY = [(kind, spool) for kind in ("os.fork", "libc fork", "multiprocessing") for spool in (False, True)]
+SAMPLE = (("os.fork", True), ("libc fork", False), ("multiprocessing", True))
+FEW, MANY = 12, 40
+"""Children, spread over 0 to 200 ms after the first event of their parent."""
 EVENTS = 25
 PER_CHILD = 1_000
 """Numbers of a child begin at its own thousand."""
@@ -75,9 +77,14 @@ sys.exit(bad)
 """
 
 
-@pytest.mark.parametrize("children", CHILDREN)
-@pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
-@pytest.mark.parametrize("kind", ["os.fork", "libc fork", "multiprocessing"])
+@pytest.mark.parametrize(
+    ("kind", "spool", "children"),
+    [
+        *((*way, FEW) for way in SAMPLE),
+        *(pytest.param(*way, MANY, marks=pytest.mark.slow) for way in EVERY),
+    ],
+    ids=lambda value: {False: "memory", True: "spool"}[value] if isinstance(value, bool) else None,
+)
 def test_each_child_delivers_all_that_it_accepts(
     redis_url, redis_client, tmp_path, kind: str, spool: bool, children: int
 ) -> None:

@@ -30,13 +30,21 @@ emitter.close(0.5)
 print(*found, sep="\\n", end="")
 """
 NOBODY = "localhost:1"
+BROKERS = {"up": "", "away": "redis", "tls": "rediss", "amqp": "amqp", "amqps": "amqps", "sentinel": "sentinel"}
 
 
-@pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
 @pytest.mark.parametrize(
-    "broker",
-    ["", *(f"{scheme}://{NOBODY}" for scheme in ("redis", "rediss", "amqp", "amqps", "sentinel"))],
-    ids=["up", "away", "tls", "amqp", "amqps", "sentinel"],
+    ("broker", "spool"),
+    [
+        pytest.param(
+            scheme and f"{scheme}://{NOBODY}",
+            spool,
+            id=f"{name}-{'spool' if spool else 'memory'}",
+            marks=[] if place % 2 == spool else pytest.mark.slow,
+        )
+        for place, (name, scheme) in enumerate(BROKERS.items())
+        for spool in (False, True)
+    ],
 )
 def test_all_imports_are_made_on_the_callers_thread(redis_url, tmp_path, broker: str, spool: bool) -> None:
     environment = {**clean_environment(), "BRIDGE_BROKER_URL": broker or redis_url.replace("127.0.0.1", "localhost")}

@@ -199,6 +199,7 @@ def test_mypy_finds_what_is_wrong_and_nothing_else(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_pyright_finds_what_is_wrong_and_nothing_else(folder: Path) -> None:
     needs_package("basedpyright")
     program = str(Path(sys.executable).parent / "basedpyright")
