@@ -1,6 +1,6 @@
 """``Diversion``: what takes events instead of the broker and Redis while a test looks; see ``bridge.testing``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -11,8 +11,8 @@ from bridge.producer.lifetime import emitters
 class Diversion(Protocol):
     """Told on the thread of whoever emits; it must not raise."""
 
-    def written(self, entry: Written) -> None:
-        """An emitter accepted an event."""
+    def written(self, entry: Written, stands: Callable[[], bool] | None = None) -> None:
+        """An emitter accepted an event; ``stands`` says whether its transaction may commit it, or has."""
 
     def handled(self, event: Any) -> None:
         """An ``SSEEventHandler`` would have published an event, or found no recipient."""

@@ -20,7 +20,7 @@ from bridge.model.plain_text import name_of, plain_logger
 from bridge.model.registry import DomainToSSEMapping, Registry
 from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.batching import Entry, Route, Unwritten, Written, user_reader
-from bridge.producer.diversion import diversion
+from bridge.producer.diversion import Diversion, diversion
 from bridge.producer.lifetime import after_fork_in_child, close_with_process, keep_inherited, note_closed, note_made
 from bridge.runtime.forks import ForkMark
 from bridge.runtime.tracing import active_tracer, note_emitted
@@ -221,6 +221,17 @@ class Emitter:
             )
             return None
         return drain.row(entry.accepted())
+
+    def show(self, event: Any, test: Diversion, stands: Callable[[], bool]) -> bool:
+        """Have a test see the event of a transaction; whether it is accepted. See ``Diversion.written``.
+
+        Raises:
+            EventRefusedError: strict only; as of ``emit``.
+        """
+        entry = self._prepare(event)
+        if entry is not None:
+            test.written(entry, stands)
+        return entry is not None
 
     # Accepting, on the caller's thread
 

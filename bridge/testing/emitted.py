@@ -1,6 +1,6 @@
 """``capture``: what the code under test emitted, judged as a real ``emit`` judges it; nothing leaves the process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Emitted(Sequence[Any]):
     """
 
     def __init__(self) -> None:
-        self._events: list[Any] = []
+        self._seen: list[tuple[Any, Callable[[], bool] | None]] = []
         self.refused: list[Refused] = []
 
     def of(self, event_class: type[E]) -> list[E]:
@@ -70,7 +70,7 @@ class Emitted(Sequence[Any]):
 
     def clear(self) -> None:
         """Forget what was emitted and refused so far."""
-        self._events.clear()
+        self._seen.clear()
         self.refused.clear()
 
     @overload
@@ -86,6 +86,11 @@ class Emitted(Sequence[Any]):
     def __repr__(self) -> str:
         return f"<{self._told()}>"
 
+    @property
+    def _events(self) -> list[Any]:
+        """Without what transactions took back."""
+        return [event for event, stands in self._seen if stands is None or stands()]
+
     def _told(self) -> str:
         """All of it in words, a line each."""
         text = _listed("Emitted", [_shown(event) for event in self._events]) or "Nothing was emitted."
@@ -94,10 +99,10 @@ class Emitted(Sequence[Any]):
 
     # Satisfies ``bridge.producer.diversion.Diversion``
 
-    def written(self, entry: Written) -> None:
+    def written(self, entry: Written, stands: Callable[[], bool] | None = None) -> None:
         """An emitter accepted an event."""
         try:
-            self._events.append(entry.route.codec.decode(entry.accepted().envelope))
+            self._seen.append((entry.route.codec.decode(entry.accepted().envelope), stands))
         except Exception as error:  # of the class's own code
             name, said = entry.route.task.rpartition(".")[2], describe(error, Stage.DECODE).message
             reason = f"{name} {entry.event_id} was accepted, but a worker could not read it: {said}"
@@ -106,9 +111,9 @@ class Emitted(Sequence[Any]):
     def handled(self, event: Any) -> None:
         """A handler would have published an event."""
         try:
-            self._events.append(deepcopy(event))
+            self._seen.append((deepcopy(event), None))
         except Exception:  # of the class's own code: then it is as it will be
-            self._events.append(event)
+            self._seen.append((event, None))
 
     def note_refused(self, event: Any, reason: str) -> None:
         """An event was not accepted."""
@@ -120,7 +125,8 @@ def capture(registry: Registry | None = None) -> Iterator[Emitted]:
     """Have whatever is emitted in this process, by any thread, task or emitter, recorded and sent nowhere.
 
     Takes ``bridge.emit``, every ``Emitter`` and every ``SSEEventHandler``. Of two within each other the inner one takes
-    all; afterwards everything is as before. An outbox's ``emit`` is taken at once, whatever becomes of its transaction.
+    all; afterwards everything is as before. The ``emit`` of SQLAlchemy's outbox is taken at once, whatever becomes of
+    its transaction; Django's ``emit_on_commit`` is forgotten when its transaction or savepoint is rolled back.
 
     Args:
         registry: that ``bridge.emit`` uses meanwhile; default: that of ``bridge.configure``, or else the environment's.

@@ -7,4 +7,25 @@ Its settings are the dict ``BRIDGE`` of ``settings.py``, a key for each variable
 The environment wins where it says something else, as in each other process of the bridge: what a deployment sets there
 counts everywhere, and ``manage.py check`` names the settings in which the two differ. With both, a container needs no
 other settings.py than a laptop.
+
+``emit_on_commit(event)`` has an event committed with the running transaction, or not at all; see docs/outbox.md.
 """
+
+from typing import TYPE_CHECKING
+
+from bridge.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from bridge.contrib.django.operations import NotifyOfOutbox
+    from bridge.contrib.django.outbox import aemit_on_commit, drain, emit_on_commit
+
+__all__ = ["NotifyOfOutbox", "aemit_on_commit", "drain", "emit_on_commit"]
+
+# Django imports this package before there are any models.
+_, __getattr__ = on_demand(
+    __name__,
+    {
+        "bridge.contrib.django.outbox": "aemit_on_commit drain emit_on_commit",
+        "bridge.contrib.django.operations": "NotifyOfOutbox",
+    },
+)

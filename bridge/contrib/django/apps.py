@@ -7,9 +7,9 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import register
+from django.core.checks import Tags, register
 
-from bridge.contrib.django.checks import check_bridge
+from bridge.contrib.django.checks import check_bridge, check_outbox
 from bridge.producer.default import process_emitter
 from bridge.settings import put_beneath
 
@@ -29,6 +29,7 @@ class BridgeConfig(AppConfig):
     def ready(self) -> None:
         """An operator's mistake stops no process: it is logged, and told by ``manage.py check``."""
         register(check_bridge)
+        register(check_outbox, Tags.database)
         process_emitter()
 
 

@@ -1,17 +1,22 @@
-"""What ``manage.py check`` says of the bridge: its settings, its catalog, and whether that can name Django's users."""
+"""What ``manage.py check`` says of the bridge: settings, catalog, the ids of users, and with --database the outbox."""
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
+from django.db import DatabaseError, connections, router
 from django.db.models import Field, IntegerField, UUIDField
 
 from bridge.catalogs import load_registry
 from bridge.model.errors import RegistryError
 from bridge.model.registry import Registry
+from bridge.producer.outbox import DIALECTS, TABLE
+from bridge.producer.outbox.table import COLUMNS
+from bridge.producer.outbox.trouble import explained
 from bridge.settings import Settings, overruled, read_settings
 
 IN_SETTINGS_FILE = "BRIDGE_X is the environment's name; in settings.py it is BRIDGE['X']."
@@ -35,6 +40,9 @@ def check_bridge(**_: Any) -> list[checks.CheckMessage]:
         )
         for name in overruled()
     ]
+    if reading.settings.outbox_url:
+        text = "BRIDGE_OUTBOX_URL is not for Django, whose outbox is in one of DATABASES."
+        found.append(checks.Error(text, hint="Drop it, and pass emit_on_commit(…, using=…).", id="bridge.E004"))
     try:
         registry = load_registry(reading.settings.registry)
     except RegistryError as error:
@@ -68,3 +76,30 @@ def _kind_of(key: Field) -> type:
     if isinstance(key, UUIDField):
         return UUID
     return int if isinstance(key, IntegerField) else str
+
+
+def check_outbox(*, databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Whether ``emit_on_commit`` can write to each of these databases in which the routers let the table be."""
+    from bridge.contrib.django.models import OutboxEvent  # when all models are loaded
+
+    allowed = [alias for alias in databases or () if router.allow_migrate_model(alias, OutboxEvent)]
+    return [message for alias in allowed for message in _check_table(alias)]
+
+
+def _check_table(alias: str) -> Iterator[checks.CheckMessage]:
+    connection = connections[alias]
+    if connection.vendor not in DIALECTS:
+        text = f"The database {alias!r} can have no outbox, which is for {', '.join(DIALECTS)}."
+        yield checks.Warning(text, hint="Use emit_on_commit with another.", id="bridge.W004")
+        return
+    try:
+        if TABLE not in connection.introspection.table_names():
+            if sys.argv[1:2] != ["migrate"]:  # which is just about to make it
+                text = f"The database {alias!r} has no table {TABLE}, so that emit_on_commit fails there."
+                yield checks.Warning(text, hint=f"manage.py migrate bridge --database={alias}", id="bridge.W004")
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {COLUMNS} FROM {TABLE} WHERE 1 = 0")  # noqa: S608
+    except DatabaseError as error:
+        text = str(explained(error, name=f"The database {alias!r}", dialect=connection.vendor))
+        yield checks.Error(text, id="bridge.E005")

@@ -73,7 +73,7 @@ def create_statements(dialect: str, *, notify: bool = False) -> list[str]:
         f"){words.options}",
         f"CREATE INDEX {TABLE}_waiting ON {TABLE} (state, id)",
     ]
-    return made + (_notify_statements(dialect) if notify else [])
+    return made + (notify_statements(dialect) if notify else [])
 
 
 def drop_statements(dialect: str) -> list[str]:
@@ -93,7 +93,12 @@ def _words(dialect: str) -> Dialect:
     return DIALECTS[dialect]
 
 
-def _notify_statements(dialect: str) -> list[str]:
+def notify_statements(dialect: str) -> list[str]:
+    """What makes the trigger of a table that is there.
+
+    Raises:
+        ValueError: that database cannot notify.
+    """
     if dialect != "postgresql":
         raise ValueError(f"Only PostgreSQL can notify; {dialect} is asked every BRIDGE_OUTBOX_POLL_S.")
     return [

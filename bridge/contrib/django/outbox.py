@@ -1,0 +1,189 @@
+"""``emit_on_commit``: inserts the row of an event in the running transaction, and tells its drain of the commit."""
+
+import sys
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.signals import request_started
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db.transaction import TransactionManagementError
+from msgspec.structs import astuple
+
+from bridge.contrib.django.database import DjangoDatabase, database_name
+from bridge.model.plain_text import plain_logger
+from bridge.producer.batching import Accepted
+from bridge.producer.default import process_emitter
+from bridge.producer.diversion import Diversion, diversion
+from bridge.producer.emitter import Emitter
+from bridge.producer.outbox import TABLE, OutboxRow
+from bridge.producer.outbox.drain import Drain
+from bridge.producer.outbox.trouble import explained
+
+logger = plain_logger(__name__)
+
+_COLUMNS = OutboxRow.__struct_fields__
+INSERT = f"INSERT INTO {TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
+
+
+def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emitter | None = None) -> bool:
+    """Have a domain event committed with the running transaction, or rolled back with it or with its savepoint.
+
+    One INSERT and no other statement. Outside of ``atomic()`` the row is committed at once. After the commit a thread
+    of this process sends the event; if the process dies before that, any other one does.
+
+    An error of the INSERT is an error of the transaction, as of a ``save()``: what cannot be told must not happen.
+
+    Args:
+        domain_event: as for ``bridge.emit``.
+        using: the database whose transaction it is; default: where the routers write ``OutboxEvent``.
+        emitter: default: the process' own.
+
+    Returns:
+        As ``bridge.emit``: False if the event is refused, which is logged, counted, and leaves the transaction alone.
+
+    Raises:
+        EventRefusedError: only of a strict emitter.
+        TransactionManagementError: no ``using``, and the transaction that runs is of another database.
+        DatabaseError: the INSERT failed; a note says what is missing.
+        SynchronousOnlyOperation: called from a coroutine: await ``aemit_on_commit``.
+    """
+    emitter = emitter or process_emitter()
+    if emitter is None:
+        return False
+    alias = using or _alias()
+    connection = connections[alias]
+    if (test := diversion()) is not None:
+        return _show(domain_event, test, emitter, connection)
+    drain = _UNSENT if _is_test() else _drain_of(alias, emitter)
+    row = emitter.row_for(domain_event, drain)
+    if row is None:
+        return False
+    try:
+        with transaction.mark_for_rollback_on_error(using=alias), connection.cursor() as cursor:
+            cursor.execute(INSERT, astuple(row))
+    except DatabaseError as error:
+        if not isinstance(error, IntegrityError):
+            name = database_name(connection.vendor, connection.settings_dict)
+            error.add_note(str(explained(error, name=name, dialect=connection.vendor)))
+        raise
+    if connection.in_atomic_block or connection.autocommit:  # or it is committed by hand, and found by the poll
+        connection.on_commit(drain.wake)
+    return True
+
+
+async def aemit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emitter | None = None) -> bool:
+    """``emit_on_commit`` from a coroutine, on the thread of Django's other asynchronous calls.
+
+    Django has no transactions there: the row is committed at once. A transaction is a function that calls
+    ``emit_on_commit`` and is itself awaited by ``sync_to_async``.
+    """
+    return bool(await sync_to_async(emit_on_commit)(domain_event, using, emitter=emitter))
+
+
+def drain(using: str | None = None, *, emitter: Emitter | None = None) -> bool:
+    """Begin to send what waits in a database's outbox.
+
+    A process that serves requests begins with the first of them, any other when it first emits: call it where neither
+    happens, or for a further database, but not in ``ready()``, which each command of manage.py runs.
+
+    Returns:
+        Whether the process has an emitter. Idempotent.
+    """
+    emitter = emitter or process_emitter()
+    if emitter is None:
+        return False
+    _drain_of(using or _written_to(), emitter)
+    return True
+
+
+def _drain_of(alias: str, emitter: Emitter) -> Drain:
+    return emitter.drain(("django", alias), lambda: DjangoDatabase(alias, emitter.outbox_url))
+
+
+def _written_to() -> str:
+    """Where the routers write the outbox."""
+    from bridge.contrib.django.models import OutboxEvent  # when all models are loaded
+
+    return str(router.db_for_write(OutboxEvent))
+
+
+def _alias() -> str:
+    """The same, unless the transaction that runs is another database's.
+
+    Raises:
+        TransactionManagementError: it is.
+    """
+    alias = _written_to()
+    if not connections[alias].in_atomic_block:
+        others = [one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block]
+        if others:
+            raise TransactionManagementError(
+                f"emit_on_commit would write to {alias!r}, where no transaction runs, but one does on {others[0]!r}: "
+                f"pass using={others[0]!r}, or using={alias!r} if it is meant."
+            )
+    return alias
+
+
+# Serving requests
+
+
+def _begin(**_: Any) -> None:
+    """What another process left is sent as soon as this one serves requests; no request may suffer from that."""
+    if _is_test() or diversion() is not None:
+        return
+    try:
+        drain()
+    except Exception as error:  # of a router, or of settings that cannot be used
+        logger.error("bridge.outbox.unusable %s", error)
+
+
+request_started.connect(_begin, dispatch_uid=__name__)
+
+
+# In tests
+
+
+class _Unsent:
+    """In place of a drain, where a test runs: what is in its database is no process' to send."""
+
+    def has_room(self) -> bool:
+        return True
+
+    def row(self, event: Accepted) -> OutboxRow:
+        return OutboxRow.of(event)
+
+    def wake(self) -> None:
+        pass
+
+
+_UNSENT: Any = _Unsent()
+
+
+class _Pending:
+    """An event that is seen by a test for as long as its transaction is not rolled back.
+
+    A ``TestCase`` commits nothing, so that no callback runs; but one of a savepoint that is rolled back is dropped.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._committed = not connection.in_atomic_block
+        if not self._committed:
+            connection.on_commit(self)
+
+    def __call__(self) -> None:
+        self._committed = True
+
+    def stands(self) -> bool:
+        return self._committed or any(callback is self for _, callback, _ in self._connection.run_on_commit)
+
+
+def _show(domain_event: Any, test: Diversion, emitter: Emitter, connection: Any) -> bool:
+    pending = _Pending(connection)
+    return emitter.show(domain_event, test, pending.stands)
+
+
+def _is_test() -> bool:
+    """Whether a test runner of Django has this process: then databases are a test's."""
+    utils = sys.modules.get("django.test.utils")
+    return utils is not None and hasattr(utils._TestState, "saved_data")

@@ -1,0 +1,73 @@
+"""What a team's own tests see of ``emit_on_commit``; run by ``django test``, without pytest."""
+
+import threading
+
+from django.db import transaction
+from django.test import SimpleTestCase, TestCase, TransactionTestCase
+
+from bridge.contrib.django import aemit_on_commit, emit_on_commit
+from bridge.contrib.django.models import OutboxEvent
+from bridge.testing import capture
+from tests.support.producers import event
+
+
+def drains() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("bridge-")]
+
+
+def fail_to_pay(number: int) -> None:
+    try:
+        with transaction.atomic():
+            emit_on_commit(event(number))
+            raise LookupError
+    except LookupError:
+        pass
+
+
+class Seen:
+    """The same in a test that commits, and in one that does not."""
+
+    def test_what_is_committed_is_seen_and_what_is_rolled_back_is_not(self) -> None:
+        with capture() as emitted:
+            with transaction.atomic():
+                self.assertTrue(emit_on_commit(event(1)))
+                fail_to_pay(2)
+                self.assertEqual([one.transaction_count for one in emitted], [1])
+            fail_to_pay(3)
+            with transaction.atomic(), transaction.atomic():
+                emit_on_commit(event(4))
+            emit_on_commit(event(5))
+            self.assertFalse(emit_on_commit(object()))
+        self.assertEqual([one.transaction_count for one in emitted], [1, 4, 5])
+        self.assertEqual(len(emitted.refused), 1)
+        self.assertEqual(OutboxEvent.objects.count(), 0)
+
+    async def test_a_coroutine_s_event_is_seen(self) -> None:
+        with capture() as emitted:
+            await aemit_on_commit(event(1))
+        self.assertEqual(len(emitted), 1)
+
+    def test_without_capture_there_are_rows_that_nobody_sends(self) -> None:
+        with transaction.atomic():
+            emit_on_commit(event(1))
+        self.assertEqual(self.client.get("/pay").content, b"True")
+        self.assertEqual([row.task for row in OutboxEvent.objects.all()], ["bridge.FileImportSucceeded"] * 2)
+        self.assertEqual(drains(), [])
+
+
+class InTestCase(Seen, TestCase):
+    def test_callbacks_that_are_run_show_nothing_twice(self) -> None:
+        with capture() as emitted, self.captureOnCommitCallbacks(execute=True), transaction.atomic():
+            emit_on_commit(event(1))
+        self.assertEqual(len(emitted), 1)
+
+
+class InTransactionTestCase(Seen, TransactionTestCase):
+    pass
+
+
+class WithoutDatabase(SimpleTestCase):
+    def test_an_event_is_seen_without_any_connection(self) -> None:
+        with capture() as emitted:
+            self.assertTrue(emit_on_commit(event(1)))
+        self.assertEqual(len(emitted), 1)
