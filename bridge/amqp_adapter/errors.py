@@ -62,15 +62,15 @@ def diagnose(error: BaseException) -> Trouble | None:
     return None
 
 
-def broker_error(error: BaseException, said: str) -> BrokerError | None:
+def broker_error(error: BaseException, said: str, *, undone: bool = False) -> BrokerError | None:
     """What to raise for an error of kombu's, with the sentence ``said``; None for what is no trouble of the broker."""
     trouble = diagnose(error)
     if trouble is None:
         return None
     words = " ".join(part for part in (f"{trouble.code}: {trouble.text}".rstrip(". ") + ".", trouble.advice) if part)
     if trouble.kind is ErrorKind.PERMANENT:
-        return BrokerRefusedError(f"{said} The broker refuses for good: {words}", code=trouble.code)
-    return BrokerUnavailableError(f"{said} {words}", code=trouble.code)
+        return BrokerRefusedError(f"{said} The broker refuses for good: {words}", code=trouble.code, undone=undone)
+    return BrokerUnavailableError(f"{said} {words}", code=trouble.code, undone=undone)
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from bridge.settings import ServerSettings
 logger = plain_logger(__name__)
 
 
-def blocked() -> BrokerUnavailableError:
+def blocked(*, undone: bool = False) -> BrokerUnavailableError:
     """The error for a caller that would send."""
-    return BrokerUnavailableError(BLOCKED, code="BLOCKED")
+    return BrokerUnavailableError(BLOCKED, code="BLOCKED", undone=undone)
 
 
 class AlarmWatch:
@@ -87,19 +87,21 @@ class AmqpTaskQueue:
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
         announced = self._announcer.announce(messages)
+        undone = True
         try:
             self.insist_on_room()
             producer = self._open()
             for name in {message.queue for message in messages} - self._declared:
                 self._declare(self._queue(name))
+            undone = False
             with producer.batch():
                 for message in messages:
                     self._publish(producer, message, announced=announced)
         except Exception as error:
             if self._alarm.blocked:
-                raise blocked() from error
+                raise blocked(undone=undone) from error
             self.close()
-            trouble = broker_error(error, f"The broker did not take {len(messages)} messages.")
+            trouble = broker_error(error, f"The broker did not take {len(messages)} messages.", undone=undone)
             if trouble is None:
                 raise  # a fault of ours
             raise trouble from error

@@ -59,11 +59,13 @@ class OutsideError(BridgeError):
 
     Attributes:
         code: the server's own word for it, such as READONLY or NOPERM; a class name if it gave none.
+        undone: whether surely nothing of it was done: there was no connection, or all was refused.
     """
 
-    def __init__(self, message: str | None = None, *, code: str = "") -> None:
+    def __init__(self, message: str | None = None, *, code: str = "", undone: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.undone = undone
 
 
 class BrokerError(OutsideError):
@@ -94,10 +96,10 @@ WRITES_REFUSED = frozenset({"OOM", "MISCONF", "NOREPLICAS", "READONLY"})
 """Codes with which a Redis that can be read takes no writes."""
 
 
-def as_broker_error(error: StoreError, said: str) -> BrokerError:
+def as_broker_error(error: StoreError, said: str, *, undone: bool = False) -> BrokerError:
     """The trouble of a Redis that is the broker."""
     kind = BrokerRefusedError if isinstance(error, StoreRefusedError) else BrokerUnavailableError
-    return kind(f"{said} {error}", code=error.code)
+    return kind(f"{said} {error}", code=error.code, undone=undone or error.undone)
 
 
 class OperationRefusedError(BridgeError):

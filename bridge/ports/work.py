@@ -34,7 +34,8 @@ class Queue(Protocol):
         At-least-once: sent again, a message may be on its queue twice, and is accounted for once.
 
         Raises:
-            BrokerError: not all of them were confirmed; some may have been taken: send all again.
+            BrokerError: not all of them were confirmed; some may have been taken, unless it is ``undone``: send all
+                again.
         """
 
     def insist_on_room(self) -> None:

@@ -90,6 +90,9 @@ class Sender:
     """Packs events into messages and sends them, over trouble of any kind. Not thread-safe.
 
     The connection stays its owner's to close; ``waiting`` tells how many events are in memory, for the log.
+
+    Attributes:
+        undone: whether the broker surely took nothing at the last try, which failed.
     """
 
     def __init__(self, queue: "Queue", limits: BatchLimits, progress: Progress, waiting: Callable[[], int]) -> None:
@@ -99,6 +102,7 @@ class Sender:
         self._waiting = waiting
         self._backoff = Backoff()
         self._said = ""
+        self.undone = False
 
     def deliver(self, events: Sequence[Accepted]) -> int:
         """Send this process' events; returns how many the broker has: all, or none when the process closes."""
@@ -138,6 +142,7 @@ class Sender:
         """Count, and log once a kind of trouble however long it lasts; returns the seconds to wait."""
         refused = isinstance(error, BrokerRefusedError)
         code = getattr(error, "code", "") or type(error).__name__
+        self.undone = getattr(error, "undone", False)
         name = "bridge.broker.refused" if refused else "bridge.broker.away"
         self._progress.note_trouble(name, error, waiting=self._waiting(), count="broker_errors", say=code != self._said)
         self._said = code

@@ -8,7 +8,7 @@ import msgspec
 from redis import exceptions as redis_errors
 
 from bridge.model.bounds import SERVER_WORDS_CHARS_MAX
-from bridge.model.errors import ErrorKind, StoreError, StoreRefusedError, StoreUnavailableError
+from bridge.model.errors import WRITES_REFUSED, ErrorKind, StoreError, StoreRefusedError, StoreUnavailableError
 
 REDIS_TROUBLES = (redis_errors.RedisError, OSError, TimeoutError)
 """Everything by which redis-py says that something did not work; ``diagnose`` tells what."""
@@ -54,6 +54,9 @@ _BY_CODE: Final[Mapping[str, tuple[ErrorKind, str]]] = {
     "WRONGTYPE": (ErrorKind.PERMANENT, "A key of the bridge holds something else: sse-bridge status names it."),
 }
 """By the first word of the reply. Any other word (LOADING, MASTERDOWN, TRYAGAIN, …) may pass, and is waited for."""
+
+REFUSED_WHOLE = WRITES_REFUSED | {"NOAUTH", "WRONGPASS", "LOADING", "MASTERDOWN", "BUSY"}
+"""Codes with which a command is refused before any of it is done, a script that writes as well."""
 
 _BY_TEXT: Final[Sequence[tuple[str, ErrorKind, str]]] = (
     ("max number of clients", ErrorKind.TRANSIENT, "It has too many connections (maxclients)."),
@@ -127,7 +130,8 @@ def store_error(error: BaseException) -> StoreError:
     said = " ".join(part for part in (f"{trouble.code}: {trouble.text}".rstrip(". ") + ".", trouble.advice) if part)
     if trouble.kind is ErrorKind.PERMANENT:
         return StoreRefusedError(f"Redis refuses the command for good: {said}", code=trouble.code)
-    return StoreUnavailableError(f"Redis did not take the command: {said}", code=trouble.code)
+    undone = any(words in trouble.text for words in _CONNECTING)
+    return StoreUnavailableError(f"Redis did not take the command: {said}", code=trouble.code, undone=undone)
 
 
 def _of_reply(error: BaseException, text: str) -> Trouble:

@@ -13,6 +13,7 @@ from bridge.messages.task_message import CONTENT_ENCODING, CONTENT_TYPE, TaskMes
 from bridge.model.errors import StoreError, as_broker_error
 from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter.client import connect_briefly, connect_broker, store_errors, text
+from bridge.redis_adapter.errors import REFUSED_WHOLE
 from bridge.redis_adapter.keyspace import Keyspace
 from bridge.redis_adapter.script import Call, OfStore, Script, script
 from bridge.settings import QueueSettings, ServerSettings
@@ -55,23 +56,24 @@ class RedisTaskQueue:
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """One round trip, and one more before it where the accounting is elsewhere."""
         announced = self._announcer is None or self._announcer.announce(messages)
-        try:
-            self._entries.enter_and_push(
-                [
-                    (
-                        message.message_id,
-                        message.task,
-                        message.queue,
-                        message.event_ids if self._announcer is None else b"",
-                        self._prefix + message.queue,
-                        queue_item(message, announced=announced),
-                    )
-                    for message in messages
-                ]
+        pushed = [
+            (
+                message.message_id,
+                message.task,
+                message.queue,
+                message.event_ids if self._announcer is None else b"",
+                self._prefix + message.queue,
+                queue_item(message, announced=announced),
             )
+            for message in messages
+        ]
+        try:
+            self._entries.enter_and_push(pushed)
         except StoreError as error:
             self.close()
-            raise as_broker_error(error, f"The broker did not take {len(messages)} messages.") from error
+            undone = error.code in REFUSED_WHOLE and len([*_groups(pushed)]) == 1  # of several calls one may be made
+            said = f"The broker did not take {len(messages)} messages."
+            raise as_broker_error(error, said, undone=undone) from error
 
     def insist_on_room(self) -> None:
         """As ``Queue.insist_on_room``: a full Redis is known when it is written to."""

@@ -67,7 +67,8 @@ class Faults:
 
     def go_away(self) -> None:
         """Every call raises StoreUnavailableError and does nothing, until ``mend``."""
-        self._trouble = StoreUnavailableError("The store is away, as the test asked.", code="ConnectionError")
+        said = "The store is away, as the test asked."
+        self._trouble = StoreUnavailableError(said, code="ConnectionError", undone=True)
 
     def refuse(self) -> None:
         """Every call raises StoreRefusedError and does nothing, until ``mend``."""

@@ -66,19 +66,51 @@ def test_what_is_claimed_is_no_other_process_until_it_is_released(outbox: Outbox
 def test_what_a_dead_process_claimed_is_anybodys_after_a_while(outbox: Outbox, table: OutboxTable) -> None:
     outbox.insert(row_of(imported(1)))
     outbox.table("dead").claim(1)
-    outbox.execute(f"UPDATE bridge_outbox SET claimed_ms = claimed_ms - {int(LEASE_S * 1000) + 1}")
+    outbox.age(LEASE_S + 1)
     assert numbers(table) == ["1"]
 
 
-def test_what_may_have_been_sent_before_its_id_was_forgotten_is_set_aside(outbox: Outbox, table: OutboxTable) -> None:
+@pytest.mark.parametrize("since", ["the death of a process", "a take-over", "an answer that was lost"])
+def test_what_may_have_been_sent_before_its_id_was_forgotten_is_set_aside(
+    outbox: Outbox, table: OutboxTable, since: str
+) -> None:
     outbox.insert(row_of(imported(1)))
-    outbox.table("dead").claim(1)
-    outbox.execute(f"UPDATE bridge_outbox SET claimed_ms = claimed_ms - {int(REMEMBERED_S * 1000) + 1}")
+    dead = outbox.table("dead")
+    claim = dead.claim(1)
+    if since == "a take-over":
+        outbox.age(REMEMBERED_S / 2)
+        outbox.table("heir").claim(1)
+        outbox.age(REMEMBERED_S / 2 + 1)
+    elif since == "an answer that was lost":
+        dead.release(claim)
+        outbox.age(REMEMBERED_S / 2)
+        again = table.claim(1)
+        table.release(again, undone=True)  # of this time alone
+        outbox.age(REMEMBERED_S / 2 + 1)
+    else:
+        outbox.age(REMEMBERED_S + 1)
     outbox.insert(row_of(imported(2), created_ms=1))  # old, and not claimed: it was never sent
     assert table.claim(10).set_aside == 1
     assert outbox.column("state") == [RowState.UNSURE, RowState.WAITING]
     assert numbers(table) == ["2"]
     assert table.look(100).set_aside == 1
+
+
+def test_what_the_broker_surely_did_not_take_is_sent_however_long_it_was_away(
+    outbox: Outbox, table: OutboxTable
+) -> None:
+    outbox.insert(*(row_of(imported(number)) for number in range(2)))
+    for _ in range(2):
+        claim = table.claim(10)
+        table.release(claim, undone=True)
+        outbox.age(REMEMBERED_S * 2)
+    other = outbox.table("o" * 40)  # as long as owners are
+    again = other.claim(10)
+    assert (again.ids, again.set_aside) == (claim.ids, 0)
+    assert again.round.partition("@")[0] == claim.round.partition("@")[0], "it is sent as the same round"
+    other.remove(again)
+    outbox.insert(row_of(imported(3)))
+    assert numbers(other) == ["3"]
 
 
 @pytest.mark.parametrize("envelope", [b"", b"{", b"\xff", b"[" * 5000, b'{"specversion":"1.0"}', b"x" * 2**24 + b"x"])

@@ -139,4 +139,5 @@ def test_a_broker_that_is_away_says_so(broker: Broker) -> None:
     with pytest.raises(BrokerError) as caught:
         broker.away.send([message(uuid4())])
     assert isinstance(caught.value, BrokerUnavailableError) and str(caught.value)
+    assert caught.value.undone, "nothing can have been taken"
     broker.away.close()

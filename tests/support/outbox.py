@@ -66,6 +66,15 @@ class Outbox:
         with self.engine.connect() as connection:
             return connection.execute(text(f"SELECT {name} FROM bridge_outbox ORDER BY id")).scalars().all()
 
+    def age(self, by_s: float) -> None:
+        """Have so much time pass for what is claimed."""
+        by_ms = int(by_s * 1000)
+        self.execute(f"UPDATE bridge_outbox SET claimed_ms = claimed_ms - {by_ms} WHERE claimed_ms > 0")
+        for name in set(self.column("claimed_by")) - {None}:
+            round_, _, sent_ms = name.partition("@")
+            older = f"{round_}@{int(sent_ms) and int(sent_ms) - by_ms}"
+            self.execute(f"UPDATE bridge_outbox SET claimed_by = '{older}' WHERE claimed_by = '{name}'")
+
     def table(self, owner: str, *, by: str = "sync") -> OutboxTable:
         """As a process of that name sees it, by SQLAlchemy (a driver for threads or for asyncio) or by Django."""
         database: OutboxDatabase

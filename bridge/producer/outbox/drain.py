@@ -182,7 +182,7 @@ class Drain:
         if claim.events:
             wait_s = self._sender.try_messages(self._messages(claim))
             if wait_s is not None:
-                self._table.release(claim)
+                self._table.release(claim, undone=self._sender.undone)
                 self.thread.stopping.wait(wait_s)
                 return 0.0
             self._table.remove(claim)

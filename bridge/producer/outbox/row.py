@@ -22,7 +22,7 @@ class RowState(IntEnum):
     DAMAGED = 1
     """Set aside: it is no event of ours, too large, or its envelope cannot be read."""
     UNSURE = 2
-    """Set aside: a process died while it sent the row, and when it was found the broker knew its id no more."""
+    """Set aside: the broker may have had the row for so long that its id is known no more, and never confirmed it."""
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):

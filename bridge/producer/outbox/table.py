@@ -5,7 +5,8 @@ writes the name of the round and the time on the rows, and commits, before it se
 meanwhile. There is no cursor: a transaction that commits late, with a low id, is the oldest row at the next look.
 
 A round keeps its name and its rows until they are gone: whichever process sends them again, after a refusal or a death,
-sends the same messages, which the accounting knows by their ids.
+sends the same messages, which the accounting knows by their ids. Behind the @ of the name stands since when the broker
+may have them: ``<owner>/<number>@<ms>``, with 0 while it surely has not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ LEASE_S = 10.0
 early sends what the broker may have, which the worker then knows by its id."""
 COUNTED_MAX = 1_000
 """Rows set aside, or for others, that are counted; of more, so many are shown."""
+ROUNDS = 1_000_000
+"""Numbers of a process' rounds, which begin anew then: a name has room for so many."""
 COLUMNS = "id, event_id, task, order_key, envelope, created_ms, schema_version, state, claimed_by, claimed_ms"
 
 
@@ -63,6 +66,12 @@ class _Found(msgspec.Struct, frozen=True):
     def age_ms(self) -> float:
         """Since it was claimed; endless if no process may be sending it."""
         return self.now_ms - self.claimed_ms if self.claimed_ms else float("inf")
+
+    @property
+    def unsure_ms(self) -> int:
+        """Since when the broker may have it; 0 if it surely has not."""
+        sent_ms = _sent_ms(self.round or "")
+        return self.now_ms - sent_ms if sent_ms else 0
 
 
 class OutboxTable:
@@ -104,7 +113,7 @@ class OutboxTable:
         with self._transaction() as run:
             self._remove(run, self._sent)
             found = self._oldest(run, limit)
-            unsure = [row.id for row in found if row.round and self._remembered_ms < row.age_ms < float("inf")]
+            unsure = [row.id for row in found if row.unsure_ms > self._remembered_ms]
             chosen = _of_one_round([row for row in found if row.id not in unsure])
             claim, damaged = self._judged(*self._take(run, chosen)) if chosen else (Claim(), [])
             self._set_aside(run, unsure, RowState.UNSURE)
@@ -120,14 +129,20 @@ class OutboxTable:
             self._remove(run, claim)
         self._sent = None
 
-    def release(self, claim: Claim) -> None:
-        """Leave rows to whoever comes next: the broker did not take them."""
+    def release(self, claim: Claim, *, undone: bool = False) -> None:
+        """Leave rows to whoever comes next.
+
+        Args:
+            claim: the broker did not confirm that it has them.
+            undone: whether it surely took none of them.
+        """
+        is_first = _sent_ms(claim.round) == claim.claimed_ms
+        name = _named(claim.round, 0) if undone and is_first else claim.round
         ids, whose = _listed(claim.ids), "claimed_by = %s AND claimed_ms = %s"
         with self._transaction() as run:
             run(
-                f"UPDATE {self._words.by_id} SET claimed_ms = 0 WHERE id IN ({ids}) AND {whose}",
-                claim.round,
-                claim.claimed_ms,
+                f"UPDATE {self._words.by_id} SET claimed_by = %s, claimed_ms = 0 WHERE id IN ({ids}) AND {whose}",
+                *(name, claim.round, claim.claimed_ms),
             )
 
     def look(self, most: int) -> OutboxFigures:
@@ -190,8 +205,10 @@ class OutboxTable:
             BusyError: another process was faster with one of them.
         """
         first, ids = chosen[0], _listed([row.id for row in chosen])
-        self._rounds += 1
+        self._rounds = (self._rounds + 1) % ROUNDS
         name = first.round or f"{self._owner}/{self._rounds}"
+        if not _sent_ms(name):
+            name = _named(name, first.now_ms)
         free = f"claimed_ms IS NULL OR claimed_ms <= {first.now_ms - int(LEASE_S * 1000)}"
         if self._is_ours(first):
             free += f" OR claimed_ms = {first.claimed_ms}"
@@ -231,6 +248,17 @@ class OutboxTable:
         if ids:
             changes = f"state = {int(state)}, claimed_by = NULL, claimed_ms = NULL"
             run(f"UPDATE {self._words.by_id} SET {changes} WHERE id IN ({_listed(ids)})")
+
+
+def _named(name: str, sent_ms: int) -> str:
+    """The name of a round with another time in it."""
+    return f"{name.partition('@')[0]}@{sent_ms}"
+
+
+def _sent_ms(name: str) -> int:
+    """Since when the broker may have what is in a round, as its name tells; 0 if it surely has not."""
+    told = name.partition("@")[2]
+    return int(told) if told.isdecimal() else 0
 
 
 def _of_one_round(found: Sequence[_Found]) -> list[_Found]:
