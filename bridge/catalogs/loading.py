@@ -36,8 +36,7 @@ def load_configured(part: type[S]) -> tuple[S, Registry]:
         SettingsError: a setting is wrong, or Django cannot be set up.
         RegistryError: the registry cannot be loaded.
     """
-    _make_current_folder_importable()
-    _set_up_django("", SettingsError)
+    set_up_django()
     settings = load_settings(for_=part)
     return settings, load_registry(settings.registry)
 
@@ -96,7 +95,7 @@ def load_attribute(path: str, setting: str, failure: type[BridgeError]) -> Any:
         raise failure(f"{setting} is {path!r}; write it as 'package.module:attribute'.")
     if path != BUILT_IN:
         _make_current_folder_importable()
-        _set_up_django(f" for {setting}, {path!r}", failure)
+        set_up_django(f" for {setting}, {path!r}", failure)
     return getattr(_imported(module_name, path, setting, failure), attribute, None)
 
 
@@ -110,10 +109,18 @@ def _make_current_folder_importable() -> None:
         sys.path.insert(0, here)
 
 
-def _set_up_django(why: str, failure: type[BridgeError]) -> None:
+def set_up_django(why: str = "", failure: type[BridgeError] = SettingsError) -> None:
+    """Make a Django project ready where DJANGO_SETTINGS_MODULE names one; not in Django's own process, which does that.
+
+    Each process of the bridge begins with it: the project's settings.py may hold settings of the bridge.
+
+    Raises:
+        BridgeError: of the class ``failure``; settings.py or an application of the project raised something.
+    """
     named = os.environ.get("DJANGO_SETTINGS_MODULE")
     if not named or not find_spec("django"):
         return
+    _make_current_folder_importable()
     import django
     from django.apps import apps
 

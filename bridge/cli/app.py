@@ -5,7 +5,7 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from bridge.catalogs import set_up_django
 from bridge.cli.console import printable
 from bridge.model.errors import BridgeError, EventRefusedError, IdError, RegistryError, SettingsError
 from bridge.runtime.interruption import EXIT_INTERRUPTED, expect_interruption, raise_interruption
@@ -43,6 +44,7 @@ COMMANDS = {
     "dead": "See, understand and repair dead letters.",
     "outbox": "Print the statements that make the table of a transactional outbox.",
     "disconnect": "End a user's streams, or a session's, on every gateway, and refuse what was granted before.",
+    "worker": "Run a Celery worker of the bridge, with all options of `celery worker`.",
     "gateway": "Run the gateway that browsers connect to.",
     "ops": "Run the operators' page: see, redrive and discard in a browser.",
 }
@@ -143,6 +145,7 @@ class CommandGroup(click.Group):
         """
         try:
             with _readers_may_leave():
+                set_up_django()
                 return super().invoke(ctx)
         except BridgeError as error:
             kind = WrongError if isinstance(error, _WRONG) else FailedError
@@ -172,12 +175,17 @@ def cli() -> None:
 cli.help = keep_lines(cli.help or "")
 
 
-def main() -> NoReturn:
-    """Run ``sse-bridge``."""
+def main(arguments: Sequence[str] | None = None, *, name: str = "sse-bridge") -> NoReturn:
+    """Run ``sse-bridge``.
+
+    Args:
+        arguments: default: the process' own.
+        name: what the command is called here.
+    """
     _open_closed()
     try:
         with _readers_may_leave():
-            cli.main(prog_name="sse-bridge")
+            cli.main(arguments, prog_name=name)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

@@ -5,10 +5,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, Self
+from typing import NoReturn, Protocol, Self
 
 from bridge.local.child_process import Child, wait_until
 from bridge.local.redis_server import EmbeddedServer, is_taken, password_for
@@ -19,6 +19,8 @@ from bridge.settings.urls import shown_url
 START_TIMEOUT_S = 30.0
 WATCH_INTERVAL_S = 0.1
 WORKER_GRACE_S = 15.0
+WORKER = ("-A", "sse_bridge.worker", "worker")
+"""To ``celery``, what a worker of ours is."""
 ROOT_WARNING = "You're running the worker with superuser privileges"
 
 Log = Callable[[str, str], None]
@@ -74,8 +76,7 @@ class LocalStack:
     def add_worker(self, settings: Settings) -> Child:
         """Start a Celery worker."""
         # In a container every process is root. Celery warns because of pickle, which this worker never reads.
-        python = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet"]
-        argv = [*python, "-A", "sse_bridge.worker", "worker", "--loglevel", "INFO"]
+        argv = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet", *WORKER, "--loglevel", "INFO"]
         return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S)
 
     def add_gateway(self, settings: Settings) -> Child:
@@ -89,7 +90,7 @@ class LocalStack:
         child = Child(
             name,
             [sys.executable, *argv],
-            environment={**_own_environment(), **environment_of(settings)},
+            environment=_environment_with(settings),
             log=self._log,
             ready=ready,
             grace_s=grace_s,
@@ -187,15 +188,26 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The BRIDGE_* variables that ``load_settings`` reads as these settings."""
+    """The BRIDGE_* variables that ``load_settings`` reads as these settings, whatever a project's settings.py says."""
+    values = {name: getattr(settings, name) for name in DECLARATIONS}
     return {
-        environment_name(name): str(int(value) if isinstance(value, bool) else value)
-        for name, declared in DECLARATIONS.items()
-        if (value := getattr(settings, name)) != declared.default
+        environment_name(name): str(int(value) if isinstance(value, bool) else value) for name, value in values.items()
     }
 
 
-def _own_environment() -> Mapping[str, str]:
-    """Everything but our settings, with a search path on which a child finds what we find."""
+def become_worker(settings: Settings, options: Sequence[str]) -> NoReturn:
+    """Go on as a Celery worker: with this process' id, folder and streams, and the settings in its environment.
+
+    Args:
+        settings: of the worker.
+        options: of ``celery worker``.
+    """
+    argv = [sys.executable, "-m", "celery", *WORKER, *options]
+    os.execve(sys.executable, argv, _environment_with(settings))  # noqa: S606  (a command of ours)
+
+
+def _environment_with(settings: Settings) -> dict[str, str]:
+    """Everything of ours, these settings, and a search path on which a child finds what we find."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    found = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**kept, **found, **environment_of(settings)}

@@ -11,6 +11,7 @@ EXIT_INTERRUPTED = 130
 
 _COMMAND = "sse-bridge"
 _MODULES = {"bridge.cli", "sse_bridge.cli"}
+_OF_DJANGO = ("manage.py", "django-admin")
 
 
 def end_at_once(_number: int, _frame: object) -> None:
@@ -19,9 +20,14 @@ def end_at_once(_number: int, _frame: object) -> None:
 
 
 def is_command() -> bool:
-    """Whether this process is ``sse-bridge``, or ``python -m bridge.cli``; also before its module is imported."""
+    """Whether this process is ``sse-bridge``, in one of its forms; also before its module is imported.
+
+    The others are ``python -m bridge.cli`` and ``manage.py bridge``.
+    """
     given = getattr(sys, "argv", None) or [""]
-    return given[0].rpartition(os.sep)[2] == _COMMAND or (given[0] == "-m" and not _MODULES.isdisjoint(sys.orig_argv))
+    program = given[0].rpartition(os.sep)[2]
+    is_djangos = program in _OF_DJANGO and given[1:2] == ["bridge"]
+    return program == _COMMAND or is_djangos or (program == "-m" and not _MODULES.isdisjoint(sys.orig_argv))
 
 
 def expect_interruption() -> None:

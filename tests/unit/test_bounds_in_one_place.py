@@ -66,6 +66,7 @@ NO_TEXT = {
     "celery_runtime.consumer": "a number of RabbitMQ's",
     "celery_runtime.redis_channel": "hands the bounds on",
     "celery_runtime.task": "hands the bounds on",
+    "contrib.django.sessions": "tests/integration/test_contrib_django_sessions.py",
     "gateway.authenticator": "what the application says of a principal",
     "gateway.protocol": "tests/integration/test_gateway_request_bounds.py",
     "gateway.replay_reader": "how much is read at once",

@@ -1,4 +1,7 @@
-"""``BridgeConfig``: reads ``BRIDGE`` of settings.py, and makes this process' emitter without connecting to anything."""
+"""``BridgeConfig``: reads ``BRIDGE`` of settings.py, and makes this process' emitter without connecting to anything.
+
+Where nothing else says how a gateway knows its users, it believes the sessions of Django's login.
+"""
 
 from collections.abc import Mapping
 from os import PathLike, fspath
@@ -10,8 +13,11 @@ from django.conf import settings
 from django.core.checks import Tags, register
 
 from bridge.contrib.django.checks import check_bridge, check_outbox
+from bridge.contrib.django.signing_out import end_streams_at_sign_out
 from bridge.producer.default import process_emitter
-from bridge.settings import put_beneath
+from bridge.settings import GatewaySettings, put_beneath, read_settings
+
+SESSIONS = "bridge.contrib.django.sessions:authenticator"
 
 
 class BridgeConfig(AppConfig):
@@ -25,12 +31,20 @@ class BridgeConfig(AppConfig):
         super().__init__(app_name, app_module)
         # Here, and not when all applications are ready: another one may emit when it is.
         put_beneath(settings_file())
+        said = read_settings(for_="gateway").settings
+        if not (said.gateway_authenticator or said.gateway_dev or _believes_tokens(said)):
+            put_beneath({**settings_file(), "GATEWAY_AUTHENTICATOR": SESSIONS})
 
     def ready(self) -> None:
         """An operator's mistake stops no process: it is logged, and told by ``manage.py check``."""
         register(check_bridge)
         register(check_outbox, Tags.database)
+        end_streams_at_sign_out()
         process_emitter()
+
+
+def _believes_tokens(said: GatewaySettings) -> bool:
+    return bool(said.jwt_secret or said.jwt_jwks_url or said.jwt_issuers)
 
 
 def settings_file() -> Mapping[str, Any]:
