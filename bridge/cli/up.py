@@ -15,7 +15,7 @@ from bridge.catalogs import load_registry
 from bridge.cli.console import say
 from bridge.local import LocalStack, find_server, is_live, require_free_port
 from bridge.model.errors import MissingExtraError, SettingsError, require_extra
-from bridge.settings import Process, Settings, is_loopback, load_settings
+from bridge.settings import Process, Settings, is_given, is_loopback, load_settings
 from bridge.settings.urls import shown_url
 
 SERVER_FOLDER = "server"
@@ -23,12 +23,16 @@ PARTS: tuple[Process, ...] = ("producer", "worker", "gateway")
 """Who lives on this machine."""
 
 
+def names_broker(broker_url: str | None) -> bool:
+    """Whether the option, the environment or a project's settings.py names a broker, be it the default one."""
+    return bool(broker_url) or is_given("broker_url")
+
+
 def local_stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that ``up`` and the bank demo share."""
     for option in (
         click.option(
             "--broker-url",
-            envvar="BRIDGE_BROKER_URL",
             help="Use this broker instead of an embedded server.  [default: that of BRIDGE_BROKER_URL, if set]",
         ),
         click.option("--verbose", is_flag=True, help="Also print what the worker says of each batch."),
@@ -213,7 +217,8 @@ def up(
     settings = local_settings(port=port, broker_url=broker_url)
     load_registry(settings.registry)
     with LocalStack(logger(verbose=verbose)) as stack:
-        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=data_dir, own_server=not broker_url)
+        own_server = not names_broker(broker_url)
+        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=data_dir, own_server=own_server)
         stack.add_gateway(settings)
         if wait_for_gateway(stack, settings):
             _announce(settings, stack)

@@ -1,7 +1,7 @@
 """Every setting, and who reads it. Only ``bridge.settings.environment`` reads the environment (``BRIDGE_*``)."""
 
 from bridge.settings.declaring import PREFIX, Declaration, environment_name
-from bridge.settings.environment import load_settings, overruled, put_beneath, read_settings
+from bridge.settings.environment import is_given, load_settings, overruled, put_beneath, read_settings
 from bridge.settings.parts import (
     AccountingSettings,
     CatalogSettings,

@@ -47,6 +47,11 @@ def put_beneath(values: Mapping[str, Any]) -> None:
     _beneath.update(values)
 
 
+def is_given(name: str) -> bool:
+    """Whether the environment, or what was put beneath it, says anything of a setting, by the name of its field."""
+    return bool(os.environ.get(environment_name(name))) or name.upper() in _beneath
+
+
 def overruled() -> list[str]:
     """The names, in the environment, of what was put beneath it and of which it says something else."""
     names = [name for name in _beneath if name.lower() in DECLARATIONS and environment_name(name) in os.environ]

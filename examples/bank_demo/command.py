@@ -14,6 +14,7 @@ from bridge.cli.up import (
     local_settings,
     local_stack_options,
     logger,
+    names_broker,
     start_bridge,
     wait_for_gateway,
     watch,
@@ -87,9 +88,10 @@ def demo(
             loop=loop,
         )
         stack = exits.enter_context(LocalStack(logger(verbose=verbose)))
-        embeds = not (broker_url or settings.redis_url)
+        own_server = not names_broker(broker_url)
+        embeds = own_server and not settings.redis_url
         kept = data_dir if embeds else None  # without a server of its own, only the ledger is
-        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=kept, own_server=not broker_url)
+        settings = start_bridge(stack, settings, redis_port=redis_port, data_dir=kept, own_server=own_server)
         stack.add("gateway", ["-m", "examples.bank_demo.app", plan.as_argument()], settings)
         stack.add("producer", ["-m", "examples.bank_demo.producer", plan.as_argument()], settings)
         if wait_for_gateway(stack, settings):

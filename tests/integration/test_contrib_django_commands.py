@@ -71,6 +71,13 @@ def test_a_mistake_is_a_sentence_with_its_exit_code(project: Path, words: list[s
     assert_sentence(done, sentence, code=code)
 
 
+def test_up_brings_no_server_where_settings_py_names_a_broker(project: Path) -> None:
+    with (project / "team_settings.py").open("a") as settings:
+        settings.write("\nBRIDGE['BROKER_URL'] = 'redis://127.0.0.1:6379/0'\n")
+    done = manage(project, "bridge", "up", "--redis-port", "6380")
+    assert_sentence(done, "--redis-port is for the embedded server", code=2)
+
+
 def test_code_of_the_project_may_call_a_command(project: Path, redis_url: str) -> None:
     code = (
         "import django; django.setup()\n"

@@ -121,6 +121,11 @@ class Listener:
             raise AssertionError(f"{len(self.events)} of {number} events arrived") from None
         return list(self.events)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not ended it."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Hang up, as a browser does."""
         # Ends the read on the other thread at once; closing the client there would wait for it.
