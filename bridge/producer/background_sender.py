@@ -20,7 +20,7 @@ from bridge.model.registry import Registry
 from bridge.producer.batching import BatchLimits
 from bridge.producer.buffer import Buffer
 from bridge.producer.diversion import diversion
-from bridge.producer.lifetime import EMITTERS
+from bridge.producer.lifetime import EMITTERS, new_name
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Progress, Sender
 from bridge.runtime.reports import ProducerReport
@@ -31,6 +31,7 @@ from bridge.wiring import open_queue
 if TYPE_CHECKING:
     from bridge.ports import OutboxDatabase
     from bridge.producer.outbox.drain import Drain
+    from bridge.producer.outbox.drains import Drains
     from bridge.producer.spooler import Spooler
 
 logger = plain_logger(__name__)
@@ -72,7 +73,7 @@ class BackgroundSender:
         self._spooler = self._make_spooler(settings, registry) if settings.spool_dir else None
         self._threads = self._make_threads()
         self._settings, self._registry = settings, registry
-        self._drains: dict[Hashable, Drain] = {}
+        self._drains: Drains | None = None
         self._queue.prepare()
 
     @property
@@ -97,18 +98,16 @@ class BackgroundSender:
     def wait_until_drained(self, timeout_s: float) -> bool:
         """Wait until the broker has what was committed to outboxes so far; whether it has."""
         until = time.monotonic() + timeout_s
-        drained = [drain.wait_until_empty(max(0.0, until - time.monotonic())) for drain in [*self._drains.values()]]
+        drained = [drain.wait_until_empty(max(0.0, until - time.monotonic())) for drain in self._drains or ()]
         return all(drained)
 
-    def drain(self, key: Hashable, open_database: "Callable[[], OutboxDatabase]") -> "Drain":
+    def drain(self, key: Hashable, open_database: "Callable[[], OutboxDatabase]", lives_with: object | None) -> "Drain":
         """The drain of a database, which runs from the first call on; see ``Emitter.drain``."""
-        found = self._drains.get(key)
-        if found is None:
-            with EMITTERS.lock(), self.progress.changed:
-                found = self._drains.get(key) or self._drains.setdefault(key, self._make_drain(open_database()))
+        drains = self._drains or self._make_drains()
+        found = drains.of(key, lambda: self._make_drain(open_database(), drains, lives_with))
         if not (found.thread.is_alive() or self.buffer.closing or diversion()):
             with suppress(RuntimeError):  # out of threads: the next call tries again
-                found.start()
+                drains.begin(found)
             self.start_reporting()
         return found
 
@@ -132,7 +131,7 @@ class BackgroundSender:
             self._send_here()
         self.wait_until_drained(until - time.monotonic())
         self.buffer.close()
-        for drain in self._drains.values():
+        for drain in self._drains.close() if self._drains else ():
             drain.stop(JOIN_TIMEOUT_S)
         for thread in self._threads:
             thread.stopping.set()
@@ -147,6 +146,8 @@ class BackgroundSender:
     def abandon(self) -> None:
         """In a forked child: leave the parent's spool and events alone, also where its threads came along (gevent)."""
         self.buffer.closing = self.progress.closing = True  # no lock: a thread that is not here may hold it
+        if self._drains is not None:
+            self._drains.abandon()
         if self._spooler is not None:
             self._spooler.abandon()
 
@@ -175,7 +176,14 @@ class BackgroundSender:
             SupervisedThread(self._spooler.send, name="bridge-emitter"),
         ]
 
-    def _make_drain(self, database: "OutboxDatabase") -> "Drain":
+    def _make_drains(self) -> "Drains":
+        from bridge.producer.outbox.drains import Drains
+
+        with EMITTERS.lock():
+            self._drains = self._drains or Drains()
+            return self._drains
+
+    def _make_drain(self, database: "OutboxDatabase", drains: "Drains", lives_with: object | None) -> "Drain":
         from bridge.producer.outbox.drain import Drain
 
         queue = open_queue(self._settings, self._registry)
@@ -185,8 +193,10 @@ class BackgroundSender:
             queue,
             settings=self._settings,
             registry=self._registry,
-            owner=self._reporter.producer,
+            owner=new_name(),
             progress=self.progress,
+            drains=drains,
+            lives_with=lives_with,
         )
 
     def _start(self) -> bool:
@@ -227,7 +237,8 @@ class BackgroundSender:
     def _fill_in(self, report: ProducerReport) -> ProducerReport:
         """What there is to say now; in memory is what neither the broker nor the spool has."""
         progress = self.progress
-        drain_threads = [thread for drain in [*self._drains.values()] for thread in drain.threads]
+        drains = [*(self._drains or ())]
+        drain_threads = [thread for drain in drains for thread in drain.threads]
         with progress.changed:
             accepted, done, spooled = self.buffer.accepted, progress.delivered, progress.in_spool
             self._ages.note(accepted, done)
@@ -242,7 +253,7 @@ class BackgroundSender:
                 unmapped=self._unaccepted["unmapped"],
                 unmapped_classes=tuple(self._unmapped_classes),
                 set_aside=self._spooler.set_aside if self._spooler is not None else 0,
-                outboxes=tuple(drain.report() for drain in [*self._drains.values()]),
+                outboxes=tuple(drain.report() for drain in drains),
                 oldest_s=round(self._ages.oldest_s, 3),
                 accepted_age_s=round(self._ages.accepted_s, 3),
                 sent_age_s=round(progress.sent_age_s, 3),

@@ -194,16 +194,20 @@ class Emitter:
 
     # The outbox: events that are written in the application's own transaction; see ``bridge.producer.outbox``
 
-    def drain(self, key: Hashable, open_database: "Callable[[], OutboxDatabase]") -> "Drain":
+    def drain(
+        self, key: Hashable, open_database: "Callable[[], OutboxDatabase]", *, lives_with: object | None = None
+    ) -> "Drain":
         """What carries the events of an outbox to the broker, by a thread of its own from the first call on.
 
         Args:
             key: the same for the same database.
             open_database: makes what the drain's thread uses alone; called once a process, and opens no connection.
+            lives_with: what opens the database, such as an engine: when it is not used any more and nothing is left to
+                send, the drain ends. None: it ends with the emitter.
         """
         self._notice_fork()
         self._watch()
-        return self._background.drain(key, open_database)
+        return self._background.drain(key, open_database, lives_with)
 
     def row_for(self, event: Any, drain: "Drain") -> "OutboxRow | None":
         """The row of a domain event, for whoever inserts it; None where ``emit`` would return False, or it is full.

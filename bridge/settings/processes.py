@@ -53,6 +53,7 @@ class ProducerSettings(QueueSettings, RetentionSettings, ReleaseSettings):
         "The database whose outbox this process drains, as SQLAlchemy writes it. Empty: the one that it writes to.",
         URL,
         ROUTING,
+        form=Form("the URL of a database, such as postgresql+psycopg://user@host/name", r"(\w+(\+\w+)?://.*)?"),
     )
     outbox_poll_s: float = setting(
         1.0, "How often an outbox is looked at for what no commit of this process told of.", between=(0.05, 3600)

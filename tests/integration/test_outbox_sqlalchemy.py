@@ -166,6 +166,30 @@ def test_a_database_in_memory_is_told_of(emitter: Emitter, caplog: pytest.LogCap
     engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://h:port/db", "BRIDGE_OUTBOX_URL is no URL of a database that SQLAlchemy knows"),
+        ("postgresql+nosuchdriver://h/db", "BRIDGE_OUTBOX_URL is no URL of a database that SQLAlchemy knows"),
+        ("oracle://h/db", "An outbox can be on postgresql, mysql, sqlite, and oracle://h/db is none of them."),
+        ("postgresql+pg8000://user:secret@h/db", "postgresql://h/db cannot be used: ModuleNotFoundError"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_told_and_no_error_of_whoever_emits(
+    module_database, redis_url: str, caplog: pytest.LogCaptureFixture, url: str, said: str
+) -> None:
+    outbox = Outbox(module_database("sqlite"))
+    emitter = Emitter(Settings(broker_url=redis_url, outbox_url=url), REGISTRY)
+    with Session(outbox.engine) as session:
+        assert emit(imported(1), session=session, emitter=emitter)
+        session.commit()
+    wait_until(lambda: f"bridge.outbox.unusable {said}" in caplog.text, what="it is told")
+    assert "secret" not in caplog.text
+    assert len(outbox.column("id")) == 1, "it waits for a process that can"
+    emitter.close()
+    outbox.close()
+
+
 def test_what_others_committed_is_found_by_the_poll_whoever_they_were(
     outbox: Outbox, emitter: Emitter, redis_client: redis.Redis
 ) -> None:

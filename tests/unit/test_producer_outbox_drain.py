@@ -1,17 +1,25 @@
 """The thread that sends what waits in an outbox, over a database that a test speaks for."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
+from uuid import uuid4
 
-from bridge.catalogs.finance import REGISTRY
+import pytest
+
+from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
+from bridge.model.pipeline import EventCodec
+from bridge.ports import Queue
 from bridge.producer.outbox.drain import Drain
+from bridge.producer.outbox.drains import Drains
 from bridge.producer.sender import Progress
 from bridge.settings import ProducerSettings, Settings
 from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue
-from tests.support.waiting import wait_until
+from tests.support.outbox import TASK
+from tests.support.waiting import WAIT_S, wait_until
 
 NOW_MS = 1_800_000_000_000
 
@@ -47,18 +55,69 @@ def _is_anothers(sql: str) -> Sequence[Sequence[Any]]:
     return [[NOW_MS, NOW_MS]] if "created_ms" in sql else [[1, 10, "another/1", NOW_MS, NOW_MS]]
 
 
-def test_a_database_that_is_back_is_in_no_trouble_while_another_process_sends() -> None:
-    database = Database()
-    drain = Drain(
+class AwayQueue(MemoryQueue):
+    """Takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(State(Settings(), ManualClock()))
+        self.faults.go_away()
+
+
+def _has_a_row(sql: str) -> Sequence[Sequence[Any]]:
+    """One row, which nobody has claimed."""
+    event = FileImportSucceeded(user_id=uuid4(), file_name="a.csv", transaction_count=1)
+    if "COUNT" in sql:
+        return [[1]]
+    if "created_ms" in sql:
+        return [[NOW_MS, NOW_MS]]
+    if "LENGTH(envelope), claimed_by" in sql:
+        return [[1, 10, None, None, NOW_MS]]
+    return [[1, TASK, EventCodec(type(event)).encode(event, source="test"), None]]
+
+
+def drain_of(database: Database, queue: Queue | None = None) -> Drain:
+    return Drain(
         database,
-        MemoryQueue(State(Settings(), ManualClock())),
+        queue or MemoryQueue(State(Settings(), ManualClock())),
         settings=ProducerSettings(),
         registry=REGISTRY,
         owner="me",
         progress=Progress(),
+        drains=Drains(),
     )
+
+
+def test_a_database_that_is_back_is_in_no_trouble_while_another_process_sends() -> None:
+    database = Database()
+    drain = drain_of(database)
     drain.start()
     wait_until(lambda: drain.report().trouble, what="it is in trouble")
     database.answer = _is_anothers
     wait_until(lambda: not drain.report().trouble, what="it is in trouble no more")
+    assert drain.stop(10)
+
+
+@pytest.mark.parametrize(("answer", "tried"), [(_is_away, 2), (_is_anothers, 5), (_has_a_row, 2)])
+def test_commits_do_not_hurry_a_drain_that_cannot_send(
+    answer: Callable[[str], Sequence[Sequence[Any]]], tried: int
+) -> None:
+    passes, commits = 0, 0
+
+    def counted(sql: str) -> Sequence[Sequence[Any]]:
+        nonlocal passes
+        passes += "LENGTH(envelope), claimed_by" in sql
+        return answer(sql)
+
+    database = Database()
+    database.answer = counted
+    drain = drain_of(database, AwayQueue())
+    drain.start()
+    wait_until(lambda: passes >= tried, what="it has tried a few times")
+    before, begun = passes, time.monotonic()
+    while passes < before + 2:
+        drain.wake()
+        commits += 1
+        time.sleep(0)  # the drain's thread may run
+        assert time.monotonic() < begun + WAIT_S
+    assert commits > 100, "it takes its time over two more"
     assert drain.stop(10)

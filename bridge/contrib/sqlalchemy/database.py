@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
@@ -18,6 +19,7 @@ from bridge.contrib.sqlalchemy.table import dialect_name
 from bridge.model.errors import OutboxError
 from bridge.ports.outbox import Run
 from bridge.producer.lifetime import SQLITE
+from bridge.producer.outbox import DIALECTS
 
 LOOPBACK = {None, "", "localhost", "127.0.0.1", "::1"}
 PLACEHOLDERS: dict[str, Callable[[int], str]] = {
@@ -34,23 +36,36 @@ class SqlAlchemyDatabase:
     """Satisfies ``bridge.ports.OutboxDatabase``.
 
     Opens its connection as the engine does (driver, arguments, events), but not from the engine's pool, so that no
-    request waits for ours. An asyncio driver runs in an event loop of the drain's thread.
+    request waits for ours. An asyncio driver runs in an event loop of the drain's thread. What is wrong with a URL is
+    told by each transaction: an operator's mistake is no error of whoever emits.
 
     Args:
-        engine: of the application.
+        engine: of the application; held weakly.
         url: of another database or user instead, of any driver; empty: the engine's.
     """
 
     def __init__(self, engine: Engine, url: str = "") -> None:
-        self._url = make_url(url) if url else engine.url
-        self._source = None if url else engine
-        # A URL may name a driver for threads and for asyncio alike, as psycopg's does: the engine says which.
-        self._is_async = (self._url.get_dialect() if url else engine.dialect).is_async
+        self._source = None if url else weakref.ref(engine)
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._url = engine.url
+        # A URL may name a driver for threads and for asyncio alike, as psycopg's does: the engine says which.
+        self._is_async = engine.dialect.is_async
+        self._fault = self._note_url(url) if url else ""
         self.dialect = dialect_name(self._url.get_backend_name())
-        self.name = _name_of(self._url)
+        self.name = name_of(self._url)
+        if self.dialect not in DIALECTS:
+            self._fault = f"An outbox can be on {', '.join(DIALECTS)}, and {self.name} is none of them."
+
+    def _note_url(self, url: str) -> str:
+        """Take another database's URL; returns what is wrong with it."""
+        try:
+            self._url = make_url(url)
+            self._is_async = self._url.get_dialect().is_async
+        except Exception as error:  # of whatever part; what it says may hold the password
+            return f"BRIDGE_OUTBOX_URL is no URL of a database that SQLAlchemy knows ({type(error).__name__})."
+        return ""
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
@@ -109,14 +124,16 @@ class SqlAlchemyDatabase:
         return self._connection
 
     def _make_engine(self) -> Engine:
+        if self._fault:
+            raise OutboxError(self._fault)
         if self.dialect == "sqlite" and _in_memory(self._url):
             raise OutboxError(f"{self.name} is in the memory of a connection, where no other sees it: name a file.")
         if self._source is None:
             return create_engine(self._url, poolclass=NullPool)
-        pool = self._source.pool.recreate()
+        opened = partial(_opened, self._source)
         if self._is_async:
-            return create_async_engine(self._url, pool=pool).sync_engine
-        return create_engine(self._url, pool=pool)
+            return create_async_engine(self._url, creator=opened, poolclass=NullPool).sync_engine
+        return create_engine(self._url, creator=opened, poolclass=NullPool)
 
     def _run(self, connection: Connection, sql: str, *values: object) -> Sequence[Sequence[Any]]:
         return self._do(_fetched, connection, _styled(sql, connection.dialect.paramstyle, len(values)), values)
@@ -136,6 +153,18 @@ class SqlAlchemyDatabase:
             self._do(connection.close)
 
 
+def _opened(source: "weakref.ref[Engine]") -> Any:
+    """A new connection of an engine's driver. Its pool, which we do not keep, knows the engine and would keep it."""
+    engine = source()
+    if engine is None:
+        raise OutboxError("The engine whose connections it uses is gone.")
+    made = engine.pool.recreate().connect()
+    made.commit()  # what the application's listeners have set stays
+    connection = made.dbapi_connection
+    made.detach()
+    return connection
+
+
 def _fetched(connection: Connection, sql: str, values: tuple[object, ...]) -> Sequence[Sequence[Any]]:
     result = connection.exec_driver_sql(sql, values)
     return result.fetchall() if result.returns_rows else ()
@@ -153,7 +182,7 @@ def _in_memory(url: URL) -> bool:
     return not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
 
 
-def _name_of(url: URL) -> str:
+def name_of(url: URL) -> str:
     """Without user and password; what is on this machine alone is called by its name."""
     host = socket.gethostname() if url.host in LOOPBACK else url.host
     port = f":{url.port}" if url.port else ""

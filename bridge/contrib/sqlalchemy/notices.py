@@ -12,7 +12,7 @@ from sqlalchemy.util import greenlet_spawn
 from bridge.model.errors import OutboxError
 from bridge.producer.outbox.schema import CHANNEL
 
-WAIT_S = 2.0
+WAIT_S = 0.5
 """How long it is listened before it is seen whether to stop."""
 
 

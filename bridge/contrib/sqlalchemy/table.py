@@ -5,7 +5,9 @@ from typing import Any, Protocol
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Dialect,
+    Engine,
     Identity,
     Index,
     Integer,
@@ -92,20 +94,20 @@ def dialect_name(name: str) -> str:
 
 
 class OutboxEvent:
-    """A row that a session inserts. Its number is the database's to give, and is not asked for."""
+    """A row that a session is to insert, and where. It is mapped to stand for the table; none is loaded or flushed.
 
-    def __init__(self, row: OutboxRow) -> None:
-        self.event_id = row.event_id
-        self.task = row.task
-        self.order_key = row.order_key
-        self.envelope = row.envelope
-        self.created_ms = row.created_ms
-        self.schema_version = row.schema_version
-        self.state = row.state
+    Attributes:
+        row: what is inserted.
+        bind: where the session inserts it.
+    """
+
+    def __init__(self, row: OutboxRow, bind: Engine | Connection) -> None:
+        self.row = row
+        self.bind = bind
 
 
 _table = outbox_table(MetaData())
-registry().map_imperatively(
+MAPPER = registry().map_imperatively(
     OutboxEvent,
     _table,
     primary_key=[_table.c.event_id],

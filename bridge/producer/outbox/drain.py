@@ -1,8 +1,11 @@
 """``Drain``: the thread of this process that carries events from one database's outbox to the broker."""
 
+import logging
 import threading
 import time
+import weakref
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -22,14 +25,22 @@ from bridge.runtime.reports import OutboxReport
 from bridge.runtime.supervision import Backoff, SupervisedThread
 from bridge.settings import ProducerSettings
 
+if TYPE_CHECKING:
+    from bridge.producer.outbox.drains import Drains
+
 logger = plain_logger(__name__)
 
 ROUND_MAX = 500
 """Rows that are claimed, sent and removed together at most."""
 BUSY_WAITS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
-"""How long another process that sends from the table is left alone, the longer the longer it does; then the poll's."""
+"""How long another process that sends from the table is left alone, the longer the longer it does, whatever is
+committed meanwhile; then the poll's, which a commit cuts short."""
 LOOK_S = 2.0
-"""How often the rows are counted."""
+"""How often the rows are counted, …"""
+LOOK_SHARE = 0.01
+"""… if that takes no more than such a part of the time: a table that holds a million rows is counted less often."""
+LIFE_S = 1.0
+"""How often it is seen whether what the drain lives with is still in use."""
 UNSURE_MARGIN_S = 60.0
 """So much before an event's id is forgotten it is no longer sent again on the ground that it is known."""
 
@@ -37,11 +48,21 @@ UNSURE_MARGIN_S = 60.0
 class Drain:
     """Runs from ``start`` until ``stop``; woken by ``wake`` from any thread, and by itself every so often.
 
+    With nothing to send it may come to rest, see ``Drains``: it gives back its threads and connections, and runs again
+    when it is woken. What it lives with is kept while something is to be sent, and otherwise held weakly.
+
     Args:
         database: used by the drain's thread alone, and closed with it.
         queue: of the drain's own.
-        owner: name of this process.
+        owner: its name, which no other drain of any process has.
         progress: of this process: says when it closes, and is told of the broker's trouble.
+        drains: of this process.
+        lives_with: what makes the connections of ``database``; when it is not used any more, the drain ends. None: it
+            runs until it is stopped.
+
+    Attributes:
+        asked_for: whether somebody wants it to run, and not only what is committed to be sent.
+        used_at: when it was last woken, or asked for a row; monotonic.
     """
 
     def __init__(
@@ -53,6 +74,8 @@ class Drain:
         registry: Registry,
         owner: str,
         progress: Progress,
+        drains: "Drains",
+        lives_with: object | None = None,
     ) -> None:
         validator, remembered_s = RowValidator(registry), settings.seen_life_s - UNSURE_MARGIN_S
         self._table = OutboxTable(database, validator, owner=owner, remembered_s=remembered_s)
@@ -72,9 +95,14 @@ class Drain:
         self._written = 0
         self._sent = 0
         self._trouble = ""
-        self.thread = SupervisedThread(self._run, name="bridge-outbox")
-        listener = SupervisedThread(self._listen, name="bridge-outbox-listener")
-        self.threads = (self.thread, listener) if settings.outbox_notify else (self.thread,)
+        self._drains = drains
+        self._life = None if lives_with is None else weakref.ref(lives_with)
+        self._kept: object | None = None
+        self._listens = settings.outbox_notify
+        self._running = False
+        self.asked_for = False
+        self.used_at = 0.0
+        self.threads = self._new_threads()
 
     # From any thread
 
@@ -84,13 +112,50 @@ class Drain:
         Raises:
             RuntimeError: the system has no thread to give.
         """
+        with self._passed:
+            if not self._running:
+                self.threads = self._new_threads()  # the former may be at their last step
+            self._running = True
+            self._keep()
         for thread in self.threads:
             thread.start()
 
     def wake(self) -> None:
         """Rows were committed."""
+        self._keep()
+        self.look_up()
+        if not self._running:
+            self._drains.begin(self)
+
+    def look_up(self) -> None:
+        """End the present pause, if it is one."""
         if not self._woken.is_set():
             self._woken.set()
+
+    @property
+    def thread(self) -> SupervisedThread:
+        """The one that sends."""
+        return self.threads[0]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has, or is to have, its threads and its connections."""
+        return self._running
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has none, and need not."""
+        return not (self._running or self._woken.is_set())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its last pass left nothing to send, and nothing was committed since."""
+        return self._emptied == self._begun and not self._woken.is_set()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether what it lives with is no more."""
+        return self._life is not None and self._life() is None
 
     def has_room(self) -> bool:
         """Whether the table may take one more, by what was counted last and has been written since by this process."""
@@ -99,6 +164,7 @@ class Drain:
     def row(self, event: Accepted) -> OutboxRow:
         """The row of an event that is about to be inserted; it counts as written until the next look."""
         self._written += 1
+        self.used_at = time.monotonic()
         return OutboxRow.of(event)
 
     def wait_until_empty(self, timeout_s: float) -> bool:
@@ -108,6 +174,8 @@ class Drain:
             Whether one did in time. What is left is safe: any process sends it.
         """
         with self._passed:
+            if self.rests:
+                return True
             target = self._begun + 1
             self._woken.set()
             self._passed.wait_for(lambda: self._emptied >= target or self._is_stuck(), timeout_s)
@@ -138,7 +206,17 @@ class Drain:
         )
 
     def _is_stuck(self) -> bool:
-        return bool(self._trouble) or not self.thread.is_alive()
+        return bool(self._trouble) or (self._running and not self.thread.is_alive())
+
+    def _keep(self) -> None:
+        """There may be something to send: until it is, keep what makes the connections."""
+        self.used_at = time.monotonic()
+        self._kept = self._life() if self._life is not None else None
+
+    def _new_threads(self) -> tuple[SupervisedThread, ...]:
+        sending = SupervisedThread(self._run, name="bridge-outbox")
+        listening = (SupervisedThread(self._listen, name="bridge-outbox-listener"),) if self._listens else ()
+        return (sending, *listening)
 
     # The thread that sends
 
@@ -147,17 +225,48 @@ class Drain:
             while True:
                 self._woken.clear()
                 if self.thread.stopping.is_set():
-                    return
+                    break
                 self._begun += 1
                 try:
                     pause_s = self._pass()
                     self._look_if_due()
                 except OutboxError as error:
                     self.thread.stopping.wait(self._note_trouble(error))
+                    may_rest = self.is_left
                 else:
-                    self._woken.wait(pause_s)
-        finally:
+                    may_rest = self.is_idle and self._drains.may_rest(self)
+                    self._wait(0.0 if may_rest else pause_s)
+                if may_rest and self._comes_to_rest():
+                    self._drains.note_rest(self)
+                    return
+        except BaseException:
             self._table.close()
+            raise
+        self._table.close()
+
+    def _wait(self, pause_s: float) -> None:
+        """Until it is woken, or what it lives with is not used any more."""
+        until = time.monotonic() + pause_s
+        while not self._woken.is_set() and (left_s := until - time.monotonic()) > 0 and not self.is_left:
+            self._woken.wait(min(left_s, LIFE_S))
+
+    def _comes_to_rest(self) -> bool:
+        """Give back what it has, unless it is woken meanwhile; whether it does."""
+        self._table.close()
+        self._queue.close()
+        self._figures, self._written = OutboxFigures(), 0
+        with self._passed:
+            self._running = False  # whoever wakes it looks at this afterwards, and we look whether somebody did
+            self._running = self._woken.is_set()
+            if self._running:
+                return False
+            for thread in self.threads:
+                thread.stopping.set()
+        if self.is_left:
+            level = logging.WARNING if self.asked_for else logging.INFO
+            text = "bridge.outbox.ended database=%s: its engine is gone; what others commit there waits for others."
+            logger.log(level, text, self._database.name)
+        return True
 
     def _pass(self) -> float:
         """Send a round; returns the seconds to wait before the next, unless rows are committed.
@@ -170,7 +279,8 @@ class Drain:
         except BusyError:
             self._note_usable()  # it answers, if for another process
             self._busy += 1
-            return BUSY_WAITS_S[self._busy - 1] if self._busy <= len(BUSY_WAITS_S) else self._poll_s
+            self.thread.stopping.wait(BUSY_WAITS_S[min(self._busy, len(BUSY_WAITS_S)) - 1])
+            return 0.0 if self._busy < len(BUSY_WAITS_S) else self._poll_s
         self._busy = 0
         self._note_usable()
         if claim.set_aside:
@@ -192,6 +302,8 @@ class Drain:
         with self._passed:
             self._emptied = self._begun
             self._passed.notify_all()
+            if not self._woken.is_set():
+                self._kept = None
         return self._poll_s
 
     def _messages(self, claim: Claim) -> list[TaskMessage]:
@@ -199,9 +311,11 @@ class Drain:
         return [replace(message, message_id=_id_of(message.event_ids)) for message in batch(claim.events, self._limits)]
 
     def _look_if_due(self) -> None:
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_S
+        begun = time.monotonic()
+        if begun >= self._look_at:
             self._figures, self._written = self._table.look(self._most), 0
+            ended = time.monotonic()
+            self._look_at = ended + max(LOOK_S, (ended - begun) / LOOK_SHARE)
 
     def _note_trouble(self, error: OutboxError) -> float:
         """Say it, once a kind; returns the seconds to wait."""
@@ -221,7 +335,7 @@ class Drain:
 
     def _listen(self) -> None:
         for _ in self._database.notices(self.threads[-1].stopping):
-            self.wake()
+            self.look_up()
 
 
 def _id_of(event_ids: bytes) -> str:

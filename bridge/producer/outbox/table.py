@@ -78,7 +78,7 @@ class OutboxTable:
     """One table. Not thread-safe; each call is one transaction, and raises OutboxError where it cannot be done.
 
     Args:
-        owner: name of this process, which no other has.
+        owner: name of the drain, which no other of any process has.
         remembered_s: for how long the broker's side knows an event by its id.
     """
 
