@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 import redis
+from django.core.signals import request_started
 from django.db import IntegrityError, OperationalError, ProgrammingError, connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
@@ -17,6 +18,7 @@ from bridge.contrib.django import NotifyOfOutbox, aemit_on_commit, drain, emit_o
 from bridge.contrib.django.checks import check_outbox
 from bridge.contrib.django.database import DjangoDatabase
 from bridge.model.errors import OutboxError
+from bridge.testing import capture
 from tests.support.databases import KINDS, Database
 from tests.support.django_databases import aliased
 from tests.support.outbox import Outbox, imported, row_of
@@ -230,3 +232,20 @@ def test_the_trigger_of_notify_is_an_operation_of_a_migration(module_database: C
             stopping.set()
             assert list(heard) == []
         outbox.close()
+
+
+def test_a_process_sends_what_another_left_from_its_first_request_on(
+    outbox: Outbox, alias: str, emitter: Emitter, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr("bridge.contrib.django.outbox.process_emitter", lambda: emitter)
+    outbox.insert(row_of(imported(1)))
+    with caplog.at_level(logging.ERROR):
+        request_started.send(sender=None)  # where the routers write is no database here: no request suffers from it
+    assert "bridge.outbox.unusable" in caplog.text
+    monkeypatch.setattr("bridge.contrib.django.outbox.router.db_for_write", lambda model: alias)
+    with capture():
+        request_started.send(sender=None)
+    assert outbox.column("claimed_by") == [None]
+    request_started.send(sender=None)
+    wait_until(lambda: outbox.column("id") == [], what="it is drained")
+    assert numbers(redis_client) == [1]

@@ -23,7 +23,6 @@ from tests.support.producers import numbers
 from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
 from tests.support.worker import ROOT, clean_environment
 
-APP = "tests.support.outbox_app"
 SCRIPT = """
 import sys
 from sqlalchemy import create_engine
@@ -37,9 +36,15 @@ with Session(create_engine(sys.argv[1])) as session:
 """
 
 
+@pytest.mark.parametrize("app", ["tests.support.outbox_app", "tests.support.outbox_django_app"])
 @pytest.mark.parametrize("kind", ["postgresql", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_every_process_of_a_preforking_server_drains_what_it_commits(
-    make_database: Callable[[str], Database], redis_url: str, redis_client: redis.Redis, tmp_path: Path, kind: str
+    make_database: Callable[[str], Database],
+    redis_url: str,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    kind: str,
+    app: str,
 ) -> None:
     needs_package("gunicorn")
     outbox = Outbox(make_database(kind))
@@ -48,7 +53,7 @@ def test_every_process_of_a_preforking_server_drains_what_it_commits(
     command = [sys.executable, "-W", "ignore", "-m", "gunicorn", "--preload", "--bind", f"127.0.0.1:{port}"]
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "--workers", "3", f"{APP}:app"],
+            [*command, "--workers", "3", f"{app}:app"],
             cwd=ROOT,
             env={**clean_environment(), **environment},
             stdout=log,

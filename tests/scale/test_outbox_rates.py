@@ -11,15 +11,18 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connections, transaction
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session
 
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY
+from bridge.contrib.django import emit_on_commit
 from bridge.contrib.sqlalchemy import drain, emit
 from bridge.contrib.sqlalchemy.table import OutboxEvent
 from bridge.redis_adapter import connect
 from tests.support.databases import DURABLE, Database
+from tests.support.django_databases import aliased
 from tests.support.keys import user_channel
 from tests.support.outbox import Outbox, imported, row_of
 from tests.support.worker import running_worker
@@ -62,6 +65,32 @@ def inserts(engine: Engine, emitter: Emitter, rounds: int) -> float:
         times = statistics.median(took) / statistics.median(wall["session"])
         print(f"insert by {way}: {_us(took)}, of processor {_us(cpu[way])}; {times:.2f} times the session's")
     return statistics.median(wall["emit"]) / statistics.median(wall["session"])
+
+
+def inserts_by_django(alias: str, emitter: Emitter, rounds: int) -> float:
+    """As ``inserts``, in a transaction of Django: by emit_on_commit, and of the same row by the ORM."""
+    from bridge.contrib.django.models import OutboxEvent as Row  # when Django is set up
+
+    wall: dict[str, list[float]] = {"orm": [], "emit": []}
+    cpu: dict[str, list[float]] = {"orm": [], "emit": []}
+    connection = connections[alias]
+    for number in range(rounds):
+        for way in sorted(wall, reverse=bool(number % 2)):
+            with transaction.atomic(using=alias):
+                connection.cursor().execute("SELECT 1")
+                told = imported(number)
+                row = row_of(told)
+                begun, begun_cpu = time.perf_counter(), time.thread_time()
+                if way == "orm":
+                    Row.objects.using(alias).create(**row)
+                else:
+                    emit_on_commit(told, alias, emitter=emitter)
+                wall[way].append(time.perf_counter() - begun)
+                cpu[way].append(time.thread_time() - begun_cpu)
+                transaction.set_rollback(True, using=alias)
+    for way, took in wall.items():
+        print(f"insert by {way}: {_us(took)}, of processor {_us(cpu[way])}")
+    return statistics.median(wall["emit"]) / statistics.median(wall["orm"])
 
 
 def _us(took: Sequence[float]) -> str:
@@ -128,6 +157,13 @@ def test_an_event_in_a_transaction_costs_little_more_than_a_row(outbox: Outbox, 
     emitter = Emitter(settings, REGISTRY)
     assert inserts(outbox.engine, emitter, ROUNDS) <= TIMES_MAX
     emitter.close()
+
+
+def test_an_event_in_a_transaction_of_django_costs_little_more_than_a_row(outbox: Outbox, settings: Settings) -> None:
+    emitter = Emitter(settings, REGISTRY)
+    with aliased(outbox.database) as alias:
+        assert inserts_by_django(alias, emitter, ROUNDS) <= TIMES_MAX
+        emitter.close()
 
 
 def test_an_idle_commit_is_soon_on_the_channel(outbox: Outbox, settings: Settings, tmp_path: Path) -> None:

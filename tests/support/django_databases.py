@@ -33,11 +33,11 @@ def set_up_django() -> None:
         django.setup()
 
 
-def settings_of(database: Database) -> dict[str, Any]:
-    """What stands for it in ``DATABASES``."""
-    url = make_url(database.url)
+def settings_of(address: str) -> dict[str, Any]:
+    """What stands in ``DATABASES`` for a database of SQLAlchemy's."""
+    url = make_url(address)
     named = {"NAME": url.database, "USER": url.username or "", "HOST": url.host or "", "PORT": url.port or ""}
-    return {"ENGINE": f"django.db.backends.{ENGINES[database.kind]}", **named}
+    return {"ENGINE": f"django.db.backends.{ENGINES[url.get_backend_name()]}", **named}
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def aliased(database: Database, *, migrated: bool = False, **changes: Any) -> It
     """The database as one of Django's, under an alias of its own; on request with the outbox's table."""
     set_up_django()
     alias = uuid4().hex
-    made = connections.configure_settings({"default": {}, alias: {**settings_of(database), **changes}})
+    made = connections.configure_settings({"default": {}, alias: {**settings_of(database.url), **changes}})
     connections.settings[alias] = made[alias]
     try:
         if migrated:

@@ -1,7 +1,7 @@
 """A process that commits and rolls back transactions with an event in each, and dies at a moment of its choice.
 
-Its arguments: the database, a folder, a place among its like, a seed, and the moment. It ends when the folder has a
-file called ``stop``. A third of the transactions is rolled back. The table ``business`` tells what was committed.
+Its arguments: by what, the database, a folder, a place among its like, a seed, and the moment. It ends when the folder
+has a file called ``stop``. A third of the transactions is rolled back. The table ``business`` tells what was committed.
 """
 
 import os
@@ -10,19 +10,26 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from sqlalchemy import create_engine, event, text
+import django.db
+import pymysql
+from django.conf import settings
+from django.db import transaction
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import bridge.producer.outbox.table
 from bridge import flush
 from bridge.contrib.sqlalchemy import drain, emit
+from bridge.producer.outbox.drain import Drain
 from bridge.producer.outbox.table import OutboxTable
 from bridge.producer.sender import Sender
+from tests.support.django_databases import settings_of
 from tests.support.moody_catalog import Moody
 
 USERS = 5
@@ -64,7 +71,7 @@ def arrange_death(moment: str, dice: random.Random) -> Callable[[], None]:
             case "in commit":
                 threading.Timer(dice.random() * 0.003, die).start()
             case "after commit":
-                event.listen(Session, "after_commit", lambda _: die(), insert=True)
+                Drain.wake = lambda _: die()  # type: ignore[method-assign]
             case "claimed":
                 Sender.try_messages = lambda *_: die()  # type: ignore[assignment,method-assign]
             case "sent":
@@ -77,32 +84,68 @@ def arrange_death(moment: str, dice: random.Random) -> Callable[[], None]:
     return before_commit
 
 
-def main(url: str, folder: Path, place: int, seed: str, moment: str) -> None:
-    bridge.producer.outbox.table.LEASE_S = LEASE_S
-    dice = random.Random(seed)
+Transact = Callable[[Moody, bool, Callable[[], None]], None]
+"""One transaction: with its event, whether it is rolled back, and what is called before it is committed."""
+INSERT = "INSERT INTO business (event_id, user_id) VALUES ("
+
+
+def by_sqlalchemy(url: str) -> Transact:
     engine = create_engine(url, connect_args={"timeout": 60} if url.startswith("sqlite") else {})
     drain(engine)
+
+    def transact(told: Moody, is_undone: bool, before_commit: Callable[[], None]) -> None:
+        with suppress(OperationalError), Session(engine) as session:  # of SQLite, where another writes for too long
+            values = {"event_id": str(told.event_id), "user_id": str(told.user_id)}
+            session.execute(text(f"{INSERT}:event_id, :user_id)"), values)
+            emit(told, session=session)
+            if is_undone:
+                session.flush()
+                session.rollback()
+            else:
+                before_commit()
+                session.commit()
+
+    return transact
+
+
+def by_django(url: str) -> Transact:
+    pymysql.install_as_MySQLdb()
+    options = {"OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"}} if url.startswith("sqlite") else {}
+    database = {**settings_of(url), **options}
+    settings.configure(INSTALLED_APPS=["bridge.contrib.django"], DATABASES={"default": database}, USE_TZ=True)
+    django.setup()
+    from bridge.contrib.django import drain, emit_on_commit
+
+    drain()
+
+    def write(told: Moody) -> None:
+        with django.db.connection.cursor() as cursor:
+            cursor.execute(f"{INSERT}%s, %s)", [str(told.event_id), str(told.user_id)])
+        emit_on_commit(told)
+
+    def transact(told: Moody, is_undone: bool, before_commit: Callable[[], None]) -> None:
+        with suppress(django.db.OperationalError), transaction.atomic():
+            with suppress(LookupError), transaction.atomic():
+                write(told)
+                if is_undone:
+                    raise LookupError
+            if not is_undone:
+                before_commit()
+
+    return transact
+
+
+def main(way: str, url: str, folder: Path, place: int, seed: str, moment: str) -> None:
+    bridge.producer.outbox.table.LEASE_S = LEASE_S
+    dice = random.Random(seed)
+    transact = by_django(url) if way == "django" else by_sqlalchemy(url)
     before_commit = arrange_death(moment, dice)
     users, number = users_of(place), 0
     while not (folder / "stop").exists():
         number += 1
-        told = Moody(user_id=dice.choice(users), number=number)
-        try:
-            with Session(engine) as session:
-                values = {"event_id": str(told.event_id), "user_id": str(told.user_id)}
-                statement = text("INSERT INTO business (event_id, user_id) VALUES (:event_id, :user_id)")
-                session.execute(statement, values)
-                emit(told, session=session)
-                if dice.random() < 1 / 3:
-                    session.flush()
-                    session.rollback()
-                else:
-                    before_commit()
-                    session.commit()
-        except OperationalError:  # of SQLite, where another process writes for too long
-            continue
+        transact(Moody(user_id=dice.choice(users), number=number), dice.random() < 1 / 3, before_commit)
     flush(60)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
