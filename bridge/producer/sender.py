@@ -103,6 +103,8 @@ class Sender:
         self._backoff = Backoff()
         self._said = ""
         self.undone = False
+        self._tried: Sequence[Accepted] = ()
+        self._messages: Sequence[TaskMessage] = ()
 
     def deliver(self, events: Sequence[Accepted]) -> int:
         """Send this process' events; returns how many the broker has: all, or none when the process closes."""
@@ -126,8 +128,16 @@ class Sender:
                 return False
 
     def try_once(self, events: Sequence[Accepted]) -> float | None:
-        """Send, without trying again; None if the broker has all, otherwise the seconds to wait before another try."""
-        return self.try_messages(batch(events, self._limits))
+        """Send, without trying again; None if the broker has all, otherwise the seconds to wait before another try.
+
+        The same list, tried again next, goes in the same messages, which the accounting knows by their ids.
+        """
+        if events is not self._tried:
+            self._tried, self._messages = events, batch(events, self._limits)
+        wait_s = self.try_messages(self._messages)
+        if wait_s is None:
+            self._tried = self._messages = ()
+        return wait_s
 
     def try_messages(self, messages: Sequence["TaskMessage"]) -> float | None:
         """As ``try_once``, of events that are packed already."""
