@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 from tests.support.processes import clean_environment, run
 
@@ -30,8 +31,9 @@ print(json.dumps(found))
 """
 
 
-def test_the_stream_is_the_gateways_and_all_else_is_djangos(redis_url: str) -> None:
-    done = run([sys.executable, "-c", CODE], clean_environment({"BRIDGE_BROKER_URL": redis_url}))
+def test_the_stream_is_the_gateways_and_all_else_is_djangos(redis_url: str, tmp_path: Path) -> None:
+    given = {"BRIDGE_BROKER_URL": redis_url, "SHOP_DATABASE": str(tmp_path / "db.sqlite3")}
+    done = run([sys.executable, "-c", CODE], clean_environment(given))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "no lifespan": [503, True, 200],

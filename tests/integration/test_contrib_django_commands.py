@@ -30,7 +30,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def manage(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return run([sys.executable, "manage.py", *words], clean_environment(environment), cwd=folder)
+    given = clean_environment({"DJANGO_SETTINGS_MODULE": "team_settings", **environment})
+    return run([sys.executable, "-m", "django", *words], given, cwd=folder)
 
 
 def test_each_command_is_there_with_its_help(project: Path) -> None:
@@ -44,7 +45,7 @@ def test_each_command_is_there_with_its_help(project: Path) -> None:
 
 
 def test_the_settings_are_those_of_settings_py_and_sessions_say_who_is_asking(project: Path) -> None:
-    for argv in (["manage.py", "bridge"], ["-m", "bridge.cli"]):  # ``sse-bridge`` itself, told of the project
+    for argv in (["-m", "django", "bridge"], ["-m", "bridge.cli"]):  # ``sse-bridge`` itself, told of the project
         environment = clean_environment({"DJANGO_SETTINGS_MODULE": "team_settings"})
         shown = run([sys.executable, *argv, "check", "--for", "gateway"], environment, cwd=project)
         assert (shown.returncode, shown.stderr) == (0, "")
