@@ -15,7 +15,7 @@ WORKDIR /src
 # The dependencies are a layer of their own, which a change of the code leaves alone.
 COPY pyproject.toml constraints.txt ./
 RUN mkdir bridge && touch bridge/__init__.py README.md LICENSE \
-    && /opt/bridge/bin/pip install --constraint constraints.txt '.[gateway,ops]' \
+    && /opt/bridge/bin/pip install --constraint constraints.txt '.[worker,gateway,ops]' \
     && /opt/bridge/bin/pip uninstall --yes sse-bridge
 COPY README.md LICENSE ./
 COPY bridge bridge

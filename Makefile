@@ -77,7 +77,7 @@ $(DEV): pyproject.toml constraints.txt
 	@touch $(DEV) $(DEMO)
 
 $(DEMO): pyproject.toml constraints.txt
-	@.ci/install gateway,embedded
+	@.ci/install worker,gateway,embedded
 	@touch $(DEMO)
 
 # celery-batches needs a Celery older than the bridge's, and so an environment of its own.

@@ -94,9 +94,8 @@ class AmqpTaskQueue:
             for name in {message.queue for message in messages} - self._declared:
                 self._declare(self._queue(name))
             undone = False
-            with producer.batch():
-                for message in messages:
-                    self._publish(producer, message, announced=announced)
+            for message in messages:
+                self._publish(producer, message, announced=announced)
         except Exception as error:
             if self._alarm.blocked:
                 raise blocked(undone=undone) from error

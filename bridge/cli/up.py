@@ -14,7 +14,7 @@ import click
 from bridge.catalogs import load_registry
 from bridge.cli.console import say
 from bridge.local import LocalStack, find_server, is_live, require_free_port
-from bridge.model.errors import MissingExtraError, SettingsError, require_extra
+from bridge.model.errors import WORKER_VERSIONS, MissingExtraError, SettingsError, require_extra, require_versions
 from bridge.settings import Process, Settings, is_given, is_loopback, load_settings
 from bridge.settings.urls import shown_url
 
@@ -116,18 +116,18 @@ def require_extras(*, embeds: bool) -> None:
     """Refuse before anything is started, naming all that is missing.
 
     Raises:
-        MissingExtraError: the gateway's packages are missing, or the embedded server.
+        MissingExtraError: the worker's or the gateway's packages are missing, or the embedded server.
     """
     missing = []
-    try:
-        require_extra("gateway", "The gateway", "uvicorn", "starlette")
-    except MissingExtraError:
-        missing.append("gateway")
-    try:
-        if embeds:
-            find_server()
-    except MissingExtraError:
-        missing.append("embedded")
+    for extra, require in (
+        ("worker", lambda: require_versions("worker", "A worker", WORKER_VERSIONS)),
+        ("gateway", lambda: require_extra("gateway", "The gateway", "uvicorn", "starlette")),
+        ("embedded", find_server if embeds else lambda: None),
+    ):
+        try:
+            require()
+        except MissingExtraError:
+            missing.append(extra)
     if missing:
         raise MissingExtraError(",".join(missing), "A bridge on this machine")
 

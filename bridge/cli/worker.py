@@ -4,6 +4,7 @@ import click
 
 from bridge.catalogs import load_registry
 from bridge.local import become_worker
+from bridge.model.errors import WORKER_VERSIONS, require_versions
 from bridge.settings import load_settings
 
 
@@ -20,8 +21,9 @@ def worker(options: tuple[str, ...]) -> None:
       sse-bridge worker
       sse-bridge worker --loglevel INFO --concurrency 4
 
-    Exit codes: as `celery worker` (0 stopped by SIGTERM, 1 by Ctrl-C), and 2 wrong use or settings.
+    Exit codes: as `celery worker` (0 stopped by SIGTERM, 1 by Ctrl-C); 1 packages are missing, 2 wrong use or settings.
     """
+    require_versions("worker", "A worker", WORKER_VERSIONS)
     settings = load_settings(for_=("worker",))
     load_registry(settings.registry)
     become_worker(settings, options)

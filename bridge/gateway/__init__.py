@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bridge.model.errors import UnauthorizedError, require_extra
+from bridge.model.errors import SERVING_VERSIONS, UnauthorizedError, require_extra, require_versions
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
 from bridge.settings import GatewaySettings
@@ -46,10 +46,11 @@ def create_app(
     ``authenticator`` is the application's own; by default it is what the settings ask for.
 
     Raises:
-        MissingExtraError: Starlette or PyJWT is not installed.
+        MissingExtraError: Starlette or PyJWT is not installed, or another redis-py than the gateway needs.
         SettingsError: no client could connect, ``authenticator`` is not one, or a setting of the gateway is wrong.
     """
     require_extra("gateway", "The gateway", "starlette", "jwt")
+    require_versions("gateway", "The gateway", SERVING_VERSIONS)
     from bridge.gateway.asgi import build_app
 
     return build_app(settings, registry, authenticator)

@@ -1,7 +1,9 @@
 """Every exception that bridge raises on purpose; a class's docstring is its default message."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from importlib.util import find_spec
+from typing import Final
 
 BLOCKED = (
     "The broker is blocked by its memory or disk alarm: it takes no messages until there is room. What is on its "
@@ -140,9 +142,9 @@ class UnauthorizedError(BridgeError):
 class MissingExtraError(BridgeError):
     """An optional part of bridge is not installed; several are named with commas."""
 
-    def __init__(self, extra: str, needed_for: str) -> None:
+    def __init__(self, extra: str, needed_for: str, versions: str = "") -> None:
         word = "extras" if "," in extra else "extra"
-        super().__init__(f"{needed_for} needs the {word} '{extra}'. Run: pip install 'sse-bridge[{extra}]'")
+        super().__init__(f"{needed_for} needs the {word} '{extra}'{versions}. Run: pip install 'sse-bridge[{extra}]'")
 
 
 def require_extra(extra: str, needed_for: str, *modules: str) -> None:
@@ -153,6 +155,36 @@ def require_extra(extra: str, needed_for: str, *modules: str) -> None:
     """
     if not all(find_spec(module) for module in modules):
         raise MissingExtraError(extra, needed_for)
+
+
+SERVING_VERSIONS: Final[Mapping[str, str]] = {"redis": "8"}
+"""What the extras ``gateway`` and ``ops`` of pyproject.toml install, and no other major release."""
+WORKER_VERSIONS: Final[Mapping[str, str]] = {"celery": "5.7", "kombu": "5.7", **SERVING_VERSIONS}
+"""What the extra ``worker`` installs, and no other release: workers lean on internals of Celery and kombu."""
+
+
+def require_versions(extra: str, needed_for: str, wanted: Mapping[str, str]) -> None:
+    """Refuse before anything is imported of packages that an application may have in another release.
+
+    Raises:
+        MissingExtraError: one is missing or of another release; says which are needed, and which are here.
+    """
+    here = {name: _version_of(name) for name in wanted}
+    if not all(f"{here[name]}.".startswith(f"{version}.") for name, version in wanted.items()):
+        raise MissingExtraError(extra, needed_for, f" ({_listed(wanted)}); here is {_listed(here)}")
+
+
+def _version_of(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" if version else f"no {name}" for name, version in versions.items())
 
 
 class SpoolError(BridgeError):

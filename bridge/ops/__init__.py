@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bridge.model.errors import require_extra
+from bridge.model.errors import SERVING_VERSIONS, require_extra, require_versions
 from bridge.model.registry import Registry
 from bridge.on_demand import on_demand
 from bridge.settings import OpsSettings
@@ -26,9 +26,10 @@ def create_ops_app(settings: OpsSettings, registry: Registry) -> "Starlette":
     """The operators' ASGI application. Connects to Redis when it is asked something.
 
     Raises:
-        MissingExtraError: Starlette, Jinja or prometheus-client is not installed.
+        MissingExtraError: Starlette, Jinja or prometheus-client is not installed, or another redis-py than it needs.
     """
     require_extra("ops", "The operators' application", "starlette", "prometheus_client", "jinja2")
+    require_versions("ops", "The operators' application", SERVING_VERSIONS)
     from bridge.ops.asgi import build_app
 
     return build_app(settings, registry)

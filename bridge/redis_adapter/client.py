@@ -11,7 +11,7 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import FullJitterBackoff, NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -108,8 +108,8 @@ def connect_async(settings: ServerSettings) -> redis.asyncio.Redis:
     return client
 
 
-def _backoff() -> ExponentialWithJitterBackoff:
-    return ExponentialWithJitterBackoff(base=RETRY_FIRST_S, cap=RETRY_MAX_S)
+def _backoff() -> FullJitterBackoff:
+    return FullJitterBackoff(base=RETRY_FIRST_S, cap=RETRY_MAX_S)
 
 
 def _client(settings: ServerSettings, place: RedisPlace, *, briefly: bool = False, retry: Retry) -> redis.Redis:

@@ -19,6 +19,7 @@ from redis.asyncio import sentinel as async_sentinel
 from redis.exceptions import RedisError, ResponseError
 
 from bridge.model.errors import ErrorKind
+from bridge.redis_adapter import older_redis_py
 from bridge.redis_adapter.errors import diagnose
 
 ROLE_FRESH_S = 5.0
@@ -251,7 +252,10 @@ class _AsyncResolvesAnew:
 
 def _behind(*checks_and_kind: type) -> type:
     """One of redis-py's classes of connections, behind checks of ours."""
-    return type(f"Checked{checks_and_kind[-1].__name__}", checks_and_kind, {})
+    *checks, kind = checks_and_kind
+    is_async = issubclass(kind, async_connections.AbstractConnection)
+    lacking = older_redis_py.ASYNC_CONNECTION if is_async else older_redis_py.CONNECTION
+    return type(f"Checked{kind.__name__}", (*checks, *lacking, kind), {})
 
 
 DIRECT: Mapping[str, type] = {
@@ -302,6 +306,10 @@ class _DropsIdle:
         return cast("Any", self).disconnect(inuse_connections=False)
 
 
+class _DropsIdleOfThreads(_DropsIdle, older_redis_py.POOL):  # type: ignore[misc]
+    pass
+
+
 class _AsyncDropsIdle(_DropsIdle):
     async def drop_idle(self, *, is_no_master: bool) -> None:
         """Close idle connections, without a wait for the other end."""
@@ -311,11 +319,11 @@ class _AsyncDropsIdle(_DropsIdle):
                 await connection.disconnect(nowait=True)
 
 
-class CheckedPool(_DropsIdle, redis.ConnectionPool):
+class CheckedPool(_DropsIdleOfThreads, redis.ConnectionPool):
     """Of connections to an address."""
 
 
-class CheckedSentinelPool(_DropsIdle, sentinel.SentinelConnectionPool):
+class CheckedSentinelPool(_DropsIdleOfThreads, sentinel.SentinelConnectionPool):
     """Of connections to the master that sentinels name."""
 
     def disconnect(self, inuse_connections: bool = True) -> None:

@@ -4,8 +4,9 @@ What is behind it here is free of Celery: what a worker does with a message, its
 Whatever asks the store there raises StoreError where it is away or refuses.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bridge.model.errors import WORKER_VERSIONS, MissingExtraError, require_versions
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
@@ -14,10 +15,27 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "create_app", "register_tasks"]
 
-_, __getattr__ = on_demand(
+_, _load = on_demand(
     __name__,
     {
         "bridge.celery_runtime.app": "create_app register_tasks",
         "bridge.celery_runtime.configured_app": "app",
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    """What ``_load`` gives, where the packages are those that a worker leans on.
+
+    Raises:
+        MissingExtraError: they are not.
+        SystemExit: they are not, and ``celery -A`` asked: what it says is all that an operator should see.
+    """
+    if name in __all__:
+        try:
+            require_versions("worker", "A worker", WORKER_VERSIONS)
+        except MissingExtraError as error:
+            if name == "app":
+                raise SystemExit(str(error)) from None
+            raise
+    return _load(name)

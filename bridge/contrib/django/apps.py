@@ -17,7 +17,7 @@ from bridge.contrib.django.signing_out import end_streams_at_sign_out
 from bridge.producer.default import process_emitter
 from bridge.settings import GatewaySettings, put_beneath, read_settings
 
-SESSIONS = "bridge.contrib.django.sessions:authenticator"
+SESSIONS = f"{__package__}.sessions:authenticator"
 
 
 class BridgeConfig(AppConfig):
