@@ -18,7 +18,7 @@ from bridge.gateway.replay_reader import ReplayReader
 from bridge.gateway.request import EventEncoder, StreamRequest
 from bridge.gateway.session import Session
 from bridge.gateway.topics import Rechecks, TopicRights
-from bridge.gateway.withdrawals import Admission, KnownWithdrawals
+from bridge.gateway.withdrawals import WITHDRAWN, Admission, KnownWithdrawals
 from bridge.model.counting import Counters
 from bridge.model.errors import BridgeError, StoreError, UnauthorizedError
 from bridge.model.plain_text import plain_logger
@@ -43,7 +43,6 @@ NOT_RUNNING = (
     "that mounts it: by add_bridge(…, lifespan_of=that application), or by `async with "
     "gateway.router.lifespan_context(gateway): yield` in its own."
 )
-WITHDRAWN = "Your right to listen was withdrawn; sign in again, and show what you are given then."
 SWEEP_EVERY_S = 2.0
 """How often it is looked whether connections have ended of which the server said nothing."""
 SWEEP_SLICE = 500

@@ -16,7 +16,7 @@ from starlette.types import Scope
 from bridge.catalogs import load_registry
 from bridge.gateway.authenticator import RETRY_AFTER_S, Authenticator, Principal, user_of
 from bridge.gateway.refusal import RequestRefusedError, unavailable
-from bridge.gateway.withdrawals import Admission
+from bridge.gateway.withdrawals import WITHDRAWN, Admission
 from bridge.model.bounds import PARSER_ERRORS, TICKET_CHARS_MAX, TICKET_TOPICS_MAX, TICKETS_PER_USER_MAX
 from bridge.model.errors import BridgeError, OperationRefusedError, StoreError, UnauthorizedError
 from bridge.model.registry import Registry, TopicAddress
@@ -160,15 +160,20 @@ async def issue(
         user, record = written(admission.principal, registry, topics)
     except OperationRefusedError as refusal:
         raise RequestRefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{refusal} POST …?topics= does so.") from None
-    age_ms = math.ceil((time.monotonic() - admission.asked_at) * 1000)
     try:
-        kept = await box.issue(digest_of(ticket), user, record, age_ms)
+        issued = await box.issue(digest_of(ticket), user, record, age_ms=_age_ms(admission), targets=admission.targets)
     except StoreError as error:
         raise unavailable("No ticket can be issued now; try again later.", RETRY_AFTER_S) from error
-    if not kept:
+    if admission.was_before(issued.withdrawn_ms):  # as Redis knows; this process may hear of it in a moment
+        raise UnauthorizedError(WITHDRAWN)
+    if not issued.kept:
         headers = {"Retry-After": str(TICKET_S)}
         raise RequestRefusedError(HTTPStatus.TOO_MANY_REQUESTS, TOO_MANY, headers=headers)
     return {"ticket": ticket, "expires_in_s": TICKET_S}
+
+
+def _age_ms(admission: Admission) -> int:
+    return math.ceil((time.monotonic() - admission.asked_at) * 1000)
 
 
 def refuse_foreign(request: Request, origins: Sequence[str]) -> None:
@@ -206,20 +211,27 @@ def issue_ticket(
         What the page appends to the address: ``?ticket=…``, once, within 30 s. Never log it.
 
     Raises:
-        OperationRefusedError: its topics are a function or too many, or its user has too many tickets.
+        OperationRefusedError: its topics are a function or too many, its user has too many tickets, or was disconnected
+            meanwhile.
         IdError: it is none, or a part of it is not of the registry's kind or out of bounds.
         StoreError: Redis is away or refuses.
     """
+    asked_at = time.monotonic()
     settings = settings or load_settings(for_=StreamSettings)
     registry = registry or load_registry(settings.registry)
     user_of(principal, registry, "a ticket was asked for")
     if callable(principal.topics):
         raise OperationRefusedError("A ticket holds a list of topics: give the Principal one in place of a function.")
     user, record = written(principal, registry)
-    ticket = new_ticket()
+    ticket, admission = new_ticket(), Admission.of(principal, asked_at)
     with connect(settings) as client:
-        if not TicketWriter(client).issue(digest_of(ticket), user, record):
-            raise OperationRefusedError(TOO_MANY)
+        issued = TicketWriter(client).issue(
+            digest_of(ticket), user, record, age_ms=_age_ms(admission), targets=admission.targets
+        )
+    if admission.was_before(issued.withdrawn_ms):
+        raise OperationRefusedError(WITHDRAWN)
+    if not issued.kept:
+        raise OperationRefusedError(TOO_MANY)
     return ticket
 
 

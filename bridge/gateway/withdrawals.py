@@ -14,6 +14,8 @@ from bridge.ports import WithdrawnRights
 
 logger = plain_logger(__name__)
 
+WITHDRAWN = "Your right to listen was withdrawn; sign in again, and show what you are given then."
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -29,9 +31,13 @@ class Admission:
         session = (session_target(principal.session),) if principal.session else ()
         return cls(principal, asked_at, (user_target(principal.user), *session))
 
+    def was_before(self, withdrawn_ms: int | None) -> bool:
+        """Whether it is older than a disconnect so many ms ago; None: there was none."""
+        return withdrawn_ms is not None and self.asked_at <= time.monotonic() - withdrawn_ms / 1000
+
 
 class _Mark(NamedTuple):
-    at_s: float  # when it was withdrawn, by Redis' clock, as issuers' clocks are compared with
+    at_s: float  # the end of the ms of Redis' clock in which it was withdrawn; issuers' clocks are compared with it
     at: float  # the same in monotonic seconds of this process, or a little later
 
 
@@ -61,7 +67,7 @@ class KnownWithdrawals:
         now = time.monotonic()
         for mark in found.marks:
             age_s = max(0, found.now_ms - mark.at_ms) / 1000  # clocks may disagree after a fail-over
-            self._note(mark.target, _Mark(mark.at_ms / 1000, now - age_s))
+            self._note(mark.target, _Mark((mark.at_ms + 1) / 1000, now - age_s))
         self._on_news()
 
     def hear(self, message: bytes) -> None:
@@ -72,7 +78,7 @@ class KnownWithdrawals:
             self._counters.messages_malformed += 1
             logger.warning("bridge.gateway.message_ignored channel=%s bytes=%d", self.channel, len(message))
             return
-        self._note(order.target, _Mark(order.at_ms / 1000, time.monotonic()))
+        self._note(order.target, _Mark((order.at_ms + 1) / 1000, time.monotonic()))
         self._on_news()
 
     def refuses(self, admission: Admission) -> bool:

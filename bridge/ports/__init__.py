@@ -20,7 +20,7 @@ from bridge.ports.events import (
 from bridge.ports.failed_events import DeadLetters, Kept, KeptEvents, OperationsLog, RetryQueue
 from bridge.ports.outbox import OutboxDatabase
 from bridge.ports.redrives import RedriveJob, RedriveJobs
-from bridge.ports.rights import RightsRecord, Tickets, Told, WithdrawnRights
+from bridge.ports.rights import Issued, RightsRecord, Tickets, Told, WithdrawnRights
 from bridge.ports.store import (
     BrokerQueues,
     Figures,

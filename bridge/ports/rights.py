@@ -1,5 +1,6 @@
 """Ports of rights that can be withdrawn, or lent for a moment: the record, whoever reads it, and tickets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,15 @@ class Told:
 
     gateways: int  # processes that heard of it at once; any other reads the record before it serves anybody
     evicted: int  # older withdrawals that found no room any more
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issued:
+    """What came of a ticket."""
+
+    kept: bool  # whether there is one: not where its user has got ``TICKETS_PER_USER_MAX`` in ``TICKET_S``
+    # Since one of its targets was disconnected last, in ms: it may be worth nothing. None if that is in no record.
+    withdrawn_ms: int | None = None
 
 
 class RightsRecord(Protocol):
@@ -27,10 +37,15 @@ class RightsRecord(Protocol):
 class Tickets(Protocol):
     """What one-use tickets stand for, by a digest of each."""
 
-    async def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
-        """Keep a ticket's record for ``TICKET_S``, unless its user has got ``TICKETS_PER_USER_MAX`` in that time.
+    async def issue(self, digest: str, user: str, record: bytes, *, age_ms: int, targets: Sequence[str]) -> Issued:
+        """Keep a ticket's record for ``TICKET_S``, unless its user has too many.
 
-        It counts as issued ``age_ms`` ago, when its user was last known: a disconnect since then is worth more.
+        Args:
+            digest: of the ticket.
+            user: whose tickets are counted.
+            record: what it stands for.
+            age_ms: when its user was last known: it counts as issued so long ago.
+            targets: user and session, as ``RightsRecord.withdraw`` names them; see ``Issued``.
         """
         ...
 

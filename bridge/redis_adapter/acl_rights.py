@@ -29,8 +29,8 @@ _SETTLE = (
 )  # fmt: skip
 _LISTEN = ("subscribe", "unsubscribe", "client|setname")
 _SERVE = (
-    "get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", "zrange", "getdel",
-    *_LISTEN,
+    "get", "set", "mget", "exists", "xrange", "xinfo|stream", "hset", "hgetall", "hdel", "hincrby", "zrange", "zscore",
+    "getdel", *_LISTEN,
 )  # fmt: skip
 _OPERATE = (
     "get", "set", "mget", "exists", "expire", "type", "scan", "hget", "hset", "hsetnx", "hdel", "hincrby", "hgetall",

@@ -1,5 +1,6 @@
 """Tickets: kept by a digest for a short while, and taken once."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import redis
@@ -7,6 +8,7 @@ import redis.asyncio
 
 from bridge.model.bounds import TICKETS_PER_USER_MAX
 from bridge.model.withdrawal import TICKET_S
+from bridge.ports import Issued
 from bridge.redis_adapter.client import keyspace_of, store_errors
 from bridge.redis_adapter.script import Call, OfStore, script
 
@@ -14,10 +16,11 @@ from bridge.redis_adapter.script import Call, OfStore, script
 class TicketWriter(OfStore):
     """The writing half of ``bridge.ports.Tickets``, for threads."""
 
-    def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
+    def issue(self, digest: str, user: str, record: bytes, *, age_ms: int, targets: Sequence[str]) -> Issued:
         """One script call."""
+        call = _call(self._client, digest, user, record, age_ms, targets)
         with store_errors():
-            return bool(script("ticket").send(self._client, _call(self._client, digest, user, record, age_ms)))
+            return _issued(script("ticket").send(self._client, call))
 
 
 class Tickets:
@@ -26,12 +29,11 @@ class Tickets:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
 
-    async def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
+    async def issue(self, digest: str, user: str, record: bytes, *, age_ms: int, targets: Sequence[str]) -> Issued:
         """One script call."""
+        call = _call(self._client, digest, user, record, age_ms, targets)
         with store_errors():
-            return bool(
-                await script("ticket").send_async(self._client, _call(self._client, digest, user, record, age_ms))
-            )
+            return _issued(await script("ticket").send_async(self._client, call))
 
     async def take(self, digest: str) -> bytes | None:
         """One GETDEL."""
@@ -40,7 +42,19 @@ class Tickets:
         return cast("bytes | None", found)
 
 
-def _call(client: "redis.Redis | redis.asyncio.Redis", digest: str, user: str, record: bytes, age_ms: int) -> Call:
+def _call(
+    client: "redis.Redis | redis.asyncio.Redis",
+    digest: str,
+    user: str,
+    record: bytes,
+    age_ms: int,
+    targets: Sequence[str],
+) -> Call:
     keys = keyspace_of(client)
-    own = script("ticket").keys(None, ticket=keys.ticket(digest), issued=keys.tickets_issued(user))
-    return Call(own, [record, TICKET_S, TICKETS_PER_USER_MAX, age_ms])
+    own = script("ticket").keys(keys, ticket=keys.ticket(digest), issued=keys.tickets_issued(user))
+    return Call(own, [record, TICKET_S, TICKETS_PER_USER_MAX, age_ms, *targets])
+
+
+def _issued(answer: list[int]) -> Issued:
+    kept, withdrawn_ms = answer
+    return Issued(kept=bool(kept), withdrawn_ms=None if withdrawn_ms < 0 else withdrawn_ms)

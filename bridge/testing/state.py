@@ -16,6 +16,7 @@ from bridge.model.accounting import Balance
 from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.errors import OutsideError, StoreRefusedError, StoreUnavailableError
 from bridge.model.retry import RetryRecord
+from bridge.model.withdrawal import Withdrawal
 from bridge.settings import WorkerSettings
 
 START_S = 1_800_000_000.0
@@ -167,6 +168,8 @@ class State:
     in_redrive: dict[str, str] = field(default_factory=dict)  # letters in flight in a redrive → which
     # Owner and event id of what was published → position, and until when, in ms, that is remembered.
     marks: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+
+    withdrawn: dict[str, Withdrawal] = field(default_factory=dict)  # who was disconnected, the latest last
 
     def balance(self) -> Balance:
         """The accounting at this moment."""

@@ -19,7 +19,7 @@ from bridge.testing.operators import (
     MemoryWorkers,
 )
 from bridge.testing.redrives import MemoryRedriveJobs
-from bridge.testing.rights import MemoryRights
+from bridge.testing.rights import MemoryRights, MemoryTickets
 from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue
 
@@ -45,6 +45,7 @@ class MemoryStore:
         self.event_log = MemoryEventLog(self._state, self.channels)
         self.log = MemoryOperationsLog(self._state)
         self.rights = MemoryRights(self._state, self.channels)
+        self.tickets = MemoryTickets(self._state)
         self.accounting = MemoryAccounting(self._state, self.log)
         self.starts = MemoryStartCounts(self._state)
         self.metrics = MemoryMetrics(self._state)

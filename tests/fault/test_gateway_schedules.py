@@ -13,14 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
 
 from bridge.local.redis_server import EmbeddedServer, free_port
 from tests.support.schedule_runs import Tally, make_hasty, times
 from tests.support.schedules import Schedule, schedules
 from tests.support.stores import OnRedis
 from tests.support.waiting import PROCESS_TIMEOUT_S
-from tests.support.world import InLoop, OverHttp
+from tests.support.world import OverHttp
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +38,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_client_sees_each_event_once_or_a_reset(server: EmbeddedServer) -> None:
     tally = Tally()
 
-    @times(200)
-    @given(schedules())
+    @times(200, schedules())
     def run(schedule: Schedule) -> None:
-        tally.play(OnRedis(server), InLoop(), schedule)
+        tally.play(OnRedis(server), schedule)
 
     run()
     print(f"everything may happen: {tally}")
@@ -51,10 +49,9 @@ def test_each_client_sees_each_event_once_or_a_reset(server: EmbeddedServer) -> 
 def test_where_nothing_is_forgotten_there_is_no_reset(server: EmbeddedServer) -> None:
     tally = Tally()
 
-    @times(100)
-    @given(schedules(forgetting=False))
+    @times(100, schedules(forgetting=False))
     def run(schedule: Schedule) -> None:
-        tally.play(OnRedis(server), InLoop(), schedule)
+        tally.play(OnRedis(server), schedule)
 
     run()
     print(f"nothing is forgotten: {tally}")
@@ -63,10 +60,9 @@ def test_where_nothing_is_forgotten_there_is_no_reset(server: EmbeddedServer) ->
 def test_when_streams_expire_each_client_sees_each_event_once_or_a_reset(server: EmbeddedServer) -> None:
     tally = Tally()
 
-    @times(4)
-    @given(schedules(expiring=True))
+    @times(4, schedules(expiring=True))
     def run(schedule: Schedule) -> None:
-        tally.play(OnRedis(server), InLoop(), schedule)
+        tally.play(OnRedis(server), schedule)
 
     run()
     print(f"streams expire: {tally}")
@@ -78,10 +74,9 @@ def test_the_same_over_http(server: EmbeddedServer) -> None:
     async def play(schedule: Schedule) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with httpx.AsyncClient(timeout=httpx.Timeout(PROCESS_TIMEOUT_S), limits=limits) as client:
-            await tally.played(OnRedis(server), OverHttp(client), schedule)
+            await tally.played(OnRedis(server), schedule, OverHttp(client))
 
-    @times(16)
-    @given(schedules(rights=False))
+    @times(16, schedules(rights=False))
     def run(schedule: Schedule) -> None:
         asyncio.run(play(schedule))
 

@@ -27,6 +27,7 @@ from bridge.ports import (
     RetryQueue,
     StartCounts,
     Store,
+    Tickets,
     WithdrawnRights,
 )
 from bridge.redis_adapter import (
@@ -48,6 +49,9 @@ from bridge.redis_adapter import (
 )
 from bridge.redis_adapter import (
     OperationsLog as RedisLog,
+)
+from bridge.redis_adapter import (
+    Tickets as RedisTickets,
 )
 from bridge.redis_adapter import (
     WithdrawnRights as RedisRights,
@@ -88,6 +92,7 @@ class Adapter:
     live: Callable[[], LiveChannel]
     cut: Callable[[], None]
     rights: WithdrawnRights
+    tickets: Tickets
     store: Store
 
 
@@ -118,6 +123,7 @@ async def in_memory(settings: Settings, away: bool = False) -> AsyncIterator[Ada
         live=store.channels.connection,
         cut=store.channels.cut,
         rights=store.rights,
+        tickets=store.tickets,
         store=store.operators_store,
     )
 
@@ -186,6 +192,7 @@ class ServerWithClock:
                     live=partial(LiveSubscription, async_client),
                     cut=self.cut,
                     rights=RedisRights(async_client),
+                    tickets=RedisTickets(async_client),
                     store=store_of(client, settings),
                 )
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import httpx
+import msgspec
 from starlette.types import ASGIApp
 
 from bridge.model.event_log import RESET_EVENT
@@ -16,6 +17,7 @@ from bridge.model.registry import EVERYONE, Address, TopicAddress, User
 from tests.support.streams import EVENTS_PATH, token
 from tests.support.waiting import WAIT_S
 
+TICKET_PATH = EVENTS_PATH + "/ticket"
 COMES_BACK_AFTER_S = 0.003
 """Before it connects again; the gateway's own hint would take seconds."""
 ENDS_WITHIN_S = WAIT_S
@@ -82,6 +84,8 @@ class EventSource:
         user_id: who it is.
         categories: its filter; empty for everything.
         topics: what it hears beside its user's events and everyone's.
+        by_ticket: whether it opens each stream by a one-use ticket that it asks for with its token.
+        session: what its tokens call the session.
         dial: how it connects.
         begun: how many events have been handed to the publisher so far.
         certain: how many of the first of these are published for sure.
@@ -91,6 +95,8 @@ class EventSource:
     user_id: UUID
     categories: frozenset[str]
     topics: tuple[TopicAddress, ...]
+    by_ticket: bool
+    session: str
     dial: Dial
     begun: Callable[[], int]
     certain: Callable[[], int]
@@ -99,8 +105,11 @@ class EventSource:
     entry: Entry | None = None
     last_event_id: str = ""
     connections: int = 0
+    signed_in_s: float = 0
+    ticket: str = ""
     reading: asyncio.Event = field(default_factory=asyncio.Event)
     _asked_at: int = 0
+    _bearer: tuple[float, str] = (-1, "")
     _pending: str = ""
     _task: "asyncio.Task[None] | None" = None
 
@@ -112,8 +121,9 @@ class EventSource:
     @property
     def query(self) -> str:
         """Filter and topics, in the address."""
-        categories = [f"categories={','.join(sorted(self.categories))}"] if self.categories else []
-        return "&".join([*categories, *(f"topics={topic}" for topic in self.topics)])
+        parts = [f"categories={','.join(sorted(self.categories))}"] if self.categories else []
+        parts += [f"topics={topic}" for topic in self.topics]
+        return "&".join([*parts, f"ticket={self.ticket}"] if self.ticket else parts)
 
     @property
     def hears(self) -> frozenset[Address]:
@@ -122,9 +132,14 @@ class EventSource:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What it says of itself."""
-        said = {"Authorization": f"Bearer {token(self.user_id)}"}
+        """What it says of itself; by a ticket, nothing of who it is."""
+        said = {} if self.ticket else {"Authorization": f"Bearer {self._token()}"}
         return said | ({"Last-Event-ID": self.last_event_id} if self.last_event_id else {})
+
+    def _token(self) -> str:
+        if self._bearer[0] != self.signed_in_s:
+            self._bearer = (self.signed_in_s, token(self.user_id, iat=self.signed_in_s, sid=self.session))
+        return self._bearer[1]
 
     def connect(self) -> None:
         """Have a connection from now on."""
@@ -142,7 +157,7 @@ class EventSource:
 
     async def _stay(self) -> None:
         while True:
-            self._pending = ""
+            self._pending = self.ticket = ""
             self._asked_at = self.certain()
             self.connections += 1
             with suppress(OSError, httpx.HTTPError):
@@ -186,7 +201,30 @@ class AsgiCall:
         """Until the gateway ends the stream; cancelled to hang up."""
         # Only here: what is cancelled before it begins asks for nothing, and would never be answered.
         self._asks = self._source.watch.asks(self._source)
-        serving = asyncio.create_task(self._app(self._scope(), self._receive, self._send))  # type: ignore[arg-type]
+        try:
+            if not self._source.by_ticket or await self._get_ticket():
+                await self._stream()
+        finally:
+            self._source.watch.answered(self._source, self._asks, 0)
+
+    async def _get_ticket(self) -> bool:
+        """Ask for a ticket; returns whether there is one."""
+        sent: list[Mapping[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Mapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self._app(self._scope("POST", TICKET_PATH), receive, send)
+        if sent[0]["status"] == 201:
+            self._source.ticket = msgspec.json.decode(sent[1]["body"])["ticket"]
+        return bool(self._source.ticket)
+
+    async def _stream(self) -> None:
+        scope = self._scope("GET", EVENTS_PATH)
+        serving = asyncio.create_task(self._app(scope, self._receive, self._send))  # type: ignore[arg-type]
         try:
             await self._read()
         finally:
@@ -236,16 +274,16 @@ class AsgiCall:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
-    def _scope(self) -> dict[str, Any]:
+    def _scope(self, method: str, path: str) -> dict[str, Any]:
         headers = {"host": "127.0.0.1", **self._source.headers}
         return {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": "GET",
+            "method": method,
             "scheme": "http",
-            "path": EVENTS_PATH,
-            "raw_path": EVENTS_PATH.encode(),
+            "path": path,
+            "raw_path": path.encode(),
             "query_string": self._source.query.encode(),
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
@@ -256,6 +294,11 @@ class AsgiCall:
 
 async def read_over_http(client: httpx.AsyncClient, url: str, source: EventSource) -> None:
     """One connection over a real socket."""
+    if source.by_ticket:
+        answer = await client.post(f"{url}{TICKET_PATH}?{source.query}", headers=source.headers)
+        if answer.status_code != 201:
+            return
+        source.ticket = answer.json()["ticket"]
     address = f"{url}{EVENTS_PATH}?{source.query}"
     async with client.stream("GET", address, headers=source.headers) as response:
         if response.status_code != 200:

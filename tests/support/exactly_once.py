@@ -48,6 +48,11 @@ class Account:
     resets: int
     idle_resets: int
 
+    @property
+    def shown_wrongly(self) -> bool:
+        """Whether there is a fault that nothing mends that may still come."""
+        return any(fault.startswith("shown") for fault in self.faults)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stretch:

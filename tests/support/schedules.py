@@ -12,18 +12,20 @@ from bridge.model.registry import EVERYONE, Address, Retention, TopicAddress, Us
 USERS = tuple(UUID(int=number) for number in (1, 2, 3))
 TYPES = (SSEEventType.IMPORT_PROGRESS, SSEEventType.PORTFOLIO_BALANCE_UPDATED, SSEEventType.AI_RESPONSE_CHUNK)
 FILTERS = (frozenset[str](), frozenset({"import"}), frozenset({"import", "portfolio"}))
-ORDER, ORG = TopicAddress("order", 42), TopicAddress("org", 7)
-EAR = tuple[frozenset[str], tuple[TopicAddress, ...]]
+ORDER, OTHER, ORG = TopicAddress("order", 42), TopicAddress("order", 43), TopicAddress("org", 7)
+EAR = tuple[frozenset[str], tuple[TopicAddress, ...], bool]
 EARS: tuple[EAR, ...] = (
-    (FILTERS[0], ()),
-    (FILTERS[1], ()),
-    (FILTERS[2], (ORDER,)),
-    (FILTERS[0], (ORG, ORDER)),
-    (FILTERS[1], (ORG,)),
+    (FILTERS[0], (), False),
+    (FILTERS[1], (), True),
+    (FILTERS[2], (ORDER,), False),
+    (FILTERS[0], (ORG, ORDER), False),
+    (FILTERS[1], (ORG,), True),
+    (FILTERS[0], (ORDER, OTHER), True),
 )
+"""By which filter, which topics, and whether by one-use tickets."""
 TABS = tuple((user, *ear) for user in USERS[:2] for ear in EARS)
 """Who may listen to what. The third user never does: its events are noise."""
-PLACES = (*map(User, USERS), EVERYONE, ORDER, ORG)
+PLACES = (*map(User, USERS), EVERYONE, ORDER, ORG, OTHER)
 """Every address; each has streams of its own."""
 AUDIENCES: tuple[tuple[Address, ...], ...] = (
     *((place,) for place in PLACES),
@@ -32,12 +34,15 @@ AUDIENCES: tuple[tuple[Address, ...], ...] = (
     (EVERYONE, PLACES[0]),
     (ORG, EVERYONE, ORDER, PLACES[1]),
     (PLACES[2], ORG),
+    (OTHER, PLACES[0], ORG),
 )
 """What a mapping may tell."""
 APART = Retention("apart")
 """The class of retention of the last of the types."""
-RIGHTS = tuple((user, topic) for user in USERS[:2] for topic in (ORDER, ORG))
-"""What may be withdrawn, and is there in the beginning: of ORDER by a rule of the topic, of ORG by the principal."""
+RIGHTS = tuple((user, topic) for user in USERS[:2] for topic in (ORDER, ORG, OTHER))
+"""What may be withdrawn, and is there in the beginning: of orders by a rule of the topic, of ORG by the principal."""
+GATEWAYS = 2
+"""How many there are; a client that comes back meets the next one."""
 NODE_MAX = 2
 """Entries in a node of a stream; Redis trims whole nodes, and short ones let a short stream be trimmed."""
 STREAM_TTL_S = 1
@@ -85,13 +90,14 @@ class Trim:
 
 @dataclass(frozen=True)
 class CutHub:
-    """Redis closes the gateway's subscription."""
+    """Redis closes every gateway's subscription."""
 
 
 @dataclass(frozen=True)
 class RestartGateway:
-    """The gateway ends in order, or is torn off; another starts."""
+    """A gateway ends in order, or is torn off; another starts."""
 
+    gateway: int
     in_order: bool
 
 
@@ -134,13 +140,34 @@ class RuleTrouble:
 
 
 @dataclass(frozen=True)
+class EndUser:
+    """A user is disconnected: what was granted before is worth nothing any more."""
+
+    user: int
+
+
+@dataclass(frozen=True)
+class EndSession:
+    """The same of what one tab has signed in with."""
+
+    tab: int
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """A tab signs in anew."""
+
+    tab: int
+
+
+@dataclass(frozen=True)
 class Breathe:
     """The others get time: some turns of the event loop, or until all is published and shown."""
 
     turns: int | None
 
 
-Change = Withdraw | Grant | Recheck | RuleTrouble
+Change = Withdraw | Grant | Recheck | RuleTrouble | EndUser | EndSession | SignIn
 Trouble = Trim | CutHub | RestartGateway | RestartRedis | Expire
 Step = Publish | Connect | Disconnect | Pause | Breathe | Trouble | Change
 
@@ -171,6 +198,21 @@ class Schedule:
         )
 
 
+def _withdrawn(user: int, topic: TopicAddress, ways: tuple[Step, ...], back: tuple[Step, ...]) -> tuple[Step, ...]:
+    """A tab hears a topic, loses a right while it listens or is away, and more is told to the topic."""
+    tab = next(place for place, one in enumerate(TABS) if one[0] == USERS[user] and topic in one[2])
+    publish = Publish(AUDIENCES.index((topic,)), 1, 0)
+    withdraw = Withdraw(RIGHTS.index((USERS[user], topic))) if Recheck() in back else EndUser(user)
+    return (Connect(tab), Breathe(30), publish, *ways, withdraw, *back, publish)
+
+
+def _turns() -> st.SearchStrategy[tuple[Step, ...]]:
+    """What seldom comes together by chance: the steps in which a right is lost, in their order."""
+    away = st.sampled_from([(), (Breathe(None),), (Breathe(None), *(Disconnect(tab) for tab in range(len(TABS))))])
+    back = st.sampled_from([(Recheck(),), (Breathe(3),), (Recheck(), *(Connect(tab) for tab in range(len(TABS))))])
+    return st.builds(_withdrawn, st.integers(0, 1), st.sampled_from([ORDER, ORG, OTHER]), away, back)
+
+
 def schedules(
     *, restarts: bool = True, forgetting: bool = True, expiring: bool = False, rights: bool = True
 ) -> st.SearchStrategy[Schedule]:
@@ -186,18 +228,24 @@ def schedules(
     if rights:
         right = st.integers(0, len(RIGHTS) - 1)
         common += [st.builds(Withdraw, right), st.one_of(st.just(Recheck()), st.builds(Grant, right))]
+        common += [
+            st.one_of(st.builds(EndUser, st.integers(0, 1)), st.builds(EndSession, tabs)),
+            st.builds(SignIn, tabs),
+        ]
         rare.append(st.builds(RuleTrouble, st.booleans()))
     if restarts:
-        rare += [st.builds(RestartGateway, st.booleans()), st.just(RestartRedis(keeps_memory=True))]
+        restart = st.builds(RestartGateway, st.integers(0, GATEWAYS - 1), st.booleans())
+        rare += [restart, st.just(RestartRedis(keeps_memory=True))]
     if forgetting:
         common.append(st.builds(Trim, st.integers(0, len(PLACES) - 1), st.integers(0, 3), st.booleans()))
         rare += [st.just(RestartRedis(keeps_memory=False))] if restarts else []
     if expiring:
         rare = [st.just(Expire())]
     everyday = st.lists(st.one_of(common), min_size=5, max_size=14)
+    turn = st.one_of(st.just(()), _turns()) if rights else st.just(())
     seldom = st.lists(st.one_of(rare), max_size=2) if rare else st.just([])
     coming = st.lists(connect, min_size=1, max_size=3)
-    steps = st.tuples(coming, everyday, seldom, everyday).map(
+    steps = st.tuples(coming, everyday, seldom, turn, everyday).map(
         lambda parts: tuple(step for part in parts for step in part)
     )
     return st.builds(

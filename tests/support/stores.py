@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from contextlib import suppress
 from itertools import count
 from types import SimpleNamespace
@@ -16,12 +17,13 @@ from bridge.model.errors import StoreError
 from bridge.model.position import Position
 from bridge.model.publishing import Delivery
 from bridge.model.registry import Address
-from bridge.redis_adapter import connect_async
+from bridge.redis_adapter import RightsRecord, connect, connect_async
 from bridge.redis_adapter.client import store_errors
 from bridge.redis_adapter.script import script
 from bridge.redis_adapter.settler import SettleCall
 from bridge.settings import Settings
 from bridge.testing import MemoryStore
+from bridge.testing.state import ManualClock
 from tests.support.keys import UNPREFIXED
 from tests.support.schedules import NODE_MAX
 
@@ -52,6 +54,14 @@ class Store(Protocol):
         """Be away for a moment, and forget everything or nothing."""
         ...
 
+    def now_s(self) -> float:
+        """What time it is there, in seconds since the epoch."""
+        ...
+
+    async def withdraw(self, target: str) -> int:
+        """Disconnect a user or a session; returns a time in ms that is not after that."""
+        ...
+
     async def close(self) -> None:
         """Leave nothing behind."""
         ...
@@ -68,6 +78,7 @@ class OnRedis:
 
     def prepare(self, settings: Settings) -> None:
         """Have it keep what it acknowledges, in nodes that are short."""
+        self._settings = settings
         self._client, self._settling = connect_async(settings), SettleCall(settings)
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
@@ -102,8 +113,27 @@ class OnRedis:
         self._server.start()
         self._configure()
 
+    def now_s(self) -> float:
+        return time.time()
+
+    async def withdraw(self, target: str) -> int:
+        at_ms = int(self.now_s() * 1000)
+        with connect(self._settings) as client:
+            RightsRecord(client, self._settings).withdraw(target)
+        return at_ms
+
     async def close(self) -> None:
         await self._client.aclose()
+
+
+class RunningClock(ManualClock):
+    """Goes on by itself, as a token's times are compared with it."""
+
+    def now_s(self) -> float:
+        return time.time() + super().now_s()
+
+    def now_ms(self) -> int:
+        return int(self.now_s() * 1000)
 
 
 class OnTwins:
@@ -117,7 +147,7 @@ class OnTwins:
         self.prefix = f"{next(self._numbers)}:"
 
     def prepare(self, settings: Settings) -> None:
-        self._store = self._stores[self.prefix] = MemoryStore(settings)
+        self._store = self._stores[self.prefix] = MemoryStore(settings, RunningClock(0))
 
     @classmethod
     def of(cls, settings: Settings) -> MemoryStore:
@@ -139,10 +169,18 @@ class OnTwins:
         self._store.channels.cut()
 
     async def restart(self, *, keeps_memory: bool) -> None:
-        self._store.clock.advance(1)
+        self._store.clock.advance(0.001)  # in no time a new order would begin where the old one stood
         if not keeps_memory:
             self._store.event_log.set_back()
         self._store.channels.cut()
+
+    def now_s(self) -> float:
+        return self._store.clock.now_s()
+
+    async def withdraw(self, target: str) -> int:
+        at_ms = self._store.clock.now_ms()
+        self._store.rights.withdraw(target)
+        return at_ms
 
     async def close(self) -> None:
         del self._stores[self.prefix]
@@ -173,6 +211,7 @@ def gateways_on_twins(monkeypatch: pytest.MonkeyPatch) -> None:
         "History": lambda client, settings: client.store.event_log,
         "LiveSubscription": lambda client: client.store.channels.connection(),
         "WithdrawnRights": lambda client: client.store.rights,
+        "Tickets": lambda client: client.store.tickets,
         "Gateways": _Gateways,
     }
     for name, twin in twins.items():

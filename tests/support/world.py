@@ -1,7 +1,7 @@
-"""The world in which a schedule runs: its store, gateway, publisher and clients, and the judging of them."""
+"""The world in which a schedule runs: its store, gateways, publisher and clients, and the judging of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, assert_never
 from uuid import UUID
@@ -13,6 +13,7 @@ from bridge.gateway.gateway import Gateway
 from bridge.model.events import SSEEvent
 from bridge.model.publishing import DIRECT, AddressedEvent, Delivery
 from bridge.model.registry import Address
+from bridge.model.withdrawal import session_target, user_target
 from bridge.settings import Settings
 from tests.support.event_source import AsgiCall, EventSource, read_over_http
 from tests.support.exactly_once import Account, Publication, account
@@ -24,10 +25,14 @@ from tests.support.schedules import (
     STREAM_TTL_S,
     TABS,
     TYPES,
+    USERS,
     Breathe,
+    Change,
     Connect,
     CutHub,
     Disconnect,
+    EndSession,
+    EndUser,
     Expire,
     Grant,
     Pause,
@@ -37,6 +42,7 @@ from tests.support.schedules import (
     RestartRedis,
     RuleTrouble,
     Schedule,
+    SignIn,
     Step,
     Trim,
     Trouble,
@@ -135,11 +141,11 @@ class OverHttp:
 
 
 class World:
-    """One schedule's store, gateway, publisher and clients."""
+    """One schedule's store, gateways, publisher and clients."""
 
-    def __init__(self, store: Store, house: House, schedule: Schedule) -> None:
+    def __init__(self, store: Store, houses: Sequence[House], schedule: Schedule) -> None:
         self._store = store
-        self._house = house
+        self._houses = houses
         self._schedule = schedule
         self._settings = Settings(
             broker_url=store.url,
@@ -156,15 +162,32 @@ class World:
         self._audience_of: dict[str, tuple[Address, ...]] = {}
         self.rights = Rights(self._settings, self._audience_of)
         self._tabs = [
-            EventSource(*tab, house.dial, lambda: len(self._publications), self._count_certain, self.rights)
-            for tab in TABS
+            EventSource(
+                *tab, f"tab {number}", self._dial, lambda: len(self._publications), self._count_certain, self.rights
+            )
+            for number, tab in enumerate(TABS)
         ]
+
+    async def _dial(self, source: EventSource) -> None:
+        """As a load balancer: who comes back meets another gateway."""
+        await self._houses[source.connections % len(self._houses)].dial(source)
+
+    @property
+    def _gateways(self) -> list[Gateway]:
+        return [house.gateway for house in self._houses if house.gateway]
+
+    async def _sign_in(self, *tabs: EventSource) -> None:
+        await asyncio.sleep(0.001)  # what is issued in the ms of a disconnect counts as issued before it
+        for tab in tabs:
+            self.rights.sign_in(tab, self._store.now_s())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """An empty store and a gateway that starts; in the end nothing is left."""
+        """An empty store and gateways that start; in the end nothing is left."""
         self._store.prepare(self._settings)
-        await self._house.open(self._settings, self.rights)
+        await self._sign_in(*self._tabs)
+        for house in self._houses:
+            await house.open(self._settings, self.rights)
         try:
             yield
         finally:
@@ -172,7 +195,8 @@ class World:
             for task in self._publishing:
                 task.cancel()
             await asyncio.gather(*self._publishing, return_exceptions=True)
-            await self._house.close(in_order=True)
+            for house in self._houses:
+                await house.close(in_order=True)
             await self._store.close()
 
     async def play(self) -> list[Account]:
@@ -180,6 +204,7 @@ class World:
         for step in self._schedule.steps:
             await self._do(step)
         self.rights.give_all_back()
+        await self._sign_in(*self._tabs)
         for tab in self._tabs:
             if tab.connections:
                 tab.connect()
@@ -188,8 +213,9 @@ class World:
         for audience in range(len(PLACES)):
             self._start(self._publish(AUDIENCES[audience], 1, 0))
         await self._settle()
-        gateway = self._house.gateway
-        assert gateway and not (gateway.counters.streams_failed or gateway.counters.messages_malformed)
+        assert len(self._gateways) == len(self._houses)
+        counted = [gateway.counters for gateway in self._gateways]
+        assert not any(counters.streams_failed or counters.messages_malformed for counters in counted)
         return self._accounts()
 
     async def _do(self, step: Step) -> None:
@@ -207,18 +233,32 @@ class World:
             case Breathe(turns):
                 for _ in range(turns or 0):
                     await asyncio.sleep(0)
+            case Trim() | CutHub() | RestartGateway() | RestartRedis() | Expire():
+                await self._trouble(step)
+            case _:
+                await self._change(step)
+
+    async def _change(self, step: Change) -> None:
+        match step:
             case Recheck():
-                await self.rights.recheck(self._house.gateway)
+                await self.rights.recheck(self._gateways)
+            case EndUser(user):
+                await self.rights.disconnect(self._store.withdraw, self._gateways, user_target(USERS[user]))
+            case EndSession(tab):
+                target = session_target(self._tabs[tab].session)
+                await self.rights.disconnect(self._store.withdraw, self._gateways, target)
+            case SignIn(tab):
+                await self._sign_in(self._tabs[tab])
             case Withdraw() | Grant() | RuleTrouble():
                 self.rights.change(step)
             case _:
-                await self._trouble(step)
+                assert_never(step)
 
     async def _trouble(self, step: Trouble) -> None:
         match step:
-            case RestartGateway(in_order):
-                await self._house.close(in_order=in_order)
-                await self._house.open(self._settings, self.rights)
+            case RestartGateway(number, in_order):
+                await self._houses[number % len(self._houses)].close(in_order=in_order)
+                await self._houses[number % len(self._houses)].open(self._settings, self.rights)
             case Trim(place, keep, apart):
                 await self._store.trim(PLACES[place], APART.name if apart else "", keep)
             case CutHub():
@@ -227,6 +267,8 @@ class World:
                 if not keeps_memory:
                     # An event in flight may be published before the loss and again after it, rightly.
                     await self._all_published()
+                    # Nobody knows any more who was disconnected.
+                    await self._sign_in(*self._tabs)
                 await self._store.restart(keeps_memory=keeps_memory)
             case Expire():
                 await self._all_published()
@@ -296,7 +338,8 @@ class World:
         await self._all_published()
         listening = [tab for tab in self._tabs if tab.listens and self.rights.let(tab)]
         deadline = asyncio.get_running_loop().time() + (1.0 if quiet else SETTLES_WITHIN_S)
-        while not all(tab.entry and not account(tab, self._publications).faults for tab in listening):
-            if asyncio.get_running_loop().time() > deadline:
+        while any(not tab.entry or account(tab, self._publications).faults for tab in listening):
+            beyond_mending = any(account(tab, self._publications).shown_wrongly for tab in listening)
+            if beyond_mending or self.rights.leaks or asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.sleep(0.002)

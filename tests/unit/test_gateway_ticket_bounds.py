@@ -1,6 +1,9 @@
 """What one ticket may hold: topics up to a bound, and of a principal only what the registry knows."""
 
 import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,7 +13,9 @@ from bridge.gateway import Principal, RequestRefusedError, issue_ticket
 from bridge.gateway.tickets import issue, written
 from bridge.gateway.withdrawals import Admission
 from bridge.model.bounds import TICKET_TOPICS_MAX
+from bridge.model.errors import UnauthorizedError
 from bridge.model.registry import Registry, Topic
+from bridge.ports import Issued
 from bridge.settings import Settings
 from tests.support.identities import numbers
 
@@ -29,10 +34,11 @@ class Box:
     """Keeps the last record."""
 
     record = b""
+    withdrawn_ms: int | None = None
 
-    async def issue(self, digest: str, user: str, record: bytes, age_ms: int = 0) -> bool:
+    async def issue(self, digest: str, user: str, record: bytes, *, age_ms: int, targets: Sequence[str]) -> Issued:
         self.record = record
-        return True
+        return Issued(kept=True, withdrawn_ms=self.withdrawn_ms)
 
     async def take(self, digest: str) -> bytes | None:
         raise NotImplementedError
@@ -49,6 +55,17 @@ async def test_so_many_topics_are_held_and_no_more() -> None:
     with pytest.raises(RequestRefusedError, match=r"256 topics at most.*topics=") as refusal:
         await issue(box, admission(MANY), REGISTRY)
     assert refusal.value.status == 422
+
+
+@pytest.mark.parametrize(("asked_ms_ago", "worthless"), [(50.0, True), (10.0, False)])
+async def test_of_a_disconnect_that_only_the_store_knows_of_no_ticket_is_left(
+    asked_ms_ago: float, worthless: bool
+) -> None:
+    box = Box()
+    box.withdrawn_ms = 30
+    asked = Admission.of(Principal(user=7), time.monotonic() - asked_ms_ago / 1000)
+    with pytest.raises(UnauthorizedError, match="withdrawn") if worthless else nullcontext():
+        await issue(box, asked, REGISTRY)
 
 
 async def test_of_a_longer_list_those_are_held_that_were_named() -> None:

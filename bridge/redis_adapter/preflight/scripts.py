@@ -46,7 +46,7 @@ _CALLS: Mapping[str, Words] = {
     "retry_touch": (1000, _ID),
     "send": (1, 0, _ID, _RECORD, 1, 1, "{}"),
     "vouch": ("1-0",),
-    "ticket": ("{}", 60, 10, 0),
+    "ticket": ("{}", 60, 10, 0, "check"),
     "withdraw": ("check", 60, 10, "check"),
     "write_off": (10, "check", "check"),
     "claim": (1, "check:", "check"),
