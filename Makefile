@@ -9,7 +9,7 @@ DEV := .venv/.installed-dev
 DEMO := .venv/.installed-demo
 BENCH := .venv/.installed-bench
 BATCHES := .venv-batches
-SOURCES := bridge sse_bridge sse_bridge_pytest tests examples benchmarks
+SOURCES := bridge sse_bridge sse_bridge_pytest reference tests examples benchmarks
 # Real processes, which mostly wait: many tests at a time. tests/smoke, tests/fault and tests/scale have their own targets.
 WAITING := tests/contract tests/docs tests/integration tests/acceptance
 MANY := --numprocesses 6 --dist worksteal
@@ -62,15 +62,16 @@ format: $(DEV)  ## Format the code and fix what can be fixed.
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-docs: $(DEV)  ## Write docs/events.md and docs/settings.md anew from the registry and the settings.
+docs: $(DEV)  ## Write docs/events.md, docs/settings.md and docs/api/ anew from the code.
 	$(BIN)/sse-bridge registry --format markdown > docs/events.md.new
 	mv docs/events.md.new docs/events.md
 	$(BIN)/sse-bridge settings --format markdown > docs/settings.md.new
 	mv docs/settings.md.new docs/settings.md
+	$(BIN)/python -m reference
 
 clean:  ## Remove the environment and everything that can be made again.
 	rm -rf .venv $(BATCHES) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find bridge sse_bridge sse_bridge_pytest tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): pyproject.toml constraints.txt
 	@.ci/install dev

@@ -42,6 +42,8 @@ def disconnect(
         serves anybody.
 
     Raises:
+        SettingsError: no settings were given and the environment's are wrong.
+        RegistryError: no registry was given and the settings' cannot be loaded.
         OperationRefusedError: neither a user nor a session was named, or both.
         IdError: the user is no id of the registry's kind.
         StoreError: Redis is away or refuses; whether it happened is not known: call it again.

@@ -43,7 +43,12 @@ class ClaimingCelery(Celery):
 
 
 def create_app(settings: WorkerSettings, registry: Registry) -> Celery:
-    """A Celery app that does nothing but the bridge's work."""
+    """A Celery app that does nothing but the bridge's work. Connects to nothing before its worker starts.
+
+    Args:
+        settings: where broker and store are, bounds and times.
+        registry: its mappings are the tasks, its categories the queues.
+    """
     app = ClaimingCelery("bridge", set_as_current=False, events=Events, amqp=worker_amqp(settings))
     app.consuming_transport = consuming_transport(settings)
     app.conf.update(celery_config(settings))
@@ -65,6 +70,11 @@ def register_tasks(app: Celery, registry: Registry, settings: WorkerSettings) ->
     The tasks keep their own rules (late acknowledgement, no results) whatever the app's are. The app's
     queues and routes stay. Retries are moved by every worker of the app: they go back to their queue on the settings'
     broker, which must be the app's.
+
+    Args:
+        app: whose workers then consume the bridge's queues, too.
+        registry: its mappings are the tasks, its categories the queues.
+        settings: where broker and store are, bounds and times.
     """
     _keep_queues(app, settings, registry)
     app.conf.task_routes = [routes(registry), *_as_list(app.conf.task_routes)]

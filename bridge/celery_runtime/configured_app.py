@@ -5,3 +5,7 @@ from bridge.celery_runtime.app import create_app
 from bridge.settings import WorkerSettings
 
 app = app_from_environment(WorkerSettings, create_app)
+"""The Celery app that the environment's settings describe: ``celery -A bridge.worker worker``.
+
+Made when it is first asked for. Where they are wrong, SystemExit says so in a sentence.
+"""

@@ -16,6 +16,8 @@ from bridge.model.errors import SettingsError
 from bridge.model.registry import Registry
 from bridge.settings import Settings
 
+__all__ = ["add_bridge"]
+
 
 def add_bridge(
     app: FastAPI,

@@ -24,6 +24,8 @@ from bridge.model.registry import IdType, Registry
 from bridge.producer import configure
 from bridge.settings import Settings, load_settings
 
+__all__ = ["Who", "add_bridge"]
+
 Who: TypeAlias = Callable[[Request], Any]
 """A request → who is asking: a user's id, an object that has it as ``id``, a ``Principal``, or None; also async."""
 SIGN_IN = "This stream is for signed-in users; sign in first."

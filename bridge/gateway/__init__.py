@@ -43,7 +43,10 @@ def create_app(
 ) -> "Starlette":
     """The gateway as an ASGI application. Connects to Redis when its lifespan starts.
 
-    ``authenticator`` is the application's own; by default it is what the settings ask for.
+    Args:
+        settings: where Redis is, how clients are held; its host and port are read by whoever runs the application.
+        registry: says which types and topics there are, and what users are called.
+        authenticator: the application's own; default: what the settings ask for.
 
     Raises:
         MissingExtraError: Starlette or PyJWT is not installed, or another redis-py than the gateway needs.

@@ -72,11 +72,18 @@ class Authenticator(Protocol):
     """Finds out who is asking."""
 
     async def identify(self, request: Any) -> Principal:
-        """Who is asking.
+        """Who is asking. Called before each stream, on the gateway's event loop, and given 10 s.
+
+        Args:
+            request: see ``AuthRequest``; no body is read.
+
+        Returns:
+            Whose events are told, until when, and which topics may be heard.
 
         Raises:
-            UnauthorizedError: the client is not known.
-            RequestRefusedError: it cannot be found out, or must not be answered.
+            UnauthorizedError: the client is not known; answered with 401.
+            RequestRefusedError: it cannot be found out, or must not be answered; answered as it says. Anything else
+                that is raised is a fault of the application's, and answered with 503.
         """
         ...
 

@@ -23,8 +23,10 @@ class RequestRefusedError(BridgeError):
     """The request was refused.
 
     Attributes:
+        status: what HTTP calls it, ``HTTPStatus.FORBIDDEN`` or 403; from 300 on.
         detail: what is wrong, and what to do; one sentence or two.
         members: further members of the problem document.
+        headers: further headers of the answer.
         retry_after_s: it passes by itself; come again after so many seconds. None: it does not.
 
     Raises:

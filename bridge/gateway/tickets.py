@@ -211,6 +211,8 @@ def issue_ticket(
         What the page appends to the address: ``?ticket=…``, once, within 30 s. Never log it.
 
     Raises:
+        SettingsError: no settings were given and the environment's are wrong.
+        RegistryError: no registry was given and the settings' cannot be loaded.
         OperationRefusedError: its topics are a function or too many, its user has too many tickets, or was disconnected
             meanwhile.
         IdError: it is none, or a part of it is not of the registry's kind or out of bounds.

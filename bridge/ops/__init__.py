@@ -25,6 +25,10 @@ _, __getattr__ = on_demand(
 def create_ops_app(settings: OpsSettings, registry: Registry) -> "Starlette":
     """The operators' ASGI application. Connects to Redis when it is asked something.
 
+    Args:
+        settings: where Redis and the broker are, and the tokens; its host and port are read by whoever runs it.
+        registry: says which types, queues and topics there are.
+
     Raises:
         MissingExtraError: Starlette, Jinja or prometheus-client is not installed, or another redis-py than it needs.
     """

@@ -56,23 +56,28 @@ class BrokerQueues(Protocol):
         """
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
-        """Every queue, and how many messages workers have claimed; None if the broker does not say."""
+        """The queues ``names``, in that order, and how many messages workers have claimed; None if it is not known.
+
+        Args:
+            names: of queues that there may be; one that is not is empty.
+            now_ms: the time by which ages are told, in milliseconds since the epoch.
+        """
 
     def wrong_keys(self, names: Sequence[str]) -> Sequence[WrongKey]:
-        """Keys of the broker, and of these queues, under which something else is kept."""
+        """Keys of the broker, and of the queues ``names``, under which something else is kept; empty: all is well."""
 
     def claimed(self) -> Counter[str] | None:
         """How many messages of each queue workers have claimed; None if the broker does not say."""
 
     def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage] | None:
-        """What stands on the queues, then what workers have claimed; None if the broker shows none without taking it.
+        """What stands on ``queues``, then what workers have claimed; None if the broker shows none without taking it.
 
         In this order, so that a message which is claimed meanwhile is seen; one that is given back meanwhile may be
         missed, and others may be seen twice.
         """
 
     def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
-        """Move what stands on a queue now to the end of another, portion by portion, and account for it there.
+        """Move what stands on ``source`` now to the end of ``target``, portion by portion, and account for it there.
 
         Killed at any moment, nothing is lost; what was moved stays moved. A message may then be on both queues where
         the broker is not the store.

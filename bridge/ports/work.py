@@ -29,7 +29,7 @@ class Queue(Protocol):
     """The way to the broker's queues. Messages of one queue keep their order. Not thread-safe."""
 
     def send(self, messages: Sequence[TaskMessage]) -> None:
-        """Put messages on their queues, in order, account for them, and wait until the broker has them.
+        """Put ``messages`` on their queues, in order, account for them, and wait until the broker has them.
 
         At-least-once: sent again, a message may be on its queue twice, and is accounted for once.
 

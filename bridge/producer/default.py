@@ -25,6 +25,14 @@ def configure(
 
     Closes the emitter that was there before.
 
+    Args:
+        settings: default: read from the environment.
+        registry: default: the one that the settings name.
+        strict: let ``emit`` wait for the broker and raise; see ``Emitter``.
+
+    Returns:
+        The emitter, for whoever wants to look at it or to close it.
+
     Raises:
         SettingsError: the environment's settings are wrong.
         RegistryError: the registry cannot be loaded.
@@ -63,19 +71,22 @@ def replaced(emitter: Emitter) -> Iterator[None]:
 
 
 def emit(event: Any) -> bool:
-    """Accept one domain event; see ``Emitter.emit``. With wrong settings: logged once, and False."""
+    """Accept one domain event, by the process's emitter; returns in microseconds. See ``Emitter.emit``.
+
+    Never raises, unless ``configure`` made it strict. With wrong settings: logged once, and False.
+    """
     emitter = process_emitter()
     return emitter.emit(event) if emitter else False
 
 
 def emit_many(events: Iterable[Any]) -> int:
-    """Accept several domain events; see ``Emitter.emit_many``."""
+    """Accept several domain events, which leave together; returns how many. See ``Emitter.emit_many``."""
     emitter = process_emitter()
     return emitter.emit_many(events) if emitter else 0
 
 
 def flush(timeout_s: float = 5.0) -> bool:
-    """Wait until the broker has every event accepted so far; see ``Emitter.flush``."""
+    """Wait until the broker has every event accepted so far, ``timeout_s`` seconds at most; see ``Emitter.flush``."""
     emitter = process_emitter()
     return emitter.flush(timeout_s) if emitter else False
 

@@ -92,6 +92,12 @@ class Emitter:
     def emit(self, event: Any) -> bool:
         """Accept one domain event; returns in microseconds, whatever the broker does.
 
+        Its values are taken now: whoever changes it afterwards changes nothing that is sent. Accepted again, with the
+        same ``event_id``, it is published once.
+
+        Args:
+            event: an instance of a class that has a mapping.
+
         Returns:
             True if the event was accepted: it will end published, skipped or dead-lettered. False if
             its class has no mapping (logged once a class, and counted), or if it was refused (logged and counted).
@@ -122,6 +128,9 @@ class Emitter:
     def emit_many(self, events: Iterable[Any]) -> int:
         """Accept events in order; as ``emit`` for each, but they leave together.
 
+        Args:
+            events: any number; looked through once, before the first is accepted.
+
         Returns:
             How many were accepted.
 
@@ -143,8 +152,11 @@ class Emitter:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until the broker has every event that was accepted, or committed to an outbox, before this call.
 
+        Args:
+            timeout_s: seconds to wait at most.
+
         Returns:
-            Whether it has. False after ``timeout_s`` seconds; the events stay in the buffer.
+            Whether it has. False after ``timeout_s``; the events stay in the buffer.
         """
         self._notice_fork()
         until = time.monotonic() + timeout_s
@@ -176,7 +188,7 @@ class Emitter:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What happened to the events of this process so far; see ``COUNTER_NAMES``."""
+        """How many events of this process were accepted, delivered, refused, … so far: by each of ``COUNTER_NAMES``."""
         self._notice_fork()
         with self._background.progress.changed:
             sent = self._background.counts
@@ -192,7 +204,7 @@ class Emitter:
         """Why the broker did not take what it was sent last; empty if it did."""
         return self._background.progress.trouble
 
-    # The outbox: events that are written in the application's own transaction; see ``bridge.producer.outbox``
+    # For the bridge itself: the outbox, whose events are written in the application's own transaction
 
     def drain(
         self, key: Hashable, open_database: "Callable[[], OutboxDatabase]", *, lives_with: object | None = None

@@ -26,6 +26,9 @@ class SSEEventHandler:
         logger: default: this module's.
         registry: default: the built-in catalog.
 
+    Raises:
+        RegistryError: the built-in catalog cannot be loaded.
+
     Example:
         >>> publisher = get_sse_publisher()
         >>> handler = SSEEventHandler(publisher=publisher)
@@ -47,7 +50,7 @@ class SSEEventHandler:
         self._mapping: Mapping[type[Any], DomainToSSEMapping] = registry.by_class
 
     async def handle(self, event: Any) -> None:
-        """Publish the SSE event of a domain event. Ignores unmapped classes; never raises an Exception."""
+        """Publish the SSE event of a domain ``event``. Ignores unmapped classes; never raises an Exception."""
         try:
             mapping = self._mapping.get(type(event))
             if mapping is None:
@@ -69,7 +72,7 @@ class SSEEventHandler:
             )
 
     def has_mapping_for(self, event_class: type[Any]) -> bool:
-        """Whether events of this class are published."""
+        """Whether events of ``event_class`` are published."""
         return event_class in self._mapping
 
     def get_mapped_event_types(self) -> list[type[Any]]:

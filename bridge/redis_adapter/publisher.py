@@ -25,16 +25,16 @@ class SSEPublisherProtocol(Protocol):
     """What publishes SSE events. Every method is fail-open: it never raises, and says what happened."""
 
     async def publish(self, event: SSEEvent) -> Receipt:
-        """Publish to the event's own user."""
+        """Publish to the event's own user; otherwise as ``publish_to_user``."""
 
     async def publish_to_user(self, user_id: Id, event: SSEEvent) -> Receipt:
-        """Publish to another user than the event's own."""
+        """Publish ``event`` to ``user_id``, whoever it names; the same event id to the same user is published once."""
 
     async def broadcast(self, event: SSEEvent) -> Receipt:
-        """Publish to every connected client."""
+        """Publish to every connected client; otherwise as ``publish_to_user``."""
 
     async def publish_to(self, addresses: Address | Collection[Address], event: SSEEvent) -> Receipt:
-        """Publish to one address or several."""
+        """Publish to ``addresses``, one or several: to all or to none; otherwise as ``publish_to_user``."""
 
 
 class RedisSSEPublisher:
@@ -42,6 +42,7 @@ class RedisSSEPublisher:
 
     Args:
         client: an asyncio client, e.g. from ``bridge.redis_adapter.connect_async``; stays yours to close.
+        settings: bounds and times, as a worker has them; default: the settings' defaults, not the environment.
         users: what the application's users are called: ``registry.users``; default: UUIDs.
         registry: says that, which topics there are, and of which class of retention a type is.
     """
@@ -63,11 +64,11 @@ class RedisSSEPublisher:
         self._event_max_bytes = settings.event_max_bytes
 
     async def publish(self, event: SSEEvent) -> Receipt:
-        """Publish to the event's own user; see ``publish_to_user``."""
+        """Publish to the event's own user; otherwise as ``publish_to_user``."""
         return await self._send(event, event.user_id)
 
     async def publish_to_user(self, user_id: Id, event: SSEEvent) -> Receipt:
-        """Publish to ``user_id``, whoever the event names.
+        """Publish ``event`` to ``user_id``, whoever it names.
 
         Idempotent: the same event id to the same user is published once, for as long as its seen mark
         lives. Events of one publisher arrive in the order of their calls. Never raises: see
@@ -84,7 +85,7 @@ class RedisSSEPublisher:
         return await self._send(event, None)
 
     async def publish_to(self, addresses: Address | Collection[Address], event: SSEEvent) -> Receipt:
-        """Publish to ``User(id)``, a topic's address, ``EVERYONE`` or several of them, whoever the event names.
+        """Publish to ``addresses``: ``User(id)``, a topic's, ``EVERYONE`` or several, whoever the event names.
 
         To all at one position, or to none; otherwise as ``publish_to_user``. An event without an address is refused.
         """

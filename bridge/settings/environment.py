@@ -22,6 +22,7 @@ logger = plain_logger(__name__)
 NAME_CHARS_MAX = 100
 """Characters that are shown of an unknown name."""
 Reader: TypeAlias = type[Part] | Process | Iterable[Process] | None
+"""Who uses settings: by the class of what it reads, by one name or several; None: all."""
 
 _beneath: dict[str, Any] = {}
 """What the application's settings file says, by names without ``BRIDGE_``."""

@@ -265,7 +265,13 @@ class OpsSettings(OperatorSettings):
 
 @part
 class Settings(OpsSettings, GatewaySettings, WorkerSettings, ProducerSettings):
-    """All settings of all processes: fits wherever a part is asked for; made by hand in tests and applications."""
+    """All settings of all processes: fits wherever a part is asked for; made by hand in tests and applications.
+
+    Args:
+        values: a field for each variable of docs/settings.md, in small letters and without its prefix:
+            ``Settings(redis_url="redis://cache:6379/0")``. What is not given has its default; units and bounds are
+            there, and only ``load_settings`` holds values to them.
+    """
 
 
 Process: TypeAlias = Literal["producer", "worker", "gateway", "ops", "cli"]

@@ -43,11 +43,11 @@ class Emitted(Sequence[Any]):
         self.refused: list[Refused] = []
 
     def of(self, event_class: type[E]) -> list[E]:
-        """The events of a class."""
+        """The events of ``event_class`` and of classes derived from it, in order."""
         return [event for event in self._events if isinstance(event, event_class)]
 
     def only(self, event_class: type[E]) -> E:
-        """The one event of a class; others may have been emitted beside it.
+        """The one event of ``event_class``; others may have been emitted beside it.
 
         Raises:
             AssertionError: there is none, or more than one; says what was emitted instead.
@@ -97,7 +97,7 @@ class Emitted(Sequence[Any]):
         refused = _listed("Refused", [one.reason for one in self.refused])
         return f"{text}\n{refused}" if refused else text
 
-    # Satisfies ``bridge.producer.diversion.Diversion``
+    # For the bridge itself: satisfies ``bridge.producer.diversion.Diversion``
 
     def written(self, entry: Written, stands: Callable[[], bool] | None = None) -> None:
         """An emitter accepted an event."""

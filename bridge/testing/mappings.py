@@ -27,7 +27,7 @@ class Message:
     payload: dict[str, Any]  # as the browser parses it
     user: Id | None  # None where its audience is another: everyone, or what a function returns
     addresses: tuple[str, ...]  # who hears it: ``user:7``, ``order:42``, ``everyone``
-    event_id: str
+    event_id: str  # a UUID; the id of its frame begins with it
     frame: bytes  # as it is on the wire
 
 

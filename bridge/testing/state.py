@@ -25,7 +25,11 @@ ITEMS_MAX = 200_000
 
 
 class ManualClock:
-    """A clock that stands. Satisfies ``bridge.ports.Clock``."""
+    """A clock that stands. Satisfies ``bridge.ports.Clock``.
+
+    Args:
+        now_s: seconds since the epoch at which it stands first.
+    """
 
     def __init__(self, now_s: float = START_S) -> None:
         self._now_s = now_s
@@ -43,7 +47,7 @@ class ManualClock:
         return datetime.fromtimestamp(self._now_s, UTC)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass.
+        """Let ``seconds`` pass, which may be none and a fraction.
 
         Raises:
             ValueError: it would run backwards.

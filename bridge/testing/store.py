@@ -100,5 +100,5 @@ class MemoryStore:
         return self._state.balance()
 
     def count(self, name: str) -> int:
-        """How often something happened, or the number of a metric."""
+        """How often what ``name`` counts happened, or the number of that metric; 0 if it never did."""
         return self._state.counts[name] or self._state.metrics[name]

@@ -14,7 +14,12 @@ from bridge.testing.state import Faults, State, id_texts
 
 
 class MemoryQueue:
-    """Satisfies ``bridge.ports.Queue``. What is claimed is in flight until it is acknowledged or returned.
+    """Satisfies ``bridge.ports.Queue`` and ``bridge.ports.BrokerQueues``; a ``MemoryStore`` has one, as ``queue``.
+
+    What is claimed is in flight until it is acknowledged or returned.
+
+    Args:
+        state: of the store.
 
     Attributes:
         faults: faults of the broker, which may be another server than the store.
@@ -39,7 +44,7 @@ class MemoryQueue:
         self._queues[message.queue].append(message)
 
     def put_back(self, message: TaskMessage) -> None:
-        """What is accounted for elsewhere goes on its queue."""
+        """Put ``message`` on its queue, which is accounted for elsewhere: behind the others."""
         self._queues[message.queue].append(message)
 
     def insist_on_room(self) -> None: ...
@@ -51,7 +56,7 @@ class MemoryQueue:
     # The consumer's half
 
     def claim(self, queue: str) -> TaskMessage | None:
-        """Take the oldest message of a queue claimed; None if there is none."""
+        """Claim the oldest message of ``queue``; None if there is none."""
         if not self._queues[queue]:
             return None
         message = self._queues[queue].popleft()
@@ -59,12 +64,12 @@ class MemoryQueue:
         return message
 
     def acknowledge(self, message: TaskMessage) -> None:
-        """The message is done. Idempotent."""
+        """``message`` is done. Idempotent."""
         if message in self._in_flight:
             self._in_flight.remove(message)
 
     def standing(self, queue: str) -> tuple[TaskMessage, ...]:
-        """What stands on a queue, the oldest first."""
+        """What stands on ``queue``, the oldest first."""
         return tuple(self._queues[queue])
 
     # The operators' half, as ``bridge.ports.BrokerQueues``

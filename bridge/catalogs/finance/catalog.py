@@ -28,12 +28,12 @@ DOMAIN_TO_SSE_MAPPING.seal(_IN_USE)
 
 
 def get_sse_event_metadata(event_type: SSEEventType) -> SSEEventMetadata | None:
-    """Metadata of an event type, or None if it is not registered."""
+    """Metadata of ``event_type``, or None if it is not registered."""
     return REGISTRY.metadata(event_type)
 
 
 def get_events_by_category(category: SSEEventCategory) -> list[SSEEventMetadata]:
-    """Metadata of every event type of a category, in the order of the table."""
+    """Metadata of every event type of ``category``, in the order of the table; empty if it has none."""
     return REGISTRY.in_category(category)
 
 

@@ -67,6 +67,7 @@ SSE_EVENT_REGISTRY: SealedList[SSEEventMetadata] = SealedList([
     _event(T.SECURITY_SESSION_SUSPICIOUS, "A session behaves suspiciously", "session_id", "reason"),
     _event(T.SECURITY_SESSION_EXPIRING, "A session expires soon", "session_id", "expires_in_seconds"),
 ])  # fmt: skip
+"""Metadata of the built-in event types, a row each. A list that cannot be changed: see docs/events.md."""
 
 _FIELDS_OF = {meta.event_type: meta.payload_fields for meta in SSE_EVENT_REGISTRY}
 
@@ -132,3 +133,4 @@ DOMAIN_TO_SSE_MAPPING: SealedList[DomainToSSEMapping] = SealedList([
     _map(e.SuspiciousSessionActivityDetected, T.SECURITY_SESSION_SUSPICIOUS, reason="activity_type"),
     _map(e.SessionExpiringSoon, T.SECURITY_SESSION_EXPIRING),
 ])  # fmt: skip
+"""The built-in mappings, one a domain event class. A list that cannot be changed: see docs/events.md."""

@@ -72,7 +72,7 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
 
 
 async def aemit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emitter | None = None) -> bool:
-    """``emit_on_commit`` from a coroutine, on the thread of Django's other asynchronous calls.
+    """As ``emit_on_commit``, from a coroutine: on the thread of Django's other asynchronous calls.
 
     Django has no transactions there: the row is committed at once. A transaction is a function that calls
     ``emit_on_commit`` and is itself awaited by ``sync_to_async``.
@@ -85,6 +85,10 @@ def drain(using: str | None = None, *, emitter: Emitter | None = None) -> bool:
 
     A process that serves requests begins with the first of them, any other when it first emits: call it where neither
     happens, or for a further database, but not in ``ready()``, which each command of manage.py runs.
+
+    Args:
+        using: the database that has the table; default: where the routers write ``OutboxEvent``.
+        emitter: default: the process' own.
 
     Returns:
         Whether the process has an emitter. Idempotent.

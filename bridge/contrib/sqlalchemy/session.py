@@ -18,7 +18,9 @@ from bridge.producer.outbox.drain import Drain
 from bridge.producer.outbox.row import OutboxRow
 
 AnySession: TypeAlias = Session | AsyncSession | scoped_session[Any] | async_scoped_session[Any]
+"""What an application calls its session."""
 AnyEngine: TypeAlias = Engine | AsyncEngine
+"""What it connects to its database by."""
 _DRAIN = "bridge outbox"
 """Where a session's ``info`` has the drain that is to hear of its commit."""
 
@@ -68,6 +70,10 @@ def drain(engine: AnyEngine, *, emitter: Emitter | None = None) -> bool:
     """Begin to send what waits in a database's outbox, at the start of a process; ``emit`` begins by itself.
 
     It is sent for as long as somebody keeps the engine.
+
+    Args:
+        engine: of the database that has the table; its pool is used by one thread of the emitter.
+        emitter: default: the process' own.
 
     Returns:
         Whether the process has an emitter. Idempotent.

@@ -48,7 +48,7 @@ class _Json(TypeDecorator[bytes]):
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """The table, for an application's own metadata: ``create_all`` and Alembic's autogenerate then know of it."""
+    """The table, put into an application's ``metadata``: ``create_all`` and Alembic's autogenerate then know of it."""
     return Table(
         TABLE,
         metadata,
@@ -83,7 +83,7 @@ def create_outbox(operations: Operations, *, notify: bool = False) -> None:
 
 
 def drop_outbox(operations: Operations) -> None:
-    """Drop it, in ``downgrade()``. What waits in it is gone."""
+    """Drop it, in ``downgrade()``, by ``operations`` as for ``create_outbox``. What waits in it is gone."""
     for statement in drop_statements(dialect_name(operations.get_context().dialect.name)):
         operations.execute(statement)
 

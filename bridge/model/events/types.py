@@ -88,6 +88,8 @@ class SSEEventCategory(StrEnum):
 class SSEEventType(EventType):
     """Every event type that the built-in catalog sends to clients, by wire name.
 
+    What each tells, and its payload, is in docs/events.md.
+
     Wire names are two or three lowercase segments joined by dots. The category is metadata and is
     not derived from the name (``sync.*`` belongs to ``data_sync``).
     """

@@ -27,6 +27,9 @@ NAME_FORM: Final = "a letter and at most 39 lowercase letters, digits, '_' or '-
 class User(msgspec.Struct, frozen=True):
     """The address of one user.
 
+    Attributes:
+        id: of the registry's kind; a text has 1 to 128 characters, a number at most 64 bits.
+
     Raises:
         IdError: no application can have such an id.
     """
@@ -67,7 +70,9 @@ class Everyone(msgspec.Struct, frozen=True):
 
 
 EVERYONE: Final = Everyone()
+"""The address of every connected client, whoever they are."""
 Address: TypeAlias = User | TopicAddress | Everyone
+"""The audience of an event: one user, all who listen to one topic, or everyone."""
 MayHear: TypeAlias = Callable[[Any, Any], bool | Awaitable[bool | None] | None]
 """The principal and a key → whether that client may hear the topic with that key; None is no."""
 
@@ -109,10 +114,10 @@ class Topic(msgspec.Struct, frozen=True):
         _check_rule(self.name, self.may_hear)
 
     def __call__(self, key: Id) -> TopicAddress:
-        """The address of one such thing: ``order(42)``.
+        """The address of the thing with that ``key``: ``order(42)``.
 
         Raises:
-            IdError: the key is of another kind.
+            IdError: it is not of the topic's kind.
         """
         return TopicAddress(self.name, IdType.of(self.kind).checked(key, f"the key of {self.name}"))
 

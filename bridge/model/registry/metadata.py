@@ -123,7 +123,7 @@ class Supersede:
     key: str | Callable[[dict[str, Any]], object]
 
     def key_of(self, payload: dict[str, Any]) -> object:
-        """What the event is about.
+        """What the event with that ``payload`` is about.
 
         Raises:
             Exception: the payload has no such field, or the function raises.
@@ -132,6 +132,7 @@ class Supersede:
 
 
 Staleness: TypeAlias = DropAfter | Supersede
+"""What a redrive of dead letters does with an old event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,9 @@ class Registry:
     def combined(cls, *registries: "Registry") -> "Registry":
         """One registry of several teams'. What they share, such as rows of the built-in catalog, is there once.
 
+        Args:
+            registries: any number, in any order; none of them changes.
+
         Raises:
             RegistryError: they contradict each other: one name for two types, categories, classes or topics, two
                 mappings of one class, users of two kinds. Each sentence names both sides.
@@ -190,23 +193,23 @@ class Registry:
     # Look-ups
 
     def mapping_named(self, event_class_name: str) -> DomainToSSEMapping | None:
-        """The mapping of the domain event class with that name."""
+        """The mapping of the domain event class that is called ``event_class_name``; None if there is none."""
         return self._by_name.get(event_class_name)
 
     def mapping_of_task(self, task: str) -> DomainToSSEMapping | None:
-        """The mapping that the Celery task ``bridge.<Class>`` runs."""
+        """The mapping that the Celery ``task`` runs, ``bridge.<Class>``; None if there is none."""
         return self._by_task.get(task)
 
     def metadata(self, event_type: StrEnum) -> SSEEventMetadata | None:
-        """What is known of an event type."""
+        """What is known of ``event_type``; None if it is not in this registry."""
         return self._metadata.get(event_type)
 
     def metadata_of_wire_name(self, wire_name: str) -> SSEEventMetadata | None:
-        """What is known of the event type with that wire name."""
+        """What is known of the event type that is called ``wire_name``; None if there is none."""
         return self._types.get(wire_name)
 
     def parse_type(self, wire_name: str) -> StrEnum:
-        """The event type with that wire name.
+        """The event type that is called ``wire_name``.
 
         Raises:
             ValueError: there is none.
@@ -217,7 +220,7 @@ class Registry:
         return meta.event_type
 
     def category_of(self, event_type: StrEnum) -> StrEnum:
-        """The category of an event type.
+        """The category of ``event_type``.
 
         Raises:
             KeyError: the type is not in this registry.
@@ -225,11 +228,11 @@ class Registry:
         return self._metadata[event_type].category
 
     def retention_of(self, event_type: StrEnum) -> Retention | None:
-        """The class of retention of an event type; None if it is kept as the settings say."""
+        """The class of retention of ``event_type``; None if it is kept as the settings say."""
         return self._retentions.get(event_type)
 
     def in_category(self, category: StrEnum) -> list[SSEEventMetadata]:
-        """The metadata of a category, in the order of the table."""
+        """The metadata of every type of ``category``, in the order of the table."""
         return [meta for meta in self.events if meta.category == category]
 
     # Making events by hand
@@ -247,11 +250,11 @@ class Registry:
     # Names on the broker
 
     def task_of(self, mapping: DomainToSSEMapping) -> str:
-        """The Celery task of a mapping."""
+        """The Celery task that runs ``mapping``: ``bridge.<Class>``."""
         return TASK_PREFIX + mapping.domain_event_class.__name__
 
     def queue_of(self, mapping: DomainToSSEMapping) -> str:
-        """The queue of a mapping: that of its type's category."""
+        """The queue of ``mapping``: ``bridge.<category>``, of its type's category."""
         return QUEUE_PREFIX + self._metadata[mapping.sse_event_type].category.value
 
     @property
