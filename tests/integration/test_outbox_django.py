@@ -25,6 +25,11 @@ from tests.support.outbox import Outbox, imported, row_of
 from tests.support.producers import numbers
 from tests.support.waiting import WAIT_S, wait_until
 
+CHARACTER_SETS = (
+    "SELECT character_set_name FROM information_schema.columns"
+    " WHERE table_name = 'bridge_outbox' AND table_schema = DATABASE() ORDER BY ordinal_position"
+)
+
 
 @pytest.fixture
 def emitter(settings: Settings) -> Iterator[Emitter]:
@@ -138,6 +143,8 @@ def test_the_migration_makes_the_table_that_create_statements_makes(
     module_database: Callable[[str], Database], kind: str
 ) -> None:
     outbox = Outbox(module_database(kind))
+    if kind == "mariadb":
+        outbox.execute("ALTER DATABASE CHARACTER SET latin1")  # as its default was for long
     with aliased(outbox.database) as alias:
         written = _description(alias)
     outbox.execute("DROP TABLE bridge_outbox")
@@ -154,11 +161,14 @@ def _description(alias: str) -> object:
     with connection.cursor() as cursor:
         found = connection.introspection
         table = found.get_table_description(cursor, "bridge_outbox")
-        columns = [(column[0], str(column[1]).lower(), *column[2:told], column[6]) for column in table]
+        columns = [(one[0], str(one[1]).lower(), *one[2:told], one.null_ok) for one in table]
         constraints = found.get_constraints(cursor, "bridge_outbox").values()
         indexes = {
             (tuple(one["columns"]), one["primary_key"]) for one in constraints if not (one["unique"] and told == 2)
         }
+        if connection.vendor == "mysql":
+            cursor.execute(CHARACTER_SETS)
+            columns += cursor.fetchall()
         return columns, indexes, found.get_primary_key_column(cursor, "bridge_outbox")
 
 

@@ -57,7 +57,7 @@ def _check_user_id(registry: Registry, values: Settings) -> Iterator[checks.Chec
         model = get_user_model()
     except Exception:  # none is installed, which is Django's to tell
         return
-    kind = _kind_of(model._meta.pk.target_field if model._meta.pk.remote_field else model._meta.pk)
+    kind = _kind_of(model._meta.pk)
     if registry.users.kind in (kind, str):
         return
     theirs = f"the primary key of {model._meta.label} is {_WORDS[kind]}"
@@ -73,6 +73,8 @@ _WORDS = {int: "a whole number", UUID: "a UUID", str: "a text"}
 
 
 def _kind_of(key: Field) -> type:
+    while key.remote_field:  # of a model that inherits from another
+        key = key.target_field
     if isinstance(key, UUIDField):
         return UUID
     return int if isinstance(key, IntegerField) else str

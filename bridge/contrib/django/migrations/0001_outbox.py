@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from bridge.contrib.django.operations import TransactionalOutbox
+
 
 class Migration(migrations.Migration):
     """On each database on which it is run."""
@@ -30,4 +32,5 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("event_id",), name="bridge_outbox_event_id")],
             },
         ),
+        TransactionalOutbox(),
     )
