@@ -10,7 +10,8 @@ from reference.signatures import is_enum, parameters_of
 
 ALIKE = re.compile(r"\b(?:[Aa]s|[Ss]ee) (?:for |of )?``([\w.]+)``")
 FIELD = re.compile(r" {4}\w")
-SATISFIES = re.compile(r"(?:Satisfies|Implements) ((?:``[\w.]+``(?:,? and |, )?)+)")
+SATISFIES = re.compile(r"(?:^|Satisfies |Implements )((?:``[\w.]+``(?:,? and |, )?)+)")
+PORTS = "bridge.ports"
 PORT = re.compile(r"``([\w.]+)``")
 
 
@@ -24,7 +25,8 @@ def docstring_of(thing: Any) -> Told:
 def _promised(method: Any) -> Any:
     owner = method.parent
     said = SATISFIES.search(owner.docstring.value) if owner.is_class and owner.docstring else None
-    ports = [resolved(name, owner) for name in PORT.findall(said[1])] if said else []
+    names = [name for text in PORT.findall(said[1]) for name in (text, f"{PORTS}.{text}")] if said else []
+    ports = [resolved(name, owner) for name in names]
     return next((port.members[method.name] for port in ports if port is not None and method.name in port.members), None)
 
 

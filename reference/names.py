@@ -1,5 +1,6 @@
 """``Names``: where each public name has its heading, and which types of a page's signatures are public nowhere."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from reference.entry_points import EntryPoint, PublicName
 from reference.inherited import docstring_of, resolved
 from reference.signatures import members_of, parameters_of
 
+NUMBER = re.compile(r"[0-9][0-9_.]*")
 ERRORS = "bridge.model.errors"
 
 
@@ -19,18 +21,23 @@ class Names:
     def __init__(self, points: list[EntryPoint], point: EntryPoint) -> None:
         self._point = point
         self._targets: dict[str, str] = {}
+        found = sorted({*_numbers(point.module.package)})
+        self._numbers = {name: worth for name, worth in found if [one for one, _ in found].count(name) == 1}
         self._public = {entry.thing.path for one in points for entry in one.entries}
         for one in [point, *(other for other in points if other is not point)]:
             page = "" if one is point else f"{one.path}.md"
             for name in _headings(one):
                 self._targets.setdefault(f"{one.path}.{name}", f"{page}#{anchor(name)}")
-                self._targets.setdefault(name, f"{page}#{anchor(name)}")
+                if one is point or not _is_common(name, points):
+                    self._targets.setdefault(name, f"{page}#{anchor(name)}")
 
     def link(self, name: str, scope: str) -> str:
         """A name as code, with a link to its heading if it has one; ``scope`` is the name whose text it stands in."""
         called = name.partition("(")[0]
         target = self._targets.get(f"{scope}.{called}") or self._targets.get(called)
-        return f"[`{name}`]({target})" if target and called != scope else f"`{name}`"
+        worth = self._numbers.get(name)
+        said = f"`{name}`" if worth is None else f"`{name}` ({worth})"
+        return f"[{said}]({target})" if target and called != scope else said
 
     def index(self, name: str) -> str:
         """As ``link``, on the page that lists all."""
@@ -61,6 +68,23 @@ class Names:
 def anchor(heading: str) -> str:
     """As GitHub makes them."""
     return "".join(char for char in heading.lower() if char.isalnum() or char in "_-")
+
+
+def _is_common(name: str, points: list[EntryPoint]) -> bool:
+    """Whether several entry points offer such a name, and not the first: then it is linked where it is written whole."""
+    offering = [point for point in points for entry in point.entries if entry.name == name]
+    return len(offering) > 1 and offering[0] is not points[0]
+
+
+def _numbers(module: Any) -> Iterator[tuple[str, str]]:
+    """The constants of a package that are numbers."""
+    for name, member in module.members.items():
+        if member.is_alias:
+            continue
+        if member.is_module:
+            yield from _numbers(member)
+        elif name.isupper() and member.is_attribute and NUMBER.fullmatch(str(member.value)):
+            yield name, f"{float(str(member.value).replace('_', '')):,.12g}"
 
 
 def _headings(point: EntryPoint) -> Iterator[str]:

@@ -20,7 +20,7 @@ MADE = "<!-- Generated from the docstrings: make docs -->"
 
 def pages(points: list[EntryPoint], root: Path) -> dict[str, str]:
     """File name → text."""
-    tutorials = Tutorials(root / "docs", points)
+    tutorials = Tutorials(root, points)
     made = {page_of(point): Page(point, Names(points, point), tutorials).text() for point in points}
     return {name: _without_lost_links(text, root) for name, text in {INDEX: index(points), **made}.items()}
 

@@ -14,15 +14,15 @@ LINKS_MAX = 3
 
 
 class Tutorials:
-    """The pages of docs/, but for the decisions and the reference itself."""
+    """The README and the pages of docs/, but for the decisions and the reference itself."""
 
-    def __init__(self, folder: Path, points: list[EntryPoint]) -> None:
+    def __init__(self, root: Path, points: list[EntryPoint]) -> None:
         self._shown: dict[tuple[str, str], dict[str, str]] = {}  # point and name → page → link
         fixtures = {(point.path, entry.name) for point in points if point.is_plugin for entry in point.entries}
-        for page in sorted(folder.glob("*.md")):
+        for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
             lines = page.read_text(encoding="utf-8").splitlines()
             for heading, code in _blocks(lines):
-                link = f"[{heading}](../{page.name}#{_anchor(heading)})"
+                link = f"[{heading}]({'../' * (2 if page.parent == root else 1)}{page.name}#{_anchor(heading)})"
                 for use in {*_imports(code), *(use for use in fixtures if _is_asked_for(use[1], code))}:
                     self._shown.setdefault(use, {}).setdefault(page.name, link)
 

@@ -7,5 +7,5 @@ from bridge.settings import WorkerSettings
 app = app_from_environment(WorkerSettings, create_app)
 """The Celery app that the environment's settings describe: ``celery -A bridge.worker worker``.
 
-Made when it is first asked for. Where they are wrong, SystemExit says so in a sentence.
+Made when it is first asked for. Where the settings are wrong, SystemExit says so in a sentence.
 """

@@ -72,7 +72,7 @@ class Authenticator(Protocol):
     """Finds out who is asking."""
 
     async def identify(self, request: Any) -> Principal:
-        """Who is asking. Called before each stream, on the gateway's event loop, and given 10 s.
+        """Who is asking. Called before each stream and ticket, on the gateway's event loop, and given 10 s.
 
         Args:
             request: see ``AuthRequest``; no body is read.

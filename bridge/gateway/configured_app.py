@@ -7,5 +7,5 @@ from bridge.settings import GatewaySettings
 app = app_from_environment(GatewaySettings, create_app)
 """The gateway that the environment's settings describe, for an ASGI server: ``uvicorn bridge.gateway:app``.
 
-Made when it is first asked for. Where they are wrong, SystemExit says so in a sentence.
+Made when it is first asked for. Where the settings are wrong, SystemExit says so in a sentence.
 """

@@ -23,7 +23,7 @@ class RequestRefusedError(BridgeError):
     """The request was refused.
 
     Attributes:
-        status: what HTTP calls it, ``HTTPStatus.FORBIDDEN`` or 403; from 300 on.
+        status: what HTTP calls it, ``HTTPStatus.FORBIDDEN`` or 403; 300 or more, and not 304.
         detail: what is wrong, and what to do; one sentence or two.
         members: further members of the problem document.
         headers: further headers of the answer.

@@ -7,5 +7,5 @@ from bridge.settings import OpsSettings
 app = app_from_environment(OpsSettings, create_ops_app)
 """The operators' application that the environment's settings describe: ``uvicorn bridge.ops:app``.
 
-Made when it is first asked for. Where they are wrong, SystemExit says so in a sentence.
+Made when it is first asked for. Where the settings are wrong, SystemExit says so in a sentence.
 """

@@ -93,7 +93,7 @@ class Emitter:
         """Accept one domain event; returns in microseconds, whatever the broker does.
 
         Its values are taken now: whoever changes it afterwards changes nothing that is sent. Accepted again, with the
-        same ``event_id``, it is published once.
+        same ``event_id``, it is published once, for as long as that is remembered (``BRIDGE_SEEN_TTL_S``).
 
         Args:
             event: an instance of a class that has a mapping.
@@ -188,7 +188,7 @@ class Emitter:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many events of this process were accepted, delivered, refused, … so far: by each of ``COUNTER_NAMES``."""
+        """How many events of this process were accepted, delivered, refused, … so far: by name."""
         self._notice_fork()
         with self._background.progress.changed:
             sent = self._background.counts

@@ -271,6 +271,10 @@ class Settings(OpsSettings, GatewaySettings, WorkerSettings, ProducerSettings):
         values: a field for each variable of docs/settings.md, in small letters and without its prefix:
             ``Settings(redis_url="redis://cache:6379/0")``. What is not given has its default; units and bounds are
             there, and only ``load_settings`` holds values to them.
+
+    Raises:
+        TypeError: there is no such setting.
+        ValueError: two settings contradict each other.
     """
 
 

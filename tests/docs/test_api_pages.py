@@ -1,5 +1,6 @@
 """docs/api/ is what the docstrings say, and they say all that a stranger needs; a change in the code shows up here."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import griffe
@@ -7,11 +8,14 @@ import pytest
 
 from reference.entry_points import EntryPoint, entry_points
 from reference.faults import faults
+from reference.inherited import docstring_of
 from reference.names import Names
 from reference.pages import FOLDER, pages
 from reference.raising import raised_by
 
 ROOT = Path(__file__).resolve().parents[2]
+STANDS_FOR_OLDER = "bridge.redis_adapter.older_redis_py."
+"""Its methods are redis-py's own, in front of releases that lack them."""
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +143,15 @@ def test_an_exception_that_is_caught_is_none_of_the_callers() -> None:
         "def other():\n    try:\n        raise OSError\n    except LookupError:\n        return\n"
     ) as module:
         assert [raised_by(module[name]) for name in ("quiet", "handled", "other")] == [set(), set(), {"OSError"}]
+
+
+def test_a_method_without_a_docstring_keeps_a_ports_promise(points: list[EntryPoint]) -> None:
+    silent = [one.path for one in public_within(points[0].module) if not docstring_of(one).summary]
+    assert [path for path in silent if not path.startswith(STANDS_FOR_OLDER)] == []
+
+
+def public_within(owner: griffe.Object) -> Iterator[griffe.Object]:
+    for name, member in owner.members.items():
+        if not member.is_alias and not name.startswith(("_", "0")) and not member.is_attribute:
+            yield member
+            yield from public_within(member) if not member.is_function else ()

@@ -233,7 +233,7 @@ class DomainToSSEMapping(Generic[Event_co]):
             Where ``audience`` says who is told, it only says whose the event is, and may be left out.
         retry: policy of this mapping; None means the settings' policy.
         audience: the user (default), broadcast, or a function: domain event → one address or several
-            (``User(id)``, a topic's, ``EVERYONE``; ADDRESSES_MAX at most), or None for no recipient.
+            (``User(id)``, a topic's, ``EVERYONE``; 100 at most), or None for no recipient.
         example: makes a sample event, or a list of several, on which `sse-bridge check` rehearses the mapping;
             needed only where those that are built from the class's type hints are not like real ones.
         staleness: what a redrive of dead letters does with an old event; None redrives it, however old.
