@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
-from django.db import DatabaseError, connections, router
+from django.db import Error, connections, router
 from django.db.models import Field, IntegerField, UUIDField
 
 from bridge.catalogs import load_registry
@@ -102,6 +102,6 @@ def _check_table(alias: str) -> Iterator[checks.CheckMessage]:
             return
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {COLUMNS} FROM {TABLE} WHERE 1 = 0")  # noqa: S608
-    except DatabaseError as error:
+    except Error as error:
         text = str(explained(error, name=f"The database {alias!r}", dialect=connection.vendor))
         yield checks.Error(text, id="bridge.E005")

@@ -54,7 +54,7 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
     connection = connections[alias]
     if (test := diversion()) is not None:
         return _show(domain_event, test, emitter, connection)
-    drain = _UNSENT if _is_test() else _drain_of(alias, emitter)
+    drain: Any = _Unsent() if _is_test() else _drain_of(alias, emitter)
     row = emitter.row_for(domain_event, drain)
     if row is None:
         return False
@@ -66,8 +66,8 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
             name = database_name(connection.vendor, connection.settings_dict)
             error.add_note(str(explained(error, name=name, dialect=connection.vendor)))
         raise
-    if connection.in_atomic_block or connection.autocommit:  # or it is committed by hand, and found by the poll
-        connection.on_commit(drain.wake)
+    if isinstance(drain, Drain) and (connection.in_atomic_block or connection.autocommit):
+        connection.on_commit(drain.wake)  # what is committed by hand is found by the poll
     return True
 
 
@@ -148,19 +148,13 @@ request_started.connect(_begin, dispatch_uid=__name__)
 
 
 class _Unsent:
-    """In place of a drain, where a test runs: what is in its database is no process' to send."""
+    """In place of a drain, where a test runs: what is in its database is not sent, unless it calls ``drain``."""
 
     def has_room(self) -> bool:
         return True
 
     def row(self, event: Accepted) -> OutboxRow:
         return OutboxRow.of(event)
-
-    def wake(self) -> None:
-        pass
-
-
-_UNSENT: Any = _Unsent()
 
 
 class _Pending:

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
 from bridge.contrib.django import aemit_on_commit, emit_on_commit
+from bridge.contrib.django.database import DjangoDatabase
 from bridge.contrib.django.models import OutboxEvent
 from bridge.testing import capture
 from tests.support.producers import event
@@ -50,9 +51,11 @@ class Seen:
     def test_without_capture_there_are_rows_that_nobody_sends(self) -> None:
         with transaction.atomic():
             emit_on_commit(event(1))
+            self.assertEqual(transaction.get_connection().run_on_commit, [])
         self.assertEqual(self.client.get("/pay").content, b"True")
         self.assertEqual([row.task for row in OutboxEvent.objects.all()], ["bridge.FileImportSucceeded"] * 2)
         self.assertEqual(drains(), [])
+        self.assertIn("memorydb_default", DjangoDatabase("default").name)  # if a test drains it itself
 
 
 class InTestCase(Seen, TestCase):
