@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import httpx
@@ -14,13 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from bridge import Emitter, Settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.contrib.sqlalchemy import drain
+from bridge.contrib.sqlalchemy.notices import WAIT_S
 from bridge.local.redis_server import free_port
+from bridge.producer.background_sender import JOIN_TIMEOUT_S
 from bridge.producer.outbox import create_statements
 from tests.support.databases import Database
 from tests.support.needs import needs_package
 from tests.support.outbox import Outbox, imported, row_of
 from tests.support.producers import numbers
-from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
+from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
+from tests.support.waiting import WAIT_S as PATIENCE_S
 from tests.support.worker import ROOT, clean_environment
 
 SCRIPT = """
@@ -105,13 +110,15 @@ def test_a_notification_wakes_a_process_that_did_not_commit(
     settings = Settings(broker_url=redis_url, outbox_poll_s=3600, outbox_notify=True, outbox_url=url)
     emitter = Emitter(settings, REGISTRY)
     drain(engine, emitter=emitter)
-    assert emitter.flush(WAIT_S)
+    assert emitter.flush(PATIENCE_S)
     wait_until(lambda: _listens(outbox), what="it listens")
     for number in range(3):
         outbox.insert(row_of(imported(number)))
         wait_until(lambda: outbox.column("id") == [], what="it is told")
     assert numbers(redis_client) == [0, 1, 2]
+    assert WAIT_S <= JOIN_TIMEOUT_S / 2, "who closes does not leave without it"
     emitter.close()
+    wait_until(lambda: "bridge-outbox-listener" not in map(attrgetter("name"), threading.enumerate()), what="it ends")
     outbox.close()
 
 

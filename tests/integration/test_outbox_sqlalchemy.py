@@ -85,9 +85,17 @@ async def test_an_async_session_commits_events_without_awaiting_emit(
         await session.commit()
         emit(imported(2), session=session, emitter=emitter)
         await session.rollback()
+        emit(imported(3), session=session, emitter=emitter)
+        undone = await session.begin_nested()
+        emit(imported(4), session=session, emitter=emitter)
+        await session.execute(text("SELECT 1"))
+        await undone.rollback()
+        async with session.begin_nested():
+            emit(imported(5), session=session, emitter=emitter)
+        await session.commit()
     await engine.dispose()
     assert emitter.flush(WAIT_S)
-    assert numbers(redis_client) == [1]
+    assert numbers(redis_client) == [1, 3, 5]
 
 
 def test_one_insert_is_all_that_a_transaction_pays(outbox: Outbox, emitter: Emitter) -> None:

@@ -12,6 +12,7 @@ import pytest
 from bridge.catalogs.finance import REGISTRY, FileImportSucceeded
 from bridge.model.pipeline import EventCodec
 from bridge.ports import Queue
+from bridge.producer.outbox import drain as drain_module
 from bridge.producer.outbox.drain import Drain
 from bridge.producer.outbox.drains import Drains
 from bridge.producer.sender import Progress
@@ -94,6 +95,26 @@ def test_a_database_that_is_back_is_in_no_trouble_while_another_process_sends() 
     wait_until(lambda: drain.report().trouble, what="it is in trouble")
     database.answer = _is_anothers
     wait_until(lambda: not drain.report().trouble, what="it is in trouble no more")
+    assert drain.stop(10)
+
+
+def test_a_table_that_takes_long_to_count_is_counted_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain_module, "LOOK_S", 0.0)
+    monkeypatch.setattr(drain_module, "LOOK_SHARE", 1e-6)
+    statements: list[str] = []
+
+    def counted(sql: str) -> Sequence[Sequence[Any]]:
+        statements.append(sql)
+        return [[0]] if "COUNT" in sql else []
+
+    database = Database()
+    database.answer = counted
+    drain = drain_of(database)
+    drain.start()
+    for _ in range(5):
+        assert drain.wait_until_empty(WAIT_S)
+    assert len([sql for sql in statements if "created_ms" in sql]) == 1
+    assert len([sql for sql in statements if "LENGTH(envelope), claimed_by" in sql]) >= 5
     assert drain.stop(10)
 
 

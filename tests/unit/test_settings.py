@@ -102,6 +102,7 @@ def test_a_switch_is_read_from_words_and_digits(text: str, value: bool) -> None:
         ("BRIDGE_SOURCE", "", "BRIDGE_SOURCE must be 1 to 200 characters long."),
         ("BRIDGE_SOURCE", "x" * 201, "BRIDGE_SOURCE must be 1 to 200 characters long."),
         ("BRIDGE_JWT_COOKIE", "a b", "BRIDGE_JWT_COOKIE must be 1 to 100 letters, digits, _ or -."),
+        ("BRIDGE_OUTBOX_URL", "shop", "BRIDGE_OUTBOX_URL must be the URL of a database, such as postgresql+psycopg://"),
         ("BRIDGE_BROKER_KEYPREFIX", "a b", "BRIDGE_BROKER_KEYPREFIX must be at most 50 letters, digits, or any of"),
     ],
 )

@@ -13,7 +13,9 @@ from bridge.model.errors import OutboxError
 from bridge.producer.outbox.schema import CHANNEL
 
 WAIT_S = 0.5
-"""How long it is listened before it is seen whether to stop."""
+"""How long it is listened before it is seen whether to stop: a fraction of what an emitter that closes waits for."""
+SILENT_WAITS = 4
+"""Waits without a word after which asyncpg is asked whether the connection is still there."""
 
 
 def notices_of(engine: Engine, stopping: Event) -> Iterator[None]:
@@ -76,11 +78,14 @@ async def _asyncpg_notices(engine: Engine, stopping: Event) -> AsyncGenerator[No
         notice = asyncio.Event()
         await driver.add_listener(CHANNEL, lambda *_: notice.set())
         yield None
+        silent = 0
         while not stopping.is_set():
             try:
                 await asyncio.wait_for(notice.wait(), WAIT_S)
             except TimeoutError:
-                await driver.execute("SELECT 1")  # a connection that was lost is seen
+                silent += 1
+                if silent % SILENT_WAITS == 0:
+                    await driver.execute("SELECT 1")
                 continue
             notice.clear()
             yield None
