@@ -39,8 +39,8 @@ RETRY_AFTER_S = (2.0, 10.0)
 LEFT_EVERY_S = 0.02
 """How often it is looked whether all have left, at the end."""
 NOT_RUNNING = (
-    "This gateway was not started. Its server must run its lifespan (no --lifespan off), and so must an application "
-    "that mounts it: by add_bridge(…, lifespan_of=that application), or by `async with "
+    "This gateway was not started. Its server must run its lifespan (no --lifespan off; Daphne has none), and so must "
+    "an application that mounts it: by add_bridge(…, lifespan_of=that application), or by `async with "
     "gateway.router.lifespan_context(gateway): yield` in its own."
 )
 SWEEP_EVERY_S = 2.0

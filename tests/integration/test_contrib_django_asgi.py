@@ -8,9 +8,11 @@ from tests.support.processes import clean_environment, run
 
 CODE = """
 import json
+import os
 from examples.django_app.asgi import application
-from bridge import SettingsError
+from bridge import Settings, SettingsError
 from bridge.contrib.django import with_bridge
+from tests.support import identities
 from tests.support.asgi_client import TestClient
 
 EVENTS = "/api/v1/events"
@@ -23,10 +25,17 @@ found = {
 }
 with TestClient(with_bridge(application.routes[-1].app), base_url="http://127.0.0.1") as client:
     found["lifespan"] = [client.get(EVENTS).status_code, client.get("/login/").status_code]
-try:
-    with_bridge(None)
-except SettingsError as error:
-    found["wrong"] = str(error)
+django = application.routes[-1].app
+path = "tests.support.identities:of_numbers"
+named = Settings(broker_url=os.environ["BRIDGE_BROKER_URL"], gateway_authenticator=path)
+for options in ({"authenticator": identities.of_numbers}, {"settings": named, "registry": identities.numbers}):
+    with TestClient(with_bridge(django, **options), headers={"X-User": "7"}) as client:
+        found[next(iter(options))] = client.head(EVENTS).status_code
+for arguments in ((None,), (django, 7)):
+    try:
+        with_bridge(arguments[0], **dict(zip(["authenticator"], arguments[1:])))
+    except SettingsError as error:
+        found.setdefault("wrong", []).append(str(error))
 print(json.dumps(found))
 """
 
@@ -40,5 +49,10 @@ def test_the_stream_is_the_gateways_and_all_else_is_djangos(redis_url: str, tmp_
         "ticket": 401,
         "beneath": 404,
         "lifespan": [401, 200],
-        "wrong": "with_bridge wants an ASGI application, not None.",
+        "authenticator": 200,
+        "settings": 200,
+        "wrong": [
+            "with_bridge wants an ASGI application, not None.",
+            "authenticator= has no method `async def identify(self, request)`; its type is int.",
+        ],
     }

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_registry
+from bridge.contrib.django.apps import SESSIONS
 from bridge.model.errors import SettingsError, require_extra
 from bridge.model.registry import Registry
 from bridge.settings import Settings, load_settings
@@ -27,13 +28,13 @@ def with_bridge(
 
     Args:
         application: what ``get_asgi_application()`` returned, or what stands in front of that.
-        authenticator: default: a ``SessionAuthenticator``.
+        authenticator: default: the one that ``BRIDGE_GATEWAY_AUTHENTICATOR`` names, or else Django's sessions.
         settings: default: the project's, and the environment's.
         registry: default: the one that the settings name.
 
     Raises:
         MissingExtraError: Starlette or PyJWT is not installed.
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is wrong, or ``authenticator`` is not one.
         RegistryError: the registry cannot be loaded.
     """
     require_extra("gateway", "with_bridge", "starlette", "jwt")
@@ -42,12 +43,18 @@ def with_bridge(
 
     from bridge.contrib.django.sessions import SessionAuthenticator
     from bridge.contrib.starlette import add_bridge
+    from bridge.gateway.authenticator import judged, load_authenticator
 
     if not callable(application):
         raise SettingsError(f"with_bridge wants an ASGI application, not {application!r}.")
     settings = settings or load_settings(for_=("gateway", "producer"))
     registry = registry or load_registry(settings.registry)
-    who = authenticator or SessionAuthenticator(registry.users)
+    if authenticator is not None:
+        who = judged(authenticator, "authenticator=")
+    elif settings.gateway_authenticator not in ("", SESSIONS):
+        who = load_authenticator(settings.gateway_authenticator)
+    else:
+        who = SessionAuthenticator(registry.users)
     served = Starlette(routes=[Mount("", app=application)])
     add_bridge(served, who.identify, settings=settings, registry=registry)
     return served
