@@ -71,7 +71,7 @@ def anchor(heading: str) -> str:
 
 
 def _is_common(name: str, points: list[EntryPoint]) -> bool:
-    """Whether several entry points offer such a name, and not the first: then it is linked where it is written whole."""
+    """Whether several entry points offer a name, and not the first: then it is linked where it is written whole."""
     offering = [point for point in points for entry in point.entries if entry.name == name]
     return len(offering) > 1 and offering[0] is not points[0]
 
