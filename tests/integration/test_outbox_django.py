@@ -21,6 +21,7 @@ from bridge.model.errors import OutboxError
 from bridge.testing import capture
 from tests.support.databases import KINDS, Database
 from tests.support.django_databases import aliased
+from tests.support.needs import needs_package
 from tests.support.outbox import Outbox, imported, row_of
 from tests.support.producers import numbers
 from tests.support.waiting import WAIT_S, wait_until
@@ -192,6 +193,7 @@ def test_a_database_that_cannot_be_drained_is_a_sentence(
 def test_a_pool_of_the_application_lends_the_drain_nothing(
     module_database: Callable[[str], Database], emitter: Emitter, redis_client: redis.Redis
 ) -> None:
+    needs_package("psycopg_pool")
     outbox = Outbox(module_database("postgresql"))
     with aliased(outbox.database, OPTIONS={"pool": {"min_size": 1, "max_size": 1, "timeout": 5}}) as alias:
         with transaction.atomic(using=alias):
