@@ -25,6 +25,8 @@ found = {
 }
 with TestClient(with_bridge(application.routes[-1].app), base_url="http://127.0.0.1") as client:
     found["lifespan"] = [client.get(EVENTS).status_code, client.get("/login/").status_code]
+    client.cookies["sessionid"] = "0" * 32
+    found["no table"] = [client.get(EVENTS).status_code, "session" in client.get(EVENTS).text]
 django = application.routes[-1].app
 path = "tests.support.identities:of_numbers"
 named = Settings(broker_url=os.environ["BRIDGE_BROKER_URL"], gateway_authenticator=path)
@@ -49,6 +51,7 @@ def test_the_stream_is_the_gateways_and_all_else_is_djangos(redis_url: str, tmp_
         "ticket": 401,
         "beneath": 404,
         "lifespan": [401, 200],
+        "no table": [503, False],
         "authenticator": 200,
         "settings": 200,
         "wrong": [
