@@ -2,7 +2,7 @@
 
 .POSIX:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-slow fault next scale smoke bench lint format docs clean
+.PHONY: help demo test test-unit test-slow fault matrix next scale smoke bench lint format docs clean
 
 BIN := .venv/bin
 DEV := .venv/.installed-dev
@@ -39,6 +39,10 @@ test-slow: $(DEV)  ## Run every combination of what `make test` samples, and lon
 fault: $(DEV)  ## Break things under load and see that nothing is lost; FAULT_SCALE=16.7 for 100,000 events and 200 kills.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/fault $(PYTEST_ARGS)
 
+matrix: $(DEV)  ## Run producers beside older Celery, kombu and redis-py, each in an environment of its own.
+	@.ci/matrix
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 3 tests/matrix $(PYTEST_ARGS)
+
 scale: $(DEV)  ## Group, list and replay 100,000 dead letters, against the clock.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -s tests/scale $(PYTEST_ARGS)
 
@@ -70,7 +74,7 @@ docs: $(DEV)  ## Write docs/events.md, docs/settings.md and docs/api/ anew from 
 	$(BIN)/python -m reference
 
 clean:  ## Remove the environment and everything that can be made again.
-	rm -rf .venv $(BATCHES) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-matrix $(BATCHES) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEV): pyproject.toml constraints.txt

@@ -8,11 +8,12 @@ A producer runs beside whatever redis-py its application has. What a gateway nee
 from inspect import signature
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection as AsyncAbstractConnection
 from redis.connection import AbstractConnection, ConnectionPool
 
 HAS_HOOKS = hasattr(AbstractConnection, "connect_check_health")
 """Since 6.0; before, a connection is opened by ``connect`` and greets in ``on_connect``."""
+MAY_CONNECT_ONCE = HAS_HOOKS and "retry_socket_connect" in signature(AbstractConnection.connect_check_health).parameters
+"""Since 6.3; before, a connection is always opened by its policy of trying again."""
 CAN_BE_MARKED = hasattr(AbstractConnection, "mark_for_reconnect")
 """Since 7.0; before, whoever wants a connection in use closed must do so when it comes back."""
 ASKS_FOR_COMMAND = signature(ConnectionPool.get_connection).parameters["command_name"].default is not None
@@ -30,6 +31,20 @@ class Hooks:
 
     def on_connect(self) -> None:
         self.on_connect_check_health()
+
+
+class PassesOver:
+    """The hooks of a class that does not know the newer option."""
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        super().connect_check_health(check_health=check_health)  # type: ignore[misc]
+
+
+class AsyncPassesOver:
+    """The same for asyncio."""
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        await super().connect_check_health(check_health=check_health)  # type: ignore[misc]
 
 
 class AsyncHooks:
@@ -71,9 +86,12 @@ class GivesForAnything:
         return super().get_connection(command_name, *keys, **options)  # type: ignore[misc]
 
 
-CONNECTION = (*(() if HAS_HOOKS else (Hooks,)), *(() if CAN_BE_MARKED else (Marks,)))
+CONNECTION = (
+    *(() if MAY_CONNECT_ONCE else (PassesOver,) if HAS_HOOKS else (Hooks,)),
+    *(() if CAN_BE_MARKED else (Marks,)),
+)
 """What stands between our checks and a class of redis-py's connections."""
-ASYNC_CONNECTION = () if hasattr(AsyncAbstractConnection, "connect_check_health") else (AsyncHooks,)
+ASYNC_CONNECTION = () if MAY_CONNECT_ONCE else (AsyncPassesOver,) if HAS_HOOKS else (AsyncHooks,)
 """The same for asyncio."""
 POOL: Any = type(
     "Pool", (*((GivesForAnything,) if ASKS_FOR_COMMAND else ()), *(() if CAN_BE_MARKED else (ClosesMarked,))), {}
