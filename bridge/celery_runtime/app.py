@@ -8,11 +8,10 @@ from celery import Celery
 from celery.app.amqp import AMQP, Queues
 from celery.app.events import Events as CeleryEvents
 from celery.events.dispatcher import EventDispatcher
-from kombu import Exchange, Queue
 
 from bridge.amqp_adapter.kombu_options import queue, queues, routes
 from bridge.amqp_adapter.task_queue import AlarmWatch
-from bridge.celery_runtime.boot_steps import HeartbeatStep, RetryMoverStep, SeldomCollectionStep
+from bridge.celery_runtime.boot_steps import BoundStep, HeartbeatStep, RetryMoverStep, SeldomCollectionStep
 from bridge.celery_runtime.config import celery_config, consuming_transport
 from bridge.celery_runtime.task import BridgeTask
 from bridge.model.bounds import MessageBounds
@@ -33,13 +32,21 @@ logger = plain_logger(__name__)
 
 
 class ClaimingCelery(Celery):
-    """Consumes through our transport; whatever else connects gets the URL's own, whose name tools like Flower know."""
+    """Consumes through our transport; whatever else connects gets the URL's own, whose name tools like Flower know.
+
+    The broker is that of the bridge's settings, also where ``CELERY_BROKER_URL`` names a team's.
+    """
 
     consuming_transport: str | None = None
+    broker_url: str | None = None
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         """A connection to consume from; see Celery."""
-        return super().connection_for_read(url, **{"transport": self.consuming_transport, **options})
+        return super().connection_for_read(url or self.broker_url, **{"transport": self.consuming_transport, **options})
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """A connection to send with; see Celery."""
+        return super().connection_for_write(url or self.broker_url, **options)
 
 
 def create_app(settings: WorkerSettings, registry: Registry) -> Celery:
@@ -49,9 +56,19 @@ def create_app(settings: WorkerSettings, registry: Registry) -> Celery:
         settings: where broker and store are, bounds and times.
         registry: its mappings are the tasks, its categories the queues.
     """
-    app = ClaimingCelery("bridge", set_as_current=False, events=Events, amqp=worker_amqp(settings))
+    app = bare_app(settings, registry, events=Events)
+    app.steps["worker"].update({SeldomCollectionStep, *worker_steps(settings, registry)})
+    return app
+
+
+def bare_app(
+    settings: WorkerSettings, registry: Registry, task: type[BridgeTask] = BridgeTask, **options: Any
+) -> ClaimingCelery:
+    """The bridge's configuration, queues, routes and tasks of that class, without what its worker does besides."""
+    app = ClaimingCelery("bridge", set_as_current=False, amqp=worker_amqp(settings), **options)
     app.consuming_transport = consuming_transport(settings)
     app.conf.update(celery_config(settings))
+    app.broker_url = app.conf["broker_url"]
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
     app.conf.task_routes = [routes(registry)]
@@ -59,34 +76,18 @@ def create_app(settings: WorkerSettings, registry: Registry) -> Celery:
     app.bridge_quarantine = Quarantine(ports.dead_letters, ports.clock, release(settings), master=ports.master)
     app.bridge_delivery_max = settings.delivery_max
     app.bridge_message_bounds = _bounds(settings)
-    app.steps["worker"].add(SeldomCollectionStep)
-    _add(app, registry, settings, ports)
+    _add_tasks(app, registry, settings, ports, task)
     return app
 
 
-def register_tasks(app: Celery, registry: Registry, settings: WorkerSettings) -> None:
-    """Add the bridge's tasks, queues and routes to a Celery app that a team already runs, and that does not run yet.
-
-    The tasks keep their own rules (late acknowledgement, no results) whatever the app's are. The app's
-    queues and routes stay. Retries are moved by every worker of the app: they go back to their queue on the settings'
-    broker, which must be the app's.
-
-    Args:
-        app: whose workers then consume the bridge's queues, too.
-        registry: its mappings are the tasks, its categories the queues.
-        settings: where broker and store are, bounds and times.
-    """
-    _keep_queues(app, settings, registry)
-    app.conf.task_routes = [routes(registry), *_as_list(app.conf.task_routes)]
-    _add(app, registry, settings, worker_ports(settings, registry))
-
-
-def _add(app: Celery, registry: Registry, settings: WorkerSettings, ports: WorkerPorts) -> None:
+def _add_tasks(
+    app: Celery, registry: Registry, settings: WorkerSettings, ports: WorkerPorts, base: type[BridgeTask]
+) -> None:
     handler = Handler(settings, registry, ports)
     for mapping in registry.mappings:
         app.task(
             name=registry.task_of(mapping),
-            base=BridgeTask,
+            base=base,
             bind=True,
             # Celery would add a shared task to every other app of the process, where another registry may rule.
             shared=False,
@@ -100,37 +101,17 @@ def _add(app: Celery, registry: Registry, settings: WorkerSettings, ports: Worke
             soft_time_limit=settings.task_soft_time_limit_s,
             __doc__=f"Publish {mapping.domain_event_class.__name__} as {mapping.sse_event_type.value}.",
         )(BridgeTask.handle)
-    # Celery takes step classes, not instances: the settings are bound in subclasses.
-    for kind in (RetryMoverStep, HeartbeatStep):
-        # A dictionary each: Celery writes the step's name into it.
-        bound = {"settings": settings, "registry": registry}
-        app.steps["worker"].add(type(f"Bound{kind.__name__}", (kind,), bound))
+
+
+def worker_steps(settings: WorkerSettings, registry: Registry, **more: Any) -> list[type[BoundStep]]:
+    """What a worker does besides handling messages. Celery takes step classes: the settings are bound in subclasses."""
+    # A dictionary each: Celery writes the step's name into it.
+    bound = {"settings": settings, "registry": registry, **more}
+    return [type(f"Bound{kind.__name__}", (kind,), dict(bound)) for kind in (RetryMoverStep, HeartbeatStep)]
 
 
 def _bounds(settings: WorkerSettings) -> MessageBounds:
     return MessageBounds.of(message_max_bytes=settings.message_max_bytes, emit_batch_max=settings.emit_batch_max)
-
-
-def _keep_queues(app: Celery, settings: WorkerSettings, registry: Registry) -> None:
-    """Add our queues to the app's; its default queue exists only implicitly until we name others."""
-    existing = _as_list(app.conf.task_queues)
-    if not existing:
-        name = app.conf.task_default_queue
-        exchange = app.conf.task_default_exchange or name
-        existing = [
-            Queue(
-                name,
-                Exchange(exchange, type=app.conf.task_default_exchange_type),
-                routing_key=app.conf.task_default_routing_key or name,
-            )
-        ]
-    app.conf.task_queues = [*existing, *queues(settings, registry)]
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 class WorkerQueues(Queues):

@@ -10,10 +10,12 @@ from celery import bootsteps
 from celery.worker import state
 
 from bridge.celery_runtime.refusals import refusals
+from bridge.celery_runtime.task import BridgeRequest
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
+from bridge.model.registry.metadata import TASK_PREFIX
 from bridge.redis_adapter import (
     DeadLetters,
     ForeignLists,
@@ -41,15 +43,17 @@ from bridge.worker.quarantine import Quarantine
 logger = plain_logger(__name__)
 
 
-class _BoundStep(bootsteps.StartStopStep):
+class BoundStep(bootsteps.StartStopStep):
     """Starts after the pool, so that no pool process is forked from a running thread."""
 
     requires = ("celery.worker.components:Pool",)
     settings: ClassVar[WorkerSettings]
     registry: ClassVar[Registry]
+    #: Which of a worker's attributes is the consumer of the bridge's queues.
+    consumer: ClassVar[str] = "consumer"
 
 
-class RetryMoverStep(_BoundStep):
+class RetryMoverStep(BoundStep):
     """Moves retries, from a worker's start to its end."""
 
     _mover: RetryMover | None = None
@@ -78,7 +82,7 @@ class RetryMoverStep(_BoundStep):
     terminate = stop
 
 
-class HeartbeatStep(_BoundStep):
+class HeartbeatStep(BoundStep):
     """Reports, and looks for foreign messages. Says good-bye when the consumer has stopped."""
 
     _heartbeat: Heartbeat | None = None
@@ -105,7 +109,7 @@ class HeartbeatStep(_BoundStep):
 
         def turn() -> None:
             """Note that the consuming loop still turns, and what it has at hand."""
-            heartbeat.turn(loop_state(worker))
+            heartbeat.turn(loop_state(worker, getattr(worker, self.consumer)))
 
         worker.timer.call_after(0, turn)
         self._turns = worker.timer.call_repeatedly(TURN_S, turn)
@@ -155,23 +159,24 @@ def _warn_about(client: Any) -> None:
         logger.warning("bridge.store.unfit Redis is not fit for the bridge: %s", sentence)
 
 
-def loop_state(worker: Any) -> LoopState:
+def loop_state(worker: Any, consumer: Any) -> LoopState:
     """What the consuming loop of a Celery worker sees. Called in that loop."""
-    consumer = getattr(worker.consumer, "task_consumer", None)
+    task_consumer = getattr(consumer, "task_consumer", None)
     return LoopState(
-        queues=tuple(queue.name for queue in consumer.queues) if consumer else (),
+        queues=tuple(queue.name for queue in task_consumer.queues) if task_consumer else (),
         processes=worker.pool.num_processes or 0,
-        refused=getattr(worker.consumer, "refused_queues", {}),
-        blocked=getattr(getattr(worker.consumer, "event_dispatcher", None), "blocked", False),
+        refused=getattr(consumer, "refused_queues", {}),
+        blocked=getattr(getattr(consumer, "event_dispatcher", None), "blocked", False),
     )
 
 
 def claimed_work() -> ClaimedWork:
-    """What the worker of this process has taken; for any thread."""
-    # The loop changes these meanwhile; copying a dict's values is one step of the interpreter.
-    requests = list(state.requests.values())
+    """What the worker of this process has taken of the bridge's; for any thread."""
+    # The loop changes these meanwhile; copying a dict is one step of the interpreter.
+    requests = [request for request in list(state.requests.values()) if isinstance(request, BridgeRequest)]
+    started = dict(state.total_count)
     return ClaimedWork(
-        consumed=state.all_total_count[0],
+        consumed=sum(number for task, number in started.items() if task.startswith(TASK_PREFIX)),
         in_hand=len(requests),
         running=sum(request.time_start is not None for request in requests),
         oldest_s=_oldest_age_s(requests),
@@ -179,7 +184,7 @@ def claimed_work() -> ClaimedWork:
     )
 
 
-def _oldest_age_s(requests: Iterable[Any]) -> float:
-    """Since the oldest running message of the bridge was started."""
-    begun = min((at for request in requests if (at := getattr(request, "begun_s", None)) is not None), default=None)
+def _oldest_age_s(requests: Iterable[BridgeRequest]) -> float:
+    """Since the oldest running message was started."""
+    begun = min((at for request in requests if (at := request.begun_s) is not None), default=None)
     return 0.0 if begun is None else time.monotonic() - begun

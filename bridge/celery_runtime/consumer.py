@@ -11,7 +11,7 @@ from celery.worker.consumer import Consumer
 from bridge.amqp_adapter.properties import UNREADABLE, guard_amqp
 from bridge.celery_runtime.kombu_messages import bound_kombu, bounded, check_body, claimed_on, quarantine_message
 from bridge.celery_runtime.redis_channel import ClaimingChannel
-from bridge.celery_runtime.refusals import LOOK_S, RefusedQueues, refusals
+from bridge.celery_runtime.refusals import LOOK_S, WAIT_S, RefusedQueues, refusals
 from bridge.celery_runtime.task import BridgeTask
 from bridge.messages import BUNDLE_HEADER, CLAIMED_ON_HEADER
 from bridge.messages.bundling import PASSED_CONTENT_TYPE, pass_on
@@ -59,10 +59,16 @@ class BridgeConsumer(Consumer):
             step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
         )
 
+    #: Whether nothing but the bridge's messages is read in this process.
+    owns_process = True
+    #: How long the main thread waits where a right is missing, in s.
+    refused_wait_s = WAIT_S
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["without_mingle"] = True
         kwargs["without_gossip"] = True
-        bound_kombu()
+        if self.owns_process:
+            bound_kombu()
         guard_amqp()
         super().__init__(*args, **kwargs)
         self._channel: ClaimingChannel | None = None
@@ -96,12 +102,12 @@ class BridgeConsumer(Consumer):
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Connect anew; without the queue that the error names, if it names one."""
         if not self._refused.blame(exc):
-            refusals.note_right(exc)
+            refusals.note_right(exc, wait_s=self.refused_wait_s)
         super().on_connection_error_after_connected(exc)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Connect anew; Celery logs each attempt."""
-        if not refusals.note_right(exc):
+        if not refusals.note_right(exc, wait_s=self.refused_wait_s):
             super().on_connection_error_before_connected(exc)
 
     def _look_at_refused_queues(self) -> None:
@@ -180,11 +186,18 @@ class BridgeConsumer(Consumer):
         # With several processes a bundle of one task leaves the others to them.
         most = getattr(self.controller, "max_concurrency", None) or self.pool.num_processes
         channel.mixes_tasks = most == 1
-        channel.running = _running_tags
+        channel.running = self.running_tags
         previous = self._channel
         if previous is not None and previous is not channel:
             channel.inherit(previous)
         self._channel = channel
+
+    @staticmethod
+    def running_tags() -> frozenset[str]:
+        """Delivery tags of what the pool runs; none when the worker ends, since then nothing runs on."""
+        if is_ending():
+            return frozenset()
+        return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
 
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self._tasks)
@@ -229,12 +242,9 @@ class BridgeConsumer(Consumer):
             message.ack_log_error(logger, self.connection_errors)
 
 
-def _running_tags() -> frozenset[str]:
-    """Delivery tags of what the pool runs; none when the worker ends, since then nothing runs on."""
-    # 0 is a reason to stop, too.
-    if any(reason is not None and reason is not False for reason in (state.should_stop, state.should_terminate)):
-        return frozenset()
-    return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
+def is_ending() -> bool:
+    """Whether the worker was told to stop. 0 is a reason, too."""
+    return any(reason is not None and reason is not False for reason in (state.should_stop, state.should_terminate))
 
 
 def _is_near_its_end(message: Any) -> bool:

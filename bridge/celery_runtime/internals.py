@@ -115,6 +115,7 @@ INTERNALS: Mapping[str, Sequence[Internal]] = {
     ),
     "celery.worker.request:Request": (
         Internal("_already_cancelled", "5.2", "Whether Celery itself gave a task up, as it lost its broker.", "Note it in `cancel`."),
+        Internal("_payload", "5.2", "A message's body as it was decoded: in a team's app its processes are given that.", "Use `message.payload`."),
         Internal("_request_dict", "5.2", "The message's headers.", "Read them from `message.headers`."),
         Internal("acknowledged", "5.2", "Set for a bundle that was parted: Celery must not acknowledge its first message.", "Override `acknowledge`."),
         Internal("on_failure", "5.2", "Overridden: whatever ended a task but its own word is a failed attempt of its events.", "Find where Celery hears of a lost process."),
@@ -127,7 +128,7 @@ INTERNALS: Mapping[str, Sequence[Internal]] = {
         Internal("task_ready", "5.2", "Takes a parted bundle off Celery's own list of what is claimed.", "As Celery does at the end of a request."),
         Internal("active_requests", "5.2", "What the pool runs: it is not given back when a connection breaks.", "Keep our own set in `BridgeRequest`."),
         Internal("requests", "5.2", "What is claimed, for the worker's report.", "As `active_requests`."),
-        Internal("all_total_count", "5.2", "How many messages were taken, for the worker's report.", "Count in `BridgeConsumer`."),
+        Internal("total_count", "5.2", "How many messages of each task were begun, for the worker's report.", "Count in `BridgeRequest`."),
         Internal("maybe_shutdown", "5.2", "Ends a worker that was told to stop while it started.", "Raise `WorkerShutdown` ourselves."),
     ),
     "celery.worker.consumer.consumer:Consumer": (

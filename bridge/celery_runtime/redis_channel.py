@@ -26,6 +26,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter import store_error
 from bridge.redis_adapter.kombu_support import (
     BREAKS,
+    CLAIMED_BESIDE,
     UNKNOWN_SCRIPT,
     BrokerConnection,
     BrokerSSLConnection,
@@ -68,6 +69,8 @@ class ClaimingChannel(QueueWatch, stock.Channel):
     mixes_tasks = False
     #: Tags of what this worker's pool runs, unless the worker is ending; set by the consumer.
     running: Callable[[], Collection[str]] = frozenset
+    #: Whether nothing is written later, as the worker ends and its loop turns no more; set by the consumer.
+    acknowledges_at_once = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tag_start = f"{uuid4()}:"
@@ -335,7 +338,10 @@ class ClaimingChannel(QueueWatch, stock.Channel):
     def _put_back(self, age_s: float, limit: int, *, died: bool, tags: list[str]) -> None:
         arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
         # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
-        left = script("restore").run(without_prefix(self._records), arguments, **self._claim_keys)
+        client = without_prefix(self._records)
+        # The last worker of the bridge in a team's app may have died.
+        beside = [] if self.unacked_key == CLAIMED_BESIDE else [self.global_keyprefix + CLAIMED_BESIDE]
+        left = script("restore").run(client, arguments, beside, **self._claim_keys)
         for tag in left[::2]:
             self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._records)
 

@@ -35,8 +35,8 @@ class ClaimingQoS(stock.QoS):
         self._acknowledged.append(delivery_tag)
         self.channel.pace.end(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
-        if self.channel.closed:
-            # The connection was lost while the task ran; this channel is not polled any more.
+        if self.channel.closed or self.channel.acknowledges_at_once:
+            # The connection was lost while the task ran, or the worker ends: this channel is not polled any more.
             self.flush_acknowledgements()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:

@@ -115,8 +115,8 @@ class Refusals:
         """A message went back, because this was refused."""
         self.newest = (time.monotonic(), sentence[:TEXT_MAX])
 
-    def note_right(self, error: Exception) -> bool:
-        """Whether an error refuses the worker a right on the broker; if so, tells of it and waits ``WAIT_S``.
+    def note_right(self, error: Exception, *, wait_s: float = WAIT_S) -> bool:
+        """Whether an error refuses the worker a right on the broker; if so, tells of it and waits.
 
         For the main thread alone, which takes no messages meanwhile.
         """
@@ -128,7 +128,7 @@ class Refusals:
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()
             logger.error("bridge.broker.refused: this worker takes no messages until it may. %s", sentence)
-        time.sleep(WAIT_S)
+        time.sleep(wait_s)
         return True
 
     @property

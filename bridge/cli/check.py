@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import click
 
 from bridge.catalogs import BUILT_IN, load_registry
-from bridge.cli.connecting import Finding, inspect_building, inspect_connections
+from bridge.cli.connecting import Finding, inspect_building, inspect_celery_app, inspect_connections
 from bridge.cli.console import json_option, marked, print_json
 from bridge.model.errors import RegistryError
 from bridge.model.pipeline.rehearsal import gaps, rehearse
@@ -32,8 +32,15 @@ from sse_bridge.naming import namesakes
     metavar="PATH",
     help="The registry to check, as package.module:attribute.  [default: that of BRIDGE_REGISTRY]",
 )
+@click.option(
+    "--celery-app",
+    metavar="PATH",
+    help="Also look at a Celery app of your own in which the bridge is installed, named as for celery -A.",
+)
 @click.pass_context
-def check(ctx: click.Context, connect: bool, process: Process | None, as_json: bool, registry: str) -> None:
+def check(
+    ctx: click.Context, connect: bool, process: Process | None, as_json: bool, registry: str, celery_app: str | None
+) -> None:
     r"""Check settings and registry; with --connect also the broker and Redis.
 
     Reports every fault at once. Sends sample events of each mapping the whole way, as far as it leads without a
@@ -49,6 +56,7 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
       sse-bridge check --connect
       sse-bridge check --connect --for worker
       sse-bridge check --registry shop.catalog:registry --json
+      sse-bridge check --celery-app proj.celery
 
     Exit codes: 0 no faults (warnings are allowed), 1 a process could not do its work with these servers and packages,
     2 settings or registry are wrong.
@@ -58,6 +66,8 @@ def check(ctx: click.Context, connect: bool, process: Process | None, as_json: b
     if settings is not None and catalog is not None and not any(finding.level == "fault" for finding in findings):
         for one in processes if process or connect else ():
             findings += inspect_building(settings, catalog, one, asked=process is not None)
+        if celery_app:
+            findings += inspect_celery_app(celery_app, settings, catalog)
         if connect:
             findings += inspect_connections(settings, catalog, processes)
     if as_json:

@@ -27,7 +27,7 @@ class Finding:
     """One sentence about the installation."""
 
     level: Level
-    subject: str  # settings, registry, broker, redis, or the process that would suffer
+    subject: str  # settings, registry, broker, redis, celery app, or the process that would suffer
     text: str
 
 
@@ -42,6 +42,14 @@ def inspect_building(settings: Settings, registry: Registry, process: Process, *
         _BUILD[process](settings, registry)
     except (BridgeError, OSError) as error:
         yield Finding("fault" if asked else "warning", process, str(error))
+
+
+def inspect_celery_app(path: str, settings: Settings, registry: Registry) -> Iterator[Finding]:
+    """What a worker of a team's own app says when it starts."""
+    from bridge.celery_runtime.preflight import inspect_app
+
+    for stops, text in inspect_app(path, settings, registry):
+        yield Finding("fault" if stops else "ok", "celery app", text)
 
 
 def inspect_connections(settings: Settings, registry: Registry, processes: Iterable[Process]) -> list[Finding]:

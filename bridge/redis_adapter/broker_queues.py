@@ -25,7 +25,10 @@ from bridge.settings import QueueSettings
 from bridge.settings.topology import topology
 
 UNACKED_KEY = "unacked"
-"""kombu's hash of the messages that workers have claimed."""
+"""kombu's hash of the messages that workers have claimed …"""
+CLAIMED_BESIDE = "unacked.bridge"
+"""… and that of workers of a team's own app, beside which kombu's is the app's."""
+CLAIMED_KEYS = (UNACKED_KEY, CLAIMED_BESIDE)
 CHUNK_FIRST = 50
 CHUNK_MAX = 2000
 CHUNK_BYTES = 2_000_000
@@ -61,15 +64,18 @@ class RedisBrokerQueues:
         return self._finder.found
 
     def wrong_keys(self, names: Sequence[str]) -> tuple[WrongKey, ...]:
-        kinds = {UNACKED_KEY: "hash", f"{UNACKED_KEY}_index": "zset", "bridge:deliveries": "hash"}
+        kinds = {"bridge:deliveries": "hash"}
+        for key in CLAIMED_KEYS:
+            kinds |= {key: "hash", f"{key}_index": "zset"}
         kinds |= dict.fromkeys(names, "list")
         with broker_errors():
             return wrong_keys(self._client, {self._prefix + key: kind for key, kind in kinds.items()})
 
     def claimed(self) -> Counter[str] | None:
         """Counted by a script that leaves the messages in Redis, in up to CLAIMED_STEPS_MAX calls."""
+        keys = [self._prefix + key for key in CLAIMED_KEYS]
         with broker_errors():
-            return claimed_by_queue(self._client, self._prefix + UNACKED_KEY, steps_max=CLAIMED_STEPS_MAX)
+            return sum((claimed_by_queue(self._client, key, steps_max=CLAIMED_STEPS_MAX) for key in keys), Counter())
 
     def read(self, names: Sequence[str], now_ms: int) -> tuple[list[QueueState], int | None]:
         """One round trip, one for queues with priority lists, and one to the accounting for the ages."""
@@ -78,8 +84,9 @@ class RedisBrokerQueues:
                 pipeline.exists(*(self._prefix + key for key in priority_lists(name)))
                 pipeline.llen(self._prefix + name)
                 pipeline.lindex(self._prefix + name, -1)
-            pipeline.hlen(self._prefix + UNACKED_KEY)
-            *answers, claimed = pipeline.execute()
+            for key in CLAIMED_KEYS:
+                pipeline.hlen(self._prefix + key)
+            *answers, claimed, beside = pipeline.execute()
             apart = [name for name, some in zip(names, answers[::3], strict=True) if some]
             more = self._on_priority_lists(pipeline, apart)
         heads = [
@@ -96,14 +103,15 @@ class RedisBrokerQueues:
             )
             for name, depth, head in zip(names, answers[1::3], heads, strict=True)
         ]
-        return states, claimed
+        return states, claimed + beside
 
     def messages(self, queues: Sequence[str]) -> Iterator[QueuedMessage]:
         """As the port; in kombu's format, and what is no message is passed over."""
         with open_redis(self._settings) as client:
             for name in queues:
                 yield from _standing(client, self._prefix + name)
-            yield from _claimed(client, self._prefix + UNACKED_KEY)
+            for key in CLAIMED_KEYS:
+                yield from _claimed(client, self._prefix + key)
 
     def move(self, source: str, target: str) -> Iterator[tuple[int, int]]:
         """A script call for each PORTION of messages, over a connection of its own."""

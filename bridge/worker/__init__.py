@@ -1,4 +1,4 @@
-"""The worker's side: ``celery -A bridge.worker worker``, or ``register_tasks`` for an app that a team already runs.
+"""The worker's side: ``celery -A bridge.worker worker``, or ``install`` for an app that a team already runs.
 
 What is behind it here is free of Celery: what a worker does with a message, its retries and its reports.
 Whatever asks the store there raises StoreError where it is away or refuses.
@@ -10,16 +10,18 @@ from bridge.model.errors import WORKER_VERSIONS, MissingExtraError, require_vers
 from bridge.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from bridge.celery_runtime.app import create_app, register_tasks
+    from bridge.celery_runtime.app import create_app
     from bridge.celery_runtime.configured_app import app
+    from bridge.celery_runtime.install import install
 
-__all__ = ["app", "create_app", "register_tasks"]
+__all__ = ["app", "create_app", "install"]
 
 _, _load = on_demand(
     __name__,
     {
-        "bridge.celery_runtime.app": "create_app register_tasks",
+        "bridge.celery_runtime.app": "create_app",
         "bridge.celery_runtime.configured_app": "app",
+        "bridge.celery_runtime.install": "install",
     },
 )
 

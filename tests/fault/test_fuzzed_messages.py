@@ -2,11 +2,13 @@
 
 import json
 import random
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 import redis
 
 from bridge import Emitter, Settings
@@ -17,6 +19,7 @@ from tests.integration.test_worker_quarantine import MALFORMED, QUEUE, item
 from tests.support.counts import Counts
 from tests.support.keys import user_stream
 from tests.support.moody_catalog import Moody, registry
+from tests.support.team import APP, FORMS, team_at_work, team_environment
 from tests.support.waiting import wait_until
 from tests.support.worker import running_worker
 
@@ -25,8 +28,9 @@ HEADERS = ("eta", "expires", "timelimit", "retries", "stamps", "stamped_headers"
 VALUES = (None, True, 0, -1, 10**30, 1.5, "", "x", "\x00", "é" * 50, [], [1, "a", None], {}, {"a": {"b": []}})
 
 
-def test_no_fuzzed_message_stops_the_worker(tmp_path: Path, scale: float, dice: random.Random) -> None:
-    number = int(1_000 * scale)
+@pytest.mark.parametrize("form", FORMS)
+def test_no_fuzzed_message_stops_the_worker(form: str, tmp_path: Path, scale: float, dice: random.Random) -> None:
+    number = int(1_000 * (scale if form == "own" else scale / 2))
     with EmbeddedServer() as server:
         settings = Settings(broker_url=server.url, dead_max=1_000_000)
         environment = {
@@ -34,14 +38,16 @@ def test_no_fuzzed_message_stops_the_worker(tmp_path: Path, scale: float, dice: 
             "BRIDGE_REGISTRY": "tests.support.moody_catalog:registry",
             "BRIDGE_DEAD_MAX": "1000000",
             "MOODY_DIR": str(tmp_path),
+            **team_environment(server.url, tmp_path),
         }
         client = connect(settings)
         emitter = Emitter(settings, registry)
-        with running_worker(tmp_path, environment) as worker:
+        beside = team_at_work(server.url) if form == "installed" else nullcontext()
+        with beside, running_worker(tmp_path, environment, app=FORMS[form]) as worker:
             pids = worker.children()
             for start in range(0, number, ROUND):
                 client.lpush(QUEUE, *[_fuzzed(dice) for _ in range(min(ROUND, number - start))])
-                _expect_the_next_event(emitter, client)
+                _expect_the_next_event(emitter, client, FORMS[form])
             assert worker.process.poll() is None
             assert worker.children() == pids
             assert "Unrecoverable" not in worker.text()
@@ -52,11 +58,14 @@ def test_no_fuzzed_message_stops_the_worker(tmp_path: Path, scale: float, dice: 
         client.close()
 
 
-def _expect_the_next_event(emitter: Emitter, client: redis.Redis) -> None:
+def _expect_the_next_event(emitter: Emitter, client: redis.Redis, app: str) -> None:
     user_id = uuid4()
     emitter.emit(Moody(user_id=user_id))
     wait_until(lambda: client.xlen(user_stream(user_id)) == 1, what="the next event is published")
-    wait_until(lambda: not client.exists(QUEUE, "unacked"), what="every message is acknowledged")
+    wait_until(
+        lambda: not client.exists(QUEUE, "unacked.bridge" if app == APP else "unacked"),
+        what="every message is acknowledged",
+    )
 
 
 def _fuzzed(dice: random.Random) -> bytes:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,49 +18,58 @@ from tests.fault.load import USERS, Producing, environment_for, settings_for
 from tests.fault.oracle import judge
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
+from tests.support.team import FORMS, team_at_work, team_environment
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 from tests.support.worker import ROOT, WorkerProcess, clean_environment, running_worker
 
-MESSAGES = "bridge.moods", "unacked", "unacked_index"
-"""Where Redis keeps what is not done."""
+MESSAGES = {
+    "own": ("bridge.moods", "unacked", "unacked_index"),
+    "installed": ("bridge.moods", "unacked.bridge", "unacked.bridge_index"),
+}
+"""Where Redis keeps what is not done; in a team's app kombu's own keys are the team's."""
 
 
-def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dice: random.Random) -> None:
+def _kill_at_random(workers: int, folder: Path, environment: dict[str, str], dice: random.Random, app: str) -> None:
     """Start workers one after another and kill each at a random moment, also while it starts."""
     for number in range(workers):
-        worker = WorkerProcess(folder / f"worker-{number}.log", environment, "--concurrency=2")
+        worker = WorkerProcess(folder / f"worker-{number}.log", environment, "--concurrency=2", app=app)
         if dice.random() < 0.9:
             worker.wait_until_ready()
             time.sleep(dice.random() * 0.4)
         worker.kill()
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_no_kill_loses_or_doubles_an_event(
-    servers: tuple[str, str], tmp_path: Path, scale: float, dice: random.Random
+    servers: tuple[str, str], form: str, tmp_path: Path, scale: float, dice: random.Random
 ) -> None:
-    """Emits while workers are killed; then lets one worker finish, and looks at the accounting."""
-    settings = settings_for(*servers)
+    """Emits while workers are killed, a team's tasks beside; then one worker finishes, and the accounting is read."""
+    settings, app = settings_for(*servers), FORMS[form]
+    scale = scale if form == "own" else scale / 2
     events, kills = int(6_000 * scale), int(12 * scale)
-    environment = environment_for(settings, tmp_path)
+    environment = environment_for(settings, tmp_path) | team_environment(settings.broker_url, tmp_path)
     users = [uuid4() for _ in range(USERS)]
     emitter = Emitter(settings, registry)
-    with Producing(emitter, events, users, dice) as producing:
-        _kill_at_random(kills, tmp_path, environment, dice)
+    with (
+        Producing(emitter, events, users, dice) as producing,
+        team_at_work(settings.broker_url) if form == "installed" else nullcontext(),
+    ):
+        _kill_at_random(kills, tmp_path, environment, dice, app)
     assert emitter.flush(WAIT_S)
     client = connect(settings)
-    with running_worker(tmp_path, environment):
+    with running_worker(tmp_path, environment, app=app):
         wait_until(
             lambda: judge(client, settings, users, producing.ids).clean,
             timeout_s=30 + 30 * scale,
             what="every accepted event is accounted for",
         )
         # What a worker settled and was killed before it said so comes back when its claim has run out.
-        wait_until(lambda: not client.exists(*MESSAGES), what="no message is left")
+        wait_until(lambda: not client.exists(*MESSAGES[form]), what="no message is left")
     verdict = judge(client, settings, users, producing.ids)
     print(f"{kills} kills: {verdict}; {Counts(client).read()}")
     assert verdict.clean
-    assert not client.exists(*MESSAGES)
+    assert not client.exists(*MESSAGES[form])
     emitter.close()
     client.close()
 

@@ -17,6 +17,7 @@ from bridge.catalogs.finance import (
 )
 from bridge.redis_adapter import connect, read_balance
 from tests.support import keys
+from tests.support.team import FORMS, team_environment
 from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
 
@@ -38,8 +39,12 @@ def its_story(number: int) -> list[tuple[str, str]]:
     return [(event_type, f"{number}.csv") for event_type in ("import.started", "import.progress", end)]
 
 
-@pytest.mark.parametrize("spooled", [False, True], ids=["from memory", "from the spool"])
-def test_events_of_a_category_keep_their_order_for_each_user(redis_url: str, tmp_path: Path, spooled: bool) -> None:
+@pytest.mark.parametrize(
+    ("spooled", "form"), [(False, "own"), (True, "own"), (False, "installed")], ids=["memory", "spool", "a team's app"]
+)
+def test_events_of_a_category_keep_their_order_for_each_user(
+    redis_url: str, tmp_path: Path, spooled: bool, form: str
+) -> None:
     settings = Settings(broker_url=redis_url, spool_dir=str(tmp_path / "spool") if spooled else "")
     with closing(Emitter(settings, REGISTRY)) as emitter:
         for number in range(IMPORTS):
@@ -47,7 +52,8 @@ def test_events_of_a_category_keep_their_order_for_each_user(redis_url: str, tmp
                 for event in an_import(user_id, number):
                     assert emitter.emit(event)
         assert emitter.flush(WAIT_S)
-    with connect(settings) as client, running_worker(tmp_path, {"BRIDGE_BROKER_URL": redis_url}):
+    environment = {"BRIDGE_BROKER_URL": redis_url, **team_environment(redis_url, tmp_path)}
+    with connect(settings) as client, running_worker(tmp_path, environment, app=FORMS[form]):
         wait_until(lambda: read_balance(client).published == 3 * IMPORTS * len(USERS), what="all are published")
         for user_id in USERS:
             seen = [

@@ -1,4 +1,4 @@
-"""The Celery side: what is registered, a team's own app, pools, restarts, and an operator's mistakes."""
+"""The Celery side: what is registered, pools, restarts, and an operator's mistakes."""
 
 import json
 import sys
@@ -15,11 +15,9 @@ from bridge.redis_adapter import RetrySet, connect
 from bridge.worker import create_app
 from tests.support.counts import Counts
 from tests.support.moody_catalog import Moody, registry
-from tests.support.processes import clean_environment, run, start
-from tests.support.waiting import PROCESS_TIMEOUT_S, WAIT_S, wait_until
+from tests.support.processes import clean_environment, run
+from tests.support.waiting import WAIT_S, wait_until
 from tests.support.worker import running_worker
-
-TEAM = [sys.executable, "-m", "celery", "-A", "tests.support.team_app"]
 
 
 def test_tasks_queues_and_routes_come_from_the_registry_and_nothing_else() -> None:
@@ -37,34 +35,6 @@ def test_each_task_handles_its_own_mapping_and_says_so() -> None:
     app = create_app(Settings(), REGISTRY)
     assert "import.failed" in app.tasks["bridge.FileImportFailed"].__doc__
     assert "sync.accounts.started" in app.tasks["bridge.AccountSyncAttempted"].__doc__
-
-
-def test_a_teams_own_app_keeps_its_tasks_queues_and_routes(redis_url: str, tmp_path: Path) -> None:
-    environment = clean_environment({"TEAM_BROKER_URL": redis_url, "MOODY_DIR": str(tmp_path)})
-    log = (tmp_path / "team.log").open("wb")
-    worker = start([*TEAM, "worker", "--loglevel=INFO"], environment, log)
-    settings = Settings(broker_url=redis_url)
-    emitter = Emitter(settings, registry)
-    client = connect(settings)
-    try:
-        emitter.emit(Moody(user_id=uuid4(), mode="fail", times=1))
-        _call_team_task(environment)
-        wait_until(
-            lambda: Counts(client).read()["published"] == 1 and b"succeeded" in (tmp_path / "team.log").read_bytes(),
-            what="both the team's task and the retried event are done",
-        )
-        wait_until(lambda: "Task team.add" in (tmp_path / "team.log").read_text(), what="the team's task ran")
-    finally:
-        worker.terminate()
-        worker.wait(PROCESS_TIMEOUT_S)
-        log.close()
-        emitter.close()
-        client.close()
-
-
-def _call_team_task(environment: dict[str, str]) -> None:
-    done = run([*TEAM, "call", "team.add", "-a", "[1, 2]"], environment)
-    assert done.returncode == 0, done
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads", "prefork"])

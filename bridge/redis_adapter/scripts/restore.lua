@@ -4,6 +4,7 @@
 -- KEYS.unacked         unacked
 -- KEYS.unacked_index   unacked index
 -- KEYS.deliveries      deliveries
+-- KEYS.beside…         further hashes as unacked, with an index of that name and "_index": what is abandoned there too
 -- ARGV.age_s           age in s after which a claim counts as abandoned; -1: restore the given tags
 -- ARGV.most            messages to restore at most
 -- ARGV.died            1 if coming back counts as a death of the worker, else 0
@@ -14,33 +15,41 @@
 -- worker through an exchange: delivery tag and entry. Everything else is done.
 
 local age_s = tonumber(ARGV.age_s)
-local tags = {}
-if age_s < 0 then
-  for i = AT.tags, #ARGV do tags[#tags + 1] = ARGV[i] end
-else
-  local oldest = now_ms() / 1000 - age_s
-  tags = redis.call('ZRANGE', KEYS.unacked_index, '-inf', oldest, 'BYSCORE', 'LIMIT', 0, ARGV.most)
+local left = {}
+
+local function restore(unacked, unacked_index, tags)
+  -- The end of a list is served first: push the newest first, so that the oldest is served first again.
+  for i = #tags, 1, -1 do
+    local tag = tags[i]
+    local entry = redis.call('HGET', unacked, tag)
+    local message, exchange, queue
+    if entry then message, exchange, queue = string.match(entry, '^%[(.*),%s*"([^"]*)",%s*"([^"]*)"%]$') end
+    if not entry then
+      redis.call('ZREM', unacked_index, tag)
+    elseif message and exchange == '' then
+      -- A queue that is no list holds up its own claims, and no others.
+      if spare('RPUSH', ARGV.prefix .. queue, message) then
+        redis.call('HDEL', unacked, tag)
+        redis.call('ZREM', unacked_index, tag)
+        if ARGV.died == '1' then spare('HINCRBY', KEYS.deliveries, redis.sha1hex(message), 1) end
+      end
+    else
+      left[#left + 1] = tag
+      left[#left + 1] = entry
+    end
+  end
 end
 
-local left = {}
--- The end of a list is served first: push the newest first, so that the oldest is served first again.
-for i = #tags, 1, -1 do
-  local tag = tags[i]
-  local entry = redis.call('HGET', KEYS.unacked, tag)
-  local message, exchange, queue
-  if entry then message, exchange, queue = string.match(entry, '^%[(.*),%s*"([^"]*)",%s*"([^"]*)"%]$') end
-  if not entry then
-    redis.call('ZREM', KEYS.unacked_index, tag)
-  elseif message and exchange == '' then
-    -- A queue that is no list holds up its own claims, and no others.
-    if spare('RPUSH', ARGV.prefix .. queue, message) then
-      redis.call('HDEL', KEYS.unacked, tag)
-      redis.call('ZREM', KEYS.unacked_index, tag)
-      if ARGV.died == '1' then spare('HINCRBY', KEYS.deliveries, redis.sha1hex(message), 1) end
-    end
-  else
-    left[#left + 1] = tag
-    left[#left + 1] = entry
+if age_s < 0 then
+  local tags = {}
+  for i = AT.tags, #ARGV do tags[#tags + 1] = ARGV[i] end
+  restore(KEYS.unacked, KEYS.unacked_index, tags)
+else
+  local oldest = now_ms() / 1000 - age_s
+  local function abandoned(index)
+    return redis.call('ZRANGE', index, '-inf', oldest, 'BYSCORE', 'LIMIT', 0, ARGV.most)
   end
+  restore(KEYS.unacked, KEYS.unacked_index, abandoned(KEYS.unacked_index))
+  for i = AT.beside, #KEYS do restore(KEYS[i], KEYS[i] .. '_index', abandoned(KEYS[i] .. '_index')) end
 end
 return left
