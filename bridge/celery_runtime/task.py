@@ -224,6 +224,12 @@ def _end_without_files() -> None:
             os._exit(os.EX_OSERR)
 
 
+def out_of_time() -> BaseException:
+    """What is raised in an extractor when its message's time is over; for ``bridge.testing``."""
+    error: BaseException = SoftTimeLimitExceeded()
+    return error
+
+
 RUNS_MAX = 2
 """Runs of a message whose end cannot be written down, for a reason that is neither the store's nor the broker's."""
 

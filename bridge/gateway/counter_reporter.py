@@ -7,7 +7,7 @@ from bridge.model.counting import Counters
 from bridge.model.errors import StoreError
 from bridge.model.plain_text import plain_logger
 from bridge.model.position import Position
-from bridge.redis_adapter import Gateways
+from bridge.ports import GatewayReports
 from bridge.runtime.identity import process_name
 from bridge.runtime.supervision import OnceAKind, supervised
 
@@ -25,7 +25,7 @@ class CounterReporter:
 
     def __init__(
         self,
-        gateways: Gateways,
+        gateways: GatewayReports,
         counters: Counters,
         connections: Callable[[], int],
         catalog: str,

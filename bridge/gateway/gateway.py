@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
@@ -25,10 +24,10 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.position import Position
 from bridge.model.registry import Id, Registry
 from bridge.model.registry.identity import identity_of
-from bridge.ports import Tickets as TicketsPort
-from bridge.redis_adapter import Gateways, History, Keyspace, LiveSubscription, Tickets, WithdrawnRights, connect_async
+from bridge.ports import Tickets
 from bridge.runtime.supervision import SupervisedTask
 from bridge.settings import StreamSettings
+from bridge.wiring import gateway_ports
 
 logger = plain_logger(__name__)
 
@@ -57,7 +56,6 @@ class Gateway:
 
     def __init__(self, settings: StreamSettings, registry: Registry) -> None:
         self.counters = Counters()
-        self.subscriptions = Subscriptions(Keyspace.of(settings))
         self.sessions: dict[Session, Admission] = {}
         self.draining = False
         self.tasks: tuple[SupervisedTask, ...] = ()
@@ -71,21 +69,23 @@ class Gateway:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen to Redis; whether it is there or not."""
-        self._client = connect_async(self._settings)
-        self._history = History(self._client, self._settings)
+        ports = gateway_ports(self._settings)
+        self.subscriptions = Subscriptions(ports.channels)
+        self._history = ports.event_log
         self._replay_reader = ReplayReader(self._history, self._encoder, self.counters)
         tally = CounterReporter(
-            Gateways(self._client), self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
+            ports.reports, self.counters, lambda: len(self.sessions), self._catalog, self._note_beginning
         )
-        self._tickets = Tickets(self._client)
+        self._tickets = ports.tickets
         self._withdrawals = KnownWithdrawals(
-            WithdrawnRights(self._client),
+            ports.withdrawn,
             ttl_s=self._settings.disconnect_ttl_s,
             counters=self.counters,
             on_news=self._end_withdrawn,
         )
-        live = partial(LiveSubscription, self._client)
-        hub = Hub(live, self.subscriptions, self._encoder.read, self.counters, self._vouch, self._withdrawals)
+        hub = Hub(
+            ports.open_channel, self.subscriptions, self._encoder.read, self.counters, self._vouch, self._withdrawals
+        )
         self.tasks = (
             SupervisedTask(hub.run, name="bridge-gateway-hub"),
             SupervisedTask(tally.run, name="bridge-gateway-tally"),
@@ -104,7 +104,7 @@ class Gateway:
             await asyncio.gather(*(task.stop() for task in self.tasks))
             await self._replay_reader.close()
             await tally.close()
-            await self._client.aclose()
+            await ports.close()
 
     async def _vouch(self, channel: str, message: bytes, heard_age_s: float) -> None:
         """Have all clients told if Redis does not know any more what this process has heard."""
@@ -132,7 +132,7 @@ class Gateway:
         return await self.tickets.take(digest)
 
     @property
-    def tickets(self) -> TicketsPort:
+    def tickets(self) -> Tickets:
         """Where tickets are kept.
 
         Raises:
@@ -256,7 +256,7 @@ class Gateway:
     @property
     def subscribed(self) -> bool:
         """Whether the hub hears Redis."""
-        return self.subscriptions.broadcast.confirmed.is_set()
+        return self._running and self.subscriptions.broadcast.confirmed.is_set()
 
     def _note(self, user: Id, ending: Ending) -> None:
         match ending:

@@ -73,30 +73,44 @@ class LocalStack:
         self._log(server.name, f"listens on {shown_url(server.url)}")
         return server
 
-    def add_worker(self, settings: Settings) -> Child:
-        """Start a Celery worker."""
+    def add_worker(self, settings: Settings, **more: str) -> Child:
+        """Start a Celery worker, with more variables in its environment."""
         # In a container every process is root. Celery warns because of pickle, which this worker never reads.
         argv = [f"-Wignore:{ROOT_WARNING}", "-m", "celery", "--quiet", *WORKER, "--loglevel", "INFO"]
-        return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S)
+        return self.add("worker", argv, settings, ready=r" ready\.$", grace_s=WORKER_GRACE_S, **more)
 
     def add_gateway(self, settings: Settings) -> Child:
         """Start the gateway."""
         return self.add("gateway", ["-m", "sse_bridge.cli", "gateway"], settings)
 
     def add(
-        self, name: str, argv: list[str], settings: Settings, *, ready: str | None = None, grace_s: float = 10.0
+        self,
+        name: str,
+        argv: list[str],
+        settings: Settings,
+        *,
+        ready: str | None = None,
+        grace_s: float = 10.0,
+        **more: str,
     ) -> Child:
         """Start a Python process that gets ``settings`` by its environment."""
         child = Child(
             name,
             [sys.executable, *argv],
-            environment=_environment_with(settings),
+            environment={**_environment_with(settings), **more},
             log=self._log,
             ready=ready,
             grace_s=grace_s,
         )
         self._parts.append(child)
         return child
+
+    def end(self, part: Child, *, kill: bool = False) -> None:
+        """End one part, while the others go on."""
+        if kill:
+            part.kill()
+        part.stop()
+        self._parts.remove(part)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -105,11 +119,11 @@ class LocalStack:
 
     # Life
 
-    def wait_for(self, condition: Callable[[], bool], what: str) -> bool:
+    def wait_for(self, condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S) -> bool:
         """Wait until a condition holds; False if we were asked to stop meanwhile.
 
         Raises:
-            LocalStackError: a part ended, or the condition did not hold in ``START_TIMEOUT_S``.
+            LocalStackError: a part ended, or the condition did not hold in time.
         """
 
         def settled() -> bool:
@@ -117,8 +131,8 @@ class LocalStack:
             self._raise_if_one_ended()
             return self._asked is not None or condition()
 
-        if not wait_until(settled, START_TIMEOUT_S):
-            raise LocalStackError(f"{what} was not ready within {START_TIMEOUT_S:g} s; its log above says why.")
+        if not wait_until(settled, timeout_s):
+            raise LocalStackError(f"{what} was not ready within {timeout_s:g} s; its log above says why.")
         return self._asked is None
 
     def watch(self) -> signal.Signals | None:

@@ -32,4 +32,5 @@ from bridge.ports.store import (
     WorkerReports,
     WrongKey,
 )
+from bridge.ports.streams import GatewayPorts, GatewayReports
 from bridge.ports.work import Accounting, Clock, MasterWatch, Metrics, Queue, StartCounts, WorkerPorts

@@ -19,7 +19,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.producer.batching import BatchLimits
 from bridge.producer.buffer import Buffer
-from bridge.producer.diversion import diversion
+from bridge.producer.diversion import outbox_diversion
 from bridge.producer.lifetime import EMITTERS, new_name
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Progress, Sender
@@ -87,6 +87,9 @@ class BackgroundSender:
         progress = self.progress
         with progress.changed:
             target, errors_before = self.buffer.accepted, progress.counts["broker_errors"]
+            if not or_trouble and progress.delivered < target:
+                progress.flushes += 1
+                progress.changed.notify_all()
             progress.changed.wait_for(
                 lambda: (
                     progress.delivered >= target or (or_trouble and progress.counts["broker_errors"] > errors_before)
@@ -105,7 +108,7 @@ class BackgroundSender:
         """The drain of a database, which runs from the first call on; see ``Emitter.drain``."""
         drains = self._drains or self._make_drains()
         found = drains.of(key, lambda: self._make_drain(open_database(), drains, lives_with))
-        if not (found.thread.is_alive() or self.buffer.closing or diversion()):
+        if not (found.thread.is_alive() or self.buffer.closing or outbox_diversion()):
             with suppress(RuntimeError):  # out of threads: the next call tries again
                 drains.begin(found)
             self.start_reporting()

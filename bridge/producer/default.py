@@ -46,9 +46,9 @@ def configure(
     return emitter
 
 
-def is_made() -> bool:
-    """Whether the process has an emitter."""
-    return _emitter is not None
+def made() -> Emitter | None:
+    """The process's emitter; None if it has none yet."""
+    return _emitter
 
 
 @contextmanager

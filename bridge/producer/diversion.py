@@ -41,6 +41,26 @@ def divert(to: Diversion) -> Iterator[None]:
         _tell_emitters()
 
 
+_of_outboxes: list[Diversion] = []
+
+
+def outbox_diversion() -> Diversion | None:
+    """What is shown the events of outboxes, instead of a table: a capture, or else a bridge that is under test."""
+    if (test := diversion()) is not None:  # which may be falsy, as one that was shown nothing yet
+        return test
+    return _of_outboxes[-1] if _of_outboxes else None
+
+
+@contextmanager
+def divert_outboxes(to: Diversion) -> Iterator[None]:
+    """Have the events of outboxes alone go there; no outbox is drained meanwhile."""
+    _of_outboxes.append(to)
+    try:
+        yield
+    finally:
+        _of_outboxes[:] = [one for one in _of_outboxes if one is not to]
+
+
 def _tell_emitters() -> None:
     for emitter in emitters():
         emitter.divert(diversion() is not None)

@@ -9,7 +9,9 @@ under load batches grow by themselves, because more arrive while one is sent.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_registry
@@ -249,6 +251,37 @@ class Emitter:
             test.written(entry, stands)
         return entry is not None
 
+    def carry(self, entries: list[Written]) -> None:
+        """Send what ``show`` showed; its transaction was not rolled back."""
+        if entries:
+            self._enqueue(entries)
+
+    @contextmanager
+    def rewired(self) -> Iterator[None]:
+        """Meanwhile send where ``bridge.wiring`` leads now, with a buffer and threads of that time; nothing is spooled.
+
+        What waits in the buffer that was there waits on. See ``bridge.testing``.
+        """
+        kept = self._swap(self._new_background(replace(self._settings, spool_dir="")))
+        try:
+            yield
+        finally:
+            self._swap(kept).close(0)
+
+    def reconnect(self) -> None:
+        """Go on where ``bridge.wiring`` leads now; what was not sent is abandoned."""
+        self._swap(self._new_background()).close(0)
+
+    def _swap(self, background: BackgroundSender) -> BackgroundSender:
+        ended, self._background = self._background, background
+        self.divert(diversion() is not None)
+        return ended
+
+    @property
+    def registry(self) -> Registry:
+        """What it accepts."""
+        return self._registry
+
     # Accepting, on the caller's thread
 
     def _route(self, row: DomainToSSEMapping) -> Route:
@@ -362,8 +395,8 @@ class Emitter:
         with self._background.progress.changed:
             self._unaccepted[name] += number
 
-    def _new_background(self) -> BackgroundSender:
-        return BackgroundSender(self._settings, self._registry, self._unaccepted, self._unmapped_classes)
+    def _new_background(self, settings: ProducerSettings | None = None) -> BackgroundSender:
+        return BackgroundSender(settings or self._settings, self._registry, self._unaccepted, self._unmapped_classes)
 
     def _notice_fork(self) -> None:
         """Also where a server forks without Python's hooks."""

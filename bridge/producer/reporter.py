@@ -19,11 +19,11 @@ from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.model.registry.identity import identity_of
 from bridge.producer.lifetime import new_name
-from bridge.redis_adapter import Producers, connect_briefly
 from bridge.runtime.identity import team_release
 from bridge.runtime.reports import OutboxReport, ProducerReport
 from bridge.runtime.supervision import OnceAKind, SupervisedThread
 from bridge.settings import ProducerSettings
+from bridge.wiring import producer_reports
 
 logger = plain_logger(__name__)
 
@@ -83,8 +83,7 @@ class Reporter:
         self._settings, self._registry = settings, registry
         self.producer = new_name()
         self.thread = SupervisedThread(self._run, name="bridge-reporter")
-        self._client = connect_briefly(settings)
-        self._producers = Producers(self._client)
+        self._producers, self._close = producer_reports(settings)
         self._self = ProducerReport(host=socket.gethostname(), pid=os.getpid(), started=datetime.now(UTC).isoformat())
         self._report = report
         self._told = False
@@ -111,7 +110,7 @@ class Reporter:
                 self._told |= self._keep(self.producer, report)
                 self._note_outboxes(report)
         self._tell_last()
-        self._client.close()
+        self._close()
 
     def _tell_last(self) -> None:
         """Say what is left behind; a process that leaves nothing takes its report with it."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.model.errors import BrokerRefusedError
@@ -30,6 +31,7 @@ class Progress:
     Attributes:
         delivered: events this producer no longer holds: the broker has them, or they were dropped.
         in_spool: events of this process in its spool.
+        flushes: how often somebody began to wait for delivery: what waits after trouble is tried again at once.
         trouble: the last one, as ``<class>: <message>``; empty if there was none since the last delivery.
     """
 
@@ -39,6 +41,7 @@ class Progress:
         self.counts: Counter[str] = Counter()
         self.delivered = 0
         self.in_spool = 0
+        self.flushes = 0
         self.trouble = ""
         self._clock = clock
         self._sent_at = clock()
@@ -79,6 +82,10 @@ class Progress:
             level = logging.ERROR if isinstance(error, BrokerRefusedError) else logging.WARNING
             logger.log(level, "%s waiting=%d: %s", event, waiting, text)
 
+    def flushed_since(self, flushes: int) -> bool:
+        """Whether somebody began to wait for delivery since there were so many who did."""
+        return self.flushes != flushes
+
     def wait(self, until: Callable[[], object], timeout_s: float | None) -> bool:
         """Wait until something is so, or the process closes; whether it closes."""
         with self.changed:
@@ -117,6 +124,7 @@ class Sender:
         """Send until the broker has all; False if the process closes before that."""
         messages = batch(events, self._limits)
         while True:
+            flushes = self._progress.flushes
             try:
                 self._queue.send(messages)
             except Exception as error:  # trouble of any kind is waited out, and what was accepted is kept
@@ -124,7 +132,7 @@ class Sender:
             else:
                 self._note_success()
                 return True
-            if self._progress.wait(lambda: False, wait_s):
+            if self._progress.wait(partial(self._progress.flushed_since, flushes), wait_s):
                 return False
 
     def try_once(self, events: Sequence[Accepted]) -> float | None:

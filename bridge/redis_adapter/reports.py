@@ -123,7 +123,7 @@ def read_producer(value: bytes) -> ProducerReport | None:
 
 
 class Gateways:
-    """The gateway's side; for asyncio."""
+    """``bridge.ports.GatewayReports`` on Redis."""
 
     def __init__(self, client: "redis.asyncio.Redis") -> None:
         self._client = client
@@ -139,18 +139,7 @@ class Gateways:
         troubled: Sequence[Supervised] = (),
         catalog: str = "-",
     ) -> str:
-        """Add what was counted since the last time. Not idempotent: on a lost reply it may be added twice.
-
-        Args:
-            name: name of the process.
-            connections: streams that it has open.
-            grown: name of a counter → by how much it grew.
-            troubled: its tasks and threads that are in trouble.
-            catalog: identity of its registry.
-
-        Returns:
-            Where the order of the streams began; empty before it did.
-        """
+        """One script call."""
         state = f"{connections} {catalog}"
         if troubled:
             state += f" {msgspec.json.encode(troubled).decode()}"
@@ -162,7 +151,7 @@ class Gateways:
         return text(began)
 
     async def leave(self, name: str) -> None:
-        """A process ends."""
+        """One round trip."""
         with store_errors():
             await self._client.hdel(self._keys.GATEWAYS, name)
 

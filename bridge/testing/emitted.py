@@ -137,7 +137,7 @@ def capture(registry: Registry | None = None) -> Iterator[Emitted]:
     """
     emitted = Emitted()
     with divert(emitted):
-        if registry is None and default.is_made():
+        if registry is None and default.made():
             yield emitted
             return
         with default.replaced(Emitter(registry=registry)):

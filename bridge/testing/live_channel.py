@@ -1,6 +1,7 @@
 """``MemoryChannels`` and ``MemoryLiveChannel``: what is published is heard by whoever listens; nothing is kept."""
 
 import asyncio
+from collections.abc import Callable
 
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.event_log import Heard
@@ -49,6 +50,7 @@ class MemoryLiveChannel:
 
     async def open(self) -> None:
         with self._channels.faults.call():
+            self._loop = asyncio.get_running_loop()
             self._channels.listeners.add(self)
 
     async def send(self, verb: str, *channels: str) -> None:
@@ -84,12 +86,26 @@ class MemoryLiveChannel:
             self.cut()
             return False
         if hears := channel in self._subscribed:
-            self._unread.put_nowait(Heard(channel, message))
+            self._in_loop(self._unread.put_nowait, Heard(channel, message))
         return hears
 
     def cut(self) -> None:
         """Break the connection: what is unread is lost with it."""
         self._channels.listeners.discard(self)
+        self._in_loop(self._lose)
+
+    def _in_loop(self, act: Callable[..., None], *arguments: Heard) -> None:
+        """At once where the connection is read, and soon from any other thread."""
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            act(*arguments)
+        else:
+            self._loop.call_soon_threadsafe(act, *arguments)
+
+    def _lose(self) -> None:
         while not self._unread.empty():
             self._unread.get_nowait()
         self._unread.put_nowait(None)

@@ -1,7 +1,7 @@
 """Twins of what is watched: accounting and figures, counts, reports, queue names, the log, and what is kept."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from uuid import UUID
 
@@ -12,8 +12,10 @@ from bridge.model.dead_letter import Tombstone
 from bridge.model.errors import StoreError
 from bridge.model.log_entry import LogEntry
 from bridge.model.moments import shown_time
+from bridge.model.position import START, Position
 from bridge.ports import Figures, Kept, OperationsLog
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported, WorkerReport, told_apart
+from bridge.runtime.supervision import Supervised
 from bridge.testing.state import State, Twin
 
 ENTRIES_MAX = 10_000
@@ -173,6 +175,34 @@ class MemoryProducers(Twin):
             Reported(producer=name, age_s=(now_ms - report.at) / 1000, report=report)
             for name, report in self._said.items()
         ]
+
+
+class MemoryGateways(Twin):
+    """Satisfies ``bridge.ports.GatewayReports``.
+
+    Args:
+        state: shared with the other twins.
+        began: where the order of the streams began.
+    """
+
+    def __init__(self, state: State, began: Callable[[], Position]) -> None:
+        super().__init__(state)
+        self._began = began
+
+    async def add(
+        self,
+        name: str,  # noqa: ARG002
+        *,
+        connections: int,  # noqa: ARG002
+        grown: Mapping[str, int],
+        troubled: Sequence[Supervised] = (),  # noqa: ARG002
+        catalog: str = "-",  # noqa: ARG002
+    ) -> str:
+        self._state.metrics.update(grown)
+        began = self._began()
+        return "" if began == START else str(began)
+
+    async def leave(self, name: str) -> None: ...
 
 
 class MemoryQueueNames(Twin):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
 from inspect import iscoroutinefunction, isfunction
+from threading import RLock
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -62,22 +63,24 @@ class Faults:
 
     Attributes:
         calls: how many calls the twins were asked for so far.
+        lock: held in each call, of whatever thread; of all the twins of one state the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: "RLock | None" = None) -> None:
         self.calls = 0
+        self.lock = lock or RLock()
         self._trouble: OutsideError | None = None
         self._answers_lost = self._answers_left = 0
         self._within = False
 
     def go_away(self) -> None:
         """Every call raises StoreUnavailableError and does nothing, until ``mend``."""
-        said = "The store is away, as the test asked."
+        said = "It is away, as the test asked."
         self._trouble = StoreUnavailableError(said, code="ConnectionError", undone=True)
 
     def refuse(self) -> None:
         """Every call raises StoreRefusedError and does nothing, until ``mend``."""
-        self._trouble = StoreRefusedError("The store refuses, as the test asked.", code="NOPERM")
+        self._trouble = StoreRefusedError("It refuses, as the test asked.", code="NOPERM")
 
     def lose_answers(self, number: int = 1, *, after: int = 0) -> None:
         """So many calls do what they are asked for, and raise StoreUnavailableError all the same.
@@ -99,9 +102,15 @@ class Faults:
         Raises:
             StoreError: a test asked for it.
         """
-        if self._within:  # one part of a twin asks another: to whoever asked it is one call
-            yield
-            return
+        with self.lock:
+            if self._within:  # one part of a twin asks another: to whoever asked it is one call
+                yield
+            else:
+                with self._outer_call():
+                    yield
+
+    @contextmanager
+    def _outer_call(self) -> Iterator[None]:
         self.calls += 1
         if self._trouble is not None:
             raise self._trouble

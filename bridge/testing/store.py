@@ -1,13 +1,14 @@
 """``MemoryStore``: a twin of each port over one state, as one Redis stands behind the real ones."""
 
 from bridge.model.accounting import Balance
-from bridge.ports import Store, WorkerPorts
+from bridge.ports import GatewayPorts, Store, WorkerPorts
 from bridge.settings import WorkerSettings
 from bridge.testing.event_log import MemoryEventLog
 from bridge.testing.failed_events import MemoryDeadLetters, MemoryRetryQueue
 from bridge.testing.live_channel import MemoryChannels
 from bridge.testing.operators import (
     MemoryAccounting,
+    MemoryGateways,
     MemoryKept,
     MemoryMasterWatch,
     MemoryMetrics,
@@ -56,6 +57,7 @@ class MemoryStore:
         self.producers = MemoryProducers(self._state)
         self.queue_names = MemoryQueueNames(self._state)
         self.redrives = MemoryRedriveJobs(self._state, self.queue)
+        self.gateways = MemoryGateways(self._state, lambda: self.event_log._began)
         self.master = MemoryMasterWatch()
 
     @property
@@ -71,6 +73,19 @@ class MemoryStore:
             clock=self.clock,
             master=self.master,
             open_queue=lambda: self.queue,
+        )
+
+    @property
+    def gateway_ports(self) -> GatewayPorts:
+        """What a gateway needs."""
+        return GatewayPorts(
+            channels=self.channels,
+            event_log=self.event_log,
+            reports=self.gateways,
+            tickets=self.tickets,
+            withdrawn=self.rights,
+            open_channel=self.channels.connection,
+            close=_nothing_to_close,
         )
 
     @property
@@ -102,3 +117,6 @@ class MemoryStore:
     def count(self, name: str) -> int:
         """How often what ``name`` counts happened, or the number of that metric; 0 if it never did."""
         return self._state.counts[name] or self._state.metrics[name]
+
+
+async def _nothing_to_close() -> None: ...

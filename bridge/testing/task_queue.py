@@ -27,7 +27,7 @@ class MemoryQueue:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.faults = Faults()
+        self.faults = Faults(state.faults.lock)
         self._queues: defaultdict[str, deque[TaskMessage]] = defaultdict(deque)
         self._in_flight: list[TaskMessage] = []
 
@@ -57,16 +57,28 @@ class MemoryQueue:
 
     def claim(self, queue: str) -> TaskMessage | None:
         """Claim the oldest message of ``queue``; None if there is none."""
-        if not self._queues[queue]:
-            return None
-        message = self._queues[queue].popleft()
-        self._in_flight.append(message)
-        return message
+        with self.faults.lock:
+            if not self._queues[queue]:
+                return None
+            message = self._queues[queue].popleft()
+            self._in_flight.append(message)
+            return message
 
     def acknowledge(self, message: TaskMessage) -> None:
         """``message`` is done. Idempotent."""
         if message in self._in_flight:
             self._in_flight.remove(message)
+
+    def give_back(self, message: TaskMessage) -> None:
+        """``message`` stands on its queue again, before all others."""
+        with self.faults.lock:
+            self.acknowledge(message)
+            self._queues[message.queue].appendleft(message)
+
+    def names(self) -> tuple[str, ...]:
+        """The queues on which anything stood so far."""
+        with self.faults.lock:
+            return tuple(self._queues)
 
     def standing(self, queue: str) -> tuple[TaskMessage, ...]:
         """What stands on ``queue``, the oldest first."""

@@ -5,8 +5,7 @@ import shutil
 import time
 from contextlib import suppress
 from itertools import count
-from types import SimpleNamespace
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import pytest
 import redis
@@ -186,33 +185,6 @@ class OnTwins:
         del self._stores[self.prefix]
 
 
-class _Gateways:
-    """Takes no counts, and tells where the order began."""
-
-    def __init__(self, client: Any) -> None:
-        self._log = client.store.event_log
-
-    async def add(self, name: str, **_: object) -> str:
-        return str(self._log._began)
-
-    async def leave(self, name: str) -> None:
-        """Nothing is left behind."""
-
-
 def gateways_on_twins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have gateways find twins where their adapters were; everything else of them is real."""
-
-    async def close() -> None:
-        pass
-
-    twins = {
-        "connect_async": lambda settings: SimpleNamespace(store=OnTwins.of(settings), aclose=close),
-        "Keyspace": SimpleNamespace(of=lambda settings: OnTwins.of(settings).channels),
-        "History": lambda client, settings: client.store.event_log,
-        "LiveSubscription": lambda client: client.store.channels.connection(),
-        "WithdrawnRights": lambda client: client.store.rights,
-        "Tickets": lambda client: client.store.tickets,
-        "Gateways": _Gateways,
-    }
-    for name, twin in twins.items():
-        monkeypatch.setattr(gateway_module, name, twin, raising=False)
+    monkeypatch.setattr(gateway_module, "gateway_ports", lambda settings: OnTwins.of(settings).gateway_ports)

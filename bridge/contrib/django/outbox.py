@@ -13,7 +13,7 @@ from bridge.contrib.django.database import DjangoDatabase, database_name
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted
 from bridge.producer.default import process_emitter
-from bridge.producer.diversion import Diversion, diversion
+from bridge.producer.diversion import Diversion, outbox_diversion
 from bridge.producer.emitter import Emitter
 from bridge.producer.outbox import TABLE, OutboxRow
 from bridge.producer.outbox.drain import Drain
@@ -52,7 +52,7 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
         return False
     alias = using or _alias()
     connection = connections[alias]
-    if (test := diversion()) is not None:
+    if (test := outbox_diversion()) is not None:
         return _show(domain_event, test, emitter, connection)
     drain: Any = _Unsent() if _is_test() else _drain_of(alias, emitter)
     row = emitter.row_for(domain_event, drain)
@@ -133,7 +133,7 @@ def _alias() -> str:
 
 def _begin(**_: Any) -> None:
     """What another process left is sent as soon as this one serves requests; no request may suffer from that."""
-    if _is_test() or diversion() is not None:
+    if _is_test() or outbox_diversion() is not None:
         return
     try:
         drain()

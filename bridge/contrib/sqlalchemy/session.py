@@ -12,7 +12,7 @@ from bridge.contrib.sqlalchemy.database import SqlAlchemyDatabase
 from bridge.contrib.sqlalchemy.routing import bind_of, note_row
 from bridge.contrib.sqlalchemy.table import INSERT, OutboxEvent
 from bridge.producer.default import process_emitter
-from bridge.producer.diversion import diversion
+from bridge.producer.diversion import outbox_diversion
 from bridge.producer.emitter import Emitter
 from bridge.producer.outbox.drain import Drain
 from bridge.producer.outbox.row import OutboxRow
@@ -50,8 +50,8 @@ def emit(domain_event: Any, *, session: AnySession, emitter: Emitter | None = No
     emitter = emitter or process_emitter()
     if emitter is None:
         return False
-    if diversion() is not None:  # a test's: there is no drain, and no broker behind it
-        return emitter.emit(domain_event)
+    if (test := outbox_diversion()) is not None:
+        return emitter.show(domain_event, test, _Pending(sync_session).stands)
     bind = bind_of(sync_session)
     drain = _drain_of(bind, emitter)
     row = emitter.row_for(domain_event, drain)
@@ -124,9 +124,45 @@ def _wake(session: Session) -> None:
     """Also of a savepoint, before the rows are there: to wake the drain too often does no harm."""
     if _DRAIN in session.info:
         session.info[_DRAIN].wake()
+    if _PENDING in session.info:
+        ended = session.get_nested_transaction() or session.get_transaction()
+        for pending in session.info[_PENDING]:
+            pending.commit(ended)
 
 
 @event.listens_for(Session, "after_transaction_end")
 def _forget(session: Session, transaction: Any) -> None:
+    for pending in session.info.get(_PENDING, ()):
+        pending.end(transaction)
     if transaction.parent is None:
         session.info.pop(_DRAIN, None)
+        session.info.pop(_PENDING, None)
+
+
+# In tests
+
+_PENDING = "bridge test"
+"""Where a session's ``info`` has the events that a test is shown."""
+
+
+class _Pending:
+    """An event that is seen by a test for as long as its transaction and its savepoint are not rolled back."""
+
+    def __init__(self, session: Session) -> None:
+        # As an INSERT would, it begins the transaction.
+        self._within: Any = session.get_nested_transaction() or session.get_transaction() or session.begin()
+        self._ends = False
+        session.info.setdefault(_PENDING, []).append(self)
+
+    def commit(self, transaction: Any) -> None:
+        """A transaction is committed, or a savepoint released, into what is around it."""
+        if self._within is transaction:
+            self._within = transaction.parent
+
+    def end(self, transaction: Any) -> None:
+        """A transaction has ended, and was not committed if the event is in it still."""
+        self._ends |= self._within is transaction
+
+    def stands(self) -> bool:
+        """Whether it may be committed, or is."""
+        return not self._ends

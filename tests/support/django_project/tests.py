@@ -8,7 +8,7 @@ from django.test import SimpleTestCase, TestCase, TransactionTestCase
 from bridge.contrib.django import aemit_on_commit, emit_on_commit
 from bridge.contrib.django.database import DjangoDatabase
 from bridge.contrib.django.models import OutboxEvent
-from bridge.testing import capture
+from bridge.testing import capture, memory_bridge
 from tests.support.producers import event
 
 
@@ -41,6 +41,17 @@ class Seen:
             self.assertFalse(emit_on_commit(object()))
         self.assertEqual([one.transaction_count for one in emitted], [1, 4, 5])
         self.assertEqual(len(emitted.refused), 1)
+        self.assertEqual(OutboxEvent.objects.count(), 0)
+
+    def test_a_bridge_in_memory_sends_what_was_not_rolled_back(self) -> None:
+        told = event(1)
+        with memory_bridge() as bridge:
+            stream = bridge.connect(told.user_id)
+            with transaction.atomic():
+                self.assertTrue(emit_on_commit(told))
+                fail_to_pay(2)
+            self.assertEqual(stream.next().id, str(told.event_id))
+            bridge.all_published()
         self.assertEqual(OutboxEvent.objects.count(), 0)
 
     async def test_a_coroutine_s_event_is_seen(self) -> None:
