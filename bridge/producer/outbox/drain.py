@@ -237,7 +237,7 @@ class Drain:
                     may_rest = self.is_idle and self._drains.may_rest(self)
                     self._wait(0.0 if may_rest else pause_s)
                 if may_rest and self._comes_to_rest():
-                    self._drains.note_rest(self)
+                    self._drains.note_rest()
                     return
         except BaseException:
             self._table.close()

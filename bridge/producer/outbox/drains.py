@@ -45,6 +45,7 @@ class Drains:
         with self._lock:
             if self._closed or drain in self._next:
                 return
+            self._all = {key: one for key, one in self._all.items() if one.runs or not one.is_left}
             running = [one for one in self._all.values() if one.runs and one is not drain]
             if len(running) < DRAINS_MAX:
                 drain.start()
@@ -59,11 +60,10 @@ class Drains:
         """Whether one that has nothing to send makes room, or is not needed any more."""
         return bool(self._next) or drain.is_left
 
-    def note_rest(self, drain: Drain) -> None:
+    def note_rest(self) -> None:
         """One has ended; the next begins."""
         with self._lock:
-            if drain.is_left:
-                self._all = {key: one for key, one in self._all.items() if one is not drain}
+            self._next = deque(one for one in self._next if not one.is_left)
             if self._next and not self._closed:
                 with suppress(RuntimeError):  # out of threads: whoever commits there tries again
                     self.begin(self._next.popleft())
