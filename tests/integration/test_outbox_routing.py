@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.horizontal_shard import ShardedSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from bridge import Emitter, Settings
@@ -129,6 +130,22 @@ def test_an_event_that_would_be_committed_apart_from_its_rows_fails_the_commit(
         session.commit()
     assert emitter.flush(WAIT_S)
     assert numbers(redis_client) == [2]
+
+
+def test_a_session_that_asks_for_more_is_left_alone(servers: tuple[Outbox, Outbox]) -> None:
+    first, second = servers
+    shards = {"odd": first.engine, "even": second.engine}
+
+    def chosen(_: Any, instance: Any, **__: Any) -> str:
+        return "odd" if instance.number % 2 else "even"
+
+    def any_of(*_: Any, **__: Any) -> list[str]:
+        return [*shards]
+
+    with ShardedSession(chosen, identity_chooser=any_of, execute_chooser=any_of, shards=shards) as session:
+        session.add_all(Order(number=number) for number in range(3))
+        session.commit()
+        assert len(session.scalars(select(Order)).all()) == 3
 
 
 def test_a_session_with_several_binds_names_the_outbox_or_is_refused_before_anything_is_written(

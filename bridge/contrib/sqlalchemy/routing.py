@@ -1,5 +1,6 @@
 """Into which of a session's databases the row of an event goes: that of the business rows, or there is an error."""
 
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -54,7 +55,8 @@ def _note_written(session: Session, _: Any) -> None:
     if _chooses(session):
         mappers = {object_mapper(one) for one in chain(session.new, session.dirty, session.deleted)}
         written = session.info.setdefault(_WRITTEN, {})
-        written.update({(engine := session.get_bind(mapper).engine).dialect: engine for mapper in mappers})
+        with suppress(Exception):  # it may want to know more, as shards do: then it is not looked at
+            written.update({(engine := session.get_bind(mapper).engine).dialect: engine for mapper in mappers})
 
 
 @event.listens_for(Session, "before_commit")

@@ -117,8 +117,8 @@ class Drain:
                 self.threads = self._new_threads()  # the former may be at their last step
             self._running = True
             self._keep()
-        for thread in self.threads:
-            thread.start()
+            for thread in self.threads:
+                thread.start()
 
     def wake(self) -> None:
         """Rows were committed."""
