@@ -45,9 +45,9 @@ hypothesis.settings.load_profile("busy")
 httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
 
 LONGEST = (
-    "test_worker_rabbitmq_alarms", "test_ops_health", "test_bank_demo_page", "test_cli_up", "test_producer_imports",
-    "test_worker_rabbitmq_queues", "test_ops_page", "test_worker_outages", "test_catalog_loading",
-    "test_store_wrong_keys", "test_producer_liveness", "test_outside_messages",
+    "test_worker_rabbitmq_alarms", "test_ops_health", "test_bank_demo_page", "test_cli_up", "test_django_app",
+    "test_producer_imports", "test_worker_rabbitmq_queues", "test_ops_page", "test_worker_outages",
+    "test_catalog_loading", "test_store_wrong_keys", "test_producer_liveness", "test_outside_messages",
     "test_redrive_whole_messages_rabbitmq", "test_worker_rabbitmq", "test_foreign_producer", "test_rules_for_change",
     "test_incident", "test_proxies", "test_cli_output", "test_ops_page_absurd", "test_operations_commands",
     "test_worker_bundles", "test_check_rights", "test_gateway_hostile_issuer", "test_operations_audit",
