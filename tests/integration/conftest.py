@@ -1,8 +1,9 @@
 """What tests of several modules ask for."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 
@@ -15,6 +16,7 @@ from bridge.wiring import store_of
 from tests.support.moody_catalog import registry
 from tests.support.ops_page import OPERATOR, VIEWER
 from tests.support.streams import Served
+from tests.support.waiting import PROCESS_TIMEOUT_S
 from tests.support.worker import WorkerProcess, moody_environment, running_worker
 
 
@@ -68,6 +70,14 @@ def served(settings: Settings) -> Iterator[Served]:
     """A gateway in this process."""
     with Served(settings) as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of gateways, with a connection of its own for each stream."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    async with httpx.AsyncClient(timeout=PROCESS_TIMEOUT_S, limits=limits) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

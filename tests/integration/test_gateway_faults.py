@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,7 +19,7 @@ from bridge.settings import Settings
 from tests.support.gateway import gateway_process
 from tests.support.processes import Process, clean_environment, run
 from tests.support.streams import SECRET, Served, Source, Stream, closing, token, until
-from tests.support.waiting import PATIENCE, PROCESS_TIMEOUT_S, WAIT_S
+from tests.support.waiting import PATIENCE, WAIT_S
 
 
 @pytest.fixture
@@ -27,21 +27,14 @@ def settings(redis_url: str) -> Settings:
     return Settings(broker_url=redis_url, jwt_secret=SECRET)
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(timeout=httpx.Timeout(PROCESS_TIMEOUT_S), limits=limits) as client:
-        yield client
-
-
 # Silence
 
 
 async def test_heartbeats_come_after_silence_and_never_more_often(
-    settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(dataclasses.replace(settings, gateway_heartbeat_s=0.2)) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         await stream.until(lambda: sum(frame.comment == "heartbeat" for frame in stream.frames) >= 5)
         source.publish(user)
         await stream.until(lambda: stream.frames[-1].comment == "heartbeat" and stream.ids)
@@ -66,11 +59,11 @@ def _stalling_client(port: int, user: UUID) -> socket.socket:
 
 
 async def test_a_full_queue_cuts_that_client_while_others_flow_and_it_resumes_exactly(
-    settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(dataclasses.replace(settings, gateway_queue_max=20)) as served:
         stalled = await asyncio.to_thread(_stalling_client, served.port, user)
-        healthy = await Stream(served.url, user).open(client)
+        healthy = await Stream(served.url, user).open(browser)
         ids: list[str] = []
         while not served.state.counters.cut_too_slow and len(ids) < 900:
             ids += source.publish(user, 1, pad="x" * 60_000)
@@ -78,7 +71,7 @@ async def test_a_full_queue_cuts_that_client_while_others_flow_and_it_resumes_ex
         assert served.state.counters.cut_too_slow == 1
         assert not healthy.ended
         await until(lambda: len(served.state.sessions) == 1)
-        resumed = await Stream(served.url, user, last_event_id=ids[4]).open(client)
+        resumed = await Stream(served.url, user, last_event_id=ids[4]).open(browser)
         await resumed.receives(ids[5:])
         await closing(healthy, resumed)
         stalled.close()
@@ -100,10 +93,10 @@ async def test_a_client_that_takes_nothing_is_cut_and_holds_up_no_shutdown(
 
 
 async def test_a_burst_cuts_no_healthy_client(
-    settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(dataclasses.replace(settings, gateway_queue_max=16)) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         await stream.receives(source.publish(user, 2000))
         assert served.state.counters.cut_too_slow == 0
         await stream.close()
@@ -112,24 +105,24 @@ async def test_a_burst_cuts_no_healthy_client(
 # Bounds and freeing
 
 
-async def test_no_room_gets_503_with_retry_after(settings: Settings, client: httpx.AsyncClient, user: UUID) -> None:
+async def test_no_room_gets_503_with_retry_after(settings: Settings, browser: httpx.AsyncClient, user: UUID) -> None:
     with Served(dataclasses.replace(settings, gateway_clients_max=1)) as served:
-        first = await Stream(served.url, user).open(client)
-        second = await Stream(served.url, user).open(client, live=False)
+        first = await Stream(served.url, user).open(browser)
+        second = await Stream(served.url, user).open(browser, live=False)
         assert second.response is not None and second.response.status_code == 503
         assert int(second.response.headers["retry-after"]) >= 1
         await first.close()
         await until(lambda: not served.state.sessions)
-        third = await Stream(served.url, user).open(client)
+        third = await Stream(served.url, user).open(browser)
         await closing(second, third)
 
 
 async def test_many_clients_share_one_pubsub_connection_and_leave_nothing_behind(
-    settings: Settings, source: Source, redis_client: redis.Redis, client: httpx.AsyncClient
+    settings: Settings, source: Source, redis_client: redis.Redis, browser: httpx.AsyncClient
 ) -> None:
     with Served(settings) as served:
         users = [uuid4() for _ in range(20)]
-        streams = await asyncio.gather(*(Stream(served.url, user).open(client) for user in users for _ in range(3)))
+        streams = await asyncio.gather(*(Stream(served.url, user).open(browser) for user in users for _ in range(3)))
         assert len(redis_client.client_list("pubsub")) == 1
         assert len(redis_client.pubsub_channels("sse:*")) == 20 + 2, "the users', everyone's, and the gateways' own"
         ids = source.publish(None, 5)
@@ -141,13 +134,13 @@ async def test_many_clients_share_one_pubsub_connection_and_leave_nothing_behind
 
 
 async def test_the_last_tab_leaving_while_another_comes_loses_nothing(
-    settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(settings) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         for _ in range(40):
             leaving = asyncio.create_task(stream.close())
-            stream = await Stream(served.url, user).open(client)
+            stream = await Stream(served.url, user).open(browser)
             await stream.receives(source.publish(user, 2))
             await leaving
         await stream.close()
@@ -157,17 +150,17 @@ async def test_the_last_tab_leaving_while_another_comes_loses_nothing(
 
 
 async def test_a_stream_ends_with_its_token(
-    settings: Settings, source: Source, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(settings) as served:
         short = f"Bearer {token(user, ttl_s=2)}"
-        stream = await Stream(served.url, user, Authorization=short).open(client)
+        stream = await Stream(served.url, user, Authorization=short).open(browser)
         ids = source.publish(user)
         await stream.until(lambda: stream.ended)
         source.publish(user)
         assert stream.ids == ids
         assert served.state.counters.tokens_expired == 1
-        again = await Stream(served.url, user, Authorization=short).open(client, live=False)
+        again = await Stream(served.url, user, Authorization=short).open(browser, live=False)
         assert again.response is not None and again.response.status_code == 401
 
 
@@ -185,13 +178,13 @@ async def test_a_signal_ends_open_streams_promptly_and_spreads_their_return(
     number: signal.Signals,
     process: tuple[Process, str],
     source: Source,
-    client: httpx.AsyncClient,
+    browser: httpx.AsyncClient,
     user: UUID,
     tmp_path: Path,
 ) -> None:
     gateway, url = process
-    streams = [await Stream(url, uuid4()).open(client) for _ in range(19)]
-    streams.append(await Stream(url, user).open(client))
+    streams = [await Stream(url, uuid4()).open(browser) for _ in range(19)]
+    streams.append(await Stream(url, user).open(browser))
     stalled = await asyncio.to_thread(_stalling_client, httpx.URL(url).port or 0, user)
     ids = source.publish(user, 250, pad="x" * 60_000)
     await streams[-1].receives(ids)

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -20,19 +19,11 @@ from bridge.local.redis_server import EmbeddedServer, free_port
 from bridge.settings import Settings
 from tests.support.keys import BEGAN, POSITION
 from tests.support.streams import SECRET, Served, Source, Stream, closing, until
-from tests.support.waiting import PROCESS_TIMEOUT_S
 
 
 @pytest.fixture
 def settings(redis_url: str) -> Settings:
     return Settings(broker_url=redis_url, jwt_secret=SECRET)
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(timeout=httpx.Timeout(PROCESS_TIMEOUT_S), limits=limits) as client:
-        yield client
 
 
 # Redis
@@ -45,10 +36,10 @@ async def _publish_until(source: Source, stop: asyncio.Event, user: UUID, ids: l
 
 
 async def test_pubsub_connections_killed_while_publishing_leave_no_gap(
-    settings: Settings, source: Source, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, redis_client: redis.Redis, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(settings) as served:
-        streams = [await Stream(served.url, user).open(client) for _ in range(3)]
+        streams = [await Stream(served.url, user).open(browser) for _ in range(3)]
         ids: list[str] = []
         stop = asyncio.Event()
         publishing = asyncio.create_task(_publish_until(source, stop, user, ids))
@@ -87,7 +78,7 @@ async def test_every_member_knows_of_a_loss_before_it_is_counted_and_logged(
 
 
 async def test_redis_killed_and_started_again_under_open_streams_leaves_no_gap(
-    tmp_path: Path, client: httpx.AsyncClient, user: UUID, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, browser: httpx.AsyncClient, user: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = EmbeddedServer(port=free_port(), folder=tmp_path)
     server.start()
@@ -95,16 +86,16 @@ async def test_redis_killed_and_started_again_under_open_streams_leaves_no_gap(
     source = Source(settings)
     try:
         with Served(settings) as served, caplog.at_level(logging.WARNING, "bridge.gateway.hub"):
-            stream = await Stream(served.url, user).open(client)
+            stream = await Stream(served.url, user).open(browser)
             ids = source.publish(user, 5)
             for _ in range(3):
                 await asyncio.to_thread(server.kill)
                 await until(lambda: not served.state.subscribed)
                 beats = len(stream.frames)
                 await stream.until(lambda n=beats: len(stream.frames) > n + 2)  # heartbeats go on
-                ready = await client.get(served.url + "/health/ready")
+                ready = await browser.get(served.url + "/health/ready")
                 assert ready.status_code == 503
-                late = await Stream(served.url, user, last_event_id=ids[-1]).open(client, live=False)
+                late = await Stream(served.url, user, last_event_id=ids[-1]).open(browser, live=False)
                 await asyncio.to_thread(server.start)
                 # Before the hub is back: nobody hears it, it is in the history alone.
                 ids += await asyncio.to_thread(source.publish, user, 4)
@@ -122,14 +113,14 @@ async def test_redis_killed_and_started_again_under_open_streams_leaves_no_gap(
 
 
 async def test_a_frozen_redis_is_noticed_and_what_was_missed_is_read_on(
-    client: httpx.AsyncClient, user: UUID, monkeypatch: pytest.MonkeyPatch
+    browser: httpx.AsyncClient, user: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "PROBE_AFTER_S", 0.2)
     with EmbeddedServer() as server:
         settings = Settings(broker_url=server.url, jwt_secret=SECRET, gateway_heartbeat_s=0.2)
         source = Source(settings)
         with Served(settings) as served:
-            stream = await Stream(served.url, user).open(client)
+            stream = await Stream(served.url, user).open(browser)
             os.kill(server.pid or 0, signal.SIGSTOP)
             try:
                 await until(lambda: not served.state.subscribed)
@@ -145,10 +136,10 @@ async def test_a_frozen_redis_is_noticed_and_what_was_missed_is_read_on(
 
 
 async def test_redis_that_lost_its_memory_is_told_to_the_client(
-    settings: Settings, source: Source, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, redis_client: redis.Redis, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(settings) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         before = source.publish(user, 3)
         await stream.receives(before)
         redis_client.flushall()
@@ -159,13 +150,13 @@ async def test_redis_that_lost_its_memory_is_told_to_the_client(
 
 
 async def test_a_fresh_client_is_not_held_liable_for_the_silence_before_it(
-    settings: Settings, source: Source, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID
+    settings: Settings, source: Source, redis_client: redis.Redis, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     # The last event is older than a stream lives.
     long_ago = f"{int((time.time() - 2 * settings.stream_ttl_s) * 1000)}-0"
     redis_client.mset({POSITION: long_ago, BEGAN: long_ago})
     with Served(settings) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         source.publish(uuid4())
         redis_client.client_kill_filter(_type="pubsub")
         await until(lambda: served.state.counters.backfills == 1)
@@ -177,12 +168,12 @@ async def test_a_fresh_client_is_not_held_liable_for_the_silence_before_it(
 
 
 async def test_without_retention_an_outage_is_told_to_the_client(
-    settings: Settings, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID
+    settings: Settings, redis_client: redis.Redis, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     forgetful = dataclasses.replace(settings, stream_ttl_s=0)
     source = Source(forgetful)
     with Served(forgetful) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         redis_client.client_kill_filter(_type="pubsub")
         await stream.until(lambda: stream.resets == ['{"reason": "not_retained"}'])
         await stream.receives(source.publish(user, 3))
@@ -191,12 +182,12 @@ async def test_without_retention_an_outage_is_told_to_the_client(
 
 
 async def test_a_silent_gap_is_found_now_and_then(
-    settings: Settings, source: Source, redis_client: redis.Redis, client: httpx.AsyncClient, user: UUID,
+    settings: Settings, source: Source, redis_client: redis.Redis, browser: httpx.AsyncClient, user: UUID,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(session_module, "CHECK_EVERY_S", 0.3)
     with Served(settings) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         heard = source.publish(user)
         await stream.receives(heard)
         # Nothing of this reaches the channel.

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,7 +15,6 @@ from bridge.gateway import create_app
 from bridge.settings import Settings
 from tests.support.slow import ask, read_all, request
 from tests.support.streams import EVENTS_PATH, SECRET, Served, Source, Stream, closing, token, until
-from tests.support.waiting import PROCESS_TIMEOUT_S
 
 SSE = {"Accept": "text/event-stream"}
 
@@ -26,16 +24,10 @@ def settings(redis_url: str) -> Settings:
     return Settings(broker_url=redis_url, jwt_secret=SECRET)
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=PROCESS_TIMEOUT_S) as client:
-        yield client
-
-
 async def refused(
-    client: httpx.AsyncClient, url: str, user: UUID, method: str = "GET", **headers: str
+    browser: httpx.AsyncClient, url: str, user: UUID, method: str = "GET", **headers: str
 ) -> httpx.Response:
-    return await client.request(
+    return await browser.request(
         method, url + EVENTS_PATH, headers={"Authorization": f"Bearer {token(user)}", **headers}
     )
 
@@ -49,38 +41,38 @@ def _says_when_to_come_again(answer: httpx.Response) -> None:
 
 
 async def test_a_full_gateway_sends_browsers_away_and_tells_others(
-    settings: Settings, client: httpx.AsyncClient, user: UUID
+    settings: Settings, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(dataclasses.replace(settings, gateway_clients_max=1)) as served:
-        stream = await Stream(served.url, user).open(client)
+        stream = await Stream(served.url, user).open(browser)
         delays = set()
         for _ in range(5):
-            answer = await refused(client, served.url, user, **SSE)
+            answer = await refused(browser, served.url, user, **SSE)
             _says_when_to_come_again(answer)
             delays.add(answer.text)
         assert len(delays) > 1, "they would all come back at one moment"
         for accept in ("*/*", "application/json", ""):
-            assert (await refused(client, served.url, user, Accept=accept)).status_code == 503
-        assert (await refused(client, served.url, user, method="HEAD", **SSE)).status_code == 503
+            assert (await refused(browser, served.url, user, Accept=accept)).status_code == 503
+        assert (await refused(browser, served.url, user, method="HEAD", **SSE)).status_code == 503
         assert served.state.counters.requests_refused == 9
         assert served.state.counters.streams_opened == 1
         await stream.close()
 
 
 async def test_a_draining_gateway_sends_browsers_away(
-    settings: Settings, client: httpx.AsyncClient, user: UUID
+    settings: Settings, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(settings) as served:
         served.state.draining = True
-        _says_when_to_come_again(await refused(client, served.url, user, **SSE))
-        assert (await refused(client, served.url, user)).status_code == 503
-        assert (await client.get(served.url + "/health/ready")).status_code == 503
+        _says_when_to_come_again(await refused(browser, served.url, user, **SSE))
+        assert (await refused(browser, served.url, user)).status_code == 503
+        assert (await browser.get(served.url + "/health/ready")).status_code == 503
 
 
-async def test_what_does_not_pass_keeps_its_status(settings: Settings, client: httpx.AsyncClient, user: UUID) -> None:
+async def test_what_does_not_pass_keeps_its_status(settings: Settings, browser: httpx.AsyncClient, user: UUID) -> None:
     with Served(settings) as served:
-        assert (await client.get(served.url + EVENTS_PATH, headers=SSE)).status_code == 401
-        answer = await client.get(
+        assert (await browser.get(served.url + EVENTS_PATH, headers=SSE)).status_code == 401
+        answer = await browser.get(
             served.url + EVENTS_PATH + "?category=import", headers={"Authorization": f"Bearer {token(user)}", **SSE}
         )
         assert answer.status_code == 422
@@ -88,22 +80,22 @@ async def test_what_does_not_pass_keeps_its_status(settings: Settings, client: h
 
 
 async def test_a_user_has_so_many_streams_and_others_theirs(
-    settings: Settings, client: httpx.AsyncClient, user: UUID
+    settings: Settings, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(dataclasses.replace(settings, gateway_streams_per_user=3)) as served:
-        streams = [await Stream(served.url, user).open(client) for _ in range(3)]
-        _says_when_to_come_again(await refused(client, served.url, user, **SSE))
-        assert (await refused(client, served.url, user)).status_code == 503
+        streams = [await Stream(served.url, user).open(browser) for _ in range(3)]
+        _says_when_to_come_again(await refused(browser, served.url, user, **SSE))
+        assert (await refused(browser, served.url, user)).status_code == 503
         assert served.state.counters.users_full == 2
-        other = await Stream(served.url, uuid4()).open(client)
+        other = await Stream(served.url, uuid4()).open(browser)
         await streams.pop().close()
         await until(lambda: served.state.subscriptions.listeners(user) == 2)
-        streams.append(await Stream(served.url, user).open(client))
+        streams.append(await Stream(served.url, user).open(browser))
         await closing(*streams, other)
 
 
 async def test_the_cap_holds_over_many_that_come_and_go(
-    settings: Settings, client: httpx.AsyncClient, user: UUID
+    settings: Settings, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     with Served(dataclasses.replace(settings, gateway_streams_per_user=5)) as served:
         for _ in range(20):
@@ -113,12 +105,12 @@ async def test_the_cap_holds_over_many_that_come_and_go(
                 one.close()
         await until(lambda: not served.state.sessions)
         assert served.state.subscriptions.listeners(user) == 0
-        streams = await asyncio.gather(*(Stream(served.url, user).open(client) for _ in range(5)))
+        streams = await asyncio.gather(*(Stream(served.url, user).open(browser) for _ in range(5)))
         await closing(*streams)
 
 
 async def test_no_parser_shows_an_empty_message_but_at_the_first_frame(
-    settings: Settings, client: httpx.AsyncClient, user: UUID
+    settings: Settings, browser: httpx.AsyncClient, user: UUID
 ) -> None:
     source = Source(settings)
     headers = {"Authorization": f"Bearer {token(user)}"}
@@ -127,7 +119,7 @@ async def test_no_parser_shows_an_empty_message_but_at_the_first_frame(
             heartbeats = served.state.counters.heartbeats_sent
             shown = []
             said = headers | ({"Last-Event-ID": "1-1"} if resumes else {})
-            async with aconnect_sse(client, "GET", served.url + EVENTS_PATH, headers=said) as events:
+            async with aconnect_sse(browser, "GET", served.url + EVENTS_PATH, headers=said) as events:
                 reading = events.aiter_sse()
                 if not resumes:
                     first = await anext(reading)
