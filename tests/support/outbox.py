@@ -44,6 +44,7 @@ class Outbox:
     def __init__(self, database: Database, *, make: bool = True) -> None:
         self.database = database
         self.engine: Engine = create_engine(database.url)
+        self._kept: list[Engine] = []  # as an application keeps its engine, or its outbox is drained no more
         self._tables: list[OutboxTable] = []
         self._left = ExitStack()
         if make:
@@ -81,7 +82,8 @@ class Outbox:
         if by == "django":
             database = DjangoDatabase(self._left.enter_context(aliased(self.database)))
         elif by == "async":
-            database = SqlAlchemyDatabase(create_async_engine(self.database.async_url).sync_engine)
+            self._kept.append(create_async_engine(self.database.async_url).sync_engine)
+            database = SqlAlchemyDatabase(self._kept[-1])
         else:
             database = SqlAlchemyDatabase(self.engine)
         self._tables.append(OutboxTable(database, RowValidator(REGISTRY), owner=owner, remembered_s=REMEMBERED_S))
