@@ -1,5 +1,7 @@
 """``sse-bridge dead``: dead letters by list and by cause; redriving, discarding and exporting them."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 import click
@@ -10,7 +12,8 @@ from bridge.cli.filters import confirm, filter_options, opened, payloads_option,
 from bridge.cli.redriving import NONE_MATCHES, print_dry_run, read_share, run_redrive
 from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.model.moments import shown_time
-from bridge.operations import Letters, Redrives, Selection, letter_as_dict
+from bridge.model.registry.addresses import is_users, key_of
+from bridge.operations import AddressHit, Letters, Redrives, Selection, letter_as_dict
 from bridge.views.failed_events import letter_row, types_in_words
 from bridge.views.words import counted, numbers_in_words
 
@@ -33,7 +36,8 @@ def dead() -> None:
     \b
     Examples:
       sse-bridge dead groups
-      sse-bridge dead users --group 440c2fe28afb
+      sse-bridge dead addresses --group 440c2fe28afb
+      sse-bridge dead list --address order:42
       sse-bridge dead list --group 440c2fe28afb --json
       sse-bridge dead redrive --group 440c2fe28afb --dry-run
       sse-bridge dead redrive --group 440c2fe28afb --canary 50 --rate 500
@@ -108,34 +112,66 @@ def groups(chosen: Selection, as_json: bool) -> None:
     print_groups(found, "dead letter", as_json=as_json)
 
 
+hits_limit = click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Lines to show."
+)
+
+
 @dead.command()
 @filter_options
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Users to show.")
+@hits_limit
+@json_option
+def addresses(chosen: Selection, limit: int, as_json: bool) -> None:
+    """List the addresses that dead letters hit.
+
+    Users, topics and everyone: how many letters, since when, and of which types; most first.
+    """
+    hits = _hits(chosen)
+    if as_json:
+        print_json(hits[:limit])
+    else:
+        _print_hits([(hit.address, hit) for hit in hits], limit, "address", "addresses")
+
+
+@dead.command()
+@filter_options
+@hits_limit
 @json_option
 def users(chosen: Selection, limit: int, as_json: bool) -> None:
     """List the users that dead letters hit.
 
     How many, since when, and of which types; most first.
     """
+    hits = [(key_of(hit.address), hit) for hit in _hits(chosen) if is_users(hit.address)]
+    if as_json:
+        print_json([{"user_id": user, **_without_address(hit)} for user, hit in hits[:limit]])
+    else:
+        _print_hits(hits, limit, "user", "users")
+
+
+def _hits(chosen: Selection) -> tuple[AddressHit, ...]:
     with opened() as (store, _, registry):
         letters = Letters(store)
-        hit = letters.users(letters.resolve(chosen, registry))
-    if as_json:
-        print_json(hit[:limit])
+        return letters.addresses(letters.resolve(chosen, registry))
+
+
+def _without_address(hit: AddressHit) -> dict[str, object]:
+    return {name: value for name, value in asdict(hit).items() if name != "address"}
+
+
+def _print_hits(hits: Sequence[tuple[str, AddressHit]], limit: int, noun: str, plural: str) -> None:
+    if not hits:
+        click.echo(f"No letter of {'a user' if noun == 'user' else 'an address'} matches.")
         return
-    if not hit:
-        click.echo("No letter of a user matches.")
-        return
-    shown = table("user", "count", "first seen", "last seen", "types")
-    for one in hit[:limit]:
+    shown = table(noun, "count", "first seen", "last seen", "types")
+    for name, one in hits[:limit]:
         types = types_in_words(sorted(one.tasks.items(), key=lambda task: -task[1]))
         shown.add_row(
-            printable(one.user_id), f"{one.count:,}", shown_time(one.first_ms), shown_time(one.last_ms),
-            printable(types),
-        )  # fmt: skip
+            printable(name), f"{one.count:,}", shown_time(one.first_ms), shown_time(one.last_ms), printable(types)
+        )
     console().print(shown)
-    more = f"; here are {limit:,}, see --limit" if len(hit) > limit else ""
-    console().print(f"Hit: {counted(len(hit), 'user')}{more}.")
+    more = f"; here are {limit:,}, see --limit" if len(hits) > limit else ""
+    console().print(f"Hit: {counted(len(hits), noun, plural=plural)}{more}.")
 
 
 @dead.command()

@@ -13,12 +13,12 @@ from bridge.operations import Group, letter_as_dict, retry_as_dict
 from bridge.views.failed_events import (
     Row,
     attempts_in_words,
+    hits_in_words,
     letter_facts,
     retry_facts,
     types_in_words,
-    users_in_words,
 )
-from bridge.views.words import Named, counted, event_class, failure_in_words
+from bridge.views.words import Named, addresses_in_words, counted, event_class, failure_in_words
 
 SPARKS = "▁▂▃▄▅▆▇█"
 GROUP_TYPES_MAX = 3
@@ -27,13 +27,13 @@ WHY_CHARS = 100
 
 def print_rows(rows: Sequence[Row], *, at: str, item: str, following: Cursor | None) -> None:
     """A page of a list: what its times and its items are called, and where the next page begins."""
-    shown = table(at, f"{item}, and its user", "type, and why", "tries", "group")
+    shown = table(at, f"{item}, and its addresses", "type, and why", "tries", "group")
     for column in (0, 1, 4):
         shown.columns[column].no_wrap = True
     for row in rows:
         shown.add_row(
             row.at,
-            printable(f"{row.item.item_id}\n{row.item.user_id}"),
+            printable(f"{row.item.item_id}\n{addresses_in_words(row.item.addresses)}"),
             printable(f"{event_class(row.item.task)}\n{failure_in_words(row.failure, WHY_CHARS)}"),
             str(row.tries or "-"),
             row.item.group,
@@ -53,7 +53,7 @@ def print_groups(groups: tuple[Group, ...], what: str, *, as_json: bool) -> None
         cause, times = group.cause, counted(group.count, "time")
         title = "[bold]{}[/]  [bold red]{}[/], {}  {}"
         lines = [
-            styled(title, group.group, times, users_in_words(group), sparkline(group.trend)),
+            styled(title, group.group, times, hits_in_words(group), sparkline(group.trend)),
             f"  what    {printable(f'{cause.error_class}: {cause.message}')}",
             f"  where   {printable(': '.join(filter(None, [cause.stage, cause.place])))}",
             f"  when    first {shown_time(group.first_ms)}, last {shown_time(group.last_ms)}",

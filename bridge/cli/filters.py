@@ -16,7 +16,7 @@ from bridge.model.registry import Registry
 from bridge.ports import Store
 from bridge.settings import AccountingSettings, OperatorSettings, ServerSettings
 from bridge.settings.urls import shown_url
-from bridge.views.failed_events import LISTS, read_cursor, read_filters
+from bridge.views.failed_events import LISTS, USER, read_cursor, read_filters
 
 
 @contextmanager
@@ -55,7 +55,8 @@ def named_store(settings: ServerSettings) -> Iterator[None]:
 _FILTERS = (
     click.option("--type", "types", multiple=True, metavar="TYPE", help="Event class or wire name; repeatable."),
     click.option("--category", "categories", multiple=True, help="Category; repeatable."),
-    click.option("--user", "users", multiple=True, metavar="ID", help="User id; repeatable."),
+    click.option("--address", "addresses", multiple=True, help="order:42, user:ID or everyone; repeatable."),
+    click.option("--user", "users", multiple=True, metavar="ID", help="Short for --address user:ID; repeatable."),
     click.option("--error", "error_classes", multiple=True, metavar="CLASS", help="Error class; repeatable."),
     click.option("--stage", "stages", multiple=True, help="Where it failed: extract, decode, …; repeatable."),
     click.option("--group", "groups", multiple=True, help="Root cause, from `groups`; repeatable."),
@@ -72,7 +73,8 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_selection(since: str | None, until: str | None, text: str, **given: Any) -> None:
         """Run the command with one Selection in place of the options."""
-        lists = {name: map(str, given.pop(attribute)) for name, attribute in LISTS.items()}
+        names = {**LISTS, USER: "users"}
+        lists = {name: tuple(map(str, given.pop(attribute))) for name, attribute in names.items()}
         now_ms = int(time.time() * 1000)
         chosen = read_filters(lists, since=since or "", until=until or "", text=text, now_ms=now_ms)
         command(chosen=chosen, **given)

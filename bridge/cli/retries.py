@@ -18,6 +18,7 @@ def retries() -> None:
     \b
     Examples:
       sse-bridge retries list --type FileImportFailed
+      sse-bridge retries list --address order:42
       sse-bridge retries groups
       sse-bridge retries now --group 440c2fe28afb
       sse-bridge retries cancel --id 01a1fb9f-d28b-7f1d-8052-642667ab2557

@@ -9,8 +9,9 @@ from bridge.catalogs import load_registry
 from bridge.cli.console import console, json_option, plain, print_json, say, styled
 from bridge.cli.filters import open_named_store
 from bridge.model.dead_letter import DeadLetter, Tombstone
+from bridge.model.registry.addresses import user_of
 from bridge.model.retry import Attempt
-from bridge.operations import OnItsWay, Place, SkippedEvent, Tracer, Waiting, users_in
+from bridge.operations import OnItsWay, Place, SkippedEvent, Tracer, Waiting, address_in, of_user
 from bridge.ports import Publication
 from bridge.settings import OperatorSettings, load_settings
 from bridge.views.failed_events import attempts_in_words
@@ -22,28 +23,32 @@ STYLES = {"good": "bold green", "busy": "bold cyan", "warn": "bold yellow", "bad
 
 @click.command()
 @click.argument("event_id", type=click.UUID)
-@click.option("--user", metavar="ID", help="A user that was told; saves looking through all seen marks.")
+@click.option("--address", help="An address that was told, as order:42: saves looking through all seen marks.")
+@click.option("--user", metavar="ID", help="Short for --address user:ID.")
 @json_option
 @click.pass_context
-def trace(ctx: click.Context, event_id: UUID, user: str | None, as_json: bool) -> None:
+def trace(ctx: click.Context, event_id: UUID, address: str | None, user: str | None, as_json: bool) -> None:
     r"""Tell where one event is, and what happened to it.
 
     Lists every place that knows the event: published, in flight, waiting for a retry, a dead letter, skipped,
-    discarded. An event that was emitted twice may be in several. Without --user all seen marks are looked through,
-    which takes a few seconds where millions of events are remembered.
+    discarded. An event that was emitted twice may be in several. Without --address all seen marks are looked
+    through, which takes a few seconds where millions of events are remembered; with it, that address alone is looked
+    at, and what everyone was told.
 
     \b
     Examples:
       sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557
       sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557 --user 0190f0a1-0000-7000-8000-000000000001
+      sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557 --address order:42
       sse-bridge trace 01a1fb9f-d28b-7f1d-8052-642667ab2557 --json | jq '.places[].place'
 
     Exit codes: 0 found, 1 unknown or Redis does not answer, 2 wrong use or settings.
     """
+    if address is not None and user is not None:
+        raise click.UsageError("Give --address or --user, not both.")
     settings = load_settings(for_=OperatorSettings)
-
-    whose = users_in([user], load_registry(settings.registry))[0] if user is not None else None
-
+    told = of_user(user) if user is not None else address
+    whose = address_in(told, load_registry(settings.registry)) if told is not None else None
     with open_named_store(settings) as store:
         places = Tracer(store).trace(event_id, whose)
     if as_json:
@@ -82,7 +87,8 @@ def describe(place: Place) -> dict[str, Any]:
                 "place": "waiting",
                 "due_at": None if place.due_ms is None else moment(place.due_ms),
                 "queue": place.record.queue if place.record else None,
-                "user_id": (place.record.user_id or None) if place.record else None,
+                "addresses": place.record.addresses if place.record else None,
+                "user_id": (user_of(place.record.addresses) or None) if place.record else None,
                 "attempts": [_attempt(attempt) for attempt in place.record.attempts] if place.record else None,
             }
         case DeadLetter():
@@ -93,7 +99,8 @@ def describe(place: Place) -> dict[str, Any]:
                 "stage": place.failure.stage.value,
                 "error_class": place.failure.error_class,
                 "message": place.failure.message,
-                "user_id": place.user_id or None,
+                "addresses": place.addresses,
+                "user_id": user_of(place.addresses) or None,
                 "queue": place.queue,
                 "worker": place.worker,
                 "attempts": [_attempt(attempt) for attempt in place.attempts],

@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 from bridge.model.bounds import PARSER_ERRORS
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.failure import Cause, cause_of
-from bridge.model.registry.identifiers import user_in
+from bridge.model.registry.addresses import named_in
 from bridge.model.retry import Attempt
 
 LOOK_MAX = 1000
@@ -39,13 +39,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     cut_from: str = ""  # size and digest of what ``raw`` is only the beginning of; empty if it is all
     replay: str = ""  # the redrive in which it died again; empty if it was never redriven since it was first buried
     group: str = ""  # id of its root cause; made from the failure
-    user_id: str = ""  # the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``
+    # Addresses of the event, as texts, as the mapping says; where that cannot be told, of its ``data.user_id``
+    addresses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.group:
             force_setattr(self, "group", cause_of(self.failure).group)
-        if not self.user_id:
-            force_setattr(self, "user_id", user_in(self.envelope))
+        if not self.addresses:
+            force_setattr(self, "addresses", named_in(self.envelope))
 
 
 class LetterHead(msgspec.Struct, kw_only=True, gc=False):
@@ -53,7 +54,7 @@ class LetterHead(msgspec.Struct, kw_only=True, gc=False):
 
     letter_id: str
     group: str = ""  # id of its root cause
-    user_id: str = ""  # the user that its event names; empty if none
+    addresses: tuple[str, ...] = ()  # of its event, as texts
     task: str = ""
     queue: str = ""
     stage: str = ""
@@ -133,7 +134,7 @@ def head_of(letter: DeadLetter) -> LetterHead:
     return LetterHead(
         letter_id=letter.letter_id,
         group=letter.group,
-        user_id=letter.user_id,
+        addresses=letter.addresses,
         task=letter.task,
         queue=letter.queue,
         stage=letter.failure.stage.value,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from bridge.model.pipeline import Failure
-from bridge.model.registry.identifiers import user_in
+from bridge.model.registry.addresses import named_in
 
 LEASE_S = 30
 """How long a mover may take to put claimed retries back on their queue."""
@@ -36,11 +36,12 @@ class RetryRecord(msgspec.Struct, frozen=True, kw_only=True):
     queue: str  # where that task's messages go
     envelope: str  # JSON of the envelope
     attempts: tuple[Attempt, ...]  # the failed tries so far, oldest first
-    user_id: str = ""  # the user, as the mapping says; where that cannot be told, the envelope's ``data.user_id``
+    # Addresses of the event, as texts, as the mapping says; where that cannot be told, of its ``data.user_id``
+    addresses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.user_id:
-            force_setattr(self, "user_id", user_in(self.envelope))
+        if not self.addresses:
+            force_setattr(self, "addresses", named_in(self.envelope))
 
     @property
     def attempt(self) -> int:

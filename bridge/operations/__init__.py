@@ -11,12 +11,12 @@ from bridge.operations.groups import Group
 from bridge.operations.health import Fault, is_consuming, stranded
 from bridge.operations.holdings import Holding, move_queue, read_holdings
 from bridge.operations.known import found_categories
-from bridge.operations.letters import Letters, letter_as_dict
+from bridge.operations.letters import AddressHit, Letters, letter_as_dict
 from bridge.operations.liveness import notes_of
 from bridge.operations.outboxes import OutboxState
 from bridge.operations.redrive import MAX_FAILURES_DEFAULT, Redrives
 from bridge.operations.retries import Retries, retry_as_dict
 from bridge.operations.search import OnItsWay, Place, SkippedEvent, Tracer, Verdict, Waiting, Whereabouts
-from bridge.operations.selection import FOREVER_MS, Facts, Selection, facts_of, parse_time, users_in
+from bridge.operations.selection import FOREVER_MS, Facts, Selection, address_in, facts_of, of_user, parse_time
 from bridge.operations.status import Status, StatusReader
 from bridge.operations.survey import Survey

@@ -9,9 +9,10 @@ from bridge.model.dead_letter import LetterHead
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
 from bridge.model.registry import Registry
+from bridge.model.registry.addresses import key_of
 from bridge.model.registry.metadata import QUEUE_PREFIX, TASK_PREFIX
 from bridge.model.retry import RetryRecord
-from bridge.operations.selection import FOREVER_MS, Facts, Selection, facts_of, is_class, users_in
+from bridge.operations.selection import FOREVER_MS, Facts, Selection, address_in, facts_of, is_class
 from bridge.ports import Store
 
 HEADS_LOOKED_AT = 1000
@@ -27,20 +28,20 @@ class Present:
     types: frozenset[str]
     categories: frozenset[str]
     error_classes: frozenset[str]
-    users: frozenset[str]
+    addresses: frozenset[str]
 
     @classmethod
     def of(cls, items: Iterable[Facts | LetterHead | RetryRecord]) -> "Present":
         """Of all items."""
         kinds = {
-            (facts.task, facts.queue, facts.error_class, facts.user_id)
+            (facts.task, facts.queue, facts.error_class, facts.addresses)
             for facts in (item if isinstance(item, Facts) else facts_of(item) for item in items)
         }
         return cls(
             types=frozenset(task.removeprefix(TASK_PREFIX) for task, _, _, _ in kinds),
             categories=frozenset(queue.removeprefix(QUEUE_PREFIX) for _, queue, _, _ in kinds),
             error_classes=frozenset(error_class for _, _, error_class, _ in kinds),
-            users=frozenset(user_id for _, _, _, user_id in kinds),
+            addresses=frozenset(address for *_, addresses in kinds for address in addresses),
         )
 
 
@@ -57,7 +58,7 @@ def resolve(
 ) -> Selection:
     """A selection with classes for wire names, of which each value may match something.
 
-    Types and categories must be in the registry, or in something that there is; of error classes and users, which
+    Types and categories must be in the registry, or in something that there is; of error classes and addresses, which
     cannot be listed, only those are refused that resemble one that there is.
 
     Args:
@@ -73,7 +74,7 @@ def resolve(
     categories = {category.value for category in registry.categories}
     unknown_types = [name for name in selection.types if name not in classes | wire_names]
     doubtful = bool(unknown_types or set(selection.categories) - categories)
-    if not (doubtful or selection.error_classes or selection.users):
+    if not (doubtful or selection.error_classes or selection.addresses):
         return selection.resolved(registry)
     present = Present.of(items())
     for name in unknown_types:
@@ -85,9 +86,14 @@ def resolve(
         if not any(is_class(known, name) for known in present.error_classes):
             short = {known.rpartition(".")[2] for known in present.error_classes}
             _refuse_near(name, present.error_classes | short, "error class", NEAR)
-    for name in set(users_in(selection.users, registry)) - present.users:
-        _refuse_near(name, present.users, "user", NEAR_IDS)
+    for address in {str(address_in(text, registry)) for text in selection.addresses} - present.addresses:
+        kind = address.partition(":")[0]
+        _refuse_near(key_of(address), _keys_of(kind, present.addresses), kind, NEAR_IDS)
     return selection.resolved(registry, also_categories=present.categories)
+
+
+def _keys_of(kind: str, addresses: Iterable[str]) -> set[str]:
+    return {key_of(address) for address in addresses if address.startswith(f"{kind}:")}
 
 
 def _expect(name: str, known: Collection[str], what: str, otherwise: str) -> None:

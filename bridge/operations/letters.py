@@ -12,7 +12,8 @@ from bridge.model.dead_letter import UNREADABLE, UNREADABLE_CAUSE, Cursor, DeadL
 from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline.failure import cause_of
 from bridge.model.registry import Registry
-from bridge.operations.groups import USERS_MAX, Group, Grouping
+from bridge.model.registry.addresses import user_of
+from bridge.operations.groups import ADDRESSES_MAX, Group, Grouping
 from bridge.operations.known import resolve
 from bridge.operations.selection import FOREVER_MS, Selection, facts_of
 from bridge.ports import DeadLetters, Store
@@ -37,14 +38,21 @@ class LetterPage:
 
 
 @dataclass(kw_only=True, slots=True)
-class UserHit:
-    """What a user's dead letters have in common."""
+class AddressHit:
+    """What the dead letters for one address have in common."""
 
-    user_id: str
+    address: str
     count: int = 0
     first_ms: int = 0  # the earliest burial, in ms of Redis time
     last_ms: int = 0  # the latest
     tasks: dict[str, int] = field(default_factory=dict)  # how many a task
+
+    def add(self, head: LetterHead) -> None:
+        """Count a letter."""
+        self.count += 1
+        self.last_ms = max(self.last_ms, head.buried_ms)
+        self.first_ms = min(self.first_ms, head.buried_ms)
+        self.tasks[head.task] = self.tasks.get(head.task, 0) + 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,31 +131,27 @@ class Letters:
         first_ms, last_ms = self._span(selection)
         grouping = Grouping(first_ms=first_ms, last_ms=last_ms)
         for head in self._heads(selection):
-            grouping.add_parts(head.group, head.task, head.user_id, head.buried_ms, head.letter_id)
+            grouping.add_parts(head.group, head.task, head.addresses, head.buried_ms, head.letter_id)
         samples = grouping.samples()
         letters = self._dead.get_many(list(samples.values()))
         causes = {group: cause_of(letters[sample].failure) for group, sample in samples.items() if sample in letters}
         return grouping.finish({UNREADABLE: UNREADABLE_CAUSE, **causes})
 
-    def users(self, selection: Selection) -> tuple["UserHit", ...]:
-        """The users that the matching letters hit, most letters first; letters without a user are left out.
+    def addresses(self, selection: Selection) -> tuple["AddressHit", ...]:
+        """The addresses that the matching letters hit, most letters first.
 
-        Of more than USERS_MAX users, those whose first letter is the oldest are told.
+        Of more than ADDRESSES_MAX addresses, those with the oldest first letter are told.
         """
-        found: dict[str, UserHit] = {}
+        found: dict[str, AddressHit] = {}
         for head in self._heads(selection):
-            if not head.user_id:
-                continue
-            hit = found.get(head.user_id)
-            if hit is None:
-                if len(found) == USERS_MAX:
-                    continue
-                hit = found[head.user_id] = UserHit(user_id=head.user_id, first_ms=head.buried_ms)
-            hit.count += 1
-            hit.last_ms = max(hit.last_ms, head.buried_ms)
-            hit.first_ms = min(hit.first_ms, head.buried_ms)
-            hit.tasks[head.task] = hit.tasks.get(head.task, 0) + 1
-        return tuple(sorted(found.values(), key=lambda hit: (-hit.count, hit.user_id)))
+            for address in head.addresses:
+                hit = found.get(address)
+                if hit is None:
+                    if len(found) == ADDRESSES_MAX:
+                        continue
+                    hit = found[address] = AddressHit(address=address, first_ms=head.buried_ms)
+                hit.add(head)
+        return tuple(sorted(found.values(), key=lambda hit: (-hit.count, hit.address)))
 
     def _heads(self, selection: Selection) -> Iterator[LetterHead]:
         """Of all letters that match."""
@@ -238,7 +242,7 @@ def every_letter(dead: DeadLetters) -> Iterator[DeadLetter]:
 
 def letter_as_dict(letter: DeadLetter, *, payloads: bool) -> dict[str, Any]:
     """A letter as JSON values; without ``payloads`` the event's content is masked."""
-    values: dict[str, Any] = msgspec.to_builtins(letter)
+    values: dict[str, Any] = {**msgspec.to_builtins(letter), "user_id": user_of(letter.addresses)}
     if not payloads:
         values["envelope"] = mask_envelope(letter.envelope)
         values["raw"] = f"{MASK} ({len(letter.raw)} bytes)" if letter.raw else ""

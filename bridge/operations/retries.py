@@ -10,6 +10,7 @@ from bridge.model.dead_letter import Cursor, DeadLetter
 from bridge.model.log_entry import LogEntry
 from bridge.model.pipeline.failure import Cause, cause_of
 from bridge.model.registry import Registry
+from bridge.model.registry.addresses import user_of
 from bridge.model.retry import RetryRecord, WaitingRetry
 from bridge.operations.groups import Group, Grouping
 from bridge.operations.known import resolve
@@ -136,7 +137,8 @@ def retry_as_dict(waiting: WaitingRetry, *, payloads: bool) -> dict[str, Any]:
     """A retry as JSON values; without ``payloads`` the event's content is masked."""
     values: dict[str, Any] = msgspec.to_builtins(waiting.record)
     envelope = waiting.record.envelope if payloads else mask_envelope(waiting.record.envelope)
-    return {**values, "envelope": envelope, "due_ms": waiting.due_ms, "taken": waiting.taken}
+    user_id = user_of(waiting.record.addresses)
+    return {**values, "user_id": user_id, "envelope": envelope, "due_ms": waiting.due_ms, "taken": waiting.taken}
 
 
 def _letter(record: RetryRecord, now: str) -> DeadLetter:
@@ -147,7 +149,7 @@ def _letter(record: RetryRecord, now: str) -> DeadLetter:
         envelope=record.envelope,
         failure=record.attempts[-1].failure,
         attempts=record.attempts,
-        user_id=record.user_id,
+        addresses=record.addresses,
         buried_at=now,
         worker=who_am_i(),
         release="",

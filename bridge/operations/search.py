@@ -9,6 +9,7 @@ from bridge.messages.queue_item import QueuedMessage, body_of
 from bridge.model.accounting import OpenMessage
 from bridge.model.dead_letter import DeadLetter, Tombstone
 from bridge.model.errors import BrokerError
+from bridge.model.registry import Address
 from bridge.model.retry import RetryRecord
 from bridge.operations.letters import chunks, every_letter
 from bridge.ports import Accounting, Publication, Store
@@ -65,15 +66,15 @@ class Tracer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def trace(self, event_id: UUID, user: str | None = None) -> list[Place]:
+    def trace(self, event_id: UUID, address: Address | None = None) -> list[Place]:
         """Every place that knows the event; none if it is unknown.
 
         Args:
             event_id: id of the event.
-            user: canonical id of its user, if known: large stores answer at once then.
+            address: that was told, if known: large stores answer at once then, and of that address and everyone alone.
         """
         found: list[Place] = [
-            *self._store.published.find(event_id, user),
+            *self._store.published.find(event_id, address),
             *self._on_its_way(event_id),
             *self._elsewhere(str(event_id)),
         ]

@@ -1,7 +1,7 @@
 """``Selection``: which dead letters or waiting retries are meant; the filters that every command shares. Pure."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,12 +9,13 @@ from uuid import UUID
 import msgspec
 
 from bridge.model.dead_letter import DeadLetter, LetterHead, head_of
-from bridge.model.errors import IdError, SettingsError
+from bridge.model.errors import AddressError, IdError, SettingsError
 from bridge.model.moments import LAST_MS, shown_time
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.failure import GROUP_CHARS, cause_of
 from bridge.model.plain_text import echoed
-from bridge.model.registry import Registry, task_name
+from bridge.model.registry import Address, Registry, User, task_name
+from bridge.model.registry.addresses import USER, is_users, key_of
 from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.model.retry import RetryRecord
 
@@ -30,7 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     item_id: str  # id of the letter or the event
     task: str  # that handles it
     queue: str  # where it waits
-    user_id: str  # the user that its event names; empty if none
+    addresses: tuple[str, ...]  # of its event, as texts
     stage: str  # where it failed last
     error_class: str  # error class of that failure
     group: str  # group of that failure's cause
@@ -43,7 +44,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     types: tuple[str, ...] = ()  # domain event classes (``FileImportFailed``); see ``resolved`` for wire names
     categories: tuple[str, ...] = ()  # of their queues
-    users: tuple[str, ...] = ()  # user ids
+    addresses: tuple[str, ...] = ()  # ``order:42``, ``user:<id>``, ``everyone``; one is enough
     error_classes: tuple[str, ...] = ()  # qualified names, or their last part (``ConnectionError``)
     stages: tuple[str, ...] = ()  # ``extract``, ``decode``, …
     groups: tuple[str, ...] = ()  # of causes; a beginning is enough
@@ -64,7 +65,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             (not self.ids or facts.item_id in self.ids)
             and (not self.types or facts.task in map(task_name, self.types))
             and (not self.categories or facts.queue in self._queues())
-            and (not self.users or facts.user_id in self.users)
+            and (not self.addresses or not set(self.addresses).isdisjoint(facts.addresses))
             and (not self.stages or facts.stage in self.stages)
             and (not self.groups or facts.group.startswith(self.groups))
             and (not self.error_classes or any(is_class(facts.error_class, name) for name in self.error_classes))
@@ -80,7 +81,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         wanted = [
             [f'"task":{_quoted(task_name(name))}' for name in self.types],
             [f'"queue":{_quoted(name)}' for name in sorted(self._queues())],
-            [f'"user_id":{_quoted(user)}' for user in self.users],
+            # What stands so in JSON, an element of a list, is no other field's value: those follow on a colon.
+            [f"{before}{_quoted(address)}" for address in self.addresses for before in "[,"],
             [f'"stage":{_quoted(stage)}' for stage in self.stages],
             [f'"group":"{group}' for group in self.groups],
             [f'{before}{name}"' for name in self.error_classes for before in ('"error_class":"', ".")],
@@ -95,8 +97,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             also_categories: that are known beside the registry's.
 
         Raises:
-            SettingsError: a stage, category, group, user or id is none; a type is neither a class of the registry, nor
-                looks like one of an older registry; the times leave nothing between them.
+            SettingsError: a stage, category, group, address or id is none; a type is neither a class of the registry,
+                nor looks like one of an older registry; the times leave nothing between them.
         """
         if self.since_ms > self.until_ms:
             raise SettingsError(f"{shown_time(self.since_ms)} (since) is after {shown_time(self.until_ms)} (until).")
@@ -116,9 +118,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for group in groups:
             if not _GROUP.fullmatch(group):
                 raise SettingsError(f"{echoed(group)} is no group; see dead groups or retries groups.")
-        users = users_in(self.users, registry)
+        addresses = tuple(str(address_in(text, registry)) for text in self.addresses)
         return msgspec.structs.replace(
-            self, types=tuple(names), groups=groups, ids=tuple(map(_id_in, self.ids)), users=users
+            self, types=tuple(names), groups=groups, ids=tuple(map(_id_in, self.ids)), addresses=addresses
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def facts_of(item: DeadLetter | RetryRecord | LetterHead) -> Facts:
             item_id=item.letter_id,
             task=item.task,
             queue=item.queue,
-            user_id=item.user_id,
+            addresses=item.addresses,
             stage=item.stage,
             error_class=item.error_class,
             group=item.group,
@@ -164,7 +166,7 @@ def facts_of(item: DeadLetter | RetryRecord | LetterHead) -> Facts:
         item_id=item.event_id,
         task=item.task,
         queue=item.queue,
-        user_id=item.user_id,
+        addresses=item.addresses,
         stage=last.failure.stage.value,
         error_class=last.failure.error_class,
         group=cause_of(last.failure).group,
@@ -195,15 +197,21 @@ def parse_time(text: str, now_ms: int) -> int:
     return at_ms
 
 
-def users_in(texts: Iterable[str], registry: Registry) -> tuple[str, ...]:
-    """Ids of users as letters and retries have them.
+def of_user(user: str) -> str:
+    """The address of a user, as text."""
+    return f"{USER}:{user.strip()}"
+
+
+def address_in(text: str, registry: Registry) -> Address:
+    """The address that people write, as in the address of a stream.
 
     Raises:
-        SettingsError: one is no id of the registry's kind.
+        SettingsError: it is none of the registry's.
     """
+    text = text.strip()
     try:
-        return tuple(str(registry.users.parse(text.strip())) for text in texts)
-    except IdError as error:
+        return User(registry.users.parse(key_of(text))) if is_users(text) else registry.addresses.parse(text)
+    except (IdError, AddressError) as error:
         raise SettingsError(str(error)) from None
 
 

@@ -7,7 +7,7 @@ from bridge.ops.page_context import LISTED, PageContext, PageRequest, read_after
 from bridge.views.failed_events import letter_facts, letter_row, retry_row, write_filters
 
 SAMPLES = 5
-USERS = 10
+HITS = 10
 
 
 def dead_list(context: PageContext, request: PageRequest) -> Response:
@@ -44,8 +44,8 @@ def dead_group(context: PageContext, request: PageRequest) -> Response:
         "group.html",
         title=f"Cause {groups[0].group}",
         group=groups[0],
-        hit=context.letters.users(selection),
-        users_shown=USERS,
+        hit=context.letters.addresses(selection),
+        hits_shown=HITS,
         page=page,
         fixed=write_filters(selection),
     )

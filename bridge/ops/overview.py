@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bridge.model.errors import SettingsError
 from bridge.model.plain_text import echoed
-from bridge.operations import Tracer, users_in
+from bridge.operations import Tracer, address_in, of_user
 from bridge.ops.page_context import PageContext, PageRequest
 from bridge.views.words import Place, in_words, unknown
 
@@ -46,8 +46,9 @@ def trace_event(context: PageContext, request: PageRequest) -> Response:
     given = request.query.get("event", "").strip()
     places: list[Place] | None = None
     if given:
-        user = request.query.get("user", "").strip()
-        whose = users_in([user], context.registry)[0] if user else None
+        user, address = (request.query.get(name, "").strip() for name in ("user", "address"))
+        told = address or (of_user(user) if user else "")
+        whose = address_in(told, context.registry) if told else None
         found = Tracer(context.store).trace(_event_id(given), whose)
         places = [in_words(place) for place in found]
     return context.page(

@@ -25,7 +25,7 @@ from bridge.model.dead_letter import Cursor
 from bridge.model.errors import SettingsError
 from bridge.model.pipeline import Stage
 from bridge.model.registry import Registry
-from bridge.operations import FOREVER_MS, Letters, Redrives, Retries, Selection, found_categories, notes_of
+from bridge.operations import FOREVER_MS, Letters, Redrives, Retries, Selection, found_categories, notes_of, of_user
 from bridge.ops.page_state import OverviewCache, RunningRedrives
 from bridge.ops.sessions import Role, Session
 from bridge.ports import Store
@@ -33,13 +33,14 @@ from bridge.settings import OpsSettings
 from bridge.views.failed_events import (
     LISTS,
     NAMES,
+    USER,
+    hits_in_words,
     read_cursor,
     read_filters,
     types_in_words,
-    users_in_words,
     write_filters,
 )
-from bridge.views.words import NONE, Named, counted, due, event_class, numbers_in_words, span
+from bridge.views.words import NONE, Named, addresses_in_words, counted, due, event_class, numbers_in_words, span
 from bridge.wiring import open_store
 
 
@@ -83,7 +84,7 @@ def read_selection(
     text = fields.get("text", "").strip()
     if text and not payloads:
         raise SettingsError(TEXT_IS_MASKED)
-    lists = {name: _values(fields, name, registry) for name in LISTS}
+    lists = {name: _values(fields, name, registry) for name in (*LISTS, USER)}
     since, until = fields.get("since", "").strip(), fields.get("until", "").strip()
     return read_filters(lists, since=since, until=until, text=text, now_ms=now_ms).resolved(
         registry, also_categories=older
@@ -91,8 +92,9 @@ def read_selection(
 
 
 def given_filters(fields: QueryParams) -> list[Named]:
-    """The filters of an address as they were typed."""
-    return [Named(name, value) for name, value in fields.multi_items() if name in NAMES and value.strip()]
+    """The filters in the address of a page as they were typed; a user as the address that it is short for."""
+    given = [Named(name, value) for name, value in fields.multi_items() if name in NAMES and value.strip()]
+    return [Named("address", of_user(one.value)) if one.name == USER else one for one in given]
 
 
 def read_after(fields: QueryParams) -> Cursor | None:
@@ -136,7 +138,8 @@ def read_reason(fields: QueryParams) -> str:
 
 def _values(fields: QueryParams, name: str, registry: Registry) -> tuple[str, ...]:
     given = fields.getlist(name)
-    if name != "user" or registry.users.kind is not str:  # a text that is an id may hold commas
+    texts = registry.users.kind is str or any(topic.kind is str for topic in registry.topics)
+    if name not in ("user", "address") or not texts:  # a text that is an id may hold commas
         given = [text.replace(",", " ") for text in given]
     values = tuple(dict.fromkeys(value for text in given for value in text.split()))
     if len(values) > FILTER_VALUES_MAX:
@@ -290,7 +293,8 @@ def environment() -> Environment:
         due=due,
         in_words=numbers_in_words,
         types=types_in_words,
-        users=users_in_words,
+        hits=hits_in_words,
+        addresses=addresses_in_words,
         bars=bars,
     )
     made.globals["stages"] = [stage.value for stage in Stage]

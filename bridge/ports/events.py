@@ -183,13 +183,13 @@ class Publications(Protocol):
     def newest(self, address: Address, limit: int, *, retention: Retention | None = None) -> Iterator[PastEvent]:
         """Up to so many retained events that an address was told, of one class of retention, newest first."""
 
-    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
+    def find(self, event_id: UUID, address: Address | None = None) -> Iterator[Publication]:
         """Where an event was published.
 
         Args:
             event_id: id of the event.
-            user: canonical id of a user: large stores answer at once then, and only whether that user or everyone was
-                told; otherwise all are looked through.
+            address: large stores answer at once then, and only whether it or everyone was told; otherwise all are
+                looked through.
         """
 
     def published(self, event_ids: Collection[str]) -> frozenset[str]:

@@ -196,11 +196,11 @@ class PublishedEvents(OfStore):
                     payload=fields[b"data"],
                 )
 
-    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
-        """With a user two marks are read; without, SCAN goes through all keys in steps of MARKS_A_STEP."""
+    def find(self, event_id: UUID, address: Address | None = None) -> Iterator[Publication]:
+        """With an address two marks are read; without, SCAN goes through all keys in steps of MARKS_A_STEP."""
         with store_errors():
-            if user is not None:
-                marks = {self._keys.user_seen(user, event_id), self._keys.seen(EVERYONE, event_id)}
+            if address is not None:
+                marks = {self._keys.seen(one, event_id) for one in (address, EVERYONE)}
             else:
                 found = self._client.scan_iter(match=self._keys.seen_marks(event_id), count=MARKS_A_STEP)
                 marks = {text(key) for key in found}

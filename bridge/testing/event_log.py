@@ -247,11 +247,11 @@ class MemoryEventLog(Twin):
                 payload=event.payload.encode(),
             )
 
-    def find(self, event_id: UUID, user: str | None = None) -> Iterator[Publication]:
+    def find(self, event_id: UUID, address: Address | None = None) -> Iterator[Publication]:
         owners = [owner for owner, marked in self._state.marks if marked == str(event_id)]
         for owner in owners:
             position = self._marked(owner, str(event_id))
-            if position is not None and (user is None or owner in (f"user:{user}", _EVERYONE)):
+            if position is not None and (address is None or owner in (str(address), _EVERYONE)):
                 yield Publication(
                     position=position,
                     address=owner,

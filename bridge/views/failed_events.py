@@ -11,20 +11,22 @@ from bridge.model.errors import SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.pipeline import Failure
 from bridge.model.retry import Attempt, WaitingRetry
-from bridge.operations import FOREVER_MS, Facts, Group, Prediction, Selection, facts_of, parse_time
-from bridge.views.words import Named, counted, event_class, failure_in_words, moment
+from bridge.operations import FOREVER_MS, Facts, Group, Prediction, Selection, facts_of, of_user, parse_time
+from bridge.views.words import Named, addresses_in_words, counted, event_class, failure_in_words, moment
 
 LISTS = {
     "type": "types",
     "category": "categories",
-    "user": "users",
+    "address": "addresses",
     "error": "error_classes",
     "stage": "stages",
     "group": "groups",
     "id": "ids",
 }
 """Names of filters that take several values, and the attributes of a Selection that hold them."""
-NAMES = (*LISTS, "since", "until", "text")
+USER = "user"
+"""A filter that takes the user's id for an address."""
+NAMES = (*LISTS, USER, "since", "until", "text")
 
 
 def read_filters(lists: Mapping[str, Iterable[str]], *, since: str, until: str, text: str, now_ms: int) -> Selection:
@@ -33,11 +35,13 @@ def read_filters(lists: Mapping[str, Iterable[str]], *, since: str, until: str, 
     Raises:
         SettingsError: a time is none.
     """
+    users = [of_user(one) for one in lists.get(USER, ())]
     return Selection(
         since_ms=parse_time(since, now_ms) if since else 0,
         until_ms=parse_time(until, now_ms) if until else FOREVER_MS,
         text=text,
-        **{LISTS[name]: tuple(values) for name, values in lists.items()},
+        addresses=(*lists.get("address", ()), *users),
+        **{LISTS[name]: tuple(values) for name, values in lists.items() if name not in ("address", USER)},
     )
 
 
@@ -117,7 +121,7 @@ def _shared_facts(item: Facts) -> list[Named]:
     return [
         Named("task", item.task),
         Named("queue", item.queue),
-        Named("user", item.user_id),
+        Named("for", addresses_in_words(item.addresses)),
         Named("group", item.group),
     ]
 
@@ -129,9 +133,12 @@ def attempts_in_words(attempts: Sequence[Attempt]) -> list[Named]:
     ]
 
 
-def users_in_words(group: Group) -> str:
-    """How many users a cause hits; with a + where there may be more."""
-    return counted(group.users, "user", "" if group.users_exact else "+")
+def hits_in_words(group: Group) -> str:
+    """How many users and topics a cause hits, and everyone; with a + where there may be more."""
+    more = "" if group.users_exact else "+"
+    users = [counted(group.users, USER, more)] if group.users or not (group.topics or group.everyone) else []
+    topics = [counted(group.topics, "topic", more)] if group.topics else []
+    return ", ".join(users + topics + ["everyone"] * group.everyone)
 
 
 def types_in_words(tasks: Sequence[tuple[str, int]]) -> str:

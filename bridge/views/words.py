@@ -56,6 +56,15 @@ def numbers_in_words(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in numbers.items() if number)
 
 
+ADDRESSES_SHOWN = 4
+
+
+def addresses_in_words(addresses: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = [f"and {len(addresses) - ADDRESSES_SHOWN:,} more"] if len(addresses) > ADDRESSES_SHOWN else []
+    return ", ".join([*addresses[:ADDRESSES_SHOWN], *more])
+
+
 def event_class(task: str) -> str:
     """The domain event class that a task handles."""
     return task.removeprefix("bridge.")
@@ -124,12 +133,12 @@ def unknown(seen_life_s: float) -> str:
 def _published(place: Publication) -> Place:
     kept = "still in the stream" if place.in_stream else "no longer in the stream"
     facts = [Named("position", f"{place.position}, {kept}"), Named("seen mark", place.seen_key)]
-    told = "everybody" if place.is_broadcast else f"user {place.user_id}" if place.user_id else place.address
-    return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {told}", facts=facts)
+    return Place(tone="good", name="published", words=f"{moment(place.at_ms)} to {place.address}", facts=facts)
 
 
 def _buried(letter: DeadLetter) -> Place:
-    facts = [Named("letter", f"{letter.letter_id} (queue {letter.queue or '-'})"), Named("user", letter.user_id)]
+    letter_id = Named("letter", f"{letter.letter_id} (queue {letter.queue or '-'})")
+    facts = [letter_id, Named("for", addresses_in_words(letter.addresses))]
     return Place(
         tone="bad",
         name="dead letter",

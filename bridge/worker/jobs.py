@@ -103,7 +103,7 @@ class Failures:
                 queue=queue,
                 envelope=retry.envelope.decode(),
                 attempts=attempts(str(retry.event_id), retry.failure),
-                user_id=retry.user_id,
+                addresses=retry.told,
             )
             for retry in retries
         ]
@@ -129,7 +129,7 @@ class Failures:
                 worker=short_name(),
                 release=self._release,
                 replay=job.redrive,
-                user_id=one.user_id,
+                addresses=one.told,
             )
             for letter_id, one in to_bury
         ]

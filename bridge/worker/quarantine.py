@@ -75,7 +75,7 @@ class Quarantine:
                 envelope=record.envelope,
                 failure=describe(error, Stage.MESSAGE),
                 attempts=record.attempts,
-                user_id=record.user_id,
+                addresses=record.addresses,
                 buried_at=now,
                 worker=short_name(),
                 release=self._release,

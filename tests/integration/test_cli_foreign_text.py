@@ -46,7 +46,11 @@ def fill(settings: Settings, client: redis.Redis) -> None:
     Entries(client).enter([("id", "bridge.X[/x]", "bridge.[/x]", b"0" * 16)])
     client.lpush(f"bridge.{HOSTILE}", HOSTILE)
     letter = msgspec.structs.replace(
-        a_letter(letter_id=str(UUID(int=7))), queue=HOSTILE, user_id=HOSTILE, worker=HOSTILE, task=f"bridge.{HOSTILE}"
+        a_letter(letter_id=str(UUID(int=7))),
+        queue=HOSTILE,
+        addresses=(f"user:{HOSTILE}",),
+        worker=HOSTILE,
+        task=f"bridge.{HOSTILE}",
     )
     DeadLetters(client, settings).bury([letter])
     run(settings, "dead", "discard", "--id", str(UUID(int=1)), "--reason", HOSTILE, "-y")

@@ -82,7 +82,7 @@ def test_every_filter_finds_what_it_says(client, settings, letters) -> None:
     mine = a_letter(user_id=user_id, failure=a_failure("Needle 7", error_class="shop.Oops"))
     bury(client, settings, [mine, *(a_letter() for _ in range(1500))])
     for filters in (
-        {"users": (str(user_id),)},
+        {"addresses": (f"user:{user_id}",)},
         {"error_classes": ("Oops",)},
         {"groups": (mine.group[:6],)},
         {"ids": (mine.letter_id,)},

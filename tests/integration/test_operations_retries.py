@@ -132,7 +132,7 @@ def test_the_commands_speak_to_people(client, settings, redis_url, waiting) -> N
     assert [line.split()[:2] for line in users.splitlines() if "-0000-" in line] == [[str(ann), "2"], [str(bo), "1"]]
     assert users.endswith("Hit: 2 users.\n")
     shown = run("dead", "show", made[0].letter_id)
-    assert f"user        {ann}" in shown
+    assert f"for         user:{ann}" in shown
     assert "\n    return look_up(event)\n" in shown
     assert "a secret" not in shown
     assert "a secret" in run("dead", "show", made[0].letter_id, "--payloads")

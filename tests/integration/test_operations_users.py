@@ -61,7 +61,7 @@ def test_an_envelope_that_cannot_be_read_is_laid_to_the_field_that_the_mapping_r
     with running_worker(tmp_path, environment):
         wait_until(letters.count, what="it is buried")
     (letter,) = every_letter(letters)
-    assert (letter.failure.stage, letter.user_id) == ("decode", str(user))
+    assert (letter.failure.stage, letter.addresses) == ("decode", (f"user:{user}",))
 
 
 def _run(environment: dict[str, str], *arguments: str) -> str:

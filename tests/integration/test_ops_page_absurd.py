@@ -15,7 +15,7 @@ from tests.support.letters import a_letter, bury
 from tests.support.ops_page import OPERATOR, browser, filled, form_token
 
 FIELDS = (
-    "type", "category", "user", "error", "stage", "group", "id", "since", "until", "text", "after",
+    "type", "category", "user", "address", "error", "stage", "group", "id", "since", "until", "text", "after",
     "n", "event", "rate", "canary", "max_failures", "reason",
 )  # fmt: skip
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -149,7 +149,7 @@ async def test_a_cause_tells_whom_it_hits_most_first(ops_settings: Settings, cli
     bury(client, ops_settings, [*letters, a_letter(raw=b"of nobody"), *(a_letter() for _ in range(20))])
     async with browser(ops_settings, VIEWER) as viewer:
         text = (await viewer.get(f"/dead/groups/{letters[0].group}")).text
-        assert "Affected users, most first: 10 of 22" in text
-        hit = re.findall(r'href="/dead\?user=([^"]+)"', text)
-        assert (len(hit), hit[0]) == (10, str(ann))
+        assert "Affected addresses, most first: 10 of 22" in text
+        hit = re.findall(r'href="/dead\?address=([^"]+)"', text)
+        assert (len(hit), hit[0]) == (10, f"user%3A{ann}")
         assert len(re.findall(r'href="/dead/letters/', (await viewer.get(f"/dead?user={ann}")).text)) == 2

@@ -88,7 +88,11 @@ async def test_categories_of_older_catalogs_can_be_chosen(
 async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Settings, client: redis.Redis) -> None:
     failure = Failure(stage=Stage.EXTRACT, error_class=HOSTILE, message=HOSTILE, traceback=HOSTILE)
     letter = msgspec.structs.replace(
-        a_letter(failure=failure, mode=HOSTILE), worker=HOSTILE, release=HOSTILE, queue=HOSTILE, user_id=HOSTILE
+        a_letter(failure=failure, mode=HOSTILE),
+        worker=HOSTILE,
+        release=HOSTILE,
+        queue=HOSTILE,
+        addresses=(f"user:{HOSTILE}",),
     )
     odd = a_letter(letter_id="'\"><script>x</script>", failure=failure, task=HOSTILE, raw=HOSTILE.encode())
     bury(client, ops_settings, [letter, odd])
@@ -118,7 +122,7 @@ async def test_hostile_text_is_shown_as_text_on_every_page(ops_settings: Setting
             ("/retries", {"error": HOSTILE}),
             ("/replays/new", {"id": HOSTILE}),
             ("/trace", {"event": HOSTILE}),
-            ("/trace", {"event": letter.letter_id, "user": HOSTILE}),
+            ("/trace", {"event": letter.letter_id, "address": HOSTILE}),
             (f"/dead/groups/{quote(HOSTILE, safe='')}", {}),
             ("/login", {"next": HOSTILE}),
         ):

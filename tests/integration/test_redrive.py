@@ -76,7 +76,7 @@ def test_a_selection_replays_its_letters_and_no_other(worker, client, settings, 
     mine, theirs = uuid4(), uuid4()
     letters = [a_letter(user_id=mine if n < 10 else theirs) for n in range(30)]
     bury(client, settings, letters)
-    assert replays.run(replays.begin(Selection(users=(str(mine),)))).succeeded == 10
+    assert replays.run(replays.begin(Selection(addresses=(f"user:{mine}",)))).succeeded == 10
     assert (client.xlen(user_stream(mine)), client.xlen(user_stream(theirs))) == (10, 0)
 
 

@@ -37,7 +37,7 @@ from bridge.messages.validation import check_message
 from bridge.messages.whole_message import read_whole
 from bridge.model.bounds import MessageBounds
 from bridge.model.counting import Counters
-from bridge.model.dead_letter import read_letter, read_tombstone, user_in
+from bridge.model.dead_letter import read_letter, read_tombstone
 from bridge.model.errors import BridgeError
 from bridge.model.events.json_payload import encode_payload
 from bridge.model.events.sse_event import read_message
@@ -46,6 +46,7 @@ from bridge.model.pipeline.envelope import EventCodec
 from bridge.model.pipeline.failure import cause_of
 from bridge.model.plain_text import one_line
 from bridge.model.registry import EVERYONE
+from bridge.model.registry.addresses import named_in
 from bridge.model.withdrawal import Withdrawal
 from bridge.operations.dry_run import is_json, occurred_at_of
 from bridge.operations.letters import mask_envelope
@@ -269,7 +270,7 @@ INPUTS: dict[str, Callable[[str], object]] = {
         json.dumps({"event_id": str(uuid4()), "event_type": text, "data": {"a": text}, "position": text})
     ),
     "a letter": lambda text: read_letter(text),
-    "a letter's user": lambda text: user_in(_envelope(text).decode()),
+    "a letter's user": lambda text: named_in(_envelope(text).decode()),
     "a letter that is masked": lambda text: mask_envelope(_envelope(text).decode()),
     "a retry": lambda text: read_retry("1:" + text),
     "a tombstone": lambda text: read_tombstone("id", text.encode(), ""),
@@ -281,7 +282,7 @@ INPUTS: dict[str, Callable[[str], object]] = {
     "a request's query": lambda text: parse_request(QueryParams([("categories", text), (text, "1")]), {}, REGISTRY),
     "a request's headers": lambda text: parse_request(QueryParams(""), {"last-event-id": text}, REGISTRY),
     "a filter's time": lambda text: parse_time(text, 0),
-    "a filter's names": lambda text: Selection(types=(text,), users=(text,), text=text).conditions(),
+    "a filter's names": lambda text: Selection(types=(text,), addresses=(text,), text=text).conditions(),
     "a token": _identify,
     "a ticket": _ticket,
     "an issuer's keys": lambda text: read_key_set(text.encode()),

@@ -72,7 +72,6 @@ NO_TEXT = {
     "gateway.replay_reader": "how much is read at once",
     "gateway.connection": "how much is handed to the server",
     "gateway.session": "how much is held for a client",
-    "model.registry.addresses": "how many streams are read for a client",
     "operations.redrive.sending": "how much is sent at once",
     "operations.disconnecting": "the application's own words",
     "producer.outbox.table": "tests/contract/test_outbox.py",

@@ -105,7 +105,7 @@ def end_of(raw: object, mapping: DomainToSSEMapping) -> tuple[object, ...]:
         return Published, outcome.event, outcome.payload, outcome.audience, json.loads(encode_raw(outcome.envelope))
     # In which words a parser says what is wrong may differ.
     failure = outcome.failure.stage, outcome.failure.error_class
-    return type(outcome), failure, outcome.user_id, json.loads(outcome.envelope)
+    return type(outcome), failure, outcome.told, json.loads(outcome.envelope)
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400"])

@@ -53,10 +53,10 @@ def test_an_event_goes_through_the_pipeline_with_its_user(
     assert (outcome.event.user_id, type(outcome.event.user_id)) == (user, type(user))
     assert isinstance(run(registry, classes["OrderPaid"](customer=None)), Skipped)
     lost = run(registry, classes["OrderLost"](customer=user))
-    assert (type(lost), lost.user_id) == (Dead, str(user))
+    assert (type(lost), lost.told) == (Dead, (f"user:{user}",))
     if wrong is not None:
         dead = run(registry, classes["OrderPaid"](customer=wrong))
-        assert (type(dead), dead.failure.error_class, dead.user_id) == (Dead, "bridge.IdError", "")
+        assert (type(dead), dead.failure.error_class, dead.told) == (Dead, "bridge.IdError", ())
         assert str(wrong) not in dead.failure.message
 
 
@@ -123,11 +123,11 @@ async def test_development_mode_takes_such_a_user_and_says_what_it_wants() -> No
 
 def test_the_page_for_operators_takes_such_users() -> None:
     def users(registry: Registry, query: str) -> tuple[str, ...]:
-        return read_selection(QueryParams(query), registry, now_ms=0, payloads=False).users
+        return read_selection(QueryParams(query), registry, now_ms=0, payloads=False).addresses
 
-    assert users(numbers, "user=7,8+9") == ("7", "8", "9")
-    assert users(names, "user=a,b&user=c") == ("a,b", "c")
-    assert users(uuids, f"user={str(USER).upper()}") == (str(USER),)
+    assert users(numbers, "user=7,8+9") == ("user:7", "user:8", "user:9")
+    assert users(names, "user=a,b&user=c") == ("user:a,b", "user:c")
+    assert users(uuids, f"user={str(USER).upper()}") == (f"user:{USER}",)
     with pytest.raises(SettingsError, match="is no user id: those are whole numbers"):
         users(numbers, f"user={USER}")
 
@@ -162,7 +162,7 @@ def test_a_text_that_looks_like_another_kind_of_id_stays_itself_where_an_event_f
     )
     broken = {"id": str(USER), "data": {name: user}}
     dead = Pipeline(catalog, retry=RetryPolicy(attempts=1), event_max_bytes=10_000, random=lambda: 0.5).run(row, broken)
-    assert (type(dead), dead.user_id) == (Dead, user)
+    assert (type(dead), dead.told) == (Dead, (f"user:{user}",))
 
 
 def test_documents_say_what_users_are_called() -> None:

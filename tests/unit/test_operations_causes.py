@@ -6,6 +6,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.model.errors import IdError, PermanentError, SettingsError, SpoolError
 from bridge.model.pipeline import Failure, Stage
 from bridge.model.pipeline.failure import cause_of, describe, place_in, without_variables
+from bridge.model.registry.addresses import user_of
 from bridge.operations.selection import Facts, Selection, parse_time
 from tests.support.letters import a_letter
 from tests.support.naming import shown
@@ -98,7 +99,13 @@ def test_a_time_is_ago_or_rfc_3339() -> None:
 
 
 def facts(**changes: object) -> Facts:
-    known = {"item_id": "i", "task": "bridge.A", "queue": "bridge.c", "user_id": "u", "stage": "extract"}
+    known = {
+        "item_id": "i",
+        "task": "bridge.A",
+        "queue": "bridge.c",
+        "addresses": ("user:u", "order:42"),
+        "stage": "extract",
+    }
     return Facts(**{**known, "error_class": "shop.Oops", "group": "abc", "at_ms": 5, "text": "Some Text", **changes})
 
 
@@ -109,8 +116,8 @@ def facts(**changes: object) -> Facts:
         ({"types": ("A",)}, True),
         ({"types": ("B", "A")}, True),
         ({"types": ("B",)}, False),
-        ({"categories": ("c",), "users": ("u",)}, True),
-        ({"categories": ("c",), "users": ("v",)}, False),
+        ({"categories": ("c",), "addresses": ("org:7", "user:u")}, True),
+        ({"categories": ("c",), "addresses": ("user:v",)}, False),
         ({"error_classes": ("Oops",)}, True),
         ({"error_classes": ("ops",)}, False),
         ({"groups": ("ab",)}, True),
@@ -150,4 +157,4 @@ def test_a_selection_survives_being_written_down() -> None:
 def test_a_letter_knows_its_cause_and_its_user() -> None:
     letter = a_letter()
     assert letter.group == cause_of(letter.failure).group
-    assert letter.user_id in letter.envelope
+    assert user_of(letter.addresses) in letter.envelope

@@ -43,7 +43,7 @@ def test_every_filter_is_read() -> None:
     ) == Selection(
         types=("Moody", "Announced"),
         categories=("moods",),
-        users=(USER,),
+        addresses=(f"user:{USER}",),
         error_classes=("KeyError",),
         stages=("extract",),
         groups=("ab",),

@@ -1,15 +1,16 @@
 """An event whose mapping says by a function who is told: its addresses, its user, and what is refused."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bridge import Settings
 from bridge.model.events.sse_event import NO_USER
-from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Skipped
+from bridge.model.pipeline import Dead, EventCodec, Pipeline, Published, Retry, Skipped
 from bridge.model.pipeline.rehearsal import rehearse
-from bridge.model.registry import EVERYONE, RetryPolicy, User
+from bridge.model.registry import EVERYONE, Audience, RetryPolicy, User
 from bridge.operations.trials import Trial, Trials
 from bridge.producer.batching import Accepted, BatchLimits, batch, user_reader
 from bridge.testing import MemoryStore
@@ -43,6 +44,25 @@ def test_the_function_says_who_is_told_and_the_extractor_whose_it_is(event: Any,
     (tried,) = Trials(PIPELINE, time_limit_s=5).outcomes([Trial(registry.by_class[type(event)], raw_of(event))])
     assert isinstance(tried, Published)
     assert (tried.addresses, tried.event.user_id) == (addresses, user)
+
+
+def fails(_: Any) -> Any:
+    raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"payload_extractor": fails}, ("room:1", "user:8")),
+        ({"payload_extractor": fails, "audience": Audience.BROADCAST}, ("everyone",)),
+        ({"payload_extractor": fails, "audience": Audience.USER}, ("user:7",)),
+        ({"audience": fails}, ("user:7",)),
+    ],
+)
+def test_what_fails_keeps_its_addresses_or_else_the_user_that_it_names(changes: Any, told: tuple[str, ...]) -> None:
+    outcome = PIPELINE.run(replace(SAID, **changes), raw_of(Said(room=1, by=7, mentioned=(8,))))
+    assert isinstance(outcome, Retry)
+    assert outcome.told == told
 
 
 def test_no_address_is_no_recipient() -> None:

@@ -34,7 +34,7 @@ LETTER = DeadLetter(
     group="ab" * 6,
     task="bridge.Moody",
     queue="bridge.moods",
-    user_id=USER,
+    addresses=(f"user:{USER}",),
     failure=FAILURE,
     attempts=(),
     envelope="{}",
@@ -47,7 +47,7 @@ RETRY = RetryRecord(
     event_id=ID,
     task="bridge.Moody",
     queue="bridge.moods",
-    user_id=USER,
+    addresses=(f"user:{USER}",),
     envelope="{}",
     attempts=(Attempt(number=3, at="2026-01-01T00:00:00+00:00", failure=FAILURE),),
 )
@@ -90,22 +90,26 @@ def test_a_cursor_that_is_none_is_refused_in_the_words_of_its_place() -> None:
 
 def test_filters_say_when_and_read_the_same_later() -> None:
     given = failed_events.read_filters({"user": [USER], "id": []}, since="2h", until="", text="tea", now_ms=AT_MS)
-    assert given == Selection(users=(USER,), since_ms=AT_MS - 7_200_000, text="tea")
+    assert given == Selection(addresses=(f"user:{USER}",), since_ms=AT_MS - 7_200_000, text="tea")
     written = failed_events.write_filters(given)
-    assert written == [("user", USER), ("since", "2025-12-31T22:00:00.123Z"), ("text", "tea")]
+    assert written == [("address", f"user:{USER}"), ("since", "2025-12-31T22:00:00.123Z"), ("text", "tea")]
 
 
 def test_a_letter_and_a_retry_make_rows_alike() -> None:
     dead, waiting = letter_row(AT_MS, LETTER), retry_row(WaitingRetry(record=RETRY, due_ms=AT_MS, taken=False))
     assert (dead.at, dead.tries, waiting.at, waiting.tries) == ("2026-01-01T00:00:00Z", None, dead.at, 3)
-    assert (dead.item.user_id, dead.item.task, waiting.failure) == (waiting.item.user_id, "bridge.Moody", dead.failure)
+    assert (dead.item.addresses, dead.item.task, waiting.failure) == (
+        waiting.item.addresses,
+        "bridge.Moody",
+        dead.failure,
+    )
     assert words.failure_in_words(dead.failure, 100) == "extract: KeyError: " + "x" * 100
     assert retry_row(WaitingRetry(record=RETRY, due_ms=AT_MS, taken=True)).at == "being tried"
 
 
 def test_the_facts_of_a_letter_leave_nothing_out_but_its_contents() -> None:
     told = dict(letter_facts(LETTER))
-    assert told["user"] == USER
+    assert told["for"] == f"user:{USER}"
     assert told["worker"] == "h1:1"
     assert not told["died in"]
 
@@ -126,11 +130,11 @@ def test_a_dry_run_is_summed_up_in_bounded_memory() -> None:
     [
         (
             Publication(position=f"{AT_MS}-0", address="everyone", seen_key="k", in_stream=False),
-            "published 2026-01-01T00:00:00.123Z to everybody",
+            "published 2026-01-01T00:00:00.123Z to everyone",
         ),
         (
             Publication(position=f"{AT_MS}-0", address="user:a:b", seen_key="k", in_stream=False),
-            "published 2026-01-01T00:00:00.123Z to user a:b",
+            "published 2026-01-01T00:00:00.123Z to user:a:b",
         ),
         (
             Publication(position=f"{AT_MS}-0", address="order:42", seen_key="k", in_stream=True),

@@ -15,8 +15,17 @@ from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.events.sse_event import NO_USER, vouched_event
 from bridge.model.pipeline.envelope import EventCodec, encode_raw, parsed, wire_names
 from bridge.model.pipeline.failure import Failure, Stage, describe
-from bridge.model.registry import Address, Addressing, Audience, DomainToSSEMapping, IdType, Registry, RetryPolicy
-from bridge.model.registry.addresses import AddressBook
+from bridge.model.registry import (
+    Address,
+    Addressing,
+    Audience,
+    DomainToSSEMapping,
+    IdType,
+    Registry,
+    RetryPolicy,
+    User,
+)
+from bridge.model.registry.addresses import EVERYONE_TEXT, USER, AddressBook
 from bridge.model.registry.identifiers import UUIDS
 
 
@@ -46,7 +55,7 @@ class Retry:
     attempt: int  # the attempt that failed, 1 for the first
     after_s: float  # seconds to wait
     failure: Failure  # why
-    user_id: str = ""  # the user that the event names, by its mapping; empty if none, or if that cannot be told
+    told: tuple[str, ...] = ()  # addresses of the event, as texts, by its mapping; nothing if that cannot be told
     # What an extractor raised, for the log of this process; None where nothing of the team's failed
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
@@ -60,7 +69,7 @@ class Dead:
     envelope: bytes  # JSON of what came in
     attempt: int  # the attempt that failed, 1 for the first
     failure: Failure  # why
-    user_id: str = ""  # as of a Retry
+    told: tuple[str, ...] = ()  # as of a Retry
     error: BaseException | None = field(default=None, compare=False, repr=False)  # as of a Retry
 
 
@@ -144,7 +153,7 @@ class Pipeline:
             attempt: 1 for the first delivery of this event.
             last_attempt: dead-letter it if this attempt fails, whatever the policy says.
         """
-        stage, event = Stage.DECODE, None
+        stage, event, addresses = Stage.DECODE, None, None
         try:
             json = self._bounded(encode_raw(raw), "envelope")
             event = self._codecs[mapping.domain_event_class].decode(json)
@@ -166,10 +175,8 @@ class Pipeline:
             failure = describe(error, stage, with_traceback=stage is Stage.EXTRACT)
             permanent = last_attempt or isinstance(error, PermanentError | DecodeError | PayloadError)
             raised = error if stage is Stage.EXTRACT else None
-            user_id = "" if event is None else self._user_of(mapping, event)
-            return self.failed(
-                mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised, user_id=user_id
-            )
+            told = tuple(map(str, addresses)) if addresses else self._told(mapping, event)
+            return self.failed(mapping, raw, failure, attempt=attempt, permanent=permanent, error=raised, told=told)
 
     def failed(
         self,
@@ -180,14 +187,14 @@ class Pipeline:
         attempt: int,
         permanent: bool = False,
         error: BaseException | None = None,
-        user_id: str = "",
+        told: tuple[str, ...] = (),
     ) -> Retry | Dead:
         """Retry or dead-letter an event whose ``attempt`` failed; the one place where that is decided.
 
-        The user, if not given, is read from the envelope where the mapping returns one field of it. No foreign code
-        is run for that: it may be what the event's process has died of.
+        Its addresses, if not given, are the mapping's, or its user's, read from the envelope where the mapping returns
+        one field of it. No foreign code is run for that: it may be what the event's process has died of.
         """
-        user_id = user_id or self._user_in(mapping, raw)
+        told = told or self._told_by(mapping, raw)
         policy = mapping.retry or self._retry
         envelope = encode_raw(raw)
         event_id = _id_of(raw)
@@ -197,7 +204,7 @@ class Pipeline:
                 envelope=envelope,
                 attempt=attempt,
                 failure=failure,
-                user_id=user_id,
+                told=told,
                 error=error,
             )
         return Retry(
@@ -206,25 +213,29 @@ class Pipeline:
             attempt=attempt,
             after_s=policy.delay_s(attempt, self._random),
             failure=failure,
-            user_id=user_id,
+            told=told,
             error=error,
         )
 
-    def _user_in(self, mapping: DomainToSSEMapping, raw: object) -> str:
-        """The envelope's user: in the field that the mapping's extractor returns as it is, or else in ``user_id``."""
+    def _told_by(self, mapping: DomainToSSEMapping, raw: object) -> tuple[str, ...]:
+        """By the envelope: the user in the field that the mapping's extractor returns as it is, or in ``user_id``."""
+        if mapping.audience is Audience.BROADCAST:
+            return (EVERYONE_TEXT,)
         try:
             envelope = parsed(raw)
             data = envelope["data"] if isinstance(envelope, dict) else {}
-            return str(self.users.read(data[self._user_fields[mapping.domain_event_class]]))
+            return (str(User(self.users.read(data[self._user_fields[mapping.domain_event_class]]))),)
         except (DecodeError, LookupError, TypeError, IdError):
-            return ""
+            return ()
 
-    def _user_of(self, mapping: DomainToSSEMapping, event: Any) -> str:
-        """The user that a failed event names; empty if that fails, too."""
+    def _told(self, mapping: DomainToSSEMapping, event: Any) -> tuple[str, ...]:
+        """By the user that a failed event names; nothing if that fails, too."""
+        if event is None or mapping.user_id_extractor is None or mapping.audience is Audience.BROADCAST:
+            return ()
         try:
-            return self.users.text(mapping.user_id_extractor(event)) if mapping.user_id_extractor else ""
+            return (f"{USER}:{self.users.text(mapping.user_id_extractor(event))}",)
         except Exception:  # foreign code, on an event that is in trouble already
-            return ""
+            return ()
 
     def _bounded(self, encoded: bytes, what: str) -> bytes:
         if len(encoded) > self._event_max_bytes:

@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr
 from bridge.model.bounds import HEARD_MAX
 from bridge.model.errors import AddressError, IdError
 from bridge.model.plain_text import echoed
-from bridge.model.registry.identifiers import ID_TYPES, Id, IdType
+from bridge.model.registry.identifiers import ID_TYPES, Id, IdType, user_in
 
 USER: Final = "user"
 """What the text of a user's address begins with."""
@@ -75,6 +75,27 @@ Address: TypeAlias = User | TopicAddress | Everyone
 """The audience of an event: one user, all who listen to one topic, or everyone."""
 MayHear: TypeAlias = Callable[[Any, Any], bool | Awaitable[bool | None] | None]
 """The principal and a key → whether that client may hear the topic with that key; None is no."""
+
+
+def named_in(envelope: str) -> tuple[str, ...]:
+    """The address, as text, of the user that an envelope's data names; nothing if they name none."""
+    user = user_in(envelope)
+    return (f"{USER}:{user}",) if user else ()
+
+
+def is_users(address: str) -> bool:
+    """Whether an address, as text, is a user's."""
+    return address.startswith(f"{USER}:")
+
+
+def key_of(address: str) -> str:
+    """Of an address as text: the user's id, or the topic's key; empty of everyone's."""
+    return address.partition(":")[2]
+
+
+def user_of(addresses: Iterable[str]) -> str:
+    """The id of the first user among addresses, as text; empty if there is none."""
+    return next((key_of(one) for one in addresses if is_users(one)), "")
 
 
 def heard(addresses: Sequence[Address]) -> list[Address]:
@@ -143,7 +164,7 @@ class AddressBook:
             return EVERYONE
         name, colon, key = text.partition(":")
         if not colon:
-            raise AddressError(f"{echoed(text)} is no address: those are {self._forms()}.")
+            raise AddressError(f"{echoed(text)} is no address: those are {self.forms}.")
         ids = self.users if name == USER else IdType.of(self._declared(name).kind)
         try:
             key_of = ids.parse(key)
@@ -186,7 +207,9 @@ class AddressBook:
             raise AddressError(f"there is no topic {echoed(name)} in this registry; {there_are}.")
         return topic
 
-    def _forms(self) -> str:
+    @property
+    def forms(self) -> str:
+        """What addresses look like here, in words."""
         return ", ".join([f"{USER}:<id>", *(f"{name}:<key>" for name in self._topics)]) + f" and {EVERYONE_TEXT}"
 
 
