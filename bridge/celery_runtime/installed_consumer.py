@@ -85,7 +85,7 @@ class InstalledConsumer(BridgeConsumer):
             ignore_errors(self.connection, self.task_consumer.cancel)
             channel = self.task_consumer.channel
             if isinstance(channel, ClaimingChannel):
-                channel.acknowledges_at_once = True
+                channel.qos.at_once = True
                 ignore_errors(self.connection, channel.qos.flush_acknowledgements)
 
     def end(self) -> None:

@@ -50,9 +50,6 @@ RESTORE_MAX = 1000
 
 _CLAIM = script("claim")
 
-Quarantine = Callable[[bytes, str, Exception], None]
-"""Keeps what is no message: its bytes, its queue, and why. Must have kept it when it returns."""
-
 
 class ClaimingChannel(QueueWatch, stock.Channel):
     """A channel whose fetch is one script."""
@@ -60,8 +57,8 @@ class ClaimingChannel(QueueWatch, stock.Channel):
     QoS = ClaimingQoS
     connection_class: type = BrokerConnection
     connection_class_ssl: type = BrokerSSLConnection
-    #: Set by the consumer; without it, what is no message ends the reading with its error.
-    quarantine: Quarantine | None = None
+    #: Keeps what is no message: bytes, queue, and why; has kept it when it returns. Without it, that ends the reading.
+    quarantine: Callable[[bytes, str, Exception], None] | None = None
     #: Of a message; set by the consumer.
     bounds = MessageBounds.WIDEST
     #: Names of the tasks that take bundles, and whether bundles of several tasks are allowed; set by the consumer.
@@ -69,8 +66,6 @@ class ClaimingChannel(QueueWatch, stock.Channel):
     mixes_tasks = False
     #: Tags of what this worker's pool runs, unless the worker is ending; set by the consumer.
     running: Callable[[], Collection[str]] = frozenset
-    #: Whether nothing is written later, as the worker ends and its loop turns no more; set by the consumer.
-    acknowledges_at_once = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._tag_start = f"{uuid4()}:"
@@ -339,7 +334,6 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
         # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
         client = without_prefix(self._records)
-        # The last worker of the bridge in a team's app may have died.
         beside = [] if self.unacked_key == CLAIMED_BESIDE else [self.global_keyprefix + CLAIMED_BESIDE]
         left = script("restore").run(client, arguments, beside, **self._claim_keys)
         for tag in left[::2]:

@@ -20,6 +20,9 @@ RENEWALS_PER_TIMEOUT = 3
 class ClaimingQoS(stock.QoS):
     """Keeps track of claimed messages; all times are Redis', never this machine's."""
 
+    #: Whether an acknowledgement waits for no other: the worker ends.
+    at_once = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._acknowledged: deque[str] = deque()
@@ -35,7 +38,7 @@ class ClaimingQoS(stock.QoS):
         self._acknowledged.append(delivery_tag)
         self.channel.pace.end(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
-        if self.channel.closed or self.channel.acknowledges_at_once:
+        if self.channel.closed or self.at_once:
             # The connection was lost while the task ran, or the worker ends: this channel is not polled any more.
             self.flush_acknowledgements()
 

@@ -178,6 +178,19 @@ def test_a_kill_leaves_the_teams_claims_and_the_bridges_apart(
             assert client.hlen("unacked") == 1, "the team's task is held for as long as the team says"
 
 
+def test_a_warm_shutdown_gives_everything_back(redis_url: str, environment: dict[str, str], tmp_path: Path) -> None:
+    settings, emitter = Settings(broker_url=redis_url), Emitter(Settings(broker_url=redis_url), registry)
+    emitter.emit_many([Moody(user_id=uuid4(), number=number) for number in range(2000)])
+    with connect(settings) as client, redis.Redis.from_url(redis_url) as broker:
+        with running_worker(tmp_path, environment, "-c2", app=APP):
+            wait_until(lambda: Counts(client).read()["published"], what="it is at work")
+        assert not broker.exists("unacked.bridge", "unacked.bridge_index")
+        with running_worker(tmp_path, environment, "-c2", app=APP):
+            wait_until(lambda: Counts(client).read()["published"] == 2000, what="all are published")
+        assert not Counts(client).read()["duplicate"], "nothing ran again"
+    emitter.close()
+
+
 def test_an_operators_mistake_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
     worker = WorkerProcess(tmp_path / "worker.log", {**environment, "BRIDGE_REGISTRY": "no.such:registry"}, app=APP)
     assert worker.process.wait(WAIT_S) != 0

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import Celery, chord
@@ -37,10 +38,15 @@ class Team:
     def notes(self) -> list[str]:
         return self._notes.read_text().splitlines() if self._notes.exists() else []
 
+    def let_go(self) -> None:
+        """End the task that holds the pool."""
+        with self._notes.open("a") as file:
+            file.write("go\n")
+
 
 @contextmanager
-def a_team(folder: Path, *options: str, alone: bool, **more: str) -> Iterator[tuple[Team, str, dict[str, str]]]:
-    """A server, a worker of the team's app on it, and its environment; events are emitted, if it is not alone."""
+def a_team(folder: Path, *, alone: bool, **more: str) -> Iterator[tuple[Team, dict[str, str]]]:
+    """A server, and the environment of the team's workers on it; events wait for them, if the bridge is there."""
     folder.mkdir()
     with EmbeddedServer() as server:
         settings = Settings(broker_url=server.url)
@@ -49,25 +55,28 @@ def a_team(folder: Path, *options: str, alone: bool, **more: str) -> Iterator[tu
             **team_environment(server.url, folder, TEAM_RESULTS=server.url, **more),
             **({"TEAM_ALONE": "1"} if alone else {}),
         }
-        with running_worker(folder, environment, *options, app=APP):
-            emitter = Emitter(settings, registry)
-            if not alone:
-                emitter.emit_many([Moody(user_id=None, number=number) for number in range(300)])
-            yield Team(server.url, folder / "team-notes"), server.url, environment
-            emitter.close()
+        emitter = Emitter(settings, registry)
+        if not alone:
+            emitter.emit_many([Moody(user_id=None, number=number) for number in range(300)])
+            assert emitter.flush(WAIT_S)
+        yield Team(server.url, folder / "team-notes"), environment
+        emitter.close()
 
 
-def what_celery_does(folder: Path, *options: str, alone: bool) -> dict[str, Any]:
+def what_celery_does(folder: Path, *, alone: bool) -> dict[str, Any]:
     """Of each feature what became of it."""
-    schedule = f"--schedule={folder}/beat"
-    with a_team(folder, "-B", schedule, *options, alone=alone, TEAM_CONCURRENCY="2") as (team, _, _):
+    with (
+        a_team(folder, alone=alone, TEAM_CONCURRENCY="2") as (team, environment),
+        running_worker(folder, environment, "-B", f"--schedule={folder}/beat", app=APP),
+    ):
         begun = time.time()
         late = team.call("timed", 0, countdown=1)
         at = team.call("timed", 0, eta=datetime.now(UTC) + timedelta(seconds=1))
-        revoked = team.call("note", "revoked", countdown=2)
-        team.app.control.revoke(revoked.id)
+        unwanted = str(uuid4())
+        assert team.app.control.revoke(unwanted, reply=True, limit=1, timeout=WAIT_S)
+        revoked = team.call("note", "revoked", task_id=unwanted)
         paced = [team.call("timed", number) for number in range(6)]
-        killed = team.call("pause", 60, "killed", time_limit=1)
+        killed = team.call("pause", 600, "killed", time_limit=1)
         outcome = {
             "result": team.call("add", 1, 2).get(timeout=WAIT_S),
             "chord": chord((team.signature("add", n, n) for n in range(5)), team.signature("total"), app=team.app)
@@ -114,25 +123,29 @@ def test_every_feature_of_celery_works_as_without_the_bridge(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["stock", "with the bridge"])
 def test_a_late_acknowledged_task_comes_back_after_a_kill(tmp_path: Path, alone: bool) -> None:
-    with a_team(tmp_path / "a", alone=alone, TEAM_ACKS_LATE="1", TEAM_VISIBILITY_S="2") as (team, _, environment):
-        team.app.control.shutdown()
+    with a_team(tmp_path / "a", alone=alone, TEAM_ACKS_LATE="1", TEAM_VISIBILITY_S="2") as (team, environment):
         doomed = WorkerProcess(tmp_path / "doomed.log", environment, app=APP)
         doomed.wait_until_ready()
         team.call("once_slow")
         wait_until(lambda: team.notes() == ["begin"], what="it runs")
         doomed.kill()
         with running_worker(tmp_path, environment, app=APP):
-            wait_until(lambda: team.notes() == ["begin", "begin", "end"], what="it ran again")
+            wait_until(lambda: team.notes()[:3] == ["begin", "begin", "end"], what="it ran again")
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["stock", "with the bridge"])
 def test_a_task_with_a_priority_overtakes(tmp_path: Path, alone: bool) -> None:
-    with a_team(tmp_path / "a", alone=alone) as (team, _, _):
-        team.call("pause", 2, "first")
-        wait_until(lambda: "begin first" in team.notes(), what="the pool is busy")
+    with (
+        a_team(tmp_path / "a", alone=alone) as (team, environment),
+        running_worker(tmp_path, environment, app=APP),
+    ):
+        team.call("hold")
+        wait_until(lambda: team.notes() == ["begin"], what="the pool is busy")
         for number in range(4):
             team.call("note", f"low {number}", priority=9)
         for number in range(3):
             team.call("note", f"high {number}", priority=0)
+        team.let_go()
         wait_until(lambda: len(team.notes()) == 9, what="all have run")
+        # The worker may have fetched one of them before.
         assert team.notes().index("high 2") < team.notes().index("low 2")

@@ -8,6 +8,7 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from bridge.worker import install
+from tests.support.waiting import wait_until
 
 URL = os.environ.get("TEAM_BROKER_URL", "redis://127.0.0.1:1/0")
 NOTES = Path(os.environ.get("TEAM_NOTES", "team-notes"))
@@ -91,3 +92,9 @@ def once_slow() -> None:
     if first:
         time.sleep(60)
     note("end")
+
+
+@app.task(name="team.hold")
+def hold() -> None:
+    note("begin")
+    wait_until(lambda: "go" in NOTES.read_text().splitlines(), what="it may go on")

@@ -92,6 +92,15 @@ def test_a_queue_of_the_bridge_is_never_fetched_from_as_the_apps_are() -> None:
     assert list(bridge_of(app).app.amqp.queues.consume_from) == ALL
 
 
+def test_the_teams_environment_does_not_move_the_bridges_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:2/9")
+    app = an_installed()
+    ours = bridge_of(app).app
+    assert app.connection_for_read().as_uri().endswith("127.0.0.1:2/9")
+    for connection in (ours.connection_for_read(), ours.connection_for_write()):
+        assert connection.as_uri().endswith("127.0.0.1:1/0")
+
+
 def test_mistakes_are_a_sentence() -> None:
     with pytest.raises(SystemExit, match=r"names bridge\.impotrs: the registry has bridge\."):
         bridge_of(an_installed(queues=["bridge.impotrs"]))
