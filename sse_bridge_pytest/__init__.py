@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +40,7 @@ def emitted(bridge_registry: "Registry | None") -> "Iterator[Emitted]":
 @pytest.fixture
 def memory_bridge(bridge_registry: "Registry | str | None") -> "Iterator[MemoryBridge]":
     """The whole bridge in memory: what is emitted comes out of streams. See docs/testing.md."""
-    from bridge.testing import memory_bridge
+    from sse_bridge.testing import memory_bridge
 
     with _sentences(), memory_bridge(bridge_registry) as bridge:
         yield bridge
@@ -61,15 +62,14 @@ def live_bridge(
     _live_processes: "dict[str, LiveProcesses]",
 ) -> "Iterator[LiveBridge]":
     """Server, worker and gateway as processes, started once a session and catalog. See docs/testing.md."""
-    from bridge.testing.live import LiveBridge, LiveProcesses, path_of
-
+    live = import_module("sse_bridge.testing.live")
     with _sentences():
-        path = path_of(bridge_registry)
+        path = live.path_of(bridge_registry)
         if path not in _live_processes:
-            processes = LiveProcesses(path, live_bridge_settings)
+            processes = live.LiveProcesses(path, live_bridge_settings)
             processes.start()
             _live_processes[path] = processes
-        bridge = LiveBridge(_live_processes[path])
+        bridge: LiveBridge = live.LiveBridge(_live_processes[path])
     with bridge.running():
         yield bridge
 
@@ -77,7 +77,7 @@ def live_bridge(
 @contextmanager
 def _sentences() -> Iterator[None]:
     """What the bridge says of a set-up that cannot work is a sentence, and no traceback."""
-    from bridge import BridgeError
+    from sse_bridge import BridgeError
 
     try:
         yield

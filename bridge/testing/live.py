@@ -14,7 +14,7 @@ from bridge.local.child_process import wait_until
 from bridge.local.redis_server import free_port
 from bridge.local.stack import environment_of
 from bridge.model.accounting import Balance
-from bridge.model.errors import BrokerError, StoreError, require_extra
+from bridge.model.errors import WORKER_VERSIONS, BrokerError, StoreError, require_extra, require_versions
 from bridge.model.registry import Id, Registry
 from bridge.ports import GatewayPorts, ProducerReports, Queue, Store
 from bridge.settings import Settings
@@ -47,7 +47,8 @@ class LiveProcesses:
     """
 
     def __init__(self, registry: str, settings: Settings | None = None) -> None:
-        require_extra("gateway", "A live bridge", "uvicorn", "starlette", "jwt")
+        require_versions("worker,gateway,embedded", "A live bridge", WORKER_VERSIONS)
+        require_extra("worker,gateway,embedded", "A live bridge", "uvicorn", "starlette", "jwt")
         self.path = registry
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._stack = LocalStack(lambda name, line: self.log.append(f"{name} | {line}"))
@@ -212,7 +213,7 @@ class LiveBridge(BridgeUnderTest):
             AssertionError: as of ``settle``.
         """
         settings = replace(
-            self.settings, registry="bridge.testing.slow_registry:registry", task_time_limit_s=SLOW_LIMIT_S
+            self.settings, registry="sse_bridge.testing.slow_registry:registry", task_time_limit_s=SLOW_LIMIT_S
         )
         slow = {VARIABLE: f"{self.processes.path} {event_class.__name__}"}
         self.settle()
@@ -259,7 +260,7 @@ def live_bridge(registry: Registry | str | None = None, *, settings: Settings | 
         settings: default: such that retries are quick, and whoever connects is believed.
 
     Raises:
-        MissingExtraError: an extra (``gateway``, ``embedded``) is not installed.
+        MissingExtraError: an extra (``worker``, ``gateway``, ``embedded``) is not installed.
         TestBridgeError: the registry has no path, a process does not start, or a capture takes all events.
     """
     processes = LiveProcesses(path_of(registry), settings)

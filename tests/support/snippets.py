@@ -11,7 +11,7 @@ import click
 from tests.support.worker import ROOT
 
 PLACEHOLDER = "00000000-0000-7000-8000-000000000001"
-FOREIGN = {"django-admin", "docker", "redis-cli", "rabbitmqctl", "honcho", "openssl", "jq", "pip", "tee"}
+FOREIGN = {"curl", "django-admin", "docker", "redis-cli", "rabbitmqctl", "honcho", "openssl", "jq", "pip", "tee"}
 """Commands that are not ours and bring no option that we could look up."""
 
 
