@@ -251,9 +251,10 @@ def test_a_process_sends_what_another_left_from_its_first_request_on(
 ) -> None:
     monkeypatch.setattr("bridge.contrib.django.outbox.process_emitter", lambda: emitter)
     outbox.insert(row_of(imported(1)))
+    monkeypatch.setattr("bridge.contrib.django.outbox.router.db_for_write", lambda model: 1 / 0)
     with caplog.at_level(logging.ERROR):
-        request_started.send(sender=None)  # where the routers write is no database here: no request suffers from it
-    assert "bridge.outbox.unusable" in caplog.text
+        request_started.send(sender=None)  # no request suffers from a router that fails
+    assert "bridge.outbox.unusable division by zero" in caplog.text
     monkeypatch.setattr("bridge.contrib.django.outbox.router.db_for_write", lambda model: alias)
     with capture():
         request_started.send(sender=None)
