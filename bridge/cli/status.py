@@ -13,7 +13,7 @@ from bridge.cli.filters import named_store
 from bridge.model.errors import StoreError
 from bridge.operations import Status, StatusReader, notes_of
 from bridge.settings import OperatorSettings
-from bridge.views.words import due, span
+from bridge.views.words import counted, due, span
 from bridge.wiring import open_store
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ def _print(shown: Status) -> None:
         if section.row_count:
             out.print(section)
     out.print(_accounting(shown))
+    if shown.withdrawn:
+        told = f"{counted(shown.withdrawn, 'user or session', plural='users and sessions')} on record"
+        click.echo(f"Disconnected: {told}, the last {span(shown.withdrawn_newest_s)} ago.")
     for fault in shown.faults:
         marked("fault", f"{fault.subject}: {printable(fault.sentence)}")
     for remark in shown.remarks:

@@ -60,6 +60,11 @@ class Status(Figures):
         return _age_s(self.dead_newest_ms, self.at_ms)
 
     @property
+    def withdrawn_newest_s(self) -> float | None:
+        """How long ago a user or session was disconnected last; None if none is in the record."""
+        return _age_s(self.withdrawn_newest_ms, self.at_ms)
+
+    @property
     def healthy(self) -> bool:
         """Whether events flow."""
         return not self.faults

@@ -147,6 +147,8 @@ class Figures:
     gateways: GatewayStates  # the processes of the gateway together
     recent: Recent  # how events ended in the last minute or so, but for what was redriven or discarded since
     balance: Balance  # the accounting
+    withdrawn: int = 0  # users and sessions in the record of disconnects
+    withdrawn_newest_ms: float | None = None  # when the last of them was disconnected; None if there is none
     wrong_keys: tuple[WrongKey, ...] = ()  # that the rest is told without
     clock_behind_s: float = 0.0  # how far Redis' clock is behind the newest position; 0 if it is not
 

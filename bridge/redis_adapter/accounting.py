@@ -170,9 +170,11 @@ class StoreOverview(OfStore):
             pipeline.zcard(keys.DEAD_INDEX)
             pipeline.lrange(keys.RECENT, 0, -1)
             pipeline.get(keys.POSITION)
+            pipeline.zcard(keys.WITHDRAWALS)
+            pipeline.zrange(keys.WITHDRAWALS, -1, -1, withscores=True)
             for key in hashes:
                 pipeline.hgetall(key)
-            time, due, oldest, newest, letters, samples, position, *held = pipeline.execute()
+            time, due, oldest, newest, letters, samples, position, withdrawn, last, *held = pipeline.execute()
         counts, metrics, gateways, *_ = held
         now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
         known = numbers(counts.items())
@@ -187,6 +189,8 @@ class StoreOverview(OfStore):
             gateways=read_gateways(gateways, now_ms),
             recent=self._mended(read_recent(samples, known, now_ms), keys),
             balance=read_balance(self._client, keys),
+            withdrawn=withdrawn,
+            withdrawn_newest_ms=_score(last),
             wrong_keys=(*wrong, *_strange_fields(keys, dict(zip(hashes, held, strict=True)))),
             clock_behind_s=max(0, moment_ms(position.partition(b"-")[0]) - now_ms) / 1000 if position else 0.0,
         )

@@ -265,6 +265,8 @@ class MemoryOverview(Twin):
             gateways=GatewayStates(processes=0, connections=0),
             recent=Recent(),
             balance=state.balance(),
+            withdrawn=len(state.withdrawn),
+            withdrawn_newest_ms=max((mark.at_ms for mark in state.withdrawn.values()), default=None),
         )
 
     def write_refusal(self) -> StoreError | None:

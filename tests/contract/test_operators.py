@@ -186,7 +186,7 @@ async def test_what_clients_were_told_is_found_with_what_it_said(opened: Open) -
     assert [past.event_id for past in adapter.store.published.newest(User(USER), 10)] == [name_of(mine)]
     (found,) = adapter.store.published.find(ids[0])
     assert (found.user_id, found.in_stream) == (str(USER), True)
-    assert not list(adapter.store.published.find(ids[0], str(OTHER)))
+    assert not list(adapter.store.published.find(ids[0], User(OTHER)))
     assert adapter.store.published.published({name_of(mine), name_of(new)}) == {name_of(mine)}
 
 
@@ -200,6 +200,8 @@ async def test_what_topics_were_told_is_found_by_address_and_class(opened: Open)
     assert found.keys() == {f"user:{USER}", "room:1"} and all(place.in_stream for place in found.values())
     assert (found["room:1"].user_id, found[f"user:{USER}"].user_id) == (None, str(USER))
     assert not any(place.is_broadcast for place in found.values())
+    by_address = [[place.address for place in published.find(one.event.event_id, told)] for told in (room, EVERYONE)]
+    assert by_address == [["room:1"], []]
     told = Destination(addresses=(EVERYONE, room), retention=alarms)
     (sighting,) = published.look_up([(told, one.event.event_id)])
     assert (sighting.published, sighting.payload) == (True, one.payload)
@@ -225,6 +227,17 @@ async def test_the_figures_are_of_now(opened: Open) -> None:
     assert 0 < (figures.retry_next_ms or 0) - figures.at_ms <= 100_000
     assert figures.dead_oldest_ms == figures.dead_newest_ms is not None
     assert adapter.store.overview.write_refusal() is None
+
+
+async def test_the_figures_say_how_many_are_disconnected_and_since_when(opened: Open) -> None:
+    adapter = await opened()
+    figures = adapter.store.overview.read()
+    assert (figures.withdrawn, figures.withdrawn_newest_ms) == (0, None)
+    for target in ("user:1", "session:2", "user:1"):
+        adapter.store.rights.withdraw(target)
+    adapter.pass_time(30)
+    figures = adapter.store.overview.read()
+    assert figures.withdrawn == 2 and 25_000 < figures.at_ms - (figures.withdrawn_newest_ms or 0) < 90_000
 
 
 async def test_of_a_store_that_is_away_everybody_says_so(opened: Open) -> None:

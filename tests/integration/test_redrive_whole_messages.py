@@ -263,7 +263,7 @@ def test_with_the_broker_elsewhere_its_events_are_sent_as_letters_of_their_own(
     assert (status.total, status.pending, status.under_way, status.unsendable) == (6, 0, 6, 0)
     letters = list(every_letter(DeadLetters(client, settings)))
     assert sorted(letter.letter_id for letter in letters) == sorted(ids_in(messages[0]) + ids_in(messages[1]))
-    assert {(letter.raw, letter.task, letter.user_id) for letter in letters} == {(b"", TASK, str(USER))}
+    assert {(letter.raw, letter.task, letter.addresses) for letter in letters} == {(b"", TASK, (f"user:{USER}",))}
     balance = read_balance(client)
     assert (balance.balanced, balance.dead, balance.accepted) == (True, 6, 6)
 
