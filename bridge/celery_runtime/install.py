@@ -7,10 +7,11 @@ from typing import Any
 
 from celery import Celery, signals
 
+from bridge.model.errors import WORKER_VERSIONS, MissingExtraError, require_versions
 from bridge.model.registry import Registry
 from bridge.settings import WorkerSettings
 
-_STEPS = "bridge.celery_runtime.installed"
+_STEPS = f"{__package__}.installed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,4 +57,17 @@ def _read_queues(instance: Any, **_: Any) -> None:
     """Have a worker read ``-Q`` and ``-X``, which may name queues of the bridge, with it in mind."""
     if getattr(instance.app, "bridge_installation", None) is not None:
         stock = instance.setup_queues
-        instance.setup_queues = lambda *options: import_module(_STEPS).setup_queues(instance.app, stock, *options)
+        instance.setup_queues = lambda *options: _steps().setup_queues(instance.app, stock, *options)
+
+
+def _steps() -> Any:
+    """What only a worker loads; its first use, before any boot step is made.
+
+    Raises:
+        SystemExit: it cannot work beside these packages; says which it needs.
+    """
+    try:
+        require_versions("worker", "A worker with the bridge", WORKER_VERSIONS)
+    except MissingExtraError as error:
+        raise SystemExit(str(error)) from None
+    return import_module(_STEPS)

@@ -32,4 +32,4 @@ class InstalledTask(BridgeTask):
     """A bridge's task in the processes of a team's app."""
 
     abstract = True
-    Request = "bridge.celery_runtime.installed_task:InstalledRequest"
+    Request = f"{__name__}:InstalledRequest"

@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
         MissingExtraError: they are not.
         SystemExit: they are not, and ``celery -A`` asked: what it says is all that an operator should see.
     """
-    if name in __all__:
+    if name in ("app", "create_app"):  # install is for every process that has the app
         try:
             require_versions("worker", "A worker", WORKER_VERSIONS)
         except MissingExtraError as error:

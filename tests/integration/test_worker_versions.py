@@ -9,7 +9,14 @@ import pytest
 from bridge.model.errors import WORKER_VERSIONS
 from tests.support.processes import ROOT, assert_sentence, clean_environment, run
 
-NEEDS = "A worker needs the extra 'worker' (celery 5.7, kombu 5.7, redis 8); here is celery 5.4.0, kombu 5.7"
+TEAM = """
+from celery import Celery
+from bridge.worker import install
+
+app = Celery("team", broker="memory://")
+install(app)
+"""
+NEEDS = "needs the extra 'worker' (celery 5.7, kombu 5.7, redis 8); here is celery 5.4.0, kombu 5.7"
 WHAT_TO_DO = "Run: pip install 'sse-bridge[worker]'"
 
 
@@ -19,7 +26,8 @@ def beside_celery_5_4(tmp_path: Path) -> dict[str, str]:
     described = tmp_path / "celery-5.4.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: celery\nVersion: 5.4.0\n")
-    return clean_environment({"PYTHONPATH": f"{tmp_path}:{ROOT}", "COLUMNS": "1000"})
+    (tmp_path / "team.py").write_text(TEAM)
+    return clean_environment({"PYTHONPATH": f"{tmp_path}:{ROOT}", "COLUMNS": "1000", "PYTHONWARNINGS": "ignore"})
 
 
 @pytest.mark.parametrize(
@@ -29,8 +37,9 @@ def beside_celery_5_4(tmp_path: Path) -> dict[str, str]:
         ("-m", "bridge.cli", "check", "--for", "worker"),
         ("-m", "bridge.cli", "worker"),
         ("-c", "from bridge.worker import app"),
+        ("-m", "celery", "-A", "team", "worker"),
     ],
-    ids=["celery", "check", "worker", "import"],
+    ids=["celery", "check", "worker", "import", "installed"],
 )
 def test_a_worker_says_in_one_sentence_which_versions_it_needs(
     beside_celery_5_4: dict[str, str], command: tuple[str, ...]
@@ -41,9 +50,10 @@ def test_a_worker_says_in_one_sentence_which_versions_it_needs(
 
 
 def test_a_producer_is_content_with_them(beside_celery_5_4: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "bridge.cli", "check", "--for", "producer"]
-    answer = run(command, beside_celery_5_4, from_nothing=True)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    """Also one that has the app of the team's workers."""
+    for command in (["-m", "bridge.cli", "check", "--for", "producer"], ["-c", "import team"]):
+        answer = run([sys.executable, *command], beside_celery_5_4, from_nothing=True)
+        assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_the_extra_installs_what_the_worker_asks_for() -> None:
