@@ -53,7 +53,7 @@ LONGEST = (
     "test_worker_bundles", "test_check_rights", "test_gateway_hostile_issuer", "test_operations_audit",
     "test_worker_outcomes", "test_event_source", "test_side_by_side", "test_redrive_interrupted",
     "test_inputs_in_proportion", "test_gateway_faults", "test_producer_interrupted_end", "test_two_bridges",
-    "test_ops_metrics", "test_words",
+    "test_ops_metrics", "test_words", "test_own_celery", "test_own_celery_team",
 )  # fmt: skip
 """The files that begin first, since a file runs in one process and the last one to end is waited for."""
 
