@@ -29,7 +29,7 @@ def live_bridge_settings() -> "Settings | None":
 
 
 @pytest.fixture
-def emitted(bridge_registry: "Registry | None") -> "Iterator[Emitted]":
+def emitted(bridge_registry: "Registry | str | None") -> "Iterator[Emitted]":
     """What the code under test emits, in this process and by any thread; nothing of it is sent. See docs/testing.md."""
     from sse_bridge.testing import capture
 

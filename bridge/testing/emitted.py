@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reprlib import Repr
 from typing import Any, TypeVar, overload
 
+from bridge.catalogs import load_registry
 from bridge.model.pipeline.failure import Stage, describe
 from bridge.model.plain_text import name_of
 from bridge.model.registry import Registry
@@ -121,20 +122,23 @@ class Emitted(Sequence[Any]):
 
 
 @contextmanager
-def capture(registry: Registry | None = None) -> Iterator[Emitted]:
+def capture(registry: Registry | str | None = None) -> Iterator[Emitted]:
     """Have whatever is emitted in this process, by any thread, task or emitter, recorded and sent nowhere.
 
     Takes ``bridge.emit``, every ``Emitter`` and every ``SSEEventHandler``. Of two within each other the inner one takes
-    all; afterwards everything is as before. The ``emit`` of SQLAlchemy's outbox is taken at once, whatever becomes of
-    its transaction; Django's ``emit_on_commit`` is forgotten when its transaction or savepoint is rolled back.
+    all; afterwards everything is as before. What an outbox is given, SQLAlchemy's or Django's, is forgotten when its
+    transaction or savepoint is rolled back.
 
     Args:
-        registry: that ``bridge.emit`` uses meanwhile; default: that of ``bridge.configure``, or else the environment's.
+        registry: that ``bridge.emit`` uses meanwhile, or its path as ``package.module:attribute``; default: that of
+            ``bridge.configure``, or else the environment's.
 
     Raises:
         SettingsError: the environment's settings are wrong.
         RegistryError: the registry cannot be loaded.
     """
+    if isinstance(registry, str):
+        registry = load_registry(registry)
     emitted = Emitted()
     with divert(emitted):
         if registry is None and default.made():

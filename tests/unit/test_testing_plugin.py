@@ -49,6 +49,38 @@ def test_the_fixture_records_and_its_failures_read_well(pytester: pytest.Pyteste
     result.stdout.no_fnmatch_line("*def only(*")
 
 
+def test_a_catalog_may_be_named_by_its_path_and_a_wrong_one_is_a_sentence(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CONFTEST.replace("return registry", 'return "tests.support.orders:registry"'))
+    pytester.makepyfile(
+        test_right="""
+        import pytest
+        from bridge import emit
+        from tests.support.orders import OrderPaid
+
+        def test_captured(emitted):
+            emit(OrderPaid(user_id=1, number="7"))
+            assert emitted.only(OrderPaid).number == "7"
+
+        def test_streamed(memory_bridge):
+            stream = memory_bridge.connect(1)
+            emit(OrderPaid(user_id=1, number="7"))
+            assert stream.next().payload == {"number": "7"}
+
+        class TestWrong:
+            @pytest.fixture
+            def bridge_registry(self):
+                return "nowhere:registry"
+
+            def test_streamed(self, memory_bridge):
+                pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "sse_bridge_pytest")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*nowhere*"])
+    result.stdout.no_fnmatch_line("*def memory_bridge*")
+
+
 def test_the_plugin_is_named_and_loads_nothing_of_the_bridge() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (module,) = project["entry-points"]["pytest11"].values()
