@@ -56,5 +56,5 @@ def test_ci_runs_every_suite_although_one_fails(failing: str, code: int, tmp_pat
         [ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S
     )
     assert answer.returncode == code
-    assert (tmp_path / "ran").read_text().split() == ["lint", "fault", "test", "test-slow", "next"]
+    assert (tmp_path / "ran").read_text().split() == ["lint", "fault", "test", "test-slow", "matrix", "next"]
     assert (f"ci: failed: {failing}" in answer.stdout) == bool(code)
