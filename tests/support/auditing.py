@@ -5,6 +5,7 @@ from uuid import UUID
 import redis
 
 from bridge import Emitter, Settings
+from bridge.model.registry import User
 from bridge.operations.audit import Audit, Auditor
 from bridge.operations.search import Place, Tracer
 from bridge.wiring import store_of
@@ -25,4 +26,4 @@ def emit(emitter: Emitter, *events: object) -> None:
 
 def places(client: redis.Redis, settings: Settings, event_id: UUID, user_id: UUID | None = None) -> list[Place]:
     """Where an event is."""
-    return Tracer(store_of(client, settings)).trace(event_id, user_id)
+    return Tracer(store_of(client, settings)).trace(event_id, User(user_id) if user_id else None)
