@@ -82,7 +82,8 @@ def _fixtures(module: Any) -> set[str]:
     return {
         name
         for name, function in module.functions.items()
-        if any(str(decorator.value).startswith("pytest.fixture") for decorator in function.decorators)
+        if not name.startswith("_")
+        and any(str(decorator.value).startswith("pytest.fixture") for decorator in function.decorators)
     }
 
 

@@ -113,13 +113,13 @@ def _returned(function: Any) -> str:
 
 
 def _is_decorated(thing: Any, how: str) -> bool:
-    return bool(thing.is_function) and any(str(one.value).endswith(how) for one in thing.decorators)
+    return bool(thing.is_function) and any(str(one.value).partition("(")[0].endswith(how) for one in thing.decorators)
 
 
 def _written(parameters: list[Any]) -> list[str]:
     parts: list[str] = []
     starred = False
-    for one in parameters:
+    for one in (one for one in parameters if not one.name.startswith("_")):
         stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(one.kind, "")
         if one.kind is griffe.ParameterKind.keyword_only and not starred:
             parts.append("*")
