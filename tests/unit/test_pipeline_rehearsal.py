@@ -255,7 +255,7 @@ def test_an_event_that_cannot_travel_is_fatal() -> None:
     assert "no sample of Odd can be made (field where: JSON cannot carry a complex); give its" in remark.text
     example = Odd(user_id=UUID(int=1), where=1j)
     (remark,) = remarks(value(lambda event: 1), event_class=Odd, example=lambda: example)
-    assert remark.text.startswith("Odd with its example does not reach a worker: Odd cannot be written as JSON")
+    assert remark.text.startswith("Odd with its example does not reach a worker: Odd.where is of type complex")
 
 
 def test_what_needs_a_database_is_a_warning() -> None:

@@ -20,6 +20,7 @@ from bridge.model.bounds import LEVELS_MAX, PARSER_ERRORS, levels_of, too_deep
 from bridge.model.errors import DecodeError, PayloadError
 from bridge.model.events.json_payload import PLAIN_TYPES, refuse_not_finite
 from bridge.model.pipeline.fit import bytes_misfit, field_fits, fields_of_text, is_written_by_name, misfit_of
+from bridge.model.pipeline.unwritable import unwritable
 
 _encoder = msgspec.json.Encoder(decimal_format="string")
 
@@ -155,10 +156,9 @@ class EventCodec:
             data = _encoder.encode(event)
             event_id, occurred_at = event.event_id, event.occurred_at
             kinds = tuple(map(type, self._fields_of(event)))
-        except UnicodeEncodeError as error:
-            raise PayloadError(f"{self._type} holds a lone surrogate, which UTF-8 has no bytes for.") from error
-        except (AttributeError, TypeError, *PARSER_ERRORS) as error:
-            raise PayloadError(f"{self._type} cannot be written as JSON: {error}.") from error
+        except (AttributeError, TypeError, UnicodeEncodeError, *PARSER_ERRORS) as error:
+            told = unwritable(event, self._type) or f"{self._type} cannot be written as JSON: {error}."
+            raise PayloadError(told) from error
         if not isinstance(event_id, UUID):
             raise PayloadError(f"event_id of {self._type} must be a UUID, not {type(event_id).__name__}.")
         if not isinstance(occurred_at, datetime) or occurred_at.tzinfo is None:
