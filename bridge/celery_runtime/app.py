@@ -21,6 +21,7 @@ from bridge.model.registry import Registry
 from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.ports import WorkerPorts
 from bridge.redis_adapter import QueueNames, connect_briefly, is_there
+from bridge.runtime.command_names import command
 from bridge.runtime.identity import release
 from bridge.settings import WorkerSettings
 from bridge.settings.topology import topology
@@ -145,7 +146,7 @@ class WorkerQueues(Queues):
             return
         if not known:
             near = get_close_matches(name, list(self), n=1)
-            hint = f"Did you mean {near[0]}?" if near else "See sse-bridge queues."
+            hint = f"Did you mean {near[0]}?" if near else f"See {command('queues')}."
             raise SystemExit(
                 f"There is no queue {name!r}: the registry has {', '.join(self)}, and none of that name ever held an "
                 f"event. {hint}"

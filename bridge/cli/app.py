@@ -17,6 +17,7 @@ import click
 from bridge.catalogs import set_up_django
 from bridge.cli.console import printable
 from bridge.model.errors import BridgeError, EventRefusedError, IdError, RegistryError, SettingsError
+from bridge.runtime.command_names import renamed
 from bridge.runtime.interruption import EXIT_INTERRUPTED, expect_interruption, raise_interruption
 
 EXIT_FAILED = 1
@@ -90,6 +91,13 @@ def _is_file(argument: str) -> bool:
         return False
 
 
+def _put_in_words(command: click.Command) -> None:
+    """Make the help of a command, and of those beneath it, what a person here is to read."""
+    command.help = renamed(keep_lines(command.help or ""))
+    for beneath in getattr(command, "commands", {}).values():
+        _put_in_words(beneath)
+
+
 class CommandGroup(click.Group):
     """Loads a command's module when it is asked for, and keeps tracebacks from operators."""
 
@@ -102,10 +110,14 @@ class CommandGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
-        command.help = keep_lines(command.help or "")
+        _put_in_words(command)
         if cmd_name not in BEGIN_LATER:
             raise_interruption()
         return command
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The overview, with the commands as they are called here."""
+        return renamed(super().get_help(ctx))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The overview, without importing any command."""
@@ -133,7 +145,7 @@ class CommandGroup(click.Group):
         name = args[0] if args else ""
         if name and name not in COMMANDS and not name.startswith("-"):
             near = get_close_matches(name, COMMANDS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "see sse-bridge --help."
+            hint = f"did you mean '{near[0]}'?" if near else renamed("see sse-bridge --help.")
             raise click.UsageError(f"There is no command '{name}'; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

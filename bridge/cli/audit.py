@@ -11,6 +11,7 @@ from bridge.cli.console import FiniteRange, console, json_option, plain, print_j
 from bridge.cli.filters import open_named_store
 from bridge.model.registry import Registry
 from bridge.operations import Audit, Auditor, OutboxState, Verdict, went_away
+from bridge.runtime.command_names import command
 from bridge.runtime.reports import Reported
 from bridge.settings import OperatorSettings
 from bridge.views.words import moment, span
@@ -211,7 +212,9 @@ def _remarks(found: Audit) -> list[tuple[str, str]]:
     if found.balance.stray:
         remarks.append((_LATE_FAILURES.format(found.balance.stray), "yellow"))
     if found.written_off:
-        remarks.append((f"Written off: {found.written_off:,}. `sse-bridge dead log` says who did it and why.", "green"))
+        remarks.append(
+            (f"Written off: {found.written_off:,}. `{command('dead log')}` says who did it and why.", "green")
+        )
     remarks += [(f"Stranded: {plain(sentence)}", "red") for sentence in found.stranded]
     if found.balance.set_back:
         text = (

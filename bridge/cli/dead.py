@@ -14,6 +14,7 @@ from bridge.model.errors import OperationRefusedError, SettingsError
 from bridge.model.moments import shown_time
 from bridge.model.registry.addresses import is_users, key_of
 from bridge.operations import AddressHit, Letters, Redrives, Selection, letter_as_dict
+from bridge.runtime.command_names import command
 from bridge.views.failed_events import letter_row, types_in_words
 from bridge.views.words import counted, numbers_in_words
 
@@ -94,7 +95,7 @@ def show(letter_id: str, payloads: bool, as_json: bool) -> None:
     else:
         raise OperationRefusedError(
             f"There is no dead letter {letter_id}: it was redriven, evicted or never dead-lettered; "
-            f"sse-bridge trace {letter_id} tells."
+            f"{command('trace')} {letter_id} tells."
         )
 
 

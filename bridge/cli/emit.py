@@ -21,6 +21,7 @@ from bridge.model.registry import DomainToSSEMapping, Id, Registry
 from bridge.model.registry.contract import examples_of
 from bridge.model.registry.sampling import CannotSampleError, sample_event
 from bridge.on_demand import ROOT
+from bridge.runtime.command_names import command
 from bridge.settings import ProducerSettings
 from bridge.settings.urls import shown_url
 
@@ -109,7 +110,7 @@ def event_mapping(registry: Registry, name: str) -> DomainToSSEMapping:
         raise EventRefusedError(f"No domain event is mapped to {name}, so it cannot be emitted.")
     known = [row.domain_event_class.__name__ for row in registry.mappings]
     near = _near(name, [*known, *(row.sse_event_type.value for row in registry.mappings)])
-    hint = f"did you mean {near}?" if near else "see: sse-bridge registry."
+    hint = f"did you mean {near}?" if near else f"see: {command('registry')}."
     raise EventRefusedError(f"There is no domain event {name!r} in this registry; {hint}")
 
 
@@ -134,7 +135,7 @@ def read_event(mapping: DomainToSSEMapping, text: str, user_id: Id | None = None
         return msgspec.convert(fields, event_class, strict=True)
     except msgspec.ValidationError as error:
         raise EventRefusedError(
-            f"This is no {event_class.__name__}: {error}. See: sse-bridge emit {event_class.__name__} --example"
+            f"This is no {event_class.__name__}: {error}. See: {command('emit')} {event_class.__name__} --example"
         ) from None
 
 
@@ -168,7 +169,7 @@ def _user_field(mapping: DomainToSSEMapping) -> str:
 
 def _object(text: str, class_name: str) -> dict[str, Any]:
     if not text.strip():
-        raise EventRefusedError(f"The JSON is missing. To see one: sse-bridge emit {class_name} --example")
+        raise EventRefusedError(f"The JSON is missing. To see one: {command('emit')} {class_name} --example")
     try:
         fields = msgspec.json.decode(text)
     except RecursionError:

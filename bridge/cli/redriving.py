@@ -13,6 +13,7 @@ import msgspec
 from bridge.cli.console import print_json, printable, say
 from bridge.model.errors import SettingsError
 from bridge.model.redrive import RedriveState
+from bridge.runtime.command_names import command
 from bridge.views.failed_events import DryRun
 from bridge.views.words import counted, numbers_in_words
 
@@ -63,7 +64,7 @@ def run_redrive(redrives: Any, redrive_id: str, *, resend: bool, as_json: bool) 
     if redrives.has_no_worker():
         say(
             "No worker consumes the registry's queues: the letters are sent and wait there, until one is started or "
-            f"this ends for want of outcomes; sse-bridge dead redrive --resume {redrive_id} goes on.",
+            f"this ends for want of outcomes; {command('dead redrive --resume')} {redrive_id} goes on.",
             colour="yellow",
         )
     with _interruptible() as was_interrupted, _progress(as_json=as_json) as on_progress:
@@ -75,7 +76,7 @@ def run_redrive(redrives: Any, redrive_id: str, *, resend: bool, as_json: bool) 
         if status.reason:
             click.echo(printable(status.reason))
         if status.state is not RedriveState.DONE:
-            click.echo(f"Go on with: sse-bridge dead redrive --resume {redrive_id}")
+            click.echo(f"Go on with: {command('dead redrive --resume')} {redrive_id}")
     if status.state is RedriveState.PAUSED:
         raise SystemExit(130)
     if status.state is not RedriveState.DONE:

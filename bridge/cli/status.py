@@ -12,6 +12,7 @@ from bridge.cli.console import FiniteRange, console, marked, print_json, printab
 from bridge.cli.filters import named_store
 from bridge.model.errors import StoreError
 from bridge.operations import Status, StatusReader, notes_of
+from bridge.runtime.command_names import command
 from bridge.settings import OperatorSettings
 from bridge.views.words import counted, due, span
 from bridge.wiring import open_store
@@ -169,4 +170,6 @@ def _deaths(shown: Status) -> str:
     if not shown.letters:
         return ""
     size = f"{shown.letters_bytes / 1e6:,.1f} MB "
-    return f"{size}since {span(shown.dead_oldest_s)}, the last {span(shown.dead_newest_s)} ago: sse-bridge dead groups"
+    return (
+        f"{size}since {span(shown.dead_oldest_s)}, the last {span(shown.dead_newest_s)} ago: {command('dead groups')}"
+    )

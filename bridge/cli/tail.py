@@ -12,6 +12,7 @@ from bridge.cli.console import escaped, plain, printable
 from bridge.gateway.refusal import RequestRefusedError
 from bridge.gateway.request import FILTERS, wanted
 from bridge.model.errors import SettingsError, require_extra
+from bridge.runtime.command_names import command
 from bridge.settings import StreamSettings
 
 _SHORT = {"categories": ["-c"]}
@@ -51,7 +52,7 @@ def tail(user_id: str, from_start: bool, last_event_id: UUID | None, as_json: bo
         raise click.UsageError("Give --from-start or --last-event-id, not both.")
     settings, registry = load_configured(StreamSettings)
     user = registry.users.parse(user_id.strip())
-    require_extra("gateway", "sse-bridge tail", "jwt", "starlette")
+    require_extra("gateway", command("tail"), "jwt", "starlette")
     from bridge.cli.stream_follower import Follower
 
     try:

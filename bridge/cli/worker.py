@@ -11,7 +11,7 @@ from bridge.settings import load_settings
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF CELERY WORKER]...")
 def worker(options: tuple[str, ...]) -> None:
-    r"""Run a Celery worker of the bridge: `celery -A bridge.worker worker` with the same settings.
+    r"""Run a Celery worker of the bridge, with the settings that this process found.
 
     Takes every option of `celery worker` (see `celery worker --help`), and ends as that does: at Ctrl-C or SIGTERM when
     what it has begun is done. Where a project's settings.py holds the settings, this is the way to start one.

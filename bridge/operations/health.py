@@ -10,6 +10,7 @@ from bridge.model.errors import BLOCKED
 from bridge.model.plain_text import one_line
 from bridge.model.registry import Registry
 from bridge.operations.survey import Survey
+from bridge.runtime.command_names import command, worker_command
 from bridge.runtime.reports import KnownWorker
 from bridge.settings import AccountingSettings
 
@@ -74,7 +75,7 @@ def judge(
         yield Fault(subject="broker", sentence=BLOCKED)
     if not consuming:
         if not any(worker.silent_s <= STILL_S and worker.report.forbidden for worker in workers):
-            sentence = "No worker consumes. Start one: celery -A bridge.worker worker"
+            sentence = f"No worker consumes. Start one: {worker_command()}"
             yield Fault(subject="workers", sentence=sentence)
     else:
         served = {queue for worker in consuming for queue in worker.report.queues}
@@ -91,8 +92,8 @@ def deaths(recent: Recent) -> Iterator[Fault]:
     if recent.dead >= DEATHS_MIN and recent.dead_share >= DEATHS_SHARE_MAX:
         sentence = (
             f"{recent.dead:,} of {recent.ended:,} events that ended in the last {recent.seconds:.0f} s died "
-            f"({recent.dead_share:.0%}; {DEATHS_SHARE_MAX:.0%} is a fault). What of: sse-bridge dead groups --since "
-            f"{max(60, round(recent.seconds))}s"
+            f"({recent.dead_share:.0%}; {DEATHS_SHARE_MAX:.0%} is a fault). What of: "
+            + command(f"dead groups --since {max(60, round(recent.seconds))}s")
         )
         yield Fault(subject="events", sentence=sentence)
 
@@ -113,16 +114,16 @@ def stranded(registry: Registry, survey: Survey, consuming: Sequence[KnownWorker
             target = registry.queue_of(mapping) if mapping else "QUEUE"
             sentence = (
                 f"{_counted(queue.depth, 'message')} on {name}, which this registry does not have and no worker "
-                f"consumes. Move what is there: sse-bridge queues move {shlex.quote(name)} {target}, or start a worker "
-                f"for it: celery -A bridge.worker worker -Q {shlex.quote(name)}"
+                f"consumes. Move what is there: {command('queues move')} {shlex.quote(name)} {target}, or start a "
+                f"worker for it: {worker_command('-Q', shlex.quote(name))}"
             )
             yield Fault(subject="queues", sentence=sentence)
     for task, queue_name, retries in survey.retries:
         if registry.mapping_of_task(task) is None and queue_name not in served:
             sentence = (
                 f"{_counted(retries, 'retry', 'retries')} for {one_line(task)} on {one_line(queue_name)}, which this "
-                f"registry does not have and no worker consumes; when due they are dead-lettered. See them: sse-bridge "
-                f"retries list --type {shlex.quote(one_line(task).removeprefix('bridge.'))}"
+                f"registry does not have and no worker consumes; when due they are dead-lettered. See them: "
+                f"{command('retries list')} --type {shlex.quote(one_line(task).removeprefix('bridge.'))}"
             )
             yield Fault(subject="retries", sentence=sentence)
 

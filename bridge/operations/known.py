@@ -14,6 +14,7 @@ from bridge.model.registry.metadata import QUEUE_PREFIX, TASK_PREFIX
 from bridge.model.retry import RetryRecord
 from bridge.operations.selection import FOREVER_MS, Facts, Selection, address_in, facts_of, is_class
 from bridge.ports import Store
+from bridge.runtime.command_names import command
 
 HEADS_LOOKED_AT = 1000
 NEAR = 0.8
@@ -78,7 +79,7 @@ def resolve(
         return selection.resolved(registry)
     present = Present.of(items())
     for name in unknown_types:
-        _expect(name, classes | wire_names | present.types, "event type", "see sse-bridge registry.")
+        _expect(name, classes | wire_names | present.types, "event type", f"see {command('registry')}.")
     for name in set(selection.categories) - categories:
         known = categories | present.categories - {""}
         _expect(name, known, "category", f"there are {', '.join(sorted(known))}.")

@@ -5,6 +5,7 @@ from itertools import islice
 
 from bridge.model.plain_text import one_line
 from bridge.model.registry.identity import CatalogIdentity
+from bridge.runtime.command_names import command
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported
 from bridge.runtime.supervision import Supervised
 
@@ -65,7 +66,7 @@ def _silence(said: Reported) -> Iterator[str]:
     elif said.age_s > GONE_S or not (in_memory or report.accepted_age_s <= ACTIVE_S):
         return
     else:
-        rest = f"{in_memory:,} events were in its memory. `sse-bridge audit` says what is missing."
+        rest = f"{in_memory:,} events were in its memory. `{command('audit')}` says what is missing."
     yield f"{_name(report)} has not been heard for {said.age_s:.0f} s: it was killed, or is frozen. {rest}"
 
 

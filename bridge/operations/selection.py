@@ -18,6 +18,7 @@ from bridge.model.registry import Address, Registry, User, task_name
 from bridge.model.registry.addresses import USER, is_users, key_of
 from bridge.model.registry.metadata import QUEUE_PREFIX
 from bridge.model.retry import RetryRecord
+from bridge.runtime.command_names import command
 
 FOREVER_MS = 1 << 52
 _AGO = re.compile(r"([0-9]{1,9})\s*([smhdw])")
@@ -109,7 +110,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         for name in self.types:
             # A class that the registry no longer has may well be what died.
             if name not in known and not name.isidentifier():
-                raise SettingsError(f"There is no event type {echoed(name)}; see sse-bridge registry.")
+                raise SettingsError(f"There is no event type {echoed(name)}; see {command('registry')}.")
             names += known.get(name, [name])
         _check(self.stages, [stage.value for stage in Stage], "stage")
         categories = {category.value for category in registry.categories}.union(also_categories)

@@ -18,6 +18,7 @@ from bridge.operations.liveness import differences, producer_faults, thread_faul
 from bridge.operations.outboxes import OutboxState, outbox_faults, outbox_remarks, outboxes_of
 from bridge.operations.survey import Survey, read_survey
 from bridge.ports import Figures, Store, WrongKey
+from bridge.runtime.command_names import command
 from bridge.runtime.reports import GatewayStates, KnownWorker, ProducerReport, Reported
 from bridge.settings import AccountingSettings
 
@@ -97,7 +98,7 @@ def _set_back_clock(behind_s: float) -> Iterator[str]:
         yield (
             f"Redis' clock is {behind_s:,.0f} s behind the newest position: it was set back, or somebody else wrote "
             "into a stream of the bridge. Events are published all the same; retries that were put off before wait so "
-            "much longer, unless you say: sse-bridge retries now."
+            f"much longer, unless you say: {command('retries now')}."
         )
 
 
@@ -204,7 +205,7 @@ class StatusReader:
                 subject="events",
                 sentence=f"{events:,} events are on their way, the oldest for {age_s:,.0f} s, and none is on a queue "
                 "or with a worker: the broker dropped them, as by a policy (TTL, length), or somebody took them. "
-                "List them: sse-bridge audit",
+                f"List them: {command('audit')}",
             )
 
     def _wrong_queues(self) -> Sequence[WrongKey]:

@@ -9,6 +9,7 @@ from redis import exceptions as redis_errors
 
 from bridge.model.bounds import SERVER_WORDS_CHARS_MAX
 from bridge.model.errors import WRITES_REFUSED, ErrorKind, StoreError, StoreRefusedError, StoreUnavailableError
+from bridge.runtime.command_names import renamed
 
 REDIS_TROUBLES = (redis_errors.RedisError, OSError, TimeoutError)
 """Everything by which redis-py says that something did not work; ``diagnose`` tells what."""
@@ -129,7 +130,9 @@ def is_strangers(error: BaseException) -> bool:
 def store_error(error: BaseException) -> StoreError:
     """The error to raise in place of one of redis-py's, with a sentence for an operator."""
     trouble = diagnose(error)
-    said = " ".join(part for part in (f"{trouble.code}: {trouble.text}".rstrip(". ") + ".", trouble.advice) if part)
+    said = " ".join(
+        part for part in (f"{trouble.code}: {trouble.text}".rstrip(". ") + ".", renamed(trouble.advice)) if part
+    )
     if trouble.kind is ErrorKind.PERMANENT:
         return StoreRefusedError(f"Redis refuses the command for good: {said}", code=trouble.code)
     undone = any(words in trouble.text for words in _CONNECTING)

@@ -11,6 +11,7 @@ from bridge.model.retry import Attempt
 from bridge.operations import OnItsWay, SkippedEvent, Waiting, Whereabouts
 from bridge.operations import Place as FoundPlace
 from bridge.ports import Publication
+from bridge.runtime.command_names import renamed
 
 NONE = "-"
 """Stands where there is no value."""
@@ -102,7 +103,7 @@ def in_words(place: FoundPlace) -> Place:
             return _published(place)
         case OnItsWay():
             message = place.message
-            words = f"since {moment(message.accepted_ms)}: {WHEREABOUTS[place.whereabouts]}"
+            words = f"since {moment(message.accepted_ms)}: {renamed(WHEREABOUTS[place.whereabouts])}"
             facts = [Named("message", f"{message.message_id} ({message.task})"), Named("queue", message.queue)]
             return Place(tone="busy", name="in flight", words=words, facts=facts)
         case Waiting():

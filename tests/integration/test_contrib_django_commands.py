@@ -42,6 +42,9 @@ def test_each_command_is_there_with_its_help(project: Path) -> None:
         assert f"\n  {command} " in overview.stdout
     assert manage(project, "help", "bridge").stdout == overview.stdout
     assert "Usage: manage.py bridge dead redrive" in manage(project, "bridge", "dead", "redrive", "--help").stdout
+    for shown in (overview.stdout, *(manage(project, "bridge", name, "--help").stdout for name in ("queues", "dead"))):
+        assert "python manage.py bridge " in shown
+        assert "sse-bridge" not in shown and "celery -A" not in shown
 
 
 def test_the_settings_are_those_of_settings_py_and_sessions_say_who_is_asking(project: Path) -> None:
@@ -57,7 +60,8 @@ def test_the_settings_are_those_of_settings_py_and_sessions_say_who_is_asking(pr
 
 
 WRONG = [
-    (["nonsense"], 2, "There is no command 'nonsense'"),
+    (["nonsense"], 2, "There is no command 'nonsense'; see python manage.py bridge --help."),
+    (["emit", "Placed", ""], 2, "To see one: python manage.py bridge emit Placed --example"),
     (["emit", "order.lost"], 2, "Error: "),
     (["gateway", "--port", "none"], 2, "Invalid value for '--port'"),
     (["worker", "--nonsense"], 2, "No such option"),

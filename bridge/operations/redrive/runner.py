@@ -12,6 +12,7 @@ from bridge.operations.redrive.sending import STEP, RateLimiter, Sending
 from bridge.operations.selection import Selection
 from bridge.operations.staleness import Staleness
 from bridge.ports import Queue, RedriveJob, Store
+from bridge.runtime.command_names import command
 from bridge.settings import AccountingSettings
 
 POLL_S = 0.02
@@ -26,7 +27,7 @@ def known(job: RedriveJob, redrive_id: str) -> RedriveRecord:
     """
     record = job.read()
     if record is None:
-        raise OperationRefusedError(f"There is no redrive {redrive_id}; see sse-bridge dead redrives.")
+        raise OperationRefusedError(f"There is no redrive {redrive_id}; see {command('dead redrives')}.")
     return record
 
 

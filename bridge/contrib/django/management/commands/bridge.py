@@ -7,8 +7,10 @@ import click
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from bridge.cli import cli, main
+from bridge.runtime.command_names import call_commands
 
 NAME = "manage.py bridge"
+IN_ADVICE = f"python {NAME}"
 
 
 class Command(BaseCommand):
@@ -18,10 +20,12 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: Sequence[str]) -> None:
         """Become ``sse-bridge``: its help, its sentences, its exit codes and its way of ending."""
+        call_commands(IN_ADVICE)
         main(without_django_options(argv[2:]), name=NAME)
 
     def print_help(self, *_: str) -> None:
         """For ``manage.py help bridge``."""
+        call_commands(IN_ADVICE)
         cli.main(["--help"], prog_name=NAME, standalone_mode=False)
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,6 +38,7 @@ class Command(BaseCommand):
         Raises:
             CommandError: the command failed, in its sentence and with its exit code.
         """
+        call_commands(IN_ADVICE)
         try:
             code = cli.main(list(words), prog_name=NAME, standalone_mode=False)
         except click.ClickException as error:
