@@ -108,6 +108,7 @@ def process_emitter() -> Emitter | None:
                 _emitter = Emitter()
             except Exception as error:  # also a surprise: no caller may suffer from it
                 _broken = True
-                text = error if isinstance(error, BridgeError) else f"{type(error).__name__}: {error}"
+                told = str(error) if isinstance(error, BridgeError) else f"{type(error).__name__}: {error}"
+                text = " ".join(line.removeprefix("  - ") for line in told.splitlines())
                 logger.critical("bridge.emitter.misconfigured: no event of this process is published. %s", text)
     return _emitter

@@ -142,6 +142,9 @@ def _read_key(key: str, value: object, parts: Iterable[type[Part]], reading: Rea
     name = key.lower()
     if name in DECLARATIONS and key.isupper():
         return _read(DECLARATIONS[name], value, parts, reading)
+    if name in DECLARATIONS:
+        reading.faults.append(f"{key} is no setting of a settings file: keys are in upper case. Write {key.upper()}.")
+        return {}
     name = name.removeprefix(PREFIX.lower())
     reading.faults.append(_unknown(environment_name(key), mistyped(name, DECLARATIONS)))
     return {}

@@ -235,4 +235,6 @@ def test_wrong_settings_do_not_disturb_the_producer(monkeypatch, caplog) -> None
     assert default.emit_many([event()]) == 0
     assert default.flush(0.1) is False
     assert caplog.text.count("bridge.emitter.misconfigured") == 1
+    (said,) = [one.getMessage() for one in caplog.records if "misconfigured" in one.getMessage()]
+    assert "The settings are wrong: BRIDGE_BROKER_URL must" in said and "\\n" not in said
     assert caplog.records[0].levelno == logging.CRITICAL

@@ -32,7 +32,8 @@ def test_the_environment_wins_and_a_file_says_the_rest(monkeypatch: pytest.Monke
     [
         ({"REDIS_ULR": "redis://a/0"}, "BRIDGE_REDIS_ULR is not a setting of this version; did you mean BRIDGE_REDIS"),
         ({"BRIDGE_SOURCE": "a"}, "BRIDGE_BRIDGE_SOURCE is not a setting of this version; did you mean BRIDGE_SOURCE?"),
-        ({"source": "a"}, "BRIDGE_SOURCE is not a setting of this version"),
+        ({"source": "a"}, "source is no setting of a settings file: keys are in upper case. Write SOURCE."),
+        ({"Source": "a"}, "Source is no setting of a settings file: keys are in upper case. Write SOURCE."),
         ({"SOURCE": None}, "BRIDGE_SOURCE must be 1 to 200 characters long."),
         ({"OUTBOX_MAX": "many"}, "BRIDGE_OUTBOX_MAX must be a whole number between"),
         ({"OUTBOX_NOTIFY": 3}, "BRIDGE_OUTBOX_NOTIFY must be 1 or 0, true or false."),
