@@ -23,6 +23,10 @@ class OutboxDatabase(Protocol):
     def dialect(self) -> str:
         """``postgresql``, ``mysql`` (MariaDB as well) or ``sqlite``; ``bridge.producer.outbox.schema`` has each."""
 
+    @property
+    def maker(self) -> str:
+        """How its table is made, in words; empty: as ``sse-bridge outbox`` says."""
+
     def transaction(self) -> AbstractContextManager[Run]:
         """One transaction at READ COMMITTED, committed at the end and rolled back by an exception.
 

@@ -26,7 +26,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("SHOP_DATABASE", FOLDER / "db.sqlite3"),
-        "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"},
+        "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"},  # bridge: a transaction may read first, then emit
     }
 }
 LOGIN_URL = "/login/"

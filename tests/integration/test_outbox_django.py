@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from threading import Event
 
 import pytest
@@ -91,7 +93,22 @@ def test_an_error_of_the_insert_is_the_transactions_own(outbox: Outbox, alias: s
     outbox.execute("DROP TABLE bridge_outbox")
     with pytest.raises((OperationalError, ProgrammingError)) as caught, transaction.atomic(using=alias):
         emit_on_commit(twice, alias, emitter=emitter)
-    assert "has no table bridge_outbox: make it, by a migration" in caught.value.__notes__[0]
+    assert "has no table bridge_outbox: make it, with `python manage.py migrate bridge" in caught.value.__notes__[0]
+
+
+def test_sqlite_that_lets_no_reader_write_is_told_with_the_cure(
+    module_database: Callable[[str], Database], emitter: Emitter
+) -> None:
+    outbox = Outbox(module_database("sqlite"))
+    with aliased(outbox.database) as alias, closing(sqlite3.connect(connections.settings[alias]["NAME"])) as other:
+        with pytest.raises(OperationalError, match="locked") as caught, transaction.atomic(using=alias):
+            connections[alias].cursor().execute("SELECT COUNT(*) FROM bridge_outbox").fetchone()
+            other.execute("BEGIN IMMEDIATE")  # as the drain, meanwhile
+            emit_on_commit(imported(1), alias, emitter=emitter)
+        emitter.close()
+    outbox.close()
+    assert "SQLite refuses to write in a transaction that began with reading" in caught.value.__notes__[0]
+    assert '"transaction_mode": "IMMEDIATE" to the OPTIONS of DATABASES' in caught.value.__notes__[0]
 
 
 def test_a_refused_event_leaves_the_transaction_alone(

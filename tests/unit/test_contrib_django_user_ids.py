@@ -39,7 +39,7 @@ def test_a_key_of_another_type_than_the_catalog_s_users_is_an_error(
     assert told(monkeypatch, key, fitting) == []
     assert told(monkeypatch, key, str) == [], "any key can be written as text"
     (error,) = told(monkeypatch, key, unfit)
-    assert (error.id, error.hint) == ("bridge.E003", f"Give the Registry user_id={fitting.__name__}.")
+    assert (error.id, error.hint) == ("bridge.E003", f"Give the Registry, or catalog_of, user_id={fitting.__name__}.")
 
 
 def test_without_a_catalog_of_one_s_own_it_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

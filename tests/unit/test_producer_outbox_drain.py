@@ -29,6 +29,7 @@ class Database:
     """Answers each statement by ``answer``."""
 
     dialect = "sqlite"
+    maker = ""
     name = "sqlite:///shop"
 
     def __init__(self) -> None:

@@ -8,12 +8,13 @@ from os import PathLike, fspath
 from types import ModuleType
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import Tags, register
 
-from bridge.contrib.django.checks import check_bridge, check_outbox
+from bridge.contrib.django.checks import check_bridge, check_outbox, check_transactions
 from bridge.contrib.django.signing_out import end_streams_at_sign_out
+from bridge.model.errors import SettingsError
 from bridge.producer.default import process_emitter
 from bridge.settings import GatewaySettings, put_beneath, read_settings
 
@@ -39,8 +40,20 @@ class BridgeConfig(AppConfig):
         """An operator's mistake stops no process: it is logged, and told by ``manage.py check``."""
         register(check_bridge)
         register(check_outbox, Tags.database)
+        register(check_transactions)
         end_streams_at_sign_out()
         process_emitter()
+
+
+def require_app(needed_for: str) -> None:
+    """Say what is missing, before the built-in catalog is taken for the project's.
+
+    Raises:
+        SettingsError: the application is not installed.
+    """
+    apps.check_apps_ready()
+    if not isinstance(apps.app_configs.get("bridge"), BridgeConfig):
+        raise SettingsError(f'{needed_for} needs "{BridgeConfig.name}" in INSTALLED_APPS of settings.py.')
 
 
 def _believes_tokens(said: GatewaySettings) -> bool:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_registry
-from bridge.contrib.django.apps import SESSIONS
+from bridge.contrib.django.apps import SESSIONS, require_app
 from bridge.model.errors import SettingsError, require_extra
 from bridge.model.registry import Registry
 from bridge.settings import Settings, load_settings
@@ -34,7 +34,8 @@ def with_bridge(
 
     Raises:
         MissingExtraError: Starlette or PyJWT is not installed.
-        SettingsError: a setting is wrong, or ``authenticator`` is not one.
+        SettingsError: a setting is wrong, ``authenticator`` is not one, or the project does not have the bridge in
+            INSTALLED_APPS.
         RegistryError: the registry cannot be loaded.
     """
     require_extra("gateway", "with_bridge", "starlette", "jwt")
@@ -47,6 +48,7 @@ def with_bridge(
 
     if not callable(application):
         raise SettingsError(f"with_bridge wants an ASGI application, not {application!r}.")
+    require_app("with_bridge")
     settings = settings or load_settings(for_=("gateway", "producer"))
     registry = registry or load_registry(settings.registry)
     if authenticator is not None:

@@ -8,15 +8,16 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections, router
 from django.db.models import Field, IntegerField, UUIDField
 
 from bridge.catalogs import load_registry
+from bridge.contrib.django.database import WRITES_AFTER_READING, begin_immediately, explained_of, may_not_write
 from bridge.model.errors import RegistryError
 from bridge.model.registry import Registry
 from bridge.producer.outbox import DIALECTS, TABLE
 from bridge.producer.outbox.table import COLUMNS
-from bridge.producer.outbox.trouble import explained
 from bridge.settings import Settings, overruled, read_settings
 
 IN_SETTINGS_FILE = "BRIDGE_X is the environment's name; in settings.py it is BRIDGE['X']."
@@ -63,7 +64,7 @@ def _check_user_id(registry: Registry, values: Settings) -> Iterator[checks.Chec
     theirs = f"the primary key of {model._meta.label} is {_WORDS[kind]}"
     text = f"A user of the catalog is {registry.users.form}, and {theirs}."
     if values.registry:
-        yield checks.Error(text, hint=f"Give the Registry user_id={kind.__name__}.", id="bridge.E003")
+        yield checks.Error(text, hint=f"Give the Registry, or catalog_of, user_id={kind.__name__}.", id="bridge.E003")
     else:
         hint = "The built-in catalog is used: name your own in BRIDGE['REGISTRY']."
         yield checks.Warning(text, hint=hint, id="bridge.W003")
@@ -88,6 +89,29 @@ def check_outbox(*, databases: Sequence[str] | None = None, **_: Any) -> list[ch
     return [message for alias in allowed for message in _check_table(alias)]
 
 
+def check_transactions(**_: Any) -> list[checks.CheckMessage]:
+    """Whether transactions that read and then emit fail on SQLite. Connects to nothing."""
+    from bridge.contrib.django.models import OutboxEvent  # when all models are loaded
+
+    allowed = [alias for alias in connections if router.allow_migrate_model(alias, OutboxEvent)]
+    return [
+        checks.Warning(
+            f"Transactions with emit_on_commit may fail on {alias!r}: database is locked. {WRITES_AFTER_READING}",
+            hint=begin_immediately(alias),
+            id="bridge.W005",
+        )
+        for alias in allowed
+        if _may_not_write(alias)
+    ]
+
+
+def _may_not_write(alias: str) -> bool:
+    try:
+        return may_not_write(connections[alias])
+    except ImproperlyConfigured:  # which is Django's to tell
+        return False
+
+
 def _check_table(alias: str) -> Iterator[checks.CheckMessage]:
     connection = connections[alias]
     if connection.vendor not in DIALECTS:
@@ -103,5 +127,4 @@ def _check_table(alias: str) -> Iterator[checks.CheckMessage]:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {COLUMNS} FROM {TABLE} WHERE 1 = 0")  # noqa: S608
     except Error as error:
-        text = str(explained(error, name=f"The database {alias!r}", dialect=connection.vendor))
-        yield checks.Error(text, id="bridge.E005")
+        yield checks.Error(explained_of(error, connection, f"The database {alias!r}"), id="bridge.E005")

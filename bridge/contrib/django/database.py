@@ -7,13 +7,14 @@ from functools import partial
 from threading import Event
 from typing import Any
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import load_backend
 
 from bridge.model.errors import OutboxError
 from bridge.ports.outbox import Run
 from bridge.producer.lifetime import SQLITE
 from bridge.producer.outbox.schema import CHANNEL, DIALECTS
+from bridge.producer.outbox.trouble import BusyError, explained
 
 LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 WAIT_S = 2.0
@@ -39,6 +40,7 @@ class DjangoDatabase:
         self._wrapper_class: Any = load_backend(self._settings["ENGINE"]).DatabaseWrapper
         self.dialect = str(self._wrapper_class.vendor)
         self.name = database_name(self.dialect, self._settings)
+        self.maker = table_maker(alias)
 
     @contextmanager
     def transaction(self) -> Iterator[Run]:
@@ -114,6 +116,38 @@ def database_name(dialect: str, settings: Mapping[str, Any]) -> str:
     if dialect == "sqlite":
         port = ""
     return f"{dialect}://{host}{f':{port}' if port else ''}/{settings['NAME']}"
+
+
+def table_maker(alias: str) -> str:
+    """How the outbox's table is made."""
+    database = "" if alias == DEFAULT_DB_ALIAS else f" --database={alias}"
+    return f"with `python manage.py migrate bridge{database}`"
+
+
+def explained_of(error: Exception, connection: Any, name: str = "") -> str:
+    """What an error on a connection of Django's means for the outbox, and what to do."""
+    name = name or database_name(connection.vendor, connection.settings_dict)
+    told = explained(error, name=name, dialect=connection.vendor, maker=table_maker(connection.alias))
+    if isinstance(told, BusyError) and may_not_write(connection):
+        return f"{name} is locked. {WRITES_AFTER_READING} {begin_immediately(connection.alias)}"
+    return str(told)
+
+
+WRITES_AFTER_READING = (
+    "SQLite refuses to write in a transaction that began with reading once another connection has written."
+)
+
+
+def begin_immediately(alias: str) -> str:
+    """What to do about it."""
+    return f'Add "transaction_mode": "IMMEDIATE" to the OPTIONS of DATABASES[{alias!r}].'
+
+
+def may_not_write(connection: Any) -> bool:
+    """Whether a transaction begins with reading, and fails when the outbox's thread writes before it does itself."""
+    mode = connection.settings_dict["OPTIONS"].get("transaction_mode")
+    is_file = connection.vendor == "sqlite" and not connection.is_in_memory_db()
+    return is_file and str(mode).upper() not in ("IMMEDIATE", "EXCLUSIVE")
 
 
 def _read_committed(dialect: str) -> object:

@@ -9,7 +9,8 @@ from django.db import DatabaseError, IntegrityError, connections, router, transa
 from django.db.transaction import TransactionManagementError
 from msgspec.structs import astuple
 
-from bridge.contrib.django.database import DjangoDatabase, database_name
+from bridge.contrib.django.apps import require_app
+from bridge.contrib.django.database import DjangoDatabase, explained_of
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted
 from bridge.producer.default import process_emitter
@@ -17,7 +18,6 @@ from bridge.producer.diversion import Diversion, outbox_diversion
 from bridge.producer.emitter import Emitter
 from bridge.producer.outbox import TABLE, OutboxRow
 from bridge.producer.outbox.drain import Drain
-from bridge.producer.outbox.trouble import explained
 
 logger = plain_logger(__name__)
 
@@ -43,10 +43,12 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
 
     Raises:
         EventRefusedError: only of a strict emitter.
+        SettingsError: the project does not have the bridge in INSTALLED_APPS.
         TransactionManagementError: no ``using``, and the transaction that runs is of another database.
         DatabaseError: the INSERT failed; a note says what is missing.
         SynchronousOnlyOperation: called from a coroutine: await ``aemit_on_commit``.
     """
+    require_app("emit_on_commit")
     emitter = emitter or process_emitter()
     if emitter is None:
         return False
@@ -63,8 +65,7 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
             cursor.execute(INSERT, astuple(row))
     except DatabaseError as error:
         if not isinstance(error, IntegrityError):
-            name = database_name(connection.vendor, connection.settings_dict)
-            error.add_note(str(explained(error, name=name, dialect=connection.vendor)))
+            error.add_note(explained_of(error, connection))
         raise
     if isinstance(drain, Drain) and (connection.in_atomic_block or connection.autocommit):
         connection.on_commit(drain.wake)  # what is committed by hand is found by the poll
@@ -92,7 +93,11 @@ def drain(using: str | None = None, *, emitter: Emitter | None = None) -> bool:
 
     Returns:
         Whether the process has an emitter. Idempotent.
+
+    Raises:
+        SettingsError: the project does not have the bridge in INSTALLED_APPS.
     """
+    require_app("drain")
     emitter = emitter or process_emitter()
     if emitter is None:
         return False

@@ -54,6 +54,7 @@ class SqlAlchemyDatabase:
         self._is_async = engine.dialect.is_async
         self._fault = self._note_url(url) if url else ""
         self.dialect = dialect_name(self._url.get_backend_name())
+        self.maker = ""
         self.name = name_of(self._url)
         if self.dialect not in DIALECTS:
             self._fault = f"An outbox can be on {', '.join(DIALECTS)}, and {self.name} is none of them."

@@ -18,6 +18,8 @@ def utc_now() -> datetime:
 class Event(msgspec.Struct, kw_only=True):
     """What an event of your own may be based on: then it has only its own fields to declare.
 
+    Each class is a ``Struct`` already: ``@dataclass`` above it fails with ``readonly attribute``, and has to go.
+
     Attributes:
         event_id: a UUIDv7; the published SSE event keeps it, which makes a redelivery recognisable.
         occurred_at: when it happened; aware, UTC.

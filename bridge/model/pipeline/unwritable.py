@@ -63,9 +63,8 @@ def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _fields_of(kind: type) -> Iterable[str]:
     """Of a Struct, a dataclass or an attrs class."""
-    if names := getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", None):
-        return names
-    return [field.name for field in getattr(kind, "__attrs_attrs__", ())]
+    names: Iterable[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
+    return names or [field.name for field in getattr(kind, "__attrs_attrs__", ())]
 
 
 def _shown(key: object) -> str:

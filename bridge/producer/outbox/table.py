@@ -173,7 +173,8 @@ class OutboxTable:
             with self._database.transaction() as run:
                 yield run
         except Exception as error:  # of whatever driver
-            found = explained(error, name=self._database.name, dialect=self._database.dialect)
+            where = self._database
+            found = explained(error, name=where.name, dialect=where.dialect, maker=where.maker)
             if not isinstance(found, BusyError):
                 self._database.close()  # the other end may not be the one we want: a replica, a closed connection
             raise found from error

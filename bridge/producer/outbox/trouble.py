@@ -6,6 +6,7 @@ from enum import Enum
 from bridge.model.errors import BridgeError, OutboxError
 from bridge.model.plain_text import one_line
 from bridge.producer.outbox.schema import TABLE
+from bridge.runtime.command_names import command
 
 CHARS_MAX = 200
 """Characters that are kept of what a driver says."""
@@ -16,8 +17,8 @@ class Kind(Enum):
     """What is the matter, in a sentence about ``{name}``."""
 
     BUSY = "Rows of {table} in {name} are locked by another transaction; they are looked at again."
-    NO_TABLE = "{name} has no table {table}: make it, by a migration or with `sse-bridge outbox --ddl {dialect}`."
-    OTHER_TABLE = "{name} has another table {table}: a column is missing. Compare: `sse-bridge outbox --ddl {dialect}`."
+    NO_TABLE = "{name} has no table {table}: make it, {maker}."
+    OTHER_TABLE = "{name} has another table {table}: a column is missing. Compare: `{ddl}`."
     READ_ONLY = "{name} takes no writes: it is a replica, or read only. Name its primary in BRIDGE_OUTBOX_URL."
     FORBIDDEN = "{name} does not let this user SELECT, UPDATE and DELETE on {table}: grant it."
     OTHER = "{name} cannot be used: {said}"
@@ -42,8 +43,15 @@ class BusyError(OutboxError):
     """Somebody else has the rows at this moment."""
 
 
-def explained(error: Exception, *, name: str, dialect: str) -> BridgeError:
-    """The error of a driver, however it is wrapped, as one of ours; one of ours stays what it is."""
+def explained(error: Exception, *, name: str, dialect: str, maker: str = "") -> BridgeError:
+    """The error of a driver, however it is wrapped, as one of ours; one of ours stays what it is.
+
+    Args:
+        error: what was raised.
+        name: of the database, for operators.
+        dialect: a name of ``DIALECTS``.
+        maker: how its table is made, in words; default: as SQLAlchemy's.
+    """
     if isinstance(error, OutboxError):
         return error
     kind, said = Kind.OTHER, f"{type(error).__name__}: {error}"
@@ -53,7 +61,9 @@ def explained(error: Exception, *, name: str, dialect: str) -> BridgeError:
             break
         said = f"{type(cause).__name__}: {cause}"
     text = one_line(said.strip().splitlines()[0])[:CHARS_MAX]
-    sentence = kind.value.format(name=name, table=TABLE, dialect=dialect, said=text)
+    ddl = command(f"outbox --ddl {dialect}")
+    maker = maker or f"by a migration or with `{ddl}`"
+    sentence = kind.value.format(name=name, table=TABLE, ddl=ddl, maker=maker, said=text)
     return (BusyError if kind is Kind.BUSY else OutboxError)(sentence)
 
 
