@@ -42,6 +42,32 @@ with TestClient(application, base_url="http://127.0.0.1") as client:
 print(json.dumps([led_to, "csrfmiddlewaretoken" in page, stranger, user, forged, paid, flushed]))
 """
 
+HEAR = """
+import json
+import django
+django.setup()
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+import bridge
+from bridge.gateway import Principal
+from bridge.testing import StreamRefusedError, memory_bridge
+from mysite.events import NoticePosted, is_member, registry
+
+call_command("migrate", verbosity=0)
+ada, bob, group = User.objects.create_user("ada"), User.objects.create_user("bob"), Group.objects.create(name="lunch")
+ada.groups.add(group)
+found = [is_member(Principal(user=user.pk), group.pk) for user in (ada, bob)]
+with memory_bridge(registry) as memory:
+    stream = memory.connect(ada.pk, topics=[f"group:{group.pk}"])
+    bridge.emit(NoticePosted(group_id=group.pk, text="Lunch!"))
+    found.append(stream.next().payload)
+    try:
+        memory.connect(bob.pk, topics=[f"group:{group.pk}"])
+    except StreamRefusedError as refused:
+        found.append(refused.status)
+print(json.dumps(found))
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -72,10 +98,19 @@ def test_the_pages_project_is_found_without_a_fault(project: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_the_pages_topic_is_heard_by_members_alone(project: Path) -> None:
+    (topics,) = [text for text in blocks(PAGE, "py") if "may_hear" in text]
+    (project / "mysite" / "events.py").write_text(topics)
+    given = {"BRIDGE_BROKER_URL": "redis://127.0.0.1:1/0", "DJANGO_SETTINGS_MODULE": "mysite.settings"}
+    heard = run([sys.executable, "-c", HEAR], clean_environment(given), cwd=project)
+    assert heard.returncode == 0, heard.stderr
+    assert json.loads(heard.stdout) == [True, False, {"text": "Lunch!"}, 403]
+
+
 def test_it_is_as_many_lines_as_the_page_says() -> None:
     files = {named[1]: text for text in [*blocks(PAGE, "py"), *blocks(PAGE, "html")] if (named := NAME.match(text))}
     own = [line for line in files["mysite/events.py"].splitlines()[1:] if line.strip()]
-    words = ("bridge", "BRIDGE", "emit_on_commit(", "import OrderPaid", "EventSource")
+    words = ("bridge", "BRIDGE", "emit_on_commit(", "import OrderPaid", "EventSource", "IMMEDIATE")
     others = [line for name, text in files.items() for line in text.splitlines() if name != "mysite/events.py"]
     own += [line for line in others if any(word in line for word in words)]
-    assert len(own) == 13 and "thirteen lines" in " ".join(PAGE.read_text().split())
+    assert len(own) == 14 and "fourteen lines" in " ".join(PAGE.read_text().split())
