@@ -26,7 +26,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("SHOP_DATABASE", FOLDER / "db.sqlite3"),
-        "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"},  # bridge: a transaction may read first, then emit
+        # So that a transaction may read first, and then emit: docs/django.md.
+        "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE"},  # bridge
     }
 }
 LOGIN_URL = "/login/"
