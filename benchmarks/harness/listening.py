@@ -13,6 +13,7 @@ import sys
 import time
 
 from benchmarks.harness.workload import user
+from bridge import User
 from bridge.redis_adapter.keyspace import Keyspace
 
 KEYS = Keyspace()
@@ -55,7 +56,7 @@ def _listen(selector: selectors.BaseSelector, events: int, timeout_s: float) -> 
 def _subscribe(port: int, users: int) -> list[socket.socket]:
     """One connection for all channels, as a gateway has."""
     sock = socket.create_connection(("127.0.0.1", port))
-    channels = [KEYS.user_channel(user(number)).encode() for number in range(users)]
+    channels = [KEYS.channel(User(user(number))).encode() for number in range(users)]
     words = [b"SUBSCRIBE", *channels]
     sock.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
     _read_until(sock, _READY["channel"], users)

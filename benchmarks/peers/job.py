@@ -7,6 +7,7 @@ import msgspec
 import redis
 import redis.asyncio
 
+from bridge import User
 from bridge.catalogs.finance import REGISTRY
 from bridge.model.events import encode_payload
 from bridge.model.pipeline.pipeline import transform
@@ -56,9 +57,9 @@ def write(pipe: Any, domain_event: Any) -> None:
         "data": payload,
         "occurred_at": occurred_at,
     }
-    pipe.xadd(KEYS.user_stream(event.user_id), fields, maxlen=MAXLEN, approximate=True)
+    pipe.xadd(KEYS.stream(User(event.user_id)), fields, maxlen=MAXLEN, approximate=True)
     pipe.publish(
-        KEYS.user_channel(event.user_id),
+        KEYS.channel(User(event.user_id)),
         f'{{"event_id":"{event_id}","event_type":"{event_type}","user_id":"{user_id}","data":{payload},'
         f'"occurred_at":"{occurred_at}"}}',
     )

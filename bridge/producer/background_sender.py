@@ -6,8 +6,7 @@ outbox of each database of the application has one more (see ``Drain``).
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from bridge.producer.diversion import outbox_diversion
 from bridge.producer.lifetime import EMITTERS, new_name
 from bridge.producer.reporter import Ages, Reporter
 from bridge.producer.sender import Progress, Sender
+from bridge.producer.unaccepted import Unaccepted
 from bridge.runtime.reports import ProducerReport
 from bridge.runtime.supervision import SupervisedThread
 from bridge.settings import ProducerSettings
@@ -45,16 +45,10 @@ DISK_WAIT_S = 10.0
 class BackgroundSender:
     """Buffers events at once and sends them in order. Safe with threads; a forked child needs a new one.
 
-    What never came here (``unaccepted``, and the names of unmapped classes) is only reported.
+    What never came here (``unaccepted``) is only reported.
     """
 
-    def __init__(
-        self,
-        settings: ProducerSettings,
-        registry: Registry,
-        unaccepted: Counter[str],
-        unmapped_classes: Collection[str] = (),
-    ) -> None:
+    def __init__(self, settings: ProducerSettings, registry: Registry, unaccepted: Unaccepted) -> None:
         self.progress = Progress()
         self.buffer = Buffer(
             settings.emit_buffer_max,
@@ -64,7 +58,6 @@ class BackgroundSender:
             attend=self._start,
         )
         self._unaccepted = unaccepted
-        self._unmapped_classes = unmapped_classes
         limits = BatchLimits(events=settings.emit_batch_max, size_bytes=settings.message_max_bytes)
         self._queue = open_queue(settings, registry)
         self._sender = Sender(self._queue, limits, self.progress, self.buffer.__len__)
@@ -239,7 +232,7 @@ class BackgroundSender:
 
     def _fill_in(self, report: ProducerReport) -> ProducerReport:
         """What there is to say now; in memory is what neither the broker nor the spool has."""
-        progress = self.progress
+        progress, never_came = self.progress, self._unaccepted.counts
         drains = [*(self._drains or ())]
         drain_threads = [thread for drain in drains for thread in drain.threads]
         with progress.changed:
@@ -251,10 +244,10 @@ class BackgroundSender:
                 delivered=progress.counts["delivered"],
                 waiting=max(0, accepted - done - (0 if self.buffer.closing else spooled)),
                 spooled=spooled,
-                refused=self._unaccepted["refused"] + self._unaccepted["overflowed"],
+                refused=never_came["refused"] + never_came["overflowed"],
                 abandoned=progress.counts["abandoned"],
-                unmapped=self._unaccepted["unmapped"],
-                unmapped_classes=tuple(self._unmapped_classes),
+                unmapped=never_came["unmapped"],
+                unmapped_classes=tuple(self._unaccepted.classes),
                 set_aside=self._spooler.set_aside if self._spooler is not None else 0,
                 outboxes=tuple(drain.report() for drain in drains),
                 oldest_s=round(self._ages.oldest_s, 3),

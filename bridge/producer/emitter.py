@@ -8,7 +8,6 @@ under load batches grow by themselves, because more arrive while one is sent.
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_registry
 from bridge.catalogs.loading import BUILT_IN
-from bridge.model.errors import DeliveryError, EventRefusedError, IdError, PayloadError
-from bridge.model.pipeline import EventCodec, snapshot_taker
-from bridge.model.plain_text import name_of, plain_logger
-from bridge.model.registry import DomainToSSEMapping, Registry
+from bridge.model.errors import DeliveryError
+from bridge.model.plain_text import plain_logger
+from bridge.model.registry import Registry
 from bridge.producer.background_sender import BackgroundSender
-from bridge.producer.batching import Entry, Route, Unwritten, Written, user_reader
+from bridge.producer.batching import Entry, Unwritten, Written
 from bridge.producer.diversion import Diversion, diversion
 from bridge.producer.lifetime import after_fork_in_child, close_with_process, keep_inherited, note_closed, note_made
+from bridge.producer.routes import routes_of, write, write_small
+from bridge.producer.unaccepted import Unaccepted
 from bridge.runtime.forks import ForkMark
-from bridge.runtime.tracing import active_tracer, note_emitted
+from bridge.runtime.tracing import active_tracer
 from bridge.settings import ProducerSettings, load_settings
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ logger = plain_logger(__name__)
 
 STRICT_TIMEOUT_S = 5.0
 """How long a strict ``emit`` waits for the broker."""
-WARN_INTERVAL_S = 10.0
-"""A full buffer is logged at most this often; each refused event is counted."""
-
-UNMAPPED_CLASSES_MAX = 20
-"""Classes without a mapping that are logged and reported by name; each event is counted."""
-CLASS_CHARS_MAX = 200
-"""Characters of such a name."""
-
 COUNTER_NAMES = (
     "accepted",
     "delivered",
@@ -77,10 +69,8 @@ class Emitter:
         self._settings = settings or load_settings(for_=ProducerSettings)
         self._registry = registry or load_registry(self._settings.registry)
         self._strict = strict
-        self._routes = {row.domain_event_class: self._route(row) for row in self._registry.mappings}
-        self._unaccepted: Counter[str] = Counter()
-        self._unmapped_classes: dict[str, None] = {}
-        self._last_warning = -WARN_INTERVAL_S
+        self._routes = routes_of(self._registry, self._settings)
+        self._unaccepted = Unaccepted(self._settings.registry or BUILT_IN, strict=strict)
         self._pid = os.getpid()
         # True when an event was accepted in this process: then it is watched over, and no fork lies between.
         self._watched = ForkMark()
@@ -120,7 +110,7 @@ class Emitter:
                 and active_tracer() is None  # a span ends on the thread of its caller
             ):
                 snapshot = route.snapshot_of(event)
-                entry = Unwritten(route, snapshot, route.user_of(event)) if snapshot else _written(route, event)
+                entry = Unwritten(route, snapshot, route.user_of(event)) if snapshot else write_small(route, event)
         except Exception:  # noqa: S110  (emit_many says why it is refused)
             pass
         if entry is not None and self._put(entry):
@@ -194,7 +184,7 @@ class Emitter:
         self._notice_fork()
         with self._background.progress.changed:
             sent = self._background.counts
-            return {name: sent.get(name, 0) + self._unaccepted[name] for name in COUNTER_NAMES}
+            return {name: sent.get(name, 0) + self._unaccepted.counts[name] for name in COUNTER_NAMES}
 
     @property
     def outbox_url(self) -> str:
@@ -234,7 +224,7 @@ class Emitter:
         if entry is None:
             return None
         if not drain.has_room():
-            self._overflow(
+            self._unaccepted.overflowed(
                 1, f"the outbox holds {self._settings.outbox_max} events (BRIDGE_OUTBOX_MAX). Check the broker."
             )
             return None
@@ -284,47 +274,21 @@ class Emitter:
 
     # Accepting, on the caller's thread
 
-    def _route(self, row: DomainToSSEMapping) -> Route:
-        codec, source = EventCodec(row.domain_event_class), self._settings.source
-        data_max = self._settings.event_max_bytes - codec.overhead_bytes(source)
-        return Route(
-            codec=codec,
-            task=self._registry.task_of(row),
-            queue=self._registry.queue_of(row),
-            source=source,
-            data_max=data_max,
-            snapshot_of=snapshot_taker(row.domain_event_class, data_max),
-            user_of=user_reader(row, self._registry.users),
-        )
-
     def _prepare(self, event: Any) -> Written | None:
         """Write an event, so that nothing can change under it; None if it is unmapped or refused."""
         try:
             route = self._routes.get(type(event))
         except Exception as error:  # of the class's own __hash__ or __eq__
-            self._refuse(event, error)
+            self._unaccepted.refused(event, error)
             return None
         if route is None:
             self._note_unmapped(event)
             return None
         try:
-            trace = note_emitted(name_of(type(event)), event.event_id, route.queue)
-            data = route.codec.write(event)
-            entry = Written(route, event.event_id, event.occurred_at, data, route.user_of(event), trace)
-            if trace or len(entry.data) > route.data_max:
-                self._check_size(entry)
+            return write(route, event, self._settings.event_max_bytes)
         except Exception as error:  # encoding runs foreign code, and no caller may suffer from it
-            self._refuse(event, error)
+            self._unaccepted.refused(event, error)
             return None
-        return entry
-
-    def _check_size(self, entry: Written) -> None:
-        size, most = len(entry.accepted().envelope), self._settings.event_max_bytes
-        if size > most:
-            raise PayloadError(
-                f"Its envelope has {size} bytes; at most {most} are allowed (BRIDGE_EVENT_MAX_BYTES). "
-                "Send a reference instead of the content."
-            )
 
     def _enqueue(self, prepared: list[Written]) -> int:
         """Put events into the buffer as far as there is room; returns how many."""
@@ -335,23 +299,11 @@ class Emitter:
         self._watch()
         count = self._background.buffer.put_many(prepared)
         if count < len(prepared):
-            self._overflow(len(prepared) - count)
+            self._unaccepted.overflowed(len(prepared) - count, self._why_full())
         return count
 
     def _note_unmapped(self, event: Any) -> None:
-        self._count("unmapped")
-        name = _full_name_of(type(event))[:CLASS_CHARS_MAX]
-        text = (
-            f"{name} has no mapping in the catalog that this process uses ({self._settings.registry or BUILT_IN}), so "
-            "that none of its events is sent. Does BRIDGE_REGISTRY name your catalog, and has it a mapping for exactly "
-            "this class?"
-        )
-        self._tell_test(event, text)
-        if self._strict:
-            raise EventRefusedError(text)
-        if name not in self._unmapped_classes and len(self._unmapped_classes) < UNMAPPED_CLASSES_MAX:
-            self._unmapped_classes[name] = None
-            logger.warning("bridge.event.unmapped %s", text)
+        self._unaccepted.unmapped(event)
         if diversion() is None:
             self._watch()
             self._background.start_reporting()
@@ -362,41 +314,16 @@ class Emitter:
             self._watched.set()
             close_with_process(self)
 
-    def _refuse(self, event: Any, error: Exception) -> None:
-        self._count("refused")
-        is_ours = issubclass(type(error), PayloadError | IdError)  # isinstance would ask the error itself
-        reason = str(error) if is_ours else f"it could not be read ({name_of(type(error))})."
-        text = f"{_called(event)} was not accepted: {reason}"
-        self._tell_test(event, text)
-        if self._strict:
-            raise EventRefusedError(text) from error
-        logger.error("bridge.event.refused %s", text)
-
-    def _tell_test(self, event: Any, text: str) -> None:
-        if (test := diversion()) is not None:
-            test.note_refused(event, text)
-
-    def _overflow(self, number: int, text: str = "") -> None:
-        self._count("overflowed", number)
-        text = text or (
-            "the emitter is closed"
-            if self._background.buffer.closing
-            else f"the buffer holds {self._settings.emit_buffer_max} events (BRIDGE_EMIT_BUFFER_MAX) "
+    def _why_full(self) -> str:
+        if self._background.buffer.closing:
+            return "the emitter is closed"
+        return (
+            f"the buffer holds {self._settings.emit_buffer_max} events (BRIDGE_EMIT_BUFFER_MAX) "
             "that the broker has not taken. Check the broker."
         )
-        if self._strict:
-            raise EventRefusedError(f"{number} events were not accepted: {text}")
-        now = time.monotonic()
-        if now - self._last_warning >= WARN_INTERVAL_S:
-            self._last_warning = now
-            logger.error("bridge.event.overflowed total=%d: %s", self._unaccepted["overflowed"], text)
-
-    def _count(self, name: str, number: int = 1) -> None:
-        with self._background.progress.changed:
-            self._unaccepted[name] += number
 
     def _new_background(self, settings: ProducerSettings | None = None) -> BackgroundSender:
-        return BackgroundSender(settings or self._settings, self._registry, self._unaccepted, self._unmapped_classes)
+        return BackgroundSender(settings or self._settings, self._registry, self._unaccepted)
 
     def _notice_fork(self) -> None:
         """Also where a server forks without Python's hooks."""
@@ -414,8 +341,7 @@ class Emitter:
         self._background.abandon()
         keep_inherited(self._background)
         self._pid = os.getpid()
-        self._unaccepted.clear()
-        self._unmapped_classes.clear()
+        self._unaccepted.forget_parent()
         self._watched.clear()
         self._background = self._new_background()
         self._put = self._background.buffer.put
@@ -423,26 +349,3 @@ class Emitter:
 
 def _no_room(_: Entry) -> bool:
     return False
-
-
-def _called(event: Any) -> str:
-    """How the log calls an event that may be anything."""
-    try:
-        return f"{name_of(type(event))} {event.event_id}"
-    except Exception:  # foreign code, or a damaged id
-        return f"{name_of(type(event))} without id"
-
-
-def _full_name_of(event_class: type[Any]) -> str:
-    try:
-        return f"{event_class.__module__}.{event_class.__qualname__}"
-    except Exception:  # of its metaclass
-        return name_of(event_class)
-
-
-def _written(route: Route, event: Any) -> Written | None:
-    """An event as JSON; None if it may be too large."""
-    data = route.codec.write(event)
-    if len(data) > route.data_max:
-        return None
-    return Written(route, event.event_id, event.occurred_at, data, route.user_of(event))

@@ -202,22 +202,6 @@ class Keyspace:
             return (owner, self.TOPIC_STREAM % owner) if is_name(name) and is_id_text(key) else None
         return (f"{USER}:{owner}", self.USER_STREAM % owner) if is_id_text(owner) else None
 
-    def user_channel(self, user_id: Id) -> str:
-        """Pub/sub channel of one user."""
-        return self.USER_CHANNEL % user_id
-
-    def user_stream(self, user_id: Id) -> str:
-        """Stream that keeps one user's history."""
-        return self.USER_STREAM % user_id
-
-    def user_seen(self, user_id: Id, event_id: UUID | str) -> str:
-        """Mark that an event was published to a user; its value is the position."""
-        return f"{self.SEEN % user_id}{event_id}"
-
-    def broadcast_seen(self, event_id: UUID | str) -> str:
-        """Mark that an event was broadcast. The tag puts it into the slot of the broadcast stream."""
-        return f"{self.SEEN % self.BROADCAST_STREAM}{event_id}"
-
     def seen_marks(self, event_id: UUID | str = "*") -> str:
         """Pattern of the seen marks of one event, whoever's they are; or of all."""
         return f"{self.prefix}sse:*seen:{{*}}:{event_id}"

@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine
 
-from bridge import Emitter, Settings
+from bridge import Emitter, Settings, User
 from bridge.catalogs.finance import REGISTRY
 from bridge.contrib.sqlalchemy import drain
 from bridge.redis_adapter import connect, read_balance
@@ -70,4 +70,4 @@ def test_what_a_process_committed_that_died_is_sent_once_from_an_outbox(
     with connect(settings) as client, running_worker(tmp_path, {"BRIDGE_BROKER_URL": redis_url}):
         wait_until(lambda: not read_balance(client).open, what="all has ended")
         assert read_balance(client).accepted == published
-    assert redis_client.xlen(keys.user_stream(USER)) == published
+    assert redis_client.xlen(keys.stream(User(USER))) == published

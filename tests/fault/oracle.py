@@ -7,7 +7,7 @@ from uuid import UUID
 
 import redis
 
-from bridge import Settings
+from bridge import Settings, User
 from bridge.model.accounting import Balance
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, RetrySet, read_balance
@@ -74,7 +74,7 @@ def judge(
     """
     published: Counter[str] = Counter()
     for user_id in users:
-        for _, fields in client.xrange(keys.user_stream(user_id)):
+        for _, fields in client.xrange(keys.stream(User(user_id))):
             published[text(fields[b"event_id"])] += 1
     dead = {letter.letter_id for letter in every_letter(DeadLetters(client, settings))}
     sent = set(accepted)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import redis
 
-from bridge import Emitter, Settings
+from bridge import Emitter, Settings, User
 from bridge.catalogs.finance import REGISTRY
 from bridge.redis_adapter import connect
 from tests.support import keys
@@ -81,7 +81,7 @@ def test_a_worker_stands_still_for_no_message(servers: tuple[str, str], tmp_path
         def an_event(name: str) -> float:
             event, begun = Moody(user_id=uuid4()), time.time()
             assert emitter.emit(event)
-            stream = keys.user_stream(event.user_id)
+            stream = keys.stream(User(event.user_id))
             wait_until(lambda: client.exists(stream), what=f"what is behind {name} is published")
             ((position, _),) = client.xrange(stream)
             return int(position.split(b"-")[0]) / 1000 - begun
@@ -141,11 +141,11 @@ def _published(client: redis.Redis, user: UUID) -> dict[str, Do]:
             "data": json.dumps({"a": text}),
             "occurred_at": text,
         }
-        for channel in (keys.user_channel(user), keys.BROADCAST_CHANNEL):
+        for channel in (keys.channel(User(user)), keys.BROADCAST_CHANNEL):
             found[f"{channel}: {name}"] = lambda channel=channel, text=text: client.publish(channel, text)  # type: ignore[misc]
             in_field = json.dumps({**fields, "data": {"a": text}, "position": text})
             found[f"{channel}, field: {name}"] = lambda channel=channel, told=in_field: client.publish(channel, told)  # type: ignore[misc]
-        for stream in (keys.user_stream(user), keys.BROADCAST_STREAM):
+        for stream in (keys.stream(User(user)), keys.BROADCAST_STREAM):
             found[f"{stream}: {name}"] = lambda stream=stream, told=fields: client.xadd(stream, told)  # type: ignore[misc]
             raw = {**fields, "data": text, "event_id": text}
             found[f"{stream}, raw: {name}"] = lambda stream=stream, told=raw: client.xadd(stream, told)  # type: ignore[misc]

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge import Emitter
+from bridge import Emitter, User
 from bridge.model.accounting import Balance
 from bridge.operations.audit import Auditor
 from bridge.redis_adapter import Ledger, connect, read_balance
@@ -98,7 +98,7 @@ def _everybody_goes_on(
     assert not audit.missing
     published = _published(client)
     _assert_nothing_is_missed(
-        listener, [text(fields[b"event_id"]) for _, fields in client.xrange(keys.user_stream(listening))]
+        listener, [text(fields[b"event_id"]) for _, fields in client.xrange(keys.stream(User(listening)))]
     )
     client.close()
     return balance, set(producing.ids) - published

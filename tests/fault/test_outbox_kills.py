@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from bridge import Settings
+from bridge import Settings, User
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
 from bridge.redis_adapter.client import text as decoded
@@ -134,7 +134,7 @@ def _judged(outbox: Outbox, settings: Settings) -> str:
         wait_until(lambda: judge(client, settings, users, accepted).clean, what="all is published, and nothing else")
         assert outbox.column("id") == []
         for user in users:
-            streamed = [decoded(fields[b"event_id"]) for _, fields in client.xrange(keys.user_stream(user))]
+            streamed = [decoded(fields[b"event_id"]) for _, fields in client.xrange(keys.stream(User(user)))]
             assert streamed == [event_id for owner, event_id in rows if owner == str(user)]
         return str(judge(client, settings, users, accepted))
     finally:

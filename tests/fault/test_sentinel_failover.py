@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from bridge import DomainEvent, Emitter
+from bridge import DomainEvent, Emitter, User
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import connect
 from bridge.redis_adapter.client import text
@@ -134,7 +134,7 @@ def _promoted(sentinels: Sentinels, old: EmbeddedServer) -> float:
 
 def _stands_in_its_stream(client: redis.Redis, event: DomainEvent) -> bool:
     assert event.user_id is not None
-    entries = client.xrange(keys.user_stream(event.user_id))
+    entries = client.xrange(keys.stream(User(event.user_id)))
     return any(text(fields[b"event_id"]) == str(event.event_id) for _, fields in entries)
 
 

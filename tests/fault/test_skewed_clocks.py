@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from bridge import DomainEvent, Emitter
+from bridge import DomainEvent, Emitter, User
 from bridge.celery_runtime.redis_channel import DELIVERIES_KEY
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.counting import PUBLISH_DELAY_MS, Distribution
@@ -195,7 +195,7 @@ def _expect_normal_lives(bridge: _Bridge, users: Sequence[UUID]) -> None:
     """Streams and seen marks expire as if all clocks were right."""
     settings = bridge.settings
     for user in users:
-        life_s = bridge.client.ttl(keys.user_stream(user))
+        life_s = bridge.client.ttl(keys.stream(User(user)))
         assert settings.stream_ttl_s - TOLERANCE_S <= life_s <= settings.stream_ttl_s
     # The catalog's own retries may take longer than those of the settings.
     longest_s = settings.seen_life_s + 3 * HOUR_S

@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import redis
 
+from bridge import User
 from bridge.settings import Settings
 from examples.bank_demo.app import create_demo
 from examples.bank_demo.ledger import Ledger
@@ -24,7 +25,7 @@ async def test_the_journey_counts_this_run_and_not_what_redis_kept_of_earlier_on
     demo = httpx.ASGITransport(create_demo(settings, plan, lambda: 1), client=("127.0.0.1", 5))
     redis_client.hincrby(keys.COUNTS, "published", 2)
     event = {"event_id": str(USER), "event_type": "import.failed", "occurred_at": "2026-01-01T00:00:00+00:00"}
-    redis_client.xadd(keys.user_stream(USER), {**event, "data": '{"file_name": "may.csv"}'})
+    redis_client.xadd(keys.stream(User(USER)), {**event, "data": '{"file_name": "may.csv"}'})
     with closing(Ledger(plan.ledger)) as ledger:
         ledger.note_counts({"accepted": 3})
     async with httpx.AsyncClient(transport=demo, base_url="http://127.0.0.1:8000") as page:

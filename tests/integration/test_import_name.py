@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 import redis
 
+from bridge import User
 from bridge.redis_adapter import Keyspace
 from tests.support.processes import assert_sentence, clean_environment
 from tests.support.waiting import PROCESS_TIMEOUT_S, wait_until
@@ -121,7 +122,7 @@ def test_beside_a_teams_own_package_everything_works_under_the_alias(redis_url: 
         redis.Redis.from_url(redis_url) as client,
         running_worker(team.parent, environment, app="sse_bridge.worker", cwd=team, from_nothing=True),
     ):
-        wait_until(lambda: client.xlen(Keyspace().user_stream(UUID(int=1))) == 1)
+        wait_until(lambda: client.xlen(Keyspace().stream(User(UUID(int=1)))) == 1)
     command = team.parent / "sse-bridge"
     audit = run([command, "audit"], team, **given)
     assert audit.returncode == 0, audit.stdout + audit.stderr

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from kombu import Connection
 
-from bridge import Emitter, Settings
+from bridge import Emitter, Settings, User
 from bridge.amqp_adapter.broker_queues import read_depths
 from bridge.local.redis_server import free_port
 from bridge.messages import TaskMessage
@@ -60,9 +60,9 @@ def test_after_every_kind_of_ending_the_books_balance_and_each_event_is_found(
     assert isinstance(published, Publication)
     assert published.in_stream
     assert published.user_id == str(user_id)
-    assert published.seen_key == keys.user_seen(user_id, failing.event_id)
+    assert published.seen_key == keys.seen(User(user_id), failing.event_id)
     assert places(client, settings, failing.event_id) == [published]
-    client.delete(keys.user_stream(user_id))
+    client.delete(keys.stream(User(user_id)))
     (published,) = places(client, settings, failing.event_id)
     assert isinstance(published, Publication)
     assert not published.in_stream

@@ -3,7 +3,7 @@
 from pathlib import Path
 from uuid import uuid4
 
-from bridge import Emitter, Settings
+from bridge import Emitter, Settings, User
 from bridge.redis_adapter import Ledger, connect, read_balance
 from tests.support import keys
 from tests.support.processes import run_cli
@@ -31,7 +31,7 @@ def test_what_is_stranded_on_rabbitmq_is_moved_and_published(amqp_url: str, redi
         assert "bridge.orders" in run_cli("status", environment=environment).stdout
         moved = run_cli("queues", "move", "bridge.orders", "bridge.purchases", "-y", environment=environment)
         assert moved.returncode == 0, moved
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == NUMBER, what="all is published")
+        wait_until(lambda: client.xlen(keys.stream(User(user))) == NUMBER, what="all is published")
         wait_until(lambda: not read_balance(client).open, what="all has ended")
         assert read_balance(client).balanced
         assert not list(Ledger(client, settings).summaries())

@@ -4,6 +4,7 @@ import json
 import random
 from uuid import uuid4
 
+from bridge import User
 from bridge.model.registry import Audience, DomainToSSEMapping, DropAfter, Registry, Supersede
 from bridge.operations.letters import every_letter
 from bridge.operations.redrive import Redrives
@@ -63,7 +64,7 @@ def test_what_is_older_than_a_published_event_of_its_key_does_not_overtake_it(cl
     user_id = uuid4()
     entry = {"event_id": str(uuid4()), "event_type": "mood.shown", "user_id": str(user_id)}
     entry |= {"data": '{"number":9,"mode":"a"}', "occurred_at": "2026-01-02T00:00:00+00:00"}
-    client.xadd(keys.user_stream(user_id), entry)
+    client.xadd(keys.stream(User(user_id)), entry)
     bury(client, settings, [a_letter(user_id=user_id, mode="a"), a_letter(user_id=user_id, mode="b")])
     replays = Redrives(store_of(client, settings), settings, rules(Supersede(lambda payload: payload["mode"])))
     status = replays.run(replays.begin(ALL), patience_s=0.1)
@@ -82,8 +83,8 @@ def test_a_dry_run_shows_what_clients_would_be_told_otherwise(client, settings) 
     letter = a_letter(user_id=user_id, mode="new", number=7)
     entry = {"event_id": letter.letter_id, "event_type": "mood.shown", "user_id": str(user_id)}
     entry |= {"data": '{"number":7,"mode":"old"}', "occurred_at": "2026-01-01T00:00:00+00:00"}
-    position = client.xadd(keys.user_stream(user_id), entry)
-    client.set(keys.user_seen(user_id, letter.letter_id), position)
+    position = client.xadd(keys.stream(User(user_id)), entry)
+    client.set(keys.seen(User(user_id), letter.letter_id), position)
     bury(client, settings, [letter])
     (found,) = Redrives(store_of(client, settings), settings, rules(None)).predict(ALL)
     assert (found.expected, found.changes) == ("duplicate", {"mode": ("old", "new")})

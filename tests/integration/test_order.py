@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bridge import DomainEvent, Emitter, Settings
+from bridge import DomainEvent, Emitter, Settings, User
 from bridge.catalogs.finance import (
     REGISTRY,
     FileImportAttempted,
@@ -58,6 +58,6 @@ def test_events_of_a_category_keep_their_order_for_each_user(
         for user_id in USERS:
             seen = [
                 (fields[b"event_type"].decode(), json.loads(fields[b"data"])["file_name"])
-                for _, fields in client.xrange(keys.user_stream(user_id))
+                for _, fields in client.xrange(keys.stream(User(user_id)))
             ]
             assert seen == [step for number in range(IMPORTS) for step in its_story(number)]

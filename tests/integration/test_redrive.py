@@ -10,7 +10,7 @@ from uuid import uuid4
 import redis
 from msgspec.structs import replace
 
-from bridge import Emitter
+from bridge import Emitter, User
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.redrive import RedriveState
 from bridge.operations.dry_run import Expected
@@ -149,7 +149,7 @@ def _letter_in(mode: str, client: redis.Redis) -> DeadLetter:
     elif mode == "too large":
         envelope["data"]["mode"] = "x" * 70_000
     elif mode == "published":
-        client.set(keys.user_seen(user_id, letter.letter_id), "1-1", ex=100)
+        client.set(keys.seen(User(user_id), letter.letter_id), "1-1", ex=100)
     return replace(letter, envelope=json.dumps(envelope))
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
-from bridge import DomainEvent, Emitter, Registry, Settings
+from bridge import DomainEvent, Emitter, Registry, Settings, User
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, read_balance
 from tests.support import keys
@@ -32,7 +32,7 @@ def emit(settings: Settings, registry: Registry, events: Sequence[DomainEvent]) 
 
 
 def published(client: redis.Redis, user: UUID, number: int) -> None:
-    wait_until(lambda: client.xlen(keys.user_stream(user)) == number, what=f"{number} are published")
+    wait_until(lambda: client.xlen(keys.stream(User(user))) == number, what=f"{number} are published")
 
 
 def redrive(environment: dict[str, str]) -> None:

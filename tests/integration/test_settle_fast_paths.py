@@ -170,7 +170,7 @@ def prepare(client: redis.Redis, own: Keyspace, story: Story) -> None:
     for place, one in story.strays:
         client.sadd(own.STRAYS, f"{place}:{one}")
     if story.spoiled:
-        client.set(own.user_stream(UUID(int=2)), "no stream")
+        client.set(own.stream(User(UUID(int=2))), "no stream")
 
 
 def delivery(client: redis.Redis, own: Keyspace, message: Message, announced: set[str]) -> Delivery:

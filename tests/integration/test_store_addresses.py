@@ -142,5 +142,5 @@ def test_strangers_who_keep_something_else_of_that_name_fail_it_before_anything_
     redis_client.set(keys.RETENTIONS, "x")
     with pytest.raises(Exception, match="WRONGTYPE"):
         settler.prepare([delivery(event(), retention=Retention("a"))]).unpublished()
-    assert not redis_client.exists(keys.POSITION, keys.user_stream(USER))
+    assert not redis_client.exists(keys.POSITION, keys.stream(User(USER)))
     assert not settler.prepare([delivery(event(USER, uuid4()))]).unpublished()

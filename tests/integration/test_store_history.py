@@ -113,7 +113,7 @@ async def test_an_entry_reads_like_its_channel_message(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     with redis_client.pubsub() as subscriber:
-        subscriber.subscribe(keys.user_channel(USER))
+        subscriber.subscribe(keys.channel(User(USER)))
         assert subscriber.get_message(timeout=WAIT_S)
         story.tell(addressed())
         message = subscriber.get_message(timeout=WAIT_S)
@@ -184,7 +184,7 @@ async def test_a_trimmed_stream_is_incomplete_before_what_it_still_holds(
     history: History, story: Story, redis_client: redis.Redis
 ) -> None:
     places = story.tell(*(addressed() for _ in range(10)))
-    redis_client.xtrim(keys.user_stream(USER), maxlen=4, approximate=False)
+    redis_client.xtrim(keys.stream(User(USER)), maxlen=4, approximate=False)
     assert [await complete_after(history, place) for place in places] == [False] * 6 + [True] * 4
     assert await complete_after(history, START)
 
@@ -251,7 +251,7 @@ async def test_who_read_an_empty_history_learns_that_what_came_was_trimmed(
 ) -> None:
     empty = await history.read([User(USER)], START)
     story.tell(addressed(), addressed())
-    redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
+    redis_client.xtrim(keys.stream(User(USER)), maxlen=1, approximate=False)
     assert not await complete_after(history, empty.horizon)
 
 
@@ -282,7 +282,7 @@ async def test_a_stream_that_expired_and_began_anew_is_incomplete_for_those_who_
 ) -> None:
     away_since = long_ago(story, redis_client)
     (missed,) = story.tell(addressed())
-    redis_client.delete(keys.user_stream(USER))  # as its expiry does
+    redis_client.delete(keys.stream(User(USER)))  # as its expiry does
     story.tell(addressed())
     page = await history.read([User(USER)], away_since)
     assert missed not in [event.position for event in page.events]
@@ -350,5 +350,5 @@ async def test_an_event_is_located_even_when_its_entry_is_trimmed(
 ) -> None:
     first = addressed()
     (place, *_) = story.tell(first, addressed(), addressed())
-    redis_client.xtrim(keys.user_stream(USER), maxlen=1, approximate=False)
+    redis_client.xtrim(keys.stream(User(USER)), maxlen=1, approximate=False)
     assert await history.locate([User(USER)], first.event.event_id) == place

@@ -10,6 +10,7 @@ import pytest
 import redis
 import redis.asyncio
 
+from bridge import User
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.events import SSEEvent, SSEEventType
 from bridge.model.publishing import ReceiptStatus
@@ -32,7 +33,7 @@ async def publisher(settings: Settings) -> AsyncIterator[RedisSSEPublisher]:
 
 
 def stream_of(client: redis.Redis, user_id: UUID | None) -> list[dict[str, str]]:
-    stream = keys.BROADCAST_STREAM if user_id is None else keys.user_stream(user_id)
+    stream = keys.BROADCAST_STREAM if user_id is None else keys.stream(User(user_id))
     return [fields for _, fields in cast("list[tuple[str, dict[str, str]]]", client.xrange(stream))]
 
 
@@ -104,7 +105,7 @@ async def test_a_user_id_that_is_no_uuid_names_no_key(
 
 
 async def test_a_stream_that_is_something_else_refuses(publisher: RedisSSEPublisher, redis_client: redis.Redis) -> None:
-    redis_client.set(keys.user_stream(USER), "x")
+    redis_client.set(keys.stream(User(USER)), "x")
     receipt = await publisher.publish(an_event())
     assert receipt.status is ReceiptStatus.REFUSED
     assert "WRONGTYPE" in (receipt.error or "")

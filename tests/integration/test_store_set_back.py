@@ -84,15 +84,15 @@ async def test_a_gateway_that_heard_what_redis_forgot_begins_the_order_anew(
         f'{{"event_id":"{event}","event_type":"import.failed","user_id":"{user}","data":{{}},'
         f'"occurred_at":"2026-01-01T00:00:00+00:00","position":"5000-0"}}'
     ).encode()
-    channel = keys.user_channel(user)
+    channel = keys.channel(User(user))
     client = connect_async(settings)
     history = History(client, settings)
     redis_client.set("sse:position", "6000-0")
-    redis_client.set(keys.user_seen(user, event), "5000-0")
+    redis_client.set(keys.seen(User(user), event), "5000-0")
     assert await history.vouch(channel, message)
     assert redis_client.get("sse:position:began") is None
 
-    redis_client.delete(keys.user_seen(user, event))
+    redis_client.delete(keys.seen(User(user), event))
     assert not await history.vouch(channel, message)
     began = redis_client.get("sse:position:began")
     assert Position(str(began)) > Position("6000-0")

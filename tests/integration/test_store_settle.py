@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import redis
 
+from bridge import User
 from bridge.model.position import Position
 from bridge.model.publishing import ReceiptStatus
 from bridge.redis_adapter import RedisSSEPublisher, connect, connect_async
@@ -74,7 +75,7 @@ def test_a_moment_is_written_as_isoformat_whatever_its_offset(
 def test_only_what_was_not_published_is_named_by_its_place(
     settler: Settler, redis_client: redis.Redis, number: int
 ) -> None:
-    redis_client.rpush(keys.user_stream(OTHER), "x")
+    redis_client.rpush(keys.stream(User(OTHER)), "x")
     batch = direct([*several(number), addressed(an_event(OTHER), OTHER), *several(number)])
     for _ in range(2):
         unpublished = settler.prepare(batch).unpublished()
@@ -209,9 +210,9 @@ def test_positions_increase_when_the_position_key_is_lost_or_the_clock_was_ahead
     elif spoil == "ahead":
         redis_client.set(keys.POSITION, f"{FAR_AHEAD_MS}-7")
     else:
-        redis_client.xadd(keys.user_stream(USER), {"x": "y"}, id=f"{FAR_AHEAD_MS}-41")
+        redis_client.xadd(keys.stream(User(USER)), {"x": "y"}, id=f"{FAR_AHEAD_MS}-41")
         if spoil == "stream ahead and emptied":
-            redis_client.xtrim(keys.user_stream(USER), maxlen=0, approximate=False)
+            redis_client.xtrim(keys.stream(User(USER)), maxlen=0, approximate=False)
     for user in (OTHER, USER, None, OTHER, USER):
         receipts = settler.settle(direct(several(3, user)))
         assert {receipt.status for receipt in receipts} == {ReceiptStatus.PUBLISHED}

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 import redis
 
+from bridge import User
 from bridge.model.dead_letter import DeadLetter
 from bridge.model.events import SSEEvent, encode_payload
 from bridge.model.publishing import AddressedEvent
@@ -57,7 +58,7 @@ def test_letters_that_were_published_before_are_duplicates(client, settings, let
     settle(client, settings, letters)
     balance = read_balance(client)
     assert (balance.published, balance.dead, balance.duplicate, balance.balanced) == (10, 0, 10, True)
-    assert client.xlen(keys.user_stream(USER)) == 10
+    assert client.xlen(keys.stream(User(USER))) == 10
 
 
 def test_a_letter_that_is_gone_came_out_of_nowhere_and_the_others_did_not(client, settings, letters) -> None:
@@ -81,7 +82,7 @@ def test_one_letter_that_goes_to_two_addresses_is_one_token(client, settings, le
 
 
 def test_an_event_that_redis_refuses_stays_a_letter(client, settings, letters) -> None:
-    client.set(keys.user_stream(USER), "not a stream")
+    client.set(keys.stream(User(USER)), "not a stream")
     settle(client, settings, letters)
     balance = read_balance(client)
     assert (balance.published, balance.dead, balance.balanced) == (0, 10, True)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 import redis
 
+from bridge import User
 from bridge.local.redis_server import EmbeddedServer
 from bridge.model.errors import StoreUnavailableError
 from bridge.model.position import Position
@@ -51,7 +52,7 @@ def test_every_write_renews_the_life_of_the_stream(
     settler: Settler, redis_client: redis.Redis, settings: Settings
 ) -> None:
     for user in (USER, None):
-        stream = keys.BROADCAST_STREAM if user is None else keys.user_stream(user)
+        stream = keys.BROADCAST_STREAM if user is None else keys.stream(User(user))
         settler.settle(direct(several(1, user)))
         redis_client.expire(stream, 5)
         settler.settle(direct(several(1, user)))
@@ -63,7 +64,7 @@ def test_a_seen_mark_lives_as_long_as_the_settings_say(
 ) -> None:
     event = an_event()
     settler.settle(direct([addressed(event)]))
-    life_s = cast("int", redis_client.ttl(keys.user_seen(USER, event.event_id)))
+    life_s = cast("int", redis_client.ttl(keys.seen(User(USER), event.event_id)))
     assert settings.seen_life_s - 5 <= life_s <= settings.seen_life_s
     assert life_s > settings.stream_ttl_s
 
@@ -93,7 +94,7 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
     settler: Settler, redis_client: redis.Redis, spoiled: str
 ) -> None:
     bad = an_event(OTHER)
-    redis_client.rpush(keys.user_stream(OTHER) if spoiled == "stream" else keys.user_seen(OTHER, bad.event_id), "x")
+    redis_client.rpush(keys.stream(User(OTHER)) if spoiled == "stream" else keys.seen(User(OTHER), bad.event_id), "x")
     receipts = settler.settle(direct([*several(2), addressed(bad, OTHER), *several(2), *several(1, None)]))
     assert [receipt.status for receipt in receipts] == [ReceiptStatus.PUBLISHED] * 2 + [ReceiptStatus.REFUSED] + [
         ReceiptStatus.PUBLISHED
@@ -102,19 +103,19 @@ def test_keys_that_hold_something_else_refuse_only_their_own_events(
     assert not receipts[2].ok
     assert_strictly_increasing([receipt.position for receipt in receipts if receipt.ok])
     if spoiled == "stream":
-        assert not redis_client.exists(keys.user_seen(OTHER, bad.event_id))
-        redis_client.delete(keys.user_stream(OTHER))
+        assert not redis_client.exists(keys.seen(User(OTHER), bad.event_id))
+        redis_client.delete(keys.stream(User(OTHER)))
         assert settler.settle(direct([addressed(bad, OTHER)]))[0].status is ReceiptStatus.PUBLISHED
 
 
 def test_nothing_is_heard_of_what_no_stream_took(settler: Settler, redis_client: redis.Redis) -> None:
     """Published before it was appended it would be heard at each attempt, and at a position where nothing stands."""
-    redis_client.rpush(keys.user_stream(OTHER), "x")
+    redis_client.rpush(keys.stream(User(OTHER)), "x")
     with redis_client.pubsub() as subscription:
-        subscription.subscribe(keys.user_channel(OTHER))
+        subscription.subscribe(keys.channel(User(OTHER)))
         assert subscription.get_message(timeout=WAIT_S)["type"] == "subscribe"
         settler.settle(direct([addressed(an_event(OTHER), OTHER)]))
-        redis_client.publish(keys.user_channel(OTHER), "the next")
+        redis_client.publish(keys.channel(User(OTHER)), "the next")
         assert subscription.get_message(timeout=WAIT_S)["data"] == "the next"
 
 
@@ -160,7 +161,7 @@ def test_a_server_that_is_away_is_an_error_and_comes_back() -> None:
 def test_a_seen_mark_outlives_the_most_patient_mapping(client: redis.Redis, settings: Settings) -> None:
     event = an_event()
     Settler(client, settings, longest_retry_s=settings.longest_retry_s + 86_400).settle(direct([addressed(event)]))
-    life_s = client.ttl(keys.user_seen(USER, event.event_id))
+    life_s = client.ttl(keys.seen(User(USER), event.event_id))
     assert life_s > settings.seen_life_s + 86_000
 
 

@@ -201,7 +201,7 @@ def test_whoever_looks_passes_over_what_strangers_wrote(
         readers = _readers(store, settings)
         for name, kind in keys.UNPREFIXED.kinds.items():
             _plant(redis_client, name, kind, value, SCORES[VALUES.index(value) % 5 if value in VALUES else 0])
-        redis_client.set(keys.UNPREFIXED.broadcast_seen(EVENT), value)
+        redis_client.set(keys.UNPREFIXED.seen(EVERYONE, EVENT), value)
         redis_client.hset(keys.UNPREFIXED.redrive("x"), mapping={"state": value, "selection": value})
         for read in readers.values():
             read()

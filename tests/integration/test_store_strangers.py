@@ -38,20 +38,20 @@ def settler(settings: Settings) -> Iterator[Settler]:
 def test_a_stream_without_a_position_left_refuses_only_its_own_events(
     settler: Settler, redis_client: redis.Redis, top: str
 ) -> None:
-    redis_client.xadd(keys.user_stream(OTHER), NO_EVENT, id=top)
+    redis_client.xadd(keys.stream(User(OTHER)), NO_EVENT, id=top)
     batch = [*several(2), *several(1, OTHER), *several(2), *several(1, None)]
     receipts = settler.settle(direct(batch))
     assert [number for number, receipt in enumerate(receipts) if receipt.status is ReceiptStatus.REFUSED] == [2]
     positions = [Position(receipt.position or "") for receipt in receipts if receipt.ok]
     assert positions == sorted(set(positions))
     assert int(str(positions[-1]).partition("-")[0]) < 2**42, "the others' positions stay where the clock is"
-    redis_client.delete(keys.user_stream(OTHER))
+    redis_client.delete(keys.stream(User(OTHER)))
     assert settler.settle(direct([batch[2]]))[0].status is ReceiptStatus.PUBLISHED
 
 
 def test_a_large_sequence_is_moved_past(settler: Settler, redis_client: redis.Redis) -> None:
     ahead_ms = int(time.time() * 1000) + 60_000
-    redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{ahead_ms}-{LAST - 1}")
+    redis_client.xadd(keys.stream(User(USER)), NO_EVENT, id=f"{ahead_ms}-{LAST - 1}")
     receipts = settler.settle(direct(several(3)))
     assert [receipt.position for receipt in receipts] == [f"{ahead_ms + 1}-{n}" for n in range(3)]
 
@@ -62,7 +62,7 @@ async def test_entries_ahead_of_everything_hide_no_event_that_follows(
 ) -> None:
     settler.settle(direct(several(3)))
     for n in range(number):
-        redis_client.xadd(keys.user_stream(USER), NO_EVENT, id=f"{LAST}-{n}")
+        redis_client.xadd(keys.stream(User(USER)), NO_EVENT, id=f"{LAST}-{n}")
     async with connect_async(settings) as client:
         history = History(client, settings)
         page = await history.read([User(USER)], Position("1-0"))

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from bridge import Emitter, Settings
+from bridge import Emitter, Settings, User
 from bridge.messages import TaskMessage
 from bridge.operations.letters import every_letter
 from bridge.redis_adapter import DeadLetters, read_balance
@@ -179,7 +179,7 @@ def test_a_bundle_that_takes_too_long_goes_on_message_by_message(
     balance = read_balance(client)
     assert balance.balanced, balance
     assert Counts(client).read()["retried"] == 0
-    numbers = [json.loads(fields[b"data"])["number"] for _, fields in client.xrange(keys.user_stream(user_id))]
+    numbers = [json.loads(fields[b"data"])["number"] for _, fields in client.xrange(keys.stream(User(user_id)))]
     assert numbers == list(range(20))
 
 

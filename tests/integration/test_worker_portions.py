@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
+from bridge import User
 from bridge.messages.bundling import split
 from bridge.model.pipeline import EventCodec
 from bridge.redis_adapter import read_balance
@@ -53,7 +54,7 @@ def jobs(client: redis.Redis, settings: Settings, messages: int, events: int = 4
 
 
 def published(client: redis.Redis) -> list[str]:
-    return [fields[b"event_id"].decode() for _, fields in client.xrange(keys.user_stream(USER))]
+    return [fields[b"event_id"].decode() for _, fields in client.xrange(keys.stream(User(USER)))]
 
 
 def ids_of(jobs: Sequence[Job]) -> list[str]:
@@ -103,7 +104,7 @@ def test_everything_is_published_once_and_in_order(client, settings) -> None:
     balance = read_balance(client)
     assert balance.balanced
     assert (balance.published, balance.open) == (360, 0)
-    positions = [position for position, _ in client.xrange(keys.user_stream(USER))]
+    positions = [position for position, _ in client.xrange(keys.stream(User(USER)))]
     assert all(first < second for first, second in pairwise(map(_place, positions)))
 
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 from celery import Celery
 
-from bridge import DomainEvent, Settings
+from bridge import DomainEvent, Settings, User
 from bridge.model.pipeline import EventCodec, Failure, Stage
 from bridge.model.retry import Attempt, RetryRecord
 from bridge.operations.letters import every_letter
@@ -48,7 +48,7 @@ def test_a_retry_goes_to_the_queue_that_its_task_has_today(
     user = uuid4()
     wait_for_a_retry(client, settings, Old.OrderPlaced(user_id=user, number=1))
     with running_worker(tmp_path, environment(settings, "renamed")):
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 1, what="it is published")
+        wait_until(lambda: client.xlen(keys.stream(User(user))) == 1, what="it is published")
     assert not client.llen("bridge.orders")
 
 
@@ -80,7 +80,7 @@ def test_an_older_worker_leaves_a_retry_to_the_newer_one_that_knows_it(
         wait_until(lambda: len(Workers(client).known()) == 2, what="both report")
         for number in range(10):
             wait_for_a_retry(client, settings, Old.OrderPlaced(user_id=user, number=number))
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 10, what="all are published")
+        wait_until(lambda: client.xlen(keys.stream(User(user))) == 10, what="all are published")
     assert not DeadLetters(client, settings).count()
 
 
@@ -94,7 +94,7 @@ def test_a_message_with_a_priority_of_stock_celery_is_published(
         for number in range(5):
             envelope = envelope_of(New.ParcelSent(user_id=user, number=number))
             app.send_task("bridge.ParcelSent", args=[[json.loads(envelope)]], queue="bridge.parcels", priority=priority)
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 5, what="all are published")
+        wait_until(lambda: client.xlen(keys.stream(User(user))) == 5, what="all are published")
         wait_until(lambda: worker.text().count("bridge.foreign.priority") == 1, what="it is said, once")
     app.close()
 
@@ -108,6 +108,6 @@ def test_what_stock_celery_asks_for_and_the_bridge_does_not_do_is_told_once(
         for number in range(4):
             envelope = json.loads(envelope_of(New.ParcelSent(user_id=user, number=number)))
             app.send_task("bridge.ParcelSent", args=[[envelope]], queue="bridge.parcels", countdown=3600, expires=7200)
-        wait_until(lambda: client.xlen(keys.user_stream(user)) == 4, what="all are published")
+        wait_until(lambda: client.xlen(keys.stream(User(user))) == 4, what="all are published")
         assert worker.text().count("bridge.foreign.eta") == worker.text().count("bridge.foreign.expires") == 1
     app.close()

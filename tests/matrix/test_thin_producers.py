@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 
+from bridge import User
 from bridge.local.redis_server import EmbeddedServer
 from bridge.redis_adapter import Keyspace
 from tests.support.processes import ROOT, clean_environment, run_cli
@@ -153,7 +154,7 @@ def produce(place: Place, python: Path, folder: Path) -> None:
         line.heal()
         with row.producer(**spool, **patiently) as tell:
             tell("emit 10")
-            stream = Keyspace().user_stream(UUID(row.user))
+            stream = Keyspace().stream(User(UUID(row.user)))
             wait_until(lambda: client.xlen(stream) >= len(row.accepted), what=f"all are published: {row.said()}")
         published = Counter(fields[b"event_id"].decode() for _, fields in client.xrange(stream))
     assert published == Counter(row.accepted)

@@ -10,6 +10,7 @@ import redis
 from pytest_celery import CeleryTestSetup
 from uuid6 import uuid7
 
+from bridge import User
 from bridge.catalogs.finance.catalog import REGISTRY
 from bridge.model.events import DomainEvent
 from bridge.model.registry.sampling import sample_event
@@ -77,7 +78,7 @@ def _event(event_class: type[DomainEvent], user_id: UUID) -> DomainEvent:
 
 def _published(store: redis.Redis, user_id: UUID, *, count: int) -> list[dict[str, str]]:
     """The user's stream, once it has ``count`` entries."""
-    stream = keys.user_stream(user_id)
+    stream = keys.stream(User(user_id))
     wait_until(lambda: store.xlen(stream) >= count, timeout_s=DEADLINE_S, what=f"{count} entries in {stream}")
     return [{name.decode(): value.decode() for name, value in entry.items()} for _, entry in store.xrange(stream)]
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import redis
 
+from bridge import User
 from bridge.model.events import SSEEvent, SSEEventType, encode_payload
 from bridge.model.publishing import AddressedEvent, Delivery, Receipt, ReceiptStatus
 from bridge.redis_adapter import Keyspace
@@ -68,7 +69,7 @@ def several(number: int, user_id: UUID | None = USER) -> list[AddressedEvent]:
 
 
 def entries(client: redis.Redis, user_id: UUID | None = USER) -> list[tuple[str, dict[str, str]]]:
-    stream = keys.BROADCAST_STREAM if user_id is None else keys.user_stream(user_id)
+    stream = keys.BROADCAST_STREAM if user_id is None else keys.stream(User(user_id))
     return cast("list[tuple[str, dict[str, str]]]", client.xrange(stream))
 
 

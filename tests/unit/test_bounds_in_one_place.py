@@ -52,7 +52,7 @@ ELSEWHERE = {
     "ops.sessions.ADDRESSES_MAX": HELD,
     "testing.emitted.SHOWN_CHARS_MAX": SHOWN,
     "ops.sessions.KNOWN_MAX": HELD,
-    "producer.emitter.CLASS_CHARS_MAX": SHOWN,
+    "producer.unaccepted.CLASS_CHARS_MAX": SHOWN,
     "producer.outbox.trouble.CHARS_MAX": SHOWN,
     "producer.sender.TROUBLE_CHARS_MAX": SHOWN,
     "redis_adapter.task_queue.CALL_BYTES_MAX": OURS,

@@ -1,7 +1,6 @@
 """The producer's buffer: its front can be copied while other threads put events in."""
 
 import threading
-from collections import Counter
 
 import pytest
 
@@ -9,6 +8,7 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.producer.background_sender import BackgroundSender
 from bridge.producer.buffer import Buffer
 from bridge.producer.sender import Progress
+from bridge.producer.unaccepted import Unaccepted
 from bridge.settings import Settings
 
 
@@ -32,7 +32,7 @@ def test_the_front_is_copied_whole_while_others_put_events_in() -> None:
 
 
 def test_what_a_child_inherits_is_sent_by_its_parent_alone_also_by_threads_that_come_along() -> None:
-    background = BackgroundSender(Settings(broker_url="redis://127.0.0.1:1/0"), REGISTRY, Counter())
+    background = BackgroundSender(Settings(broker_url="redis://127.0.0.1:1/0"), REGISTRY, Unaccepted("", strict=False))
     background.buffer.put(1)  # type: ignore[arg-type]
     background.abandon()
     background.buffer.empty(lambda _: pytest.fail("it is the parent's"))

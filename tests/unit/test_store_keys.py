@@ -50,9 +50,9 @@ def test_every_name_has_the_prefix(name: str) -> None:
 
 def test_without_a_prefix_the_names_are_the_documented_ones() -> None:
     keys = Keyspace()
-    assert keys.user_channel(USER) == f"sse:user:{{{USER}}}"
+    assert keys.channel(User(USER)) == f"sse:user:{{{USER}}}"
     assert keys.BROADCAST_CHANNEL == "sse:broadcast"
-    assert keys.broadcast_seen(USER) == f"sse:seen:{{sse:stream:broadcast}}:{USER}"
+    assert keys.seen(EVERYONE, USER) == f"sse:seen:{{sse:stream:broadcast}}:{USER}"
     order = Topic("order", int)(42)
     assert keys.channel(order) == "sse:topic:{order:42}"
     assert keys.stream(order) == "sse:stream:topic:{order:42}"
