@@ -217,7 +217,12 @@ class AsgiCall:
         async def send(message: Mapping[str, Any]) -> None:
             sent.append(message)
 
-        await self._app(self._scope("POST", TICKET_PATH), receive, send)
+        # A task of its own, as a server's: redis-py may swallow what cancels it (``wait_for`` of Python 3.11 does).
+        serving = asyncio.create_task(self._app(self._scope("POST", TICKET_PATH), receive, send))  # type: ignore[arg-type]
+        try:
+            await asyncio.wait({serving})
+        finally:
+            await self._end(serving)
         if sent[0]["status"] == 201:
             self._source.ticket = msgspec.json.decode(sent[1]["body"])["ticket"]
         return bool(self._source.ticket)
@@ -230,9 +235,13 @@ class AsgiCall:
         finally:
             self._source.watch.answered(self._source, self._asks, 0)
             self.abort()
-            done, _ = await asyncio.wait({serving}, timeout=ENDS_WITHIN_S)
-            assert done, "the gateway goes on serving a client that has left"
-            serving.result()
+            await self._end(serving)
+
+    @staticmethod
+    async def _end(serving: "asyncio.Task[None]") -> None:
+        done, _ = await asyncio.wait({serving}, timeout=ENDS_WITHIN_S)
+        assert done, "the gateway goes on serving a client that has left"
+        serving.result()
 
     def abort(self) -> None:
         """Close the connection at once, unread bytes included."""
