@@ -52,6 +52,8 @@ ELSEWHERE = {
     "ops.sessions.ADDRESSES_MAX": HELD,
     "testing.emitted.SHOWN_CHARS_MAX": SHOWN,
     "ops.sessions.KNOWN_MAX": HELD,
+    "model.pipeline.unwritable.LEVELS_SHOWN_MAX": SHOWN,
+    "model.pipeline.unwritable.NAME_CHARS_MAX": SHOWN,
     "producer.unaccepted.CLASS_CHARS_MAX": SHOWN,
     "producer.outbox.trouble.CHARS_MAX": SHOWN,
     "producer.sender.TROUBLE_CHARS_MAX": SHOWN,
