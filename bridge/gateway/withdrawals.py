@@ -1,5 +1,6 @@
 """Rights that were withdrawn, as one gateway process knows them: what it heard, and read whenever it connected."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from bridge.ports import WithdrawnRights
 
 logger = plain_logger(__name__)
 
+ENDED_S = 60.0
+"""How long an order that does not last is known: longer than it takes to open a stream for whom was asked before."""
 WITHDRAWN = "Your right to listen was withdrawn; sign in again, and show what you are given then."
 
 
@@ -60,6 +63,7 @@ class KnownWithdrawals:
         self._counters = counters
         self._on_news = on_news
         self._marks: dict[str, _Mark] = {}
+        self._ended: dict[str, float] = {}  # when, the oldest first; apart from the marks, which it must not push out
 
     async def load(self) -> None:
         """Read the record: what was said while nothing was heard stands there."""
@@ -78,15 +82,20 @@ class KnownWithdrawals:
             self._counters.messages_malformed += 1
             logger.warning("bridge.gateway.message_ignored channel=%s bytes=%d", self.channel, len(message))
             return
-        self._note(order.target, _Mark((order.at_ms + 1) / 1000, time.monotonic()))
+        if order.lasts:
+            self._note(order.target, _Mark((order.at_ms + 1) / 1000, time.monotonic()))
+        else:
+            self._note_end(order.target, time.monotonic())
         self._on_news()
 
     def refuses(self, admission: Admission) -> bool:
         """Whether it was granted before its user or its session was disconnected.
 
         Granted is what the authenticator was asked for before; and what says of itself that it was issued before,
-        whenever it is shown.
+        whenever it is shown. Of an order that does not last only the first counts.
         """
+        if any(admission.asked_at <= self._ended.get(one, -math.inf) for one in admission.targets):
+            return True
         return any(self._is_older(admission, self._marks[one]) for one in admission.targets if one in self._marks)
 
     def _is_older(self, admission: Admission, mark: _Mark) -> bool:
@@ -94,6 +103,14 @@ class KnownWithdrawals:
             return False
         issued_at = admission.principal.issued_at
         return admission.asked_at <= mark.at or (issued_at is not None and issued_at < mark.at_s)
+
+    def _note_end(self, target: str, now: float) -> None:
+        self._ended.pop(target, None)
+        self._ended[target] = now
+        oldest = next(iter(self._ended))
+        while len(self._ended) > WITHDRAWN_MAX or self._ended[oldest] < now - ENDED_S:
+            del self._ended[oldest]
+            oldest = next(iter(self._ended))
 
     def _note(self, target: str, mark: _Mark) -> None:
         known = self._marks.pop(target, mark)

@@ -14,14 +14,18 @@ SESSION_DIGEST_CHARS = 32
 
 
 class Withdrawal(msgspec.Struct, frozen=True):
-    """A user or a session was disconnected: what was granted before that moment is worth nothing any more."""
+    """A user or a session was disconnected: what was granted before that moment is worth nothing any more.
+
+    One that does not last ends open streams alone, and is in no record: whoever comes back is judged anew.
+    """
 
     target: str  # as of ``user_target`` or ``session_target``
     at_ms: int  # in ms of Redis time
+    lasts: bool = True
 
     def write(self) -> bytes:
         """As the control channel carries it."""
-        return msgspec.json.encode({"disconnect": self.target, "at_ms": self.at_ms})
+        return msgspec.json.encode(_Order(self.target, self.at_ms, self.lasts))
 
 
 class Withdrawals(msgspec.Struct, frozen=True):
@@ -31,9 +35,10 @@ class Withdrawals(msgspec.Struct, frozen=True):
     now_ms: int  # Redis time of that moment
 
 
-class _Order(msgspec.Struct, frozen=True):
+class _Order(msgspec.Struct, frozen=True, omit_defaults=True):
     disconnect: str
     at_ms: int
+    lasts: bool = True  # an older gateway passes it over, and takes the order for one that lasts
 
 
 def user_target(user: Id) -> str:
@@ -65,4 +70,4 @@ def read_order(message: bytes) -> Withdrawal:
         order = msgspec.json.decode(message, type=_Order)
     except PARSER_ERRORS:
         raise ValueError("This is no order to disconnect.") from None
-    return Withdrawal(order.disconnect, order.at_ms)
+    return Withdrawal(order.disconnect, order.at_ms, order.lasts)

@@ -5,7 +5,7 @@ only where more is to be said. A store that is handed in stays its owner's to cl
 """
 
 from bridge.operations.audit import Audit, Auditor, went_away
-from bridge.operations.disconnecting import Disconnected, disconnect_session, disconnect_user
+from bridge.operations.disconnecting import Disconnected, disconnect_session, disconnect_user, end_streams
 from bridge.operations.dry_run import Expected, Prediction
 from bridge.operations.groups import Group
 from bridge.operations.health import Fault, is_consuming, stranded

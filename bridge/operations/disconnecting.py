@@ -46,6 +46,17 @@ def disconnect_session(store: Store, session: str, *, who: str, reason: str = ""
     return _disconnect(store, session_target(session), who, reason)
 
 
+def end_streams(store: Store, registry: Registry, user: Id) -> int:
+    """End the open streams of a user that is to be judged anew; returns how many gateways heard of it.
+
+    No right is withdrawn: nothing is recorded or logged, where that would push out what operators did.
+
+    Raises:
+        IdError: it is no id of the registry's kind.
+    """
+    return store.rights.end_streams(user_target(registry.users.checked(user, "the user")))
+
+
 def _disconnect(store: Store, target: str, who: str, reason: str) -> Disconnected:
     told = store.rights.withdraw(target)
     store.log.append(

@@ -33,6 +33,12 @@ class RightsRecord(Protocol):
         The record keeps the newest ``WITHDRAWN_MAX`` for ``Settings.disconnect_ttl_s``.
         """
 
+    def end_streams(self, target: str) -> int:
+        """Tell every gateway to end the open streams of a user or session, and record nothing.
+
+        Returns how many processes heard of it. Any other never will.
+        """
+
 
 class Tickets(Protocol):
     """What one-use tickets stand for, by a digest of each."""

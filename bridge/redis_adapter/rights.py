@@ -22,7 +22,14 @@ class RightsRecord(OfStore):
 
     def withdraw(self, target: str) -> Told:
         """One script call, also where Redis is full."""
-        gateways, evicted = self._run("withdraw", [target, self._ttl_s, WITHDRAWN_MAX, self._keys.CONTROL_CHANNEL])
+        return self._tell(target, self._ttl_s)
+
+    def end_streams(self, target: str) -> int:
+        """The same call, with no time to be remembered."""
+        return self._tell(target, 0).gateways
+
+    def _tell(self, target: str, ttl_s: int) -> Told:
+        gateways, evicted = self._run("withdraw", [target, ttl_s, WITHDRAWN_MAX, self._keys.CONTROL_CHANNEL])
         return Told(gateways=gateways, evicted=evicted)
 
 

@@ -33,6 +33,10 @@ class MemoryRights(Twin):
             del self._marks[oldest]
         return Told(gateways=self._channels.publish(self.channel, mark.write()), evicted=evicted)
 
+    def end_streams(self, target: str) -> int:
+        order = Withdrawal(target, self._state.clock.now_ms(), lasts=False)
+        return self._channels.publish(self.channel, order.write())
+
     async def read(self) -> Withdrawals:
         return Withdrawals(tuple(self._marks.values()), self._state.clock.now_ms())
 

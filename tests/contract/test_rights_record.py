@@ -31,6 +31,22 @@ async def test_a_withdrawal_is_read_with_its_time_and_heard_by_whoever_listens(o
     assert first.at_ms <= second.at_ms <= found.now_ms
 
 
+async def test_an_order_that_only_ends_streams_is_heard_and_in_no_record(opened: Open) -> None:
+    adapter = await opened()
+    adapter.store.rights.withdraw("user:1")
+    live = adapter.live()
+    await live.open()
+    await live.send("SUBSCRIBE", adapter.rights.channel)
+    await live.hear(WAIT_S)
+    assert [adapter.store.rights.end_streams(who) for who in ("user:1", "user:2")] == [1, 1]
+    orders = [read_order((await live.hear(WAIT_S)).message or b"") for _ in range(2)]  # type: ignore[union-attr]
+    await live.close()
+    assert [(one.target, one.lasts) for one in orders] == [("user:1", False), ("user:2", False)]
+    (mark,) = (await adapter.rights.read()).marks
+    assert (mark.target, mark.lasts) == ("user:1", True)
+    assert mark.at_ms <= orders[0].at_ms
+
+
 async def test_a_second_withdrawal_counts_anew_and_each_is_forgotten_in_time(opened: Open) -> None:
     adapter = await opened(disconnect_ttl_s=TTL_S)
     for target in ("user:1", "user:2"):
@@ -60,5 +76,7 @@ async def test_a_record_that_is_away_says_so(opened: Open) -> None:
     adapter = await opened(away=True)
     with pytest.raises(StoreError):
         adapter.store.rights.withdraw("user:1")
+    with pytest.raises(StoreError):
+        adapter.store.rights.end_streams("user:1")
     with pytest.raises(StoreError):
         await adapter.rights.read()

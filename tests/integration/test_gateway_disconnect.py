@@ -14,8 +14,10 @@ import pytest
 
 import bridge
 from bridge.catalogs.finance import REGISTRY
+from bridge.operations import end_streams
 from bridge.redis_adapter import OperationsLog, connect
 from bridge.settings import Settings
+from bridge.wiring import open_store
 from tests.support.gateway import EVENTS_PATH, gateway_process
 from tests.support.processes import run_cli
 from tests.support.proxy import Proxy
@@ -102,6 +104,22 @@ def test_a_users_streams_end_on_every_gateway_and_its_old_token_opens_no_more(
         (entry,) = OperationsLog(redis_client).newest()
     assert (entry.action, entry.selection, entry.reason) == ("disconnect", f"user:{user}", "account closed")
     assert entry.who and entry.numbers == {"gateways": 2}
+
+
+def test_streams_alone_end_and_the_token_opens_the_next_one_without_a_word_in_the_log(
+    settings: Settings, gateways: list[str], client: httpx.Client
+) -> None:
+    user = uuid4()
+    old = token(user, iat=int(time.time()))
+    streams = [Open(client, url, old) for url in gateways]
+    with open_store(settings) as store:
+        assert end_streams(store, REGISTRY, user) == 2
+        assert max(stream.until_ended() for stream in streams)
+        for url in gateways:
+            Open(client, url, old).answer.close()
+        assert list(store.log.newest()) == []
+    with connect(settings) as redis_client:
+        assert redis_client.exists("sse:withdrawals") == 0
 
 
 def test_it_takes_less_than_a_second_also_behind_a_line_that_was_down(

@@ -41,8 +41,8 @@ def admission(user: int = 7, asked_at: float | None = None, **given: Any) -> Adm
     return Admission.of(Principal(user=user, **given), asked_at)
 
 
-def order(target: str, at_s: float = NOW_S) -> bytes:
-    return Withdrawal(target, int(at_s * 1000)).write()
+def order(target: str, at_s: float = NOW_S, lasts: bool = True) -> bytes:
+    return Withdrawal(target, int(at_s * 1000), lasts).write()
 
 
 def test_what_was_asked_for_before_is_refused_and_what_is_asked_for_again_is_not() -> None:
@@ -109,6 +109,28 @@ def test_no_more_are_remembered_than_the_record_has(monkeypatch: pytest.MonkeyPa
     assert [rights.refuses(admission(user=user, asked_at=0)) for user in (1, 2, 3)] == [False, True, True]
 
 
+def test_an_order_that_does_not_last_ends_streams_and_leaves_tokens_alone() -> None:
+    rights, _, news = known()
+    before = admission()
+    rights.hear(order(user_target(7), lasts=False))
+    assert news == ["news"]
+    assert rights.refuses(before) and not rights.refuses(admission(user=8, asked_at=0))
+    assert not rights.refuses(admission(asked_at=time.monotonic() + 60, issued_at=0))
+
+
+def test_an_order_that_does_not_last_pushes_no_withdrawal_out_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WITHDRAWN_MAX", 2)
+    rights, _, _ = known()
+    rights.hear(order(user_target(7)))
+    for user in (7, 1, 2, 3):
+        rights.hear(order(user_target(user), lasts=False))
+    assert rights.refuses(admission(asked_at=time.monotonic() + 60, issued_at=0))
+    assert [rights.refuses(admission(user=user, asked_at=0)) for user in (1, 2, 3)] == [False, True, True]
+    monkeypatch.setattr(module, "ENDED_S", 0.0)
+    rights.hear(order(user_target(4), lasts=False))
+    assert not rights.refuses(admission(user=3, asked_at=0))
+
+
 @pytest.mark.parametrize("message", [b"", b"{}", b"[]", b"\xff", b'{"disconnect":7,"at_ms":1}', b"[" * 10_000])
 def test_what_is_no_order_is_counted_and_nothing_else(message: bytes) -> None:
     rights, counters, news = known()
@@ -136,7 +158,7 @@ def test_nobody_is_refused_for_another(said: list[tuple[int, str, bool]], user: 
     assert rights.refuses(mine) is concerned
 
 
-@given(st.text(), st.integers(0, 2**53))
-def test_an_order_is_read_as_it_was_written(target: str, at_ms: int) -> None:
+@given(st.text(), st.integers(0, 2**53), st.booleans())
+def test_an_order_is_read_as_it_was_written(target: str, at_ms: int, lasts: bool) -> None:
     if target.isascii() or target.encode(errors="ignore").decode() == target:
-        assert read_order(Withdrawal(target, at_ms).write()) == Withdrawal(target, at_ms)
+        assert read_order(Withdrawal(target, at_ms, lasts).write()) == Withdrawal(target, at_ms, lasts)
