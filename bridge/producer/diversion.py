@@ -61,6 +61,11 @@ def divert_outboxes(to: Diversion) -> Iterator[None]:
         _of_outboxes[:] = [one for one in _of_outboxes if one is not to]
 
 
+def is_under_test() -> bool:
+    """Whether a bridge under test stands in for the real one, whoever captures events within."""
+    return bool(_of_outboxes)
+
+
 def _tell_emitters() -> None:
     for emitter in emitters():
         emitter.divert(diversion() is not None)

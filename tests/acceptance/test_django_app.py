@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from bridge.local.redis_server import EmbeddedServer, free_port
 from tests.support.chromium import Tab
@@ -140,6 +141,8 @@ def test_beside_a_wsgi_server_the_same_login_opens_the_stream_and_signing_out_en
             assert ada.post("/logout/") == 302
             wait_until(lambda: not streams[0].is_open, what="the stream of who signed out ends")
             assert client.head(EVENTS_PATH).status_code == 401
+        with redis.Redis.from_url(environment["BRIDGE_BROKER_URL"]) as store:
+            assert not store.exists("sse:withdrawals"), "no right is withdrawn"
         assert phone.listen(gateway).is_open and streams[2].is_open
         assert streams[2].events == []
 

@@ -10,11 +10,14 @@ from uuid import uuid4
 import pytest
 import redis
 
+from bridge.catalogs.finance import REGISTRY
 from bridge.local.redis_server import EmbeddedServer
+from bridge.operations import disconnect_user, end_streams
 from bridge.redis_adapter import connect
 from bridge.redis_adapter.acl_rights import Scratch, rights_of
 from bridge.redis_adapter.preflight.access import missing_rights
 from bridge.settings import Process, Settings
+from bridge.wiring import open_store
 from tests.support.gateway import Listener, running_gateway
 from tests.support.processes import ROOT, run_cli
 from tests.support.waiting import wait_until
@@ -103,6 +106,13 @@ def test_the_whole_bridge_runs_with_exactly_the_documented_rights(tmp_path: Path
         # A worker asks for the idle timeout, and goes without where servers keep that to themselves.
         denied = {(entry["username"], entry["object"]) for entry in admin.acl_log()} - {("bridge-worker", "config|get")}
     assert not denied
+
+
+def test_the_rights_of_operators_suffice_to_disconnect_and_to_tell_a_sign_out(guarded: Guarded) -> None:
+    settings = Settings(broker_url=guarded.environment("ops")["BRIDGE_BROKER_URL"])
+    with open_store(settings) as store:
+        assert disconnect_user(store, REGISTRY, uuid4(), who="a test").gateways == 0
+        assert end_streams(store, REGISTRY, uuid4()) == 0
 
 
 @pytest.mark.parametrize("process", USERS)

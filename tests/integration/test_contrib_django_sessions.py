@@ -7,10 +7,25 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import clean_environment, run
+from tests.support.team_project import write_bridge_project
 
 SCRIPT = "tests.support.django_sessions"
 ENGINES = ("db", "cached_db", "cache", "file", "signed_cookies")
 KINDS = (("int", "int"), ("str", "int"), ("uuid", "uuid"), ("str", "uuid"))
+SECRET = "x" * 32
+HEARS = """
+import django; django.setup()
+from django.contrib.auth.signals import user_logged_out
+print(len(user_logged_out.receivers))
+"""
+TOKENS_TOO = (
+    HEARS
+    + """
+from bridge.contrib.django import with_bridge
+with_bridge(print)
+print(len(user_logged_out.receivers))
+"""
+)
 CASES = [(engine, "int", "int") for engine in ENGINES] + [("db", *kinds) for kinds in KINDS[1:]]
 
 
@@ -25,3 +40,24 @@ def test_a_session_is_believed_as_django_believes_it(tmp_path: Path, engine: str
         "expired": None, "not active": None, "active again": True, "password changed": None, "deleted": None,
         "older secret": [True, True], **signed_out,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bridge", "receivers"),
+    [
+        ("", "1"),
+        ('"GATEWAY_AUTHENTICATOR": "shop.streams:members"', "1"),
+        (f'"JWT_SECRET": "{SECRET}"', "0"),
+        ('"GATEWAY_DEV": True', "0"),
+    ],
+)
+def test_a_sign_out_is_heard_where_the_gateway_asks_django(tmp_path: Path, bridge: str, receivers: str) -> None:
+    project = write_bridge_project(tmp_path, bridge)
+    done = run([sys.executable, "-c", HEARS], clean_environment(project), cwd=tmp_path)
+    assert (done.stdout.strip(), done.returncode) == (receivers, 0), done.stderr
+
+
+def test_with_bridge_hears_it_also_beside_a_gateway_that_believes_tokens(tmp_path: Path) -> None:
+    project = write_bridge_project(tmp_path, f'"JWT_SECRET": "{SECRET}"')
+    done = run([sys.executable, "-c", TOKENS_TOO], clean_environment(project), cwd=tmp_path)
+    assert (done.stdout.split(), done.returncode) == (["0", "1"], 0), done.stderr

@@ -33,15 +33,18 @@ class BridgeConfig(AppConfig):
         # Here, and not when all applications are ready: another one may emit when it is.
         put_beneath(settings_file())
         said = read_settings(for_="gateway").settings
+        self._asks_django = bool(said.gateway_authenticator)  # or a class of the project's own, as one of ours may be
         if not (said.gateway_authenticator or said.gateway_dev or _believes_tokens(said)):
             put_beneath({**settings_file(), "GATEWAY_AUTHENTICATOR": SESSIONS})
+            self._asks_django = True
 
     def ready(self) -> None:
         """An operator's mistake stops no process: it is logged, and told by ``manage.py check``."""
         register(check_bridge)
         register(check_outbox, Tags.database)
         register(check_transactions)
-        end_streams_at_sign_out()
+        if self._asks_django:
+            end_streams_at_sign_out()
         process_emitter()
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.catalogs import load_registry
 from bridge.contrib.django.apps import SESSIONS, require_app
+from bridge.contrib.django.signing_out import end_streams_at_sign_out
 from bridge.model.errors import SettingsError, require_extra
 from bridge.model.registry import Registry
 from bridge.settings import Settings, load_settings
@@ -57,6 +58,8 @@ def with_bridge(
         who = load_authenticator(settings.gateway_authenticator)
     else:
         who = SessionAuthenticator(registry.users)
+    if isinstance(who, SessionAuthenticator):  # where the settings may name tokens, for a gateway beside this one
+        end_streams_at_sign_out()
     served = Starlette(routes=[Mount("", app=application)])
     add_bridge(served, who.identify, settings=settings, registry=registry)
     return served

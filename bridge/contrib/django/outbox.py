@@ -1,6 +1,5 @@
 """``emit_on_commit``: inserts the row of an event in the running transaction, and tells its drain of the commit."""
 
-import sys
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -11,6 +10,7 @@ from msgspec.structs import astuple
 
 from bridge.contrib.django.apps import require_app
 from bridge.contrib.django.database import DjangoDatabase, explained_of
+from bridge.contrib.django.under_test import is_test
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted
 from bridge.producer.default import process_emitter
@@ -56,7 +56,7 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
     connection = connections[alias]
     if (test := outbox_diversion()) is not None:
         return _show(domain_event, test, emitter, connection)
-    drain: Any = _Unsent() if _is_test() else _drain_of(alias, emitter)
+    drain: Any = _Unsent() if is_test() else _drain_of(alias, emitter)
     row = emitter.row_for(domain_event, drain)
     if row is None:
         return False
@@ -138,7 +138,7 @@ def _alias() -> str:
 
 def _begin(**_: Any) -> None:
     """What another process left is sent as soon as this one serves requests; no request may suffer from that."""
-    if _is_test() or outbox_diversion() is not None:
+    if is_test() or outbox_diversion() is not None:
         return
     try:
         drain()
@@ -184,9 +184,3 @@ class _Pending:
 def _show(domain_event: Any, test: Diversion, emitter: Emitter, connection: Any) -> bool:
     pending = _Pending(connection)
     return emitter.show(domain_event, test, pending.stands)
-
-
-def _is_test() -> bool:
-    """Whether a test runner of Django has this process: then databases are a test's."""
-    utils = sys.modules.get("django.test.utils")
-    return utils is not None and hasattr(utils._TestState, "saved_data")

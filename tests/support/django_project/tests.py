@@ -1,7 +1,11 @@
 """What a team's own tests see of ``emit_on_commit``; run by ``django test``, without pytest."""
 
 import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
+from uuid import uuid4
 
+from django.contrib.auth.signals import user_logged_out
 from django.db import transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
@@ -10,6 +14,7 @@ from bridge.contrib.django.database import DjangoDatabase
 from bridge.contrib.django.models import OutboxEvent
 from bridge.testing import capture, memory_bridge
 from tests.support.producers import event
+from tests.support.waiting import wait_until
 
 
 def drains() -> list[str]:
@@ -77,7 +82,18 @@ class InTestCase(Seen, TestCase):
 
 
 class InTransactionTestCase(Seen, TransactionTestCase):
-    pass
+    def test_a_sign_out_ends_streams_of_a_bridge_under_test_and_no_others(self) -> None:
+        user = uuid4()
+        for around in (nullcontext, capture):
+            with around():
+                user_logged_out.send(sender=None, request=None, user=SimpleNamespace(pk=user))
+        self.assertEqual(drains(), [])
+        with memory_bridge() as bridge:
+            mine, other = bridge.connect(user), bridge.connect(uuid4())
+            user_logged_out.send(sender=None, request=None, user=SimpleNamespace(pk=user))
+            wait_until(lambda: mine.ended, what="the stream of who signed out ends")
+            self.assertFalse(other.ended)
+        wait_until(lambda: not drains(), what="the thread that tells ends")
 
 
 class WithoutDatabase(SimpleTestCase):
