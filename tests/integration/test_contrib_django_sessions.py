@@ -36,9 +36,9 @@ def test_a_session_is_believed_as_django_believes_it(tmp_path: Path, engine: str
     said = json.loads(done.stdout)
     signed_out = {} if engine == "signed_cookies" else {"signed out": None}
     assert said == {
-        "user": True, "within an hour": True, "session": True, "no session": [None] * 7, "as long as the session": True,
-        "expired": None, "not active": None, "active again": True, "password changed": None, "deleted": None,
-        "older secret": [True, True], **signed_out,
+        "user": True, "within five minutes": True, "session": True, "no session": [None] * 7,
+        "as long as the session": True, "expired": None, "not active": None, "active again": True,
+        "password changed": None, "deleted": None, "older secret": [True, True], **signed_out,
     }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_one_that_finds_no_room_is_dropped_with_a_line(
     for user in (1, 2, 3, 2):
         signing_out._tell_soon(user)
     (line,) = caplog.messages
-    assert "sign_out_untold users=1" in line and "2 users wait already" in line and "within an hour" in line
+    assert "sign_out_untold users=1" in line and "2 users wait already" in line and "within five minutes" in line
     wait_until(lambda: len(told) == 2, what="the others are told of")
     no_thread()
 

@@ -147,7 +147,7 @@ def _end_streams(store: "Store", registry: "Registry", user_id: Any) -> None:
 
 def _log(users: int, why: str) -> None:
     logger.error(
-        "bridge.django.sign_out_untold users=%d: open streams of who signed out end within an hour, not at once: %s",
+        "bridge.django.sign_out_untold users=%d: streams of who signed out end within five minutes, not at once: %s",
         users,
         why,
     )
