@@ -147,9 +147,9 @@ class Gateway:
         return RequestRefusedError(HTTPStatus.SERVICE_UNAVAILABLE, NOT_RUNNING)
 
     def _end_withdrawn(self) -> None:
-        """End the streams whose right was withdrawn."""
+        """End the streams whose right was withdrawn, or is to be asked for again."""
         for session, admission in tuple(self.sessions.items()):
-            if self._withdrawals.refuses(admission):
+            if self._withdrawals.refuses(admission) or self._withdrawals.outdates(admission):
                 session.end(Ending.WITHDRAWN)
 
     def closed(self) -> BridgeError | None:
@@ -166,6 +166,8 @@ class Gateway:
         retry_after_s = random.uniform(*RETRY_AFTER_S)  # noqa: S311  (no secret)
         if self._withdrawals.refuses(admission):
             return UnauthorizedError(WITHDRAWN)
+        if self._withdrawals.outdates(admission):  # by a sign-out on the way here, maybe of another browser
+            return unavailable("Your user has just signed out somewhere; connect again.", retry_after_s)
         if len(self.sessions) >= self._settings.gateway_clients_max:
             return unavailable("This gateway has no room for another stream; try again later.", retry_after_s)
         if self.subscriptions.listeners(admission.principal.user) >= self._settings.gateway_streams_per_user:

@@ -92,11 +92,13 @@ class KnownWithdrawals:
         """Whether it was granted before its user or its session was disconnected.
 
         Granted is what the authenticator was asked for before; and what says of itself that it was issued before,
-        whenever it is shown. Of an order that does not last only the first counts.
+        whenever it is shown.
         """
-        if any(admission.asked_at <= self._ended.get(one, -math.inf) for one in admission.targets):
-            return True
         return any(self._is_older(admission, self._marks[one]) for one in admission.targets if one in self._marks)
+
+    def outdates(self, admission: Admission) -> bool:
+        """Whether it was asked for before an order that does not last: it is to be asked for again."""
+        return any(admission.asked_at <= self._ended.get(one, -math.inf) for one in admission.targets)
 
     def _is_older(self, admission: Admission, mark: _Mark) -> bool:
         if time.monotonic() - mark.at > self._ttl_s:

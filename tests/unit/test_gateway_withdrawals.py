@@ -114,8 +114,10 @@ def test_an_order_that_does_not_last_ends_streams_and_leaves_tokens_alone() -> N
     before = admission()
     rights.hear(order(user_target(7), lasts=False))
     assert news == ["news"]
-    assert rights.refuses(before) and not rights.refuses(admission(user=8, asked_at=0))
-    assert not rights.refuses(admission(asked_at=time.monotonic() + 60, issued_at=0))
+    assert rights.outdates(before) and not rights.outdates(admission(user=8, asked_at=0))
+    assert not rights.refuses(before)
+    again = admission(asked_at=time.monotonic() + 60, issued_at=0)
+    assert not (rights.refuses(again) or rights.outdates(again))
 
 
 def test_an_order_that_does_not_last_pushes_no_withdrawal_out_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,10 +127,10 @@ def test_an_order_that_does_not_last_pushes_no_withdrawal_out_and_is_forgotten(m
     for user in (7, 1, 2, 3):
         rights.hear(order(user_target(user), lasts=False))
     assert rights.refuses(admission(asked_at=time.monotonic() + 60, issued_at=0))
-    assert [rights.refuses(admission(user=user, asked_at=0)) for user in (1, 2, 3)] == [False, True, True]
+    assert [rights.outdates(admission(user=user, asked_at=0)) for user in (1, 2, 3)] == [False, True, True]
     monkeypatch.setattr(module, "ENDED_S", 0.0)
     rights.hear(order(user_target(4), lasts=False))
-    assert not rights.refuses(admission(user=3, asked_at=0))
+    assert not rights.outdates(admission(user=3, asked_at=0))
 
 
 @pytest.mark.parametrize("message", [b"", b"{}", b"[]", b"\xff", b'{"disconnect":7,"at_ms":1}', b"[" * 10_000])
