@@ -16,7 +16,7 @@ from bridge.ports import WithdrawnRights
 logger = plain_logger(__name__)
 
 ENDED_S = 60.0
-"""How long an order that does not last is known: longer than it takes to open a stream for whom was asked before."""
+"""How long an order that does not last is known: longer than it takes to open a stream that was asked for before."""
 WITHDRAWN = "Your right to listen was withdrawn; sign in again, and show what you are given then."
 
 

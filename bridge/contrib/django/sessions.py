@@ -26,8 +26,8 @@ from bridge.settings import CatalogSettings, load_settings
 STREAM_S = 300.0
 """A stream ends after this time, and its browser comes back and is asked again: what has become of its user since?
 
-It is the bound of whatever ends a session and tells nobody: another user who signs in without a sign-out, a row that is
-deleted. Each stream costs a few queries in that time.
+It is the bound of whatever ends a session and is told to no gateway: another user who signs in without a sign-out, a
+row that is deleted. Each stream costs a few queries in that time.
 """
 SPREAD = 0.2
 """Of that time: by how much a stream may end sooner, by chance, so that who came at once does not come back at once."""

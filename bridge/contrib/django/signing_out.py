@@ -112,7 +112,7 @@ _known = _SignOuts()
 
 
 def _sign_outs() -> _SignOuts:
-    """Those of this process: a forked child has no thread of its parent, who tells of its own."""
+    """This process' own: a forked child has no thread of its parent, and leaves what waits there to that."""
     global _known
     if _known.pid != os.getpid():
         _known = _SignOuts()  # of two threads that come first, each may make one: both tell
@@ -141,13 +141,14 @@ def _end_streams(store: "Store", registry: "Registry", user_id: Any) -> None:
 
     try:
         end_streams(store, registry, registry.users.parse(str(user_id)))
-    except IdError as error:  # nobody else's sign-out waits for that
+    except IdError as error:  # no other sign-out waits for that
         _log(1, str(error))
 
 
 def _log(users: int, why: str) -> None:
     logger.error(
-        "bridge.django.sign_out_untold users=%d: streams of who signed out end within five minutes, not at once: %s",
+        "bridge.django.sign_out_untold users=%d: streams of who signed out end not at once but when their time is over "
+        "(of Django's sessions within five minutes): %s",
         users,
         why,
     )
