@@ -9,11 +9,33 @@ from contextlib import suppress
 from typing import Any
 
 from bridge.catalogs.loading import raised_at
+from bridge.model.plain_text import plain_logger
+
+logger = plain_logger(__name__)
 
 ASKING_MAX = 10_000
 """Questions of one kind at a time, those included that are never answered."""
 THREADS_MAX = 32
 """Threads that run an application's sync functions at a time, those included that never come back."""
+
+_thread_endings: set[Callable[[], object]] = set()
+"""What each thread that has asked runs at its end; a set, so that who says it twice has it once."""
+
+
+def at_thread_end(ending: Callable[[], object]) -> None:
+    """From now on each thread runs this after its question, whatever came of that: to give back what is a thread's own.
+
+    For frameworks that keep something for each thread, such as Django its connections. Idempotent.
+    """
+    _thread_endings.add(ending)
+
+
+def _end_thread() -> None:
+    for ending in tuple(_thread_endings):
+        try:
+            ending()
+        except BaseException as error:  # the question is answered all the same
+            logger.error("bridge.gateway.thread_end_failed: %s.", Failure.of(error).why)
 
 
 class Failure:
@@ -74,6 +96,7 @@ class Questions:
                 outcome = context.run(question, *arguments)
             except BaseException as error:
                 outcome = Failure.of(error)
+            _end_thread()  # first: as many hold something as threads may run
             with suppress(RuntimeError):  # the gateway has ended meanwhile
                 loop.call_soon_threadsafe(answer, outcome)
 

@@ -9,6 +9,42 @@ import pytest
 from tests.support.processes import clean_environment, run
 from tests.support.team_project import write_bridge_project
 
+RULES = """
+import asyncio
+
+import django
+from django.conf import settings
+
+settings.configure(
+    INSTALLED_APPS=["bridge.contrib.django"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}},
+    BRIDGE={"BROKER_URL": "redis://127.0.0.1:1/0"},
+)
+django.setup()
+
+from django.db import connection, connections
+
+from bridge.gateway import Principal
+from bridge.gateway.asking import Questions
+
+opened = []
+
+
+def may_hear(principal, key):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    opened.append(connections["default"])
+    return True
+
+
+async def ask():
+    return [await Questions().ask(10.0, may_hear, Principal(user=7), key) for key in range(50)]
+
+
+assert asyncio.run(ask()) == [True] * 50
+print(len(set(map(id, opened))), sum(one.connection is not None for one in opened))
+"""
+
 SCRIPT = "tests.support.django_sessions"
 ENGINES = ("db", "cached_db", "cache", "file", "signed_cookies")
 KINDS = (("int", "int"), ("str", "int"), ("uuid", "uuid"), ("str", "uuid"))
@@ -61,3 +97,8 @@ def test_with_bridge_hears_it_also_beside_a_gateway_that_believes_tokens(tmp_pat
     project = write_bridge_project(tmp_path, f'"JWT_SECRET": "{SECRET}"')
     done = run([sys.executable, "-c", TOKENS_TOO], clean_environment(project), cwd=tmp_path)
     assert (done.stdout.split(), done.returncode) == (["0", "1"], 0), done.stderr
+
+
+def test_a_rule_that_asks_the_database_gives_its_connection_back(tmp_path: Path) -> None:
+    done = run([sys.executable, "-c", RULES], clean_environment(), cwd=tmp_path)
+    assert (done.stdout.split(), done.returncode) == (["50", "0"], 0), done.stderr

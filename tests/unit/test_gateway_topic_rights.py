@@ -111,6 +111,40 @@ async def test_a_users_address_in_the_principals_own_opens_no_topic() -> None:
     assert await Ruled().refusal(room("7"), topics=[User(7)]) is not None  # type: ignore[list-item]
 
 
+def test_what_is_said_twice_runs_once_at_a_threads_end() -> None:
+    before = set(asking._thread_endings)
+    try:
+        for _ in range(2):
+            asking.at_thread_end(print)
+        assert asking._thread_endings == before | {print}
+    finally:
+        asking._thread_endings.discard(print)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+async def test_a_thread_ends_in_order_whatever_came_of_its_question(
+    raises: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked_by: list[int] = []
+    ended: list[int] = []
+
+    def rule(principal: Principal, key: int) -> bool:
+        asked_by.append(threading.get_ident())
+        return bool(1 / key)
+
+    def ending() -> None:
+        ended.append(threading.get_ident())
+        if raises:
+            raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(asking, "_thread_endings", {ending})
+    assert await Ruled(rule).refusal(order(1)) is None
+    assert await Ruled(rule).refusal(order(0)) is not None
+    assert len(ended) == 2 and ended == asked_by
+    assert ("bridge.gateway.thread_end_failed" in caplog.text) is raises
+    assert SECRET not in caplog.text
+
+
 class Hostile(list[Any]):
     def __contains__(self, _: object) -> bool:
         raise RuntimeError(SECRET)

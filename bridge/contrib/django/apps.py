@@ -11,9 +11,11 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import Tags, register
+from django.db import connections
 
 from bridge.contrib.django.checks import check_bridge, check_outbox, check_transactions
 from bridge.contrib.django.signing_out import end_streams_at_sign_out
+from bridge.gateway.asking import at_thread_end
 from bridge.model.errors import SettingsError
 from bridge.producer.default import process_emitter
 from bridge.settings import GatewaySettings, put_beneath, read_settings
@@ -45,6 +47,7 @@ class BridgeConfig(AppConfig):
         register(check_transactions)
         if self._asks_django:
             end_streams_at_sign_out()
+        at_thread_end(connections.close_all)  # what a topic's rule opened, no request gives back
         process_emitter()
 
 
