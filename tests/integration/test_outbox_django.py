@@ -131,6 +131,11 @@ def test_a_transaction_of_another_database_than_the_events_is_told(
         monkeypatch.setattr("bridge.contrib.django.outbox.router.db_for_write", lambda model: other)
         with transaction.atomic(using=alias), pytest.raises(TransactionManagementError, match=f"using='{alias}'"):
             emit_on_commit(imported(1), emitter=emitter)
+        # As ATOMIC_REQUESTS has one around each view.
+        with transaction.atomic(using=other), transaction.atomic(using=alias):
+            with pytest.raises(TransactionManagementError, match=f"using='{alias}', or using='{other}'"):
+                emit_on_commit(imported(1), emitter=emitter)
+            assert emit_on_commit(imported(2), other, emitter=emitter)
         with transaction.atomic(using=other):
             assert emit_on_commit(imported(1), emitter=emitter)
     assert emitter.flush(WAIT_S)

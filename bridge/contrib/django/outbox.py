@@ -44,7 +44,8 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
     Raises:
         EventRefusedError: only of a strict emitter.
         SettingsError: the project does not have the bridge in INSTALLED_APPS.
-        TransactionManagementError: no ``using``, and the transaction that runs is of another database.
+        TransactionManagementError: no ``using``, and a transaction of another database runs, alone or beside one of
+            this.
         DatabaseError: the INSERT failed; a note says what is missing.
         SynchronousOnlyOperation: called from a coroutine: await ``aemit_on_commit``.
     """
@@ -117,20 +118,24 @@ def _written_to() -> str:
 
 
 def _alias() -> str:
-    """The same, unless the transaction that runs is another database's.
+    """The same, unless a transaction of another database runs, also within one of this: which of them is meant?
 
     Raises:
-        TransactionManagementError: it is.
+        TransactionManagementError: one does.
     """
     alias = _written_to()
-    if not connections[alias].in_atomic_block:
-        others = [one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block]
-        if others:
-            raise TransactionManagementError(
-                f"emit_on_commit would write to {alias!r}, where no transaction runs, but one does on {others[0]!r}: "
-                f"pass using={others[0]!r}, or using={alias!r} if it is meant."
-            )
+    running = [one.alias for one in connections.all(initialized_only=True) if _is_in_transaction(one)]
+    if others := [one for one in running if one != alias]:
+        raise TransactionManagementError(
+            f"emit_on_commit would write to {alias!r}, but a transaction runs on {others[0]!r}: "
+            f"pass using={others[0]!r}, or using={alias!r} if that is meant."
+        )
     return alias
+
+
+def _is_in_transaction(connection: Any) -> bool:
+    """Whether one of the application's runs: a ``TestCase`` has one of its own around each of its databases."""
+    return any(not block._from_testcase for block in connection.atomic_blocks)
 
 
 # Serving requests

@@ -96,6 +96,31 @@ class InTransactionTestCase(Seen, TransactionTestCase):
         wait_until(lambda: not drains(), what="the thread that tells ends")
 
 
+class Several:
+    """With a transaction of the test's own around each database, and without any."""
+
+    databases = frozenset({"default", "orders"})
+
+    def test_only_a_transaction_of_the_application_s_is_another_s(self) -> None:
+        self.assertTrue(emit_on_commit(event(1)))
+        with transaction.atomic(using="orders"):
+            with self.assertRaisesRegex(transaction.TransactionManagementError, "using='orders'"):
+                emit_on_commit(event(2))
+            self.assertTrue(emit_on_commit(event(3), "orders"))
+        with transaction.atomic():
+            self.assertTrue(emit_on_commit(event(4)))
+        found = [OutboxEvent.objects.using(alias).count() for alias in ("default", "orders")]
+        self.assertEqual(found, [2, 1])
+
+
+class SeveralInTestCase(Several, TestCase):
+    pass
+
+
+class SeveralInTransactionTestCase(Several, TransactionTestCase):
+    pass
+
+
 class WithoutDatabase(SimpleTestCase):
     def test_an_event_is_seen_without_any_connection(self) -> None:
         with capture() as emitted:
