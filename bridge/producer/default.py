@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bridge.model.errors import BridgeError
+from bridge.model.errors import BridgeError, SettingsError
 from bridge.model.plain_text import plain_logger
 from bridge.model.registry import Registry
 from bridge.producer.emitter import Emitter
@@ -15,7 +15,12 @@ logger = plain_logger(__name__)
 
 
 _emitter: Emitter | None = None
-_broken = False
+_broken = ""
+"""Why it cannot be made, in one sentence; empty if it can, or was not tried."""
+_IN_THE_MAKING = (
+    "An event was not accepted: a signal handler or a finalizer emitted it while the emitter was being made. "
+    "Call bridge.configure() before there can be one."
+)
 
 
 def configure(
@@ -40,7 +45,7 @@ def configure(
     global _emitter, _broken
     with EMITTERS.lock():
         emitter = Emitter(settings, registry, strict=strict)
-        previous, _emitter, _broken = _emitter, emitter, False
+        previous, _emitter, _broken = _emitter, emitter, ""
     if previous is not None:
         previous.close()
     return emitter
@@ -56,7 +61,7 @@ def replaced(emitter: Emitter) -> Iterator[None]:
     """Have ``emit`` use another emitter meanwhile, unless ``configure`` is called, which stays as it always does."""
     global _emitter, _broken
     with EMITTERS.lock():
-        before, _emitter, _broken = (_emitter, _broken), emitter, False
+        before, _emitter, _broken = (_emitter, _broken), emitter, ""
     try:
         yield
     finally:
@@ -97,18 +102,27 @@ def process_emitter() -> Emitter | None:
     if _emitter is not None or _broken:
         return _emitter
     if EMITTERS.held_here:
-        logger.error(
-            "bridge.event.refused An event was not accepted: a signal handler or a finalizer emitted it while the "
-            "emitter was being made. Call bridge.configure() before there can be one."
-        )
+        logger.error("bridge.event.refused %s", _IN_THE_MAKING)
         return None
     with EMITTERS.lock():
         if _emitter is None and not _broken:
             try:
                 _emitter = Emitter()
             except Exception as error:  # also a surprise: no caller may suffer from it
-                _broken = True
+                _broken = type(error).__name__
                 told = str(error) if isinstance(error, BridgeError) else f"{type(error).__name__}: {error}"
-                text = " ".join(line.removeprefix("  - ") for line in told.splitlines())
-                logger.critical("bridge.emitter.misconfigured: no event of this process is published. %s", text)
+                _broken = " ".join(line.removeprefix("  - ") for line in told.splitlines())
+                logger.critical("bridge.emitter.misconfigured: no event of this process is published. %s", _broken)
     return _emitter
+
+
+def needed_emitter() -> Emitter:
+    """The same, for whoever promises that nothing is committed without its event.
+
+    Raises:
+        SettingsError: there is none; says why.
+    """
+    emitter = process_emitter()
+    if emitter is None:
+        raise SettingsError(f"No event of this process is published. {_broken}" if _broken else _IN_THE_MAKING)
+    return emitter

@@ -19,13 +19,13 @@ from bridge.catalogs.finance import REGISTRY
 from bridge.contrib.django import NotifyOfOutbox, aemit_on_commit, drain, emit_on_commit
 from bridge.contrib.django.checks import check_outbox
 from bridge.contrib.django.database import DjangoDatabase
-from bridge.model.errors import OutboxError
+from bridge.model.errors import OutboxError, SettingsError
 from bridge.testing import capture
 from tests.support.databases import KINDS, Database
 from tests.support.django_databases import aliased
 from tests.support.needs import needs_package
 from tests.support.outbox import Outbox, imported, row_of
-from tests.support.producers import numbers
+from tests.support.producers import numbers, without_emitter
 from tests.support.waiting import WAIT_S, wait_until
 
 CHARACTER_SETS = (
@@ -122,6 +122,18 @@ def test_a_refused_event_leaves_the_transaction_alone(
     with pytest.raises(EventRefusedError, match="no mapping"):
         emit_on_commit(object(), alias, emitter=strict)
     strict.close()
+
+
+def test_without_an_emitter_nothing_is_committed_without_its_event(
+    outbox: Outbox, alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_emitter(monkeypatch)
+    with transaction.atomic(using=alias):
+        with pytest.raises(SettingsError, match="BRIDGE_BROKER_URL must"):
+            emit_on_commit(imported(1), alias)
+        assert connections[alias].needs_rollback, "who catches it commits nothing"
+    with pytest.raises(SettingsError, match="BRIDGE_BROKER_URL must"), capture():
+        emit_on_commit(imported(1), alias)
 
 
 def test_a_transaction_of_another_database_than_the_events_is_told(

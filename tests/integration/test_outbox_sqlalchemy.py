@@ -15,9 +15,10 @@ from sqlalchemy.pool import NullPool, StaticPool
 from bridge import Emitter, EventRefusedError, Settings
 from bridge.catalogs.finance import REGISTRY
 from bridge.contrib.sqlalchemy import drain, emit
+from bridge.model.errors import SettingsError
 from tests.support.databases import KINDS, Database
 from tests.support.outbox import Outbox, imported, row_of
-from tests.support.producers import numbers
+from tests.support.producers import numbers, without_emitter
 from tests.support.waiting import WAIT_S, wait_until
 
 
@@ -53,6 +54,14 @@ def test_what_is_committed_is_sent_in_order_and_what_is_rolled_back_is_never_see
     assert emitter.flush(WAIT_S)
     assert numbers(redis_client) == [1, 2, 4]
     assert outbox.column("id") == []
+
+
+def test_without_an_emitter_nothing_is_committed_without_its_event(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_emitter(monkeypatch)
+    with Session(outbox.engine) as session, pytest.raises(SettingsError, match="BRIDGE_BROKER_URL must"):
+        emit(imported(1), session=session)
 
 
 def test_a_savepoint_that_is_rolled_back_takes_its_events_along(

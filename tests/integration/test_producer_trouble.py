@@ -22,6 +22,7 @@ from bridge.redis_adapter import RedisTaskQueue
 from bridge.redis_adapter.client import REPLY_TIMEOUT_S
 from tests.integration.test_producer_emitter import QUEUE, event, queued
 from tests.support.processes import clean_environment, run
+from tests.support.producers import without_emitter
 from tests.support.waiting import PATIENCE, WAIT_S, wait_until
 
 
@@ -228,9 +229,7 @@ def test_a_process_whose_broker_is_away_ends_in_time_and_says_what_is_missing() 
 
 
 def test_wrong_settings_do_not_disturb_the_producer(monkeypatch, caplog) -> None:
-    monkeypatch.setenv("BRIDGE_BROKER_URL", "http://wrong")
-    monkeypatch.setattr(default, "_emitter", None)
-    monkeypatch.setattr(default, "_broken", False)
+    without_emitter(monkeypatch)
     assert default.emit(event()) is False
     assert default.emit_many([event()]) == 0
     assert default.flush(0.1) is False

@@ -2,9 +2,11 @@
 
 from uuid import uuid4
 
+import pytest
 import redis
 
 from bridge.catalogs.finance import FileImportSucceeded
+from bridge.producer import default
 from tests.support.items import envelopes_of
 
 QUEUE = "bridge.import"
@@ -22,3 +24,10 @@ def numbers(client: redis.Redis) -> list[int]:
         for item in reversed(client.lrange(QUEUE, 0, -1))
         for envelope in envelopes_of(item)
     ]
+
+
+def without_emitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process make no emitter, by a setting that is wrong."""
+    monkeypatch.setenv("BRIDGE_BROKER_URL", "http://wrong")
+    monkeypatch.setattr(default, "_emitter", None)
+    monkeypatch.setattr(default, "_broken", "")

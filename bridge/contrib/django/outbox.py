@@ -13,7 +13,7 @@ from bridge.contrib.django.database import DjangoDatabase, explained_of
 from bridge.contrib.django.under_test import is_test
 from bridge.model.plain_text import plain_logger
 from bridge.producer.batching import Accepted
-from bridge.producer.default import process_emitter
+from bridge.producer.default import needed_emitter, process_emitter
 from bridge.producer.diversion import Diversion, outbox_diversion
 from bridge.producer.emitter import Emitter
 from bridge.producer.outbox import TABLE, OutboxRow
@@ -43,17 +43,17 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
 
     Raises:
         EventRefusedError: only of a strict emitter.
-        SettingsError: the project does not have the bridge in INSTALLED_APPS.
+        SettingsError: the process can make no emitter, as a setting or the catalog is wrong, which is an error of the
+            transaction, too; or the project does not have the bridge in INSTALLED_APPS.
         TransactionManagementError: no ``using``, and a transaction of another database runs, alone or beside one of
             this.
         DatabaseError: the INSERT failed; a note says what is missing.
         SynchronousOnlyOperation: called from a coroutine: await ``aemit_on_commit``.
     """
     require_app("emit_on_commit")
-    emitter = emitter or process_emitter()
-    if emitter is None:
-        return False
     alias = using or _alias()
+    with transaction.mark_for_rollback_on_error(using=alias):
+        emitter = emitter or needed_emitter()
     connection = connections[alias]
     if (test := outbox_diversion()) is not None:
         return _show(domain_event, test, emitter, connection)

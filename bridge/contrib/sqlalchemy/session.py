@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, scoped_session
 from bridge.contrib.sqlalchemy.database import SqlAlchemyDatabase
 from bridge.contrib.sqlalchemy.routing import bind_of, note_row
 from bridge.contrib.sqlalchemy.table import INSERT, OutboxEvent
-from bridge.producer.default import process_emitter
+from bridge.producer.default import needed_emitter, process_emitter
 from bridge.producer.diversion import outbox_diversion
 from bridge.producer.emitter import Emitter
 from bridge.producer.outbox.drain import Drain
@@ -42,14 +42,13 @@ def emit(domain_event: Any, *, session: AnySession, emitter: Emitter | None = No
 
     Raises:
         EventRefusedError: only of a strict emitter.
+        SettingsError: the process can make no emitter, as a setting or the catalog is wrong; roll back.
         TypeError: ``session`` is none.
         OutboxError: the session has several databases, and does not say where its outbox is.
         SQLAlchemyError: the INSERT failed; roll back.
     """
     is_async, sync_session = _sync(session)
-    emitter = emitter or process_emitter()
-    if emitter is None:
-        return False
+    emitter = emitter or needed_emitter()
     if (test := outbox_diversion()) is not None:
         return emitter.show(domain_event, test, _Pending(sync_session).stands)
     bind = bind_of(sync_session)
