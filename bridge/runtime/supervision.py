@@ -213,7 +213,11 @@ class SupervisedThread:
             self._record, self.stopping = _Record(self.name, self._clock), threading.Event()
         self._pid = pid
         self._record.note_start()
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            self._record.note_end()  # or it would count as running for good
+            raise
         self._thread = thread
 
     def stop(self, timeout_s: float) -> bool:

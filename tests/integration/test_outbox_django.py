@@ -20,6 +20,7 @@ from bridge.contrib.django import NotifyOfOutbox, aemit_on_commit, drain, emit_o
 from bridge.contrib.django.checks import check_outbox
 from bridge.contrib.django.database import DjangoDatabase
 from bridge.model.errors import OutboxError, SettingsError
+from bridge.producer.outbox.drain import Drain
 from bridge.testing import capture
 from tests.support.databases import KINDS, Database
 from tests.support.django_databases import aliased
@@ -122,6 +123,20 @@ def test_a_refused_event_leaves_the_transaction_alone(
     with pytest.raises(EventRefusedError, match="no mapping"):
         emit_on_commit(object(), alias, emitter=strict)
     strict.close()
+
+
+def test_no_commit_suffers_from_its_drain(
+    outbox: Outbox, alias: str, emitter: Emitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Drain) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(Drain, "wake", broken)
+    told: list[int] = []
+    with transaction.atomic(using=alias):
+        emit_on_commit(imported(1), alias, emitter=emitter)
+        transaction.on_commit(lambda: told.append(1), using=alias)
+    assert told == [1]
 
 
 def test_without_an_emitter_nothing_is_committed_without_its_event(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from bridge.producer.outbox import drain as drain_module
 from bridge.producer.outbox.drain import Drain
 from bridge.producer.outbox.drains import Drains
 from bridge.producer.sender import Progress
+from bridge.runtime.supervision import supervised
 from bridge.settings import ProducerSettings, Settings
 from bridge.testing.state import ManualClock, State
 from bridge.testing.task_queue import MemoryQueue
@@ -142,4 +143,27 @@ def test_commits_do_not_hurry_a_drain_that_cannot_send(
         time.sleep(0)  # the drain's thread may run
         assert time.monotonic() < begun + WAIT_S
     assert commits > 100, "it takes its time over two more"
+    assert drain.stop(10)
+
+
+def test_no_commit_suffers_where_there_is_no_thread_and_the_next_tries_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_thread(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    database = Database()
+    database.answer = lambda sql: [[0]] if "COUNT" in sql else []
+    drain, before = drain_of(database), len(supervised())
+    with monkeypatch.context() as starved:
+        starved.setattr(Thread, "start", no_thread)
+        for _ in range(2):
+            drain.wake()
+        assert not drain.runs
+        begun = time.monotonic()
+        assert not drain.wait_until_empty(WAIT_S) and time.monotonic() < begun + WAIT_S / 2
+        assert len(supervised()) == before, "what was not started does not count as running"
+    assert caplog.text.count("bridge.outbox.stalled database=sqlite:///shop: can't start new thread") == 1
+    drain.wake()
+    assert drain.runs and drain.wait_until_empty(WAIT_S)
     assert drain.stop(10)

@@ -69,7 +69,7 @@ def emit_on_commit(domain_event: Any, using: str | None = None, *, emitter: Emit
             error.add_note(explained_of(error, connection))
         raise
     if isinstance(drain, Drain) and (connection.in_atomic_block or connection.autocommit):
-        connection.on_commit(drain.wake)  # what is committed by hand is found by the poll
+        connection.on_commit(drain.wake, robust=True)  # what is committed by hand is found by the poll
     return True
 
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import weakref
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -100,6 +101,7 @@ class Drain:
         self._kept: object | None = None
         self._listens = settings.outbox_notify
         self._running = False
+        self._stalled = False  # for want of a thread
         self.asked_for = False
         self.used_at = 0.0
         self.threads = self._new_threads()
@@ -115,17 +117,23 @@ class Drain:
         with self._passed:
             if not self._running:
                 self.threads = self._new_threads()  # the former may be at their last step
-            self._running = True
+            self._running = True  # before there is one, for a signal handler that comes in between
             self._keep()
-            for thread in self.threads:
-                thread.start()
+            try:
+                for thread in self.threads:
+                    thread.start()
+            except RuntimeError as error:
+                self._note_unstarted(error)
+                raise
+            self._stalled = False
 
     def wake(self) -> None:
-        """Rows were committed."""
+        """Rows were committed. Never raises: whoever committed them would take it for a failure of the commit."""
         self._keep()
         self.look_up()
         if not self._running:
-            self._drains.begin(self)
+            with suppress(RuntimeError):  # it is logged, and the next commit tries again
+                self._drains.begin(self)
 
     def look_up(self) -> None:
         """End the present pause, if it is one."""
@@ -206,7 +214,14 @@ class Drain:
         )
 
     def _is_stuck(self) -> bool:
-        return bool(self._trouble) or (self._running and not self.thread.is_alive())
+        return bool(self._trouble) or self._stalled or (self._running and not self.thread.is_alive())
+
+    def _note_unstarted(self, error: RuntimeError) -> None:
+        """The system has no thread to give, or the interpreter is ending."""
+        self._running = self.thread.is_alive()
+        if not self._stalled:
+            logger.error("bridge.outbox.stalled database=%s: %s", self._database.name, error)
+        self._stalled = not self._running
 
     def _keep(self) -> None:
         """There may be something to send: until it is, keep what makes the connections."""
