@@ -25,6 +25,7 @@ def with_bridge(
     """Serve ``GET /api/v1/events`` from a Django project; every other request is its application's.
 
     The gateway and the emitter of this process begin and end with the server's lifespan, which Django knows nothing of.
+    What stands in front of Django and has a lifespan itself, such as FastAPI, has it within the gateway's.
     Under a server without one (Daphne) streams are refused with a sentence that says so, and all else works.
 
     Args:
@@ -43,6 +44,7 @@ def with_bridge(
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
+    from bridge.contrib.django.lifespan import lifespan_of
     from bridge.contrib.django.sessions import SessionAuthenticator
     from bridge.contrib.starlette import add_bridge
     from bridge.gateway.authenticator import judged, load_authenticator
@@ -60,6 +62,6 @@ def with_bridge(
         who = SessionAuthenticator(registry.users)
     if isinstance(who, SessionAuthenticator):  # where the settings may name tokens, for a gateway beside this one
         end_streams_at_sign_out()
-    served = Starlette(routes=[Mount("", app=application)])
+    served = Starlette(routes=[Mount("", app=application)], lifespan=lambda _: lifespan_of(application))
     add_bridge(served, who.identify, settings=settings, registry=registry)
     return served
