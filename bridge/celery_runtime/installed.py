@@ -1,6 +1,7 @@
 """The bridge in a worker of a team's app: its queues, tasks, consumer, mover and heartbeat, as boot steps of Celery."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from billiard import get_start_method
@@ -45,6 +46,8 @@ class Bridge:
         self.app.conf.broker_transport_options = {**self.app.conf.broker_transport_options, **CLAIMS}
         self.consumed = self._defaults(team.bridge_installation)
         self._team = team
+        self._theirs = _queues_of(team)
+        self._refuse_shared_queues()
         self._add_tasks()
 
     def select(self, include: Sequence[str], exclude: Sequence[str]) -> None:
@@ -55,7 +58,7 @@ class Bridge:
     def take_queues(self) -> None:
         """Take the bridge's queues from the app, where it has any: its own consumer must never fetch from them."""
         known = self._team.amqp.queues
-        taken = [name for name in known.consume_from if self.is_ours(name)]
+        taken = [name for name in known.consume_from if name in self.registry.queues]
         if taken:
             logger.warning("bridge.installed.taken queues=%s: the bridge's own consumer has them.", ",".join(taken))
             known.deselect(taken)
@@ -63,9 +66,17 @@ class Bridge:
             self.app.amqp.queues.select(self.consumed)
 
     def is_ours(self, name: str) -> bool:
-        """Whether a queue is the bridge's: the registry's, or one that it had once."""
-        named = {getattr(queue, "name", queue) for queue in self._team.conf.task_queues or ()}
-        return name in self.registry.queues or (name.startswith(QUEUE_PREFIX) and name not in named)
+        """Whether ``-Q`` or ``-X`` means the bridge's: a queue of the registry, or one that it may have had once."""
+        return name in self.registry.queues or (name.startswith(QUEUE_PREFIX) and name not in self._theirs)
+
+    def _refuse_shared_queues(self) -> None:
+        """Two consumers would take from one queue, each what only the other can run."""
+        shared = sorted(self._theirs.intersection(self.registry.queues))
+        if shared:
+            raise SystemExit(
+                f"The app's own configuration (task_default_queue, task_queues or task_routes) names "
+                f"{', '.join(shared)}, which the bridge's registry has as well: give the app's queue another name."
+            )
 
     def _defaults(self, installation: Installation) -> list[str]:
         wanted = self.registry.queues if installation.queues is None else installation.queues
@@ -81,6 +92,25 @@ class Bridge:
         for name in sorted(ours.keys() & self._team.tasks.keys()):
             raise SystemExit(f"The app has a task {name} of its own, which is the name of a task of the bridge.")
         self._team.tasks.update(ours)
+
+
+def _queues_of(team: Celery) -> set[str]:
+    """Names of the queues that the app's configuration names as its own, whatever they begin with."""
+    named = {getattr(queue, "name", queue) for queue in team.conf.task_queues or ()}
+    return {team.conf.task_default_queue, *named, *_routed(team.conf.task_routes)}
+
+
+def _routed(routes: Any) -> Iterator[str]:
+    """Names of queues in any form of ``task_routes`` but a function, which only a task's call would tell."""
+    if isinstance(routes, Mapping):
+        routes = tuple(routes.items())
+    for route in routes if isinstance(routes, list | tuple) else ():
+        if isinstance(route, list | tuple) and len(route) == 2 and isinstance(route[0], str | re.Pattern):
+            where = route[1].get("queue") if isinstance(route[1], Mapping) else route[1]
+            if name := getattr(where, "name", where):
+                yield name
+        elif isinstance(route, Mapping | list | tuple):
+            yield from _routed(route)
 
 
 def bridge_of(app: Celery) -> Bridge | None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery import Celery
+from kombu import Queue
 
 from bridge import Settings
 from bridge.catalogs.finance import REGISTRY
@@ -85,11 +86,62 @@ def test_a_worker_consumes_what_its_options_name(
 
 
 def test_a_queue_of_the_bridge_is_never_fetched_from_as_the_apps_are() -> None:
-    app = a_team(task_queues={"mail": {}, ALL[0]: {}})
-    install(app, registry=REGISTRY, settings=SETTINGS)
+    app = an_installed()
+    app.amqp.queues.select_add(ALL[0])
     bridge_of(app).take_queues()
-    assert list(app.amqp.queues.consume_from) == ["mail"]
+    assert list(app.amqp.queues.consume_from) == ["celery"]
     assert list(bridge_of(app).app.amqp.queues.consume_from) == ALL
+
+
+THEIRS = "bridge.theirs"
+
+
+@pytest.mark.parametrize("include", [None, THEIRS, f"{THEIRS},{ALL[0]}"], ids=["no option", "-Q theirs", "-Q both"])
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"task_default_queue": THEIRS, "task_routes": lambda *_, **__: None},
+        {"task_default_queue": "mail", "task_queues": {THEIRS: {}}},
+        {"task_default_queue": "mail", "task_queues": [Queue(THEIRS)]},
+    ],
+    ids=["default", "names", "queues"],
+)
+def test_a_queue_of_the_apps_stays_the_apps_whatever_it_is_called(
+    configuration: dict[str, object], include: str | None
+) -> None:
+    app = a_team(**configuration)
+    install(app, registry=REGISTRY, settings=SETTINGS)
+    setup_queues(app, lambda include, _: app.amqp.queues.select(include), include)
+    bridge = bridge_of(app)
+    bridge.take_queues()
+    assert list(app.amqp.queues.consume_from) == [THEIRS]
+    assert bridge.consumed == (ALL if include is None else [ALL[0]] if ALL[0] in include else [])
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"task_default_queue": ALL[0]},
+        {"task_queues": {"mail": {}, ALL[0]: {}}},
+        {"task_queues": [Queue("mail"), Queue(ALL[0])]},
+        {"task_routes": {"mail.*": {"queue": ALL[0]}, "other": {"priority": 3}}},
+        {"task_routes": [lambda *_, **__: None, {"mail.*": ALL[0]}]},
+        {"task_routes": ([("mail.*", {"queue": Queue(ALL[0])})],)},
+        {"task_routes": (("mail.*", {"queue": ALL[0]}),)},
+    ],
+    ids=["default", "names", "queues", "routes", "listed routes", "paired routes", "pairs"],
+)
+def test_a_queue_that_is_both_the_apps_and_the_registrys_is_refused(configuration: dict[str, object]) -> None:
+    app = a_team(**configuration)
+    install(app, registry=REGISTRY, settings=SETTINGS)
+    with pytest.raises(SystemExit, match=rf"The app's own configuration .* names {ALL[0]}, which"):
+        bridge_of(app)
+
+
+def test_a_name_that_is_nobodys_is_looked_up_as_by_a_worker_of_the_bridge() -> None:
+    app = an_installed()
+    setup_queues(app, lambda *_: None, "bridge.once")
+    assert bridge_of(app).consumed == ["bridge.once"]
 
 
 def test_the_teams_environment_does_not_move_the_bridges_broker(monkeypatch: pytest.MonkeyPatch) -> None:
