@@ -195,9 +195,7 @@ class BridgeConsumer(Consumer):
     @staticmethod
     def running_tags() -> frozenset[str]:
         """Delivery tags of what the pool runs; none when the worker ends, since then nothing runs on."""
-        if is_ending():
-            return frozenset()
-        return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
+        return frozenset() if is_ending() else begun_tags()
 
     def _check(self, message: Any) -> None:
         check_message(message.headers, lambda: message.payload, self._tasks)
@@ -240,6 +238,11 @@ class BridgeConsumer(Consumer):
             message.reject_log_error(logger, self.connection_errors, requeue=True)
         else:
             message.ack_log_error(logger, self.connection_errors)
+
+
+def begun_tags() -> frozenset[str]:
+    """Delivery tags of what the pool has begun with and not ended, of any connection."""
+    return frozenset(request.message.delivery_tag for request in tuple(state.active_requests))
 
 
 def is_ending() -> bool:

@@ -9,7 +9,8 @@ from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 from kombu.common import ignore_errors
 
-from bridge.celery_runtime.consumer import RECONNECT_S, BridgeConsumer, is_ending
+from bridge.celery_runtime.consumer import RECONNECT_S, BridgeConsumer, begun_tags, is_ending
+from bridge.celery_runtime.prefork import TaskPool
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.shared_loop import SharedLoop
 from bridge.celery_runtime.task import BridgeRequest
@@ -79,7 +80,10 @@ class InstalledConsumer(BridgeConsumer):
             ignore_errors(connection, connection.close)
 
     def stop_claiming(self) -> None:
-        """Take no more messages, as the worker ends: what the pool runs is acknowledged as soon as it is done."""
+        """Take no more messages, as the worker ends: what the pool runs is acknowledged as soon as it is done.
+
+        The pool waits for the team's longest task. Meanwhile no claim is renewed, and others can do what was not begun.
+        """
         self._end_thread()
         if self.connection and self.task_consumer:
             ignore_errors(self.connection, self.task_consumer.cancel)
@@ -87,6 +91,8 @@ class InstalledConsumer(BridgeConsumer):
             if isinstance(channel, ClaimingChannel):
                 channel.qos.at_once = True
                 ignore_errors(self.connection, channel.qos.flush_acknowledgements)
+                if isinstance(self.pool, TaskPool):  # the one that by now has given up what it had not begun
+                    ignore_errors(self.connection, lambda: channel.give_back_but(begun_tags()))
 
     def end(self) -> None:
         """Acknowledge, give back what was not begun, and close."""

@@ -9,6 +9,7 @@ changes (client-side caching's invalidation messages), and only then a claim is 
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import cached_property
 from queue import Empty
 from time import monotonic
@@ -292,6 +293,15 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         self._put_back(-1, len(expanded), died=False, tags=expanded)
         for tag in tags:
             self._bundles.pop(tag, None)
+
+    def give_back_but(self, running: Collection[str]) -> None:
+        """Give back all that is held but what runs, as nothing is consumed any more."""
+        if self._in_poll:
+            with suppress(Empty):
+                self._brpop_read()  # a claim under way; kombu gives back what has no consumer
+        self.deliver_parted()
+        for channel in (*self._predecessors, self):
+            channel.qos.give_back_but(running)
 
     def inherit(self, previous: "ClaimingChannel") -> None:
         """Give back at once what a channel of the same worker held when its connection broke, but for what still runs.

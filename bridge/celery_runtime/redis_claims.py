@@ -83,12 +83,15 @@ class ClaimingQoS(stock.QoS):
 
     def restore_unacked(self, client: Any = None) -> list[Any]:  # noqa: ARG002  (kombu's signature)
         """Put back what this channel holds: an orderly end, no death. What the pool still runs it keeps."""
-        running = self.channel.running()
+        self.give_back_but(self.channel.running())
+        return []
+
+    def give_back_but(self, running: Collection[str]) -> None:
+        """Put back what this channel holds, but for what runs."""
         tags = [tag for tag in self.held if tag not in running]
         if tags:
             self.channel.give_back(tags)
             self.leave(running)
-        return []
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
         """Put back what other workers left behind; renew our own claims, so that no other worker puts them back."""

@@ -191,6 +191,31 @@ def test_a_warm_shutdown_gives_everything_back(redis_url: str, environment: dict
     emitter.close()
 
 
+def test_a_warm_shutdown_that_waits_for_a_team_task_holds_no_events_meanwhile(
+    redis_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    settings, emitter = Settings(broker_url=redis_url), Emitter(Settings(broker_url=redis_url), registry)
+    with connect(settings) as client, redis.Redis.from_url(redis_url) as broker:
+        worker = WorkerProcess(tmp_path / "ending.log", environment, "-c1", app=APP)
+        worker.wait_until_ready()
+        call(redis_url, "hold")
+        wait_until(lambda: notes(tmp_path) == ["begin"], what="the pool is busy")
+        emitter.emit_many([Moody(user_id=uuid4(), number=number) for number in range(300)])
+        assert emitter.flush(WAIT_S)
+        wait_until(lambda: broker.hlen("unacked.bridge"), what="it has claimed some")
+        worker.process.terminate()
+        wait_until(lambda: not broker.exists("unacked.bridge", "unacked.bridge_index"), what="all is given back")
+        assert worker.process.poll() is None, "it waits for the team's task"
+        with running_worker(tmp_path, environment, "-Q", "bridge.moods,bridge.news", app=APP):
+            wait_until(lambda: Counts(client).read()["published"] == 300, what="another publishes them")
+        with (tmp_path / "team-notes").open("a") as file:
+            file.write("go\n")
+        worker.stop()
+        assert not broker.hlen("bridge:deliveries"), "no death was counted"
+        assert not Counts(client).read()["duplicate"], "nothing ran twice"
+    emitter.close()
+
+
 def test_an_operators_mistake_is_one_sentence(environment: dict[str, str], tmp_path: Path) -> None:
     worker = WorkerProcess(tmp_path / "worker.log", {**environment, "BRIDGE_REGISTRY": "no.such:registry"}, app=APP)
     assert worker.process.wait(WAIT_S) != 0
