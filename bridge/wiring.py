@@ -156,12 +156,15 @@ def _broker_queues(settings: QueueSettings, ledger: "Ledger") -> "BrokerQueues":
     return RabbitBrokerQueues(settings, ledger)
 
 
-def worker_ports(settings: WorkerSettings, registry: Registry) -> "WorkerPorts":
-    """One Redis, and the broker of the settings. Opens no connection, so that each process has its own."""
+def worker_ports(settings: WorkerSettings, registry: Registry, *, insists: bool = True) -> "WorkerPorts":
+    """One Redis, and the broker of the settings. Opens no connection, so that each process has its own.
+
+    ``insists``: as of ``bridge.redis_adapter.connect``.
+    """
     from bridge import redis_adapter as adapters
     from bridge.ports import WorkerPorts
 
-    client = adapters.connect(settings)
+    client = adapters.connect(settings, insists=insists)
     policies = [row.retry for row in registry.mappings if row.retry]
     longest_retry_s = max((policy.cap_s * policy.attempts for policy in policies), default=0)
     return WorkerPorts(

@@ -73,7 +73,7 @@ def bare_app(
     app.conf.task_queues = queues(settings, registry)
     app.conf.task_default_queue = registry.queues[0]
     app.conf.task_routes = [routes(registry)]
-    ports = worker_ports(settings, registry)
+    ports = worker_ports(settings, registry, insists=task.store_insists)
     app.bridge_quarantine = Quarantine(ports.dead_letters, ports.clock, release(settings), master=ports.master)
     app.bridge_delivery_max = settings.delivery_max
     app.bridge_message_bounds = _bounds(settings)

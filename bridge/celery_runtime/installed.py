@@ -194,7 +194,7 @@ class ConsumerStep(bootsteps.StartStopStep):
     def create(self, consumer: Any) -> None:
         """Make the bridge's consumer, and have ``celery control add_consumer`` reach it."""
         bridge, worker = consumer.app.bridge_installed, consumer.controller
-        worker.bridge_consumer = self._consumer = InstalledConsumer(bridge.app, worker)
+        worker.bridge_consumer = self._consumer = InstalledConsumer(bridge.app, worker, bridge.settings)
         for name in ("add_task_queue", "cancel_task_queue"):
             setattr(consumer, name, _either(getattr(consumer, name), getattr(self._consumer, name), bridge.registry))
 

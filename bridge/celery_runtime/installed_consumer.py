@@ -13,9 +13,11 @@ from bridge.celery_runtime.consumer import RECONNECT_S, BridgeConsumer, begun_ta
 from bridge.celery_runtime.prefork import TaskPool
 from bridge.celery_runtime.redis_channel import ClaimingChannel
 from bridge.celery_runtime.shared_loop import SharedLoop
+from bridge.celery_runtime.store_rest import StoreRest
 from bridge.celery_runtime.task import BridgeRequest
 from bridge.model.plain_text import plain_logger
 from bridge.runtime.supervision import SupervisedThread
+from bridge.settings import WorkerSettings
 
 logger = plain_logger(__name__)
 
@@ -30,6 +32,7 @@ class InstalledConsumer(BridgeConsumer):
     Args:
         app: the bridge's, which no worker runs.
         worker: the team's.
+        settings: the bridge's.
     """
 
     owns_process = False
@@ -40,7 +43,7 @@ class InstalledConsumer(BridgeConsumer):
 
         default_steps = ()
 
-    def __init__(self, app: Any, worker: Any) -> None:
+    def __init__(self, app: Any, worker: Any, settings: WorkerSettings) -> None:
         multiplier = app.conf.worker_prefetch_multiplier
         super().__init__(
             worker.process_task,
@@ -60,6 +63,8 @@ class InstalledConsumer(BridgeConsumer):
         self._workers_hub = worker.hub
         self._consuming = Tasks(self)
         self._thread: SupervisedThread | None = None
+        self._rest = StoreRest(settings, lambda: self.call_soon(self._go_on))
+        app.bridge_rest = lambda: self.call_soon(self._take_a_rest)  # a task may end on any thread
 
     # With the team's consumer
 
@@ -85,6 +90,7 @@ class InstalledConsumer(BridgeConsumer):
         The pool waits for the team's longest task. Meanwhile no claim is renewed, and others can do what was not begun.
         """
         self._end_thread()
+        self._rest.stop()
         if self.connection and self.task_consumer:
             ignore_errors(self.connection, self.task_consumer.cancel)
             channel = self.task_consumer.channel
@@ -107,11 +113,23 @@ class InstalledConsumer(BridgeConsumer):
         self.connection = self.connect()
         self._consuming.start(self)
         self.task_consumer.on_message = self.create_task_handler()
-        self.task_consumer.consume()
+        if not self._rest.lasts:
+            self.task_consumer.consume()
         interval_s = self.connection.get_heartbeat_interval()
         if self._loop is not None and interval_s and self.connection.supports_heartbeats:
             rate = self.amqheartbeat_rate
             self._loop.call_repeatedly(interval_s / rate, self.connection.heartbeat_check, rate)
+
+    def _take_a_rest(self) -> None:
+        """The store is away: what is claimed would only keep the pool from the team's tasks."""
+        if self.connection and self.task_consumer and not is_ending():
+            self.task_consumer.cancel()
+            self._rest.begin()
+
+    def _go_on(self) -> None:
+        """Consume again, unless there is a reason not to; a connection that is made later does so by itself."""
+        if self.connection and self.task_consumer and not is_ending() and not self._rest.lasts:
+            self.task_consumer.consume()
 
     def _open_or_wait(self) -> None:
         try:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback
+from celery.exceptions import Reject
+
 from bridge.celery_runtime.consumer import is_ending
-from bridge.celery_runtime.task import BridgeRequest, BridgeTask
+from bridge.celery_runtime.task import BridgeRequest, BridgeTask, Refused
 
 
 class InstalledRequest(BridgeRequest):
@@ -27,9 +30,22 @@ class InstalledRequest(BridgeRequest):
         if is_ending():
             super().cancel(*args, **kwargs)
 
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Claim no more for a while, if the message goes back because of the store."""
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        outcome = super().on_failure(exc_info, *args, **kwargs)
+        if type(error) in (Reject, Refused) and not is_ending():
+            self.app.bridge_rest()
+        return outcome
+
 
 class InstalledTask(BridgeTask):
     """A bridge's task in the processes of a team's app."""
 
     abstract = True
     Request = f"{__name__}:InstalledRequest"
+    # A process that waits is one that the team's tasks have not; the consumer waits instead.
+    store_patience_s = 2.0
+    store_insists = False

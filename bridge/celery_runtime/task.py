@@ -93,6 +93,9 @@ class BridgeTask(Task):
     delivery_max: int
     bounds: MessageBounds
 
+    #: How long the first wait for Redis is, in s, and whether its client insists, too.
+    store_patience_s = STORE_PATIENCE_S
+    store_insists = True
     #: Whether Redis is being waited for; then it is not the message's fault that time runs out.
     _waits = False
 
@@ -208,7 +211,7 @@ class BridgeTask(Task):
     def _patience_s(self) -> float:
         # The longer Redis stays away, the more seldom a message goes back: RabbitMQ counts that, too, and has a limit.
         returns = deliveries_of(self.request.__dict__)
-        return min(STORE_PATIENCE_S * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
+        return min(self.store_patience_s * (1 + returns), (self.soft_time_limit or STORE_PATIENCE_S) / 2)
 
 
 def _end_without_files() -> None:

@@ -1,5 +1,8 @@
 """The bridge in a team's own Celery app: pools, serializers, brokers that go away, queues told at run time, status."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -128,6 +131,45 @@ def test_whichever_broker_goes_away_the_other_ones_work_goes_on(
         publish(settings, Counts(client), 20)
         call(teams, "note", "after")
         wait_until(lambda: "after" in notes(tmp_path), what="the team's task ran")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "broker", "pool"),
+    [
+        ("away", "redis", "prefork"),
+        ("frozen", "redis", "prefork"),
+        ("away", "rabbitmq", "prefork"),
+        pytest.param("away", "redis", "threads", marks=pytest.mark.slow),
+        pytest.param("away", "redis", "gevent", marks=pytest.mark.slow),
+    ],
+)
+def test_the_teams_tasks_go_on_while_the_bridges_store_is_away(
+    trouble: str, broker: str, pool: str, request: pytest.FixtureRequest, other_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    url = request.getfixturevalue("redis_url") if broker == "redis" else request.getfixturevalue("rabbitmq").url
+    settings = Settings(broker_url=url, redis_url=other_server.url)
+    environment = {**moody_environment(settings, tmp_path), **team_environment(url, tmp_path)}
+    options = ("-c1", f"--pool={pool}")
+    with (
+        connect(settings) as client,
+        running_worker(tmp_path, environment, *options, app=APP, from_nothing=pool == "gevent") as worker,
+    ):
+        publish(settings, Counts(client), 20)
+        pid = other_server.pid
+        assert pid
+        other_server.kill() if trouble == "away" else os.kill(pid, signal.SIGSTOP)
+        emitter = Emitter(settings, registry)
+        emitter.emit_many([Moody(user_id=uuid4(), number=number) for number in range(300)])
+        assert emitter.flush(WAIT_S)
+        wait_until(lambda: "bridge.installed.rests" in worker.text(), what="it claims no more")
+        for number in range(3):
+            call(url, "note", f"meanwhile {number}")
+            wait_until(lambda n=number: f"meanwhile {n}" in notes(tmp_path), what="the team's task ran", timeout_s=12)
+            time.sleep(1)
+        other_server.start() if trouble == "away" else os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: Counts(client).read()["published"] >= 320, what="all are published")
+        assert not Counts(client).read()["dead"]
+        emitter.close()
 
 
 def test_a_worker_with_the_bridge_on_rabbitmq(redis_url: str, rabbitmq: RabbitMQ, tmp_path: Path) -> None:
