@@ -27,7 +27,7 @@ from bridge.model.plain_text import plain_logger
 from bridge.redis_adapter import store_error
 from bridge.redis_adapter.kombu_support import (
     BREAKS,
-    CLAIMED_BESIDE,
+    CLAIMED_KEYS,
     UNKNOWN_SCRIPT,
     BrokerConnection,
     BrokerSSLConnection,
@@ -344,7 +344,7 @@ class ClaimingChannel(QueueWatch, stock.Channel):
         arguments = [age_s, limit, int(died), self.global_keyprefix, *tags]
         # kombu's prefixing client prefixes the first key of a script by its hash, and only that.
         client = without_prefix(self._records)
-        beside = [] if self.unacked_key == CLAIMED_BESIDE else [self.global_keyprefix + CLAIMED_BESIDE]
+        beside = [self.global_keyprefix + key for key in CLAIMED_KEYS if key != self.unacked_key]
         left = script("restore").run(client, arguments, beside, **self._claim_keys)
         for tag in left[::2]:
             self.qos.restore_by_tag(stock.bytes_to_str(tag), client=self._records)

@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401  (what it offers)
 
-from bridge.redis_adapter.broker_queues import CLAIMED_BESIDE
+from bridge.redis_adapter.broker_queues import CLAIMED_BESIDE, CLAIMED_KEYS
 from bridge.redis_adapter.client import without_prefix
 from bridge.redis_adapter.connections import (
     BrokerConnection,

@@ -220,6 +220,29 @@ def test_a_kill_leaves_the_teams_claims_and_the_bridges_apart(
             assert client.hlen("unacked") == 1, "the team's task is held for as long as the team says"
 
 
+def test_what_a_killed_worker_of_the_bridge_held_is_put_back_and_nothing_of_the_teams_beside_it(
+    redis_url: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment = {**environment, "BRIDGE_VISIBILITY_TIMEOUT_S": "3", "BRIDGE_TASK_TIME_LIMIT_S": "2"}
+    settings, emitter = Settings(broker_url=redis_url), Emitter(Settings(broker_url=redis_url), registry)
+    with connect(settings) as counts, redis.Redis.from_url(redis_url) as client:
+        doomed = WorkerProcess(tmp_path / "doomed.log", environment, "-c1")
+        doomed.wait_until_ready()
+        for pid in doomed.children():
+            os.kill(pid, signal.SIGSTOP)
+        emitter.emit_many([Moody(user_id=uuid4(), number=number) for number in range(3)])
+        assert emitter.flush(WAIT_S)
+        wait_until(lambda: client.hlen("unacked"), what="it has claimed")
+        doomed.kill()
+        theirs = str(uuid4())  # held for as long as the team says, an hour
+        client.hset("unacked", theirs, '[{"body": ""}, "", "celery"]')
+        client.zadd("unacked_index", {theirs: time.time() - 600})
+        with running_worker(tmp_path, environment, app=APP):
+            wait_until(lambda: Counts(counts).read()["published"] == 3, what="the events are published")
+        assert client.hkeys("unacked") == client.zrange("unacked_index", 0, -1) == [theirs.encode()]
+    emitter.close()
+
+
 def test_a_warm_shutdown_gives_everything_back(redis_url: str, environment: dict[str, str], tmp_path: Path) -> None:
     settings, emitter = Settings(broker_url=redis_url), Emitter(Settings(broker_url=redis_url), registry)
     emitter.emit_many([Moody(user_id=uuid4(), number=number) for number in range(2000)])

@@ -5,6 +5,7 @@
 -- KEYS.unacked_index   unacked index
 -- KEYS.deliveries      deliveries
 -- KEYS.beside…         further hashes as unacked, with an index of that name and "_index": what is abandoned there too
+--                      of what the bridge claimed; the rest may be a team's, with another timeout
 -- ARGV.age_s           age in s after which a claim counts as abandoned; -1: restore the given tags
 -- ARGV.most            messages to restore at most
 -- ARGV.died            1 if coming back counts as a death of the worker, else 0
@@ -46,10 +47,18 @@ if age_s < 0 then
   restore(KEYS.unacked, KEYS.unacked_index, tags)
 else
   local oldest = now_ms() / 1000 - age_s
-  local function abandoned(index)
-    return redis.call('ZRANGE', index, '-inf', oldest, 'BYSCORE', 'LIMIT', 0, ARGV.most)
+  local function abandoned(index, most)
+    return redis.call('ZRANGE', index, '-inf', oldest, 'BYSCORE', 'LIMIT', 0, most)
   end
-  restore(KEYS.unacked, KEYS.unacked_index, abandoned(KEYS.unacked_index))
-  for i = AT.beside, #KEYS do restore(KEYS[i], KEYS[i] .. '_index', abandoned(KEYS[i] .. '_index')) end
+  -- Told by its tag, uuid:claim:number. Behind so many of a team's it is not seen.
+  local function of_the_bridge(index)
+    local found = {}
+    for _, tag in ipairs(abandoned(index, 10000)) do
+      if #found < tonumber(ARGV.most) and string.match(tag, '^[%x%-]+:%d+:%d+$') then found[#found + 1] = tag end
+    end
+    return found
+  end
+  restore(KEYS.unacked, KEYS.unacked_index, abandoned(KEYS.unacked_index, ARGV.most))
+  for i = AT.beside, #KEYS do restore(KEYS[i], KEYS[i] .. '_index', of_the_bridge(KEYS[i] .. '_index')) end
 end
 return left
