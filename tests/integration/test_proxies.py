@@ -99,7 +99,7 @@ async def test_a_browser_survives_a_restart_of_the_gateway_and_misses_nothing(
         outside = stack.enter_context(running_proxy(proxy, tmp_path, port))
         browser = NativeEventSource(outside + EVENTS_PATH, {"Authorization": f"Bearer {token(user)}"})
         async with browser.running():
-            await until(lambda: browser.answers == 1)
+            await until(lambda: browser.has_position)
             ids = source.publish(user, 2)
             await until(lambda: browser.ids == ids, seen=lambda: str(browser))
             first.kill()

@@ -28,6 +28,11 @@ class NativeEventSource:
         self._last_event_id = ""
         self._delay_s = DELAY_MAX_S
 
+    @property
+    def has_position(self) -> bool:
+        """Whether whatever is published from now on comes; an answer alone begins before that."""
+        return bool(self._last_event_id)
+
     def __repr__(self) -> str:
         return f"{len(self.ids)} events, {self.answers} answers, closed by {self.closed_by}"
 
